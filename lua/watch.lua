@@ -1,0 +1,13 @@
+-- watch: no edge
+-- Notes that someone waits for a task's end, so that the end is told and kept a while.
+-- KEYS     1 records  2 meta
+-- ARGV     1 id
+-- RETURNS  the code of the task's state, 0 when there is none
+-- INCLUDE  record
+local record = load(ARGV[1])
+if not record then return 0 end
+if record[STATE] < COMPLETED and record[WAITED] == 0 then
+  record[WAITED] = 1
+  save(ARGV[1], record)
+end
+return record[STATE]

@@ -1,0 +1,121 @@
+"""Every exception of the library, named by whose fault it is.
+
+    RediqError
+    ├── ConfigError          the caller: a bad option, name, URL or setting
+    ├── PayloadError         the caller: data that msgpack or the handler cannot take
+    │   └── PayloadTooLarge
+    ├── UnknownTaskType      the caller: no handler goes by that name
+    ├── DuplicateTask        the caller: that id exists already
+    ├── TaskNotFound         the caller, or time: no such task, or purged
+    ├── QueueFull            the world: the queue is bounded and full
+    ├── TaskFailed           the task: it ended in `dead`
+    ├── TaskCancelled        the task: it was cancelled
+    ├── ConnectionLost       the world: Redis cannot be reached or cannot answer
+    ├── Unconfirmed          the world: less durable than was asked
+    ├── StaleLease           the world: another worker holds the task by now
+    └── WorkerCrashed        us: an actor of the worker has a bug
+"""
+
+from __future__ import annotations
+
+SHOWN = 80
+"""Characters of a bad value that an error message shows."""
+
+
+def shown(value: object) -> str:
+    """Give the representation of a value for an error message, cut to `SHOWN` characters."""
+    try:
+        text = repr(value)
+    except Exception as error:
+        text = f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
+    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
+
+
+class RediqError(Exception):
+    """The root of every error that this library raises on purpose."""
+
+
+class ConfigError(RediqError, ValueError):
+    """A bad option, name, URL or setting; nothing was written."""
+
+    @classmethod
+    def of(cls, field: str, value: object, bound: str) -> ConfigError:
+        """Name the field, the value (cut to 80 characters) and the bound it broke."""
+        return cls(f"{field}={shown(value)}: must be {bound}")
+
+
+class PayloadError(RediqError, ValueError):
+    """Data that msgpack cannot carry, or that does not fit the handler."""
+
+
+class PayloadTooLarge(PayloadError):
+    """A payload above `max_payload` bytes."""
+
+
+class UnknownTaskType(RediqError, LookupError):
+    """No handler is registered under that name."""
+
+
+class DuplicateTask(RediqError):
+    """A task with that id exists already; nothing was changed."""
+
+    def __init__(self, existing_id: str) -> None:
+        super().__init__(f"task {shown(existing_id)} exists already")
+        self.existing_id = existing_id
+        """The id of the task that is in the way: `"<queue>/<id>"`."""
+
+
+class TaskNotFound(RediqError, LookupError):
+    """No task has that id: it never existed, was deleted, or was purged after its retention."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(
+            f"no task {shown(task_id)}: it never existed, was deleted or was purged after its retention"
+        )
+        self.task_id = task_id
+
+
+class QueueFull(RediqError):
+    """The queue is bounded and full; nothing was written."""
+
+
+class TaskFailed(RediqError):
+    """The awaited task is dead."""
+
+    def __init__(self, task_id: str, state: str, reason: str) -> None:
+        super().__init__(f"task {task_id} is {state}: {reason}")
+        self.task_id = task_id
+        self.state = state
+        self.reason = reason
+
+
+class TaskCancelled(RediqError):
+    """The awaited task was cancelled."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"task {task_id} was cancelled")
+        self.task_id = task_id
+
+
+class ConnectionLost(RediqError):
+    """Redis cannot be reached, did not answer in time, or cannot take commands now.
+
+    A call that ends so may or may not have been applied; `sent` is False when
+    it certainly was not.
+    """
+
+    def __init__(self, message: str, *, sent: bool = True) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+class Unconfirmed(RediqError):
+    """The write is less durable than was asked for."""
+
+
+class StaleLease(RediqError):
+    """The lease is over: another worker may hold the task by now."""
+
+
+class WorkerCrashed(RediqError):
+    """An actor of the worker has a bug; the cause is chained."""

@@ -1,0 +1,199 @@
+"""The contract's invariants, as functions that give violations.
+
+`Picture` and `Listing` are what can be read of a queue, whichever store it is
+in. A picture of one task and a listing are each consistent in themselves, so
+the checks hold on a live queue too, read in bounded batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import attrs
+
+from rediq_trio.spec.lifecycle import TERMINAL, WAITING, State
+from rediq_trio.spec.records import Counters, Queue, Record
+
+
+@attrs.frozen
+class Violation:
+    """An invariant that does not hold."""
+
+    invariant: int
+    """Its number in the contract."""
+    subject: str
+    """The task's id within its queue, or '' for the queue as a whole."""
+    detail: str
+
+    def __str__(self) -> str:
+        return f"invariant {self.invariant}, {self.subject or 'the queue'}: {self.detail}"
+
+
+@attrs.frozen
+class Picture:
+    """One task with all that mentions it."""
+
+    id: str
+    record: Record | None
+    """None when there is no record, or it cannot be decoded."""
+    indexes: Mapping[State, int]
+    """The indexes that list the task, with its score in each."""
+    expiring: int | None
+    """Its score in the index of tasks that expire; None when not listed."""
+    has_envelope: bool = True
+    """Whether its payload is there."""
+
+
+@attrs.frozen
+class Listing:
+    """The sizes and totals of a queue."""
+
+    records: int
+    envelopes: int
+    sizes: Mapping[State, int]
+    expiring: int
+    seq: int
+    counters: Counters
+    with_ttl: tuple[str, ...] = ()
+    """Keys of the queue that carry a TTL."""
+
+
+def task_violations(picture: Picture) -> Iterator[Violation]:
+    """Check all that can be said of one task."""
+    record = picture.record
+    if record is None:
+        for state in picture.indexes:
+            yield Violation(1, picture.id, f"is in the index of {state} and has no readable record")
+        if not picture.indexes and (picture.has_envelope or picture.expiring is not None):
+            yield Violation(2, picture.id, "left a payload or an expiry behind")
+        return
+    yield from _one_place(record, picture)
+    yield from _one_holder(record)
+    yield from _charges(record)
+    yield from _ends(record)
+
+
+def _one_place(record: Record, picture: Picture) -> Iterator[Violation]:
+    listed = sorted(picture.indexes)
+    if listed != [record.state]:
+        yield Violation(1, record.id, f"is {record.state}, and is in the indexes of {listed}")
+    elif picture.indexes[record.state] != record.score:
+        at = picture.indexes[record.state]
+        yield Violation(7, record.id, f"is {record.state} at {at}, and should be at {record.score}")
+    if not picture.has_envelope:
+        yield Violation(2, record.id, "has lost its payload")
+    mortal = record.expires_ms if record.state in WAITING and record.expires_ms else None
+    if picture.expiring != mortal:
+        yield Violation(8, record.id, f"expires at {mortal}, and is listed for {picture.expiring}")
+
+
+def _one_holder(record: Record) -> Iterator[Violation]:
+    if record.state is State.ACTIVE:
+        if not record.nonce or not record.worker or not record.lease_ms:
+            yield Violation(3, record.id, "is active without a lease")
+    elif record.lease_ms:
+        yield Violation(3, record.id, f"is {record.state} and has a lease")
+    if record.nonce and not record.deliveries:
+        yield Violation(3, record.id, "has a token and was never delivered")
+
+
+def _charges(record: Record) -> Iterator[Violation]:
+    if not 0 <= record.attempt <= record.max_retry + 1:
+        yield Violation(4, record.id, f"attempt {record.attempt} of {record.max_retry + 1}")
+    if record.attempt + record.crashes + record.snoozes > record.deliveries:
+        parts = f"{record.attempt} attempts, {record.crashes} crashes, {record.snoozes} snoozes"
+        yield Violation(4, record.id, f"{parts} in {record.deliveries} deliveries")
+    if record.state is State.ACTIVE and record.attempt < 1:
+        yield Violation(4, record.id, "is active in no attempt")
+    if record.crashes > record.max_crashes and record.state not in (State.DEAD, State.CANCELLED):
+        yield Violation(4, record.id, f"{record.crashes} crashes and is {record.state}")
+
+
+def _ends(record: Record) -> Iterator[Violation]:
+    if (record.state in TERMINAL) != bool(record.finished_ms):
+        yield Violation(5, record.id, f"is {record.state} and finished at {record.finished_ms}")
+    if record.state is State.COMPLETED and not record.deliveries:
+        yield Violation(5, record.id, "completed and was never delivered")
+    if record.state is State.DEAD and not record.error:
+        yield Violation(5, record.id, "is dead for no reason")
+    if record.state is State.ACTIVE and record.started_ms < record.run_ms:
+        yield Violation(8, record.id, f"started at {record.started_ms}, due at {record.run_ms}")
+    if record.state is State.ACTIVE and 0 < record.expires_ms <= record.started_ms:
+        yield Violation(8, record.id, f"started at {record.started_ms}, expired at {record.expires_ms}")
+
+
+def queue_violations(listing: Listing) -> Iterator[Violation]:
+    """Check all that can be said of the queue as a whole."""
+    listed = sum(listing.sizes.values())
+    if not listing.records == listing.envelopes == listed:
+        yield Violation(
+            2, "", f"{listing.records} records, {listing.envelopes} payloads, {listed} listed"
+        )
+    if listing.expiring > sum(listing.sizes.get(state, 0) for state in WAITING):
+        yield Violation(8, "", f"{listing.expiring} tasks can expire, more than wait")
+    for key in listing.with_ttl:
+        yield Violation(2, "", f"the key {key} has a TTL")
+    counters = listing.counters
+    ever = listing.records + counters.purged + counters.deleted
+    if counters.enqueued != ever:
+        yield Violation(12, "", f"{counters.enqueued} enqueued, {ever} in the queue, purged or deleted")
+
+
+def step_violations(before: Queue, after: Queue) -> Iterator[Violation]:
+    """Check what no single picture can show: that a step changed only what it may."""
+    for task_id, old in before.records.items():
+        new = after.records.get(task_id)
+        if new is None:
+            continue
+        if new.deliveries < old.deliveries or (new.deliveries > old.deliveries) != (
+            new.state is State.ACTIVE and new.nonce != old.nonce
+        ):
+            yield Violation(
+                4, task_id, f"{old.deliveries} to {new.deliveries} deliveries, {old.state} to {new.state}"
+            )
+        revived = old.state is not State.COMPLETED and new.state is State.PENDING
+        if old.terminal and new.state is not old.state and not revived:
+            yield Violation(5, task_id, f"{old.state} to {new.state}")
+        if new.state is State.ACTIVE and old.state is not State.ACTIVE and before.paused:
+            yield Violation(8, task_id, "claimed while the queue was paused")
+    yield from _grown(before.counters, after.counters)
+
+
+def _grown(before: Counters, after: Counters) -> Iterator[Violation]:
+    for total, old in attrs.asdict(before).items():
+        if getattr(after, total) < old:
+            yield Violation(12, "", f"the total {total} went from {old} to {getattr(after, total)}")
+
+
+def order_violations(claimed: Iterable[Record], left: Iterable[Record]) -> Iterator[Violation]:
+    """Check that no ready task was passed over: `claimed` and `left` as they were before the claim."""
+    last = max((r.score for r in claimed), default=None)
+    for record in left:
+        if last is not None and record.score < last:
+            yield Violation(7, record.id, f"passed over at {record.score}, {last} was claimed")
+
+
+def picture_of(record: Record) -> Picture:
+    """Give the picture of a task of the specification, where a state is its index."""
+    mortal = record.state in WAITING and record.expires_ms
+    return Picture(record.id, record, {record.state: record.score}, record.expires_ms if mortal else None)
+
+
+def listing_of(queue: Queue) -> Listing:
+    """Give the listing of a queue of the specification."""
+    sizes: dict[State, int] = {}
+    for record in queue.records.values():
+        sizes[record.state] = sizes.get(record.state, 0) + 1
+    mortal = sum(picture_of(r).expiring is not None for r in queue.records.values())
+    count = len(queue.records)
+    return Listing(count, count, sizes, mortal, queue.seq, queue.counters)
+
+
+def violations(queue: Queue) -> list[Violation]:
+    """Check a whole queue of the specification."""
+    found = list(queue_violations(listing_of(queue)))
+    for record in queue.records.values():
+        found += task_violations(picture_of(record))
+        if record.seq > queue.seq:
+            found.append(Violation(7, record.id, f"seq {record.seq} of {queue.seq}"))
+    return found

@@ -1,0 +1,117 @@
+"""The state machine as data.
+
+    enqueue ──> scheduled ──promote──> pending ──claim──> active ──complete──> completed
+                    ^                   ^  ^                │
+                    └──────snooze───────│──│────────────────┤
+                                        │  └──release,──────┤
+                                        │     reclaim       │
+                              promote   │                   │
+                         retry ─────────┘ <──────fail───────┤
+                                                            ├──fail, reclaim──> dead
+                                                            └──stop, ...──────> cancelled
+
+`TRANSITIONS` says which event may take a task from which state to which. The
+functions of `spec.queue` go through `advance`, so no other edge can exist; each
+script in `lua/` names its edges in its first line, and a test holds the two
+together. None stands for "no such task": before its enqueue, after its purge.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from types import MappingProxyType
+
+
+class State(enum.StrEnum):
+    """Where a task is. The order is part of the record format: append only."""
+
+    SCHEDULED = "scheduled"
+    """Runs later."""
+    BLOCKED = "blocked"
+    """Waits for other tasks."""
+    GROUPED = "grouped"
+    """Waits in an aggregation group."""
+    PENDING = "pending"
+    """Ready to be claimed."""
+    ACTIVE = "active"
+    """Claimed by a worker, under a lease."""
+    RETRY = "retry"
+    """Failed, waits for its backoff."""
+    COMPLETED = "completed"
+    """Its handler returned."""
+    DEAD = "dead"
+    """Failed for good; kept as a dead letter."""
+    CANCELLED = "cancelled"
+    """Cancelled before it completed."""
+
+
+TERMINAL = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED})
+"""States that only revive, delete and purge leave."""
+
+WAITING = frozenset({State.SCHEDULED, State.PENDING, State.RETRY})
+"""States in which a task waits for a worker, and in which it can expire."""
+
+
+class Event(enum.StrEnum):
+    """What can happen to a task. Each is one script in `lua/`."""
+
+    ENQUEUE = "enqueue"
+    PROMOTE = "promote"
+    CLAIM = "claim"
+    RENEW = "renew"
+    COMPLETE = "complete"
+    FAIL = "fail"
+    RELEASE = "release"
+    SNOOZE = "snooze"
+    STOP = "stop"
+    RECLAIM = "reclaim"
+    EXPIRE = "expire"
+    CANCEL = "cancel"
+    REVIVE = "revive"
+    DELETE = "delete"
+    FLUSH = "flush"
+    PURGE = "purge"
+
+
+Edge = tuple[State | None, State | None]
+
+_S = State
+_ANYWHERE = frozenset({*WAITING, *TERMINAL, _S.ACTIVE})
+
+TRANSITIONS: Mapping[Event, frozenset[Edge]] = MappingProxyType(
+    {
+        Event.ENQUEUE: frozenset({(None, _S.SCHEDULED), (None, _S.PENDING)}),
+        Event.PROMOTE: frozenset({(_S.SCHEDULED, _S.PENDING), (_S.RETRY, _S.PENDING)}),
+        # A claim that meets an expired task buries it instead.
+        Event.CLAIM: frozenset({(_S.PENDING, _S.ACTIVE), (_S.PENDING, _S.DEAD)}),
+        Event.RENEW: frozenset({(_S.ACTIVE, _S.ACTIVE)}),
+        Event.COMPLETE: frozenset({(_S.ACTIVE, _S.COMPLETED), (_S.ACTIVE, None)}),
+        # Whatever would run the task again cancels it instead, once a cancel was asked.
+        Event.FAIL: frozenset({(_S.ACTIVE, s) for s in (_S.RETRY, _S.DEAD, _S.CANCELLED)}),
+        Event.RELEASE: frozenset({(_S.ACTIVE, s) for s in (_S.PENDING, _S.CANCELLED)}),
+        Event.SNOOZE: frozenset({(_S.ACTIVE, s) for s in (_S.SCHEDULED, _S.CANCELLED)}),
+        Event.STOP: frozenset({(_S.ACTIVE, _S.CANCELLED)}),
+        Event.RECLAIM: frozenset({(_S.ACTIVE, s) for s in (_S.PENDING, _S.DEAD, _S.CANCELLED)}),
+        Event.EXPIRE: frozenset({(s, _S.DEAD) for s in WAITING}),
+        # active -> active: the cancel is asked for, and its worker is told.
+        Event.CANCEL: frozenset({*((s, _S.CANCELLED) for s in WAITING), (_S.ACTIVE, _S.ACTIVE)}),
+        Event.REVIVE: frozenset({(s, _S.PENDING) for s in (_S.DEAD, _S.CANCELLED)}),
+        Event.DELETE: frozenset({(s, None) for s in _ANYWHERE - {_S.ACTIVE}}),
+        Event.FLUSH: frozenset({(s, None) for s in _ANYWHERE}),
+        Event.PURGE: frozenset({(s, None) for s in TERMINAL}),
+    }
+)
+"""Every edge of the state machine. `BLOCKED` and `GROUPED` gain theirs with
+dependencies and aggregation."""
+
+
+class IllegalTransition(AssertionError):
+    """The specification itself is wrong: an edge that `TRANSITIONS` does not have."""
+
+
+def advance(event: Event, source: State | None, target: State | None) -> State | None:
+    """Give `target` when the table has the edge; raise `IllegalTransition` otherwise."""
+    if (source, target) not in TRANSITIONS[event]:
+        raise IllegalTransition(f"{event}: {source} -> {target} is not in TRANSITIONS")
+    return target

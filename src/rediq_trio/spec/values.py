@@ -1,0 +1,222 @@
+"""The values a user meets: a task to be done, and what can be read of one.
+
+All are frozen and validated where they are built, so illegal values cannot exist.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Generic, TypedDict, TypeVar
+
+import attrs
+
+from rediq_trio._errors import ConfigError
+from rediq_trio.spec import limits
+from rediq_trio.spec.backoff import DEFAULT_BACKOFF, Backoff, Exponential, Fixed, Linear
+from rediq_trio.spec.lifecycle import State
+
+R = TypeVar("R")
+
+DEFAULT_QUEUE = "default"
+
+
+def _metadata(value: Mapping[str, str] | None) -> Mapping[str, str]:
+    # A copy that nobody else can change; what is no mapping goes on to the validator.
+    return MappingProxyType(dict(value)) if isinstance(value, Mapping) else value  # type: ignore[return-value]
+
+
+def _check_metadata(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, Mapping):
+        raise ConfigError.of(attribute.name, value, "a mapping of str to str")
+    if len(value) > limits.MAX_METADATA:
+        raise ConfigError.of(
+            attribute.name, f"<{len(value)} entries>", f"at most {limits.MAX_METADATA} entries"
+        )
+    for text in (*value.keys(), *value.values()):
+        if not isinstance(text, str) or len(text) > limits.MAX_METADATA_TEXT:
+            bound = f"str to str, each at most {limits.MAX_METADATA_TEXT:,} characters"
+            raise ConfigError.of(attribute.name, text, bound)
+
+
+def _check_run_at(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if value is not None:
+        limits.check_instant(attribute.name, value)
+        assert isinstance(value, dt.datetime)
+        latest = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=limits.MAX_DELAY)
+        if value > latest:
+            raise ConfigError.of(attribute.name, value, "at most 1 year ahead")
+
+
+def _check_expires(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if isinstance(value, dt.datetime):
+        limits.check_instant(attribute.name, value)
+    elif value is not None:
+        limits.check_number(attribute.name, value, 0, limits.MAX_RETENTION, above=True)
+
+
+def _check_type(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, str) or not 0 < len(value) <= limits.MAX_TYPE or not value.isprintable():
+        raise ConfigError.of(
+            attribute.name, value, f"1 to {limits.MAX_TYPE} printable characters"
+        )
+
+
+class TaskOptions(TypedDict, total=False):
+    """The options of `Task`, `@app.task(...)` and `TaskType.options(...)`."""
+
+    id: str | None
+    queue: str
+    priority: int
+    max_retry: int
+    max_crashes: int
+    timeout: float
+    backoff: Backoff
+    delay: float | None
+    run_at: dt.datetime | None
+    expires: float | dt.datetime | None
+    retention: float
+    metadata: Mapping[str, str]
+
+
+@attrs.frozen(kw_only=True)
+class Task(Generic[R]):
+    """A task to be enqueued: an immutable value, checked as it is built.
+
+    Raises `ConfigError` for an option out of its bounds. The payload is checked
+    when the task is enqueued, because its bound (`max_payload`) is the client's.
+    """
+
+    type: str = attrs.field(kw_only=False, validator=_check_type)
+    """The name of the handler."""
+    payload: Any = attrs.field(kw_only=False, factory=dict, repr=False)
+    """A mapping becomes the handler's keyword arguments, anything else its one argument."""
+    id: str | None = attrs.field(default=None, validator=attrs.validators.optional(limits.name))
+    """Own id within the queue; None for a new UUIDv7."""
+    queue: str = attrs.field(default=DEFAULT_QUEUE, validator=limits.name)
+    """The queue's name."""
+    priority: int = attrs.field(default=50, validator=limits.number(0, 100, whole=True))
+    """0 (first) to 100 (last)."""
+    max_retry: int = attrs.field(default=3, validator=limits.number(0, limits.MAX_TRIES, whole=True))
+    """Attempts after the first, 0 to 1,000,000."""
+    max_crashes: int = attrs.field(default=3, validator=limits.number(0, limits.MAX_TRIES, whole=True))
+    """How often a worker may die under the task before it goes to dead, 0 to 1,000,000."""
+    timeout: float = attrs.field(default=30.0, validator=limits.number(0, math.inf, above=True))
+    """Seconds each attempt may take; `math.inf` for no bound."""
+    backoff: Backoff = attrs.field(
+        default=DEFAULT_BACKOFF, validator=limits.one_of(Exponential, Linear, Fixed)
+    )
+    """How long to wait after each failure."""
+    delay: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(limits.number(0, limits.MAX_DELAY))
+    )
+    """Seconds to wait before the first attempt, 0 to 1 year."""
+    run_at: dt.datetime | None = attrs.field(default=None, validator=_check_run_at)
+    """The instant of the first attempt, at most 1 year ahead; an aware datetime."""
+    expires: float | dt.datetime | None = attrs.field(default=None, validator=_check_expires)
+    """No attempt starts from then on; seconds from the enqueue, or an aware datetime."""
+    retention: float = attrs.field(
+        default=3600.0, validator=limits.number(0, limits.MAX_RETENTION)
+    )
+    """Seconds that the finished task and its result are kept; 0 for not at all."""
+    metadata: Mapping[str, str] = attrs.field(
+        factory=dict, converter=_metadata, validator=_check_metadata
+    )
+    """Text that travels with the task."""
+    returns: Any = attrs.field(default=None, eq=False, repr=False)
+    """The type that the result is structured into; None leaves plain msgpack data."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.delay is not None and self.run_at is not None:
+            raise ConfigError.of("run_at", self.run_at, "left out where delay is given")
+
+
+@attrs.frozen
+class Progress:
+    """How far a running task says it is."""
+
+    percent: float
+    """0 to 100."""
+    message: str | None
+    """What it is doing, at most 1,000 characters."""
+    updated_at: dt.datetime
+    """When it said so, by its worker's clock."""
+
+
+@attrs.frozen(kw_only=True)
+class TaskInfo:
+    """What is known of a task at one instant."""
+
+    id: str
+    """`"<queue>/<id>"`."""
+    queue: str
+    type: str
+    state: State
+    priority: int
+    attempt: int
+    """Attempts charged so far, the running one included."""
+    max_retry: int
+    deliveries: int
+    """How often it was claimed."""
+    crashes: int
+    """How often its lease ran out."""
+    created_at: dt.datetime
+    run_at: dt.datetime
+    """When it became due, or will."""
+    started_at: dt.datetime | None
+    """When it was last claimed."""
+    finished_at: dt.datetime | None
+    """When it reached a terminal state."""
+    progress: Progress | None
+    result: Any
+    """What the handler returned, as plain msgpack data; None unless completed."""
+    error: str | None
+    """Why the last attempt failed, or why the task is dead."""
+    worker: str | None
+    """The worker that claimed it last."""
+    metadata: Mapping[str, str]
+    depends_on: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class QueueStats:
+    """How many tasks of a queue are in which state, and its totals since it began."""
+
+    scheduled: int = 0
+    blocked: int = 0
+    grouped: int = 0
+    pending: int = 0
+    active: int = 0
+    retry: int = 0
+    completed: int = 0
+    dead: int = 0
+    cancelled: int = 0
+    paused: bool = False
+    oldest_pending_age: float = 0.0
+    """Seconds since the longest-waiting pending task was due; 0 when none is pending."""
+    enqueued: int = 0
+    completed_total: int = 0
+    failed_total: int = 0
+    """Failed attempts, those that were retried included."""
+    dead_total: int = 0
+    purged: int = 0
+    deleted: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class WorkerInfo:
+    """What a live worker said of itself in its last heartbeat."""
+
+    id: str
+    host: str
+    pid: int
+    queues: tuple[str, ...]
+    concurrency: int
+    running: int
+    """Attempts running at the last heartbeat."""
+    started_at: dt.datetime
+    last_heartbeat: dt.datetime
+    version: str
+    """The version of rediq-trio."""

@@ -1,0 +1,1 @@
+"""Level 1: where tasks live. Two stores behind one port."""

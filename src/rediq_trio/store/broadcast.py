@@ -1,0 +1,103 @@
+"""Signals: hints that something changed, so that nobody has to poll.
+
+A signal may be lost (a connection breaks), come twice or come late; the truth
+is in the store. Whoever listens looks at the truth first and again after each
+signal, and `RESYNC` stands for whatever was lost.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Container, Iterable, Iterator
+from contextlib import contextmanager
+
+import attrs
+import trio
+
+BACKLOG = 256
+"""Unread signals that one listener may have; on more, it gets a `RESYNC` in their place."""
+
+
+class Kind(enum.StrEnum):
+    """What a signal says."""
+
+    WAKE = "wake"
+    """A task became ready, or will be sooner than was known."""
+    CANCEL = "cancel"
+    """An active task is to be cancelled."""
+    FLUSH = "flush"
+    """All tasks of the queue are gone."""
+    DONE = "done"
+    """A task that someone waits for reached a terminal state, or was deleted."""
+    PROGRESS = "progress"
+    """A task that someone waits for reported progress."""
+    RESYNC = "resync"
+    """Signals may have been lost, or listening has just begun: look at the truth."""
+
+
+@attrs.frozen
+class Signal:
+    """One hint."""
+
+    queue: str
+    kind: Kind
+    id: str = ""
+    """The task's id within the queue, where the signal is about one task."""
+
+
+Topic = tuple[str, str]
+"""A queue and the id of a task in it; '' for the signals about the queue itself."""
+
+_ABOUT_TASKS = (Kind.DONE, Kind.PROGRESS)
+
+
+class Broadcast:
+    """Hands each signal to those who listen to its topic. Owned by one store."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[Topic, set[trio.MemorySendChannel[Signal]]] = {}
+
+    @contextmanager
+    def listen(
+        self, topics: Iterable[Topic], *, heard: Container[str]
+    ) -> Iterator[trio.MemoryReceiveChannel[Signal]]:
+        """Receive the signals of these topics while the block lasts.
+
+        Begins with a `RESYNC` for each queue in `heard`, those whose signals
+        arrive already; the store publishes one for the others once they do.
+        """
+        send, receive = trio.open_memory_channel[Signal](BACKLOG)
+        chosen = list(topics)
+        for topic in chosen:
+            self._listeners.setdefault(topic, set()).add(send)
+        for queue in {queue for queue, _ in chosen if queue in heard}:
+            send.send_nowait(Signal(queue, Kind.RESYNC))
+        try:
+            yield receive
+        finally:
+            for topic in chosen:
+                self._listeners[topic].discard(send)
+                if not self._listeners[topic]:
+                    del self._listeners[topic]
+            send.close()
+            receive.close()
+
+    def publish(self, signal: Signal) -> None:
+        """Hand a signal out; never blocks."""
+        if signal.kind is Kind.RESYNC:
+            heard = [t for t in self._listeners if t[0] == signal.queue]
+        elif signal.kind in _ABOUT_TASKS:
+            heard = [(signal.queue, signal.id)]
+        else:
+            heard = [(signal.queue, "")]
+        for topic in heard:
+            for send in self._listeners.get(topic, ()):
+                self._hand(send, signal)
+
+    def _hand(self, send: trio.MemorySendChannel[Signal], signal: Signal) -> None:
+        # One place is kept free for the RESYNC that stands for what did not fit.
+        waiting = send.statistics().current_buffer_used
+        if waiting < BACKLOG - 1:
+            send.send_nowait(signal)
+        elif waiting == BACKLOG - 1:
+            send.send_nowait(Signal(signal.queue, Kind.RESYNC))

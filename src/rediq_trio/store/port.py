@@ -1,0 +1,151 @@
+"""Store: what the worker and the client need of the place where tasks live.
+
+One method per transition of `spec.queue`, batched where a worker batches, with
+the same arguments and answers; only the queue's name takes the place of the
+queue and the store has its own clock. Ids are those within the queue.
+
+Every method may raise `ConnectionLost`; whether it was applied is then unknown,
+and each may be repeated without harm. A caller that is cancelled stops waiting:
+the transition may or may not have happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import attrs
+import trio
+
+from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.queue import Settled
+from rediq_trio.spec.records import (
+    Claimed,
+    Completion,
+    Deferral,
+    Due,
+    Failure,
+    Fence,
+    NewTask,
+    Queue,
+    Record,
+    Report,
+    Verdict,
+    WorkerRecord,
+)
+from rediq_trio.spec.invariants import Listing, Picture
+from rediq_trio.store.broadcast import Signal, Topic
+
+BATCH = 1000
+"""Items that one call of a batched method may carry; a store refuses more."""
+
+
+class Store(Protocol):
+    """Where tasks live."""
+
+    async def enqueue(self, queue: str, tasks: Sequence[NewTask]) -> tuple[State | None, ...]: ...
+
+    async def claim(
+        self, queue: str, *, limit: int, lease_ms: int, worker: str, nonce: bytes
+    ) -> Claimed: ...
+
+    async def renew(
+        self, queue: str, fences: Sequence[Fence], *, lease_ms: int
+    ) -> tuple[Verdict, ...]: ...
+
+    async def complete(self, queue: str, items: Sequence[Completion]) -> Settled: ...
+
+    async def fail(self, queue: str, items: Sequence[Failure]) -> Settled: ...
+
+    async def release(self, queue: str, fences: Sequence[Fence]) -> Settled: ...
+
+    async def snooze(self, queue: str, items: Sequence[Deferral]) -> Settled: ...
+
+    async def stop(self, queue: str, fences: Sequence[Fence]) -> Settled: ...
+
+    async def report(self, queue: str, items: Sequence[Report]) -> tuple[bool, ...]: ...
+
+    async def promote(self, queue: str, *, limit: int) -> Due: ...
+
+    async def reclaim(self, queue: str, *, limit: int) -> Due: ...
+
+    async def expire(self, queue: str, *, limit: int) -> Due: ...
+
+    async def purge(
+        self, queue: str, *, limit: int, dead_retention_ms: int, max_dead: int
+    ) -> Due: ...
+
+    async def cancel(self, queue: str, task_id: str) -> State | None: ...
+
+    async def revive(self, queue: str, ids: Sequence[str]) -> Settled: ...
+
+    async def delete(self, queue: str, ids: Sequence[str]) -> Settled: ...
+
+    async def watch(self, queue: str, task_id: str) -> State | None: ...
+
+    async def pause(self, queue: str) -> None: ...
+
+    async def resume(self, queue: str) -> None: ...
+
+    async def flush(self, queue: str) -> int: ...
+
+    async def get(self, queue: str, ids: Sequence[str]) -> tuple[Record | None, ...]:
+        """Read tasks, each as one consistent picture."""
+        ...
+
+    async def list(
+        self, queue: str, state: State, *, limit: int, after: str | None = None
+    ) -> tuple[str, ...]:
+        """Give ids of the tasks in one state, in its index's order, those behind `after`.
+
+        Raises `TaskNotFound` when `after` is not in that state.
+        """
+        ...
+
+    async def stats(self, queue: str) -> Stats: ...
+
+    async def pictures(self, queue: str, ids: Sequence[str]) -> tuple[Picture, ...]:
+        """Read tasks with the indexes that list them, for the invariants."""
+        ...
+
+    async def listed(self, queue: str, cursor: int) -> tuple[int, tuple[str, ...]]:
+        """Give some of the ids that any structure of the queue mentions, and the next cursor.
+
+        Begin with cursor 0; the sweep is over when 0 comes back. An id may come
+        more than once.
+        """
+        ...
+
+    async def listing(self, queue: str) -> Listing:
+        """Read the sizes and totals of the queue, as one consistent picture."""
+        ...
+
+    async def dump(self, queue: str) -> Queue:
+        """Read the whole queue as the specification's value. For tests: not bounded."""
+        ...
+
+    async def beat(self, worker: WorkerRecord) -> None: ...
+
+    async def leave(self, worker_id: str) -> None: ...
+
+    async def roster(self) -> tuple[bytes, ...]: ...
+
+    async def queues(self) -> tuple[str, ...]: ...
+
+    def listen(
+        self, topics: Iterable[Topic]
+    ) -> AbstractContextManager[trio.MemoryReceiveChannel[Signal]]:
+        """Receive the signals of these topics while the block lasts; each begins with RESYNC."""
+        ...
+
+
+@attrs.frozen
+class Stats:
+    """What `Store.stats` reads."""
+
+    queue: Queue
+    """With no records: `paused`, `seq` and the counters."""
+    sizes: dict[State, int]
+    oldest_pending_age_ms: int
+    """-1 when none is pending."""

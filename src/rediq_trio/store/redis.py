@@ -1,0 +1,285 @@
+"""RedisStore: one Lua script per transition, behind the port.
+
+It packs arguments, names keys and unpacks answers; what happens is in `lua/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import trio
+
+from rediq_trio._errors import RediqError, TaskNotFound
+from rediq_trio.spec.invariants import Listing, Picture
+from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.queue import Settled
+from rediq_trio.spec.records import (
+    Claimed,
+    Completion,
+    Counters,
+    Deferral,
+    Due,
+    Failure,
+    Fence,
+    Lease,
+    NewTask,
+    Queue,
+    Record,
+    Report,
+    Verdict,
+    WorkerRecord,
+)
+from rediq_trio.store.broadcast import Signal, Topic
+from rediq_trio.store.codec import decode_picture, pack_options, state_of
+from rediq_trio.store.gateway import Gateway, ReplyError
+from rediq_trio.store.keys import HASHES, INDEX_OF, QUEUE_KEYS, Keys, pack_id, unpack_id
+from rediq_trio.store.port import BATCH, Stats
+from rediq_trio.store.scripts import Script
+
+Clock = Callable[[], int]
+
+
+def _fence(fence: Fence) -> tuple[bytes, int, bytes]:
+    return pack_id(fence.id), fence.deliveries, fence.nonce
+
+
+def _due(reply: list[int]) -> Due:
+    return Due(reply[0], None if reply[1] < 0 else reply[1])
+
+
+class RedisStore:
+    """Tasks in a Redis, reached through one gateway.
+
+    `clock` gives the time in whole milliseconds to every script, for tests; by
+    default scripts read the server's own.
+    """
+
+    def __init__(
+        self, gateway: Gateway, scripts: dict[str, Script], keys: Keys, clock: Clock | None = None
+    ) -> None:
+        self._gateway = gateway
+        self._scripts = scripts
+        self._keys = keys
+        self._clock = clock
+        self._known_queues: set[str] = set()
+
+    async def _run(self, name: str, queue: str, args: Sequence[Any], **swap: str) -> Any:
+        script = self._scripts[name]
+        names = script.keys
+        if swap:
+            names = tuple(swap.get(key, key) for key in names)
+        return await self._gateway.run(script, self._keys.of(queue, names), args)
+
+    def _now(self) -> int | str:
+        return self._clock() if self._clock else ""
+
+    async def _settle(self, name: str, queue: str, args: list[Any], count: int) -> Settled:
+        if count > BATCH:
+            raise RediqError(f"{name}: {count} items in one call; a store takes at most {BATCH}")
+        return tuple(map(state_of, await self._run(name, queue, args)))
+
+    async def enqueue(self, queue: str, tasks: Sequence[NewTask]) -> tuple[State | None, ...]:
+        if queue not in self._known_queues:
+            # Before the first task: a crash in between leaves a name, never a lost task.
+            await self._gateway.call(b"SADD", self._keys.queues, queue)
+            self._known_queues.add(queue)
+        args: list[Any] = [self._now()]
+        for task in tasks:
+            args += (pack_id(task.id), task.envelope, pack_options(task))
+        return await self._settle("enqueue", queue, args, len(tasks))
+
+    async def claim(
+        self, queue: str, *, limit: int, lease_ms: int, worker: str, nonce: bytes
+    ) -> Claimed:
+        args = (self._now(), min(limit, BATCH), lease_ms, worker, nonce)
+        reply = await self._run("claim", queue, args)
+        remaining, till = reply[0], reply[1]
+        leases = [
+            Lease(
+                Fence(unpack_id(reply[i]), reply[i + 1], nonce),
+                reply[i + 2],
+                reply[i + 3],
+                reply[i + 4],
+                till,
+            )
+            for i in range(2, len(reply), 5)
+        ]
+        return Claimed(tuple(leases), remaining)
+
+    async def renew(
+        self, queue: str, fences: Sequence[Fence], *, lease_ms: int
+    ) -> tuple[Verdict, ...]:
+        args: list[Any] = [self._now(), lease_ms]
+        for fence in fences:
+            args += _fence(fence)
+        return tuple(map(Verdict, await self._run("renew", queue, args)))
+
+    async def complete(self, queue: str, items: Sequence[Completion]) -> Settled:
+        args: list[Any] = [self._now()]
+        for item in items:
+            args += (*_fence(item.fence), item.result)
+        return await self._settle("complete", queue, args, len(items))
+
+    async def fail(self, queue: str, items: Sequence[Failure]) -> Settled:
+        args: list[Any] = [self._now()]
+        for item in items:
+            args += (*_fence(item.fence), item.error, item.delay_ms, int(item.final))
+        return await self._settle("fail", queue, args, len(items))
+
+    async def release(self, queue: str, fences: Sequence[Fence]) -> Settled:
+        return await self._fenced("release", queue, fences)
+
+    async def stop(self, queue: str, fences: Sequence[Fence]) -> Settled:
+        return await self._fenced("stop", queue, fences)
+
+    async def _fenced(self, name: str, queue: str, fences: Sequence[Fence]) -> Settled:
+        args: list[Any] = [self._now()]
+        for fence in fences:
+            args += _fence(fence)
+        return await self._settle(name, queue, args, len(fences))
+
+    async def snooze(self, queue: str, items: Sequence[Deferral]) -> Settled:
+        args: list[Any] = [self._now()]
+        for item in items:
+            args += (*_fence(item.fence), item.delay_ms)
+        return await self._settle("snooze", queue, args, len(items))
+
+    async def report(self, queue: str, items: Sequence[Report]) -> tuple[bool, ...]:
+        args: list[Any] = []
+        for item in items:
+            args += (*_fence(item.fence), item.progress)
+        return tuple(map(bool, await self._run("report", queue, args)))
+
+    async def promote(self, queue: str, *, limit: int) -> Due:
+        return _due(await self._run("promote", queue, (self._now(), limit)))
+
+    async def reclaim(self, queue: str, *, limit: int) -> Due:
+        return _due(await self._run("reclaim", queue, (self._now(), limit)))
+
+    async def expire(self, queue: str, *, limit: int) -> Due:
+        return _due(await self._run("expire", queue, (self._now(), limit)))
+
+    async def purge(self, queue: str, *, limit: int, dead_retention_ms: int, max_dead: int) -> Due:
+        args = (self._now(), limit, dead_retention_ms, max_dead)
+        return _due(await self._run("purge", queue, args))
+
+    async def cancel(self, queue: str, task_id: str) -> State | None:
+        return state_of(await self._run("cancel", queue, (self._now(), pack_id(task_id))))
+
+    async def revive(self, queue: str, ids: Sequence[str]) -> Settled:
+        return await self._settle("revive", queue, [self._now(), *map(pack_id, ids)], len(ids))
+
+    async def delete(self, queue: str, ids: Sequence[str]) -> Settled:
+        return await self._settle("delete", queue, [*map(pack_id, ids)], len(ids))
+
+    async def watch(self, queue: str, task_id: str) -> State | None:
+        return state_of(await self._run("watch", queue, (pack_id(task_id),)))
+
+    async def pause(self, queue: str) -> None:
+        await self._run("pause", queue, ("1",))
+
+    async def resume(self, queue: str) -> None:
+        await self._run("pause", queue, ("0",))
+
+    async def flush(self, queue: str) -> int:
+        gone: int = await self._run("flush", queue, ())
+        return gone
+
+    async def get(self, queue: str, ids: Sequence[str]) -> tuple[Record | None, ...]:
+        return tuple(picture.record for picture in await self.pictures(queue, ids))
+
+    async def list(
+        self, queue: str, state: State, *, limit: int, after: str | None = None
+    ) -> tuple[str, ...]:
+        if state not in INDEX_OF:
+            return ()
+        args = (limit, b"" if after is None else pack_id(after))
+        try:
+            ids = await self._run("list", queue, args, index=INDEX_OF[state])
+        except ReplyError as error:
+            if "NOTLISTED" in str(error):
+                raise TaskNotFound(f"{queue}/{after}") from error
+            raise
+        return tuple(map(unpack_id, ids))
+
+    async def stats(self, queue: str) -> Stats:
+        reply = await self._run("stats", queue, (self._now(),))
+        _, sizes, _, _, rest = _sizes(reply)
+        age, paused, seq, *totals = rest
+        found = Queue({}, seq, bool(paused), Counters(*totals))
+        return Stats(found, sizes, age)
+
+    async def pictures(self, queue: str, ids: Sequence[str]) -> tuple[Picture, ...]:
+        found: list[Picture] = []
+        for i in range(0, len(ids), BATCH):
+            part = ids[i : i + BATCH]
+            replies = await self._run("inspect", queue, [*map(pack_id, part)])
+            found += map(decode_picture, part, replies)
+        return tuple(found)
+
+    async def listed(self, queue: str, cursor: int) -> tuple[int, tuple[str, ...]]:
+        # The structures are swept one after another: the cursor is Redis's own, with
+        # the structure's number in the low digits.
+        structures = (*HASHES, "expiring", *INDEX_OF.values())
+        position, number = divmod(cursor, 16)
+        name = structures[number]
+        scan, step = (b"HSCAN", 2) if name in HASHES else (b"ZSCAN", 2)
+        key = self._keys.of(queue, (name,))[0]
+        position, items = await self._gateway.call(scan, key, int(position), b"COUNT", 500)
+        following = int(position) * 16 + number
+        if int(position) == 0:
+            following = (number + 1) % len(structures)
+        return following, tuple(map(unpack_id, items[::step]))
+
+    async def listing(self, queue: str) -> Listing:
+        reply = await self._run("stats", queue, (self._now(),))
+        records, sizes, expiring, envelopes, rest = _sizes(reply)
+        _, _, seq, *totals = rest
+        names = tuple(QUEUE_KEYS)
+        keys = self._keys.of(queue, names)
+        ttls = [await self._gateway.call(b"PTTL", key) for key in keys]
+        with_ttl = tuple(key.decode() for key, ttl in zip(keys, ttls, strict=True) if ttl >= 0)
+        return Listing(records, envelopes, sizes, expiring, seq, Counters(*totals), with_ttl)
+
+    async def dump(self, queue: str) -> Queue:
+        found = (await self.stats(queue)).queue
+        ids = await self._gateway.call(b"HKEYS", self._keys.of(queue, ("records",))[0])
+        records = await self.get(queue, [unpack_id(i) for i in ids])
+        kept = {record.id: record for record in records if record is not None}
+        return Queue(kept, found.seq, found.paused, found.counters)
+
+    async def beat(self, worker: WorkerRecord) -> None:
+        args = (self._now(), worker.id, worker.ttl_ms, worker.data)
+        await self._gateway.run(self._scripts["beat"], self._keys.workers, args)
+
+    async def leave(self, worker_id: str) -> None:
+        await self._gateway.run(self._scripts["leave"], self._keys.workers, (worker_id,))
+
+    async def roster(self) -> tuple[bytes, ...]:
+        args = (self._now(),)
+        return tuple(await self._gateway.run(self._scripts["roster"], self._keys.workers, args))
+
+    async def queues(self) -> tuple[str, ...]:
+        names = await self._gateway.call(b"SMEMBERS", self._keys.queues)
+        return tuple(sorted(name.decode() for name in names))
+
+    def listen(
+        self, topics: Iterable[Topic]
+    ) -> AbstractContextManager[trio.MemoryReceiveChannel[Signal]]:
+        return self._gateway.listen(topics)
+
+
+_SIZED = (
+    State.PENDING, State.SCHEDULED, State.RETRY, State.ACTIVE,
+    State.COMPLETED, State.DEAD, State.CANCELLED,
+)  # fmt: skip
+"""The states whose sizes `stats.lua` gives, in order."""
+
+
+def _sizes(reply: list[int]) -> tuple[int, dict[State, int], int, int, list[int]]:
+    records, *rest = reply
+    sizes = {state: size for state, size in zip(_SIZED, rest, strict=False) if size}
+    expiring, envelopes, *rest = rest[len(_SIZED) :]
+    return records, sizes, expiring, envelopes, rest
