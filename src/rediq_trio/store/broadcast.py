@@ -22,7 +22,9 @@ class Kind(enum.StrEnum):
     """What a signal says."""
 
     WAKE = "wake"
-    """A task became ready, or will be sooner than was known."""
+    """A task became ready, or claims are allowed again."""
+    DUE = "due"
+    """A task will be ready sooner than was known."""
     CANCEL = "cancel"
     """An active task is to be cancelled."""
     FLUSH = "flush"

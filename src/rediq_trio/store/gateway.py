@@ -138,6 +138,30 @@ class Gateway:
         self._wanted: set[str] = set()
         self._heard: set[str] = set()
         self._more_wanted = asyncio.Event()
+        self._switch = trio.CancelScope(shield=True)
+        self._closed = False
+
+    async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Connect, report it, and run both actors until `close`."""
+        # The shield ends with `close`. Until the gateway is connected, it lasts no longer
+        # than CONNECT_DEADLINE.
+        with self._switch:
+            async with trio_asyncio.open_loop(), trio.open_nursery() as nursery:
+                try:
+                    connection = await trio_asyncio.aio_as_trio(self.connect)()
+                except redis.exceptions.AuthenticationError as error:
+                    raise ConfigError(f"{self._address} refused the user or password: {error}") from None
+                except (*_BROKEN, redis.exceptions.RedisError) as error:
+                    said = f"{error or type(error).__name__}; is Redis running there?"
+                    message = f"cannot connect to {self._address}: {said}"
+                    raise ConnectionLost(message, sent=False) from error
+                nursery.start_soon(trio_asyncio.aio_as_trio(self.pump), connection)
+                nursery.start_soon(self.run_ear)
+                task_status.started()
+
+    def close(self) -> None:
+        """End both actors; calls that wait are refused."""
+        self._switch.cancel()
 
     # --- the callers' side: Trio
 
@@ -154,6 +178,8 @@ class Gateway:
         return await self._wait((b"EVALSHA", script.sha, len(keys), *keys, *args), script)
 
     async def _wait(self, command: tuple[Any, ...], script: Script | None) -> Any:
+        if self._closed:
+            raise ConnectionLost("the client is closed", sent=False)
         task = trio.lowlevel.current_task()
         call = _Call(command, script, trio.current_time(), task)
         self._inbox.append(call)
@@ -218,6 +244,7 @@ class Gateway:
         finally:
             if connection is not None:
                 await _drop(connection)
+            self._closed = True
             while self._inbox:
                 self._inbox.popleft().refuse(ConnectionLost("the client is closed", sent=False))
 
@@ -366,18 +393,12 @@ async def open_gateway(address: Address, keys: Keys) -> AsyncIterator[Gateway]:
 
     Raises `ConnectionLost` when the server cannot be reached and `ConfigError`
     when it refuses the user. An exception of the block leaves as it was raised.
+    When the surrounding scope is cancelled the gateway serves on until the block
+    is left: whoever cleans up in there still needs it.
     """
-    async with held_back() as hold, trio_asyncio.open_loop(), trio.open_nursery() as nursery:
+    async with held_back() as hold, trio.open_nursery() as nursery:
         gateway = Gateway(address, keys)
-        try:
-            connection = await trio_asyncio.aio_as_trio(gateway.connect)()
-        except redis.exceptions.AuthenticationError as error:
-            raise ConfigError(f"{address} refused the user or password: {error}") from None
-        except (*_BROKEN, redis.exceptions.RedisError) as error:
-            message = f"cannot connect to {address}: {error or type(error).__name__}; is Redis running there?"
-            raise ConnectionLost(message, sent=False) from error
-        nursery.start_soon(trio_asyncio.aio_as_trio(gateway.pump), connection)
-        nursery.start_soon(gateway.run_ear)
+        await nursery.start(gateway.serve)
         with hold:
             yield gateway
-        nursery.cancel_scope.cancel()
+        gateway.close()
