@@ -197,9 +197,8 @@ class MemoryStore:
 
     async def pictures(self, queue: str, ids: Sequence[str]) -> tuple[invariants.Picture, ...]:
         records = await self.get(queue, ids)
-        gone = {"indexes": {}, "expiring": None, "has_envelope": False}
         return tuple(
-            invariants.Picture(task_id, None, **gone)  # type: ignore[arg-type]
+            invariants.Picture(task_id, None, {}, None, has_envelope=False)
             if record is None
             else invariants.picture_of(record)
             for task_id, record in zip(ids, records, strict=True)
