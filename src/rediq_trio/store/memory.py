@@ -188,9 +188,12 @@ class MemoryStore:
 
     async def stats(self, queue: str) -> Stats:
         found = await self.dump(queue)
-        due = [r.run_ms for r in found.records.values() if r.state is State.PENDING]
+        # As in Redis, where the head of each priority is all that can be looked at.
+        heads: dict[int, int] = {}
+        for record in spec.ordered(found, State.PENDING):
+            heads.setdefault(record.priority, record.run_ms)
         sizes = dict(invariants.listing_of(found).sizes)
-        age = max(0, self._clock() - min(due)) if due else -1
+        age = max(0, self._clock() - min(heads.values())) if heads else -1
         return Stats(attrs.evolve(found, records={}), sizes, age)
 
     async def pictures(self, queue: str, ids: Sequence[str]) -> tuple[invariants.Picture, ...]:

@@ -148,4 +148,5 @@ class Stats:
     """With no records: `paused`, `seq` and the counters."""
     sizes: dict[State, int]
     oldest_pending_age_ms: int
-    """-1 when none is pending."""
+    """How long the first task of a priority has been due, the longest of them; -1 when
+    none is pending."""
