@@ -4,9 +4,9 @@ import pytest
 
 from rediq_trio._errors import RediqError
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Counters, Record
+from rediq_trio.spec.records import Completion, Counters, Fence, Record, Report
 from rediq_trio.store.port import BATCH
-from tests.conformance.bench import START, Bench, Q, new
+from tests.conformance.bench import START, Bench, Q, deferral, failure, new
 
 UUID7 = "018f3b2c-0000-7abc-8def-0123456789ab"
 
@@ -92,13 +92,34 @@ async def test_an_empty_batch_changes_nothing(bench: Bench) -> None:
     assert await bench.dump() == before
 
 
-async def test_a_full_batch_is_taken_and_a_larger_one_refused(bench: Bench) -> None:
-    tasks = [new(f"t{n:04}") for n in range(BATCH + 1)]
-    with pytest.raises(RediqError, match="1001 items"):
-        await bench.store.enqueue(Q, tasks)
-    assert await bench.dump() == await bench.dump()
-    assert len(await bench.store.enqueue(Q, tasks[:BATCH])) == BATCH
-    assert (await bench.dump()).counters.enqueued == BATCH
+async def test_a_full_batch_is_taken(bench: Bench) -> None:
+    tasks = [new(f"t{n:04}") for n in range(BATCH)]
+    assert await bench.store.enqueue(Q, tasks) == (State.PENDING,) * BATCH
+    leases = await bench.take(BATCH)
+    assert [lease.fence.id for lease in leases] == [task.id for task in tasks]
+    items = [Completion(lease.fence, b"r") for lease in leases]
+    assert await bench.store.complete(Q, items) == (State.COMPLETED,) * BATCH
+
+
+async def test_a_batch_above_the_bound_is_refused_and_changes_nothing(bench: Bench) -> None:
+    many, fence = BATCH + 1, Fence("t", 1, b"n" * 8)
+    before = await bench.dump()
+    for call in (
+        bench.store.enqueue(Q, [new(f"t{n}") for n in range(many)]),
+        bench.store.renew(Q, [fence] * many, lease_ms=1),
+        bench.store.complete(Q, [Completion(fence, b"r")] * many),
+        bench.store.fail(Q, [failure(fence)] * many),
+        bench.store.release(Q, [fence] * many),
+        bench.store.snooze(Q, [deferral(fence)] * many),
+        bench.store.stop(Q, [fence] * many),
+        bench.store.report(Q, [Report(fence, b"p")] * many),
+        bench.store.revive(Q, ["t"] * many),
+        bench.store.delete(Q, ["t"] * many),
+    ):
+        with pytest.raises(RediqError, match="1001 items"):
+            await call
+    assert await bench.dump() == before
+    assert await bench.store.queues() == ()
 
 
 async def test_ids_of_either_kind_come_back_as_they_were(bench: Bench) -> None:
