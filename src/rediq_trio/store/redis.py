@@ -196,6 +196,8 @@ class RedisStore:
         self, queue: str, state: State, *, limit: int, after: str | None = None
     ) -> tuple[str, ...]:
         if state not in INDEX_OF:
+            if after is not None:
+                raise TaskNotFound(f"{queue}/{after}")
             return ()
         args = (limit, b"" if after is None else pack_id(after))
         try:
