@@ -196,7 +196,8 @@ class QueueStats:
     cancelled: int = 0
     paused: bool = False
     oldest_pending_age: float = 0.0
-    """Seconds since the longest-waiting pending task was due; 0 when none is pending."""
+    """Seconds since the first pending task of a priority was due, the longest of them; 0
+    when none is pending."""
     enqueued: int = 0
     completed_total: int = 0
     failed_total: int = 0

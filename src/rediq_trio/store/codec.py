@@ -12,6 +12,7 @@ from rediq_trio.store.packing import pack, unpack
 
 STATES = tuple(State)
 CODE_OF = {state: code for code, state in enumerate(STATES, start=1)}
+_STATE_OF = {code: state for state, code in CODE_OF.items()}
 
 RECORD_FIELDS = (
     "state", "priority", "max_retry", "max_crashes", "retention_ms",
@@ -20,6 +21,7 @@ RECORD_FIELDS = (
     "cancel", "waited", "started_ms", "finished_ms", "error",
 )  # fmt: skip
 """The fields of a record's msgpack array, in order."""
+_KINDS = [bytes if field in ("nonce", "worker", "error") else int for field in RECORD_FIELDS]
 
 _INSPECT_ORDER = (
     State.PENDING, State.SCHEDULED, State.RETRY, State.ACTIVE,
@@ -72,10 +74,12 @@ def _decode_record(
 ) -> Record | None:
     try:
         values: list[Any] = unpack(raw, texts=False)
+        if [type(value) for value in values] != _KINDS:
+            return None
         fields: dict[str, Any] = dict(zip(RECORD_FIELDS, values, strict=True))
-        fields["state"] = STATES[fields["state"] - 1]
+        fields["state"] = _STATE_OF[fields["state"]]
         fields["worker"], fields["error"] = _text(fields["worker"]), _text(fields["error"])
-    except (ValueError, TypeError, OverflowError, AttributeError, IndexError):
+    except (ValueError, TypeError, OverflowError, AttributeError, KeyError):
         return None
     state = cast("State", fields["state"])
     at = indexes.get(state, 0)

@@ -63,11 +63,10 @@ def _memory(name: str) -> MemoryStore:
         return MemoryStore()
     check_name("url", name)
     try:
-        shared = _SHARED.get()
+        _SHARED.get()
     except LookupError:
-        shared: dict[str, MemoryStore] = {}
-        _SHARED.set(shared)
-    return shared.setdefault(name, MemoryStore())
+        _SHARED.set({})
+    return _SHARED.get().setdefault(name, MemoryStore())
 
 
 @asynccontextmanager
