@@ -26,7 +26,7 @@ from rediq_trio.cli.demo_tasks import (
 )
 from rediq_trio.cli.screen import Advance, Screen, open_screen
 from rediq_trio.cli.stopping import Stop, end_process, stop_signals
-from rediq_trio.settings import read_setting
+from rediq_trio.settings import read_setting, settle_settings
 from rediq_trio.store.urls import redacted, scheme_of
 
 INTERRUPTED = 130
@@ -63,6 +63,7 @@ def execute(arguments: argparse.Namespace) -> int:
     url = arguments.url or os.environ.get("REDIQ_URL") or "embedded://"
     scheme_of(url)
     concurrency = read_setting("concurrency", arguments.concurrency or "8")
+    settle_settings({"concurrency": concurrency})  # for its complaint, ahead of all work
     folder = default_folder() if arguments.folder is None else Path(arguments.folder)
     if not folder.is_dir():
         what = "a folder" if folder.exists() else "a folder that exists"
