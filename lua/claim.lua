@@ -24,6 +24,7 @@ for i, id in ipairs(ids) do
   local record = raws[i] and decode(raws[i])
   local reason = nil
   if not record then
+    redis.call('ZREM', expiring, id)
     record = {0, 50, 0, 0, 0, now, now, 0, 0, 0, 0, 0, 0, '', '', 0, 0, 0, 0, ''}
     reason = 'its record cannot be decoded'
   elseif not envelopes[i] then
@@ -31,8 +32,8 @@ for i, id in ipairs(ids) do
   elseif record[EXPIRES] > 0 and record[EXPIRES] <= now then
     reason = 'expired'
   end
-  if not record or not envelopes[i] then redis.call('HSETNX', payloads, id, '') end
-  if not raws[i] or record[EXPIRES] > 0 then redis.call('ZREM', expiring, id) end
+  if not envelopes[i] then redis.call('HSET', payloads, id, '') end
+  if record[EXPIRES] > 0 then redis.call('ZREM', expiring, id) end
   if reason then
     bury(id, record, reason, now, dead)
   else

@@ -1,6 +1,6 @@
 -- list: no edge
 -- Gives ids of the tasks in one state, in the order of its index.
--- KEYS     1 records  2 meta  3 the state's index
+-- KEYS     1 records  2 meta  3 index (of the state)
 -- ARGV     1 limit, 1 to 1000  2 id after which to begin, '' for the beginning
 -- RETURNS  array of ids; an error reply when the id in ARGV 2 is not in the index
 local start = 0

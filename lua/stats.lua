@@ -3,14 +3,14 @@
 -- KEYS     1 records  2 meta  3 pending  4 scheduled  5 retry  6 active  7 completed
 --          8 dead  9 cancelled  10 expiring  11 payloads
 -- ARGV     1 now in ms, '' for the server's time
--- RETURNS  the sizes of KEYS 1 and 3 to 11; age in ms of the longest-waiting pending task,
---          -1 for none; paused, seq, enqueued, completed, failed, dead, purged, deleted
+-- RETURNS  the sizes of KEYS 1 and 3 to 11; how long in ms the first pending task of a
+--          priority has been due, the longest, -1 for none; paused, seq, enqueued, completed, failed, dead, purged, deleted
 -- INCLUDE  clock record
 local now = clock(ARGV[1])
 local reply = {redis.call('HLEN', KEYS[1])}
 for n = 3, 10 do reply[#reply + 1] = redis.call('ZCARD', KEYS[n]) end
 reply[#reply + 1] = redis.call('HLEN', KEYS[11])
--- The head of each priority is its oldest; there are at most 101 of them.
+-- There are at most 101 priorities, and so as many heads.
 local oldest, from = -1, '-inf'
 while true do
   local head = redis.call('ZRANGEBYSCORE', KEYS[3], from, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)

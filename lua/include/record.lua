@@ -11,12 +11,20 @@ local COMPLETED, DEAD, CANCELLED = 7, 8, 9
 -- score = priority * SPAN + seq (the specification's PRIORITY_SPAN, 2^45)
 local SPAN = 35184372088832
 
+local type = type
+local KINDS = {}
+for n = 1, ERROR do KINDS[n] = 'number' end
+KINDS[NONCE], KINDS[WORKER], KINDS[ERROR] = 'string', 'string', 'string'
+
+-- The record, or nil when the bytes are not one: a script that fails half-way over a
+-- field of the wrong type would lose the task it has just taken out of an index.
 local function decode(raw)
   local good, record = pcall(cmsgpack.unpack, raw)
-  if good and type(record) == 'table' and #record == ERROR and type(record[STATE]) == 'number' then
-    return record
+  if not good or type(record) ~= 'table' or #record ~= ERROR then return nil end
+  for n = 1, ERROR do
+    if type(record[n]) ~= KINDS[n] then return nil end
   end
-  return nil
+  return record
 end
 
 local function load(id)

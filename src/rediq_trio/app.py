@@ -6,7 +6,7 @@ import inspect
 import typing
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Generic, ParamSpec, TypeVar, Unpack, overload
+from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
 import attrs
 
@@ -42,8 +42,9 @@ class TaskType(Generic[P, R, C]):
     """The return annotation."""
     is_async: bool
     """Whether the handler runs on Trio; else it runs in a worker thread."""
-    _required: frozenset[str] = attrs.field(repr=False)
-    _accepted: frozenset[str] | None = attrs.field(repr=False)
+    required: frozenset[str] = attrs.field(repr=False)
+    """Names of the parameters without a default."""
+    accepted: frozenset[str] | None = attrs.field(repr=False)
     """Names of its parameters; None when it takes any."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C:
@@ -81,12 +82,13 @@ class TaskType(Generic[P, R, C]):
         """
         if not isinstance(payload, dict):
             return self._one_argument(payload)
+        payload = cast("dict[Any, Any]", payload)
         # Sets, not `signature.bind`, which costs more than all else on a short task's way.
         names = payload.keys()
-        if missing := self._required - names:
+        if missing := self.required - names:
             raise PayloadError(f"{self.name}: the payload has no {shown(sorted(missing)[0])}")
-        if self._accepted is not None and not names <= self._accepted:
-            unknown = next(name for name in names if name not in self._accepted)
+        if self.accepted is not None and not names <= self.accepted:
+            unknown = next(name for name in names if name not in self.accepted)
             raise PayloadError(f"{self.name}: the payload has {shown(unknown)}, which it does not take")
         if not all(isinstance(name, str) for name in names):
             raise PayloadError(f"{self.name}: keyword arguments must be named by text")
@@ -133,7 +135,7 @@ def _task_type(function: Callable[..., Any], name: str | None, options: Mapping[
     found = {n: structurer(hint) for n, hint in hints.items() if n != "return"}
     _check_options(name, options)
     named = {n: p for n, p in signature.parameters.items() if p.kind is not p.VAR_KEYWORD}
-    return TaskType(
+    made: TaskType[..., Any, Any] = TaskType(
         name=name,
         function=function,
         defaults=dict(options),
@@ -144,6 +146,7 @@ def _task_type(function: Callable[..., Any], name: str | None, options: Mapping[
         required=frozenset(n for n, p in named.items() if p.default is p.empty),
         accepted=frozenset(named) if len(named) == len(signature.parameters) else None,
     )
+    return made
 
 
 class App:
@@ -191,9 +194,10 @@ class App:
         function from a `CurrentTask` to an async context manager. An error in it
         fails the attempt like one of the handler's.
         """
-        wrapped: Any = asynccontextmanager(factory) if inspect.isasyncgenfunction(factory) else factory
-        if not callable(wrapped):
+        if not callable(factory):
             raise ConfigError.of("middleware", factory, "a function of the current task")
+        generator = inspect.isasyncgenfunction(factory)
+        wrapped: Any = asynccontextmanager(cast("Any", factory)) if generator else factory
         self._middleware.append(wrapped)
         return factory
 

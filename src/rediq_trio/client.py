@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
 
@@ -302,7 +302,7 @@ async def connect(
     max_payload: int = MAX_PAYLOAD,
     key_prefix: str = "rediq",
     allow_eviction: bool = False,
-) -> AsyncIterator[Client]:
+) -> AsyncGenerator[Client]:
     """Open a client for as long as the block lasts.
 
     `url` defaults to `REDIQ_URL`, else to the Redis on this machine. Raises

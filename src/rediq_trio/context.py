@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import datetime as dt
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +90,7 @@ class CurrentTask:
             trio.from_thread.run_sync(self._report, self._held, percent, text)
 
     @contextmanager
-    def cleanup(self) -> Iterator[trio.CancelScope]:
+    def cleanup(self) -> Generator[trio.CancelScope]:
         """Shield a handler's clean-up from its cancellation, for `cleanup_grace` seconds at most.
 
         For `finally` blocks that must wait: `with current_task().cleanup(): await close()`.

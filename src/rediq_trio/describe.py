@@ -6,13 +6,12 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
-import msgpack
-
 from rediq_trio._errors import PayloadError
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Record
 from rediq_trio.spec.values import Progress, QueueStats, TaskInfo, WorkerInfo
 from rediq_trio.store.envelope import Envelope, open_envelope, pack_value, unpack_value
+from rediq_trio.store.packing import pack
 from rediq_trio.store.port import Stats
 
 UNREADABLE = "(unreadable)"
@@ -105,8 +104,7 @@ def pack_worker(info: WorkerInfo) -> bytes:
         info.id, info.host, info.pid, list(info.queues), info.concurrency, info.running,
         info.started_at.timestamp(), info.last_heartbeat.timestamp(), info.version,
     ]  # fmt: skip
-    packed: bytes = msgpack.packb(fields)
-    return packed
+    return pack(fields)
 
 
 def describe_worker(packed: bytes) -> WorkerInfo:

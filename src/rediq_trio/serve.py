@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Unpack
 
@@ -106,7 +106,7 @@ class Server:
 @asynccontextmanager
 async def serve(
     app: App, url: str | Store | None = None, **options: Unpack[ServeOptions]
-) -> AsyncIterator[Server]:
+) -> AsyncGenerator[Server]:
     """Run a worker for as long as the block lasts.
 
     `url` defaults to `REDIQ_URL`, else to the Redis on this machine; the options

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 import attrs
@@ -42,17 +42,22 @@ class ServeOptions(TypedDict, total=False):
     allow_eviction: bool
 
 
-def _queues(value: object) -> object:
-    if isinstance(value, str):
-        raise ConfigError.of("queues", value, "a list of names, or a mapping of names to weights")
+_QUEUES_BOUND = "a list of names, or a mapping of names to weights"
+
+
+def _queues(value: Sequence[str] | Mapping[str, float]) -> tuple[str, ...] | dict[str, float]:
     if isinstance(value, Mapping):
         return dict(value)
-    return tuple(value) if isinstance(value, Sequence) else value
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise ConfigError.of("queues", value, _QUEUES_BOUND)
+    return tuple(value)
 
 
-def _check_queues(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, tuple | dict) or not value:
-        raise ConfigError.of("queues", value, "a list of names, or a mapping of names to weights")
+def _check_queues(
+    _: object, attribute: attrs.Attribute[Any], value: tuple[str, ...] | dict[str, float]
+) -> None:
+    if not value:
+        raise ConfigError.of("queues", value, _QUEUES_BOUND)
     for name in value:
         limits.check_name("queues", name)
     if isinstance(value, dict):
@@ -131,17 +136,6 @@ class Settings:
         return self.lease / 3 if self.heartbeat is None else self.heartbeat
 
 
-_READERS: Mapping[str, Any] = {
-    "queues": lambda text: _parse_queues(text),
-    "prefetch": lambda text: text if text == "auto" else int(text),
-    "burst": lambda text: _parse_flag(text),
-    "allow_eviction": lambda text: _parse_flag(text),
-    "key_prefix": str,
-    "name": str,
-} | dict.fromkeys(("concurrency", "max_payload", "threads", "max_dead"), int) | dict.fromkeys(
-    ("lease", "heartbeat", "shutdown_grace", "cleanup_grace", "progress_interval", "dead_retention"),
-    float,
-)
 
 
 def _parse_flag(text: str) -> bool:
@@ -171,6 +165,29 @@ def read_setting(name: str, text: str) -> Any:
     except ValueError:
         raise ConfigError.of(name, text, "readable: " + _KINDS.get(name, "a number")) from None
 
+
+def _parse_prefetch(text: str) -> int | str:
+    return text if text == "auto" else int(text)
+
+
+_READERS: Mapping[str, Callable[[str], Any]] = {
+    "queues": _parse_queues,
+    "concurrency": int,
+    "lease": float,
+    "heartbeat": float,
+    "prefetch": _parse_prefetch,
+    "shutdown_grace": float,
+    "cleanup_grace": float,
+    "progress_interval": float,
+    "max_payload": int,
+    "key_prefix": str,
+    "name": str,
+    "burst": _parse_flag,
+    "threads": int,
+    "dead_retention": float,
+    "max_dead": int,
+    "allow_eviction": _parse_flag,
+}
 
 _KINDS = {
     "queues": "names as a,b or weights as a=3,b=1",

@@ -16,12 +16,12 @@ import types
 import typing
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import cattrs
 
-from rediq_trio._errors import PayloadError, shown
+from rediq_trio._errors import PayloadError, members, shown
 
 _PLAIN = (str, int, float, bool, bytes, type(None))
 
@@ -50,8 +50,10 @@ def plain(value: Any) -> Any:
     """Take a value apart into plain data; what is plain already comes back as it is."""
     if type(value) in _PLAIN:
         return value
-    if type(value) is dict and all(type(item) in _PLAIN for item in value.values()):
-        return value
+    if type(value) is dict:
+        value = cast("dict[Any, Any]", value)
+        if all(type(item) in _PLAIN for item in value.values()):
+            return value
     try:
         return _CONVERTER.unstructure(value)
     except RecursionError as error:
@@ -63,8 +65,8 @@ def needs_structure(annotation: Any) -> bool:
     if annotation is Any or annotation is None:
         return False
     if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        known = issubclass(annotation, _CLASSES)
-        return known or attrs.has(annotation) or dataclasses.is_dataclass(annotation)
+        kind = cast("type[Any]", annotation)
+        return issubclass(kind, _CLASSES) or attrs.has(kind) or dataclasses.is_dataclass(kind)
     origin = typing.get_origin(annotation)
     if origin is typing.Literal:
         return False
@@ -88,7 +90,7 @@ def structurer(annotation: Any) -> Callable[[Any], Any] | None:
     return structure
 
 
-def _reason(error: Exception) -> str:
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
+def _reason(error: BaseException) -> str:
+    while below := members(error):
+        error = below[0]
     return f"{type(error).__name__}: {shown(str(error))}"

@@ -33,6 +33,8 @@ MAX_PAYLOAD = 512 * 1024
 
 NAME_BOUND = "1 to 128 of a-z A-Z 0-9 . _ : -"
 _NAME = re.compile(r"[a-zA-Z0-9._:-]{1,128}")
+# Until the year 3084 the first digit of its time is 0 or 1.
+_UUID7 = re.compile(r"[01][0-9a-f]{7}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
@@ -40,6 +42,11 @@ Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 def is_name(value: object) -> bool:
     """Say whether a value is a queue name or a task's own id."""
     return isinstance(value, str) and _NAME.fullmatch(value) is not None
+
+
+def is_uuid7(task_id: str) -> bool:
+    """Say whether an id is a UUIDv7 as the library makes them."""
+    return _UUID7.fullmatch(task_id) is not None
 
 
 def check_name(field: str, value: object) -> str:

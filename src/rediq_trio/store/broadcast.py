@@ -8,7 +8,7 @@ signal, and `RESYNC` stands for whatever was lost.
 from __future__ import annotations
 
 import enum
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Generator, Iterable
 from contextlib import contextmanager
 
 import attrs
@@ -62,7 +62,7 @@ class Broadcast:
     @contextmanager
     def listen(
         self, topics: Iterable[Topic], *, heard: Container[str]
-    ) -> Iterator[trio.MemoryReceiveChannel[Signal]]:
+    ) -> Generator[trio.MemoryReceiveChannel[Signal]]:
         """Receive the signals of these topics while the block lasts.
 
         Begins with a `RESYNC` for each queue in `heard`, those whose signals

@@ -7,18 +7,16 @@ come out, because anyone may have written to Redis.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import attrs
-import msgpack
-
 from rediq_trio._errors import PayloadError, PayloadTooLarge, shown
 from rediq_trio.spec.backoff import Backoff, decode_backoff, encode_backoff
 from rediq_trio.spec.limits import MAX_DEPTH
+from rediq_trio.store.packing import UNREADABLE, pack, unpack
 
 VERSION = 1
 _DEFAULT_TIMEOUT = 30.0
-_UNREADABLE = (ValueError, TypeError, OverflowError, msgpack.UnpackException)
 
 
 @attrs.frozen
@@ -40,13 +38,14 @@ def check_depth(value: Any) -> None:
         below: list[Any] = []
         for item in level:
             if isinstance(item, dict):
+                item = cast("dict[Any, Any]", item)
                 for key in item:
                     # Whole numbers could be chosen to collide in a dict; msgpack refuses to read them.
                     if not isinstance(key, str | bytes):
                         raise PayloadError(f"payload key {shown(key)}: must be str or bytes")
                 below += item.values()
             elif isinstance(item, list | tuple):
-                below += item
+                below += cast("list[Any]", item)
         if not below:
             return
         level = below
@@ -60,7 +59,7 @@ def pack_value(value: Any, *, what: str = "payload", most: int | None = None) ->
     """
     try:
         check_depth(value)
-        packed: bytes = msgpack.packb(value)
+        packed = pack(value)
     except PayloadError:
         raise
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -76,17 +75,11 @@ def unpack_value(packed: bytes, *, most: int | None = None) -> Any:
     if most is not None and len(packed) > most:
         raise PayloadTooLarge(f"payload: {len(packed):,} bytes packed; at most {most:,} are allowed")
     try:
-        value = msgpack.unpackb(packed, ext_hook=_no_extension)
-    except PayloadError:
-        raise
-    except _UNREADABLE as error:
+        value = unpack(packed)
+    except UNREADABLE as error:
         raise PayloadError(f"payload cannot be decoded: {shown(str(error))}") from error
     check_depth(value)
     return value
-
-
-def _no_extension(code: int, data: bytes) -> Any:
-    raise PayloadError(f"payload: msgpack extension type {code} is not allowed")
 
 
 def pack_envelope(
@@ -98,26 +91,22 @@ def pack_envelope(
     usual: list[Any] = [_DEFAULT_TIMEOUT, [], {}]
     while rest and rest[-1] == usual[len(rest) - 1]:
         rest.pop()
-    packed: bytes = msgpack.packb(parts + rest)
-    return packed
+    return pack(parts + rest)
 
 
 def open_envelope(packed: bytes) -> Envelope:
     """Open an envelope; raise `PayloadError` for one that cannot be read or is of a newer version."""
     try:
-        parts = msgpack.unpackb(packed, ext_hook=_no_extension)
-    except PayloadError:
-        raise
-    except _UNREADABLE as error:
+        parts: Any = unpack(packed)
+    except UNREADABLE as error:
         raise PayloadError(f"envelope cannot be decoded: {shown(str(error))}") from error
-    if not isinstance(parts, list) or not 3 <= len(parts) <= 6:
+    if not isinstance(parts, list) or not 3 <= len(cast("list[Any]", parts)) <= 6:
         raise PayloadError("envelope cannot be decoded: it is no array of 3 to 6")
-    if parts[0] != VERSION:
-        raise PayloadError(f"envelope has version {shown(parts[0])}; this library reads {VERSION}")
-    kind, payload = parts[1], parts[2]
-    timeout = parts[3] if len(parts) > 3 else _DEFAULT_TIMEOUT
-    backoff = parts[4] if len(parts) > 4 else []
-    metadata = parts[5] if len(parts) > 5 else {}
+    fields = cast("list[Any]", parts)
+    if fields[0] != VERSION:
+        raise PayloadError(f"envelope has version {shown(fields[0])}; this library reads {VERSION}")
+    fields += [_DEFAULT_TIMEOUT, [], {}][len(fields) - 3 :]
+    kind, payload, timeout, backoff, metadata = fields[1:]
     if not (
         isinstance(kind, str)
         and isinstance(payload, bytes)
@@ -127,4 +116,5 @@ def open_envelope(packed: bytes) -> Envelope:
         and isinstance(metadata, dict)
     ):
         raise PayloadError("envelope cannot be decoded: a field has the wrong type")
-    return Envelope(kind, payload, float(timeout), decode_backoff(backoff), metadata)
+    policy = decode_backoff(cast("list[Any]", backoff))
+    return Envelope(kind, payload, float(timeout), policy, cast("dict[str, str]", metadata))

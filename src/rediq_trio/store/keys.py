@@ -7,6 +7,7 @@ script declares all it touches, and no task can leave a stray key or a TTL behin
 from __future__ import annotations
 
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.limits import is_uuid7
 
 INDEX_OF = {
     State.SCHEDULED: "scheduled",
@@ -58,22 +59,14 @@ class Keys:
         return f"{self._prefix}/queues".encode()
 
 
-_HEX_UUID = 36
-
-
 def pack_id(task_id: str) -> bytes:
     """Give an id as it is stored: a UUIDv7 in 16 bytes, any other as its text.
 
-    A UUIDv7 begins with its time; until the year 3500 or so its first byte is
+    A UUIDv7 begins with its time; until the year 3084 its first byte is
     one that no own id can begin with, so the two cannot meet.
     """
-    if len(task_id) == _HEX_UUID and task_id[14] == "7" and task_id < "2":
-        try:
-            packed = bytes.fromhex(task_id.replace("-", ""))
-        except ValueError:
-            return task_id.encode()
-        if len(packed) == 16 and unpack_id(packed) == task_id:
-            return packed
+    if is_uuid7(task_id):
+        return bytes.fromhex(task_id.replace("-", ""))
     return task_id.encode()
 
 
@@ -83,4 +76,3 @@ def unpack_id(stored: bytes) -> str:
         text = stored.hex()
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
     return stored.decode("utf-8", "replace")
-

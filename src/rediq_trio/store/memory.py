@@ -36,7 +36,7 @@ from rediq_trio.spec.records import (
     WorkerRecord,
 )
 from rediq_trio.store.broadcast import Broadcast, Kind, Signal, Topic
-from rediq_trio.store.port import Stats
+from rediq_trio.store.port import Stats, check_batch
 
 A = TypeVar("A")
 
@@ -98,6 +98,7 @@ class MemoryStore:
                 self._broadcast.publish(Signal(queue, Kind.DONE, task_id))
 
     async def enqueue(self, queue: str, tasks: Sequence[NewTask]) -> tuple[State | None, ...]:
+        check_batch("enqueue", tasks)
         return await self._do(queue, lambda q, now: spec.enqueue(q, now, tasks))
 
     async def claim(
@@ -113,24 +114,31 @@ class MemoryStore:
     async def renew(
         self, queue: str, fences: Sequence[Fence], *, lease_ms: int
     ) -> tuple[Verdict, ...]:
+        check_batch("renew", fences)
         return await self._do(queue, lambda q, now: spec.renew(q, now, fences, lease_ms=lease_ms))
 
     async def complete(self, queue: str, items: Sequence[Completion]) -> Settled:
+        check_batch("complete", items)
         return await self._do(queue, lambda q, now: spec.complete(q, now, items))
 
     async def fail(self, queue: str, items: Sequence[Failure]) -> Settled:
+        check_batch("fail", items)
         return await self._do(queue, lambda q, now: spec.fail(q, now, items))
 
     async def release(self, queue: str, fences: Sequence[Fence]) -> Settled:
+        check_batch("release", fences)
         return await self._do(queue, lambda q, now: spec.release(q, now, fences))
 
     async def snooze(self, queue: str, items: Sequence[Deferral]) -> Settled:
+        check_batch("snooze", items)
         return await self._do(queue, lambda q, now: spec.snooze(q, now, items))
 
     async def stop(self, queue: str, fences: Sequence[Fence]) -> Settled:
+        check_batch("stop", fences)
         return await self._do(queue, lambda q, now: spec.stop(q, now, fences))
 
     async def report(self, queue: str, items: Sequence[Report]) -> tuple[bool, ...]:
+        check_batch("report", items)
         return await self._do(queue, lambda q, now: spec.report(q, now, items))
 
     async def promote(self, queue: str, *, limit: int) -> Due:
@@ -154,9 +162,11 @@ class MemoryStore:
         return await self._do(queue, lambda q, now: spec.cancel(q, now, task_id))
 
     async def revive(self, queue: str, ids: Sequence[str]) -> Settled:
+        check_batch("revive", ids)
         return await self._do(queue, lambda q, now: spec.revive(q, now, ids))
 
     async def delete(self, queue: str, ids: Sequence[str]) -> Settled:
+        check_batch("delete", ids)
         return await self._do(queue, lambda q, now: spec.delete(q, now, ids))
 
     async def watch(self, queue: str, task_id: str) -> State | None:
@@ -190,16 +200,18 @@ class MemoryStore:
 
     async def stats(self, queue: str) -> Stats:
         found = await self.dump(queue)
-        due = [r.run_ms for r in found.records.values() if r.state is State.PENDING]
+        # As in Redis, where the head of each priority is all that can be looked at.
+        heads: dict[int, int] = {}
+        for record in spec.ordered(found, State.PENDING):
+            heads.setdefault(record.priority, record.run_ms)
         sizes = dict(invariants.listing_of(found).sizes)
-        age = max(0, self._clock() - min(due)) if due else -1
+        age = max(0, self._clock() - min(heads.values())) if heads else -1
         return Stats(attrs.evolve(found, records={}), sizes, age)
 
     async def pictures(self, queue: str, ids: Sequence[str]) -> tuple[invariants.Picture, ...]:
         records = await self.get(queue, ids)
-        gone = {"indexes": {}, "expiring": None, "has_envelope": False}
         return tuple(
-            invariants.Picture(task_id, None, **gone)  # type: ignore[arg-type]
+            invariants.Picture(task_id, None, {}, None, has_envelope=False)
             if record is None
             else invariants.picture_of(record)
             for task_id, record in zip(ids, records, strict=True)

@@ -11,13 +11,14 @@ the transition may or may not have happened.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 import attrs
 import trio
 
+from rediq_trio._errors import RediqError
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.queue import Settled
 from rediq_trio.spec.records import (
@@ -39,6 +40,12 @@ from rediq_trio.store.broadcast import Signal, Topic
 
 BATCH = 1000
 """Items that one call of a batched method may carry; a store refuses more."""
+
+
+def check_batch(name: str, items: Sized) -> None:
+    """Raise `RediqError` for a call with more than `BATCH` items."""
+    if len(items) > BATCH:
+        raise RediqError(f"{name}: {len(items)} items in one call; a store takes at most {BATCH}")
 
 
 class Store(Protocol):
@@ -148,4 +155,5 @@ class Stats:
     """With no records: `paused`, `seq` and the counters."""
     sizes: dict[State, int]
     oldest_pending_age_ms: int
-    """-1 when none is pending."""
+    """How long the first task of a priority has been due, the longest of them; -1 when
+    none is pending."""

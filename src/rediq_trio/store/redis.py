@@ -5,13 +5,13 @@ It packs arguments, names keys and unpacks answers; what happens is in `lua/`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Sized
 from contextlib import AbstractContextManager
 from typing import Any
 
 import trio
 
-from rediq_trio._errors import RediqError, TaskNotFound
+from rediq_trio._errors import TaskNotFound
 from rediq_trio.spec.invariants import Listing, Picture
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.queue import Settled
@@ -35,7 +35,7 @@ from rediq_trio.store.broadcast import Signal, Topic
 from rediq_trio.store.codec import decode_picture, pack_options, state_of
 from rediq_trio.store.gateway import Gateway, ReplyError
 from rediq_trio.store.keys import HASHES, INDEX_OF, QUEUE_KEYS, Keys, pack_id, unpack_id
-from rediq_trio.store.port import BATCH, Stats
+from rediq_trio.store.port import BATCH, Stats, check_batch
 from rediq_trio.store.scripts import Script
 
 Clock = Callable[[], int]
@@ -75,12 +75,12 @@ class RedisStore:
     def _now(self) -> int | str:
         return self._clock() if self._clock else ""
 
-    async def _settle(self, name: str, queue: str, args: list[Any], count: int) -> Settled:
-        if count > BATCH:
-            raise RediqError(f"{name}: {count} items in one call; a store takes at most {BATCH}")
+    async def _settle(self, name: str, queue: str, args: list[Any], items: Sized) -> Settled:
+        check_batch(name, items)
         return tuple(map(state_of, await self._run(name, queue, args)))
 
     async def enqueue(self, queue: str, tasks: Sequence[NewTask]) -> tuple[State | None, ...]:
+        check_batch("enqueue", tasks)
         if queue not in self._known_queues:
             # Before the first task: a crash in between leaves a name, never a lost task.
             await self._gateway.call(b"SADD", self._keys.queues, queue)
@@ -88,7 +88,7 @@ class RedisStore:
         args: list[Any] = [self._now()]
         for task in tasks:
             args += (pack_id(task.id), task.envelope, pack_options(task))
-        return await self._settle("enqueue", queue, args, len(tasks))
+        return await self._settle("enqueue", queue, args, tasks)
 
     async def claim(
         self, queue: str, *, limit: int, lease_ms: int, worker: str, nonce: bytes
@@ -111,6 +111,7 @@ class RedisStore:
     async def renew(
         self, queue: str, fences: Sequence[Fence], *, lease_ms: int
     ) -> tuple[Verdict, ...]:
+        check_batch("renew", fences)
         args: list[Any] = [self._now(), lease_ms]
         for fence in fences:
             args += _fence(fence)
@@ -120,13 +121,13 @@ class RedisStore:
         args: list[Any] = [self._now()]
         for item in items:
             args += (*_fence(item.fence), item.result)
-        return await self._settle("complete", queue, args, len(items))
+        return await self._settle("complete", queue, args, items)
 
     async def fail(self, queue: str, items: Sequence[Failure]) -> Settled:
         args: list[Any] = [self._now()]
         for item in items:
             args += (*_fence(item.fence), item.error, item.delay_ms, int(item.final))
-        return await self._settle("fail", queue, args, len(items))
+        return await self._settle("fail", queue, args, items)
 
     async def release(self, queue: str, fences: Sequence[Fence]) -> Settled:
         return await self._fenced("release", queue, fences)
@@ -138,15 +139,16 @@ class RedisStore:
         args: list[Any] = [self._now()]
         for fence in fences:
             args += _fence(fence)
-        return await self._settle(name, queue, args, len(fences))
+        return await self._settle(name, queue, args, fences)
 
     async def snooze(self, queue: str, items: Sequence[Deferral]) -> Settled:
         args: list[Any] = [self._now()]
         for item in items:
             args += (*_fence(item.fence), item.delay_ms)
-        return await self._settle("snooze", queue, args, len(items))
+        return await self._settle("snooze", queue, args, items)
 
     async def report(self, queue: str, items: Sequence[Report]) -> tuple[bool, ...]:
+        check_batch("report", items)
         args: list[Any] = []
         for item in items:
             args += (*_fence(item.fence), item.progress)
@@ -169,10 +171,10 @@ class RedisStore:
         return state_of(await self._run("cancel", queue, (self._now(), pack_id(task_id))))
 
     async def revive(self, queue: str, ids: Sequence[str]) -> Settled:
-        return await self._settle("revive", queue, [self._now(), *map(pack_id, ids)], len(ids))
+        return await self._settle("revive", queue, [self._now(), *map(pack_id, ids)], ids)
 
     async def delete(self, queue: str, ids: Sequence[str]) -> Settled:
-        return await self._settle("delete", queue, [*map(pack_id, ids)], len(ids))
+        return await self._settle("delete", queue, [*map(pack_id, ids)], ids)
 
     async def watch(self, queue: str, task_id: str) -> State | None:
         return state_of(await self._run("watch", queue, (pack_id(task_id),)))
@@ -194,6 +196,8 @@ class RedisStore:
         self, queue: str, state: State, *, limit: int, after: str | None = None
     ) -> tuple[str, ...]:
         if state not in INDEX_OF:
+            if after is not None:
+                raise TaskNotFound(f"{queue}/{after}")
             return ()
         args = (limit, b"" if after is None else pack_id(after))
         try:

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import trio
 
-from rediq_trio._errors import PayloadError, UnknownTaskType
+from rediq_trio._errors import PayloadError, UnknownTaskType, members
 from rediq_trio.app import App, TaskType
 from rediq_trio.client import Client
 from rediq_trio.context import CurrentTask, deadline_of, enter
@@ -162,8 +162,8 @@ def _success(held: Held, value: Any) -> Outcome:
 
 
 def _failure(held: Held, envelope: Envelope, error: BaseException) -> Outcome:
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
+    while len(parts := members(error)) == 1:
+        error = parts[0]
     match error:
         case Snooze():
             return Snoozed(held, error.seconds)
@@ -171,10 +171,12 @@ def _failure(held: Held, envelope: Envelope, error: BaseException) -> Outcome:
             return Failed(held, say(error)[len("Reject: ") :] or "rejected", 0.0, final=True)
         case Retry(after=float() | int() as after):
             return Failed(held, say(error), after)
+        case _:
+            pass
     log.debug("task %s failed", held.key, exc_info=error)
     said = say(error)
-    if isinstance(error, BaseExceptionGroup):
-        said = f"{said}: {'; '.join(say(part) for part in error.exceptions[:10])}"[:MAX_ERROR]
+    if parts:
+        said = f"{said}: {'; '.join(say(part) for part in parts[:10])}"[:MAX_ERROR]
     return Failed(held, said, envelope.backoff.delay(held.lease.attempt))
 
 

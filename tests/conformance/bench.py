@@ -1,0 +1,143 @@
+"""The workbench of the conformance tests: a store, a clock, and short ways to say things."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any
+
+import attrs
+import trio
+
+from rediq_trio.spec.invariants import queue_violations, task_violations
+from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.records import Completion, Deferral, Failure, Fence, Lease, NewTask, Queue, Record
+from rediq_trio.store.broadcast import Kind, Signal
+from rediq_trio.store.memory import MemoryStore
+from rediq_trio.store.port import Store
+from tests.servers import Server, open_redis_store
+
+START = 1_700_000_000_000
+"""The instant at which each test begins, in ms."""
+LEASE = 30_000
+Q = "q"
+
+
+class Clock:
+    """A clock that moves when told to."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> int:
+        return self.now
+
+    def advance(self, by_ms: int) -> None:
+        self.now += by_ms
+
+
+@attrs.define
+class Bench:
+    """One queue in one store."""
+
+    store: Store
+    clock: Clock
+    _nonces: Iterator[int] = attrs.field(factory=lambda: count(1))
+
+    async def add(self, *ids: str, **options: Any) -> None:
+        """Enqueue tasks that do not exist yet."""
+        answers = await self.store.enqueue(Q, [new(task_id, **options) for task_id in ids])
+        assert None not in answers
+
+    async def take(self, limit: int = 1, lease_ms: int = LEASE, worker: str = "w") -> list[Lease]:
+        """Claim with a nonce that was never used."""
+        nonce = next(self._nonces).to_bytes(8, "big")
+        claimed = await self.store.claim(
+            Q, limit=limit, lease_ms=lease_ms, worker=worker, nonce=nonce
+        )
+        return list(claimed.leases)
+
+    async def active(self, task_id: str = "t", **options: Any) -> Fence:
+        """Enqueue a task and claim it."""
+        await self.add(task_id, **options)
+        [lease] = await self.take()
+        assert lease.fence.id == task_id
+        return lease.fence
+
+    async def ended(self, task_id: str, state: State, **options: Any) -> None:
+        """Bring a new task to a terminal state."""
+        fence = await self.active(task_id, **options)
+        if state is State.COMPLETED:
+            assert await self.store.complete(Q, [Completion(fence, b"r")]) == (state,)
+        elif state is State.DEAD:
+            assert await self.store.fail(Q, [failure(fence, final=True)]) == (state,)
+        else:
+            await self.store.cancel(Q, task_id)
+            assert await self.store.stop(Q, [fence]) == (state,)
+
+    async def record(self, task_id: str = "t") -> Record:
+        [record] = await self.store.get(Q, [task_id])
+        assert record is not None
+        return record
+
+    async def dump(self) -> Queue:
+        return await self.store.dump(Q)
+
+    async def ids(self, state: State) -> list[str]:
+        return list(await self.store.list(Q, state, limit=1000))
+
+    async def check(self) -> None:
+        """Check the invariants of the queue."""
+        found = list(queue_violations(await self.store.listing(Q)))
+        for picture in await self.store.pictures(Q, sorted(await self.mentioned())):
+            found += task_violations(picture)
+        assert found == []
+
+    async def mentioned(self) -> set[str]:
+        """Give the ids that any structure of the queue mentions."""
+        seen: set[str] = set()
+        cursor, part = await self.store.listed(Q, 0)
+        seen.update(part)
+        while cursor:
+            cursor, part = await self.store.listed(Q, cursor)
+            seen.update(part)
+        return seen
+
+
+def new(task_id: str, **options: Any) -> NewTask:
+    return NewTask(task_id, b"envelope of " + task_id.encode(), **options)
+
+
+def failure(fence: Fence, error: str = "boom", delay_ms: int = 1000, final: bool = False) -> Failure:
+    return Failure(fence, error, delay_ms, final)
+
+
+def deferral(fence: Fence, delay_ms: int = 1000) -> Deferral:
+    return Deferral(fence, delay_ms)
+
+
+async def heard(
+    signals: trio.MemoryReceiveChannel[Signal], kind: Kind, task_id: str = ""
+) -> Signal:
+    """Wait until a signal of this kind about this task comes."""
+    with trio.fail_after(10):
+        async for signal in signals:
+            if (signal.kind, signal.id) == (kind, task_id):
+                return signal
+    raise AssertionError("the channel was closed")
+
+
+@asynccontextmanager
+async def open_bench(server: Server | None) -> AsyncIterator[Bench]:
+    """Open the memory store, or one on a server; check the invariants behind the test."""
+    clock = Clock()
+    if server is None:
+        bench = Bench(MemoryStore(clock=clock), clock)
+        yield bench
+        await bench.check()
+    else:
+        async with open_redis_store(server, clock=clock) as opened:
+            bench = Bench(opened.store, clock)
+            yield bench
+            await bench.check()

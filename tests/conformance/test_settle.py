@@ -1,0 +1,163 @@
+"""How an attempt ends: complete and fail."""
+
+import attrs
+import pytest
+
+from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.records import CANCELLED_GRACE_MS, Completion, Counters, Report
+from tests.conformance.bench import START, Bench, Q, failure
+
+
+async def test_a_result_is_kept_for_the_retention(bench: Bench) -> None:
+    fence = await bench.active(retention_ms=500)
+    before = await bench.record()
+    bench.clock.advance(7)
+    assert await bench.store.complete(Q, [Completion(fence, b"\x00result")]) == (State.COMPLETED,)
+    assert await bench.record() == attrs.evolve(
+        before,
+        state=State.COMPLETED,
+        result=b"\x00result",
+        lease_ms=0,
+        finished_ms=START + 7,
+        purge_ms=START + 507,
+    )
+    assert (await bench.dump()).counters == Counters(enqueued=1, completed=1)
+
+
+async def test_a_completion_clears_the_error_of_an_earlier_attempt(bench: Bench) -> None:
+    fence = await bench.active()
+    await bench.store.fail(Q, [failure(fence, delay_ms=0)])
+    await bench.store.promote(Q, limit=1)
+    [lease] = await bench.take()
+    assert (await bench.record()).error == "boom"
+    await bench.store.complete(Q, [Completion(lease.fence, b"r")])
+    assert (await bench.record()).error == ""
+
+
+async def test_without_retention_a_completed_task_is_gone(bench: Bench) -> None:
+    fence = await bench.active(retention_ms=0)
+    await bench.store.report(Q, [Report(fence, b"p")])
+    assert await bench.store.complete(Q, [Completion(fence, b"r")]) == (State.COMPLETED,)
+    queue = await bench.dump()
+    assert queue.records == {}
+    assert queue.counters == Counters(enqueued=1, completed=1, purged=1)
+    assert await bench.mentioned() == set()
+
+
+async def test_a_repeated_completion_of_a_task_that_is_gone_is_stale(bench: Bench) -> None:
+    fence = await bench.active(retention_ms=0)
+    await bench.store.complete(Q, [Completion(fence, b"r")])
+    before = await bench.dump()
+    assert await bench.store.complete(Q, [Completion(fence, b"r")]) == (None,)
+    assert await bench.dump() == before
+
+
+@pytest.mark.parametrize(
+    ("retention", "kept"), [(0, CANCELLED_GRACE_MS), (5, CANCELLED_GRACE_MS), (90_000, 90_000)]
+)
+async def test_a_task_that_someone_waits_for_is_kept_for_the_grace(
+    bench: Bench, retention: int, kept: int
+) -> None:
+    fence = await bench.active(retention_ms=retention)
+    assert await bench.store.watch(Q, "t") is State.ACTIVE
+    await bench.store.complete(Q, [Completion(fence, b"r")])
+    assert (await bench.record()).purge_ms == START + kept
+
+
+async def test_a_completion_wins_over_a_cancel_that_was_asked(bench: Bench) -> None:
+    fence = await bench.active()
+    await bench.store.cancel(Q, "t")
+    assert await bench.store.complete(Q, [Completion(fence, b"r")]) == (State.COMPLETED,)
+    assert (await bench.record()).cancel
+
+
+async def test_one_batch_completes_many(bench: Bench) -> None:
+    await bench.add("a", "b", retention_ms=0)
+    await bench.add("c")
+    fences = [lease.fence for lease in await bench.take(3)]
+    items = [Completion(fence, fence.id.encode()) for fence in (*fences, fences[2], fences[0])]
+    states = await bench.store.complete(Q, items)
+    assert states == (*[State.COMPLETED] * 4, None)
+    queue = await bench.dump()
+    assert queue.records["c"].result == b"c"
+    assert queue.counters == Counters(enqueued=3, completed=3, purged=2)
+
+
+async def test_a_failure_is_retried_after_its_delay(bench: Bench) -> None:
+    fence = await bench.active()
+    before = await bench.record()
+    bench.clock.advance(3)
+    assert await bench.store.fail(Q, [failure(fence, "wörst", 1000)]) == (State.RETRY,)
+    assert await bench.record() == attrs.evolve(
+        before, state=State.RETRY, error="wörst", run_ms=START + 1003, lease_ms=0
+    )
+    assert (await bench.dump()).counters == Counters(enqueued=1, failed=1)
+
+
+async def test_a_final_failure_is_dead_whatever_is_left(bench: Bench) -> None:
+    fence = await bench.active(max_retry=9)
+    before = await bench.record()
+    bench.clock.advance(3)
+    assert await bench.store.fail(Q, [failure(fence, final=True)]) == (State.DEAD,)
+    assert await bench.record() == attrs.evolve(
+        before, state=State.DEAD, error="boom", lease_ms=0, finished_ms=START + 3
+    )
+    assert (await bench.dump()).counters == Counters(enqueued=1, failed=1, dead=1)
+
+
+@pytest.mark.parametrize("max_retry", [0, 1, 2])
+async def test_a_task_is_dead_after_its_retries(bench: Bench, max_retry: int) -> None:
+    await bench.add("t", max_retry=max_retry)
+    states = []
+    for _ in range(max_retry + 1):
+        [lease] = await bench.take()
+        states += await bench.store.fail(Q, [failure(lease.fence, delay_ms=0)])
+        await bench.store.promote(Q, limit=1)
+    assert states == [*[State.RETRY] * max_retry, State.DEAD]
+    record = await bench.record()
+    assert (record.attempt, record.deliveries) == (max_retry + 1, max_retry + 1)
+    assert await bench.take() == []
+
+
+async def test_a_failure_after_a_cancel_was_asked_cancels(bench: Bench) -> None:
+    fence = await bench.active(retention_ms=90_000)
+    await bench.store.cancel(Q, "t")
+    before = await bench.record()
+    assert await bench.store.fail(Q, [failure(fence)]) == (State.CANCELLED,)
+    assert await bench.record() == attrs.evolve(
+        before,
+        state=State.CANCELLED,
+        error="boom",
+        lease_ms=0,
+        finished_ms=START,
+        purge_ms=START + 90_000,
+    )
+    assert (await bench.dump()).counters == Counters(enqueued=1, failed=1)
+
+
+@pytest.mark.parametrize("final", [True, False])
+async def test_a_last_failure_is_dead_also_when_a_cancel_was_asked(bench: Bench, final: bool) -> None:
+    fence = await bench.active(max_retry=9 if final else 0)
+    await bench.store.cancel(Q, "t")
+    assert await bench.store.fail(Q, [failure(fence, final=final)]) == (State.DEAD,)
+
+
+async def test_one_batch_fails_many_each_by_its_own_rule(bench: Bench) -> None:
+    await bench.add("a", "b")
+    await bench.add("c", max_retry=0)
+    a, b, c = [lease.fence for lease in await bench.take(3)]
+    items = [failure(a, "ea", 5), failure(b, "eb", final=True), failure(c, "ec"), failure(a, "again")]
+    states = await bench.store.fail(Q, items)
+    assert states == (State.RETRY, State.DEAD, State.DEAD, State.RETRY)
+    queue = await bench.dump()
+    assert [queue.records[i].error for i in "abc"] == ["ea", "eb", "ec"]
+    assert queue.counters == Counters(enqueued=3, failed=3, dead=2)
+
+
+async def test_a_retry_keeps_its_expiry(bench: Bench) -> None:
+    fence = await bench.active(expires_in_ms=50)
+    await bench.store.fail(Q, [failure(fence, delay_ms=100)])
+    bench.clock.advance(50)
+    assert (await bench.store.expire(Q, limit=1)).moved == 1
+    record = await bench.record()
+    assert (record.state, record.error) == (State.DEAD, "expired")

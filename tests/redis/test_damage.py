@@ -1,0 +1,176 @@
+"""Damaged data: a task that cannot be read goes to dead with a reason, and stops nobody."""
+
+import msgpack
+import pytest
+
+from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.records import Completion, Counters, Fence, Report, Verdict
+from tests.conformance.bench import Q, deferral, failure, new
+from tests.redis.conftest import Behind
+
+UNREADABLE = "its record cannot be decoded"
+GOOD = [4, 50, 3, 3, 1000, 1, 1, 0, 1, 0, 0, 0, 0, b"", b"", 0, 0, 0, 0, b""]
+
+
+def packed(at: int, value: object) -> bytes:
+    """Pack a record with one field replaced."""
+    data: bytes = msgpack.packb([*GOOD[:at], value, *GOOD[at + 1 :]])
+    return data
+
+
+BROKEN = {
+    "empty": b"",
+    "no msgpack": b"\xc1",
+    "text": b"junk",
+    "cut short": packed(0, 4)[:-3],
+    "a number": b"\x07",
+    "nil": b"\xc0",
+    "a map": msgpack.packb({"state": 4}),
+    "too short": msgpack.packb(GOOD[:-1]),
+    "too long": msgpack.packb([*GOOD, 1]),
+    "a state that is text": packed(0, b"pending"),
+    "an expiry that is text": packed(7, b"soon"),
+    "an attempt that is nil": packed(9, None),
+    "a place that is a list": packed(8, [1]),
+    "a nonce that is a number": packed(13, 5),
+}
+broken = pytest.mark.parametrize("raw", BROKEN.values(), ids=BROKEN)
+INDEXES = ["pending", "scheduled", "retry", "active"]
+
+
+async def bring(behind: Behind, index: str) -> Fence | None:
+    """Bring a task that can expire into an index."""
+    bench = behind.bench
+    await bench.add("t", delay_ms=5 if index == "scheduled" else 0, expires_in_ms=10**10)
+    if index not in ("retry", "active"):
+        return None
+    [lease] = await bench.take()
+    if index == "retry":
+        await bench.store.fail(Q, [failure(lease.fence)])
+    return lease.fence
+
+
+@broken
+@pytest.mark.parametrize("index", INDEXES)
+async def test_a_record_that_cannot_be_decoded_is_buried_with_a_reason(
+    behind: Behind, index: str, raw: bytes
+) -> None:
+    await bring(behind, index)
+    await behind.raw("HSET", "records", "t", raw)
+    await behind.bench.add("other")
+    assert await behind.upkeep() == ["other"]
+    assert await behind.died_of("t") == UNREADABLE
+    await behind.bench.check()
+
+
+@pytest.mark.parametrize("index", INDEXES)
+async def test_a_record_that_is_missing_is_buried_with_a_reason(behind: Behind, index: str) -> None:
+    await bring(behind, index)
+    await behind.raw("HDEL", "records", "t")
+    assert await behind.upkeep() == []
+    assert await behind.died_of("t") == UNREADABLE
+    await behind.bench.check()
+
+
+@pytest.mark.parametrize("index", INDEXES)
+async def test_a_payload_that_is_missing_is_buried_with_a_reason(behind: Behind, index: str) -> None:
+    await bring(behind, index)
+    await behind.raw("HDEL", "payloads", "t")
+    assert await behind.upkeep() == []
+    assert await behind.died_of("t") == "its payload is missing"
+    await behind.bench.check()
+
+
+@pytest.mark.parametrize("index", INDEXES)
+async def test_an_id_that_only_an_index_knows_is_buried_with_a_reason(
+    behind: Behind, index: str
+) -> None:
+    await behind.raw("ZADD", index, 1, "t")
+    await behind.raw("ZADD", "expiring", 10**15, "t")
+    assert await behind.upkeep() == []
+    assert await behind.died_of("t") == UNREADABLE
+    assert await behind.bench.ids(State.DEAD) == ["t"]
+    assert await behind.raw("ZCARD", "expiring") == 0
+
+
+async def test_an_id_that_only_the_expiring_know_is_forgotten(behind: Behind) -> None:
+    await behind.raw("ZADD", "expiring", 1, "t")
+    assert (await behind.bench.store.expire(Q, limit=5)).moved == 0
+    assert await behind.bench.mentioned() == set()
+
+
+@pytest.mark.parametrize("index", ["completed", "cancelled", "dead"])
+async def test_an_id_that_only_a_terminal_index_knows_is_purged(behind: Behind, index: str) -> None:
+    await behind.raw("ZADD", index, 1, "t")
+    due = await behind.bench.store.purge(Q, limit=5, dead_retention_ms=1, max_dead=9)
+    assert due.moved == 1
+    assert await behind.bench.mentioned() == set()
+
+
+async def test_a_damaged_task_that_expires_stays_to_be_buried_for_its_damage(behind: Behind) -> None:
+    await behind.bench.add("t", expires_in_ms=10)
+    await behind.raw("HSET", "records", "t", b"junk")
+    behind.bench.clock.advance(10)
+    assert (await behind.bench.store.expire(Q, limit=5)).moved == 0
+    assert await behind.upkeep() == []
+    assert await behind.died_of("t") == UNREADABLE
+
+
+async def test_a_damaged_task_counts_as_dead_once(behind: Behind) -> None:
+    await behind.bench.add("t")
+    await behind.raw("HSET", "records", "t", b"junk")
+    for _ in range(3):
+        await behind.upkeep()
+    assert (await behind.bench.dump()).counters == Counters(enqueued=1, dead=1)
+
+
+@broken
+async def test_a_lease_on_a_damaged_task_is_lost_and_stale(behind: Behind, raw: bytes) -> None:
+    store = behind.bench.store
+    fence = await behind.bench.active()
+    await behind.raw("HSET", "records", "t", raw)
+    assert await store.renew(Q, [fence], lease_ms=5) == (Verdict.LOST,)
+    assert await store.complete(Q, [Completion(fence, b"r")]) == (None,)
+    assert await store.fail(Q, [failure(fence)]) == (None,)
+    assert await store.release(Q, [fence]) == (None,)
+    assert await store.snooze(Q, [deferral(fence)]) == (None,)
+    assert await store.stop(Q, [fence]) == (None,)
+    assert await store.report(Q, [Report(fence, b"p")]) == (False,)
+    assert await behind.bench.ids(State.ACTIVE) == ["t"]
+
+
+@broken
+async def test_a_damaged_task_cannot_be_operated_on(behind: Behind, raw: bytes) -> None:
+    store = behind.bench.store
+    await behind.bench.add("t")
+    await behind.raw("HSET", "records", "t", raw)
+    assert await store.get(Q, ["t"]) == (None,)
+    assert await store.cancel(Q, "t") is None
+    assert await store.watch(Q, "t") is None
+    assert await store.revive(Q, ["t"]) == (None,)
+    assert await store.delete(Q, ["t"]) == (None,)
+    assert await store.enqueue(Q, [new("t")]) == (None,)
+    assert (await store.stats(Q)).oldest_pending_age_ms == -1
+    assert await behind.bench.ids(State.PENDING) == ["t"]
+
+
+async def test_the_record_that_the_broken_ones_are_made_of_is_good(behind: Behind) -> None:
+    await behind.bench.add("t")
+    await behind.raw("HSET", "records", "t", msgpack.packb(GOOD))
+    assert await behind.upkeep() == ["t"]
+
+
+async def test_a_damaged_dead_letter_goes_like_any_other(behind: Behind) -> None:
+    await behind.bench.ended("t", State.DEAD)
+    await behind.raw("HSET", "records", "t", b"junk")
+    await behind.bench.store.purge(Q, limit=5, dead_retention_ms=1, max_dead=0)
+    assert await behind.bench.mentioned() == set()
+
+
+async def test_a_buried_task_can_be_purged_and_deleted(behind: Behind) -> None:
+    for task_id in "ab":
+        await behind.raw("ZADD", "pending", 1, task_id)
+    await behind.upkeep()
+    assert await behind.bench.store.delete(Q, ["a"]) == (State.DEAD,)
+    await behind.bench.store.purge(Q, limit=5, dead_retention_ms=1, max_dead=0)
+    assert await behind.bench.mentioned() == set()

@@ -1,0 +1,114 @@
+"""What the scripts ask of a server: that they can be sent again, its time, and no TTL anywhere."""
+
+import time
+from pathlib import Path
+
+from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.records import Completion, Report, WorkerRecord
+from rediq_trio.store.keys import HASHES, INDEX_OF, QUEUE_KEYS
+from tests.conformance.bench import LEASE, Bench, Clock, Q, failure, new
+from tests.redis.conftest import Behind
+from tests.servers import Server, open_redis_store
+
+
+async def test_a_script_that_the_server_forgot_is_sent_again(behind: Behind) -> None:
+    await behind.bench.add("a", "b")
+    await behind.gateway.call(b"SCRIPT", b"FLUSH")
+    assert len(await behind.bench.take(2)) == 2
+    await behind.gateway.call(b"SCRIPT", b"FLUSH")
+    assert await behind.bench.store.cancel(Q, "a") is State.ACTIVE
+
+
+async def fill(bench: Bench) -> None:
+    """Put something under every key that a queue may have."""
+    for state in (State.COMPLETED, State.DEAD, State.CANCELLED):
+        await bench.ended(state, state, expires_in_ms=10**9)
+    fence = await bench.active("active")
+    await bench.store.report(Q, [Report(fence, b"p")])
+    await bench.add("retry", expires_in_ms=10**9)
+    [lease] = await bench.take()
+    await bench.store.fail(Q, [failure(lease.fence)])
+    await bench.add("pending", expires_in_ms=10**9)
+    await bench.add("scheduled", expires_in_ms=10**9, delay_ms=5)
+
+
+async def test_no_key_carries_a_ttl(behind: Behind) -> None:
+    await fill(behind.bench)
+    await behind.bench.store.beat(WorkerRecord("w", b"w", 5))
+    assert {name: await behind.raw("PTTL", name) for name in QUEUE_KEYS} == dict.fromkeys(
+        QUEUE_KEYS, -1
+    )
+    for key in [*behind.keys.workers, behind.keys.queues]:
+        assert await behind.gateway.call(b"PTTL", key) == -1
+
+
+async def test_a_queue_has_these_keys_and_no_other(behind: Behind) -> None:
+    await fill(behind.bench)
+    found = set(await behind.gateway.call(b"KEYS", b"*"))
+    assert found == {*behind.keys.of(Q, QUEUE_KEYS), behind.keys.queues}
+
+
+async def test_an_empty_queue_leaves_its_totals_only(behind: Behind) -> None:
+    await fill(behind.bench)
+    await behind.bench.store.flush(Q)
+    found = set(await behind.gateway.call(b"KEYS", b"*"))
+    assert found == {*behind.keys.of(Q, ("meta",)), behind.keys.queues}
+
+
+async def test_a_ttl_that_someone_set_is_found_by_the_invariants(behind: Behind) -> None:
+    await behind.bench.add("t")
+    await behind.raw("PEXPIRE", "records", 10**6)
+    listing = await behind.bench.store.listing(Q)
+    assert listing.with_ttl == (behind.keys.of(Q, ("records",))[0].decode(),)
+
+
+async def test_a_task_is_stored_in_one_field_of_each_of_two_hashes_and_one_index(
+    behind: Behind,
+) -> None:
+    await behind.bench.add("t")
+    for name in (*HASHES, *INDEX_OF.values()):
+        size = await behind.raw("HLEN" if name in HASHES else "ZCARD", name)
+        assert size == (1 if name in ("records", "payloads", "pending") else 0)
+
+
+async def test_without_a_clock_the_time_is_the_servers(server: Server) -> None:
+    async with open_redis_store(server) as opened:
+        store = opened.store
+        begin = int(time.time() * 1000) - 1
+        await store.enqueue(Q, [new("t"), new("u", delay_ms=3_600_000)])
+        claimed = await store.claim(Q, limit=1, lease_ms=LEASE, worker="w", nonce=b"n" * 8)
+        [lease] = claimed.leases
+        due = await store.promote(Q, limit=1)
+        await store.complete(Q, [Completion(lease.fence, b"r")])
+        await store.beat(WorkerRecord("w", b"alive", 60_000))
+        assert await store.roster() == (b"alive",)
+        records = (await store.dump(Q)).records
+        end = int(time.time() * 1000) + 1
+    assert begin <= records["t"].created_ms <= records["t"].started_ms <= end
+    assert begin <= lease.lease_ms - LEASE <= end
+    assert begin <= records["t"].finished_ms <= end
+    assert due.next_in_ms is not None
+    assert 0 <= 3_600_000 - due.next_in_ms <= end - begin
+
+
+async def test_two_prefixes_on_one_server_are_apart(behind: Behind, server: Server) -> None:
+    await behind.bench.add("t")
+    before = await behind.gateway.call(b"DUMP", behind.keys.of(Q, ("records",))[0])
+    from rediq_trio.store.keys import Keys
+    from rediq_trio.store.redis import RedisStore
+    from rediq_trio.store.scripts import load_scripts
+    from tests.servers import tested_lua
+
+    other = RedisStore(behind.gateway, load_scripts(tested_lua()), Keys("other"), clock=Clock())
+    assert await other.queues() == ()
+    assert await other.enqueue(Q, [new("t", priority=1)]) == (State.PENDING,)
+    assert await behind.gateway.call(b"DUMP", behind.keys.of(Q, ("records",))[0]) == before
+
+
+def test_the_scripts_use_no_command_that_walks_a_whole_queue() -> None:
+    from tests.servers import tested_lua
+
+    for path in sorted(Path(tested_lua()).rglob("*.lua")):
+        text = path.read_text("utf-8")
+        for command in ("KEYS", "LREM", "SMEMBERS", "HGETALL", "HKEYS", "HVALS", "SCAN"):
+            assert f"call('{command}'" not in text, path.name
