@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import trio
 
 import rediq_trio as rediq
 
@@ -23,3 +24,4 @@ async def test_the_last_progress_is_kept_also_when_the_handler_returns_at_once()
             progress = (await handle.info()).progress
             assert progress is not None
             assert progress.percent == 100
+            await trio.sleep(1)  # until the flusher waits again
