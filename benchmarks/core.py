@@ -189,7 +189,9 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE", help="write the figures there too")
     parser.add_argument("--server", metavar="PATH", help="the redis-server to run")
     parser.add_argument("--unix", action="store_true", help="over a unix socket")
-    parser.add_argument("--only", metavar="WORD", default="", help="measures whose name has this word")
+    parser.add_argument(
+        "--only", metavar="WORD", default="", help="measures whose name has this word"
+    )
     parser.add_argument("--concurrency", type=int, default=100, help="of the draining worker (100)")
     given = parser.parse_args()
     runs = given.runs or (3 if given.quick else 5)

@@ -22,9 +22,11 @@ BY = 1000
 """Tasks in one `enqueue_many`."""
 CALLERS = 100
 """Concurrent callers of `enqueue`."""
-SCRIPTED = frozenset({"eval", "evalsha", "ping", "subscribe", "sadd", "hscan", "zscan", "pttl"})
+SENT = frozenset({"eval", "evalsha", "ping", "subscribe", "sadd", "hscan", "zscan", "pttl"})
 """Commands that the library's clients send; all others are called inside scripts."""
-ASKED = frozenset({"info", "config|resetstat", "config", "hello", "client|setinfo", "client", "command"})
+ASKED = frozenset(
+    {"info", "config|resetstat", "config", "hello", "client|setinfo", "client", "command"}
+)
 """Commands of the benchmark itself, and of connecting."""
 
 
@@ -44,9 +46,7 @@ def _tasks(count: int, retention: float = 3600.0) -> list[rediq.Task[Any]]:
 def _rate(count: int, begin: float, cpu: float, bench: Bench, used: float) -> Figure:
     took = time.perf_counter() - begin
     mine, redis = time.process_time() - cpu, bench.cpu() - used
-    return Figure(
-        count / took, {"cpu_us": mine / count * 1e6, "redis_cpu_us": redis / count * 1e6}
-    )
+    return Figure(count / took, {"cpu_us": mine / count * 1e6, "redis_cpu_us": redis / count * 1e6})
 
 
 async def enqueue_singly(bench: Bench, count: int) -> Figure:
@@ -96,7 +96,8 @@ def worker(bench: Bench, *flags: str) -> Iterator[subprocess.Popen[str]]:
     """Run a worker process that is ready, while the block lasts."""
     command = [sys.executable, "-m", "benchmarks.worker", bench.url, *flags]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None and child.stdin is not None
+    assert child.stdout is not None
+    assert child.stdin is not None
     try:
         if child.stdout.readline() != "ready\n":
             raise SystemExit("the worker did not start")
@@ -149,7 +150,7 @@ def _completed(bench: Bench) -> int:
 def drain(
     bench: Bench, count: int, *, retention: float, concurrency: int, extra: Sequence[str] = ()
 ) -> Figure:
-    """No-op tasks a second that one worker process settles, from `resume` to the last settlement."""
+    """No-op tasks a second that one worker process settles, counted from the `resume` on."""
     fill(bench, count, retention)
     flags = ["--concurrency", str(concurrency), "--until", str(count), *extra]
     with worker(bench, *flags) as child:
@@ -180,7 +181,7 @@ def latency(bench: Bench, count: int) -> list[float]:
                 sent[i] = time.perf_counter()
                 await client.enqueue(rediq.Task("stamp", {"i": i}, queue=QUEUE, retention=0))
             queue = client.queue(QUEUE)
-            while (await queue.stats()).completed_total < count:
+            while (await queue.stats()).completed_total < count:  # noqa: ASYNC110  # no signal of it
                 await trio.sleep(0.01)
 
     with worker(bench, "--listen") as child:
@@ -203,7 +204,7 @@ def idle_commands(bench: Bench, seconds: float) -> Figure:
         after = _calls(bench)
         took = time.perf_counter() - begin
     made = {name: calls - before.get(name, 0) for name, calls in after.items()}
-    client = {name: calls for name, calls in made.items() if calls and name in SCRIPTED}
+    client = {name: calls for name, calls in made.items() if calls and name in SENT}
     every = sum(made.values())
     notes = {name: calls / took for name, calls in client.items()}
     return Figure(sum(client.values()) / took, notes | {"with those inside scripts": every / took})

@@ -1,4 +1,6 @@
-"""Where a draining worker, or a bulk producer, spends its time: `python -m benchmarks.profile_drain`.
+"""Where a draining worker, or a bulk producer, spends its time.
+
+    python -m benchmarks.profile_drain [drain | enqueue_many]
 
 cProfile slows Python down by half or more and calls in C by little, so compare the
 rows with each other, never with the figures of `benchmarks.core`.

@@ -44,7 +44,7 @@ class Bench:
 
 
 def choose_program(path: str | None) -> str:
-    """Give the server to run: the one named, one on PATH that is new enough, else the embedded one."""
+    """Give the server to run: the one named, a new enough one on PATH, else the embedded."""
     if path is not None:
         return path
     for name in ("redis-server", "valkey-server"):
@@ -99,7 +99,8 @@ def _wait_ready(child: subprocess.Popen[bytes], raw: redis.Redis) -> dict[str, o
     while time.monotonic() < give_up and child.poll() is None:
         try:
             found: dict[str, object] = raw.info("server")
-            return found
         except redis.ConnectionError:
             time.sleep(0.02)
+        else:
+            return found
     raise SystemExit(f"the server did not start: {child.args!r}")

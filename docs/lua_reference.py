@@ -80,7 +80,10 @@ def _cell(name: str, text: str) -> str:
     # Numbered parts stand two blanks apart in a header; a line of the table shows them so.
     text = text.replace("|", "\\|")
     if name == "KEYS":
-        return ", ".join(f"{number} `{key}`" for number, key in re.findall(r"(\d+) ([a-z]+)", text)) or text
+        return (
+            ", ".join(f"{number} `{key}`" for number, key in re.findall(r"(\d+) ([a-z]+)", text))
+            or text
+        )
     if name == "INCLUDE":
         return ", ".join(f"`{snippet}`" for snippet in text.split())
     return "<br>".join(part.strip() for part in re.split(r"  +(?=\d)", text))

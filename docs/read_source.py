@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import itertools
 import pkgutil
 import textwrap
 from collections.abc import Iterator
@@ -44,7 +45,7 @@ def _tree(module: ModuleType) -> ast.Module:
 def _docs_in(body: list[ast.stmt]) -> dict[str, str]:
     """Give the docstrings that stand below assignments, by the name assigned to."""
     found = {}
-    for statement, following in zip(body, body[1:], strict=False):
+    for statement, following in itertools.pairwise(body):
         match statement:
             case ast.Assign(targets=[ast.Name(id=name) | ast.Attribute(attr=name)]):
                 pass
@@ -74,7 +75,9 @@ def oneline(text: str) -> str:
 def attribute_docs(kind: type) -> dict[str, str]:
     """Give the docstrings below the attributes of a class, those set in `__init__` too."""
     tree = _tree(importlib.import_module(kind.__module__))
-    node = next(n for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and n.name == kind.__name__)
+    node = next(
+        n for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and n.name == kind.__name__
+    )
     found = _docs_in(node.body)
     for method in node.body:
         if isinstance(method, ast.FunctionDef) and method.name == "__init__":
@@ -85,7 +88,9 @@ def attribute_docs(kind: type) -> dict[str, str]:
 def attributes_set(kind: type) -> list[str]:
     """Give the public attributes that `__init__` sets, in order."""
     tree = _tree(importlib.import_module(kind.__module__))
-    node = next(n for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and n.name == kind.__name__)
+    node = next(
+        n for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and n.name == kind.__name__
+    )
     names: list[str] = []
     for method in node.body:
         if isinstance(method, ast.FunctionDef) and method.name == "__init__":

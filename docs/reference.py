@@ -134,7 +134,9 @@ def errors() -> str:
     tree = inspect.getdoc(_errors) or ""
     _, _, tree = tree.partition("\n\n")
     lines = ["| error | also a | meaning |", "| --- | --- | --- |"]
-    for kind in _public(lambda found: isinstance(found, type) and issubclass(found, rediq.RediqError)):
+    for kind in _public(
+        lambda found: isinstance(found, type) and issubclass(found, rediq.RediqError)
+    ):
         others = [base.__name__ for base in kind.__bases__ if base.__module__ == "builtins"]
         doc = inspect.getdoc(kind) or ""
         lines.append(
@@ -173,13 +175,19 @@ def values() -> str:
 
 def _type(hint: Any) -> str:
     text = hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint)
-    for module in ("rediq_trio.spec.values.", "rediq_trio.spec.lifecycle.", "collections.abc.", "typing."):
+    for module in (
+        "rediq_trio.spec.values.",
+        "rediq_trio.spec.lifecycle.",
+        "collections.abc.",
+        "typing.",
+    ):
         text = text.replace(module, "")
     return f"`{text}`".replace("|", "\\|")
 
 
 _IN_API = ("serve", "connect", "current_task", "App", "TaskType", "Task", "Client", "TaskHandle",
-           "Queue", "DeadLetters", "Server", "CurrentTask", "Retry", "Reject", "Snooze", "MemoryStore")  # fmt: skip
+           "Queue", "DeadLetters", "Server",
+           "CurrentTask", "Retry", "Reject", "Snooze", "MemoryStore")  # fmt: skip
 _STORE = ("MemoryStore",)
 """Classes whose methods are inside matters: only what they are is told."""
 

@@ -55,9 +55,7 @@ WAYS: dict[tuple[str, str], Way] = {
     (State.ACTIVE, State.PENDING): Way((538, 198), (), (332, 198), (462, 216)),
     (State.ACTIVE, State.SCHEDULED): Way((570, 170), ((520, 92),), (332, 90), (462, 92)),
     (State.ACTIVE, State.RETRY): Way((566, 210), ((520, 288),), (332, 290), (462, 282)),
-    (State.ACTIVE, State.ACTIVE): Way(
-        (590, 170), ((580, 120), (650, 120)), (630, 170), (612, 122)
-    ),
+    (State.ACTIVE, State.ACTIVE): Way((590, 170), ((580, 120), (650, 120)), (630, 170), (612, 122)),
     (State.ACTIVE, State.COMPLETED): Way((662, 190), (), (818, 190), (740, 182)),
     (State.ACTIVE, State.DEAD): Way((590, 210), (), (510, 420), (562, 316), "start"),
     (State.ACTIVE, State.CANCELLED): Way((630, 210), (), (740, 420), (694, 316), "start"),
@@ -123,7 +121,9 @@ def mermaid() -> str:
 
 def svg() -> str:
     """Draw the state machine."""
-    states = [s for s in State if any(s in pair for pairs in TRANSITIONS.values() for pair in pairs)]
+    states = [
+        s for s in State if any(s in pair for pairs in TRANSITIONS.values() for pair in pairs)
+    ]
     places = dict(PLACES)
     for number, state in enumerate(s for s in states if s not in places):
         places[state] = (110 + 150 * number, 30)
@@ -147,8 +147,8 @@ def _frame(places: Mapping[str, Point]) -> str:
     left, top = min(xs) - BOX_WIDTH / 2 - 34, min(ys) - BOX_HEIGHT / 2 - 30
     right, bottom = max(xs) + BOX_WIDTH / 2 + 14, max(ys) + BOX_HEIGHT / 2 + 30
     return (
-        f'<rect x="{left:g}" y="{top:g}" width="{right - left:g}" height="{bottom - top:g}" rx="10" '
-        'fill="none" stroke="#999" stroke-dasharray="5 4"/>'
+        f'<rect x="{left:g}" y="{top:g}" width="{right - left:g}" height="{bottom - top:g}" '
+        'rx="10" fill="none" stroke="#999" stroke-dasharray="5 4"/>'
         + _text((left + 10, top + 18), "waiting", "start", small=True)
     )
 
@@ -186,7 +186,9 @@ def _edge(pair: tuple[str, str], events: list[str], places: Mapping[str, Point])
     way = WAYS.get(pair) or _straight(places.get(pair[0], (270, 340)), places[pair[1]])
     points = [*way.bends, way.end]
     command = {1: "L", 2: "Q", 3: "C"}[len(points)]
-    path = f"M{way.begin[0]:g} {way.begin[1]:g}{command}" + " ".join(f"{x:g} {y:g}" for x, y in points)
+    path = f"M{way.begin[0]:g} {way.begin[1]:g}{command}" + " ".join(
+        f"{x:g} {y:g}" for x, y in points
+    )
     return (
         f'<path d="{path}" fill="none" stroke="#555" stroke-width="1.4"/>'
         + _tip((way.begin, *way.bends)[-1], way.end)

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 import trio
 import trio.testing
+from mail_app import app, send_mail, sent, shout
 
 import rediq_trio as rediq
-from mail_app import app, send_mail, sent, shout
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
