@@ -17,6 +17,6 @@ local function later(id, record, state, run, index, expiring)
   record[STATE], record[RUN] = state, run
   save(id, record)
   redis.call('ZADD', index, run, id)
-  if redis.call('ZRANK', index, id) == 0 then tell('wake') end
+  if redis.call('ZRANK', index, id) == 0 then tell('due') end
   mortal(id, record, expiring)
 end

@@ -1,0 +1,81 @@
+"""Background tasks for Trio programs, on Redis, with a specification that is checked.
+
+Level 4  cli                       doors: nothing imports them
+Level 3  serve  client  admin  app what a user writes with
+Level 2  worker/                   where tasks run: a nursery of actors
+Level 1  store/                    where tasks live: memory and Redis behind one port
+Level 0  spec/                     words and rules: pure, imports neither trio nor redis
+
+Imports go down only.
+"""
+
+from rediq_trio._errors import (
+    ConfigError,
+    ConnectionLost,
+    DuplicateTask,
+    PayloadError,
+    PayloadTooLarge,
+    QueueFull,
+    RediqError,
+    StaleLease,
+    TaskCancelled,
+    TaskFailed,
+    TaskNotFound,
+    Unconfirmed,
+    UnknownTaskType,
+    WorkerCrashed,
+)
+from rediq_trio.admin import DeadLetters, Queue
+from rediq_trio.app import App, TaskType
+from rediq_trio.client import Client, TaskHandle, connect
+from rediq_trio.context import CurrentTask, current_task
+from rediq_trio.serve import Server, ServerStats, serve
+from rediq_trio.signals import Reject, Retry, Snooze
+from rediq_trio.spec.backoff import Exponential, Fixed, Linear
+from rediq_trio.spec.invariants import Violation
+from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.values import Progress, QueueStats, Task, TaskInfo, WorkerInfo
+from rediq_trio.store.memory import MemoryStore
+
+__all__ = [
+    "App",
+    "Client",
+    "ConfigError",
+    "ConnectionLost",
+    "CurrentTask",
+    "DeadLetters",
+    "DuplicateTask",
+    "Exponential",
+    "Fixed",
+    "Linear",
+    "MemoryStore",
+    "PayloadError",
+    "PayloadTooLarge",
+    "Progress",
+    "Queue",
+    "QueueFull",
+    "QueueStats",
+    "RediqError",
+    "Reject",
+    "Retry",
+    "Server",
+    "ServerStats",
+    "Snooze",
+    "StaleLease",
+    "State",
+    "Task",
+    "TaskCancelled",
+    "TaskFailed",
+    "TaskHandle",
+    "TaskInfo",
+    "TaskNotFound",
+    "TaskType",
+    "Unconfirmed",
+    "UnknownTaskType",
+    "Violation",
+    "WorkerCrashed",
+    "WorkerInfo",
+    "connect",
+    "current_task",
+    "serve",
+]

@@ -18,6 +18,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 SHOWN = 80
 """Characters of a bad value that an error message shows."""
 
@@ -29,6 +31,13 @@ def shown(value: object) -> str:
     except Exception as error:
         text = f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
     return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
+
+
+def members(error: BaseException) -> tuple[BaseException, ...]:
+    """Give the exceptions right below a group; none for what is no group."""
+    if isinstance(error, BaseExceptionGroup):
+        return tuple(cast("BaseExceptionGroup[BaseException]", error).exceptions)
+    return ()
 
 
 class RediqError(Exception):

@@ -8,9 +8,10 @@ it is raised again, untouched.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from types import TracebackType
+from typing import cast
 
 import trio
 
@@ -33,28 +34,19 @@ class Hold:
 
 def innermost(error: BaseException) -> BaseException:
     """Unwrap groups of one: what a nursery wrapped, as it was raised."""
-    while isinstance(error, BaseExceptionGroup):
-        error = _without_cancelled(error)
-        if isinstance(error, BaseExceptionGroup) and len(error.exceptions) != 1:
-            return error
-        if isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-    return error
-
-
-def _without_cancelled(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    # A group of nothing but Cancelled is one cancellation.
-    _, rest = group.split(trio.Cancelled)
-    if rest is not None:
-        return rest
-    found: BaseException = group
+    found = error
     while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
+        group = cast("BaseExceptionGroup[BaseException]", found)
+        # Next to an error, Cancelled is its echo; alone, it is one cancellation.
+        _, errors = group.split(trio.Cancelled)
+        if errors is not None and len(errors.exceptions) > 1:
+            return errors
+        found = (errors or group).exceptions[0]
     return found
 
 
 @asynccontextmanager
-async def held_back() -> AsyncIterator[Hold]:
+async def held_back() -> AsyncGenerator[Hold]:
     """Put around nurseries; the held exception is raised behind them.
 
     An error of the nurseries' own children wins over a held `Cancelled`, which is

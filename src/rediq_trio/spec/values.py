@@ -9,7 +9,7 @@ import datetime as dt
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Generic, TypedDict, TypeVar
+from typing import Any, Generic, TypedDict, TypeVar, cast
 
 import attrs
 
@@ -28,9 +28,10 @@ def _metadata(value: Mapping[str, str] | None) -> Mapping[str, str]:
     return MappingProxyType(dict(value)) if isinstance(value, Mapping) else value  # type: ignore[return-value]
 
 
-def _check_metadata(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+def _check_metadata(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     if not isinstance(value, Mapping):
         raise ConfigError.of(attribute.name, value, "a mapping of str to str")
+    value = cast("Mapping[Any, Any]", value)
     if len(value) > limits.MAX_METADATA:
         raise ConfigError.of(
             attribute.name, f"<{len(value)} entries>", f"at most {limits.MAX_METADATA} entries"

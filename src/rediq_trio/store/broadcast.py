@@ -8,7 +8,7 @@ signal, and `RESYNC` stands for whatever was lost.
 from __future__ import annotations
 
 import enum
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Generator, Iterable
 from contextlib import contextmanager
 
 import attrs
@@ -23,7 +23,9 @@ class Kind(enum.StrEnum):
     """What a signal says."""
 
     WAKE = "wake"
-    """A task became ready, or will be sooner than was known."""
+    """A task became ready, or claims are allowed again."""
+    DUE = "due"
+    """A task will be ready sooner than was known."""
     CANCEL = "cancel"
     """An active task is to be cancelled."""
     FLUSH = "flush"
@@ -78,7 +80,7 @@ class Broadcast:
     @contextmanager
     def listen(
         self, topics: Iterable[Topic], *, heard: Container[str]
-    ) -> Iterator[trio.MemoryReceiveChannel[Signal]]:
+    ) -> Generator[trio.MemoryReceiveChannel[Signal]]:
         """Receive the signals of these topics while the block lasts.
 
         Begins with a `RESYNC` for each queue in `heard`, those whose signals

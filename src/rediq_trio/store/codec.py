@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-import msgpack
+from typing import Any, cast
 
 from rediq_trio.spec.invariants import Picture
 from rediq_trio.spec.lifecycle import WAITING, State
 from rediq_trio.spec.records import NewTask, Record
-from rediq_trio.store.keys import INDEX_OF
+from rediq_trio.store.packing import pack, unpack
 
 STATES = tuple(State)
 CODE_OF = {state: code for code, state in enumerate(STATES, start=1)}
@@ -43,8 +41,7 @@ def pack_options(task: NewTask) -> bytes:
         task.priority, task.max_retry, task.max_crashes, task.retention_ms,
         task.delay_ms, task.run_at_ms, task.expires_in_ms, task.expires_at_ms,
     )  # fmt: skip
-    packed: bytes = msgpack.packb(options)
-    return packed
+    return pack(options)
 
 
 def _text(value: bytes) -> str:
@@ -61,7 +58,7 @@ def decode_picture(task_id: str, reply: Sequence[bytes]) -> Picture:
     }
     record = None
     if raw:
-        extras = {"envelope": envelope, "result": result, "progress": progress}
+        extras: dict[str, Any] = {"envelope": envelope, "result": result, "progress": progress}
         record = _decode_record(task_id, raw, indexes, extras)
     return Picture(
         id=task_id,
@@ -73,23 +70,20 @@ def decode_picture(task_id: str, reply: Sequence[bytes]) -> Picture:
 
 
 def _decode_record(
-    task_id: str, raw: bytes, indexes: dict[State, int], extras: dict[str, bytes]
+    task_id: str, raw: bytes, indexes: dict[State, int], extras: dict[str, Any]
 ) -> Record | None:
     try:
-        values = msgpack.unpackb(raw, raw=True)
+        values: list[Any] = unpack(raw, texts=False)
         if [type(value) for value in values] != _KINDS:
             return None
         fields: dict[str, Any] = dict(zip(RECORD_FIELDS, values, strict=True))
         fields["state"] = _STATE_OF[fields["state"]]
         fields["worker"], fields["error"] = _text(fields["worker"]), _text(fields["error"])
-    except (ValueError, TypeError, AttributeError, KeyError, msgpack.UnpackException):
+    except (ValueError, TypeError, OverflowError, AttributeError, KeyError):
         return None
-    state = fields["state"]
+    state = cast("State", fields["state"])
     at = indexes.get(state, 0)
-    return Record(
-        id=task_id,
-        **extras,
-        **(fields | {"cancel": bool(fields["cancel"]), "waited": bool(fields["waited"])}),
-        lease_ms=at if state is State.ACTIVE else 0,
-        purge_ms=at if state in (State.COMPLETED, State.CANCELLED) else 0,
-    )
+    fields |= {"cancel": bool(fields["cancel"]), "waited": bool(fields["waited"])}
+    fields["lease_ms"] = at if state is State.ACTIVE else 0
+    fields["purge_ms"] = at if state in (State.COMPLETED, State.CANCELLED) else 0
+    return Record(id=task_id, **extras, **fields)

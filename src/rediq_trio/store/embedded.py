@@ -13,11 +13,11 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Iterator
+from typing import IO
 
 import trio
 
@@ -54,7 +54,7 @@ def find_server() -> str:
 
 
 @asynccontextmanager
-async def open_embedded(folder: str | None = None) -> AsyncIterator[str]:
+async def open_embedded(folder: str | None = None) -> AsyncGenerator[str]:
     """Start a server and give its `unix://` URL; end it behind the block.
 
     With a folder (made when missing) its data is kept there in an append-only
@@ -86,7 +86,7 @@ async def open_embedded(folder: str | None = None) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def _locked(folder: Path) -> AsyncIterator[IO[bytes]]:
+async def _locked(folder: Path) -> AsyncGenerator[IO[bytes]]:
     """Hold the folder. The server inherits the lock, so it outlives a killed owner's server by nothing."""
     with open(folder / "rediq.lock", "ab") as lock:
         give_up = trio.current_time() + LOCK_DEADLINE
@@ -104,7 +104,7 @@ async def _locked(folder: Path) -> AsyncIterator[IO[bytes]]:
 
 
 @contextmanager
-def _running(arguments: list[str], lock: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+def _running(arguments: list[str], lock: IO[bytes]) -> Generator[subprocess.Popen[bytes]]:
     child = subprocess.Popen(
         ["/bin/sh", "-c", _KEEPER, "rediq-redis", *arguments],
         stdin=subprocess.PIPE,

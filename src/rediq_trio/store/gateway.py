@@ -20,9 +20,9 @@ import asyncio
 import math
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
-from typing import Any
+from typing import Any, ParamSpec, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 import attrs
@@ -90,6 +90,16 @@ def parse_address(url: str) -> Address:
     return Address(arguments.pop("connection_class", Connection), arguments, shown)
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _across(call: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    """Make an asyncio function callable from Trio, inside the gateway's loop."""
+    crossing: Callable[P, Awaitable[R]] = trio_asyncio.aio_as_trio(call)  # pyright: ignore
+    return crossing
+
+
 class ReplyError(RediqError):
     """An error reply of the server that has no name of its own here."""
 
@@ -138,6 +148,32 @@ class Gateway:
         self._wanted: set[str] = set()
         self._heard: set[str] = set()
         self._more_wanted = asyncio.Event()
+        self._switch = trio.CancelScope(shield=True)
+        self.connected = trio.Event()
+        """Set when the first connection is there."""
+        self._closed = False
+
+    async def serve(self) -> None:
+        """Connect, set `connected`, and run both actors until `close`."""
+        # The shield ends with `close`. Until the gateway is connected, it lasts no longer
+        # than CONNECT_DEADLINE.
+        with self._switch:
+            async with trio_asyncio.open_loop(), trio.open_nursery() as nursery:  # pyright: ignore
+                try:
+                    connection = await _across(self.connect)()
+                except redis.exceptions.AuthenticationError as error:
+                    raise ConfigError(f"{self._address} refused the user or password: {error}") from None
+                except (*_BROKEN, redis.exceptions.RedisError) as error:
+                    said = f"{error or type(error).__name__}; is Redis running there?"
+                    message = f"cannot connect to {self._address}: {said}"
+                    raise ConnectionLost(message, sent=False) from error
+                nursery.start_soon(_across(self.pump), connection)
+                nursery.start_soon(self.run_ear)
+                self.connected.set()
+
+    def close(self) -> None:
+        """End both actors; calls that wait are refused."""
+        self._switch.cancel()
 
     # --- the callers' side: Trio
 
@@ -154,6 +190,8 @@ class Gateway:
         return await self._wait((b"EVALSHA", script.sha, len(keys), *keys, *args), script)
 
     async def _wait(self, command: tuple[Any, ...], script: Script | None) -> Any:
+        if self._closed:
+            raise ConnectionLost("the client is closed", sent=False)
         task = trio.lowlevel.current_task()
         call = _Call(command, script, trio.current_time(), task)
         self._inbox.append(call)
@@ -192,7 +230,7 @@ class Gateway:
         )
         try:
             async with asyncio.timeout(CONNECT_DEADLINE):
-                await connection.connect()
+                await connection.connect()  # type: ignore[no-untyped-call]
         except BaseException:
             await _drop(connection)
             raise
@@ -218,6 +256,7 @@ class Gateway:
         finally:
             if connection is not None:
                 await _drop(connection)
+            self._closed = True
             while self._inbox:
                 self._inbox.popleft().refuse(ConnectionLost("the client is closed", sent=False))
 
@@ -260,7 +299,7 @@ class Gateway:
     async def _receive(self, connection: Connection, call: _Call) -> bool:
         """Answer a call; say whether that was possible: a script may have to be sent whole."""
         try:
-            reply = await connection.read_response(disable_decoding=True, timeout=math.inf)
+            reply = await self._read(connection, math.inf)
         except redis.exceptions.NoScriptError:
             assert call.script is not None
             call.command = (b"EVAL", call.script.source, *call.command[2:])
@@ -272,6 +311,10 @@ class Gateway:
         else:
             call.answer(reply)
         return True
+
+    async def _read(self, connection: Connection, seconds: float) -> Any:
+        read: Any = connection.read_response  # typed in part only
+        return await read(disable_decoding=True, timeout=seconds)
 
     def _refuse_impatient(self, error: Exception) -> None:
         latest = trio.current_time() - PATIENCE
@@ -287,9 +330,9 @@ class Gateway:
         while True:
             self._heard.clear()
             if not self._wanted:
-                await trio_asyncio.aio_as_trio(self._wait_wanted)()
+                await _across(self._wait_wanted)()
             try:
-                connection = await trio_asyncio.aio_as_trio(self.connect)()
+                connection = await _across(self.connect)()
             except (*_BROKEN, redis.exceptions.RedisError):
                 failures += 1
                 await trio.sleep(_pause(failures))
@@ -297,15 +340,15 @@ class Gateway:
             failures = 0
             try:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(trio_asyncio.aio_as_trio(self._subscribe), connection)
-                    await trio_asyncio.aio_as_trio(self._hear)(connection)
+                    nursery.start_soon(_across(self._subscribe), connection)
+                    await _across(self._hear)(connection)
             except* (*_BROKEN, redis.exceptions.RedisError):
                 pass
             finally:
                 self._heard.clear()
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
                     # Without the shield a cancelled ear would leak its socket.
-                    await trio_asyncio.aio_as_trio(_drop)(connection)
+                    await _across(_drop)(connection)
 
     async def _wait_wanted(self) -> None:
         while not self._wanted:
@@ -329,9 +372,8 @@ class Gateway:
 
     async def _hear(self, connection: Connection) -> None:
         while True:
-            kind, *rest = await connection.read_response(
-                disable_decoding=True, timeout=EAR_PING + TRIP_DEADLINE
-            )
+            reply = await self._read(connection, EAR_PING + TRIP_DEADLINE)
+            kind, *rest = cast("list[bytes]", reply)
             if kind == b"subscribe":
                 queue = self._keys.queue_of(rest[0].decode())
                 self._heard.add(queue)
@@ -361,23 +403,19 @@ async def _drop(connection: Connection) -> None:
 
 
 @asynccontextmanager
-async def open_gateway(address: Address, keys: Keys) -> AsyncIterator[Gateway]:
+async def open_gateway(address: Address, keys: Keys) -> AsyncGenerator[Gateway]:
     """Connect and give a running gateway; close it behind the block.
 
     Raises `ConnectionLost` when the server cannot be reached and `ConfigError`
     when it refuses the user. An exception of the block leaves as it was raised.
+    When the surrounding scope is cancelled the gateway serves on until the block
+    is left: whoever cleans up in there still needs it.
     """
-    async with held_back() as hold, trio_asyncio.open_loop(), trio.open_nursery() as nursery:
+    async with held_back() as hold, trio.open_nursery() as nursery:
         gateway = Gateway(address, keys)
-        try:
-            connection = await trio_asyncio.aio_as_trio(gateway.connect)()
-        except redis.exceptions.AuthenticationError as error:
-            raise ConfigError(f"{address} refused the user or password: {error}") from None
-        except (*_BROKEN, redis.exceptions.RedisError) as error:
-            message = f"cannot connect to {address}: {error or type(error).__name__}; is Redis running there?"
-            raise ConnectionLost(message, sent=False) from error
-        nursery.start_soon(trio_asyncio.aio_as_trio(gateway.pump), connection)
-        nursery.start_soon(gateway.run_ear)
+        # Not `nursery.start`: cancelled, it would wait for the gateway, which is shielded.
+        nursery.start_soon(gateway.serve)
         with hold:
+            await gateway.connected.wait()
             yield gateway
-        nursery.cancel_scope.cancel()
+        gateway.close()

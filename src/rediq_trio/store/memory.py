@@ -75,14 +75,14 @@ class MemoryStore:
         return answer
 
     def _tell(self, queue: str, before: Queue, after: Queue) -> None:
-        waiting = (State.PENDING, State.SCHEDULED, State.RETRY)
-        woken = before.paused and not after.paused
+        woken, later = before.paused and not after.paused, False
         for task_id, new in after.records.items():
             old = before.records.get(task_id)
             if new is old:
                 continue
             moved = old is None or old.state is not new.state
-            woken = woken or (moved and new.state in waiting)
+            woken = woken or (moved and new.state is State.PENDING)
+            later = later or (moved and new.state in (State.SCHEDULED, State.RETRY))
             if old is not None and new.cancel and not old.cancel:
                 self._broadcast.publish(Signal(queue, Kind.CANCEL, task_id))
             if new.waited and moved and new.terminal:
@@ -91,6 +91,8 @@ class MemoryStore:
                 self._broadcast.publish(Signal(queue, Kind.PROGRESS, task_id))
         if woken:
             self._broadcast.publish(Signal(queue, Kind.WAKE))
+        if later:
+            self._broadcast.publish(Signal(queue, Kind.DUE))
         for task_id, old in before.records.items():
             if old.waited and task_id not in after.records:
                 self._broadcast.publish(Signal(queue, Kind.DONE, task_id))
@@ -208,9 +210,8 @@ class MemoryStore:
 
     async def pictures(self, queue: str, ids: Sequence[str]) -> tuple[invariants.Picture, ...]:
         records = await self.get(queue, ids)
-        gone = {"indexes": {}, "expiring": None, "has_envelope": False}
         return tuple(
-            invariants.Picture(task_id, None, **gone)  # type: ignore[arg-type]
+            invariants.Picture(task_id, None, {}, None, has_envelope=False)
             if record is None
             else invariants.picture_of(record)
             for task_id, record in zip(ids, records, strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from rediq_trio._errors import ConfigError, shown
 from rediq_trio.spec.limits import check_name
 from rediq_trio.store.memory import MemoryStore
 from rediq_trio.store.port import Store
-from rediq_trio.store.urls import redacted, scheme_of
+from rediq_trio.store.urls import embedded_folder, redacted, scheme_of
 
 if TYPE_CHECKING:
     from rediq_trio.store.gateway import Gateway
@@ -26,7 +26,7 @@ OLDEST_SERVER = (6, 2)
 @asynccontextmanager
 async def open_store(
     url: str | Store, *, key_prefix: str = "rediq", allow_eviction: bool = False
-) -> AsyncIterator[Store]:
+) -> AsyncGenerator[Store]:
     """Open what the URL names and close it behind the block.
 
     A store is given back as it is and stays open. Raises `ConfigError` for a bad
@@ -39,18 +39,17 @@ async def open_store(
         yield url
         return
     scheme = scheme_of(url)
-    rest = url.partition("://")[2]
     match scheme:
         case "memory":
-            yield _memory(rest)
+            yield _memory(url.partition("://")[2])
         case "embedded":
             from rediq_trio.store.embedded import open_embedded
 
-            if rest and not rest.startswith("/"):
-                raise ConfigError.of("url", url, "embedded:// or embedded:///path/of/a/folder")
-            async with open_embedded(rest or None) as private:
-                async with _open_server(private, key_prefix, allow_eviction) as store:
-                    yield store
+            async with (
+                open_embedded(embedded_folder(url)) as private,
+                _open_server(private, key_prefix, allow_eviction) as store,
+            ):
+                yield store
         case _:
             async with _open_server(url, key_prefix, allow_eviction) as store:
                 yield store
@@ -61,15 +60,14 @@ def _memory(name: str) -> MemoryStore:
         return MemoryStore()
     check_name("url", name)
     try:
-        shared = _SHARED.get()
+        _SHARED.get()
     except LookupError:
-        shared = {}
-        _SHARED.set(shared)
-    return shared.setdefault(name, MemoryStore())
+        _SHARED.set({})
+    return _SHARED.get().setdefault(name, MemoryStore())
 
 
 @asynccontextmanager
-async def _open_server(url: str, key_prefix: str, allow_eviction: bool) -> AsyncIterator[Store]:
+async def _open_server(url: str, key_prefix: str, allow_eviction: bool) -> AsyncGenerator[Store]:
     # Late: importing trio_asyncio patches asyncio for the whole process, which a user
     # of memory:// need not have.
     from rediq_trio.store.gateway import open_gateway, parse_address

@@ -1,0 +1,249 @@
+"""App: the registry of handlers and middleware; TaskType: one of its handlers."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
+
+import attrs
+
+from rediq_trio._errors import ConfigError, PayloadError, UnknownTaskType, shown
+from rediq_trio.context import CurrentTask
+from rediq_trio.spec.values import Task, TaskOptions
+from rediq_trio.structuring import structurer
+
+P = ParamSpec("P")
+R = TypeVar("R")
+C = TypeVar("C")
+"""What calling the function gives: a coroutine, or the result itself."""
+
+Middleware = Callable[[CurrentTask], AbstractAsyncContextManager[Any]]
+_Generator = Callable[[CurrentTask], AsyncGenerator[None, None]]
+M = TypeVar("M", bound="Middleware | _Generator")
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
+
+
+@attrs.frozen(eq=False)
+class TaskType(Generic[P, R, C]):
+    """A registered handler. Calling it calls the function itself."""
+
+    name: str
+    function: Callable[P, C] = attrs.field(repr=False)
+    defaults: Mapping[str, Any] = attrs.field(repr=False)
+    """Options of the tasks it makes."""
+    signature: inspect.Signature = attrs.field(repr=False)
+    structurers: Mapping[str, Callable[[Any], Any]] = attrs.field(repr=False)
+    """For each parameter whose values travel as something else."""
+    returns: Any = attrs.field(repr=False)
+    """The return annotation."""
+    is_async: bool
+    """Whether the handler runs on Trio; else it runs in a worker thread."""
+    required: frozenset[str] = attrs.field(repr=False)
+    """Names of the parameters without a default."""
+    accepted: frozenset[str] | None = attrs.field(repr=False)
+    """Names of its parameters; None when it takes any."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C:
+        """Call the function itself, here and now, without a queue."""
+        return self.function(*args, **kwargs)
+
+    def task(self, *args: P.args, **kwargs: P.kwargs) -> Task[R]:
+        """Make a task that will call the function with these arguments.
+
+        Raises `PayloadError` when they do not fit its signature. Nothing is sent:
+        hand the value to `Client.enqueue`.
+        """
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise PayloadError(f"{self.name}: {error}") from None
+        payload: dict[str, Any] = {}
+        for name, value in bound.arguments.items():
+            if self.signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
+                payload |= value
+            else:
+                payload[name] = value
+        return Task(self.name, payload, returns=self.returns, **self.defaults)
+
+    def options(self, **overrides: Unpack[TaskOptions]) -> TaskType[P, R, C]:
+        """Give the same type with other options; raise `ConfigError` for a bad one."""
+        defaults = {**self.defaults, **overrides}
+        _check_options(self.name, defaults)
+        return attrs.evolve(self, defaults=defaults)
+
+    def arguments(self, payload: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Give the arguments for a payload that came from the queue.
+
+        Raises `PayloadError` when it does not fit the signature or an annotation.
+        """
+        if not isinstance(payload, dict):
+            return self._one_argument(payload)
+        payload = cast("dict[Any, Any]", payload)
+        # Sets, not `signature.bind`, which costs more than all else on a short task's way.
+        names = payload.keys()
+        if missing := self.required - names:
+            raise PayloadError(f"{self.name}: the payload has no {shown(sorted(missing)[0])}")
+        if self.accepted is not None and not names <= self.accepted:
+            unknown = next(name for name in names if name not in self.accepted)
+            raise PayloadError(f"{self.name}: the payload has {shown(unknown)}, which it does not take")
+        if not all(isinstance(name, str) for name in names):
+            raise PayloadError(f"{self.name}: keyword arguments must be named by text")
+        if not self.structurers:
+            return (), payload
+        found = {
+            name: self.structurers[name](value) if name in self.structurers else value
+            for name, value in payload.items()
+        }
+        return (), found
+
+    def _one_argument(self, payload: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        try:
+            bound = self.signature.bind(payload)
+        except TypeError as error:
+            raise PayloadError(f"{self.name}: the payload does not fit: {error}") from None
+        name = next(iter(bound.arguments))
+        structure = self.structurers.get(name)
+        return (payload if structure is None else structure(payload),), {}
+
+
+def _check_options(name: str, options: Mapping[str, Any]) -> None:
+    allowed = {*TaskOptions.__optional_keys__}
+    if unknown := sorted(options.keys() - allowed):
+        raise ConfigError(f"{name}: unknown option {unknown[0]!r}; there are {', '.join(sorted(allowed))}")
+    Task(name, **options)  # its validators speak
+
+
+def _task_type(function: Callable[..., Any], name: str | None, options: Mapping[str, Any]) -> Any:
+    if not callable(function):
+        raise ConfigError.of("task", function, "an async def or a def")
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        raise ConfigError.of("task", function, "an async def or a def that does not yield")
+    if name is None:
+        name = f"{function.__module__}:{function.__qualname__}"
+    signature = inspect.signature(function)
+    for parameter in signature.parameters.values():
+        if parameter.kind in _POSITIONAL:
+            raise ConfigError.of(name, str(parameter), "a parameter that can be given by name")
+    try:
+        hints = typing.get_type_hints(function)
+    except NameError as error:
+        raise ConfigError(f"{name}: an annotation cannot be read: {error}") from error
+    found = {n: structurer(hint) for n, hint in hints.items() if n != "return"}
+    _check_options(name, options)
+    named = {n: p for n, p in signature.parameters.items() if p.kind is not p.VAR_KEYWORD}
+    made: TaskType[..., Any, Any] = TaskType(
+        name=name,
+        function=function,
+        defaults=dict(options),
+        signature=signature,
+        structurers={n: structure for n, structure in found.items() if structure is not None},
+        returns=hints.get("return"),
+        is_async=inspect.iscoroutinefunction(function),
+        required=frozenset(n for n, p in named.items() if p.default is p.empty),
+        accepted=frozenset(named) if len(named) == len(signature.parameters) else None,
+    )
+    return made
+
+
+class App:
+    """A registry of handlers and middleware. Nothing runs until it is served."""
+
+    def __init__(self) -> None:
+        self._types: dict[str, TaskType[..., Any, Any]] = {}
+        self._middleware: list[Middleware] = []
+
+    @overload
+    def task(
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> TaskType[P, R, Coroutine[Any, Any, R]]: ...
+
+    @overload
+    def task(self, function: Callable[P, R], /) -> TaskType[P, R, R]: ...
+
+    @overload
+    def task(self, name: str | None = None, /, **options: Unpack[TaskOptions]) -> _Decorator: ...
+
+    def task(self, function: Any = None, /, **options: Any) -> Any:
+        """Register a handler: `@app.task`, or `@app.task("name", queue=..., timeout=...)`.
+
+        An `async def` runs on Trio. A plain `def` runs in a worker thread, which
+        nothing can stop: let long ones call `trio.from_thread.check_cancelled()`.
+        The name defaults to `module:function`. Raises `ConfigError` for a bad
+        option, a name that is taken, or a parameter that cannot be given by name.
+        """
+        if callable(function):
+            return self._register(_task_type(function, None, options))
+        if function is not None and not isinstance(function, str):
+            raise ConfigError.of("name", function, "text")
+        return _Decorator(self, function, options)
+
+    def _register(self, kind: TaskType[P, R, C]) -> TaskType[P, R, C]:
+        if kind.name in self._types:
+            raise ConfigError(f"a handler named {shown(kind.name)} is registered already")
+        self._types[kind.name] = kind
+        return kind
+
+    def middleware(self, factory: M) -> M:
+        """Register middleware around each attempt; the first registered is the outermost.
+
+        An async generator function `async def m(task): ...; yield; ...`, or any
+        function from a `CurrentTask` to an async context manager. An error in it
+        fails the attempt like one of the handler's.
+        """
+        if not callable(factory):
+            raise ConfigError.of("middleware", factory, "a function of the current task")
+        generator = inspect.isasyncgenfunction(factory)
+        wrapped: Any = asynccontextmanager(cast("Any", factory)) if generator else factory
+        self._middleware.append(wrapped)
+        return factory
+
+    def include(self, other: App) -> None:
+        """Take over all that another app has registered; raise `ConfigError` for a name in both."""
+        taken = sorted(self._types.keys() & other._types.keys())
+        if taken:
+            raise ConfigError(f"both apps have a handler named {shown(taken[0])}")
+        self._types |= other._types
+        self._middleware += other._middleware
+
+    @property
+    def types(self) -> tuple[TaskType[..., Any, Any], ...]:
+        """The registered handlers, ordered by name."""
+        return tuple(self._types[name] for name in sorted(self._types))
+
+    @property
+    def layers(self) -> tuple[Middleware, ...]:
+        """The middleware, outermost first."""
+        return tuple(self._middleware)
+
+    def handler(self, name: str) -> TaskType[..., Any, Any]:
+        """Give the handler of that name; raise `UnknownTaskType` when there is none."""
+        try:
+            return self._types[name]
+        except KeyError:
+            raise UnknownTaskType(
+                f"no handler is named {shown(name)}: register it, or serve the app that has it"
+            ) from None
+
+
+@attrs.frozen
+class _Decorator:
+    """What `@app.task(...)` with arguments gives: registers the function below it."""
+
+    _app: App
+    _name: str | None
+    _options: Mapping[str, Any]
+
+    @overload
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> TaskType[P, R, Coroutine[Any, Any, R]]: ...
+
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> TaskType[P, R, R]: ...
+
+    def __call__(self, function: Callable[..., Any], /) -> Any:
+        return self._app._register(_task_type(function, self._name, self._options))

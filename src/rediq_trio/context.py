@@ -1,0 +1,133 @@
+"""current_task(): what a handler can learn of the task it runs, and tell about it."""
+
+from __future__ import annotations
+
+import contextvars
+import datetime as dt
+import math
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from rediq_trio._errors import ConfigError
+from rediq_trio.spec.limits import check_number
+
+if TYPE_CHECKING:
+    from rediq_trio.client import Client
+
+MAX_MESSAGE = 1000
+"""Characters of a progress message that are kept."""
+
+
+class CurrentTask:
+    """The running task, as its handler sees it. Made by the worker, one per attempt."""
+
+    def __init__(
+        self,
+        *,
+        id: str,
+        queue: str,
+        type: str,
+        attempt: int,
+        max_retry: int,
+        deadline: dt.datetime | None,
+        metadata: Mapping[str, str],
+        fence: int,
+        client: Client,
+        held: Any,
+        report: Callable[[Any, float, str | None], None],
+        cleanup_grace: float,
+    ) -> None:
+        self.id = id
+        """`"<queue>/<id>"`."""
+        self.queue = queue
+        self.type = type
+        self.attempt = attempt
+        """From 1."""
+        self.max_retry = max_retry
+        self.deadline = deadline
+        """When the attempt times out, by this machine's clock; None when it never does."""
+        self.metadata = metadata
+        self.fence = fence
+        """Grows with every delivery of this task: let a database refuse a smaller one."""
+        self.client = client
+        """The worker's own client: enqueue more, look at other tasks."""
+        self._held = held
+        self._report = report
+        self._cleanup_grace = cleanup_grace
+
+    @property
+    def cancel_reason(self) -> str | None:
+        """Why the attempt is being cancelled; None while it is not.
+
+        `"timeout"`, `"cancelled"` (someone asked), `"lease lost"` or `"shutdown"`.
+        """
+        reason: str | None = self._held.why_cancelled()
+        return reason
+
+    @property
+    def shutting_down(self) -> bool:
+        """Whether the worker is stopping: finish soon, or save what you have."""
+        down: bool = self._held.shutting_down()
+        return down
+
+    def progress(self, percent: float, message: str | None = None) -> None:
+        """Say how far the task is: `percent` from 0 to 100 and what it does now.
+
+        Never blocks; callable from a handler's thread too. Written to Redis at
+        most every `progress_interval` seconds, the last one always. Raises
+        `ConfigError` out of those bounds.
+        """
+        check_number("percent", percent, 0, 100)
+        if message is not None and not isinstance(message, str):
+            raise ConfigError.of("message", message, "text")
+        text = message if message is None else message[:MAX_MESSAGE]
+        if trio.lowlevel.in_trio_run():
+            self._report(self._held, percent, text)
+        else:
+            trio.from_thread.run_sync(self._report, self._held, percent, text)
+
+    @contextmanager
+    def cleanup(self) -> Generator[trio.CancelScope]:
+        """Shield a handler's clean-up from its cancellation, for `cleanup_grace` seconds at most.
+
+        For `finally` blocks that must wait: `with current_task().cleanup(): await close()`.
+        """
+        # Bounded by cleanup_grace; unshielded, no `await` in a cancelled handler's `finally` would run.
+        with trio.CancelScope(
+            shield=True, deadline=trio.current_time() + self._cleanup_grace
+        ) as scope:
+            yield scope
+
+    def __repr__(self) -> str:
+        return f"<CurrentTask {self.id} {self.type!r} attempt {self.attempt}>"
+
+
+_CURRENT: contextvars.ContextVar[CurrentTask] = contextvars.ContextVar("rediq_current_task")
+
+
+def current_task() -> CurrentTask:
+    """Give the task that is running here; raise `ConfigError` outside of a handler."""
+    try:
+        return _CURRENT.get()
+    except LookupError:
+        raise ConfigError(
+            "current_task() was called outside of a handler: there is no task"
+        ) from None
+
+
+def enter(task: CurrentTask) -> contextvars.Token[CurrentTask]:
+    """Make a task the current one in this context. For the executor."""
+    return _CURRENT.set(task)
+
+
+def deadline_of(timeout: float) -> dt.datetime | None:
+    """Give the instant `timeout` seconds from now; None when it is out of reach."""
+    if timeout == math.inf:
+        return None
+    try:
+        return dt.datetime.now(dt.UTC) + dt.timedelta(seconds=timeout)
+    except OverflowError:
+        return None

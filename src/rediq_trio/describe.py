@@ -1,0 +1,123 @@
+"""From what a store keeps to the values a user reads."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+from rediq_trio._errors import PayloadError
+from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.records import Record
+from rediq_trio.spec.values import Progress, QueueStats, TaskInfo, WorkerInfo
+from rediq_trio.store.envelope import Envelope, open_envelope, pack_value, unpack_value
+from rediq_trio.store.packing import pack
+from rediq_trio.store.port import Stats
+
+UNREADABLE = "(unreadable)"
+"""The type shown for a task whose envelope cannot be read."""
+
+
+def instant(ms: int) -> dt.datetime:
+    """Give the aware datetime of an instant in ms."""
+    return dt.datetime.fromtimestamp(ms / 1000, dt.UTC)
+
+
+def _maybe(ms: int) -> dt.datetime | None:
+    return instant(ms) if ms else None
+
+
+def describe(queue: str, record: Record) -> TaskInfo:
+    """Give what a user reads of a task. What cannot be decoded shows as such, and raises nothing."""
+    kind, metadata = _opened(record.envelope)
+    return TaskInfo(
+        id=f"{queue}/{record.id}",
+        queue=queue,
+        type=kind,
+        state=record.state,
+        priority=record.priority,
+        attempt=record.attempt,
+        max_retry=record.max_retry,
+        deliveries=record.deliveries,
+        crashes=record.crashes,
+        created_at=instant(record.created_ms),
+        run_at=instant(record.run_ms),
+        started_at=_maybe(record.started_ms),
+        finished_at=_maybe(record.finished_ms),
+        progress=describe_progress(record.progress),
+        result=_result(record),
+        error=record.error or None,
+        worker=record.worker or None,
+        metadata=metadata,
+    )
+
+
+def _opened(packed: bytes) -> tuple[str, Mapping[str, str]]:
+    try:
+        envelope: Envelope = open_envelope(packed)
+    except PayloadError:
+        return UNREADABLE, {}
+    return envelope.type, envelope.metadata
+
+
+def _result(record: Record) -> Any:
+    if record.state is not State.COMPLETED or not record.result:
+        return None
+    return unpack_value(record.result)
+
+
+def pack_progress(percent: float, message: str | None, at: float) -> bytes:
+    """Pack a progress report; `at` is a Unix time in seconds."""
+    return pack_value([percent, message, at], what="progress")
+
+
+def describe_progress(packed: bytes) -> Progress | None:
+    """Give a progress report; None when there is none, or none that can be read."""
+    if not packed:
+        return None
+    try:
+        percent, message, at = unpack_value(packed)
+        return Progress(float(percent), message, dt.datetime.fromtimestamp(at, dt.UTC))
+    except (PayloadError, TypeError, ValueError, OverflowError, OSError):
+        return None
+
+
+def describe_stats(stats: Stats) -> QueueStats:
+    """Give what a user reads of a queue's numbers."""
+    counters = stats.queue.counters
+    return QueueStats(
+        **{state.value: stats.sizes.get(state, 0) for state in State},
+        paused=stats.queue.paused,
+        oldest_pending_age=max(0, stats.oldest_pending_age_ms) / 1000,
+        enqueued=counters.enqueued,
+        completed_total=counters.completed,
+        failed_total=counters.failed,
+        dead_total=counters.dead,
+        purged=counters.purged,
+        deleted=counters.deleted,
+    )
+
+
+def pack_worker(info: WorkerInfo) -> bytes:
+    """Pack what a worker says of itself."""
+    fields = [
+        info.id, info.host, info.pid, list(info.queues), info.concurrency, info.running,
+        info.started_at.timestamp(), info.last_heartbeat.timestamp(), info.version,
+    ]  # fmt: skip
+    return pack(fields)
+
+
+def describe_worker(packed: bytes) -> WorkerInfo:
+    """Give what a worker said of itself."""
+    ident, host, pid, queues, concurrency, running, started, last, version = unpack_value(packed)
+    return WorkerInfo(
+        id=ident,
+        host=host,
+        pid=pid,
+        queues=tuple(queues),
+        concurrency=concurrency,
+        running=running,
+        started_at=dt.datetime.fromtimestamp(started, dt.UTC),
+        last_heartbeat=dt.datetime.fromtimestamp(last, dt.UTC),
+        version=version,
+    )

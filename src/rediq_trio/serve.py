@@ -1,0 +1,147 @@
+"""serve(): a worker inside a Trio program, for as long as a block lasts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Unpack
+
+import attrs
+import trio
+
+from rediq_trio._errors import ConfigError
+from rediq_trio._nursery import held_back
+from rediq_trio.app import App
+from rediq_trio.client import Client
+from rediq_trio.settings import ServeOptions, settle_settings
+from rediq_trio.spec.values import WorkerInfo
+from rediq_trio.store.opening import open_store
+from rediq_trio.store.port import Store
+from rediq_trio.store.urls import default_url
+from rediq_trio.worker.worker import Worker
+
+IDLE_LOOK = 0.1
+"""Seconds between looks at the queues while someone waits for them to be empty."""
+
+
+@attrs.frozen(kw_only=True)
+class ServerStats:
+    """What this worker does and did, by its own count."""
+
+    running: int
+    """Attempts that run now."""
+    held: int
+    """Leases in hand: claimed and not yet settled."""
+    completed: int
+    failed: int
+    """Failed attempts, those to be retried included."""
+    snoozed: int
+    cancelled: int
+    released: int
+    """Tasks given back unfinished."""
+    stale: int
+    """Outcomes refused because their lease was over."""
+
+
+class Server:
+    """A running worker. Made by `serve`."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self.client: Client = worker.client
+        """A client on the worker's own connection."""
+
+    def stats(self) -> ServerStats:
+        """Give this worker's own numbers; the queues' are `client.queue(name).stats()`."""
+        tally = self._worker.tally
+        return ServerStats(
+            running=self._worker.executor.running(),
+            held=len(self._worker.book),
+            completed=tally.completed,
+            failed=tally.failed,
+            snoozed=tally.snoozed,
+            cancelled=tally.cancelled,
+            released=tally.released,
+            stale=tally.stale,
+        )
+
+    def info(self) -> WorkerInfo:
+        """Give what the worker says of itself in its heartbeats."""
+        return self._worker.info()
+
+    async def stop(self) -> None:
+        """Stop in good order, as at the end of the block, and wait for it.
+
+        When cancelled, the stop goes on. The client stays usable until the block is left.
+        """
+        self._worker.begin_stop()
+        await self._worker.finished.wait()
+
+    async def wait_stopped(self) -> None:
+        """Wait until the worker has stopped, by `stop` or in a burst."""
+        await self._worker.finished.wait()
+
+    async def wait_idle(self) -> None:
+        """Wait until the queues it serves have no task that is ready, running or due for a retry.
+
+        Tasks scheduled for later do not count.
+        """
+        while not await self._idle():
+            await trio.sleep(IDLE_LOOK)
+
+    async def _idle(self) -> bool:
+        if len(self._worker.book):
+            return False
+        for name in self._worker.settings.queues:
+            stats = await self.client.queue(name).stats()
+            if stats.pending or stats.active or stats.retry:
+                return False
+        return True
+
+    async def _burst(self) -> None:
+        await self.wait_idle()
+        self._worker.begin_stop()
+
+
+@asynccontextmanager
+async def serve(
+    app: App, url: str | Store | None = None, **options: Unpack[ServeOptions]
+) -> AsyncGenerator[Server]:
+    """Run a worker for as long as the block lasts.
+
+    `url` defaults to `REDIQ_URL`, else to the Redis on this machine; the options
+    are those of `Settings`. Leaving the block stops the worker in good order:
+    it claims no more, running handlers have `shutdown_grace`, then they are
+    cancelled, and what did not finish is given back uncharged. When the block or
+    a scope around it is cancelled, that takes at most `cleanup_grace`; no lease
+    and no outcome is left behind while Redis answers.
+
+    Raises `ConfigError` before anything is opened, `ConnectionLost` when the
+    server cannot be reached at the start, and `WorkerCrashed` when an actor has
+    a bug. An exception of the block leaves as it was raised.
+    """
+    if not isinstance(app, App):
+        raise ConfigError.of("app", app, "an App")
+    settings = settle_settings(options)
+    where = default_url() if url is None else url
+    opened = open_store(
+        where, key_prefix=settings.key_prefix, allow_eviction=settings.allow_eviction
+    )
+    async with opened as store, held_back() as hold, trio.open_nursery() as nursery:
+        worker = Worker(app, store, settings)
+        server = Server(worker)
+        # Not `nursery.start`: cancelled, it would wait for the worker, and the worker for a stop.
+        nursery.start_soon(worker.run)
+        if settings.burst:
+            nursery.start_soon(server._burst)
+        with hold:
+            yield server
+        if isinstance(hold.error, trio.Cancelled):
+            worker.hurry()
+        worker.begin_stop()
+        try:
+            await worker.finished.wait()
+        except trio.Cancelled:
+            worker.hurry()
+            raise
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,210 @@
+"""Settings: everything that `serve` can be told, checked before a connection is opened.
+
+Each can come as a keyword, a command line flag or an environment variable
+(`REDIQ_<NAME>`), in that order.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypedDict
+
+import attrs
+
+from rediq_trio._errors import ConfigError
+from rediq_trio.spec import limits
+from rediq_trio.spec.values import DEFAULT_QUEUE
+
+DAY = 86_400.0
+MAX_CONCURRENCY = 100_000
+
+
+class ServeOptions(TypedDict, total=False):
+    """The keywords of `serve`; see `Settings`."""
+
+    queues: Sequence[str] | Mapping[str, float]
+    concurrency: int
+    lease: float
+    heartbeat: float | None
+    prefetch: int | Literal["auto"]
+    shutdown_grace: float
+    cleanup_grace: float
+    progress_interval: float
+    max_payload: int
+    key_prefix: str
+    name: str
+    burst: bool
+    threads: int
+    dead_retention: float
+    max_dead: int
+    allow_eviction: bool
+
+
+_QUEUES_BOUND = "a list of names, or a mapping of names to weights"
+
+
+def _queues(value: Sequence[str] | Mapping[str, float]) -> tuple[str, ...] | dict[str, float]:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise ConfigError.of("queues", value, _QUEUES_BOUND)
+    return tuple(value)
+
+
+def _check_queues(
+    _: object, attribute: attrs.Attribute[Any], value: tuple[str, ...] | dict[str, float]
+) -> None:
+    if not value:
+        raise ConfigError.of("queues", value, _QUEUES_BOUND)
+    for name in value:
+        limits.check_name("queues", name)
+    if isinstance(value, dict):
+        for weight in value.values():
+            limits.check_number("queues", weight, 0, 1e6, above=True)
+    elif len(set(value)) != len(value):
+        raise ConfigError.of("queues", value, "each named once")
+
+
+def _check_prefetch(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if value != "auto":
+        limits.check_number("prefetch", value, 0, 1000, whole=True)
+
+
+def _check_worker(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, str) or not 0 < len(value) <= 256 or not value.isprintable():
+        raise ConfigError.of("name", value, "1 to 256 printable characters")
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """How a worker works. Raises `ConfigError` for a bad value."""
+
+    queues: tuple[str, ...] | dict[str, float] = attrs.field(
+        default=(DEFAULT_QUEUE,), converter=_queues, validator=_check_queues
+    )
+    """A list: strict order, the first queue first. A mapping of weights: in proportion."""
+    concurrency: int = attrs.field(
+        default=10, validator=limits.number(1, MAX_CONCURRENCY, whole=True)
+    )
+    """Attempts that run at once, 1 to 100,000."""
+    lease: float = attrs.field(default=30.0, validator=limits.number(0.1, 3600))
+    """Seconds after which a silent worker's tasks are taken from it, 0.1 to 3,600."""
+    heartbeat: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(limits.number(0.01, 1800))
+    )
+    """Seconds between renewals, at most half the lease; None for a third of it."""
+    prefetch: int | Literal["auto"] = attrs.field(default="auto", validator=_check_prefetch)
+    """Tasks to claim beyond those that run, 0 to 1,000; "auto" adapts to how long they take."""
+    shutdown_grace: float = attrs.field(default=30.0, validator=limits.number(0, DAY))
+    """Seconds that running handlers have when the worker stops, 0 to 1 day."""
+    cleanup_grace: float = attrs.field(default=5.0, validator=limits.number(0.1, 3600))
+    """Seconds that cancelled handlers have for their clean-up, 0.1 to 3,600."""
+    progress_interval: float = attrs.field(default=0.5, validator=limits.number(0.01, 3600))
+    """Seconds between two writes of a task's progress, 0.01 to 3,600."""
+    max_payload: int = attrs.field(
+        default=limits.MAX_PAYLOAD, validator=limits.number(1, 512 * 1024 * 1024, whole=True)
+    )
+    """Bytes of a packed payload, 1 to 512 MiB."""
+    key_prefix: str = attrs.field(default="rediq", validator=limits.name)
+    """What all keys begin with."""
+    name: str = attrs.field(
+        factory=lambda: f"{socket.gethostname()}:{os.getpid()}", validator=_check_worker
+    )
+    """The worker's id."""
+    burst: bool = attrs.field(default=False, validator=limits.one_of(bool))
+    """Stop when the queues are empty."""
+    threads: int = attrs.field(default=40, validator=limits.number(1, 10_000, whole=True))
+    """Threads for plain `def` handlers, 1 to 10,000."""
+    dead_retention: float = attrs.field(
+        default=30 * DAY, validator=limits.number(0, limits.MAX_RETENTION)
+    )
+    """Seconds that dead tasks are kept, 0 to 10 years."""
+    max_dead: int = attrs.field(default=100_000, validator=limits.number(0, 10**9, whole=True))
+    """Dead tasks that a queue keeps; the oldest go first."""
+    allow_eviction: bool = attrs.field(default=False, validator=limits.one_of(bool))
+    """Accept a server that may drop tasks when its memory is full."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.heartbeat is not None and self.heartbeat > self.lease / 2:
+            raise ConfigError.of("heartbeat", self.heartbeat, f"at most half the lease, {self.lease / 2:g}")
+
+    @property
+    def beat(self) -> float:
+        """Seconds between renewals."""
+        return self.lease / 3 if self.heartbeat is None else self.heartbeat
+
+
+
+
+def _parse_flag(text: str) -> bool:
+    lowered = text.lower()
+    if lowered in ("1", "true", "yes", "on"):
+        return True
+    if lowered in ("0", "false", "no", "off"):
+        return False
+    raise ValueError(text)
+
+
+def _parse_queues(text: str) -> object:
+    parts = [part.strip() for part in text.split(",")]
+    if any("=" in part for part in parts):
+        weights = (part.partition("=") for part in parts)
+        return {name.strip(): float(weight or "nan") for name, _, weight in weights}
+    return parts
+
+
+def read_setting(name: str, text: str) -> Any:
+    """Read a setting from text, as the environment and the command line give it.
+
+    Queues: `a,b` for strict order, `a=3,b=1` for weights. Raises `ConfigError`.
+    """
+    try:
+        return _READERS[name](text)
+    except ValueError:
+        raise ConfigError.of(name, text, "readable: " + _KINDS.get(name, "a number")) from None
+
+
+def _parse_prefetch(text: str) -> int | str:
+    return text if text == "auto" else int(text)
+
+
+_READERS: Mapping[str, Callable[[str], Any]] = {
+    "queues": _parse_queues,
+    "concurrency": int,
+    "lease": float,
+    "heartbeat": float,
+    "prefetch": _parse_prefetch,
+    "shutdown_grace": float,
+    "cleanup_grace": float,
+    "progress_interval": float,
+    "max_payload": int,
+    "key_prefix": str,
+    "name": str,
+    "burst": _parse_flag,
+    "threads": int,
+    "dead_retention": float,
+    "max_dead": int,
+    "allow_eviction": _parse_flag,
+}
+
+_KINDS = {
+    "queues": "names as a,b or weights as a=3,b=1",
+    "prefetch": "auto or a whole number",
+    "burst": "true or false",
+    "allow_eviction": "true or false",
+}
+
+
+def settle_settings(options: Mapping[str, Any]) -> Settings:
+    """Make settings of keywords and, where those are silent, of `REDIQ_*` variables."""
+    allowed = [field.name for field in attrs.fields(Settings)]
+    if unknown := sorted(options.keys() - set(allowed)):
+        raise ConfigError(f"unknown setting {unknown[0]!r}; there are {', '.join(allowed)}")
+    found = dict(options)
+    for name in allowed:
+        text = os.environ.get(f"REDIQ_{name.upper()}")
+        if name not in found and text:
+            found[name] = read_setting(name, text)
+    return Settings(**found)

@@ -1,0 +1,120 @@
+"""What a task carries past the queue: type, payload, timeout, backoff and metadata.
+
+msgpack, never pickle. Payloads are checked where they enter, and again where they
+come out, because anyone may have written to Redis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import attrs
+from rediq_trio._errors import PayloadError, PayloadTooLarge, shown
+from rediq_trio.spec.backoff import Backoff, decode_backoff, encode_backoff
+from rediq_trio.spec.limits import MAX_DEPTH
+from rediq_trio.store.packing import UNREADABLE, pack, unpack
+
+VERSION = 1
+_DEFAULT_TIMEOUT = 30.0
+
+
+@attrs.frozen
+class Envelope:
+    """An envelope, opened; its payload is still packed."""
+
+    type: str
+    payload: bytes
+    timeout: float
+    """Seconds."""
+    backoff: Backoff
+    metadata: Mapping[str, str]
+
+
+def check_depth(value: Any) -> None:
+    """Raise `PayloadError` for a value nested deeper than 64 levels or keyed by other than text."""
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH + 1):
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                item = cast("dict[Any, Any]", item)
+                for key in item:
+                    # Whole numbers could be chosen to collide in a dict; msgpack refuses to read them.
+                    if not isinstance(key, str | bytes):
+                        raise PayloadError(f"payload key {shown(key)}: must be str or bytes")
+                below += item.values()
+            elif isinstance(item, list | tuple):
+                below += cast("list[Any]", item)
+        if not below:
+            return
+        level = below
+    raise PayloadError(f"payload: nested deeper than {MAX_DEPTH} levels")
+
+
+def pack_value(value: Any, *, what: str = "payload", most: int | None = None) -> bytes:
+    """Pack plain data; raise `PayloadError` for what msgpack cannot carry or reads back otherwise.
+
+    `what` names the value in errors; `most` bounds the bytes (`PayloadTooLarge`).
+    """
+    try:
+        check_depth(value)
+        packed = pack(value)
+    except PayloadError:
+        raise
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        # Python's wording for a number beyond 64 bits and for an unknown type.
+        raise PayloadError(f"{what} {shown(value)}: msgpack cannot carry it: {error}") from error
+    if most is not None and len(packed) > most:
+        raise PayloadTooLarge(f"{what}: {len(packed):,} bytes packed; at most {most:,} are allowed")
+    return packed
+
+
+def unpack_value(packed: bytes, *, most: int | None = None) -> Any:
+    """Unpack plain data; raise `PayloadError` for anything that `pack_value` would not have made."""
+    if most is not None and len(packed) > most:
+        raise PayloadTooLarge(f"payload: {len(packed):,} bytes packed; at most {most:,} are allowed")
+    try:
+        value = unpack(packed)
+    except UNREADABLE as error:
+        raise PayloadError(f"payload cannot be decoded: {shown(str(error))}") from error
+    check_depth(value)
+    return value
+
+
+def pack_envelope(
+    kind: str, payload: bytes, timeout: float, backoff: Backoff, metadata: Mapping[str, str]
+) -> bytes:
+    """Pack an envelope. What is as usual at its end is left away, which keeps it short."""
+    parts: list[Any] = [VERSION, kind, payload]
+    rest: list[Any] = [timeout, encode_backoff(backoff), dict(metadata)]
+    usual: list[Any] = [_DEFAULT_TIMEOUT, [], {}]
+    while rest and rest[-1] == usual[len(rest) - 1]:
+        rest.pop()
+    return pack(parts + rest)
+
+
+def open_envelope(packed: bytes) -> Envelope:
+    """Open an envelope; raise `PayloadError` for one that cannot be read or is of a newer version."""
+    try:
+        parts: Any = unpack(packed)
+    except UNREADABLE as error:
+        raise PayloadError(f"envelope cannot be decoded: {shown(str(error))}") from error
+    if not isinstance(parts, list) or not 3 <= len(cast("list[Any]", parts)) <= 6:
+        raise PayloadError("envelope cannot be decoded: it is no array of 3 to 6")
+    fields = cast("list[Any]", parts)
+    if fields[0] != VERSION:
+        raise PayloadError(f"envelope has version {shown(fields[0])}; this library reads {VERSION}")
+    fields += [_DEFAULT_TIMEOUT, [], {}][len(fields) - 3 :]
+    kind, payload, timeout, backoff, metadata = fields[1:]
+    if not (
+        isinstance(kind, str)
+        and isinstance(payload, bytes)
+        and isinstance(timeout, int | float)
+        and timeout > 0
+        and isinstance(backoff, list)
+        and isinstance(metadata, dict)
+    ):
+        raise PayloadError("envelope cannot be decoded: a field has the wrong type")
+    policy = decode_backoff(cast("list[Any]", backoff))
+    return Envelope(kind, payload, float(timeout), policy, cast("dict[str, str]", metadata))

@@ -1,0 +1,33 @@
+"""msgpack, with types: the one module that imports it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import msgpack
+
+_packb = cast("Callable[[Any], bytes]", msgpack.packb)  # pyright: ignore  (it has no types)
+_unpackb = cast("Callable[..., Any]", msgpack.unpackb)  # pyright: ignore  (it has no types)
+
+
+class ExtensionFound(ValueError):
+    """The data holds a msgpack extension type, which nothing here ever writes."""
+
+
+def _refuse(code: int, data: bytes) -> Any:
+    raise ExtensionFound(f"msgpack extension type {code} is not allowed")
+
+
+UNREADABLE: tuple[type[Exception], ...] = (ValueError, TypeError, OverflowError, RecursionError)
+"""What `unpack` may raise; msgpack's own exceptions are ValueErrors."""
+
+
+def pack(value: Any) -> bytes:
+    """Pack plain data; raise TypeError, ValueError or OverflowError for what cannot be packed."""
+    return _packb(value)
+
+
+def unpack(packed: bytes, *, texts: bool = True) -> Any:
+    """Unpack; with `texts` False every text stays bytes. Raises one of `UNREADABLE`."""
+    return _unpackb(packed, raw=not texts, ext_hook=_refuse)

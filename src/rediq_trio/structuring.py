@@ -1,0 +1,96 @@
+"""Between what Python programs hold and what msgpack carries.
+
+cattrs does the work. Values are taken apart by what they are, and put together
+by how a handler's parameter, or its return type, is annotated. Plain data passes
+as it is: a text is never quietly made a number.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import decimal
+import enum
+import pathlib
+import types
+import typing
+import uuid
+from collections.abc import Callable
+from typing import Any, cast
+
+import attrs
+import cattrs
+
+from rediq_trio._errors import PayloadError, members, shown
+
+_PLAIN = (str, int, float, bool, bytes, type(None))
+
+
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter(unstruct_collection_overrides={set: list, frozenset: list})
+    for kind in (dt.datetime, dt.date, dt.time):
+        converter.register_unstructure_hook(kind, lambda value: value.isoformat())
+        converter.register_structure_hook(kind, lambda value, to: to.fromisoformat(value))
+    converter.register_unstructure_hook(dt.timedelta, lambda value: value.total_seconds())
+    converter.register_structure_hook(dt.timedelta, lambda value, _: dt.timedelta(seconds=value))
+    for texts in (uuid.UUID, decimal.Decimal, pathlib.PurePath):
+        converter.register_unstructure_hook(texts, str)
+        converter.register_structure_hook(texts, lambda value, to: to(value))
+    return converter
+
+
+_CONVERTER = _converter()
+_CLASSES = (
+    dt.date, dt.time, dt.timedelta, uuid.UUID, decimal.Decimal, pathlib.PurePath, enum.Enum,
+    set, frozenset, tuple,
+)  # fmt: skip
+
+
+def plain(value: Any) -> Any:
+    """Take a value apart into plain data; what is plain already comes back as it is."""
+    if type(value) in _PLAIN:
+        return value
+    if type(value) is dict:
+        value = cast("dict[Any, Any]", value)
+        if all(type(item) in _PLAIN for item in value.values()):
+            return value
+    try:
+        return _CONVERTER.unstructure(value)
+    except RecursionError as error:
+        raise PayloadError(f"payload {shown(value)}: it contains itself") from error
+
+
+def needs_structure(annotation: Any) -> bool:
+    """Say whether values of this type travel as something else."""
+    if annotation is Any or annotation is None:
+        return False
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        kind = cast("type[Any]", annotation)
+        return issubclass(kind, _CLASSES) or attrs.has(kind) or dataclasses.is_dataclass(kind)
+    origin = typing.get_origin(annotation)
+    if origin is typing.Literal:
+        return False
+    if isinstance(origin, type) and needs_structure(origin):
+        return True
+    return any(needs_structure(part) for part in typing.get_args(annotation))
+
+
+def structurer(annotation: Any) -> Callable[[Any], Any] | None:
+    """Give a function that puts plain data together as annotated; None when there is nothing to do."""
+    if not needs_structure(annotation):
+        return None
+
+    def structure(value: Any) -> Any:
+        try:
+            return _CONVERTER.structure(value, annotation)
+        except Exception as error:  # cattrs raises groups, hooks raise what they like
+            named = getattr(annotation, "__name__", str(annotation))
+            raise PayloadError(f"{shown(value)} is no {named}: {_reason(error)}") from error
+
+    return structure
+
+
+def _reason(error: BaseException) -> str:
+    while below := members(error):
+        error = below[0]
+    return f"{type(error).__name__}: {shown(str(error))}"

@@ -1,0 +1,87 @@
+"""The keeper: what time alone makes due. Any number may run at once, none is needed.
+
+It promotes tasks whose time has come, reclaims lapsed leases, buries expired tasks
+and purges finished ones. Each answer tells when the next is due, so it sleeps until
+then; the longest sleeps are bounded, because other workers' leases and tasks come
+without a signal.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Sequence
+
+import attrs
+import trio
+
+from rediq_trio._errors import ConnectionLost
+from rediq_trio.spec.records import Due
+from rediq_trio.store.broadcast import Kind
+from rediq_trio.store.port import Store
+
+LIMIT = 500
+"""Tasks that one step moves at most."""
+RECLAIM_EVERY = 4.0
+"""Seconds: a lapsed lease is found within these."""
+OTHERS_EVERY = 15.0
+"""Seconds: the longest sleep of the other duties."""
+
+
+@attrs.define(eq=False)
+class _Duty:
+    step: Callable[[], Awaitable[Due]]
+    longest: float
+    at: float = 0.0
+    """On Trio's clock."""
+
+
+@attrs.define(eq=False)
+class Keeper:
+    """The keeper's state: when each duty is due, per queue."""
+
+    store: Store
+    queues: Sequence[str]
+    dead_retention: float
+    max_dead: int
+
+    async def run(self) -> None:
+        """Keep until cancelled."""
+        duties = {queue: self._duties(queue) for queue in self.queues}
+        with self.store.listen([(queue, "") for queue in self.queues]) as signals:
+            while True:
+                try:
+                    nap = await self._tend([d for of in duties.values() for d in of.values()])
+                except ConnectionLost:
+                    nap = random.uniform(0.1, 0.5)
+                with trio.move_on_after(nap):
+                    while True:
+                        signal = await signals.receive()
+                        if signal.kind in (Kind.DUE, Kind.RESYNC):
+                            duties[signal.queue]["promote"].at = 0.0
+                            break
+
+    def _duties(self, queue: str) -> dict[str, _Duty]:
+        store = self.store
+        keep = {"dead_retention_ms": round(self.dead_retention * 1000), "max_dead": self.max_dead}
+        return {
+            "promote": _Duty(lambda: store.promote(queue, limit=LIMIT), OTHERS_EVERY),
+            "reclaim": _Duty(lambda: store.reclaim(queue, limit=LIMIT), RECLAIM_EVERY),
+            "expire": _Duty(lambda: store.expire(queue, limit=LIMIT), OTHERS_EVERY),
+            "purge": _Duty(lambda: store.purge(queue, limit=LIMIT, **keep), OTHERS_EVERY),
+        }
+
+    async def _tend(self, duties: Sequence[_Duty]) -> float:
+        """Do what is due; give the seconds until something will be."""
+        for duty in duties:
+            while duty.at <= trio.current_time():
+                due = await duty.step()
+                # 1 ms more, so that the store's clock is past the instant, not at its edge.
+                rest = duty.longest if due.next_in_ms is None else (due.next_in_ms + 1) / 1000
+                # A step that moved as many as it may leaves more that are due.
+                rest = 0.0 if due.moved >= LIMIT else rest
+                spread = duty.longest * random.uniform(0.8, 1.0)
+                duty.at = trio.current_time() + min(rest, spread)
+                if rest:
+                    break
+        return max(0.0, min(duty.at for duty in duties) - trio.current_time())
+

@@ -1,0 +1,116 @@
+"""The book of leases in hand: what this worker has claimed and not yet settled.
+
+A lease is in the book from its claim to its settlement, and the book's size is
+what bounds claiming: one slot per lease. So when Redis is away and nothing can
+be settled, claiming stops by itself, and no channel inside the worker can ever
+hold more than there are slots.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Iterator
+
+import attrs
+import trio
+
+from rediq_trio.spec.records import Fence, Lease
+
+
+class Reason(enum.StrEnum):
+    """Why a running attempt is cancelled. The scope that caught it asks here; nothing is guessed."""
+
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+    LEASE_LOST = "lease lost"
+    SHUTDOWN = "shutdown"
+
+
+@attrs.define(eq=False)
+class Held:
+    """One lease in hand. Owned by the book; its scope belongs to the executor's attempt."""
+
+    queue: str
+    lease: Lease
+    good_until: float
+    """On Trio's clock: from then on another worker may hold the task."""
+    book: Book = attrs.field(repr=False)
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, repr=False)
+    reason: Reason | None = None
+    settled: bool = False
+    """Its outcome is handed over; a later one does not count."""
+
+    @property
+    def fence(self) -> Fence:
+        return self.lease.fence
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.queue, self.lease.fence.id
+
+    def cancel(self, reason: Reason) -> None:
+        """Cancel the attempt; the first reason stays."""
+        if self.reason is None:
+            self.reason = reason
+            self.scope.cancel(reason=reason.value)
+
+    def why_cancelled(self) -> str | None:
+        """Give the reason of the cancellation that is under way, a timeout's too."""
+        if self.reason is None and self.scope.deadline <= trio.current_time():
+            return Reason.TIMEOUT.value
+        return None if self.reason is None else self.reason.value
+
+    def shutting_down(self) -> bool:
+        return self.book.shutting_down
+
+
+class Book:
+    """The leases in hand, by queue and task. Changed between checkpoints only."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[str, str], Held] = {}
+        self.shutting_down = False
+        self.room = trio.Event()
+        """Set, and made anew, when a lease leaves: for whoever waits for room or for the end."""
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __iter__(self) -> Iterator[Held]:
+        return iter(list(self._held.values()))
+
+    def add(self, queue: str, lease: Lease, good_until: float) -> Held:
+        """Take a lease in. One of the same task that is still here is lost: a newer one exists."""
+        key = (queue, lease.fence.id)
+        old = self._held.get(key)
+        if old is not None:
+            old.cancel(Reason.LEASE_LOST)
+        held = Held(queue, lease, good_until, self)
+        self._held[key] = held
+        return held
+
+    def drop(self, held: Held) -> None:
+        """Let a lease go: it is settled, or lost for good."""
+        if self._held.get(held.key) is held:
+            del self._held[held.key]
+        self.room.set()
+        self.room = trio.Event()
+
+    def get(self, queue: str, task_id: str) -> Held | None:
+        return self._held.get((queue, task_id))
+
+    def by_queue(self) -> dict[str, list[Held]]:
+        """Give the leases that are to be renewed, by queue."""
+        found: dict[str, list[Held]] = {}
+        for held in self._held.values():
+            if held.reason is not Reason.LEASE_LOST:
+                found.setdefault(held.queue, []).append(held)
+        return found
+
+    def next_lapse(self) -> float:
+        """Give when the first lease in hand stops being good, on Trio's clock; inf for never."""
+        return min(
+            (h.good_until for h in self._held.values() if h.reason is not Reason.LEASE_LOST),
+            default=math.inf,
+        )
