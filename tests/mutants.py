@@ -74,8 +74,8 @@ def killer(mutant: Mutant) -> str | None:
     """Give the test that fails with the mutant; None when all pass."""
     with mutated_folder(mutant) as lua:
         theme = THEME_OF.get(mutant.script)
-        first = (f"tests/conformance/test_{theme}.py",) if theme else ()
-        for suites in ((*first, *SUITES), HARDER):
+        likely = [(f"tests/conformance/test_{theme}.py",)] if theme else []
+        for suites in (*likely, SUITES, HARDER):
             if found := _failing(lua, suites):
                 return found
     return None
