@@ -25,7 +25,7 @@ import attrs
 from rediq_trio.store.gateway import Gateway, open_gateway, parse_address
 from rediq_trio.store.keys import Keys
 from rediq_trio.store.redis import RedisStore
-from rediq_trio.store.scripts import lua_folder, load_scripts
+from rediq_trio.store.scripts import load_scripts, lua_folder
 
 SERVERS = MappingProxyType(
     {

@@ -30,9 +30,8 @@ async def test_listening_begins_with_a_resync_for_each_queue(bench: Bench) -> No
 
 
 async def test_a_second_listener_begins_with_a_resync_too(bench: Bench) -> None:
-    async with listening(bench):
-        async with listening(bench):
-            pass
+    async with listening(bench), listening(bench):
+        pass
 
 
 async def test_an_enqueue_into_an_empty_queue_wakes(bench: Bench) -> None:

@@ -146,16 +146,16 @@ def test_a_script_has_lines_of_100_characters_at_most(script: Script) -> None:
 def constants(path: Path) -> dict[str, int]:
     """Read `local A, B = 1, 2` and `local A = 1`."""
     found: dict[str, int] = {}
-    for names, values in re.findall(r"^local ([A-Z_, ]+) = ([\d, ]+)$", path.read_text("utf-8"), re.M):
+    for names, values in re.findall(
+        r"^local ([A-Z_, ]+) = ([\d, ]+)$", path.read_text("utf-8"), re.M
+    ):
         found |= zip(names.split(", "), map(int, values.split(", ")), strict=True)
     return found
 
 
 def test_the_fields_and_codes_of_a_record_are_pythons() -> None:
     found = constants(FOLDER / "include" / "record.lua")
-    names = {"retention_ms": "RETENTION", "created_ms": "CREATED", "run_ms": "RUN", "expires_ms": "EXPIRES",
-             "started_ms": "STARTED", "finished_ms": "FINISHED"}  # fmt: skip
-    fields = {names.get(f, f.upper()): at for at, f in enumerate(RECORD_FIELDS, start=1)}
+    fields = {f.removesuffix("_ms").upper(): at for at, f in enumerate(RECORD_FIELDS, start=1)}
     indexed = {state.name: CODE_OF[state] for state in INDEX_OF}
     # RETRY is a state; MAX_RETRY the field: no name stands for both.
     assert not fields.keys() & indexed.keys()
@@ -191,7 +191,8 @@ def test_the_readme_names_every_key() -> None:
 
 def test_a_header_is_read_section_by_section() -> None:
     name, edges, summary, sections = parse_header(
-        "-- verb: a -> b\n-- Says this\n-- and that.\n-- KEYS     1 x\n--          2 y\n-- RETURNS  1\ncode\n-- no"
+        "-- verb: a -> b\n-- Says this\n-- and that.\n"
+        "-- KEYS     1 x\n--          2 y\n-- RETURNS  1\ncode\n-- no"
     )
     assert (name, edges, summary) == ("verb", "a -> b", "Says this and that.")
     assert sections == {"KEYS": "1 x 2 y", "RETURNS": "1"}

@@ -22,10 +22,10 @@ from rediq_trio.spec.backoff import (
 from rediq_trio.spec.limits import MAX_DELAY
 
 seconds = st.floats(0, MAX_DELAY) | st.integers(0, int(MAX_DELAY))
-exponentials = st.builds(
-    Exponential, seconds, seconds, st.floats(1, 1000), st.floats(0, 1)
+exponentials = st.builds(Exponential, seconds, seconds, st.floats(1, 1000), st.floats(0, 1))
+policies = (
+    exponentials | st.builds(Linear, seconds, st.none() | seconds) | st.builds(Fixed, seconds)
 )
-policies = exponentials | st.builds(Linear, seconds, st.none() | seconds) | st.builds(Fixed, seconds)
 attempts = st.integers(1, 1_000_001)
 
 
@@ -80,7 +80,10 @@ def test_the_default_travels_as_nothing() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [[3, 1.0], [-1, 1.0], ["0"], [None], [2], [2, -1.0], [2, "x"], [2, 1, 2], [1, math.nan], [0, 1, 1, 0, 0]],
+    [
+        [3, 1.0], [-1, 1.0], ["0"], [None], [2], [2, -1.0], [2, "x"], [2, 1, 2], [1, math.nan],
+        [0, 1, 1, 0, 0],
+    ],
 )  # fmt: skip
 def test_a_policy_that_cannot_be_read_is_an_error_of_the_payload(data: list[Any]) -> None:
     with pytest.raises(PayloadError, match="backoff policy"):
@@ -99,7 +102,9 @@ def test_a_policy_that_cannot_be_read_is_an_error_of_the_payload(data: list[Any]
         (lambda v: Fixed(v), "seconds", [-1, math.inf, "1"]),
     ],
 )
-def test_a_number_out_of_its_bounds_is_refused_by_name(make: Any, field: str, values: list[Any]) -> None:
+def test_a_number_out_of_its_bounds_is_refused_by_name(
+    make: Any, field: str, values: list[Any]
+) -> None:
     for value in values:
         with pytest.raises(ConfigError, match=f"^{field}="):
             make(value)

@@ -82,7 +82,9 @@ def test_a_broken_record_breaks_one_invariant(
         ({"expiring": 5}, 8),
     ],
 )
-def test_a_task_listed_wrongly_breaks_one_invariant(changes: dict[str, Any], invariant: int) -> None:
+def test_a_task_listed_wrongly_breaks_one_invariant(
+    changes: dict[str, Any], invariant: int
+) -> None:
     assert found(attrs.evolve(picture_of(PENDING), **changes)) == [invariant]
 
 
@@ -126,7 +128,8 @@ def test_a_queue_that_does_not_add_up_is_found(
 
 def queue_of(*records: Record, **changes: Any) -> Queue:
     counters = Counters(enqueued=len(records))
-    return Queue({r.id: r for r in records}, **{"seq": 9, "counters": counters} | changes)
+    queue = Queue({r.id: r for r in records}, seq=9, counters=counters)
+    return attrs.evolve(queue, **changes)
 
 
 @pytest.mark.parametrize(
@@ -182,5 +185,7 @@ def test_a_whole_queue_is_checked_at_once() -> None:
 
 
 def test_the_listing_of_a_queue_counts_what_is_there() -> None:
-    queue = queue_of(attrs.evolve(PENDING, expires_ms=70), attrs.evolve(DEAD, id="u", expires_ms=70))
+    queue = queue_of(
+        attrs.evolve(PENDING, expires_ms=70), attrs.evolve(DEAD, id="u", expires_ms=70)
+    )
     assert listing_of(queue) == Listing(2, 2, {S.PENDING: 1, S.DEAD: 1}, 1, 9, Counters(enqueued=2))

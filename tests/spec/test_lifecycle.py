@@ -43,9 +43,9 @@ def test_only_revive_delete_flush_and_purge_leave_a_terminal_state() -> None:
 
 
 def test_only_a_claim_makes_a_task_active() -> None:
-    assert {e for e, source, target in EDGES if target is State.ACTIVE and source is not target} == {
-        Event.CLAIM
-    }
+    assert {
+        e for e, source, target in EDGES if target is State.ACTIVE and source is not target
+    } == {Event.CLAIM}
 
 
 def test_no_completed_task_runs_again() -> None:
@@ -59,5 +59,6 @@ def test_waiting_and_terminal_states_are_apart_from_the_active() -> None:
 
 def test_the_order_of_the_states_is_that_of_the_records_written_so_far() -> None:
     assert [state.value for state in State] == [
-        "scheduled", "blocked", "grouped", "pending", "active", "retry", "completed", "dead", "cancelled",
+        "scheduled", "blocked", "grouped", "pending", "active", "retry",
+        "completed", "dead", "cancelled",
     ]  # fmt: skip

@@ -48,7 +48,7 @@ def test_an_option_out_of_its_bounds_is_refused(field: str, values: list[Any], b
 
 @pytest.mark.parametrize("value", ["", "x" * 257, "a\x00b", "a\nb", 5, None, b"t"])
 def test_a_type_out_of_its_bounds_is_refused(value: Any) -> None:
-    with pytest.raises(ConfigError, match="^type=.*1 to 256 printable characters"):
+    with pytest.raises(ConfigError, match=r"^type=.*1 to 256 printable characters"):
         Task(value)
 
 
@@ -75,7 +75,7 @@ def test_an_option_at_its_bounds_is_taken(field: str, values: list[Any]) -> None
 
 
 def test_delay_and_run_at_exclude_each_other() -> None:
-    with pytest.raises(ConfigError, match="^run_at=.*left out where delay is given"):
+    with pytest.raises(ConfigError, match=r"^run_at=.*left out where delay is given"):
         Task("t", delay=1, run_at=NOW)
 
 

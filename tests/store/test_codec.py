@@ -56,8 +56,11 @@ def test_a_state_that_is_none_cannot_be_decoded(code: int) -> None:
 
 @pytest.mark.parametrize("at", range(len(RAW)))
 def test_a_field_of_another_type_cannot_be_decoded(at: int) -> None:
-    for value in (None, True, 1.5, [], b"" if isinstance(RAW[at], int) else 5):
-        assert decode_picture("t", reply([*RAW[:at], value, *RAW[at + 1 :]], NOWHERE)).record is None
+    others: list[object] = [None, True, 1.5, [], b"" if isinstance(RAW[at], int) else 5]
+    for value in others:
+        assert (
+            decode_picture("t", reply([*RAW[:at], value, *RAW[at + 1 :]], NOWHERE)).record is None
+        )
 
 
 @pytest.mark.parametrize("raw", [b"\xc1", b"x", b"\xc0", b"\x90", b"\xdc\x00\x14\x01", b"\x80"])

@@ -16,7 +16,7 @@ BAD = [
 
 @pytest.mark.parametrize("url", BAD)
 def test_a_bad_url_is_refused_without_its_password(url: object) -> None:
-    with pytest.raises(ConfigError, match="^url=") as caught:
+    with pytest.raises(ConfigError, match=r"^url=") as caught:
         scheme_of(url)
     assert SECRET not in str(caught.value)
 
@@ -30,7 +30,7 @@ def test_a_bad_url_is_refused_without_its_password(url: object) -> None:
     ],
 )  # fmt: skip
 def test_an_address_that_cannot_be_read_is_refused_without_its_password(url: str) -> None:
-    with pytest.raises(ConfigError, match="^url=") as caught:
+    with pytest.raises(ConfigError, match=r"^url=") as caught:
         parse_address(url)
     assert SECRET not in str(caught.value)
     assert caught.value.__cause__ is None
