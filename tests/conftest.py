@@ -17,13 +17,17 @@ import trio
 import trio.testing
 
 from tests.opened import Opened
+from tests.profiles import load_profile
 from tests.servers import SERVERS, Server, all_wanted, find_servers, running_server
 
 TEST_DEADLINE = 60.0
 """Seconds that an async test may take."""
+MOCK_DEADLINE = 1e9
+"""Seconds under a clock that jumps: reached at once by a test that hangs, by no other."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    load_profile()
     config.addinivalue_line("markers", "mock_clock: run the async test under a clock that jumps ahead")
 
 
@@ -34,15 +38,15 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         return None
     names = inspect.signature(test).parameters
     given = {name: pyfuncitem.funcargs[name] for name in names}
-    clock = None
+    clock, deadline = None, TEST_DEADLINE
     if pyfuncitem.get_closest_marker("mock_clock"):
-        clock = trio.testing.MockClock(autojump_threshold=0)
-    trio.run(_run_test, test, given, clock=clock)
+        clock, deadline = trio.testing.MockClock(autojump_threshold=0), MOCK_DEADLINE
+    trio.run(_run_test, test, given, deadline, clock=clock)
     return True
 
 
-async def _run_test(test: Callable[..., Any], given: dict[str, Any]) -> None:
-    with trio.fail_after(TEST_DEADLINE):
+async def _run_test(test: Callable[..., Any], given: dict[str, Any], deadline: float) -> None:
+    with trio.fail_after(deadline):
         async with AsyncExitStack() as stack:
             for name, value in given.items():
                 if isinstance(value, Opened):

@@ -41,25 +41,25 @@ async def test_an_enqueue_into_an_empty_queue_wakes(bench: Bench) -> None:
         assert await heard(signals, Kind.WAKE) == Signal(Q, Kind.WAKE)
 
 
-async def test_a_task_scheduled_to_be_the_first_due_wakes(bench: Bench) -> None:
+async def test_a_task_scheduled_to_be_the_first_due_is_told(bench: Bench) -> None:
     await bench.add("late", delay_ms=500)
     async with listening(bench) as signals:
         await bench.add("sooner", delay_ms=100)
-        await heard(signals, Kind.WAKE)
+        await heard(signals, Kind.DUE)
 
 
-async def test_a_retry_that_is_the_first_due_wakes(bench: Bench) -> None:
+async def test_a_retry_that_is_the_first_due_is_told(bench: Bench) -> None:
     fence = await bench.active()
     async with listening(bench) as signals:
         await bench.store.fail(Q, [failure(fence)])
-        await heard(signals, Kind.WAKE)
+        await heard(signals, Kind.DUE)
 
 
-async def test_a_snooze_that_is_the_first_due_wakes(bench: Bench) -> None:
+async def test_a_snooze_that_is_the_first_due_is_told(bench: Bench) -> None:
     fence = await bench.active()
     async with listening(bench) as signals:
         await bench.store.snooze(Q, [deferral(fence)])
-        await heard(signals, Kind.WAKE)
+        await heard(signals, Kind.DUE)
 
 
 async def test_a_promotion_wakes(bench: Bench) -> None:

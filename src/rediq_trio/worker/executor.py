@@ -6,6 +6,7 @@ to the next) in a cancel scope of its own, whose deadline is the task's timeout.
 
 from __future__ import annotations
 
+import contextvars
 from collections import deque
 
 import attrs
@@ -31,6 +32,7 @@ class Executor:
     _running: set[Held] = attrs.field(factory=set)
     _arrived: Bell = attrs.field(factory=Bell)
     _nursery: trio.Nursery | None = None
+    _context: contextvars.Context = attrs.field(factory=contextvars.copy_context)
     idle: trio.Event = attrs.field(factory=trio.Event)
     """Set when no more tasks come and none runs."""
 
@@ -89,7 +91,9 @@ class Executor:
         while self._backlog and len(self._running) < self.flow.concurrency:
             held, _ = self._backlog.popleft()
             self._running.add(held)
-            self._nursery.start_soon(self._attempt, held, name=held.lease.fence.id)
+            # From the executor's own context: a task inherits that of whoever starts it,
+            # and that may be an attempt that has just ended.
+            self._context.run(self._nursery.start_soon, self._attempt, held)
 
     async def _attempt(self, held: Held) -> None:
         begun = trio.current_time()

@@ -25,6 +25,9 @@ class ProgressFlusher:
     interval: float
     """Seconds between two writes of one task's progress."""
     _newest: dict[Held, bytes] = attrs.field(factory=dict)
+    _writing: set[Held] = attrs.field(factory=set)
+    _turn: trio.Lock = attrs.field(factory=trio.Lock)
+    """Held while reports are on their way, so that no outcome overtakes its task's last one."""
     _noted: Bell = attrs.field(factory=Bell)
 
     def note(self, held: Held, percent: float, message: str | None) -> None:
@@ -46,13 +49,18 @@ class ProgressFlusher:
         For the settler, before an outcome: the last one is always written. What
         cannot be written now is kept for the next time.
         """
-        by_queue: dict[str, list[tuple[Held, bytes]]] = {}
-        for one in held:
-            if (packed := self._newest.pop(one, None)) is not None:
-                by_queue.setdefault(one.queue, []).append((one, packed))
-        for queue, reports in by_queue.items():
-            for i in range(0, len(reports), BATCH):
-                await self._write(queue, reports[i : i + BATCH])
+        async with self._turn:
+            by_queue: dict[str, list[tuple[Held, bytes]]] = {}
+            for one in held:
+                if (packed := self._newest.pop(one, None)) is not None:
+                    by_queue.setdefault(one.queue, []).append((one, packed))
+                    self._writing.add(one)
+            try:
+                for queue, reports in by_queue.items():
+                    for i in range(0, len(reports), BATCH):
+                        await self._write(queue, reports[i : i + BATCH])
+            finally:
+                self._writing.clear()
 
     async def _write(self, queue: str, reports: list[tuple[Held, bytes]]) -> None:
         try:
@@ -68,5 +76,7 @@ class ProgressFlusher:
         self._newest.pop(held, None)
 
     def dirty(self, held: Iterable[Held]) -> list[Held]:
-        """Give those of these leases that have unwritten progress."""
-        return [one for one in held if one in self._newest] if self._newest else []
+        """Give those of these leases whose newest progress is not in the store yet."""
+        if not self._newest and not self._writing:
+            return []
+        return [one for one in held if one in self._newest or one in self._writing]

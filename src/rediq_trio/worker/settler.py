@@ -38,7 +38,7 @@ MOST = 512
 """Outcomes that are settled together at most."""
 
 
-@attrs.define(eq=False)
+@attrs.define
 class Tally:
     """What a worker did so far."""
 

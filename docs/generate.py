@@ -1,0 +1,97 @@
+"""Write what the documentation takes from the code: `python -m docs.generate`.
+
+A page holds blocks between `<!-- generated: name -->` and `<!-- end -->`; each is
+written anew from the code, and nothing else of the page is touched. `--check`
+changes nothing, and fails when a block or a picture is not what it would be now.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from docs import lua_reference, reference, state_picture
+
+HERE = Path(__file__).resolve().parent
+
+BLOCKS: Mapping[str, Callable[[], str]] = MappingProxyType(
+    {
+        "mermaid": lambda: f"```text\n{state_picture.mermaid()}\n```",
+        "states": reference.states,
+        "transitions": reference.transitions,
+        "constants": reference.constants,
+        "options": reference.options,
+        "backoffs": reference.backoffs,
+        "settings": reference.settings,
+        "errors": reference.errors,
+        "values": reference.values,
+        "api": reference.api,
+        "signals": reference.signals,
+        "keys": lua_reference.keys,
+        "record": lua_reference.record,
+        "scripts": lua_reference.scripts,
+    }
+)
+"""What can stand between the marks of a page."""
+
+PICTURES: Mapping[str, Callable[[], str]] = MappingProxyType(
+    {"images/state-machine.svg": state_picture.svg}
+)
+
+_BLOCK = re.compile(r"<!-- generated: (\w+) -->\n.*?<!-- end -->", re.DOTALL)
+
+
+def filled(page: str) -> str:
+    """Give a page with its blocks as they should be now."""
+
+    def block(found: re.Match[str]) -> str:
+        name = found[1]
+        if name not in BLOCKS:
+            raise SystemExit(f"no block is named {name!r}; there are {', '.join(BLOCKS)}")
+        return f"<!-- generated: {name} -->\n\n{BLOCKS[name]().strip()}\n\n<!-- end -->"
+
+    return _BLOCK.sub(block, page)
+
+
+def wanted() -> dict[Path, str]:
+    """Give every file that is generated, or holds what is, as it should be now."""
+    files = {HERE / name: draw() for name, draw in PICTURES.items()}
+    for path in sorted(HERE.rglob("*.md")):
+        page = path.read_text("utf-8")
+        if _BLOCK.search(page):
+            files[path] = filled(page)
+    return files
+
+
+def stale() -> list[str]:
+    """Name the files that are not as they should be now."""
+    return [
+        str(path.relative_to(HERE.parent))
+        for path, text in wanted().items()
+        if not path.is_file() or path.read_text("utf-8") != text
+    ]
+
+
+def main() -> int:
+    """Write the files, or with `--check` say which are out of date."""
+    if sys.argv[1:] not in ([], ["--check"]):
+        print("usage: python -m docs.generate [--check]", file=sys.stderr)
+        return 2
+    names = stale()
+    if sys.argv[1:]:
+        for name in names:
+            print(f"{name} is out of date: run python -m docs.generate", file=sys.stderr)
+        return 1 if names else 0
+    for path, text in wanted().items():
+        if str(path.relative_to(HERE.parent)) in names:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, "utf-8")
+            print(f"wrote {path.relative_to(HERE.parent)}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,89 @@
+"""The reference of the Lua scripts and of the keys, from the scripts' own headers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from docs.read_source import attribute_docs, oneline
+from rediq_trio.spec.lifecycle import Event
+from rediq_trio.spec.records import Record
+from rediq_trio.store.codec import RECORD_FIELDS
+from rediq_trio.store.keys import INDEX_OF, QUEUE_KEYS, Keys
+from rediq_trio.store.scripts import Script, load_scripts
+
+MEANINGS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "records": ("hash", "id -> record, a msgpack array (below)"),
+        "payloads": ("hash", "id -> envelope: type, payload, timeout, backoff, metadata"),
+        "results": ("hash", "id -> what the handler returned, packed"),
+        "progress": ("hash", "id -> the newest progress"),
+        "meta": ("hash", "`seq`, `paused` and the totals; its name is also the queue's channel"),
+        "expiring": ("sorted set", "waiting tasks with `expires`, by that instant"),
+        "scheduled": ("sorted set", "by the instant at which they are due"),
+        "retry": ("sorted set", "by the instant at which they are due"),
+        "pending": ("sorted set", "by priority x 2^45 + seq: the order of the claims"),
+        "active": ("sorted set", "by the instant at which the lease runs out"),
+        "completed": ("sorted set", "by the instant from which they may be purged"),
+        "cancelled": ("sorted set", "by the instant from which they may be purged"),
+        "dead": ("sorted set", "by the instant at which they died"),
+    }
+)
+"""What each key of a queue holds."""
+
+
+def keys() -> str:
+    """Make the table of a queue's keys."""
+    names = Keys("rediq")
+    lines = ["| key | type | holds |", "| --- | --- | --- |"]
+    for name in QUEUE_KEYS:
+        kind, meaning = MEANINGS.get(name, ("", "(not described yet)"))
+        if name in INDEX_OF.values():
+            meaning = f"the tasks that are {name}, {meaning}"
+        lines.append(f"| `{names.of('Q', (name,))[0].decode()}` | {kind} | {meaning} |")
+    records, alive = (key.decode() for key in names.workers)
+    lines += [
+        f"| `{names.queues.decode()}` | set | the names of the queues ever used |",
+        f"| `{records}` | hash | worker -> what it said of itself in its last heartbeat |",
+        f"| `{alive}` | sorted set | workers, by the instant until which each counts as alive |",
+    ]
+    return "\n".join(lines)
+
+
+def record() -> str:
+    """Make the table of a record's fields."""
+    docs = attribute_docs(Record)
+    lines = ["| place | field | meaning |", "| ---: | --- | --- |"]
+    for place, name in enumerate(RECORD_FIELDS, start=1):
+        lines.append(f"| {place} | `{name}` | {oneline(docs.get(name, ''))} |")
+    return "\n".join(lines)
+
+
+def scripts() -> str:
+    """Make a section for each script, transitions first."""
+    found = load_scripts()
+    order = [str(event) for event in Event if str(event) in found]
+    order += sorted(found.keys() - set(order))
+    return "\n\n".join(_section(found[name]) for name in order)
+
+
+def _section(script: Script) -> str:
+    lines = [f"### {script.name}", "", f"`{script.edges}`", "", script.summary, ""]
+    lines += ["| | |", "| --- | --- |"]
+    for name, text in script.sections.items():
+        lines.append(f"| {name} | {_cell(name, text)} |")
+    return "\n".join(lines)
+
+
+def _cell(name: str, text: str) -> str:
+    # Numbered parts stand two blanks apart in a header; a line of the table shows them so.
+    text = text.replace("|", "\\|")
+    if name == "KEYS":
+        return (
+            ", ".join(f"{number} `{key}`" for number, key in re.findall(r"(\d+) ([a-z]+)", text))
+            or text
+        )
+    if name == "INCLUDE":
+        return ", ".join(f"`{snippet}`" for snippet in text.split())
+    return "<br>".join(part.strip() for part in re.split(r"  +(?=\d)", text))

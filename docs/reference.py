@@ -1,0 +1,257 @@
+"""The reference pages, from the docstrings of the code."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import re
+import typing
+from typing import Any
+
+import attrs
+
+import rediq_trio as rediq
+from docs.read_source import (
+    attribute_docs,
+    attributes_set,
+    fields,
+    members,
+    oneline,
+    tidy,
+)
+from docs.read_source import constants as numbers
+from rediq_trio import _errors
+from rediq_trio.settings import Settings
+from rediq_trio.spec.backoff import Exponential, Fixed, Linear
+from rediq_trio.spec.lifecycle import TERMINAL, TRANSITIONS, WAITING, Event, State
+from rediq_trio.spec.values import Task, TaskOptions
+from rediq_trio.store.broadcast import Kind
+from rediq_trio.store.scripts import load_scripts
+
+SHOWN_DEFAULTS = {"name": "host:pid"}
+"""Defaults that are worked out at run time."""
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float) and value == int(value) and abs(value) < 1e15:
+        value = int(value)
+    if type(value) is int and value >= 10_000:
+        return f"{value:,}"
+    if isinstance(value, enum.Enum):
+        return str(value.value)
+    return repr(value)
+
+
+def _default(name: str, value: Any) -> str:
+    if value is attrs.NOTHING:
+        return "required"
+    if name in SHOWN_DEFAULTS:
+        return SHOWN_DEFAULTS[name]
+    if isinstance(value, attrs.Factory):  # type: ignore[arg-type]
+        return f"`{_plain(value.factory())}`"
+    if value == Exponential():
+        return "`Exponential()`"
+    return f"`{_plain(value)}`"
+
+
+def states() -> str:
+    """Make the table of the states."""
+    lines = ["| state | | meaning |", "| --- | --- | --- |"]
+    used = {state for pairs in TRANSITIONS.values() for pair in pairs for state in pair}
+    docs = {member.value: member.doc for member in members(State)}
+    for state in State:
+        if state in used:
+            kind = "waiting" if state in WAITING else "terminal" if state in TERMINAL else ""
+            lines.append(f"| `{state}` | {kind} | {oneline(docs[state])} |")
+    return "\n".join(lines)
+
+
+def transitions() -> str:
+    """Make the table of the transitions, with what each script says of itself."""
+    scripts = load_scripts()
+    lines = ["| event | from | to | what it does |", "| --- | --- | --- | --- |"]
+    for event in Event:
+        pairs = TRANSITIONS[event]
+        summary = scripts[event].summary if event in scripts else ""
+        sources, targets = ({pair[n] for pair in pairs} for n in (0, 1))
+        lines.append(f"| `{event}` | {_named(sources)} | {_named(targets)} | {summary} |")
+    return "\n".join(lines)
+
+
+def _named(found: set[State | None]) -> str:
+    names = [str(state) for state in State if state in found]
+    return ", ".join([*(["-"] if None in found else []), *names])
+
+
+def constants() -> str:
+    """Make the table of the documented constants."""
+    lines = ["| module | constant | value | meaning |", "| --- | --- | ---: | --- |"]
+    for found in numbers():
+        value = _plain(found.value)
+        lines.append(f"| `{found.module}` | `{found.name}` | {value} | {found.doc} |")
+    return "\n".join(lines)
+
+
+def options() -> str:
+    """Make the table of a task's options."""
+    hints = TaskOptions.__optional_keys__
+    lines = ["| option | default | meaning |", "| --- | --- | --- |"]
+    for field in fields(Task):
+        if field.name in hints:
+            default = _default(field.name, field.value)
+            lines.append(f"| `{field.name}` | {default} | {oneline(field.doc)} |")
+    return "\n".join(lines)
+
+
+def backoffs() -> str:
+    """Make a section for each backoff policy."""
+    parts = []
+    for kind in (Exponential, Linear, Fixed):
+        rows = ["| argument | default | meaning |", "| --- | --- | --- |"]
+        for field in fields(kind):
+            rows.append(f"| `{field.name}` | {_default('', field.value)} | {oneline(field.doc)} |")
+        parts.append(f"### {kind.__name__}\n\n{tidy(kind.__doc__ or '')}\n\n" + "\n".join(rows))
+    return "\n\n".join(parts)
+
+
+def settings() -> str:
+    """Make the table of the settings."""
+    lines = [
+        "| setting | variable | flag | default | meaning |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for field in fields(Settings):
+        flag = "--" + field.name.replace("_", "-")
+        lines.append(
+            f"| `{field.name}` | `REDIQ_{field.name.upper()}` | `{flag}` "
+            f"| {_default(field.name, field.value)} | {oneline(field.doc)} |"
+        )
+    return "\n".join(lines)
+
+
+def errors() -> str:
+    """Make the tree of the errors and their table."""
+    tree = inspect.getdoc(_errors) or ""
+    _, _, tree = tree.partition("\n\n")
+    lines = ["| error | also a | meaning |", "| --- | --- | --- |"]
+    for kind in _public(
+        lambda found: isinstance(found, type) and issubclass(found, rediq.RediqError)
+    ):
+        others = [base.__name__ for base in kind.__bases__ if base.__module__ == "builtins"]
+        doc = inspect.getdoc(kind) or ""
+        lines.append(
+            f"| `{kind.__name__}` | {', '.join(f'`{n}`' for n in others if n != 'Exception')} "
+            f"| {' '.join(doc.split())} |"
+        )
+    return f"```text\n{inspect.cleandoc(tree)}\n```\n\n" + "\n".join(lines)
+
+
+def signals() -> str:
+    """Make the table of the signals."""
+    lines = ["| signal | meaning |", "| --- | --- |"]
+    return "\n".join([*lines, *(f"| `{m.value}` | {oneline(m.doc)} |" for m in members(Kind))])
+
+
+def _public(wanted: Any) -> list[Any]:
+    found = (getattr(rediq, name) for name in sorted(rediq.__all__))
+    return [value for value in found if wanted(value)]
+
+
+_VALUES = ("TaskInfo", "Progress", "QueueStats", "WorkerInfo", "ServerStats", "Violation")
+
+
+def values() -> str:
+    """Make a section for each value that a user reads."""
+    parts = []
+    for name in _VALUES:
+        kind = getattr(rediq, name)
+        hints = typing.get_type_hints(kind)
+        rows = ["| field | type | meaning |", "| --- | --- | --- |"]
+        for field in fields(kind):
+            rows.append(f"| `{field.name}` | {_type(hints[field.name])} | {oneline(field.doc)} |")
+        parts.append(f"### {name}\n\n{tidy(kind.__doc__ or '')}\n\n" + "\n".join(rows))
+    return "\n\n".join(parts)
+
+
+def _type(hint: Any) -> str:
+    text = hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint)
+    for module in (
+        "rediq_trio.spec.values.",
+        "rediq_trio.spec.lifecycle.",
+        "collections.abc.",
+        "typing.",
+    ):
+        text = text.replace(module, "")
+    return f"`{text}`".replace("|", "\\|")
+
+
+_IN_API = ("serve", "connect", "current_task", "App", "TaskType", "Task", "Client", "TaskHandle",
+           "Queue", "DeadLetters", "Server",
+           "CurrentTask", "Retry", "Reject", "Snooze", "MemoryStore")  # fmt: skip
+_STORE = ("MemoryStore",)
+"""Classes whose methods are inside matters: only what they are is told."""
+
+
+def api() -> str:
+    """Make a section for each public function and class."""
+    text = "\n\n".join(_described(name, getattr(rediq, name)) for name in _IN_API)
+    return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def _described(name: str, found: Any) -> str:
+    doc = tidy(found.__doc__ or "")
+    if not isinstance(found, type):
+        return f"### {name}\n\n{_code(name, found)}\n\n{doc}"
+    shown = [f"### {name}", "", _construction(name, found), "", doc]
+    if name not in _STORE:
+        shown += _attributes(found) + _methods(name, found)
+    return "\n".join(part for part in shown if part is not None)
+
+
+def _construction(name: str, kind: type) -> str:
+    if name in ("App", "Task", "Retry", "Reject", "Snooze", "MemoryStore"):
+        if attrs.has(kind):
+            return f"```python\n{name}(type, payload={{}}, **options)\n```"
+        return _code(name, kind)
+    return ""
+
+
+def _code(name: str, found: Any, *, method: bool = False) -> str:
+    signature = inspect.signature(found)
+    if method:
+        parameters = list(signature.parameters.values())[1:]
+        signature = signature.replace(parameters=parameters)
+    wrapped = inspect.unwrap(found)
+    kind = "async def " if inspect.iscoroutinefunction(wrapped) else ""
+    if inspect.isasyncgenfunction(wrapped):
+        kind = "async with " if wrapped is not found else "async for "
+    # Annotations are text, and would be shown in quotes.
+    said = re.sub(r"(: |-> )'([^']*)'", r"\1\2", f"{kind}{name}{signature}")
+    return f"```python\n{said}\n```"
+
+
+def _attributes(kind: type) -> list[str]:
+    docs = attribute_docs(kind)
+    if attrs.has(kind):
+        names = [field.name for field in fields(kind) if field.doc]
+    else:
+        names = attributes_set(kind)
+    properties = [n for n, v in vars(kind).items() if isinstance(v, property) and n[0] != "_"]
+    rows = [(n, docs.get(n, "")) for n in names]
+    rows += [(n, inspect.getdoc(getattr(kind, n)) or "") for n in properties]
+    if not rows:
+        return []
+    lines = ["", "", "| attribute | meaning |", "| --- | --- |"]
+    return lines + [f"| `{name}` | {oneline(doc)} |" for name, doc in rows]
+
+
+def _methods(name: str, kind: type) -> list[str]:
+    lines: list[str] = []
+    for method, function in vars(kind).items():
+        inner = getattr(function, "__wrapped__", function)
+        if not inspect.isfunction(inner) or (method[0] == "_" and method != "__call__"):
+            continue
+        if method == "__call__" or inner.__doc__:
+            lines += ["", "", f"#### {name}.{method}", "", _code(method, function, method=True), ""]
+            lines.append(tidy(inner.__doc__ or ""))
+    return lines

@@ -1,0 +1,201 @@
+"""The state machine drawn from its table: as an SVG, and as Mermaid text.
+
+Where a state stands and which way an edge goes is chosen here; which states and
+edges there are comes from `TRANSITIONS` alone. An edge that has no way of its own
+is drawn straight, so a new one cannot be missing from the picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from html import escape
+
+import attrs
+
+from rediq_trio.spec.lifecycle import TERMINAL, TRANSITIONS, WAITING, State
+
+Point = tuple[float, float]
+
+WIDTH, HEIGHT = 1000, 560
+BOX_WIDTH, BOX_HEIGHT = 124, 40
+START = "start"
+WAITING_BOX = "waiting"
+
+PLACES: dict[str, Point] = {
+    START: (62, 190),
+    State.SCHEDULED: (270, 90),
+    State.PENDING: (270, 190),
+    State.RETRY: (270, 290),
+    State.ACTIVE: (600, 190),
+    State.COMPLETED: (880, 190),
+    State.DEAD: (480, 440),
+    State.CANCELLED: (760, 440),
+}
+"""The middle of each box."""
+
+
+@attrs.frozen
+class Way:
+    """How an edge goes: its ends, the points that bend it, and where its label stands."""
+
+    begin: Point
+    bends: tuple[Point, ...]
+    end: Point
+    label: Point
+    anchor: str = "middle"
+
+
+WAYS: dict[tuple[str, str], Way] = {
+    (START, State.PENDING): Way((74, 190), (), (208, 190), (112, 182)),
+    (START, State.SCHEDULED): Way((72, 184), ((120, 110),), (208, 92), (104, 112)),
+    (State.SCHEDULED, State.PENDING): Way((250, 110), (), (250, 170), (244, 144), "end"),
+    (State.RETRY, State.PENDING): Way((250, 270), (), (250, 210), (244, 244), "end"),
+    (State.PENDING, State.ACTIVE): Way((332, 182), (), (538, 182), (462, 174)),
+    (State.ACTIVE, State.PENDING): Way((538, 198), (), (332, 198), (462, 216)),
+    (State.ACTIVE, State.SCHEDULED): Way((570, 170), ((520, 92),), (332, 90), (462, 92)),
+    (State.ACTIVE, State.RETRY): Way((566, 210), ((520, 288),), (332, 290), (462, 282)),
+    (State.ACTIVE, State.ACTIVE): Way((590, 170), ((580, 120), (650, 120)), (630, 170), (612, 122)),
+    (State.ACTIVE, State.COMPLETED): Way((662, 190), (), (818, 190), (740, 182)),
+    (State.ACTIVE, State.DEAD): Way((590, 210), (), (510, 420), (562, 316), "start"),
+    (State.ACTIVE, State.CANCELLED): Way((630, 210), (), (740, 420), (694, 316), "start"),
+    (State.DEAD, State.PENDING): Way((462, 420), ((420, 240),), (332, 206), (430, 366), "end"),
+    (State.CANCELLED, State.PENDING): Way(
+        (700, 424), ((560, 380), (470, 230)), (332, 202), (604, 410), "end"
+    ),
+    (WAITING_BOX, State.DEAD): Way((270, 340), ((280, 430),), (418, 440), (330, 412), "start"),
+    (WAITING_BOX, State.CANCELLED): Way(
+        (230, 340), ((230, 530), (740, 530)), (758, 460), (480, 524)
+    ),
+}
+
+
+def grouped() -> dict[tuple[str, str], list[str]]:
+    """Give each edge to be drawn with its events; what leads to no task is told below instead.
+
+    Edges from the waiting states to a terminal one are drawn as one, from their box.
+    """
+    edges: dict[tuple[str, str], list[str]] = {}
+    for event, pairs in TRANSITIONS.items():
+        for source, target in sorted(pairs, key=str):
+            if target is None:
+                continue
+            begin = START if source is None else str(source)
+            if source in WAITING and target in TERMINAL:
+                begin = WAITING_BOX
+            events = edges.setdefault((begin, str(target)), [])
+            if str(event) not in events:
+                events.append(str(event))
+    return edges
+
+
+def removals() -> list[str]:
+    """Say which events take a task away, and from where."""
+    said = []
+    for event, pairs in TRANSITIONS.items():
+        sources = {source for source, target in pairs if target is None and source is not None}
+        if sources:
+            said.append(f"{event}: {_from(sources)}")
+    return said
+
+
+def _from(sources: Iterable[State]) -> str:
+    found = set(sources)
+    known = {s for pairs in TRANSITIONS.values() for pair in pairs for s in pair if s is not None}
+    if found == known:
+        return "any state"
+    if known - found == {State.ACTIVE}:
+        return "any state but active"
+    return ", ".join(state for state in State if state in found)
+
+
+def mermaid() -> str:
+    """Give the state machine as Mermaid text, every edge of the table."""
+    edges: dict[tuple[str, str], list[str]] = {}
+    for event, pairs in TRANSITIONS.items():
+        for source, target in pairs:
+            edges.setdefault((str(source or "[*]"), str(target or "[*]")), []).append(str(event))
+    lines = [f"    {a} --> {b}: {', '.join(events)}" for (a, b), events in sorted(edges.items())]
+    return "\n".join(["stateDiagram-v2", *lines])
+
+
+def svg() -> str:
+    """Draw the state machine."""
+    states = [
+        s for s in State if any(s in pair for pairs in TRANSITIONS.values() for pair in pairs)
+    ]
+    places = dict(PLACES)
+    for number, state in enumerate(s for s in states if s not in places):
+        places[state] = (110 + 150 * number, 30)
+    parts = [_HEAD, _frame(places)]
+    parts += [_edge(pair, events, places) for pair, events in sorted(grouped().items())]
+    parts += [_box(state, places[state]) for state in states]
+    parts.append(f'<circle cx="{PLACES[START][0]}" cy="{PLACES[START][1]}" r="9" fill="#333"/>')
+    parts.append(_text((20, HEIGHT - 6), "gone: " + "; ".join(removals()), "start", small=True))
+    return "\n".join([*parts, "</svg>\n"])
+
+
+_HEAD = f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" \
+font-family="sans-serif" font-size="14">
+<title>The states of a task, and the events between them</title>
+<rect width="{WIDTH}" height="{HEIGHT}" rx="8" fill="#fff"/>"""
+
+
+def _frame(places: Mapping[str, Point]) -> str:
+    xs = [places[state][0] for state in WAITING]
+    ys = [places[state][1] for state in WAITING]
+    left, top = min(xs) - BOX_WIDTH / 2 - 34, min(ys) - BOX_HEIGHT / 2 - 30
+    right, bottom = max(xs) + BOX_WIDTH / 2 + 14, max(ys) + BOX_HEIGHT / 2 + 30
+    return (
+        f'<rect x="{left:g}" y="{top:g}" width="{right - left:g}" height="{bottom - top:g}" '
+        'rx="10" fill="none" stroke="#999" stroke-dasharray="5 4"/>'
+        + _text((left + 10, top + 18), "waiting", "start", small=True)
+    )
+
+
+def _box(state: State, middle: Point) -> str:
+    x, y = middle[0] - BOX_WIDTH / 2, middle[1] - BOX_HEIGHT / 2
+    fill = "#e8eef7" if state in WAITING else "#fdf1d8" if state not in TERMINAL else "#e9f3e6"
+    edge = "#345" if state not in TERMINAL else "#343"
+    return (
+        f'<rect x="{x:g}" y="{y:g}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="8" fill="{fill}" '
+        f'stroke="{edge}"/>' + _text((middle[0], middle[1] + 5), state, "middle")
+    )
+
+
+def _text(at: Point, text: str, anchor: str, *, small: bool = False) -> str:
+    size = ' font-size="12"' if small else ""
+    begin = f'<text x="{at[0]:g}" y="{at[1]:g}" text-anchor="{anchor}"{size} '
+    end = f">{escape(text)}</text>"
+    # Twice: a white edge first, so that a line behind the text does not cross it out.
+    halo = f'{begin}fill="#fff" stroke="#fff" stroke-width="5"{end}' if small else ""
+    return f'{halo}{begin}fill="#222"{end}'
+
+
+def _tip(before: Point, end: Point) -> str:
+    angle = math.atan2(end[1] - before[1], end[0] - before[0])
+    corners = [
+        (end[0] - 10 * math.cos(angle + turn), end[1] - 10 * math.sin(angle + turn))
+        for turn in (-0.4, 0.4)
+    ]
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in (end, *corners))
+    return f'<polygon points="{points}" fill="#555"/>'
+
+
+def _edge(pair: tuple[str, str], events: list[str], places: Mapping[str, Point]) -> str:
+    way = WAYS.get(pair) or _straight(places.get(pair[0], (270, 340)), places[pair[1]])
+    points = [*way.bends, way.end]
+    command = {1: "L", 2: "Q", 3: "C"}[len(points)]
+    path = f"M{way.begin[0]:g} {way.begin[1]:g}{command}" + " ".join(
+        f"{x:g} {y:g}" for x, y in points
+    )
+    return (
+        f'<path d="{path}" fill="none" stroke="#555" stroke-width="1.4"/>'
+        + _tip((way.begin, *way.bends)[-1], way.end)
+        + _text(way.label, ", ".join(events), way.anchor, small=True)
+    )
+
+
+def _straight(begin: Point, end: Point) -> Way:
+    middle = ((begin[0] + end[0]) / 2, (begin[1] + end[1]) / 2 - 6)
+    return Way(begin, (), end, middle)

@@ -1,0 +1,133 @@
+"""What the tests of single actors are put together from."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import trio
+
+import rediq_trio as rediq
+from rediq_trio import ConnectionLost, MemoryStore, State
+from rediq_trio.spec.records import NewTask, Record
+from rediq_trio.store.envelope import pack_envelope, pack_value
+from rediq_trio.worker.attempt import Attempts
+from rediq_trio.worker.executor import Executor
+from rediq_trio.worker.flow import Flow
+from rediq_trio.worker.leases import Book, Held
+from rediq_trio.worker.outcomes import Outcome
+from rediq_trio.worker.progress import ProgressFlusher
+
+Q = "work"
+LEASE = 30.0
+
+
+class Watched:
+    """A store that counts its calls, and loses the connection when it is told to.
+
+    Everything that is answered is answered by the MemoryStore behind it.
+    """
+
+    def __init__(self, store: MemoryStore | None = None) -> None:
+        self.store = store or MemoryStore()
+        self.calls: list[str] = []
+        self.away = False
+        """Calls are refused and change nothing."""
+        self.deaf = 0
+        """So many calls are carried out, and their answers lost."""
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.store, name)
+        if name in ("listen",):
+            return method
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            self.calls.append(name)
+            if self.away:
+                await trio.lowlevel.checkpoint()
+                raise ConnectionLost("away", sent=False)
+            answer = await method(*args, **kwargs)
+            if self.deaf:
+                self.deaf -= 1
+                raise ConnectionLost("the answer was lost")
+            return answer
+
+        return call
+
+    def count(self, name: str) -> int:
+        return self.calls.count(name)
+
+
+_numbers = itertools.count()
+
+
+def new_task(kind: str = "noop", payload: Any = None, **options: Any) -> NewTask:
+    """Make a task as a client would."""
+    carried = {"timeout": 30.0, "backoff": rediq.Fixed(1.0), "metadata": {}}
+    carried |= {name: options.pop(name) for name in list(options) if name in carried}
+    envelope = pack_envelope(kind, pack_value({} if payload is None else payload), **carried)
+    return NewTask(options.pop("id", f"t{next(_numbers)}"), envelope, **options)
+
+
+async def claim(store: Any, book: Book, limit: int = 100, lease: float = LEASE) -> list[Held]:
+    """Claim as the poller does."""
+    claimed = await store.claim(
+        Q, limit=limit, lease_ms=round(lease * 1000), worker="w", nonce=b"12345678"
+    )
+    until = trio.current_time() + lease
+    return [book.add(Q, one, until) for one in claimed.leases]
+
+
+async def record(store: Any, task_id: str) -> Record:
+    (found,) = await store.get(Q, [task_id])
+    assert found is not None
+    return found
+
+
+async def states(store: Any) -> dict[str, State]:
+    return {r.id: r.state for r in (await store.dump(Q)).records.values()}
+
+
+class Bench:
+    """An executor with the channels around it."""
+
+    def __init__(self, app: rediq.App, *, concurrency: int = 10, prefetch: int | None = None) -> None:
+        self.store = Watched()
+        self.book = Book()
+        self.flow = Flow(concurrency, prefetch)
+        self.flusher = ProgressFlusher(self.store, 0.5)
+        self.leases, leases_out = trio.open_memory_channel[list[Held]](math.inf)
+        outcomes_in, self.outcomes = trio.open_memory_channel[Outcome](math.inf)
+        attempts = Attempts(
+            app,
+            rediq.Client(self.store),
+            self.flusher,
+            512 * 1024,
+            5.0,
+            trio.CapacityLimiter(10),
+        )
+        self.executor = Executor(attempts, self.book, self.flow, leases_out, outcomes_in)
+
+    async def give(self, *tasks: NewTask) -> list[Held]:
+        """Enqueue tasks, claim them and hand them to the executor."""
+        await self.store.enqueue(Q, tasks)
+        held = await claim(self.store, self.book)
+        self.leases.send_nowait(held)
+        return held
+
+    def over(self) -> list[Outcome]:
+        """Give the outcomes that are there."""
+        found: list[Outcome] = []
+        try:
+            while True:
+                found.append(self.outcomes.receive_nowait())
+        except (trio.WouldBlock, trio.EndOfChannel):
+            return found
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds, under a clock that jumps."""
+    while not condition():
+        await trio.sleep(0.001)

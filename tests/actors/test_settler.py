@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import trio
+
+from rediq_trio import State
+from rediq_trio.worker.leases import Book
+from rediq_trio.worker.outcomes import (
+    Cancelled,
+    Failed,
+    Interrupted,
+    Lost,
+    Outcome,
+    Snoozed,
+    Succeeded,
+)
+from rediq_trio.worker.progress import ProgressFlusher
+from rediq_trio.worker.settler import Settler, Tally
+from tests.actors.parts import Q, Watched, claim, new_task, record, states
+
+pytestmark = pytest.mark.mock_clock
+
+
+class Settling:
+    def __init__(self) -> None:
+        self.store = Watched()
+        self.book = Book()
+        self.tally = Tally()
+        self.flusher = ProgressFlusher(self.store, 0.5)
+        self.send, receive = trio.open_memory_channel[Outcome](math.inf)
+        self.settler = Settler(self.store, self.book, self.flusher, receive, self.tally)
+
+    async def hold(self, *ids: str, **options: int) -> None:
+        await self.store.enqueue(Q, [new_task(id=one, **options) for one in ids])
+        for held in await claim(self.store, self.book):
+            setattr(self, held.fence.id, held)
+
+    def __getattr__(self, name: str) -> object:
+        raise AttributeError(name)
+
+
+async def test_each_outcome_takes_its_task_where_it_belongs() -> None:
+    at = Settling()
+    await at.hold("done", "failed", "dead", "snoozed", "stopped", "back", "lost")
+    await at.store.cancel(Q, "stopped")
+    for outcome in (
+        Succeeded(at.done, b"\xc0"),
+        Failed(at.failed, "bad", 5.0),
+        Failed(at.dead, "bad", 5.0, final=True),
+        Snoozed(at.snoozed, 5.0),
+        Cancelled(at.stopped),
+        Interrupted(at.back),
+        Lost(at.lost),
+    ):
+        at.send.send_nowait(outcome)
+    at.send.close()
+    await at.settler.run()
+    assert await states(at.store) == {
+        "done": State.COMPLETED,
+        "failed": State.RETRY,
+        "dead": State.DEAD,
+        "snoozed": State.SCHEDULED,
+        "stopped": State.CANCELLED,
+        "back": State.PENDING,
+        "lost": State.ACTIVE,
+    }
+    assert len(at.book) == 0
+    assert at.tally == Tally(
+        completed=1, failed=2, snoozed=1, cancelled=1, released=1, stale=1
+    )
+
+
+async def test_what_waits_is_settled_in_one_call() -> None:
+    at = Settling()
+    await at.hold(*(f"t{n}" for n in range(20)))
+    for held in at.book:
+        at.send.send_nowait(Succeeded(held, b"\xc0"))
+    at.send.close()
+    await at.settler.run()
+    assert at.store.count("complete") == 1
+
+
+async def test_an_outcome_waits_for_redis_to_come_back() -> None:
+    at = Settling()
+    await at.hold("t")
+    at.store.away = True
+    at.send.send_nowait(Succeeded(at.t, b"\xc0"))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(at.settler.run)
+        await trio.sleep(20)
+        assert len(at.book) == 1
+        at.store.away = False
+        at.send.close()
+    assert (await record(at.store, "t")).state is State.COMPLETED
+
+
+async def test_an_outcome_whose_answer_was_lost_is_settled_once() -> None:
+    at = Settling()
+    await at.hold("t")
+    at.store.deaf = 2
+    at.send.send_nowait(Succeeded(at.t, b"\xc0"))
+    at.send.close()
+    await at.settler.run()
+    assert (await at.store.dump(Q)).counters.completed == 1
+    assert (at.tally.completed, at.tally.stale) == (1, 0)
+
+
+async def test_an_outcome_of_a_lapsed_lease_is_refused() -> None:
+    at = Settling()
+    await at.hold("t")
+    await trio.sleep(31)
+    await at.store.reclaim(Q, limit=10)
+    at.send.send_nowait(Succeeded(at.t, b"\xc0"))
+    at.send.close()
+    await at.settler.run()
+    assert (await record(at.store, "t")).state is State.PENDING
+    assert (at.tally.completed, at.tally.stale) == (0, 1)
+
+
+async def test_the_last_progress_is_written_before_the_outcome() -> None:
+    at = Settling()
+    await at.hold("t")
+    at.flusher.note(at.t, 99, "nearly")
+    at.send.send_nowait(Succeeded(at.t, b"\xc0"))
+    at.send.close()
+    await at.settler.run()
+    assert b"nearly" in (await record(at.store, "t")).progress
+    assert at.store.calls.index("report") < at.store.calls.index("complete")
+
+
+async def test_what_cannot_be_settled_in_time_is_given_up_and_counted() -> None:
+    at = Settling()
+    await at.hold("t")
+    at.store.away = True
+    at.send.send_nowait(Succeeded(at.t, b"\xc0"))
+    at.settler.limit(3)
+    begun = trio.current_time()
+    await at.settler.run()
+    assert trio.current_time() - begun == pytest.approx(3, abs=0.01)
+    assert at.tally.unsettled == 1
