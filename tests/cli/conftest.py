@@ -13,7 +13,7 @@ import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import attrs
 import pytest
@@ -57,6 +57,11 @@ def alive(pid: int) -> bool:
     except (ProcessLookupError, FileNotFoundError):
         return False
     return state != "Z"
+
+
+def call(kind: str, **arguments: Any) -> rediq.Task[Any]:
+    """Make a task for a handler of `served.py`."""
+    return rediq.Task(kind, arguments)
 
 
 async def eventually(look: Callable[[], Awaitable[T]], *, within: float = WITHIN) -> T:

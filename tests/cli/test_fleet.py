@@ -10,7 +10,7 @@ import pytest
 import trio
 
 import rediq_trio as rediq
-from tests.cli.conftest import Place, Start, alive, eventually
+from tests.cli.conftest import Place, Start, alive, call, eventually
 
 IMPATIENT = """
 import sys
@@ -45,7 +45,7 @@ def test_two_processes_share_the_work_and_end_together(cli_start: Start, cli_pla
             found = await _workers(client, 2)
             assert found.keys() == {"w.1", "w.2"}
             assert command.pid not in found.values()
-            tasks = [rediq.Task("sleep", {"seconds": 600}) for _ in range(2)]
+            tasks = [call("sleep", seconds=600) for _ in range(2)]
             handles = await client.enqueue_many(tasks)
 
             async def both() -> bool:
@@ -71,12 +71,12 @@ def test_a_killed_worker_starts_again_and_its_task_is_not_lost(
     async def main() -> None:
         async with cli_place.client() as client:
             before = await _workers(client, 2)
-            handle = await client.enqueue(rediq.Task("sleep", {"seconds": 1.5}))
+            handle = await client.enqueue(call("sleep", seconds=1.5))
 
-            async def holder() -> str | None:
-                return (await handle.info()).worker
+            async def holder() -> str:
+                return (await handle.info()).worker or ""
 
-            victim = before[await eventually(holder) or ""]
+            victim = before[await eventually(holder)]
             os.kill(victim, signal.SIGKILL)
             after = await _workers(client, 2, without=[victim])
             assert after.keys() == before.keys()
@@ -97,7 +97,7 @@ def test_the_workers_end_when_their_parent_is_killed(cli_start: Start, cli_place
     async def main() -> None:
         async with cli_place.client() as client:
             found = await _workers(client, 2)
-            handle = await client.enqueue(rediq.Task("sleep", {"seconds": 600}))
+            handle = await client.enqueue(call("sleep", seconds=600))
             await eventually(partial(_is_active, handle))
             command.signal(signal.SIGKILL)
 
@@ -121,7 +121,7 @@ def test_the_second_signal_reaches_every_worker(cli_start: Start, cli_place: Pla
 
     async def main() -> None:
         async with cli_place.client() as client:
-            tasks = [rediq.Task("sleep", {"seconds": 600}) for _ in range(2)]
+            tasks = [call("sleep", seconds=600) for _ in range(2)]
             handles = await client.enqueue_many(tasks)
             for handle in handles:
                 await eventually(partial(_is_active, handle))
@@ -144,7 +144,7 @@ def test_an_embedded_server_is_shared_by_all_and_ends_with_them(cli_start: Start
         assert found is not None
         async with rediq.connect(found[1]) as client:
             workers = await _workers(client, 2)
-            handle = await client.enqueue(rediq.Task("pid"))
+            handle = await client.enqueue(call("pid"))
             assert await handle.result(timeout=30) in workers.values()
             command.signal()
             assert await trio.to_thread.run_sync(command.end) == 0
@@ -158,7 +158,7 @@ def test_an_embedded_server_is_shared_by_all_and_ends_with_them(cli_start: Start
 def test_a_burst_of_two_processes_ends_by_itself(cli_start: Start, cli_place: Place) -> None:
     async def main() -> None:
         async with cli_place.client() as client:
-            await client.enqueue_many([rediq.Task("pid") for _ in range(50)])
+            await client.enqueue_many([call("pid") for _ in range(50)])
             command = cli_start("run", "served:app", *cli_place.flags, "--processes=2", "--burst")
             assert await trio.to_thread.run_sync(command.end) == 0
             assert (await client.queue("default").stats()).completed == 50

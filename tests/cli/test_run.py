@@ -6,7 +6,7 @@ import pytest
 import trio
 
 import rediq_trio as rediq
-from tests.cli.conftest import Place, Start, cli_call, eventually
+from tests.cli.conftest import Place, Start, call, cli_call, eventually
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 
@@ -40,7 +40,7 @@ def test_a_handler_in_mid_flight_may_finish(cli_start: Start, cli_place: Place) 
 
     async def main() -> None:
         async with cli_place.client() as client:
-            handle = await client.enqueue(rediq.Task("sleep", {"seconds": 0.5}))
+            handle = await client.enqueue(call("sleep", seconds=0.5))
             await _running(client, 1)
             command.signal()
             assert await handle.result(timeout=30) == "slept"
@@ -56,7 +56,7 @@ def test_what_does_not_finish_within_the_grace_is_given_back_uncharged(
 
     async def main() -> None:
         async with cli_place.client() as client:
-            tasks = [rediq.Task("sleep", {"seconds": 600}) for _ in range(30)]
+            tasks = [call("sleep", seconds=600) for _ in range(30)]
             handles = await client.enqueue_many(tasks)
             await _running(client, 10)
             command.signal()
@@ -75,7 +75,7 @@ def test_the_second_signal_cancels_what_runs(cli_start: Start, cli_place: Place)
 
     async def main() -> None:
         async with cli_place.client() as client:
-            handle = await client.enqueue(rediq.Task("sleep", {"seconds": 600}))
+            handle = await client.enqueue(call("sleep", seconds=600))
             await _running(client, 1)
             command.signal()
             await command.wait_said("stopping")
@@ -95,7 +95,7 @@ def test_the_second_signal_ends_a_process_whose_threads_do_not_end(
 
     async def main() -> None:
         async with cli_place.client() as client:
-            handle = await client.enqueue(rediq.Task("block", {"seconds": 600}))
+            handle = await client.enqueue(call("block", seconds=600))
             await _running(client, 1)
             command.signal()
 
@@ -115,7 +115,7 @@ def test_the_second_signal_ends_a_process_whose_threads_do_not_end(
 def test_a_burst_ends_by_itself(cli_start: Start, cli_place: Place) -> None:
     async def main() -> None:
         async with cli_place.client() as client:
-            handle = await client.enqueue(rediq.Task("pid"))
+            handle = await client.enqueue(call("pid"))
             command = cli_start("run", "served:app", *cli_place.flags, "--burst")
             assert await trio.to_thread.run_sync(command.end) == 0
             assert await handle.result(timeout=10) == command.pid
