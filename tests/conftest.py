@@ -17,6 +17,7 @@ import trio
 import trio.testing
 
 from tests.opened import Opened
+from tests.profiles import load_profile
 from tests.servers import SERVERS, Server, all_wanted, find_servers, running_server
 
 TEST_DEADLINE = 60.0
@@ -26,6 +27,7 @@ MOCK_DEADLINE = 1e9
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    load_profile()
     config.addinivalue_line("markers", "mock_clock: run the async test under a clock that jumps ahead")
 
 

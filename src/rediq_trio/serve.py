@@ -130,7 +130,8 @@ async def serve(
     async with opened as store, held_back() as hold, trio.open_nursery() as nursery:
         worker = Worker(app, store, settings)
         server = Server(worker)
-        await nursery.start(worker.run)
+        # Not `nursery.start`: cancelled, it would wait for the worker, and the worker for a stop.
+        nursery.start_soon(worker.run)
         if settings.burst:
             nursery.start_soon(server._burst)
         with hold:

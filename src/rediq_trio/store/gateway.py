@@ -149,10 +149,12 @@ class Gateway:
         self._heard: set[str] = set()
         self._more_wanted = asyncio.Event()
         self._switch = trio.CancelScope(shield=True)
+        self.connected = trio.Event()
+        """Set when the first connection is there."""
         self._closed = False
 
-    async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Connect, report it, and run both actors until `close`."""
+    async def serve(self) -> None:
+        """Connect, set `connected`, and run both actors until `close`."""
         # The shield ends with `close`. Until the gateway is connected, it lasts no longer
         # than CONNECT_DEADLINE.
         with self._switch:
@@ -167,7 +169,7 @@ class Gateway:
                     raise ConnectionLost(message, sent=False) from error
                 nursery.start_soon(_across(self.pump), connection)
                 nursery.start_soon(self.run_ear)
-                task_status.started()
+                self.connected.set()
 
     def close(self) -> None:
         """End both actors; calls that wait are refused."""
@@ -411,7 +413,9 @@ async def open_gateway(address: Address, keys: Keys) -> AsyncGenerator[Gateway]:
     """
     async with held_back() as hold, trio.open_nursery() as nursery:
         gateway = Gateway(address, keys)
-        await nursery.start(gateway.serve)
+        # Not `nursery.start`: cancelled, it would wait for the gateway, which is shielded.
+        nursery.start_soon(gateway.serve)
         with hold:
+            await gateway.connected.wait()
             yield gateway
         gateway.close()

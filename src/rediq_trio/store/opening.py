@@ -12,7 +12,7 @@ from rediq_trio._errors import ConfigError, shown
 from rediq_trio.spec.limits import check_name
 from rediq_trio.store.memory import MemoryStore
 from rediq_trio.store.port import Store
-from rediq_trio.store.urls import redacted, scheme_of
+from rediq_trio.store.urls import embedded_folder, redacted, scheme_of
 
 if TYPE_CHECKING:
     from rediq_trio.store.gateway import Gateway
@@ -39,17 +39,14 @@ async def open_store(
         yield url
         return
     scheme = scheme_of(url)
-    rest = url.partition("://")[2]
     match scheme:
         case "memory":
-            yield _memory(rest)
+            yield _memory(url.partition("://")[2])
         case "embedded":
             from rediq_trio.store.embedded import open_embedded
 
-            if rest and not rest.startswith("/"):
-                raise ConfigError.of("url", url, "embedded:// or embedded:///path/of/a/folder")
             async with (
-                open_embedded(rest or None) as private,
+                open_embedded(embedded_folder(url)) as private,
                 _open_server(private, key_prefix, allow_eviction) as store,
             ):
                 yield store

@@ -25,6 +25,14 @@ def scheme_of(url: object) -> str:
     return scheme
 
 
+def embedded_folder(url: str) -> str | None:
+    """Give the folder of an `embedded://` URL, None for a temporary one; raise `ConfigError`."""
+    folder = url.partition("://")[2]
+    if folder and not folder.startswith("/"):
+        raise ConfigError.of("url", url, "embedded:// or embedded:///path/of/a/folder")
+    return folder or None
+
+
 def redacted(url: object) -> object:
     """Give a URL without its user, password and query; anything that is no text as its type's name."""
     if not isinstance(url, str):

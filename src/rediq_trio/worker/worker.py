@@ -119,12 +119,12 @@ class Worker:
         self.begin_stop()
         self._grace.cancel()
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self) -> None:
         """Work until stopped. Raises `WorkerCrashed` when an actor has a bug."""
         try:
             # Ends by `begin_stop` or `hurry`, which whoever runs the worker calls.
             with trio.CancelScope(shield=True):
-                await self._upkeep(task_status)
+                await self._upkeep()
         except BaseException as error:
             cause = innermost(error)
             if isinstance(cause, Exception):
@@ -133,12 +133,12 @@ class Worker:
         finally:
             self.finished.set()
 
-    async def _upkeep(self, task_status: trio.TaskStatus[None]) -> None:
+    async def _upkeep(self) -> None:
         async with trio.open_nursery() as upkeep:
             upkeep.start_soon(self.heartbeat.run)
             upkeep.start_soon(self.flusher.run)
             upkeep.start_soon(self.keeper.run)
-            await self._settling(task_status)
+            await self._settling()
             upkeep.cancel_scope.cancel()
         with trio.move_on_after(FAREWELL):
             try:
@@ -146,23 +146,22 @@ class Worker:
             except ConnectionLost:
                 pass  # its record runs out by itself
 
-    async def _settling(self, task_status: trio.TaskStatus[None]) -> None:
+    async def _settling(self) -> None:
         crash = Hold()
         async with trio.open_nursery() as settling:
             settling.start_soon(self.settler.run)
             with crash:
-                await self._executing(task_status)
+                await self._executing()
             # Behind a crash too: what has ended is settled.
             self.settler.limit(max(self.settings.cleanup_grace / 2, 0.5))
         if crash.error is not None:
             raise crash.error
 
-    async def _executing(self, task_status: trio.TaskStatus[None]) -> None:
+    async def _executing(self) -> None:
         async with trio.open_nursery() as executing:
             executing.start_soon(self.executor.run)
             async with trio.open_nursery() as intake:
                 intake.start_soon(self.poller.run)
-                task_status.started()
                 await self._stopping.wait()
                 intake.cancel_scope.cancel()
             executing.start_soon(self._wind_down)

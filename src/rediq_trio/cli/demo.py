@@ -1,0 +1,232 @@
+"""`rediq demo`: hash a folder through the queue, let some tasks fail, and check it all."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import trio
+
+import rediq_trio as rediq
+from rediq_trio._errors import ConfigError
+from rediq_trio.cli.demo_report import Cancellation, Outcome, report
+from rediq_trio.cli.demo_tasks import (
+    DemoTasks,
+    File,
+    Witness,
+    default_folder,
+    find_files,
+    sha256_of,
+)
+from rediq_trio.cli.screen import Advance, Screen, open_screen
+from rediq_trio.cli.stopping import Stop, end_process, stop_signals
+from rediq_trio.settings import read_setting, settle_settings
+from rediq_trio.store.urls import redacted, scheme_of
+
+INTERRUPTED = 130
+BATCH = 500
+"""Tasks of one `enqueue_many`."""
+LOOK = 0.05
+"""Seconds between two looks at the worker's numbers, for the bar."""
+SAMPLES = 8
+"""Hashes that are computed once more, without the queue."""
+TRIPS = 200
+"""Tasks that are sent one by one, to see how long one takes on an idle queue."""
+RUN_ALONE = 0.1
+"""Seconds that the task to be cancelled runs before it is."""
+
+
+def add_command(commands: Any) -> None:
+    """Add `demo` to the parser's commands."""
+    parser = commands.add_parser(
+        "demo",
+        help="hash a folder's files through a queue, and check it all",
+        description="Start a private Redis and a worker, hash every file of a folder through the "
+        "queue, let some tasks fail, die and be cancelled, and check every invariant.",
+    )
+    parser.add_argument(
+        "folder", metavar="FOLDER", nargs="?", help="whose files to hash (Python's own library)"
+    )
+    parser.add_argument("--url", help="use this server, not a private one (REDIQ_URL)")
+    parser.add_argument("--concurrency", metavar="N", help="tasks that run at once (8)")
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Run the demo and give the exit status."""
+    url = arguments.url or os.environ.get("REDIQ_URL") or "embedded://"
+    scheme_of(url)
+    concurrency = read_setting("concurrency", arguments.concurrency or "8")
+    settle_settings({"concurrency": concurrency})  # for its complaint, ahead of all work
+    folder = default_folder() if arguments.folder is None else Path(arguments.folder)
+    if not folder.is_dir():
+        what = "a folder" if folder.exists() else "a folder that exists"
+        raise ConfigError.of("FOLDER", str(folder), what)
+    skip = ("site-packages",) if arguments.folder is None else ()
+    demo = _Demo(open_screen(), folder, url, concurrency)
+    return trio.run(demo.run, skip)
+
+
+class _Demo:
+    def __init__(self, screen: Screen, folder: Path, url: str, concurrency: int) -> None:
+        self._screen = screen
+        self._folder = folder
+        self._url = url
+        self._concurrency = concurrency
+        self._witness = Witness()
+        self._asked_at = 0.0
+        # Its own keys, on a server that others may use too.
+        self._name = f"demo-{os.getpid()}-{time.time_ns() // 1_000_000:x}"
+        self._tasks = DemoTasks(self._name, self._witness)
+
+    async def run(self, skip: Sequence[str]) -> int:
+        """Run it all; end in good order when a signal asks."""
+        scope = trio.CancelScope()
+        async with stop_signals() as (stop, nursery):
+            nursery.start_soon(_obey, stop, scope)
+            with scope:
+                outcome = await self._run(skip)
+        if scope.cancelled_caught:
+            self._screen.say("interrupted: the worker has stopped, its tasks were removed")
+            return INTERRUPTED
+        return 0 if outcome.good else 1
+
+    async def _run(self, skip: Sequence[str]) -> Outcome:
+        finding = partial(find_files, self._folder, skip=skip)
+        files = await trio.to_thread.run_sync(finding)
+        if not files:
+            raise ConfigError.of("FOLDER", str(self._folder), "a folder with readable files")
+        size = sum(file.size for file in files)
+        self._screen.say(
+            f"SHA-256 of {len(files):,} files ({size / 1e6:,.1f} MB) below {self._folder}\n"
+            f"Python {platform.python_version()}, {os.cpu_count()} CPUs, {redacted(self._url)}, "
+            f"one worker, {self._concurrency} at once"
+        )
+        async with rediq.serve(
+            self._tasks.app,
+            self._url,
+            queues=[self._name],
+            concurrency=self._concurrency,
+            threads=self._concurrency,
+            key_prefix="rediq-demo",
+            shutdown_grace=0,
+            burst=False,
+        ) as server:
+            try:
+                outcome = await self._work(server, files, size)
+            finally:
+                with trio.move_on_after(2, shield=True):  # or a shared server keeps the tasks
+                    await server.client.queue(self._name).flush()
+        report(self._screen, outcome)
+        return outcome
+
+    async def _work(self, server: rediq.Server, files: Sequence[File], size: int) -> Outcome:
+        begun, began_at = trio.current_time(), time.time()
+        total = len(files) + 2  # one dies, one is cancelled
+        with self._screen.bars({"enqueued": total, "worked": total}) as bars:
+            async with trio.open_nursery() as nursery:
+                cancelling = await server.client.enqueue(self._tasks.wait.task())
+                nursery.start_soon(self._cancel, cancelling)
+                nursery.start_soon(_watch, server, total, bars["worked"])
+                handles = await self._enqueue(server.client, files, bars["enqueued"])
+        elapsed = trio.current_time() - begun
+        queue = server.client.queue(self._name)
+        stats = await queue.stats()
+        completed = await _all(queue, rediq.State.COMPLETED)
+        samples, wrong = await _verify(files, handles, began_at)
+        return Outcome(
+            stats=stats,
+            elapsed=elapsed,
+            size=size,
+            completed=completed,
+            dead=await _all(queue, rediq.State.DEAD),
+            trips=[await self._trip(server.client) for _ in range(TRIPS)],
+            cancellation=await self._cancellation(cancelling),
+            samples=samples,
+            wrong=wrong,
+            violations=await queue.check(),
+        )
+
+    async def _enqueue(
+        self, client: rediq.Client, files: Sequence[File], advance: Advance
+    ) -> list[rediq.TaskHandle[str]]:
+        handles: list[rediq.TaskHandle[str]] = []
+        for first in range(0, len(files), BATCH):
+            part = files[first : first + BATCH]
+            handles += await client.enqueue_many(self._tasks.of_files(part, first))
+            advance(len(handles))
+        await client.enqueue(self._tasks.doomed(self._folder))
+        advance(len(files) + 2)
+        return handles
+
+    async def _cancel(self, handle: rediq.TaskHandle[None]) -> None:
+        await self._witness.started.wait()
+        await trio.sleep(RUN_ALONE)
+        self._asked_at = trio.current_time()
+        await handle.cancel()
+
+    async def _cancellation(self, handle: rediq.TaskHandle[None]) -> Cancellation:
+        at, reason = self._witness.cancelled_at, self._witness.reason
+        took = None if at is None else at - self._asked_at
+        return Cancellation(info=await handle.info(), took=took, reason=reason)
+
+    async def _trip(self, client: rediq.Client) -> float:
+        begun = trio.current_time()
+        handle = await client.enqueue(self._tasks.nothing.task())
+        await handle.result(timeout=30)
+        return trio.current_time() - begun
+
+
+async def _obey(stop: Stop, scope: trio.CancelScope) -> None:
+    await stop.asked.wait()
+    scope.cancel()
+    await stop.now.wait()
+    end_process("interrupted twice: the process ends now", INTERRUPTED)
+
+
+async def _watch(server: rediq.Server, total: int, advance: Advance) -> None:
+    """Move the bar until every task has ended."""
+    (queue,) = server.info().queues
+    while True:
+        stats = await server.client.queue(queue).stats()
+        ended = stats.completed + stats.dead + stats.cancelled
+        advance(ended)
+        if ended >= total:
+            return
+        await trio.sleep(LOOK)
+
+
+async def _verify(
+    files: Sequence[File], handles: Sequence[rediq.TaskHandle[str]], began_at: float
+) -> tuple[int, list[str]]:
+    """Compute some hashes anew; give how many, and the paths of those that differ."""
+    step = max(1, len(files) // SAMPLES)
+    compared, wrong = 0, []
+    for file, handle in list(zip(files, handles, strict=True))[::step][:SAMPLES]:
+        info = await handle.info()
+        try:
+            expected = await trio.to_thread.run_sync(sha256_of, file.path)
+            if os.stat(file.path).st_mtime >= began_at:
+                continue  # somebody wrote to it meanwhile
+        except OSError:
+            continue
+        compared += 1
+        if info.result != expected:
+            wrong.append(os.fsdecode(file.path))
+    return compared, wrong
+
+
+async def _all(queue: rediq.Queue, state: rediq.State) -> list[rediq.TaskInfo]:
+    found: list[rediq.TaskInfo] = []
+    while True:
+        after = found[-1].id if found else None
+        page = await queue.tasks(state, limit=1000, after=after)
+        found += page
+        if len(page) < 1000:
+            return found

@@ -1,0 +1,76 @@
+"""load_app: from `module:attribute` to the App that it names."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+import traceback
+from types import ModuleType
+
+from rediq_trio._errors import ConfigError, shown
+from rediq_trio.app import App
+
+log = logging.getLogger("rediq_trio")
+
+
+def load_app(target: str) -> App:
+    """Import the module, with the current directory on the path, and give the app in it.
+
+    Raises `ConfigError` when the module cannot be imported, or what is named is
+    missing or no `App`.
+    """
+    module_name, colon, path = target.partition(":")
+    if not module_name or not colon or not path:
+        raise ConfigError.of("app", target, "module:attribute, like worker_app:app")
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
+    module = _import(module_name, here)
+    found: object = module
+    for name in path.split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            raise ConfigError(
+                f"app={shown(target)}: {module_name} has no {shown(path)}; {_apps_of(module)}"
+            ) from None
+    if not isinstance(found, App):
+        raise ConfigError(
+            f"app={shown(target)}: is of type {type(found).__name__}, no App; {_apps_of(module)}"
+        )
+    return found
+
+
+def _import(name: str, here: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            raise ConfigError(
+                f"app: there is no module {shown(error.name)}: run rediq in the folder that has it "
+                f"(this is {here}), or add that to PYTHONPATH"
+            ) from None
+        raise _unimportable(name, error) from error
+    except Exception as error:
+        raise _unimportable(name, error) from error
+
+
+def _unimportable(name: str, error: Exception) -> ConfigError:
+    log.debug("importing %s failed", name, exc_info=error)
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [f for f in frames if not f.filename.startswith("<frozen") and f.filename != __file__]
+    last = [f for f in theirs if not f.filename.startswith(os.path.dirname(importlib.__file__))]
+    place = f" ({last[-1].filename}, line {last[-1].lineno})" if last else ""
+    said = f"{type(error).__name__}: {error}"
+    return ConfigError(
+        f"app: importing {name} failed: {said}{place}; see it with: python -c 'import {name}'"
+    )
+
+
+def _apps_of(module: ModuleType) -> str:
+    apps = sorted(name for name, value in vars(module).items() if isinstance(value, App))
+    if not apps:
+        return "make one there: app = rediq.App()"
+    return f"it has {', '.join(f'{module.__name__}:{name}' for name in apps)}"

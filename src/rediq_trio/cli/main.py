@@ -1,0 +1,90 @@
+"""The command `rediq`: its parser, and how its errors look.
+
+Exit status: 0 done, 1 it failed, 2 it was used or set up wrongly, 130 interrupted.
+An error that the library raises on purpose is one line on standard error that says
+what to do next, without a traceback; any other is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import NoReturn
+
+from rediq_trio._errors import (
+    ConfigError,
+    ConnectionLost,
+    PayloadError,
+    RediqError,
+    UnknownTaskType,
+    WorkerCrashed,
+)
+
+INTERRUPTED = 130
+"""128 and the number of SIGINT, as shells have it."""
+
+_NEXT: tuple[tuple[type[RediqError], str], ...] = (
+    (ConnectionLost, "Start it, or name another server with --url or REDIQ_URL"),
+    (WorkerCrashed, "This is a bug: run it again with --log-level debug and report what it says"),
+)
+"""What to do next, where the message does not say it."""
+
+_MISUSE = (ConfigError, PayloadError, UnknownTaskType)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see '{self.prog} --help'\n")
+
+
+def own_version() -> str:
+    """Give the version of the installed distribution."""
+    try:
+        return version("rediq-trio")
+    except PackageNotFoundError:  # a bare checkout on PYTHONPATH
+        return "unknown"
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the whole command line."""
+    from rediq_trio.cli import demo, run
+
+    parser = _Parser(
+        prog="rediq",
+        description="Background tasks for Trio programs, on Redis.",
+        epilog="REDIQ_URL is the default of --url, REDIQ_LEASE of --lease, and so on.",
+    )
+    parser.add_argument("--version", action="version", version=f"rediq-trio {own_version()}")
+    commands = parser.add_subparsers(dest="command", metavar="command", required=True)
+    demo.add_command(commands)
+    run.add_command(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and give its exit status."""
+    arguments = make_parser().parse_args(argv)
+    try:
+        status: int = arguments.execute(arguments)
+        sys.stdout.flush()
+    except RediqError as error:
+        print(f"rediq: {explain(error)}", file=sys.stderr)
+        return 2 if isinstance(error, _MISUSE) else 1
+    except BrokenPipeError:
+        # Whoever read our output has gone. Python would complain once more at its exit.
+        sys.stdout = None
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return status
+
+
+def explain(error: RediqError) -> str:
+    """Give an error as one line that says what to do next."""
+    said = " ".join(str(error).split())
+    for kind, hint in _NEXT:
+        if isinstance(error, kind):
+            return f"{said}{'' if said.endswith('?') else '.'} {hint}"
+    return said

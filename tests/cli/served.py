@@ -1,0 +1,35 @@
+"""The app that the tests of the command line serve: run in this folder, as `served:app`."""
+
+import os
+import sys
+import time
+
+import trio
+
+import rediq_trio as rediq
+
+if "--stop-with-stdin" in sys.argv and "SERVED_ENDS_WITH" in os.environ:
+    os._exit(int(os.environ["SERVED_ENDS_WITH"]))  # in the children of a fleet only
+
+app = rediq.App()
+no_app = "text"
+
+
+@app.task("pid")
+async def pid() -> int:
+    """Give the process that runs the task."""
+    return os.getpid()
+
+
+@app.task("sleep", timeout=1000)
+async def sleep(seconds: float) -> str:
+    """Wait on Trio, which a cancellation ends."""
+    await trio.sleep(seconds)
+    return "slept"
+
+
+@app.task("block", timeout=1000)
+def block(seconds: float) -> str:
+    """Wait in a thread, which nothing ends."""
+    time.sleep(seconds)
+    return "slept"

@@ -1,0 +1,258 @@
+"""Random histories: every transition, and the weather it has to stand.
+
+Time jumps, also onto the very instant at which something is due; workers die and
+others take over; stale leases speak; calls come twice; the server forgets its
+scripts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from rediq_trio.spec.lifecycle import TERMINAL, State
+from rediq_trio.spec.records import Completion, Deferral, Failure, Fence, NewTask, Report
+from tests.property.lockstep import Lockstep, Portal, Step, Taken, leases_of
+
+IDS = (
+    "018f3b2c-0000-7abc-8def-0123456789ab",
+    "018f3b2c-0000-7abc-8def-0123456789aa",
+    "0",
+    ".x",
+    "sixteen.letters.",
+    "z",
+)
+DEAD_FOR = 40
+LEASES = (1, 10, 30)
+
+ids = st.sampled_from(IDS)
+some_ids = st.lists(ids, min_size=1, max_size=3)
+limits = st.sampled_from([1, 2, 100])
+delays = st.sampled_from([0, 1, 5, 20])
+workers = st.sampled_from(["w1", "w2"])
+picks = st.lists(st.integers(0, 7), min_size=1, max_size=3)
+"""Fences, counted from the newest."""
+twists = st.sampled_from([None] * 8 + ["nonce", "later", "earlier"])
+
+tasks = st.builds(
+    NewTask,
+    id=ids,
+    envelope=st.sampled_from([b"e", b"\x00\xff" * 20]),
+    priority=st.sampled_from([0, 50, 100]),
+    max_retry=st.sampled_from([0, 1, 2]),
+    max_crashes=st.sampled_from([0, 1]),
+    retention_ms=st.sampled_from([0, 5, 70_000]),
+    delay_ms=delays,
+    expires_in_ms=st.sampled_from([0, 0, 1, 7, 25]),
+)
+
+
+def twisted(fence: Fence, twist: str | None) -> Fence:
+    match twist:
+        case "nonce":
+            return attrs.evolve(fence, nonce=b"another!")
+        case "later":
+            return attrs.evolve(fence, deliveries=fence.deliveries + 1)
+        case "earlier":
+            return attrs.evolve(fence, deliveries=fence.deliveries - 1)
+        case _:
+            return fence
+
+
+class Histories(RuleBasedStateMachine):
+    """One history in each example."""
+
+    portal: Portal
+    """Set by whoever runs the machine."""
+    seen: set[Taken]
+    """The edges that all histories of a run took, for whoever runs the machine."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.both = Lockstep(self.portal)
+        self.fences: list[Fence] = []
+        self.last: Step | None = None
+        self.history: list[Step] = []
+        self.nonce = 0
+
+    def do(self, name: str, *args: Any, **options: Any) -> Any:
+        return self.take(Step(name, args, options))
+
+    def take(self, step: Step) -> Any:
+        answer = self.both.do(step)
+        self.last = step
+        self.history.append(step)
+        if step.name == "claim":
+            self.fences += leases_of(answer)
+        return answer
+
+    def chosen(self, picked: list[int], twist: str | None) -> list[Fence]:
+        found = [self.fences[-1 - n % len(self.fences)] for n in picked]
+        return [twisted(found[0], twist), *found[1:]]
+
+    def claim_some(self, limit: int, lease_ms: int, worker: str) -> None:
+        self.nonce += 1
+        nonce = self.nonce.to_bytes(8, "big")
+        self.do("claim", limit=limit, lease_ms=lease_ms, worker=worker, nonce=nonce)
+
+    @initialize(batch=st.lists(tasks, min_size=1, max_size=4))
+    def begin(self, batch: list[NewTask]) -> None:
+        self.do("enqueue", batch)
+
+    @rule(batch=st.lists(tasks, max_size=3))
+    def enqueue(self, batch: list[NewTask]) -> None:
+        self.do("enqueue", batch)
+
+    @rule(task=tasks, at=st.integers(-2, 20))
+    def enqueue_for_an_instant(self, task: NewTask, at: int) -> None:
+        now = self.both.clock.now
+        task = attrs.evolve(
+            task, delay_ms=0, run_at_ms=now + at, expires_in_ms=0, expires_at_ms=now + 9
+        )
+        self.do("enqueue", [task])
+
+    @rule(limit=limits, lease_ms=st.sampled_from(LEASES), worker=workers)
+    def claim(self, limit: int, lease_ms: int, worker: str) -> None:
+        self.claim_some(limit, lease_ms, worker)
+
+    @precondition(lambda self: self.fences)
+    @rule(picked=picks, twist=twists, lease_ms=st.sampled_from(LEASES))
+    def renew(self, picked: list[int], twist: str | None, lease_ms: int) -> None:
+        self.do("renew", self.chosen(picked, twist), lease_ms=lease_ms)
+
+    @precondition(lambda self: self.fences)
+    @rule(picked=picks, twist=twists)
+    def complete(self, picked: list[int], twist: str | None) -> None:
+        fences = self.chosen(picked, twist)
+        self.do("complete", [Completion(f, b"result %d" % f.deliveries) for f in fences])
+
+    @precondition(lambda self: self.fences)
+    @rule(picked=picks, twist=twists, delay=delays, final=st.sampled_from([False, False, True]))
+    def fail(self, picked: list[int], twist: str | None, delay: int, final: bool) -> None:
+        self.do("fail", [Failure(f, "böom", delay, final) for f in self.chosen(picked, twist)])
+
+    @precondition(lambda self: self.fences)
+    @rule(picked=picks, twist=twists)
+    def release(self, picked: list[int], twist: str | None) -> None:
+        self.do("release", self.chosen(picked, twist))
+
+    @precondition(lambda self: self.fences)
+    @rule(picked=picks, twist=twists, delay=delays)
+    def snooze(self, picked: list[int], twist: str | None, delay: int) -> None:
+        self.do("snooze", [Deferral(f, delay) for f in self.chosen(picked, twist)])
+
+    @precondition(lambda self: self.fences)
+    @rule(picked=picks, twist=twists)
+    def stop(self, picked: list[int], twist: str | None) -> None:
+        self.do("stop", self.chosen(picked, twist))
+
+    @precondition(lambda self: self.fences)
+    @rule(picked=picks, twist=twists, progress=st.binary(min_size=1, max_size=2))
+    def report(self, picked: list[int], twist: str | None, progress: bytes) -> None:
+        self.do("report", [Report(f, progress) for f in self.chosen(picked, twist)])
+
+    @rule(limit=limits, name=st.sampled_from(["promote", "promote", "reclaim", "expire"]))
+    def keep(self, limit: int, name: str) -> None:
+        self.do(name, limit=limit)
+
+    @rule(limit=limits, max_dead=st.sampled_from([0, 1, 100]))
+    def purge(self, limit: int, max_dead: int) -> None:
+        self.do("purge", limit=limit, dead_retention_ms=DEAD_FOR, max_dead=max_dead)
+
+    @rule(task_id=ids)
+    def cancel(self, task_id: str) -> None:
+        self.do("cancel", task_id)
+
+    @precondition(lambda self: self.fences)
+    @rule(picked=picks)
+    def cancel_in_hand(self, picked: list[int]) -> None:
+        self.do("cancel", self.chosen(picked, None)[0].id)
+
+    @rule(task_ids=some_ids)
+    def revive(self, task_ids: list[str]) -> None:
+        self.do("revive", task_ids)
+
+    @rule(task_ids=some_ids)
+    def delete(self, task_ids: list[str]) -> None:
+        self.do("delete", task_ids)
+
+    @rule(task_id=ids)
+    def watch(self, task_id: str) -> None:
+        self.do("watch", task_id)
+
+    @rule()
+    def pause(self) -> None:
+        self.do("pause")
+
+    @rule()
+    def resume(self) -> None:
+        self.do("resume")
+
+    @precondition(lambda self: len(self.history) > 20)
+    @rule()
+    def flush(self) -> None:
+        self.do("flush")
+
+    # --- the weather
+
+    @rule(by=st.sampled_from([1, 3, 10, 31, 60_000]))
+    def time_passes(self, by: int) -> None:
+        self.both.clock.advance(by)
+
+    @rule(pick=st.integers(0, 9), off=st.sampled_from([0, 0, -1, 1]))
+    def time_jumps_to_where_something_is_due(self, pick: int, off: int) -> None:
+        clock = self.both.clock
+        due = sorted({at for at in self.instants() if at + off > clock.now})
+        if due:
+            clock.now = due[pick % len(due)] + off
+
+    def instants(self) -> list[int]:
+        found: list[int] = []
+        for record in self.both.model.records.values():
+            if record.state in TERMINAL:
+                found.append(record.purge_ms or record.finished_ms + DEAD_FOR)
+            else:
+                found += [record.run_ms, record.lease_ms, record.expires_ms]
+        return found
+
+    @precondition(lambda self: self.held())
+    @rule(renewed_by=st.sampled_from([None, "the dead"]))
+    def a_worker_dies_and_another_takes_over(self, renewed_by: str | None) -> None:
+        dead = self.held()
+        self.both.clock.now = max(
+            self.both.clock.now, *(self.both.model.records[f.id].lease_ms for f in dead)
+        )
+        self.do("reclaim", limit=100)
+        self.claim_some(100, 10, "heir")
+        if renewed_by:
+            self.do("renew", dead, lease_ms=10)
+            self.do("complete", [Completion(f, b"too late") for f in dead])
+
+    def held(self) -> list[Fence]:
+        active = [r for r in self.both.model.records.values() if r.state is State.ACTIVE]
+        return [Fence(r.id, r.deliveries, r.nonce) for r in active]
+
+    @precondition(lambda self: self.last)
+    @rule()
+    def the_last_call_comes_twice(self) -> None:
+        assert self.last is not None
+        self.take(self.last)
+
+    @precondition(lambda self: self.history)
+    @rule(n=st.integers(0, 30))
+    def an_old_call_comes_again(self, n: int) -> None:
+        step = self.history[-1 - n % len(self.history)]
+        # A claim comes again at once or never: its nonce is its own.
+        if step.name != "claim":
+            self.take(step)
+
+    @rule()
+    def the_server_forgets_its_scripts(self) -> None:
+        self.both.forget_scripts()
+
+    def teardown(self) -> None:
+        self.both.finish()
+        self.seen |= self.both.taken

@@ -1,0 +1,168 @@
+"""The specification and a store on a real server, led through one history in lock-step.
+
+A `Step` is a transition with its arguments. `Lockstep.do` takes it in both, and
+compares all that can be seen: the answer, the whole queue, and the invariants
+of the store's own indexes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from queue import Queue as Inbox
+from typing import Any, TypeVar
+
+import attrs
+import trio
+
+from rediq_trio.spec import queue as spec
+from rediq_trio.spec.invariants import (
+    order_violations,
+    queue_violations,
+    step_violations,
+    task_violations,
+    violations,
+)
+from rediq_trio.spec.lifecycle import Event, State
+from rediq_trio.spec.records import Claimed, Queue, Record
+from tests.conformance.bench import Bench, Clock, Q
+from tests.servers import OpenStore, Server, open_redis_store
+
+A = TypeVar("A")
+
+Taken = tuple[Event, State | None, State | None]
+"""An edge of the state machine that was taken."""
+
+
+@attrs.frozen
+class Step:
+    """One transition, by the name it has in the specification and in the store."""
+
+    name: str
+    args: tuple[Any, ...] = ()
+    options: dict[str, Any] = attrs.field(factory=dict)
+
+    def on_model(self, queue: Queue, now: int) -> tuple[Queue, Any]:
+        after: tuple[Queue, Any] = getattr(spec, self.name)(queue, now, *self.args, **self.options)
+        return after
+
+
+def edges_taken(step: Step, before: Queue, after: Queue) -> Iterator[Taken]:
+    """Give the edges that the step took, as the change of each task shows them."""
+    if step.name not in set(Event):
+        return
+    event = Event(step.name)
+    for task_id in before.records.keys() | after.records.keys():
+        old, new = before.records.get(task_id), after.records.get(task_id)
+        if old != new:
+            yield event, old and old.state, new and new.state
+
+
+def order_kept(step: Step, before: Queue, after: Queue) -> list[object]:
+    """Check that a claim passed no ready task over."""
+    if step.name != "claim":
+        return []
+    pending = [r for r in before.records.values() if r.state is State.PENDING]
+
+    def left(record: Record) -> bool:
+        return after.records[record.id].state is State.PENDING
+
+    return list(order_violations([r for r in pending if not left(r)], filter(left, pending)))
+
+
+class Lockstep:
+    """A model and a store. Used from one thread; the store lives in that of a `Portal`."""
+
+    def __init__(self, portal: Portal) -> None:
+        self._portal = portal
+        self.clock = portal.clock
+        self.clock.now = Clock().now
+        self.model = Queue()
+        self.taken: set[Taken] = set()
+        portal.run(self._empty)
+
+    async def _empty(self) -> None:
+        await self._portal.opened.gateway.call(b"FLUSHALL")
+
+    def do(self, step: Step) -> Any:
+        """Take a step in both, compare, and give the answer."""
+        before, now = self.model, self.clock.now
+        self.model, expected = step.on_model(before, now)
+        answer = self._portal.run(self._on_store, step)
+        self.taken.update(edges_taken(step, before, self.model))
+        assert answer == expected
+        assert list(violations(self.model)) == []
+        assert list(step_violations(before, self.model)) == []
+        assert order_kept(step, before, self.model) == []
+        return answer
+
+    async def _on_store(self, step: Step) -> Any:
+        store = self._portal.opened.store
+        answer = await getattr(store, step.name)(Q, *step.args, **step.options)
+        ids = sorted(self.model.records)
+        found = await store.dump(Q)
+        listing = await store.listing(Q)
+        assert found == self.model
+        assert list(queue_violations(listing)) == []
+        for picture in await store.pictures(Q, ids):
+            assert list(task_violations(picture)) == []
+        return answer
+
+    def forget_scripts(self) -> None:
+        """Make the server forget every script."""
+        self._portal.run(self._portal.opened.gateway.call, b"SCRIPT", b"FLUSH")
+
+    def finish(self) -> None:
+        """Check at the end of a history that no structure mentions a task that is not there."""
+        assert self._portal.run(self._mentioned) == set(self.model.records)
+
+    async def _mentioned(self) -> set[str]:
+        return await Bench(self._portal.opened.store, self.clock).mentioned()
+
+
+@attrs.frozen
+class Portal:
+    """A store in a Trio loop of another thread, so that each step need not connect anew."""
+
+    token: trio.lowlevel.TrioToken
+    opened: OpenStore
+    clock: Clock
+
+    def run(self, call: Callable[..., Awaitable[A]], *args: Any) -> A:
+        return trio.from_thread.run(call, *args, trio_token=self.token)
+
+
+@contextmanager
+def open_portal(server: Server) -> Iterator[Portal]:
+    """Run a store on the server in a thread of its own while the block lasts."""
+    inbox: Inbox[Portal | BaseException] = Inbox()
+    done = trio.Event()
+
+    async def serve() -> None:
+        clock = Clock()
+        async with open_redis_store(server, clock=clock) as opened:
+            inbox.put(Portal(trio.lowlevel.current_trio_token(), opened, clock))
+            await done.wait()
+
+    def run() -> None:
+        try:
+            trio.run(serve)
+        except BaseException as error:
+            inbox.put(error)
+
+    thread = threading.Thread(target=run, name="store under test")
+    thread.start()
+    portal = inbox.get()
+    if isinstance(portal, BaseException):
+        raise portal
+    try:
+        yield portal
+    finally:
+        portal.token.run_sync_soon(done.set)
+        thread.join()
+
+
+def leases_of(answer: Claimed) -> list[Any]:
+    """Give the fences that a claim gave out."""
+    return [lease.fence for lease in answer.leases]

@@ -1,0 +1,24 @@
+"""The mutants fit the scripts. `python -m tests.mutants` runs them."""
+
+from collections import Counter
+
+import pytest
+
+from rediq_trio.store.scripts import lua_folder
+from tests.mutants import mutated
+from tests.mutations import MUTANTS, Mutant
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_mutant_changes_its_script_in_one_place(mutant: Mutant) -> None:
+    assert mutated(mutant, lua_folder()) != (lua_folder() / f"{mutant.script}.lua").read_text("utf-8")
+
+
+def test_every_mutant_has_a_name_of_its_own() -> None:
+    assert Counter(mutant.name for mutant in MUTANTS).most_common(1)[0][1] == 1
+
+
+def test_every_script_that_writes_has_a_mutant() -> None:
+    unguarded = {"inspect"}
+    scripts = {path.stem for path in lua_folder().glob("*.lua")} - unguarded
+    assert scripts <= {mutant.script for mutant in MUTANTS}
