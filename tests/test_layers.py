@@ -83,10 +83,18 @@ def test_actors_do_not_import_one_another(actor: str) -> None:
     assert not imports(MODULES[f"rediq_trio.worker.{actor}"], late=True) & names
 
 
+LONG = {
+    "rediq_trio.spec.queue": 520,  # the whole queue in one place is what a reader comes for
+    "rediq_trio.store.gateway": 450,  # the bridge is to stay in one room
+    "rediq_trio.store.redis": 370,  # one short method per script
+    "rediq_trio.client": 340,
+}
+
+
 def test_no_module_and_no_function_is_long() -> None:
     for name, path in MODULES.items():
         text = path.read_text("utf-8")
-        assert text.count("\n") <= 460, f"{name} is too long to read at one go"
+        assert text.count("\n") <= LONG.get(name, 310), f"{name} is too long to read at one go"
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert node.end_lineno is not None

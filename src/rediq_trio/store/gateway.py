@@ -30,6 +30,7 @@ import outcome
 import redis.exceptions
 import trio
 import trio_asyncio
+from hiredis import pack_command
 from redis.asyncio.connection import Connection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -266,9 +267,16 @@ class Gateway:
             self._arrived.clear()
             await self._arrived.wait()
         calls: list[_Call] = []
+        packed: list[bytes] = []
         while self._inbox and len(calls) < TRIP_COMMANDS:
             call = self._inbox.popleft()
-            if call.waiter is not None:  # else it was cancelled before it was sent
+            if call.waiter is None:
+                continue  # it was cancelled before it was sent
+            try:
+                packed.append(pack_command(call.command))
+            except (TypeError, ValueError) as error:
+                call.refuse(ConfigError(f"an argument cannot be sent: {error}"))
+            else:
                 calls.append(call)
         if not calls:
             return True
@@ -276,7 +284,6 @@ class Gateway:
         again: list[_Call] = []
         try:
             async with asyncio.timeout(TRIP_DEADLINE):
-                packed = connection.pack_commands([call.command for call in calls])
                 await connection.send_packed_command(packed, check_health=False)
                 for call in calls:
                     if not await self._receive(connection, call):
