@@ -88,11 +88,12 @@ class _Demo:
     async def run(self, skip: Sequence[str]) -> int:
         """Run it all; end in good order when a signal asks."""
         scope = trio.CancelScope()
+        outcome: Outcome | None = None
         async with stop_signals() as (stop, nursery):
             nursery.start_soon(_obey, stop, scope)
             with scope:
                 outcome = await self._run(skip)
-        if scope.cancelled_caught:
+        if outcome is None:
             self._screen.say("interrupted: the worker has stopped, its tasks were removed")
             return INTERRUPTED
         return 0 if outcome.good else 1
@@ -207,7 +208,8 @@ async def _verify(
 ) -> tuple[int, list[str]]:
     """Compute some hashes anew; give how many, and the paths of those that differ."""
     step = max(1, len(files) // SAMPLES)
-    compared, wrong = 0, []
+    compared = 0
+    wrong: list[str] = []
     for file, handle in list(zip(files, handles, strict=True))[::step][:SAMPLES]:
         info = await handle.info()
         try:
