@@ -108,8 +108,7 @@ class TaskHandle(Generic[R]):
         with trio.fail_after(float("inf") if timeout is None else timeout):
             # Waiting is noted in the store, which then tells the end, and keeps a task
             # without retention long enough to be read.
-            if await self._store.watch(self.queue, self._own) is None:
-                raise TaskNotFound(self.id)
+            await self._watch()
             with self._store.listen([(self.queue, self._own)]) as signals:
                 while True:
                     record = await self._record_patiently()
@@ -120,6 +119,10 @@ class TaskHandle(Generic[R]):
                             pass
         raise AssertionError("unreachable: fail_after raises")  # pragma: no cover
 
+    async def _watch(self) -> None:
+        if await self._store.watch(self.queue, self._own) is None:
+            raise TaskNotFound(self.id)
+
     async def _record_patiently(self) -> Record:
         # A waiter outlives a restart of Redis: it just looks again.
         while True:
@@ -128,25 +131,13 @@ class TaskHandle(Generic[R]):
             except ConnectionLost:
                 await trio.sleep(random.uniform(0.1, 0.5))
 
-    async def progress(self) -> AsyncIterator[Progress]:
+    def progress(self) -> AsyncIterator[Progress]:
         """Give each new progress of the task until it ends; the newest, not every one.
 
-        Raises `TaskNotFound` when there is no such task (any more).
+        Iterating raises `TaskNotFound` when there is no such task (any more). It may
+        be left at any point.
         """
-        if await self._store.watch(self.queue, self._own) is None:
-            raise TaskNotFound(self.id)
-        seen = b""
-        with self._store.listen([(self.queue, self._own)]) as signals:
-            while True:
-                record = await self._record_patiently()
-                if record.progress != seen:
-                    seen = record.progress
-                    if (progress := describe_progress(seen)) is not None:
-                        yield progress
-                if record.terminal:
-                    return
-                with trio.move_on_after(LOOK_AGAIN):
-                    await signals.receive()
+        return _ProgressFeed(self)
 
     async def cancel(self) -> State:
         """Cancel the task, or ask the worker that runs it to; give the state it is in now.
@@ -178,6 +169,36 @@ class TaskHandle(Generic[R]):
         if state is None:
             raise TaskNotFound(self.id)
         return state
+
+
+class _ProgressFeed:
+    """Iterates over a task's progress. No generator: one that is left early needs closing."""
+
+    def __init__(self, handle: TaskHandle[Any]) -> None:
+        self._handle = handle
+        self._seen = b""
+        self._over = False
+
+    def __aiter__(self) -> _ProgressFeed:
+        return self
+
+    async def __anext__(self) -> Progress:
+        handle = self._handle
+        if self._over:
+            raise StopAsyncIteration
+        await handle._watch()
+        with handle._store.listen([(handle.queue, handle._own)]) as signals:
+            while True:
+                record = await handle._record_patiently()
+                self._over = record.terminal
+                if record.progress != self._seen:
+                    self._seen = record.progress
+                    if (progress := describe_progress(record.progress)) is not None:
+                        return progress
+                if self._over:
+                    raise StopAsyncIteration
+                with trio.move_on_after(LOOK_AGAIN):
+                    await signals.receive()
 
 
 class Client:
