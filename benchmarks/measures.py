@@ -181,7 +181,7 @@ def latency(bench: Bench, count: int) -> list[float]:
                 sent[i] = time.perf_counter()
                 await client.enqueue(rediq.Task("stamp", {"i": i}, queue=QUEUE, retention=0))
             queue = client.queue(QUEUE)
-            while (await queue.stats()).completed_total < count:  # noqa: ASYNC110  # no signal of it
+            while (await queue.stats()).completed_total < count:  # no signal of it
                 await trio.sleep(0.01)
 
     with worker(bench, "--listen") as child:

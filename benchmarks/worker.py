@@ -51,7 +51,7 @@ async def run(url: str, concurrency: int, prefetch: str, until: int) -> dict[str
         print("ready", flush=True)
         before = time.process_time()
         if until:
-            while server.stats().completed < until:  # noqa: ASYNC110  # the tally tells nobody
+            while server.stats().completed < until:  # the tally tells nobody
                 await trio.sleep(LOOK)
         else:
             await trio.to_thread.run_sync(sys.stdin.read, abandon_on_cancel=True)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from docs import lua_reference, reference, state_picture
+from docs import invariants, lua_reference, reference, state_picture
 
 HERE = Path(__file__).resolve().parent
 
@@ -30,6 +30,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = MappingProxyType(
         "values": reference.values,
         "api": reference.api,
         "signals": reference.signals,
+        "invariants": invariants.table,
         "keys": lua_reference.keys,
         "record": lua_reference.record,
         "scripts": lua_reference.scripts,

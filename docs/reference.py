@@ -182,7 +182,9 @@ def _type(hint: Any) -> str:
         "typing.",
     ):
         text = text.replace(module, "")
-    return f"`{text}`".replace("|", "\\|")
+    # A bar would end the cell of the table, and its escape shows inside of code.
+    text = text.replace("datetime.", "").replace(" | ", " or ")
+    return f"`{text}`"
 
 
 _IN_API = ("serve", "connect", "current_task", "App", "TaskType", "Task", "Client", "TaskHandle",

@@ -4,7 +4,8 @@
 --          8 dead  9 cancelled  10 expiring  11 payloads
 -- ARGV     1 now in ms, '' for the server's time
 -- RETURNS  the sizes of KEYS 1 and 3 to 11; how long in ms the first pending task of a
---          priority has been due, the longest, -1 for none; paused, seq, enqueued, completed, failed, dead, purged, deleted
+--          priority has been due, the longest, -1 for none; paused, seq, enqueued,
+--          completed, failed, dead, purged, deleted
 -- INCLUDE  clock record
 local now = clock(ARGV[1])
 local reply = {redis.call('HLEN', KEYS[1])}
@@ -20,7 +21,8 @@ while true do
   from = (math.floor(tonumber(head[2]) / SPAN) + 1) * SPAN
 end
 reply[#reply + 1] = oldest
-for _, total in ipairs({'paused', 'seq', 'enqueued', 'completed', 'failed', 'dead', 'purged', 'deleted'}) do
+local totals = {'paused', 'seq', 'enqueued', 'completed', 'failed', 'dead', 'purged', 'deleted'}
+for _, total in ipairs(totals) do
   reply[#reply + 1] = tonumber(redis.call('HGET', KEYS[2], total) or 0)
 end
 return reply

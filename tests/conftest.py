@@ -28,7 +28,9 @@ MOCK_DEADLINE = 1e9
 
 def pytest_configure(config: pytest.Config) -> None:
     load_profile()
-    config.addinivalue_line("markers", "mock_clock: run the async test under a clock that jumps ahead")
+    config.addinivalue_line(
+        "markers", "mock_clock: run the async test under a clock that jumps ahead"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from rediq_trio.store.scripts import lua_folder
 from tests.mutations import MUTANTS, Mutant
@@ -28,6 +29,19 @@ DEADLINE = 120.0
 """Seconds that the tests of one mutant may take; a mutant that makes them hang is killed too."""
 ROOT = Path(__file__).resolve().parents[1]
 SUITES = ("tests/conformance", "tests/redis")
+THEME_OF = MappingProxyType(
+    {
+        "beat": "reading", "cancel": "operating", "claim": "claim", "complete": "settle",
+        "delete": "operating", "enqueue": "enqueue", "expire": "keeping", "fail": "settle",
+        "flush": "operating", "include/due": "keeping", "include/fence": "fences",
+        "include/finish": "operating", "include/requeue": "signals", "leave": "reading",
+        "list": "reading", "pause": "claim", "promote": "keeping", "purge": "purge",
+        "reclaim": "keeping", "release": "give_back", "renew": "give_back",
+        "report": "signals", "revive": "operating", "roster": "reading", "snooze": "give_back",
+        "stats": "reading", "stop": "give_back", "watch": "operating",
+    }
+)  # fmt: skip
+"""The theme of the conformance suite that is likely to kill a mutant of a script: tried first."""
 HARDER = ("tests/property/test_histories.py",)
 """What a mutant that survives the suites has to face next."""
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
@@ -59,7 +73,9 @@ def mutated_folder(mutant: Mutant) -> Iterator[Path]:
 def killer(mutant: Mutant) -> str | None:
     """Give the test that fails with the mutant; None when all pass."""
     with mutated_folder(mutant) as lua:
-        for suites in (SUITES, HARDER):
+        theme = THEME_OF.get(mutant.script)
+        likely = [(f"tests/conformance/test_{theme}.py",)] if theme else []
+        for suites in (*likely, SUITES, HARDER):
             if found := _failing(lua, suites):
                 return found
     return None

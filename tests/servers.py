@@ -25,7 +25,7 @@ import attrs
 from rediq_trio.store.gateway import Gateway, open_gateway, parse_address
 from rediq_trio.store.keys import Keys
 from rediq_trio.store.redis import RedisStore
-from rediq_trio.store.scripts import lua_folder, load_scripts
+from rediq_trio.store.scripts import load_scripts, lua_folder
 
 SERVERS = MappingProxyType(
     {
@@ -93,7 +93,7 @@ def running_server(name: str) -> Iterator[Server]:
     ]  # fmt: skip
     child = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
-        _wait_ready(child, path)
+        wait_ready(child, path)
         yield Server(name, path, child.pid)
     finally:
         child.terminate()
@@ -105,7 +105,8 @@ def running_server(name: str) -> Iterator[Server]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wait_ready(child: subprocess.Popen[bytes], path: str) -> None:
+def wait_ready(child: subprocess.Popen[bytes], path: str) -> None:
+    """Wait until a server answers on its socket."""
     give_up = time.monotonic() + START_DEADLINE
     while time.monotonic() < give_up and child.poll() is None:
         with socket.socket(socket.AF_UNIX) as probe:

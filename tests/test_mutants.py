@@ -11,7 +11,9 @@ from tests.mutations import MUTANTS, Mutant
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_mutant_changes_its_script_in_one_place(mutant: Mutant) -> None:
-    assert mutated(mutant, lua_folder()) != (lua_folder() / f"{mutant.script}.lua").read_text("utf-8")
+    assert mutated(mutant, lua_folder()) != (lua_folder() / f"{mutant.script}.lua").read_text(
+        "utf-8"
+    )
 
 
 def test_every_mutant_has_a_name_of_its_own() -> None:

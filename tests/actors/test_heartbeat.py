@@ -4,8 +4,7 @@ import pytest
 import trio
 
 from rediq_trio.worker.heartbeat import Heartbeat
-from rediq_trio.worker.leases import Book, Reason
-from rediq_trio.worker.poller import margin
+from rediq_trio.worker.leases import Book, Reason, margin
 from tests.actors.parts import LEASE, Q, Watched, claim, new_task, record
 
 pytestmark = pytest.mark.mock_clock

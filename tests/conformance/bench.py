@@ -12,7 +12,16 @@ import trio
 
 from rediq_trio.spec.invariants import queue_violations, task_violations
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Completion, Deferral, Failure, Fence, Lease, NewTask, Queue, Record
+from rediq_trio.spec.records import (
+    Completion,
+    Deferral,
+    Failure,
+    Fence,
+    Lease,
+    NewTask,
+    Queue,
+    Record,
+)
 from rediq_trio.store.broadcast import Kind, Signal
 from rediq_trio.store.memory import MemoryStore
 from rediq_trio.store.port import Store
@@ -109,7 +118,9 @@ def new(task_id: str, **options: Any) -> NewTask:
     return NewTask(task_id, b"envelope of " + task_id.encode(), **options)
 
 
-def failure(fence: Fence, error: str = "boom", delay_ms: int = 1000, final: bool = False) -> Failure:
+def failure(
+    fence: Fence, error: str = "boom", delay_ms: int = 1000, final: bool = False
+) -> Failure:
     return Failure(fence, error, delay_ms, final)
 
 

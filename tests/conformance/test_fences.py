@@ -151,7 +151,9 @@ async def test_a_lease_that_lapsed_counts_until_it_is_reclaimed(bench: Bench, sp
 
 
 @every_settlement
-async def test_good_and_stale_fences_in_one_batch_are_told_apart(bench: Bench, speak: Speak) -> None:
+async def test_good_and_stale_fences_in_one_batch_are_told_apart(
+    bench: Bench, speak: Speak
+) -> None:
     await bench.add("a", "b")
     fence_a, fence_b = [lease.fence for lease in await bench.take(2)]
     before = (await bench.dump()).records["a"]

@@ -1,4 +1,4 @@
-"""Attempts that end without an outcome: release, snooze, stop; and leases that go on: renew, report."""
+"""Attempts without an outcome: release, snooze, stop; and leases that go on: renew, report."""
 
 import attrs
 import pytest

@@ -60,7 +60,9 @@ async def test_promotion_tells_when_the_next_is_due_of_either_kind(bench: Bench)
     assert await bench.store.promote(Q, limit=5) == Due(1, 20)
 
 
-async def test_tasks_due_at_one_instant_are_promoted_in_the_order_of_their_ids(bench: Bench) -> None:
+async def test_tasks_due_at_one_instant_are_promoted_in_the_order_of_their_ids(
+    bench: Bench,
+) -> None:
     uuids = ["018f3b2c-0000-7abc-8def-0123456789ab", "018f3b2c-0000-7abc-8def-0123456789aa"]
     await bench.add(*uuids, "0", ".x", "z", delay_ms=5)
     bench.clock.advance(5)
@@ -104,7 +106,9 @@ async def test_reclaiming_takes_the_first_that_lapsed_up_to_the_limit(bench: Ben
 
 
 @pytest.mark.parametrize("max_crashes", [0, 1, 2])
-async def test_a_task_is_dead_when_its_workers_died_too_often(bench: Bench, max_crashes: int) -> None:
+async def test_a_task_is_dead_when_its_workers_died_too_often(
+    bench: Bench, max_crashes: int
+) -> None:
     await bench.add("t", max_crashes=max_crashes, max_retry=0)
     for crash in range(max_crashes + 1):
         [lease] = await bench.take()
@@ -146,7 +150,9 @@ async def test_a_reclaimed_task_keeps_its_expiry(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("state", [State.PENDING, State.SCHEDULED, State.RETRY])
-async def test_a_waiting_task_expires_at_its_instant_and_not_before(bench: Bench, state: State) -> None:
+async def test_a_waiting_task_expires_at_its_instant_and_not_before(
+    bench: Bench, state: State
+) -> None:
     delay = 500 if state is State.SCHEDULED else 0
     await bench.add("t", expires_in_ms=10, delay_ms=delay)
     if state is State.RETRY:

@@ -10,9 +10,7 @@ DEAD_FOR = 1000
 
 
 async def purge(bench: Bench, limit: int = 100, max_dead: int = 100) -> Due:
-    return await bench.store.purge(
-        Q, limit=limit, dead_retention_ms=DEAD_FOR, max_dead=max_dead
-    )
+    return await bench.store.purge(Q, limit=limit, dead_retention_ms=DEAD_FOR, max_dead=max_dead)
 
 
 async def test_a_completed_task_goes_after_its_retention_and_not_before(bench: Bench) -> None:

@@ -146,13 +146,13 @@ async def test_every_mentioned_id_is_found_in_bounded_sweeps(bench: Bench) -> No
 
 async def test_a_worker_is_on_the_roster_until_it_falls_silent(bench: Bench) -> None:
     assert await bench.store.roster() == ()
-    await bench.store.beat(WorkerRecord("w2", b"\x00two", 100))
-    await bench.store.beat(WorkerRecord("w1", b"one", 50))
+    await bench.store.beat(WorkerRecord("w2", b"\x00two", 50))
+    await bench.store.beat(WorkerRecord("w1", b"one", 100))
     assert await bench.store.roster() == (b"one", b"\x00two")
     bench.clock.advance(49)
     assert await bench.store.roster() == (b"one", b"\x00two")
     bench.clock.advance(1)
-    assert await bench.store.roster() == (b"\x00two",)
+    assert await bench.store.roster() == (b"one",)
 
 
 async def test_a_worker_says_something_new_with_each_beat(bench: Bench) -> None:

@@ -108,7 +108,7 @@ async def test_a_final_failure_is_dead_whatever_is_left(bench: Bench) -> None:
 @pytest.mark.parametrize("max_retry", [0, 1, 2])
 async def test_a_task_is_dead_after_its_retries(bench: Bench, max_retry: int) -> None:
     await bench.add("t", max_retry=max_retry)
-    states = []
+    states: list[State | None] = []
     for _ in range(max_retry + 1):
         [lease] = await bench.take()
         states += await bench.store.fail(Q, [failure(lease.fence, delay_ms=0)])
@@ -136,7 +136,9 @@ async def test_a_failure_after_a_cancel_was_asked_cancels(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("final", [True, False])
-async def test_a_last_failure_is_dead_also_when_a_cancel_was_asked(bench: Bench, final: bool) -> None:
+async def test_a_last_failure_is_dead_also_when_a_cancel_was_asked(
+    bench: Bench, final: bool
+) -> None:
     fence = await bench.active(max_retry=9 if final else 0)
     await bench.store.cancel(Q, "t")
     assert await bench.store.fail(Q, [failure(fence, final=final)]) == (State.DEAD,)
@@ -146,7 +148,12 @@ async def test_one_batch_fails_many_each_by_its_own_rule(bench: Bench) -> None:
     await bench.add("a", "b")
     await bench.add("c", max_retry=0)
     a, b, c = [lease.fence for lease in await bench.take(3)]
-    items = [failure(a, "ea", 5), failure(b, "eb", final=True), failure(c, "ec"), failure(a, "again")]
+    items = [
+        failure(a, "ea", 5),
+        failure(b, "eb", final=True),
+        failure(c, "ec"),
+        failure(a, "again"),
+    ]
     states = await bench.store.fail(Q, items)
     assert states == (State.RETRY, State.DEAD, State.DEAD, State.RETRY)
     queue = await bench.dump()

@@ -30,9 +30,8 @@ async def test_listening_begins_with_a_resync_for_each_queue(bench: Bench) -> No
 
 
 async def test_a_second_listener_begins_with_a_resync_too(bench: Bench) -> None:
-    async with listening(bench):
-        async with listening(bench):
-            pass
+    async with listening(bench), listening(bench):
+        pass
 
 
 async def test_an_enqueue_into_an_empty_queue_wakes(bench: Bench) -> None:
@@ -162,17 +161,14 @@ async def test_whoever_waits_for_a_task_hears_of_its_progress(bench: Bench) -> N
 
 async def test_of_a_task_that_nobody_waits_for_nothing_is_told(bench: Bench) -> None:
     fence = await bench.active()
-    async with listening(bench, "t") as signals:
+    with bench.store.listen([(Q, "t"), (Q, "")]) as signals:
+        with trio.fail_after(10):
+            assert await signals.receive() == Signal(Q, Kind.RESYNC)
         await bench.store.report(Q, [Report(fence, b"p")])
         await bench.store.complete(Q, [Completion(fence, b"r")])
-        await bench.active("u")
-        await bench.store.watch(Q, "u")
-    async with listening(bench, "u") as signals:
-        await bench.store.cancel(Q, "u")
-        await bench.store.reclaim(Q, limit=1)
-        bench.clock.advance(LEASE)
-        await bench.store.reclaim(Q, limit=1)
-        assert await heard(signals, Kind.DONE, "u") == Signal(Q, Kind.DONE, "u")
+        await bench.store.flush(Q)
+        with trio.fail_after(10):
+            assert await signals.receive() == Signal(Q, Kind.FLUSH)
 
 
 async def test_signals_of_other_tasks_and_queues_are_not_heard(bench: Bench) -> None:

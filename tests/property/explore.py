@@ -46,6 +46,7 @@ START = 1_700_000_000_000
 WORKERS = 2
 """Each holds one task at a time."""
 
+
 @attrs.frozen
 class Actor:
     """A task, and what may happen to it."""

@@ -56,7 +56,7 @@ def edges_taken(step: Step, before: Queue, after: Queue) -> Iterator[Taken]:
     for task_id in before.records.keys() | after.records.keys():
         old, new = before.records.get(task_id), after.records.get(task_id)
         if old != new:
-            yield event, old and old.state, new and new.state
+            yield event, old.state if old else None, new.state if new else None
 
 
 def order_kept(step: Step, before: Queue, after: Queue) -> list[object]:

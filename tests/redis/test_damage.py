@@ -78,7 +78,9 @@ async def test_a_record_that_is_missing_is_buried_with_a_reason(behind: Behind, 
 
 
 @pytest.mark.parametrize("index", INDEXES)
-async def test_a_payload_that_is_missing_is_buried_with_a_reason(behind: Behind, index: str) -> None:
+async def test_a_payload_that_is_missing_is_buried_with_a_reason(
+    behind: Behind, index: str
+) -> None:
     await bring(behind, index)
     await behind.raw("HDEL", "payloads", "t")
     assert await behind.upkeep() == []
@@ -112,7 +114,9 @@ async def test_an_id_that_only_a_terminal_index_knows_is_purged(behind: Behind, 
     assert await behind.bench.mentioned() == set()
 
 
-async def test_a_damaged_task_that_expires_stays_to_be_buried_for_its_damage(behind: Behind) -> None:
+async def test_a_damaged_task_that_expires_stays_to_be_buried_for_its_damage(
+    behind: Behind,
+) -> None:
     await behind.bench.add("t", expires_in_ms=10)
     await behind.raw("HSET", "records", "t", b"junk")
     behind.bench.clock.advance(10)

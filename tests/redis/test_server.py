@@ -91,6 +91,15 @@ async def test_without_a_clock_the_time_is_the_servers(server: Server) -> None:
     assert 0 <= 3_600_000 - due.next_in_ms <= end - begin
 
 
+async def test_a_beat_drops_what_silent_workers_said(behind: Behind) -> None:
+    await behind.bench.store.beat(WorkerRecord("w1", b"1", 50))
+    behind.bench.clock.advance(50)
+    await behind.bench.store.beat(WorkerRecord("w2", b"2", 50))
+    records, alive = behind.keys.workers
+    assert await behind.gateway.call(b"HKEYS", records) == [b"w2"]
+    assert await behind.gateway.call(b"ZCARD", alive) == 1
+
+
 async def test_two_prefixes_on_one_server_are_apart(behind: Behind, server: Server) -> None:
     await behind.bench.add("t")
     before = await behind.gateway.call(b"DUMP", behind.keys.of(Q, ("records",))[0])

@@ -15,7 +15,8 @@ import attrs
 import trio
 
 BACKLOG = 256
-"""Unread signals that one listener may have; on more, it gets a `RESYNC` in their place."""
+"""Unread signals that one listener may have; on more, it gets a `RESYNC` of each of its
+queues in their place."""
 
 
 class Kind(enum.StrEnum):
@@ -53,11 +54,28 @@ Topic = tuple[str, str]
 _ABOUT_TASKS = (Kind.DONE, Kind.PROGRESS)
 
 
+@attrs.frozen(eq=False)
+class _Listener:
+    send: trio.MemorySendChannel[Signal]
+    queues: frozenset[str]
+    backlog: int
+
+    def hand(self, signal: Signal) -> None:
+        # Behind the backlog there is room for one RESYNC of each queue, and they are the
+        # last to be read: while the buffer is fuller than the backlog, all of them wait.
+        waiting = self.send.statistics().current_buffer_used
+        if waiting < self.backlog:
+            self.send.send_nowait(signal)
+        elif waiting == self.backlog:
+            for queue in sorted(self.queues):
+                self.send.send_nowait(Signal(queue, Kind.RESYNC))
+
+
 class Broadcast:
     """Hands each signal to those who listen to its topic. Owned by one store."""
 
     def __init__(self) -> None:
-        self._listeners: dict[Topic, set[trio.MemorySendChannel[Signal]]] = {}
+        self._listeners: dict[Topic, set[_Listener]] = {}
 
     @contextmanager
     def listen(
@@ -68,17 +86,21 @@ class Broadcast:
         Begins with a `RESYNC` for each queue in `heard`, those whose signals
         arrive already; the store publishes one for the others once they do.
         """
-        send, receive = trio.open_memory_channel[Signal](BACKLOG)
         chosen = list(topics)
+        queues = frozenset(queue for queue, _ in chosen)
+        backlog = max(BACKLOG, len(queues))
+        send, receive = trio.open_memory_channel[Signal](backlog + len(queues))
+        listener = _Listener(send, queues, backlog)
         for topic in chosen:
-            self._listeners.setdefault(topic, set()).add(send)
-        for queue in {queue for queue, _ in chosen if queue in heard}:
-            send.send_nowait(Signal(queue, Kind.RESYNC))
+            self._listeners.setdefault(topic, set()).add(listener)
+        for queue in sorted(queues):
+            if queue in heard:
+                send.send_nowait(Signal(queue, Kind.RESYNC))
         try:
             yield receive
         finally:
-            for topic in chosen:
-                self._listeners[topic].discard(send)
+            for topic in set(chosen):
+                self._listeners[topic].discard(listener)
                 if not self._listeners[topic]:
                     del self._listeners[topic]
             send.close()
@@ -92,14 +114,5 @@ class Broadcast:
             heard = [(signal.queue, signal.id)]
         else:
             heard = [(signal.queue, "")]
-        for topic in heard:
-            for send in self._listeners.get(topic, ()):
-                self._hand(send, signal)
-
-    def _hand(self, send: trio.MemorySendChannel[Signal], signal: Signal) -> None:
-        # One place is kept free for the RESYNC that stands for what did not fit.
-        waiting = send.statistics().current_buffer_used
-        if waiting < BACKLOG - 1:
-            send.send_nowait(signal)
-        elif waiting == BACKLOG - 1:
-            send.send_nowait(Signal(signal.queue, Kind.RESYNC))
+        for listener in {each for topic in heard for each in self._listeners.get(topic, ())}:
+            listener.hand(signal)

@@ -65,7 +65,7 @@ def decode_picture(task_id: str, reply: Sequence[bytes]) -> Picture:
         record=record,
         indexes=indexes,
         expiring=round(float(expiring)) if expiring else None,
-        has_envelope=bool(envelope) or record is not None and record.state not in WAITING,
+        has_envelope=bool(envelope) or (record is not None and record.state not in WAITING),
     )
 
 

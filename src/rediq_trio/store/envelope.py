@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import attrs
+
 from rediq_trio._errors import PayloadError, PayloadTooLarge, shown
 from rediq_trio.spec.backoff import Backoff, decode_backoff, encode_backoff
 from rediq_trio.spec.limits import MAX_DEPTH

@@ -26,6 +26,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 import attrs
+import hiredis
 import outcome
 import redis.exceptions
 import trio
@@ -89,6 +90,9 @@ def parse_address(url: str) -> Address:
         raise ConfigError.of("url", shown, "unix:// and the path of a socket")
     return Address(arguments.pop("connection_class", Connection), arguments, shown)
 
+
+_pack = cast("Callable[[tuple[Any, ...]], bytes]", hiredis.pack_command)  # pyright: ignore
+"""hiredis's packer: redis-py's own wraps it and costs four times as much per command."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -266,9 +270,16 @@ class Gateway:
             self._arrived.clear()
             await self._arrived.wait()
         calls: list[_Call] = []
+        packed: list[bytes] = []
         while self._inbox and len(calls) < TRIP_COMMANDS:
             call = self._inbox.popleft()
-            if call.waiter is not None:  # else it was cancelled before it was sent
+            if call.waiter is None:
+                continue  # it was cancelled before it was sent
+            try:
+                packed.append(_pack(call.command))
+            except (TypeError, ValueError) as error:
+                call.refuse(ConfigError(f"an argument cannot be sent: {error}"))
+            else:
                 calls.append(call)
         if not calls:
             return True
@@ -276,7 +287,6 @@ class Gateway:
         again: list[_Call] = []
         try:
             async with asyncio.timeout(TRIP_DEADLINE):
-                packed = connection.pack_commands([call.command for call in calls])
                 await connection.send_packed_command(packed, check_health=False)
                 for call in calls:
                     if not await self._receive(connection, call):

@@ -19,6 +19,7 @@ import attrs
 import trio
 
 from rediq_trio._errors import RediqError
+from rediq_trio.spec.invariants import Listing, Picture
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.queue import Settled
 from rediq_trio.spec.records import (
@@ -35,7 +36,6 @@ from rediq_trio.spec.records import (
     Verdict,
     WorkerRecord,
 )
-from rediq_trio.spec.invariants import Listing, Picture
 from rediq_trio.store.broadcast import Signal, Topic
 
 BATCH = 1000

@@ -38,6 +38,8 @@ def redacted(url: object) -> object:
     if not isinstance(url, str):
         return f"<{type(url).__name__}>"
     scheme, mark, rest = url.partition("://")
+    if not mark:  # no URL, but it may still hold a password
+        scheme, rest = "", url
     host = rest.rpartition("@")[2].partition("?")[0]
     return f"{scheme}{mark}{host}"
 

@@ -123,7 +123,8 @@ class Attempts:
             for layer in layers:
                 await stack.enter_async_context(layer(task))
             value = await self._function(handler, args, kwargs)
-        return value
+        # Without a value here, a layer has swallowed the error: the attempt succeeded with None.
+        return value  # noqa: RET504
 
     async def _function(
         self, handler: TaskType[..., Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]

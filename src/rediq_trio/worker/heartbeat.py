@@ -20,8 +20,7 @@ from rediq_trio._errors import ConnectionLost
 from rediq_trio.spec.records import Verdict, WorkerRecord
 from rediq_trio.store.broadcast import Kind, Signal
 from rediq_trio.store.port import BATCH, Store
-from rediq_trio.worker.leases import Book, Held, Reason
-from rediq_trio.worker.poller import margin
+from rediq_trio.worker.leases import Book, Held, Reason, margin
 
 log = logging.getLogger("rediq_trio")
 

@@ -17,6 +17,14 @@ import trio
 
 from rediq_trio.spec.records import Fence, Lease
 
+_LATENESS = 0.1
+"""Share of the lease that is not relied on: the answer's way, and the handler's way out."""
+
+
+def margin(lease: float) -> float:
+    """Give how long before a lease's end its attempt is cancelled, in seconds."""
+    return min(1.0, lease * _LATENESS)
+
 
 class Reason(enum.StrEnum):
     """Why a running attempt is cancelled. The scope that caught it asks here; nothing is guessed."""

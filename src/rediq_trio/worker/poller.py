@@ -17,19 +17,12 @@ from rediq_trio._errors import ConnectionLost
 from rediq_trio.store.broadcast import Kind, Signal
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.worker.flow import Flow
-from rediq_trio.worker.leases import Book, Held
+from rediq_trio.worker.leases import Book, Held, margin
 
 IDLE = 5.0
 """Seconds after which an idle poller looks again without a signal."""
 CLAIM_DEADLINE = 20.0
 """Seconds that a claim under way may take; longer than the gateway's own deadlines."""
-_LATENESS = 0.1
-"""Share of the lease that is not relied on: the answer's way, and the handler's way out."""
-
-
-def margin(lease: float) -> float:
-    """Give how long before a lease's end its attempt is cancelled, in seconds."""
-    return min(1.0, lease * _LATENESS)
 
 
 @attrs.define(eq=False)

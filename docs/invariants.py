@@ -1,0 +1,68 @@
+"""The table of the invariants: the contract's words, and which checks the code has for each."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from rediq_trio.spec import invariants as checks
+
+WORDS: Mapping[int, str] = MappingProxyType(
+    {
+        1: "A task is in exactly one state, and in exactly the index that the state names.",
+        2: "Nothing is lost: an enqueued task is in some index until it is purged after its end. "
+        "No key carries a TTL.",
+        3: "One holder: at most one live lease per task. A write with an older token changes "
+        "nothing. Being active and having a lease are one.",
+        4: "`attempt <= max_retry + 1`; only a failure or a timeout uses one up; every claim "
+        "raises `deliveries`.",
+        5: "A terminal state changes only by revive, delete and purge.",
+        7: "Among ready tasks the lower priority number goes first, then first come, first served.",
+        8: "No task is claimed before its `run_at`, after its `expires`, or once `pause()` has "
+        "returned.",
+        12: "Counters agree with a recount: enqueued = tasks in all states + purged + deleted.",
+        13: "Liveness: with a live worker and capacity, every ready task is claimed, and every "
+        "lapsed lease reclaimed within `lease + 5 s`.",
+    }
+)
+"""The invariants that hold today, by the numbers that `Violation.invariant` gives."""
+
+_LIVE = ("task_violations", "queue_violations")
+"""What `Queue.check()` calls, on a live queue."""
+
+
+def _numbers() -> Mapping[str, set[int]]:
+    """Give the invariants that each function can find violated, by itself or by those it calls."""
+    tree = ast.parse(inspect.getsource(checks))
+    own: dict[str, set[int]] = {}
+    called: dict[str, set[str]] = {}
+    for function in (node for node in tree.body if isinstance(node, ast.FunctionDef)):
+        own[function.name], called[function.name] = set(), set()
+        for node in ast.walk(function):
+            match node:
+                case ast.Call(func=ast.Name(id="Violation"), args=[ast.Constant(value=int(n)), *_]):
+                    own[function.name].add(n)
+                case ast.Call(func=ast.Name(id=name)):
+                    called[function.name].add(name)
+                case _:
+                    pass
+
+    def below(name: str) -> set[int]:
+        return own.get(name, set()).union(*(below(inner) for inner in called.get(name, ())))
+
+    return {name: below(name) for name in own}
+
+
+def table() -> str:
+    """Make the table."""
+    found = _numbers()
+    live = set().union(*(found[name] for name in _LIVE))
+    tested = set().union(*found.values())
+    lines = ["| | invariant | `check()` | every step of the tests |", "| ---: | --- | --- | --- |"]
+    for number in sorted(WORDS.keys() | tested):
+        words = WORDS.get(number, "(not described yet)")
+        marks = ("yes" if number in where else "" for where in (live, tested))
+        lines.append(f"| {number} | {words} | {' | '.join(marks)} |")
+    return "\n".join(lines)

@@ -1,0 +1,129 @@
+"""Real worker processes, a real server that can be restarted, and the log they leave."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+import trio
+
+import rediq_trio as rediq
+from tests.servers import find_servers, wait_ready
+
+HERE = Path(__file__).parent
+WITHIN = 40.0
+"""Seconds that anything awaited may take on a busy machine."""
+LEASE = 2.0
+
+
+@attrs.define
+class DurableServer:
+    """A redis-server with an append-only file, on a unix socket."""
+
+    program: Path
+    folder: Path
+    child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.folder}/s"
+
+    def start(self) -> None:
+        arguments = [
+            str(self.program), "--port", "0", "--unixsocket", f"{self.folder}/s",
+            "--dir", str(self.folder), "--save", "", "--appendonly", "yes",
+            "--appendfsync", "always", "--logfile", f"{self.folder}/log",
+        ]  # fmt: skip
+        self.child = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        wait_ready(self.child, f"{self.folder}/s")
+
+    def kill(self) -> None:
+        assert self.child is not None
+        self.child.kill()
+        self.child.wait()
+
+
+@attrs.define
+class Crew:
+    """The processes of one test."""
+
+    server: DurableServer
+    log: Path
+    workers: list[subprocess.Popen[bytes]] = attrs.field(factory=list)
+
+    def hire(self, *, concurrency: int = 50, grace: float = 5.0) -> subprocess.Popen[bytes]:
+        """Start a worker process."""
+        environment = {name: text for name, text in os.environ.items() if "REDIQ" not in name}
+        environment["PYTHONPATH"] = os.pathsep.join([str(Path(rediq.__file__).parents[1]), str(HERE)])
+        environment["LABOR_LOG"] = str(self.log)
+        worker = subprocess.Popen(
+            [
+                sys.executable, "-m", "rediq_trio", "run", "laborer:app", "--url", self.server.url,
+                "--concurrency", str(concurrency), "--lease", str(LEASE),
+                "--shutdown-grace", str(grace), "--cleanup-grace", "1",
+            ],
+            cwd=HERE,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        self.workers.append(worker)
+        return worker
+
+    def lines(self, word: str) -> list[list[str]]:
+        """Give the noted beginnings or ends: task, fence, pid."""
+        if not self.log.exists():
+            return []
+        lines = (line.split() for line in self.log.read_text("utf-8").splitlines())
+        return [rest for first, *rest in lines if first == word]
+
+    def counted(self, word: str) -> Counter[str]:
+        """Count the beginnings or ends by task."""
+        return Counter(line[0] for line in self.lines(word))
+
+
+@contextmanager
+def crew() -> Iterator[Crew]:
+    """Give a crew with its server; end every process of it behind the block."""
+    folder = Path(tempfile.mkdtemp(prefix="rediq-faults-"))
+    server = DurableServer(find_servers()["redis-6.2"], folder)
+    server.start()
+    made = Crew(server, folder / "labor.log")
+    try:
+        yield made
+    finally:
+        for worker in made.workers:
+            if worker.poll() is None:
+                worker.send_signal(signal.SIGCONT)
+                worker.kill()
+            worker.wait()
+        server.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> float:
+    """Wait for a condition; give the seconds that took."""
+    begun = time.monotonic()
+    with trio.fail_after(WITHIN):
+        while not await condition():
+            await trio.sleep(0.02)
+    return time.monotonic() - begun
+
+
+async def completed(queue: rediq.Queue, count: int) -> bool:
+    return (await queue.stats()).completed_total >= count
+
+
+async def check_sound(queue: rediq.Queue) -> None:
+    """Check every invariant that can be seen."""
+    violated = await queue.check()
+    assert violated == []

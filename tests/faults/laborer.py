@@ -1,0 +1,28 @@
+"""The app that the worker processes of the fault tests serve."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import trio
+
+import rediq_trio as rediq
+
+app = rediq.App()
+
+
+def note(word: str) -> None:
+    """Append a line to the log that all processes share; O_APPEND keeps lines whole."""
+    line = f"{word} {rediq.current_task().id} {rediq.current_task().fence} {os.getpid()}\n"
+    with Path(os.environ["LABOR_LOG"]).open("a", encoding="utf-8") as log:
+        log.write(line)
+
+
+@app.task("labor", max_retry=0, timeout=300)
+async def labor(seconds: float) -> str:
+    """Work for a while, and note the beginning and the end."""
+    note("begin")
+    await trio.sleep(seconds)
+    note("end")
+    return "done"

@@ -1,0 +1,191 @@
+"""Each invariant fires on a value that breaks it, and on nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+
+from rediq_trio.spec.invariants import (
+    Listing,
+    Picture,
+    listing_of,
+    order_violations,
+    picture_of,
+    queue_violations,
+    step_violations,
+    task_violations,
+    violations,
+)
+from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.records import Counters, Queue, Record
+
+S = State
+PENDING = Record("t", b"e", S.PENDING, 50, 3, 3, 1000, created_ms=10, run_ms=10, seq=1)
+LEASED: dict[str, Any] = {"deliveries": 1, "attempt": 1, "nonce": b"n" * 8, "worker": "w"}
+ACTIVE = attrs.evolve(PENDING, state=S.ACTIVE, lease_ms=50, started_ms=20, **LEASED)
+RETRY = attrs.evolve(ACTIVE, state=S.RETRY, lease_ms=0, error="boom", run_ms=40)
+COMPLETED = attrs.evolve(ACTIVE, state=S.COMPLETED, lease_ms=0, finished_ms=30, purge_ms=99)
+DEAD = attrs.evolve(RETRY, state=S.DEAD, finished_ms=30)
+CANCELLED = attrs.evolve(PENDING, state=S.CANCELLED, finished_ms=30, purge_ms=99)
+SCHEDULED = attrs.evolve(PENDING, state=S.SCHEDULED, run_ms=40, seq=0)
+GOOD = (PENDING, ACTIVE, RETRY, COMPLETED, DEAD, CANCELLED, SCHEDULED)
+
+
+def found(picture: Picture) -> list[int]:
+    return [violation.invariant for violation in task_violations(picture)]
+
+
+@pytest.mark.parametrize("record", GOOD, ids=lambda record: record.state)
+def test_a_good_task_breaks_nothing(record: Record) -> None:
+    assert found(picture_of(record)) == []
+    assert found(picture_of(attrs.evolve(record, expires_ms=70))) == []
+
+
+@pytest.mark.parametrize(
+    ("record", "changes", "invariant"),
+    [
+        (ACTIVE, {"nonce": b""}, 3),
+        (ACTIVE, {"worker": ""}, 3),
+        (ACTIVE, {"lease_ms": 0}, 3),
+        (RETRY, {"lease_ms": 50}, 3),
+        (PENDING, {"nonce": b"n" * 8}, 3),
+        (RETRY, {"attempt": 5, "deliveries": 5}, 4),
+        (PENDING, {"attempt": -1}, 4),
+        (RETRY, {"deliveries": 2, "snoozes": 2}, 4),
+        (RETRY, {"deliveries": 2, "crashes": 2}, 4),
+        (ACTIVE, {"attempt": 0}, 4),
+        (RETRY, {"crashes": 4, "deliveries": 5}, 4),
+        (COMPLETED, {"finished_ms": 0}, 5),
+        (PENDING, {"finished_ms": 30}, 5),
+        (COMPLETED, {"deliveries": 0, "attempt": 0, "nonce": b""}, 5),
+        (DEAD, {"error": ""}, 5),
+        (ACTIVE, {"run_ms": 21}, 8),
+        (ACTIVE, {"expires_ms": 20}, 8),
+    ],
+)
+def test_a_broken_record_breaks_one_invariant(
+    record: Record, changes: dict[str, Any], invariant: int
+) -> None:
+    assert found(picture_of(attrs.evolve(record, **changes))) == [invariant]
+
+
+@pytest.mark.parametrize(
+    ("changes", "invariant"),
+    [
+        ({"indexes": {}}, 1),
+        ({"indexes": {S.ACTIVE: 50}}, 1),
+        ({"indexes": {S.PENDING: PENDING.score, S.DEAD: 5}}, 1),
+        ({"indexes": {S.PENDING: PENDING.score + 1}}, 7),
+        ({"has_envelope": False}, 2),
+        ({"expiring": 5}, 8),
+    ],
+)
+def test_a_task_listed_wrongly_breaks_one_invariant(
+    changes: dict[str, Any], invariant: int
+) -> None:
+    assert found(attrs.evolve(picture_of(PENDING), **changes)) == [invariant]
+
+
+def test_a_mortal_task_is_listed_for_its_expiry_while_it_waits() -> None:
+    mortal = attrs.evolve(PENDING, expires_ms=70)
+    assert found(attrs.evolve(picture_of(mortal), expiring=None)) == [8]
+    assert found(attrs.evolve(picture_of(mortal), expiring=71)) == [8]
+    active = attrs.evolve(ACTIVE, expires_ms=70)
+    assert found(attrs.evolve(picture_of(active), expiring=70)) == [8]
+
+
+def test_an_id_without_a_record_leaves_nothing_behind() -> None:
+    nothing = Picture("t", None, {}, None, has_envelope=False)
+    assert found(nothing) == []
+    assert found(attrs.evolve(nothing, indexes={S.PENDING: 1, S.DEAD: 2})) == [1, 1]
+    assert found(attrs.evolve(nothing, has_envelope=True)) == [2]
+    assert found(attrs.evolve(nothing, expiring=5)) == [2]
+
+
+LISTING = Listing(3, 3, {S.PENDING: 2, S.DEAD: 1}, 2, 2, Counters(enqueued=6, purged=1, deleted=2))
+
+
+@pytest.mark.parametrize(
+    ("changes", "invariants"),
+    [
+        ({}, []),
+        ({"records": 4}, [2, 12]),
+        ({"envelopes": 4}, [2]),
+        ({"sizes": {S.PENDING: 2}}, [2]),
+        ({"expiring": 3}, [8]),
+        ({"with_ttl": ("a", "b")}, [2, 2]),
+        ({"counters": Counters(enqueued=7, purged=1, deleted=2)}, [12]),
+    ],
+)
+def test_a_queue_that_does_not_add_up_is_found(
+    changes: dict[str, Any], invariants: list[int]
+) -> None:
+    bad = queue_violations(attrs.evolve(LISTING, **changes))
+    assert [violation.invariant for violation in bad] == invariants
+
+
+def queue_of(*records: Record, **changes: Any) -> Queue:
+    counters = Counters(enqueued=len(records))
+    queue = Queue({r.id: r for r in records}, seq=9, counters=counters)
+    return attrs.evolve(queue, **changes)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "invariants"),
+    [
+        (PENDING, ACTIVE, []),
+        (DEAD, attrs.evolve(PENDING, deliveries=1), []),
+        (CANCELLED, PENDING, []),
+        (ACTIVE, attrs.evolve(ACTIVE, lease_ms=60), []),
+        (ACTIVE, attrs.evolve(PENDING), [4]),
+        (ACTIVE, attrs.evolve(ACTIVE, deliveries=2), [4]),
+        (PENDING, attrs.evolve(PENDING, deliveries=1), [4]),
+        (ACTIVE, attrs.evolve(ACTIVE, nonce=b"m" * 8), [4]),
+        (COMPLETED, RETRY, [5]),
+        (COMPLETED, attrs.evolve(PENDING, deliveries=1), [5]),
+        (DEAD, COMPLETED, [5]),
+    ],
+)
+def test_a_step_changes_only_what_it_may(old: Record, new: Record, invariants: list[int]) -> None:
+    bad = step_violations(queue_of(old), queue_of(new))
+    assert [violation.invariant for violation in bad] == invariants
+
+
+def test_a_claim_while_paused_is_found() -> None:
+    bad = step_violations(queue_of(PENDING, paused=True), queue_of(ACTIVE, paused=True))
+    assert [violation.invariant for violation in bad] == [8]
+
+
+def test_a_total_that_shrinks_is_found() -> None:
+    before, after = queue_of(PENDING), queue_of(PENDING, counters=Counters())
+    assert [violation.invariant for violation in step_violations(before, after)] == [12]
+
+
+def test_a_task_that_goes_is_no_step_violation() -> None:
+    assert list(step_violations(queue_of(DEAD), Queue(counters=Counters(enqueued=1)))) == []
+
+
+def test_a_ready_task_that_was_passed_over_is_found() -> None:
+    first, second = PENDING, attrs.evolve(PENDING, id="u", seq=2)
+    assert list(order_violations([first], [second])) == []
+    assert list(order_violations([], [first])) == []
+    [bad] = order_violations([second], [first])
+    assert (bad.invariant, bad.subject) == (7, "t")
+
+
+def test_a_whole_queue_is_checked_at_once() -> None:
+    good = queue_of(PENDING, attrs.evolve(ACTIVE, id="u", seq=2))
+    assert violations(good) == []
+    assert [v.invariant for v in violations(attrs.evolve(good, seq=1))] == [7]
+    assert [v.invariant for v in violations(attrs.evolve(good, counters=Counters()))] == [12]
+    broken = queue_of(attrs.evolve(DEAD, error=""))
+    assert [str(v) for v in violations(broken)] == ["invariant 5, t: is dead for no reason"]
+
+
+def test_the_listing_of_a_queue_counts_what_is_there() -> None:
+    queue = queue_of(
+        attrs.evolve(PENDING, expires_ms=70), attrs.evolve(DEAD, id="u", expires_ms=70)
+    )
+    assert listing_of(queue) == Listing(2, 2, {S.PENDING: 1, S.DEAD: 1}, 1, 9, Counters(enqueued=2))

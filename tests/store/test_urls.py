@@ -1,0 +1,80 @@
+"""URLs: what is taken, what is refused, and that no password shows."""
+
+import pytest
+
+from rediq_trio._errors import ConfigError
+from rediq_trio.store.gateway import parse_address
+from rediq_trio.store.opening import open_store
+from rediq_trio.store.urls import DEFAULT_URL, default_url, redacted, scheme_of
+
+SECRET = "s3cret"
+BAD = [
+    "", "redis", "localhost:6379", "http://h", "REDIS://h", f"redis:/u:{SECRET}@h", f":{SECRET}@h",
+    f"mysql://u:{SECRET}@h/0", f"u:{SECRET}@h:6379", f"redis:u:{SECRET}@h?db=1", None, 5, b"redis://h",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", BAD)
+def test_a_bad_url_is_refused_without_its_password(url: object) -> None:
+    with pytest.raises(ConfigError, match=r"^url=") as caught:
+        scheme_of(url)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"redis://u:{SECRET}@h:port", f"redis://u:{SECRET}@h:99999999", f"redis://u:{SECRET}@[::1",
+        f"unix://u:{SECRET}@", f"redis://u:{SECRET}@h?db=many",
+        f"redis://h?password={SECRET}&socket_timeout=x",
+    ],
+)  # fmt: skip
+def test_an_address_that_cannot_be_read_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"^url=") as caught:
+        parse_address(url)
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (f"redis://user:{SECRET}@h:6379/0", "redis://h:6379/0"),
+        (f"redis://:{SECRET}@h", "redis://h"),
+        (f"redis://u:{SECRET}?@x@h/1", "redis://h/1"),
+        (f"redis://h?password={SECRET}", "redis://h"),
+        (f"unix://u:{SECRET}@/tmp/r.sock?db=1", "unix:///tmp/r.sock"),
+        ("redis://h", "redis://h"),
+        (f"u:{SECRET}@h", "h"),
+    ],
+)
+def test_a_url_is_shown_without_user_password_and_query(url: str, shown: str) -> None:
+    assert redacted(url) == shown
+
+
+def test_an_address_does_not_show_its_password() -> None:
+    address = parse_address(f"redis://user:{SECRET}@localhost:6379/0")
+    assert SECRET not in f"{address} {address!r}"
+    assert address.arguments["password"] == SECRET
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://h", "rediss://h:1/0", "unix:///s", "memory://", "memory://name", "embedded://"]
+)
+def test_our_schemes_are_taken(url: str) -> None:
+    assert scheme_of(url) == url.partition(":")[0]
+
+
+def test_the_default_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REDIQ_URL", raising=False)
+    assert default_url() == DEFAULT_URL
+    monkeypatch.setenv("REDIQ_URL", "memory://")
+    assert default_url() == "memory://"
+
+
+@pytest.mark.parametrize("url", ["http://h", "memory://a b", "embedded://relative", 5, None])
+async def test_no_store_is_opened_at_a_bad_url(url: object) -> None:
+    with pytest.raises(ConfigError):
+        async with open_store(url):  # type: ignore[arg-type]
+            pass

@@ -1,0 +1,31 @@
+"""What type checkers must accept, with the types they must see."""
+
+from typing import assert_type
+
+import rediq_trio as rediq
+
+app = rediq.App()
+
+
+@app.task("email:send", queue="emails")
+async def send_email(to: str, subject: str = "") -> str:
+    return f"{to}: {subject}"
+
+
+@app.task
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+async def main() -> None:
+    assert_type(send_email.task(to="a", subject="b"), rediq.Task[str])
+    assert_type(await send_email("a"), str)
+    assert_type(add(1, 2), int)
+    async with rediq.connect("memory://") as client:
+        handle = await client.enqueue(send_email.options(priority=3).task(to="a"))
+        assert_type(handle, rediq.TaskHandle[str])
+        assert_type(await handle.result(), str)
+        handles = await client.enqueue_many([add.task(1, b=2)])
+        assert_type(await handles[0].result(timeout=1), int)
+        async for progress in handle.progress():
+            assert_type(progress, rediq.Progress)
