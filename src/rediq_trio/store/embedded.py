@@ -1,8 +1,9 @@
 """A private redis-server that ends with this process, however that ends.
 
-A shell stands between: it starts the server and waits on a pipe whose other end
-only this process holds. When the process ends, by whatever signal, the kernel
-closes the pipe, the shell wakes and ends the server. (`PR_SET_PDEATHSIG` would
+A shell stands between: it starts the server, and beside it a reader of a pipe whose
+other end only this process holds. When the process ends, by whatever signal, the
+kernel closes the pipe, and the reader ends the server. When the server ends first,
+the shell ends too, which this process sees. (`PR_SET_PDEATHSIG` would
 fire when the *thread* that started the child ends, and exists on Linux only.)
 """
 
@@ -30,8 +31,21 @@ STOP_DEADLINE = 10.0
 LOCK_DEADLINE = 5.0
 """Seconds to wait for a former owner's server to leave the folder."""
 
-_KEEPER = '"$@" <&- & server=$!; read -r _; kill "$server" 2>/dev/null; wait "$server"'
-"""Ends the server when the pipe on standard input closes."""
+_KEEPER = """
+private=$1; shift
+exec 3<&0 </dev/null
+"$@" 3<&- & server=$!
+{ read -r _ <&3; kill "$server"; } 2>/dev/null & reader=$!
+wait "$server"; status=$?
+kill "$reader" 2>/dev/null
+[ "$status" = 0 ] && rm -rf -- "$private"
+exit "$status"
+"""
+"""Ends the server when the pipe on standard input closes, and itself with the server.
+
+Takes the folder of the socket away, which a killed owner cannot, unless the server
+failed: its log may be there.
+"""
 
 MAX_SOCKET_PATH = 100
 """Bytes of a unix socket's path (sun_path holds 108 on Linux, 104 elsewhere)."""
@@ -66,29 +80,35 @@ async def open_embedded(folder: str | None = None) -> AsyncGenerator[str]:
     # The socket has a folder of its own: its path must stay short.
     with tempfile.TemporaryDirectory(prefix="rediq-") as private:
         data = Path(folder or private)
-        try:
-            data.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError.of("url", f"embedded://{folder}", f"a usable folder: {error}") from error
+        lock_file = _usable(data)
         socket = Path(private) / "redis.sock"
         if len(os.fsencode(socket)) > MAX_SOCKET_PATH:
             raise ConfigError.of("TMPDIR", str(socket), f"short enough for a socket, {MAX_SOCKET_PATH} bytes")
-        async with _locked(data) as lock:
+        async with _locked(data, lock_file) as lock:
             arguments = [
                 program, "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700",
                 "--dir", str(data), "--save", "", "--appendonly", "yes" if folder else "no",
                 "--appendfsync", "everysec", "--maxmemory-policy", "noeviction", "--daemonize", "no",
                 "--logfile", str(data / "redis.log"),
             ]  # fmt: skip
-            with _running(arguments, lock) as child:
+            with _running([private, *arguments], lock) as child:
                 await _wait_ready(child, socket, data / "redis.log")
                 yield f"unix://{socket}"
 
 
+def _usable(folder: Path) -> IO[bytes]:
+    """Make the folder, and give its lock file, open."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return (folder / "rediq.lock").open("ab")
+    except OSError as error:
+        raise ConfigError(f"url: {folder} is no usable folder for embedded://: {error}") from error
+
+
 @asynccontextmanager
-async def _locked(folder: Path) -> AsyncGenerator[IO[bytes]]:
-    """Hold the folder. The server inherits the lock, so it outlives a killed owner's server by nothing."""
-    with open(folder / "rediq.lock", "ab") as lock:
+async def _locked(folder: Path, lock: IO[bytes]) -> AsyncGenerator[IO[bytes]]:
+    """Hold the folder. The server inherits the lock: a killed owner's server keeps it to its end."""
+    with lock:
         give_up = trio.current_time() + LOCK_DEADLINE
         while True:
             try:

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+
+import rediq_trio as rediq
+from rediq_trio.store.embedded import open_embedded
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+
+OUTPUTS = {
+    "hello": r"sent to a@example\.com\n",
+    "retries": r"""flaky: completed after 3 attempts: third time lucky
+busy: completed after 2 attempts: after the time it asked for
+malformed: dead after 1 attempts: the order has no customer
+early: completed after 1 attempts: the shop is open now
+slow: dead after 2 attempts: timeout: it took longer than 0\.05 s
+""",
+    "progress_and_cancel": r"""(watcher: frame \d+, \d+\.\d %
+)+cancel\(\) found it active
+handler: cleaning up, reason: cancelled
+result\(\) raised TaskCancelled
+""",
+    "delayed": r"""2 scheduled, 3 pending
+reminder: the fire
+reminder: the plants
+reminder: the tea
+reminder: the train
+no reminder: expired
+""",
+    "bulk": r"""5,000 tasks enqueued
+0 of 10 enqueued again
+5,000 tasks completed
+the last result is 24,990,001
+[\d,]+ tasks per second
+""",
+    "middleware": r"""charge attempt 1: OSError, 0\.\d s
+charge attempt 2: ok, 0\.\d s
+charged 1250 cents under trace of the producer
+""",
+    "sync_handlers": r"""digest: [0-9a-f]{16}
+patient: timeout: it took longer than 0\.2 s
+""",
+    "testing_with_memory": r"""test_a_task_names_its_arguments: passed
+test_a_full_mailbox_is_tried_again_for_a_quarter_of_an_hour: passed
+""",
+    "worker_app": "4 HELLO!\n",
+}
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Give an environment without settings of the library, and with the library under test."""
+    clean = {name: text for name, text in os.environ.items() if not name.startswith("REDIQ_")}
+    return clean | {"PYTHONPATH": str(Path(rediq.__file__).parents[1])} | more
+
+
+def run(program: Path, **more: str) -> str:
+    """Run a program that must succeed and complain of nothing; give what it printed."""
+    ended = subprocess.run(
+        [sys.executable, program],
+        env=environment(**more),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout
+
+
+def test_every_example_is_tested() -> None:
+    assert sorted(OUTPUTS) == sorted(path.stem for path in EXAMPLES.glob("*.py"))
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_an_example_prints_what_it_should(name: str) -> None:
+    said = run(EXAMPLES / f"{name}.py")
+    assert re.fullmatch(OUTPUTS[name], said), said
+
+
+@pytest.mark.parametrize("name", sorted(OUTPUTS.keys() - {"bulk", "worker_app"}))
+def test_an_example_prints_the_same_in_memory(name: str) -> None:
+    said = run(EXAMPLES / f"{name}.py", REDIQ_URL="memory://")
+    assert re.fullmatch(OUTPUTS[name], said), said
+
+
+def test_a_worker_app_serves_a_producer_in_another_process() -> None:
+    async def main() -> None:
+        async with open_embedded() as url:
+            command = ["-m", "rediq_trio", "run", "worker_app:app", "--queues=urgent,default"]
+            worker = subprocess.Popen(  # noqa: ASYNC220 starting it is quick
+                [sys.executable, *command],
+                cwd=EXAMPLES,
+                env=environment(REDIQ_URL=url),
+                stderr=subprocess.DEVNULL,
+            )
+            try:
+                said = await trio.to_thread.run_sync(
+                    lambda: run(EXAMPLES / "worker_app.py", REDIQ_URL=url)
+                )
+                assert re.fullmatch(OUTPUTS["worker_app"], said), said
+            finally:
+                worker.terminate()
+                assert await trio.to_thread.run_sync(worker.wait, 30) == 0
+
+    trio.run(main)
+
+
+def test_the_program_of_the_readme_runs(tmp_path: Path) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
+    server = "redis://127.0.0.1:6379"
+    assert program.count(server) == 1
+    path = tmp_path / "program.py"
+    path.write_text(program.replace(server, "embedded://"), "utf-8")
+    assert run(path) == "sent to a@example.com\n"
+
+
+def test_the_links_of_the_readme_lead_somewhere() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
