@@ -54,13 +54,14 @@ class TaskHandle(Generic[R]):
     """One task, by its id. Holding it costs nothing; every method asks the store."""
 
     def __init__(
-        self, store: Store, task_id: str, returns: Any = None, *, created: bool = True
+        self, store: Store, queue: str, own: str, returns: Any = None, *, created: bool = True
     ) -> None:
         self._store = store
+        self._own = own
         self._returns = returns
-        self.id = task_id
+        self.id = f"{queue}/{own}"
         """`"<queue>/<id>"`."""
-        self.queue, self._own = split_id(task_id)
+        self.queue = queue
         self.created = created
         """False when `enqueue_many` met a task of that id and left it as it was."""
 
@@ -220,7 +221,7 @@ class Client:
         (state,) = await self._send(task.queue, (new,), repeatable=task.id is None)
         if state is None:
             raise DuplicateTask(f"{task.queue}/{own}")
-        return TaskHandle(self._store, f"{task.queue}/{own}", task.returns)
+        return TaskHandle(self._store, task.queue, own, task.returns)
 
     async def enqueue_many(self, tasks: Iterable[Task[R]]) -> list[TaskHandle[R]]:
         """Put many tasks into their queues, up to 1,000 in one step, and give their handles in order.
@@ -242,7 +243,7 @@ class Client:
                 for place, state in zip(part, states, strict=True):
                     task, own, _ = prepared[place]
                     handles[place] = TaskHandle(
-                        self._store, f"{queue}/{own}", task.returns, created=state is not None
+                        self._store, queue, own, task.returns, created=state is not None
                     )
         return [handles[place] for place in range(len(prepared))]
 
@@ -288,7 +289,7 @@ class Client:
 
     def task(self, task_id: str) -> TaskHandle[Any]:
         """Give a handle for an id; nothing is asked yet. Raises `ConfigError` for what is no id."""
-        return TaskHandle(self._store, task_id)
+        return TaskHandle(self._store, *split_id(task_id))
 
     def queue(self, name: str) -> Queue:
         """Give a queue by its name; nothing is asked yet. Raises `ConfigError` for what is no name."""
