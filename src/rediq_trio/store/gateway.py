@@ -126,6 +126,12 @@ class _Call:
             self.waiter = None
 
 
+def _is_refusal(error: BaseException) -> bool:
+    # redis-py wraps it where it connects.
+    refusal = redis.exceptions.AuthenticationError
+    return isinstance(error, refusal) or isinstance(error.__cause__, refusal)
+
+
 def _translated(error: redis.exceptions.ResponseError) -> RediqError:
     text = str(error)
     # redis-py cuts the code off the errors that it has a class for.
@@ -133,7 +139,8 @@ def _translated(error: redis.exceptions.ResponseError) -> RediqError:
         type(error).__name__, ""
     )
     said = f"{name} {text}".strip()
-    if said.startswith(_NOT_NOW):
+    # Redis 6.2 puts its own words around the error of a script's command.
+    if said.startswith(_NOT_NOW) or any(f": -{code} " in said for code in _NOT_NOW):
         return ConnectionLost(f"Redis cannot take commands now: {said}", sent=False)
     if said.startswith(_NOT_ALLOWED):
         return ConfigError(f"Redis refused the command: {said}; check user, password and ACL")
@@ -165,9 +172,9 @@ class Gateway:
             async with trio_asyncio.open_loop(), trio.open_nursery() as nursery:  # pyright: ignore
                 try:
                     connection = await _across(self.connect)()
-                except redis.exceptions.AuthenticationError as error:
-                    raise ConfigError(f"{self._address} refused the user or password: {error}") from None
                 except (*_BROKEN, redis.exceptions.RedisError) as error:
+                    if _is_refusal(error):
+                        raise ConfigError(f"{self._address} refused the user or password: {error}") from None
                     said = f"{error or type(error).__name__}; is Redis running there?"
                     message = f"cannot connect to {self._address}: {said}"
                     raise ConnectionLost(message, sent=False) from error

@@ -1,0 +1,162 @@
+"""The gateway on a real server that is cut, paused, restarted and refuses."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+import trio
+
+import rediq_trio as rediq
+from rediq_trio import ConfigError, ConnectionLost, State
+from rediq_trio.spec.records import NewTask
+from rediq_trio.store import gateway as gateways
+from rediq_trio.store.broadcast import Kind
+from rediq_trio.store.gateway import ReplyError, open_gateway, parse_address
+from rediq_trio.store.keys import Keys
+from tests.faults.crew import crew
+from tests.servers import Server, open_redis_store
+
+
+async def test_a_caller_that_is_cancelled_costs_the_others_nothing(redis_server: Server) -> None:
+    async with open_redis_store(redis_server) as opened:
+        call = opened.gateway.call
+        before = await call(b"CLIENT", b"ID")
+        async with trio.open_nursery() as nursery:
+            for n in range(50):
+                nursery.start_soon(call, b"ECHO", str(n))
+            await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+        assert await call(b"ECHO", b"still here") == b"still here"
+        assert await call(b"CLIENT", b"ID") == before
+
+
+async def test_what_waits_is_sent_in_one_trip_and_each_has_its_answer(redis_server: Server) -> None:
+    async with open_redis_store(redis_server) as opened:
+        answers: dict[int, bytes] = {}
+
+        async def ask(n: int) -> None:
+            answers[n] = await opened.gateway.call(b"ECHO", str(n))
+
+        async with trio.open_nursery() as nursery:
+            for n in range(1500):
+                nursery.start_soon(ask, n)
+        assert answers == {n: str(n).encode() for n in range(1500)}
+
+
+async def test_an_error_reply_is_for_its_caller_only(redis_server: Server) -> None:
+    async with open_redis_store(redis_server) as opened:
+        with pytest.raises(ReplyError, match="wrong number of arguments"):
+            await opened.gateway.call(b"ECHO")
+        assert await opened.gateway.call(b"PING") in (b"PONG", True)
+
+
+async def test_it_connects_again_when_the_server_cut_it_off(redis_server: Server) -> None:
+    async with open_redis_store(redis_server) as opened:
+        with opened.store.listen([("q", "")]) as signals:
+            assert (await signals.receive()).kind is Kind.RESYNC
+            async with open_gateway(parse_address(redis_server.url), Keys("other")) as other:
+                await other.call(b"CLIENT", b"KILL", b"TYPE", b"pubsub")
+                await other.call(b"CLIENT", b"KILL", b"SKIPME", b"yes", b"TYPE", b"normal")
+            with trio.fail_after(20):
+                while True:
+                    try:
+                        await opened.store.enqueue("q", [NewTask(uuid.uuid4().hex, b"x")])
+                        break
+                    except ConnectionLost:
+                        await trio.sleep(0.05)
+                assert (await signals.receive()).kind in (Kind.RESYNC, Kind.WAKE)
+
+
+async def test_a_server_that_does_not_answer_is_given_up(
+    redis_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateways, "TRIP_DEADLINE", 0.3)
+    async with open_redis_store(redis_server) as opened:
+        with pytest.raises(ConnectionLost) as lost:
+            await opened.gateway.call(b"DEBUG", b"SLEEP", b"1")
+        assert lost.value.sent
+        with trio.fail_after(20):
+            while True:
+                try:
+                    assert await opened.gateway.call(b"ECHO", b"back") == b"back"
+                    break
+                except ConnectionLost:
+                    await trio.sleep(0.05)
+
+
+async def test_calls_wait_for_a_server_only_so_long_and_serve_outlives_its_absence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gateways, "PATIENCE", 0.3)
+    app = rediq.App()
+
+    @app.task("ok")
+    async def ok() -> str:
+        return "fine"
+
+    with crew() as us:
+        async with rediq.serve(app, us.server.url) as server:
+            us.server.kill()
+            with pytest.raises(ConnectionLost) as lost:
+                for _ in range(2):
+                    await server.client.queue("default").stats()
+            assert us.server.url in str(lost.value)
+            handles: list[rediq.TaskHandle[str]] = []
+
+            async def enqueue() -> None:
+                handles.append(await server.client.enqueue(ok.task()))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(enqueue)
+                await trio.sleep(0.5)
+                us.server.start()
+            assert await handles[0].result(timeout=20) == "fine"
+
+
+async def test_a_user_that_is_refused_is_told_so_without_the_password(
+    redis_server: Server,
+) -> None:
+    path = redis_server.url.removeprefix("unix://")
+    async with open_redis_store(redis_server) as opened:
+        await opened.gateway.call(
+            b"ACL", b"SETUSER", b"reader", b"on", b">right", b"~*", b"&*", b"+info", b"+ping"
+        )
+        with pytest.raises(ConfigError, match="refused the user or password") as refused:
+            async with rediq.connect(f"unix://reader:secret@{path}"):
+                pass
+        assert "secret" not in str(refused.value)
+        async with rediq.connect(f"unix://reader:right@{path}") as client:
+            with pytest.raises(ConfigError, match=r"Redis refused the command.*ACL"):
+                await client.queue("q").stats()
+
+
+async def test_a_server_out_of_memory_refuses_and_loses_nothing(redis_server: Server) -> None:
+    async with open_redis_store(redis_server) as opened:
+        await opened.store.enqueue("q", [NewTask("before", b"x")])
+        await opened.gateway.call(b"CONFIG", b"SET", b"maxmemory", b"1")
+        try:
+            with pytest.raises(ConnectionLost, match="OOM") as refused:
+                await opened.store.enqueue("q", [NewTask("after", b"x")])
+            assert not refused.value.sent
+        finally:
+            await opened.gateway.call(b"CONFIG", b"SET", b"maxmemory", b"0")
+        queue = await opened.store.dump("q")
+        assert {r.id: r.state for r in queue.records.values()} == {"before": State.PENDING}
+
+
+async def test_a_closed_client_says_so(redis_server: Server) -> None:
+    async with open_redis_store(redis_server) as opened:
+        store = opened.store
+    with pytest.raises(ConnectionLost, match="closed"):
+        await store.roster()
+
+
+async def test_a_signal_of_a_newer_version_makes_one_look_at_the_truth(
+    redis_server: Server,
+) -> None:
+    async with open_redis_store(redis_server) as opened:
+        with opened.store.listen([("q", "")]) as signals:
+            assert (await signals.receive()).kind is Kind.RESYNC
+            await opened.gateway.call(b"PUBLISH", opened.keys.channel("q"), b"novelty:x")
+            assert (await signals.receive()).kind is Kind.RESYNC
