@@ -57,10 +57,10 @@ def check_depth(value: Any) -> None:
 
 def _flat(value: dict[Any, Any]) -> bool:
     # What nearly every payload is: checking it costs a fraction of the walk.
-    for key, item in value.items():
-        if type(key) is not str or isinstance(item, dict | list | tuple):
-            return False
-    return True
+    return all(
+        type(key) is str and not isinstance(item, dict | list | tuple)
+        for key, item in value.items()
+    )
 
 
 def pack_value(value: Any, *, what: str = "payload", most: int | None = None) -> bytes:

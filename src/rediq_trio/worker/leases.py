@@ -107,14 +107,6 @@ class Book:
     def get(self, queue: str, task_id: str) -> Held | None:
         return self._held.get((queue, task_id))
 
-    def by_queue(self) -> dict[str, list[Held]]:
-        """Give the leases that are to be renewed, by queue."""
-        found: dict[str, list[Held]] = {}
-        for held in self._held.values():
-            if held.reason is not Reason.LEASE_LOST:
-                found.setdefault(held.queue, []).append(held)
-        return found
-
     def next_lapse(self) -> float:
         """Give when the first lease in hand stops being good, on Trio's clock; inf for never."""
         return min(
