@@ -80,11 +80,11 @@ async def open_embedded(folder: str | None = None) -> AsyncGenerator[str]:
     # The socket has a folder of its own: its path must stay short.
     with tempfile.TemporaryDirectory(prefix="rediq-") as private:
         data = Path(folder or private)
-        lock_file = _usable(data)
         socket = Path(private) / "redis.sock"
         if len(os.fsencode(socket)) > MAX_SOCKET_PATH:
-            raise ConfigError.of("TMPDIR", str(socket), f"short enough for a socket, {MAX_SOCKET_PATH} bytes")
-        async with _locked(data, lock_file) as lock:
+            bound = f"short enough for a socket, {MAX_SOCKET_PATH} bytes"
+            raise ConfigError.of("TMPDIR", str(socket), bound)
+        async with _locked(data, _usable(data)) as lock:
             arguments = [
                 program, "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700",
                 "--dir", str(data), "--save", "", "--appendonly", "yes" if folder else "no",
