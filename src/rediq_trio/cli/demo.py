@@ -7,6 +7,7 @@ import os
 import platform
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -88,11 +89,12 @@ class _Demo:
     async def run(self, skip: Sequence[str]) -> int:
         """Run it all; end in good order when a signal asks."""
         scope = trio.CancelScope()
+        outcome: Outcome | None = None
         async with stop_signals() as (stop, nursery):
             nursery.start_soon(_obey, stop, scope)
             with scope:
                 outcome = await self._run(skip)
-        if scope.cancelled_caught:
+        if outcome is None:
             self._screen.say("interrupted: the worker has stopped, its tasks were removed")
             return INTERRUPTED
         return 0 if outcome.good else 1
@@ -121,7 +123,8 @@ class _Demo:
             try:
                 outcome = await self._work(server, files, size)
             finally:
-                with trio.move_on_after(2, shield=True):  # or a shared server keeps the tasks
+                # Or a server that others use keeps the tasks.
+                with trio.move_on_after(2, shield=True), suppress(rediq.ConnectionLost):
                     await server.client.queue(self._name).flush()
         report(self._screen, outcome)
         return outcome
@@ -207,7 +210,8 @@ async def _verify(
 ) -> tuple[int, list[str]]:
     """Compute some hashes anew; give how many, and the paths of those that differ."""
     step = max(1, len(files) // SAMPLES)
-    compared, wrong = 0, []
+    compared = 0
+    wrong: list[str] = []
     for file, handle in list(zip(files, handles, strict=True))[::step][:SAMPLES]:
         info = await handle.info()
         try:

@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 import trio
@@ -122,7 +122,7 @@ class Fleet:
 
 
 @asynccontextmanager
-async def _shared(url: str) -> AsyncIterator[str]:
+async def _shared(url: str) -> AsyncGenerator[str]:
     """Give a URL that other processes can use; start the server of an embedded one."""
     if scheme_of(url) != "embedded":
         yield url

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -27,6 +27,7 @@ class Screen(Protocol):
 
     def bars(self, totals: dict[str, int]) -> AbstractContextManager[dict[str, Advance]]:
         """Show a bar for each name, as long as the block lasts."""
+        ...
 
     def table(self, title: str, rows: Rows) -> None:
         """Show names with their values."""
@@ -50,7 +51,7 @@ class PlainScreen:
         print(text, flush=True)
 
     @contextmanager
-    def bars(self, totals: dict[str, int]) -> Iterator[dict[str, Advance]]:
+    def bars(self, totals: dict[str, int]) -> Generator[dict[str, Advance]]:
         yield {name: _plain_bar(self, name, total) for name, total in totals.items()}
 
     def table(self, title: str, rows: Rows) -> None:
@@ -83,7 +84,7 @@ class RichScreen:
         self._console.print(text, markup=False)
 
     @contextmanager
-    def bars(self, totals: dict[str, int]) -> Iterator[dict[str, Advance]]:
+    def bars(self, totals: dict[str, int]) -> Generator[dict[str, Advance]]:
         from rich import progress
 
         columns = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import NoReturn
 
@@ -28,7 +28,7 @@ class Stop:
 
 
 @asynccontextmanager
-async def stop_signals() -> AsyncIterator[tuple[Stop, trio.Nursery]]:
+async def stop_signals() -> AsyncGenerator[tuple[Stop, trio.Nursery]]:
     """Turn SIGTERM and SIGINT into a `Stop`, for as long as the block lasts.
 
     Meanwhile there is no `KeyboardInterrupt`, which could hit any actor anywhere. The
