@@ -234,10 +234,7 @@ def _code(name: str, found: Any, *, method: bool = False) -> str:
 
 def _attributes(kind: type) -> list[str]:
     docs = attribute_docs(kind)
-    if attrs.has(kind):
-        names = [field.name for field in fields(kind) if field.doc]
-    else:
-        names = attributes_set(kind)
+    names = [field.name for field in fields(kind) if field.doc] if attrs.has(kind) else attributes_set(kind)
     properties = [n for n, v in vars(kind).items() if isinstance(v, property) and n[0] != "_"]
     rows = [(n, docs.get(n, "")) for n in names]
     rows += [(n, inspect.getdoc(getattr(kind, n)) or "") for n in properties]

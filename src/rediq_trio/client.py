@@ -54,13 +54,14 @@ class TaskHandle(Generic[R]):
     """One task, by its id. Holding it costs nothing; every method asks the store."""
 
     def __init__(
-        self, store: Store, task_id: str, returns: Any = None, *, created: bool = True
+        self, store: Store, queue: str, own: str, returns: Any = None, *, created: bool = True
     ) -> None:
         self._store = store
+        self._own = own
         self._returns = returns
-        self.id = task_id
+        self.id = f"{queue}/{own}"
         """`"<queue>/<id>"`."""
-        self.queue, self._own = split_id(task_id)
+        self.queue = queue
         self.created = created
         """False when `enqueue_many` met a task of that id and left it as it was."""
 
@@ -108,8 +109,7 @@ class TaskHandle(Generic[R]):
         with trio.fail_after(float("inf") if timeout is None else timeout):
             # Waiting is noted in the store, which then tells the end, and keeps a task
             # without retention long enough to be read.
-            if await self._store.watch(self.queue, self._own) is None:
-                raise TaskNotFound(self.id)
+            await self._watch()
             with self._store.listen([(self.queue, self._own)]) as signals:
                 while True:
                     record = await self._record_patiently()
@@ -120,6 +120,10 @@ class TaskHandle(Generic[R]):
                             pass
         raise AssertionError("unreachable: fail_after raises")  # pragma: no cover
 
+    async def _watch(self) -> None:
+        if await self._store.watch(self.queue, self._own) is None:
+            raise TaskNotFound(self.id)
+
     async def _record_patiently(self) -> Record:
         # A waiter outlives a restart of Redis: it just looks again.
         while True:
@@ -128,25 +132,13 @@ class TaskHandle(Generic[R]):
             except ConnectionLost:
                 await trio.sleep(random.uniform(0.1, 0.5))
 
-    async def progress(self) -> AsyncIterator[Progress]:
+    def progress(self) -> AsyncIterator[Progress]:
         """Give each new progress of the task until it ends; the newest, not every one.
 
-        Raises `TaskNotFound` when there is no such task (any more).
+        Iterating raises `TaskNotFound` when there is no such task (any more). It may
+        be left at any point.
         """
-        if await self._store.watch(self.queue, self._own) is None:
-            raise TaskNotFound(self.id)
-        seen = b""
-        with self._store.listen([(self.queue, self._own)]) as signals:
-            while True:
-                record = await self._record_patiently()
-                if record.progress != seen:
-                    seen = record.progress
-                    if (progress := describe_progress(seen)) is not None:
-                        yield progress
-                if record.terminal:
-                    return
-                with trio.move_on_after(LOOK_AGAIN):
-                    await signals.receive()
+        return _ProgressFeed(self)
 
     async def cancel(self) -> State:
         """Cancel the task, or ask the worker that runs it to; give the state it is in now.
@@ -180,6 +172,36 @@ class TaskHandle(Generic[R]):
         return state
 
 
+class _ProgressFeed:
+    """Iterates over a task's progress. No generator: one that is left early needs closing."""
+
+    def __init__(self, handle: TaskHandle[Any]) -> None:
+        self._handle = handle
+        self._seen = b""
+        self._over = False
+
+    def __aiter__(self) -> _ProgressFeed:
+        return self
+
+    async def __anext__(self) -> Progress:
+        handle = self._handle
+        if self._over:
+            raise StopAsyncIteration
+        await handle._watch()
+        with handle._store.listen([(handle.queue, handle._own)]) as signals:
+            while True:
+                record = await handle._record_patiently()
+                self._over = record.terminal
+                if record.progress != self._seen:
+                    self._seen = record.progress
+                    if (progress := describe_progress(record.progress)) is not None:
+                        return progress
+                if self._over:
+                    raise StopAsyncIteration
+                with trio.move_on_after(LOOK_AGAIN):
+                    await signals.receive()
+
+
 class Client:
     """A producer's and an operator's way to the queues. Made by `connect` and by `serve`."""
 
@@ -199,7 +221,7 @@ class Client:
         (state,) = await self._send(task.queue, (new,), repeatable=task.id is None)
         if state is None:
             raise DuplicateTask(f"{task.queue}/{own}")
-        return TaskHandle(self._store, f"{task.queue}/{own}", task.returns)
+        return TaskHandle(self._store, task.queue, own, task.returns)
 
     async def enqueue_many(self, tasks: Iterable[Task[R]]) -> list[TaskHandle[R]]:
         """Put many tasks into their queues, up to 1,000 in one step, and give their handles in order.
@@ -221,7 +243,7 @@ class Client:
                 for place, state in zip(part, states, strict=True):
                     task, own, _ = prepared[place]
                     handles[place] = TaskHandle(
-                        self._store, f"{queue}/{own}", task.returns, created=state is not None
+                        self._store, queue, own, task.returns, created=state is not None
                     )
         return [handles[place] for place in range(len(prepared))]
 
@@ -267,7 +289,7 @@ class Client:
 
     def task(self, task_id: str) -> TaskHandle[Any]:
         """Give a handle for an id; nothing is asked yet. Raises `ConfigError` for what is no id."""
-        return TaskHandle(self._store, task_id)
+        return TaskHandle(self._store, *split_id(task_id))
 
     def queue(self, name: str) -> Queue:
         """Give a queue by its name; nothing is asked yet. Raises `ConfigError` for what is no name."""

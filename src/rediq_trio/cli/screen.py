@@ -51,7 +51,7 @@ class PlainScreen:
         print(text, flush=True)
 
     @contextmanager
-    def bars(self, totals: dict[str, int]) -> Generator[dict[str, Advance]]:
+    def bars(self, totals: dict[str, int]) -> Generator[dict[str, Advance], None, None]:
         yield {name: _plain_bar(self, name, total) for name, total in totals.items()}
 
     def table(self, title: str, rows: Rows) -> None:
@@ -84,7 +84,7 @@ class RichScreen:
         self._console.print(text, markup=False)
 
     @contextmanager
-    def bars(self, totals: dict[str, int]) -> Generator[dict[str, Advance]]:
+    def bars(self, totals: dict[str, int]) -> Generator[dict[str, Advance], None, None]:
         from rich import progress
 
         columns = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from rediq_trio.spec.invariants import Picture
 from rediq_trio.spec.lifecycle import WAITING, State
@@ -81,7 +81,7 @@ def _decode_record(
         fields["worker"], fields["error"] = _text(fields["worker"]), _text(fields["error"])
     except (ValueError, TypeError, OverflowError, AttributeError, KeyError):
         return None
-    state = cast("State", fields["state"])
+    state: State = fields["state"]
     at = indexes.get(state, 0)
     fields |= {"cancel": bool(fields["cancel"]), "waited": bool(fields["waited"])}
     fields["lease_ms"] = at if state is State.ACTIVE else 0

@@ -82,8 +82,7 @@ async def open_embedded(folder: str | None = None) -> AsyncGenerator[str]:
         data = Path(folder or private)
         socket = Path(private) / "redis.sock"
         if len(os.fsencode(socket)) > MAX_SOCKET_PATH:
-            bound = f"short enough for a socket, {MAX_SOCKET_PATH} bytes"
-            raise ConfigError.of("TMPDIR", str(socket), bound)
+            raise ConfigError.of("TMPDIR", str(socket), f"short enough for a socket, {MAX_SOCKET_PATH} bytes")
         async with _locked(data, _usable(data)) as lock:
             arguments = [
                 program, "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700",

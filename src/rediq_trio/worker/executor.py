@@ -105,8 +105,7 @@ class Executor:
             self._settle(held, outcome)
             self.flow.ended(trio.current_time() - begun)
             self._start()
-            self.book.room.set()
-            self.book.room = trio.Event()
+            self.book.room.unpark_all()
 
     def _settle(self, held: Held, outcome: Outcome) -> None:
         if not held.settled:

@@ -79,8 +79,8 @@ class Book:
     def __init__(self) -> None:
         self._held: dict[tuple[str, str], Held] = {}
         self.shutting_down = False
-        self.room = trio.Event()
-        """Set, and made anew, when a lease leaves: for whoever waits for room or for the end."""
+        self.room = trio.lowlevel.ParkingLot()
+        """Where one waits for a lease to leave, or for an attempt to make way for the next."""
 
     def __len__(self) -> int:
         return len(self._held)
@@ -102,8 +102,7 @@ class Book:
         """Let a lease go: it is settled, or lost for good."""
         if self._held.get(held.key) is held:
             del self._held[held.key]
-        self.room.set()
-        self.room = trio.Event()
+        self.room.unpark_all()
 
     def get(self, queue: str, task_id: str) -> Held | None:
         return self._held.get((queue, task_id))

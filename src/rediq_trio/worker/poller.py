@@ -68,7 +68,7 @@ class Poller:
     async def _wait_room(self) -> None:
         # Claiming in halves of what is claimed ahead keeps the batches large.
         while self._free() <= 0 or self.waiting() > self.flow.ahead() // 2:
-            await self.book.room.wait()
+            await self.book.room.park()
 
     async def _round(self) -> bool:
         """Claim from each queue in turn while there is room; say whether none has any left."""
