@@ -39,6 +39,8 @@ SAMPLES = 8
 """Hashes that are computed once more, without the queue."""
 TRIPS = 200
 """Tasks that are sent one by one, to see how long one takes on an idle queue."""
+CLEAN_UP = 8.0
+"""Seconds to stop the worker and to remove the tasks, at most."""
 RUN_ALONE = 0.1
 """Seconds that the task to be cancelled runs before it is."""
 
@@ -123,8 +125,10 @@ class _Demo:
             try:
                 outcome = await self._work(server, files, size)
             finally:
-                # Or a server that others use keeps the tasks.
-                with trio.move_on_after(2, shield=True), suppress(rediq.ConnectionLost):
+                # Or a server that others use keeps the tasks. Stopped first, the worker has
+                # given its leases back, and no outcome comes too late.
+                with trio.move_on_after(CLEAN_UP, shield=True), suppress(rediq.ConnectionLost):
+                    await server.stop()
                     await server.client.queue(self._name).flush()
         report(self._screen, outcome)
         return outcome
