@@ -74,6 +74,7 @@ def test_ctrl_c_ends_the_demo_cleanly(cli_start: Start, tmp_path: Path) -> None:
     assert command.end() == 130
     assert "interrupted: the worker has stopped" in command.said()
     assert "Traceback" not in command.said()
+    assert "lease" not in command.said()
     assert list(tmp_path.glob("rediq-*")) == []
 
 

@@ -5,6 +5,8 @@ from importlib.metadata import version
 
 import pytest
 
+import rediq_trio as rediq
+from rediq_trio.cli import demo
 from rediq_trio.cli.main import main
 from tests.cli.conftest import HERE, cli_call
 
@@ -63,6 +65,59 @@ def test_bad_use_of_the_real_command_is_told_without_a_traceback() -> None:
     assert found.returncode == 2
     assert found.stderr.startswith("rediq: app: there is no module 'nowhere'")
     assert found.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (rediq.ConnectionLost("it went away"), "it went away. Start it, or name another"),
+        (rediq.WorkerCrashed("KeyError: 1"), "KeyError: 1. This is a bug"),
+        (ExceptionGroup("of a nursery", [rediq.ConnectionLost("gone")]), "gone. Start it"),
+    ],
+)
+def test_what_goes_wrong_later_is_one_line_and_status_1(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def execute(arguments: object) -> int:
+        raise error
+
+    monkeypatch.setattr(demo, "execute", execute)
+    assert main(["demo"]) == 1
+    errors = capsys.readouterr().err
+    assert errors.startswith(f"rediq: {said}")
+    assert errors.count("\n") == 1
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def execute(arguments: object) -> int:
+        raise ExceptionGroup("of a nursery", [KeyError(1)])
+
+    monkeypatch.setattr(demo, "execute", execute)
+    with pytest.raises(ExceptionGroup):
+        main(["demo"])
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (KeyboardInterrupt(), 130),
+        (BrokenPipeError(), 1),
+        (ExceptionGroup("of a nursery", [BrokenPipeError()]), 1),
+    ],
+)
+def test_an_interruption_is_no_error_message(
+    error: BaseException,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def execute(arguments: object) -> int:
+        raise error
+
+    monkeypatch.setattr(demo, "execute", execute)
+    monkeypatch.setattr(sys, "stdout", sys.stdout)  # which a broken pipe takes away
+    assert main(["demo"]) == status
+    assert capsys.readouterr().err == ""
 
 
 def test_a_bad_environment_variable_is_named() -> None:

@@ -7,6 +7,7 @@ import os
 import platform
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ SAMPLES = 8
 """Hashes that are computed once more, without the queue."""
 TRIPS = 200
 """Tasks that are sent one by one, to see how long one takes on an idle queue."""
+CLEAN_UP = 8.0
+"""Seconds to stop the worker and to remove the tasks, at most."""
 RUN_ALONE = 0.1
 """Seconds that the task to be cancelled runs before it is."""
 
@@ -122,7 +125,10 @@ class _Demo:
             try:
                 outcome = await self._work(server, files, size)
             finally:
-                with trio.move_on_after(2, shield=True):  # or a shared server keeps the tasks
+                # Or a server that others use keeps the tasks. Stopped first, the worker has
+                # given its leases back, and no outcome comes too late.
+                with trio.move_on_after(CLEAN_UP, shield=True), suppress(rediq.ConnectionLost):
+                    await server.stop()
                     await server.client.queue(self._name).flush()
         report(self._screen, outcome)
         return outcome

@@ -21,6 +21,7 @@ from rediq_trio._errors import (
     UnknownTaskType,
     WorkerCrashed,
 )
+from rediq_trio._nursery import innermost
 
 INTERRUPTED = 130
 """128 and the number of SIGINT, as shells have it."""
@@ -69,16 +70,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = arguments.execute(arguments)
         sys.stdout.flush()
-    except RediqError as error:
-        print(f"rediq: {explain(error)}", file=sys.stderr)
-        return 2 if isinstance(error, _MISUSE) else 1
-    except BrokenPipeError:
-        # Whoever read our output has gone. Python would complain once more at its exit.
-        sys.stdout = None
-        return 1
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except BaseException as error:
+        failed = _failure(innermost(error))
+        if failed is None:
+            raise
+        return failed
     return status
+
+
+def _failure(error: BaseException) -> int | None:
+    """Tell what went wrong and give the exit status; None for a bug."""
+    match error:
+        case RediqError():
+            print(f"rediq: {explain(error)}", file=sys.stderr)
+            return 2 if isinstance(error, _MISUSE) else 1
+        case BrokenPipeError():
+            # Whoever read our output has gone. Python would complain once more at its exit.
+            sys.stdout = None
+            return 1
+        case KeyboardInterrupt():
+            return INTERRUPTED
+        case _:
+            return None
 
 
 def explain(error: RediqError) -> str:
@@ -86,5 +99,6 @@ def explain(error: RediqError) -> str:
     said = " ".join(str(error).split())
     for kind, hint in _NEXT:
         if isinstance(error, kind):
+            said = said.rstrip(".")
             return f"{said}{'' if said.endswith('?') else '.'} {hint}"
     return said

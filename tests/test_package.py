@@ -1,0 +1,153 @@
+"""What is shipped: the names of the front door, and what is in an sdist and a wheel."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from collections.abc import Mapping
+from importlib.metadata import metadata, version
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import rediq_trio as rediq
+from rediq_trio.store.scripts import load_scripts
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+
+def test_the_public_names_are_sorted_and_there() -> None:
+    assert list(rediq.__all__) == sorted(set(rediq.__all__))
+    assert [name for name in rediq.__all__ if not hasattr(rediq, name)] == []
+
+
+def test_every_public_class_and_function_has_a_docstring() -> None:
+    public = [getattr(rediq, name) for name in rediq.__all__]
+    assert [thing for thing in public if not getattr(thing, "__doc__", None)] == []
+
+
+def test_importing_the_library_imports_neither_asyncio_s_bridge_nor_redis() -> None:
+    looking = "import sys, rediq_trio; print(sorted({'trio_asyncio', 'redis', 'rich'} & set(sys.modules)))"
+    found = subprocess.run(
+        [sys.executable, "-c", looking],
+        env=os.environ | {"PYTHONPATH": str(Path(rediq.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.strip() == "[]"
+
+
+def test_the_installed_version_is_the_project_s() -> None:
+    assert version("rediq-trio") == PROJECT["version"]
+
+
+def test_the_supported_pythons_are_declared_alike() -> None:
+    assert metadata("rediq-trio")["Requires-Python"] in (">=3.11,<3.14", "<3.14,>=3.11")
+    declared = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["classifiers"]))
+    assert declared == ["3.11", "3.12", "3.13"]
+
+
+def test_the_console_script_exists() -> None:
+    module, function = PROJECT["scripts"]["rediq"].split(":")
+    spec = find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    tree = ast.parse(Path(spec.origin).read_text("utf-8"))
+    assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with an sdist of the checkout, and a wheel that was built from that sdist."""
+    if find_spec("build") is None:
+        pytest.skip("the package `build` is not installed: pip install '.[dev]'")
+    folder = tmp_path_factory.mktemp("built")
+    building = subprocess.run(
+        [sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if building.returncode and re.search(
+        r"No matching distribution|Connection|Temporary failure|timed out", building.stdout + building.stderr
+    ):
+        pytest.skip("the build backend cannot be installed: no package index can be reached")
+    assert building.returncode == 0, building.stdout + building.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Mapping[str, bytes]:
+    """Give the files of the wheel by name."""
+    (path,) = built.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.fixture(scope="module")
+def sdist(built: Path) -> list[str]:
+    """Give the names of the sdist's files, below its folder."""
+    (path,) = built.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        return [name.partition("/")[2] for name in archive.getnames()]
+
+
+def files_below(folder: Path, pattern: str) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob(pattern)
+    }
+
+
+def test_the_wheel_has_the_lua_of_the_checkout(wheel: Mapping[str, bytes]) -> None:
+    prefix = "rediq_trio/lua/"
+    shipped = {name.removeprefix(prefix): body for name, body in wheel.items() if prefix in name}
+    expected = files_below(ROOT / "lua", "*.lua")
+    assert "claim.lua" in expected
+    assert {name: body for name, body in shipped.items() if name.endswith(".lua")} == expected
+
+
+def test_the_wheel_s_lua_makes_the_same_scripts(
+    wheel: Mapping[str, bytes], tmp_path: Path
+) -> None:
+    for name, body in wheel.items():
+        if name.startswith("rediq_trio/lua/"):
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(body)
+    shipped = load_scripts(tmp_path / "rediq_trio" / "lua")
+    ours = load_scripts(ROOT / "lua")
+    assert {name: script.sha for name, script in shipped.items()} == {
+        name: script.sha for name, script in ours.items()
+    }
+
+
+def test_the_wheel_has_the_code_of_the_checkout_and_nothing_else(
+    wheel: Mapping[str, bytes],
+) -> None:
+    shipped = {name: body for name, body in wheel.items() if name.endswith(".py")}
+    expected = files_below(ROOT / "src", "*.py")
+    assert shipped == expected
+    tops = {name.partition("/")[0] for name in wheel}
+    assert tops == {"rediq_trio", f"rediq_trio-{PROJECT['version']}.dist-info"}
+
+
+def test_the_wheel_is_marked_as_typed_and_carries_its_licence(wheel: Mapping[str, bytes]) -> None:
+    assert "rediq_trio/py.typed" in wheel
+    assert any(name.endswith("LICENSE") for name in wheel)
+
+
+def test_the_sdist_has_what_its_tests_need(sdist: list[str]) -> None:
+    wanted = ["pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "lua/claim.lua"]
+    wanted += ["examples/hello.py", "tests/conftest.py", "docs/index.md", "src/rediq_trio/py.typed"]
+    assert [name for name in wanted if name not in sdist] == []
+    assert [name for name in sdist if "__pycache__" in name or name.endswith(".pyc")] == []
