@@ -128,7 +128,8 @@ def test_the_second_signal_reaches_every_worker(cli_start: Start, cli_place: Pla
             command.signal()
             await command.wait_said("stopping 2 workers")
             command.signal()
-            assert await trio.to_thread.run_sync(command.end) == 0
+            code = await trio.to_thread.run_sync(command.end)
+            assert code == 0, command.said()
             infos = [await handle.info() for handle in handles]
             assert {info.state for info in infos} == {rediq.State.PENDING}
 
