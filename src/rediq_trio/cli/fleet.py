@@ -33,6 +33,10 @@ SPARE = 5.0
 """Seconds beyond the graces after which a child is killed, once a second signal came."""
 
 
+_STOPPED = (0, -signal.SIGTERM, -signal.SIGINT)
+"""How a worker that was told to stop may end."""
+
+
 class Fleet:
     """Some workers. Owns their processes."""
 
@@ -86,8 +90,9 @@ class Fleet:
             begun = trio.current_time()
             code = await self._one_life(place, environment)
             if code == 0 or self._stopping.is_set():
-                # A child that SIGTERM met before it could listen had claimed nothing.
-                self._failed = self._failed or code not in (0, -signal.SIGTERM)
+                # A child that a signal met before it could listen had claimed nothing, and
+                # one that it met on its last steps has given everything back.
+                self._failed = self._failed or code not in _STOPPED
                 return
             crashes = 1 if trio.current_time() - begun > STEADY else crashes + 1
             if crashes > MOST_CRASHES or code == 2:
