@@ -33,8 +33,8 @@ SPARE = 5.0
 """Seconds beyond the graces after which a child is killed, once a second signal came."""
 
 
-_STOPPED = (0, -signal.SIGTERM, -signal.SIGINT)
-"""How a worker that was told to stop may end."""
+_STOPPED = (0, 130, -signal.SIGTERM, -signal.SIGINT)
+"""How a worker that was told to stop may end; 130 is what Python makes of a late SIGINT."""
 
 
 class Fleet:
