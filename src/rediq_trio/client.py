@@ -118,7 +118,7 @@ class TaskHandle(Generic[R]):
                     with trio.move_on_after(LOOK_AGAIN):
                         while (await signals.receive()).kind is Kind.PROGRESS:
                             pass
-        raise AssertionError("unreachable: fail_after raises")  # pragma: no cover
+        raise AssertionError("unreachable: fail_after raises")
 
     async def _watch(self) -> None:
         if await self._store.watch(self.queue, self._own) is None:

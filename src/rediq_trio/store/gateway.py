@@ -91,7 +91,7 @@ def parse_address(url: str) -> Address:
     return Address(arguments.pop("connection_class", Connection), arguments, shown)
 
 
-_pack = cast("Callable[[tuple[Any, ...]], bytes]", hiredis.pack_command)  # pyright: ignore
+_pack = cast("Callable[[tuple[Any, ...]], bytes]", hiredis.pack_command)  # pyright: ignore  (typed in part)
 """hiredis's packer: redis-py's own wraps it and costs four times as much per command."""
 
 P = ParamSpec("P")
@@ -100,7 +100,7 @@ R = TypeVar("R")
 
 def _across(call: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
     """Make an asyncio function callable from Trio, inside the gateway's loop."""
-    crossing: Callable[P, Awaitable[R]] = trio_asyncio.aio_as_trio(call)  # pyright: ignore
+    crossing: Callable[P, Awaitable[R]] = trio_asyncio.aio_as_trio(call)  # pyright: ignore  (untyped)
     return crossing
 
 
@@ -169,7 +169,7 @@ class Gateway:
         # The shield ends with `close`. Until the gateway is connected, it lasts no longer
         # than CONNECT_DEADLINE.
         with self._switch:
-            async with trio_asyncio.open_loop(), trio.open_nursery() as nursery:  # pyright: ignore
+            async with trio_asyncio.open_loop(), trio.open_nursery() as nursery:  # pyright: ignore  (untyped)
                 try:
                     connection = await _across(self.connect)()
                 except (*_BROKEN, redis.exceptions.RedisError) as error:
@@ -241,7 +241,7 @@ class Gateway:
         )
         try:
             async with asyncio.timeout(CONNECT_DEADLINE):
-                await connection.connect()  # type: ignore[no-untyped-call]
+                await connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it so
         except BaseException:
             await _drop(connection)
             raise
