@@ -1,55 +1,113 @@
 -- claim: pending -> active, dead
 -- Leases the first ready tasks to a worker; expired and undecodable ones go to dead.
--- KEYS     1 records  2 meta  3 payloads  4 pending  5 active  6 dead  7 expiring
+-- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 limit, 1 to 1000  3 lease in ms
 --          4 worker  5 nonce, 8 bytes
--- RETURNS  pending tasks left (0 when paused), end of the leases in ms; then five per
---          lease: id, deliveries, attempt, max_retry, envelope
--- INCLUDE  clock record finish
-local payloads, pending, active, dead, expiring = KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
-if redis.call('HGET', KEYS[2], 'paused') == '1' then return {0, 0} end
-local now = clock(ARGV[1])
+-- RETURNS  how many a further claim would find at least (0 when paused), end of the leases
+--          in ms; then five per lease: id, deliveries, attempt, max_retry, envelope
+-- INCLUDE  clock keys record lanes places ends ripple
+local set = redis.call('HMGET', meta, 'paused', 'fair')
+if set[1] == '1' then return {0, 0} end
+local now, limit, fair = clock(ARGV[1]), tonumber(ARGV[2]), set[2] == '1'
 local till = now + tonumber(ARGV[3])
 local reply = {0, till}
+local saved, leases = {}, {}
 
-local popped = redis.call('ZPOPMIN', pending, ARGV[2])
-if #popped == 0 then return reply end
-local ids = {}
-for i = 1, #popped, 2 do ids[#ids + 1] = popped[i] end
-local raws = redis.call('HMGET', KEYS[1], unpack(ids))
-local envelopes = redis.call('HMGET', payloads, unpack(ids))
-
-local records, leases = {}, {}
-for i, id in ipairs(ids) do
-  local record = raws[i] and decode(raws[i])
+-- Buries a task, or leases it; says which.
+local function hand_out(id, raw, envelope)
+  local record = raw and decode(raw)
   local reason = nil
   if not record then
     redis.call('ZREM', expiring, id)
     record = {0, 50, 0, 0, 0, now, now, 0, 0, 0, 0, 0, 0, '', '', 0, 0, 0, 0, ''}
     reason = 'its record cannot be decoded'
-  elseif not envelopes[i] then
+  elseif not envelope then
     reason = 'its payload is missing'
   elseif record[EXPIRES] > 0 and record[EXPIRES] <= now then
     reason = 'expired'
   end
-  if not envelopes[i] then redis.call('HSET', payloads, id, '') end
+  if not envelope then redis.call('HSET', payloads, id, '') end
   if record[EXPIRES] > 0 then redis.call('ZREM', expiring, id) end
   if reason then
-    bury(id, record, reason, now, dead)
-  else
-    record[STATE], record[STARTED] = ACTIVE, now
-    record[DELIVERIES], record[ATTEMPT] = record[DELIVERIES] + 1, record[ATTEMPT] + 1
-    record[WORKER], record[NONCE] = ARGV[4], ARGV[5]
-    records[#records + 1], records[#records + 2] = id, cmsgpack.pack(record)
-    leases[#leases + 1], leases[#leases + 2] = till, id
-    local n = #reply
-    reply[n + 1], reply[n + 2], reply[n + 3] = id, record[DELIVERIES], record[ATTEMPT]
-    reply[n + 4], reply[n + 5] = record[MAX_RETRY], envelopes[i]
+    bury(id, record, reason, now)
+    return false
+  end
+  record[STATE], record[STARTED] = ACTIVE, now
+  record[DELIVERIES], record[ATTEMPT] = record[DELIVERIES] + 1, record[ATTEMPT] + 1
+  record[WORKER], record[NONCE] = ARGV[4], ARGV[5]
+  if record[TIES] then
+    if record[TIES][UNTIL] == STARTED_ONCE then unlock(id, record) end
+    local key = record[TIES][LIMIT_KEY]
+    if key ~= '' then redis.call('HINCRBY', permits, key, 1) end
+  end
+  saved[#saved + 1], saved[#saved + 2] = id, cmsgpack.pack(record)
+  leases[#leases + 1], leases[#leases + 2] = till, id
+  local n = #reply
+  reply[n + 1], reply[n + 2], reply[n + 3] = id, record[DELIVERIES], record[ATTEMPT]
+  reply[n + 4], reply[n + 5] = record[MAX_RETRY], envelope
+  return true
+end
+
+local whole = limit_of('')
+open_due(now)
+local running = whole and redis.call('ZCARD', active) or 0
+
+-- Whether the queue's own limit allows another start.
+local function allowed()
+  if not whole then return true end
+  if whole[1] > 0 and running >= whole[1] then return false end
+  return free_at(whole, '') <= now
+end
+
+if not whole and not fair and redis.call('EXISTS', lanes) == 0 then
+  local popped = redis.call('ZPOPMIN', pending, limit)
+  local ids = {}
+  for i = 1, #popped, 2 do ids[#ids + 1] = popped[i] end
+  if #ids > 0 then
+    local raws = redis.call('HMGET', records, unpack(ids))
+    local envelopes = redis.call('HMGET', payloads, unpack(ids))
+    for i, id in ipairs(ids) do hand_out(id, raws[i], envelopes[i]) end
+  end
+else
+  for _ = 1, limit do
+    if not allowed() then break end
+    local plain = redis.call('ZRANGE', pending, 0, 0, 'WITHSCORES')
+    local lane = redis.call('ZRANGE', lanes, 0, 0, 'WITHSCORES')
+    local key, id = lane[1], plain[1]
+    if id and key then
+      local at = fair and redis.call('HGET', turns, '') or plain[2]
+      if tonumber(at or 0) <= tonumber(lane[2]) then key = nil end
+    end
+    if key then
+      local start = prefix(key)
+      local first = beginning(keyed, start, 1)[1]
+      redis.call('ZREM', keyed, first)
+      id = first:sub(#start + 17)
+    elseif id then
+      redis.call('ZREM', pending, id)
+    else
+      break
+    end
+    if key or fair then
+      redis.call('HSET', turns, key or '', redis.call('HINCRBY', meta, 'turn', 1))
+    end
+    local raw, envelope = redis.call('HGET', records, id), redis.call('HGET', payloads, id)
+    if hand_out(id, raw, envelope) then
+      running = running + 1
+      charge(whole, '', now)
+      if key then charge(limit_of(key), key, now) end
+    end
+    if key then open_or_shut(key, now) end
   end
 end
-if #records > 0 then
-  redis.call('HSET', KEYS[1], unpack(records))
+if #saved > 0 then
+  redis.call('HSET', records, unpack(saved))
   redis.call('ZADD', active, unpack(leases))
 end
-reply[1] = redis.call('ZCARD', pending)
+conclude(now)
+if allowed() then
+  reply[1] = redis.call('ZCARD', pending) + redis.call('ZCARD', lanes)
+elseif whole[2] > 0 then
+  tell('due')
+end
 return reply

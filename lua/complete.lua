@@ -1,37 +1,48 @@
 -- complete: active -> completed, -
 -- Keeps each result for the task's retention; with none, and nobody waiting, drops the task.
--- KEYS     1 records  2 meta  3 payloads  4 active  5 completed  6 results  7 progress
--- ARGV     1 now in ms, '' for the server's time; then four per outcome:
---          id, deliveries, nonce, result
+-- KEYS     all
+-- ARGV     1 now in ms, '' for the server's time; then five per outcome:
+--          id, deliveries, nonce, result, children ('' or a msgpack array of id, envelope
+--          and options in turn), which come in with it
 -- RETURNS  per outcome the code of the state the task is in now, 0 when stale
--- INCLUDE  clock record fence finish
-local payloads, active, completed = KEYS[3], KEYS[4], KEYS[5]
-local results, progress = KEYS[6], KEYS[7]
+-- INCLUDE  clock keys record lanes places ends ripple intake fence freed
 local now = clock(ARGV[1])
 local done, dropped, answers = 0, 0, {}
-for i = 2, #ARGV, 4 do
+for i = 2, #ARGV, 5 do
   local id = ARGV[i]
   local record, answer = settling(id, ARGV[i + 1], ARGV[i + 2])
   if record then
+    if ARGV[i + 4] ~= '' then
+      local children = cmsgpack.unpack(ARGV[i + 4])
+      for n = 1, #children, 3 do admit(children[n], children[n + 1], children[n + 2], now) end
+      record = load(id)
+    end
     answer = COMPLETED
     done = done + 1
-    redis.call('ZREM', active, id)
-    local keep = math.max(record[RETENTION], record[WAITED] == 1 and GRACE or 0)
+    leave(id, record)
+    local keep = math.max(record[RETENTION], marked(record, WAITED) and GRACE or 0)
+    if record[TIES] then unlock_unless_by_time(id, record) end
     if keep > 0 then
       record[STATE], record[FINISHED], record[ERROR] = COMPLETED, now, ''
+      if record[MARKS] ~= 0 and marked(record, STEPPED) then
+        redis.call('HDEL', steps, id)
+        record[MARKS] = record[MARKS] - STEPPED
+      end
+      if record[TIES] then redis.call('HDEL', inputs, id) end
       save(id, record)
       redis.call('HSET', results, id, ARGV[i + 3])
       redis.call('ZADD', completed, now + keep, id)
-      announce(id, record)
     else
       dropped = dropped + 1
-      redis.call('HDEL', KEYS[1], id)
-      redis.call('HDEL', payloads, id)
-      redis.call('HDEL', progress, id)
+      drop(id, record)
     end
+    announce(id, record, COMPLETED, ARGV[i + 3])
   end
   answers[#answers + 1] = answer
 end
 if done > 0 then count('completed', done) end
 if dropped > 0 then count('purged', dropped) end
+count_added()
+freed(done > 0)
+conclude(now)
 return answers

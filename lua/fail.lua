@@ -1,29 +1,30 @@
 -- fail: active -> retry, dead, cancelled
 -- Charges the attempt: dead when it was the last or the error is final, else retry later.
--- KEYS     1 records  2 meta  3 active  4 retry  5 dead  6 cancelled  7 expiring
+-- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time; then six per outcome:
 --          id, deliveries, nonce, error, delay in ms, 1 when final
 -- RETURNS  per outcome the code of the state the task is in now, 0 when stale
--- INCLUDE  clock record fence finish requeue
-local active, retry, dead, cancelled, expiring = KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+-- INCLUDE  clock keys record lanes places ends ripple fence freed
 local now = clock(ARGV[1])
 local answers = {}
 for i = 2, #ARGV, 6 do
   local id = ARGV[i]
   local record, answer = settling(id, ARGV[i + 1], ARGV[i + 2])
   if record then
-    redis.call('ZREM', active, id)
+    leave(id, record)
     count('failed', 1)
     record[ERROR] = ARGV[i + 3]
     if ARGV[i + 5] == '1' or record[ATTEMPT] > record[MAX_RETRY] then
-      bury(id, record, ARGV[i + 3], now, dead)
+      bury(id, record, ARGV[i + 3], now)
     elseif record[CANCEL] == 1 then
-      abandon(id, record, now, cancelled)
+      abandon(id, record, now)
     else
-      later(id, record, RETRY, now + tonumber(ARGV[i + 4]), retry, expiring)
+      later(id, record, RETRY, now + tonumber(ARGV[i + 4]))
     end
     answer = record[STATE]
   end
   answers[#answers + 1] = answer
 end
+freed(true)
+conclude(now)
 return answers

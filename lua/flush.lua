@@ -1,13 +1,27 @@
--- flush: pending, scheduled, retry, active, completed, dead, cancelled -> -
+-- flush: pending, scheduled, blocked, grouped, retry, active, completed, dead, cancelled -> -
 -- Removes every task in one step, the active ones too: their outcomes will be stale.
--- KEYS     1 records  2 meta  3 payloads  4 results  5 progress  6 expiring  7 pending
---          8 scheduled  9 retry  10 active  11 completed  12 dead  13 cancelled
--- ARGV     none
+-- KEYS     all
+-- ARGV     1 now in ms, '' for the server's time
 -- RETURNS  how many tasks went
--- INCLUDE  record
-local gone = redis.call('HLEN', KEYS[1])
-redis.call('UNLINK', KEYS[1], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7],
-  KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13])
+-- INCLUDE  clock keys record lanes places ends ripple
+local now = clock(ARGV[1])
+local gone = redis.call('HLEN', records)
+-- What has ended already is told as it was, before the rest is gone.
+for _, raw in ipairs(redis.call('ZRANGE', endings, 0, -1)) do
+  local ending = cmsgpack.unpack(raw)
+  ended[#ended + 1] = {ending[2], ending[3], ending[4]}
+end
+ripple(now, 2147483647)
+for _, edge in ipairs(redis.call('ZRANGE', edges, 0, -1)) do
+  local size = edge:byte(1)
+  local dependent = edge:sub(size + 2)
+  if split(dependent) then tell_dependent(edge:sub(2, size + 1), dependent, 0, '', now) end
+end
+redis.call('UNLINK', records, payloads, results, progress, expiring, pending, scheduled, retry,
+  active, completed, dead, cancelled, blocked, grouped, keyed, lanes, shut, permits, turns,
+  unique, locks, edges, needs, inputs, endings, steps, groups, rules)
+touched = {}
 if gone > 0 then count('deleted', gone) end
+conclude(now)
 tell('flush')
 return gone

@@ -1,18 +1,36 @@
 -- inspect: no edge
 -- Reads tasks whole, each as one consistent picture, wherever they are listed.
--- KEYS     1 records  2 meta  3 payloads  4 results  5 progress  6 expiring  7 pending
---          8 scheduled  9 retry  10 active  11 completed  12 dead  13 cancelled
+-- KEYS     all
 -- ARGV     ids
--- RETURNS  per id an array: record, envelope, result, progress (each '' when missing),
---          then its scores in KEYS 6 to 13 as text, '' where it is not listed
+-- RETURNS  per id an array: record, envelope, result, progress, inputs, steps (each '' when
+--          missing); its scores as text ('' where it is not listed) in expiring, scheduled,
+--          blocked, pending, active, retry, completed, dead and cancelled; its places in
+--          grouped and keyed; how many tasks it waits for; the holder of its unique key
+-- INCLUDE  keys record
 local answers = {}
 for i = 1, #ARGV do
   local id = ARGV[i]
   local picture = {}
-  for n, key in ipairs({KEYS[1], KEYS[3], KEYS[4], KEYS[5]}) do
+  for n, key in ipairs({records, payloads, results, progress, inputs, steps}) do
     picture[n] = redis.call('HGET', key, id) or ''
   end
-  for n = 6, 13 do picture[n - 1] = redis.call('ZSCORE', KEYS[n], id) or '' end
+  for _, index in ipairs({expiring, scheduled, blocked, pending, active, retry, completed, dead, cancelled}) do
+    picture[#picture + 1] = redis.call('ZSCORE', index, id) or ''
+  end
+  local record = picture[1] ~= '' and decode(picture[1])
+  local ties = record and record[TIES] or {'', 0, 0, '', '', 0, 0}
+  local group, key, holder = '', '', ''
+  if ties[GROUP] ~= '' and redis.call('ZSCORE', grouped, member(ties[GROUP], record[SEQ], id)) then
+    group = string.format('%.0f', record[SEQ])
+  end
+  if ties[LIMIT_KEY] ~= '' and redis.call('ZSCORE', keyed, member(ties[LIMIT_KEY], place(record), id)) then
+    key = string.format('%.0f', place(record))
+  end
+  if ties[UNIQUE] ~= '' then holder = redis.call('HGET', unique, ties[UNIQUE]) or '' end
+  local start, n = prefix(id), #picture
+  picture[n + 1], picture[n + 2] = group, key
+  picture[n + 3] = redis.call('ZLEXCOUNT', needs, '[' .. start, '(' .. start .. '\255')
+  picture[n + 4] = holder
   answers[i] = picture
 end
 return answers

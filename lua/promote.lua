@@ -1,27 +1,37 @@
 -- promote: scheduled, retry -> pending
 -- Makes due tasks ready: at most `limit` scheduled and `limit` retried ones.
--- KEYS     1 records  2 meta  3 scheduled  4 retry  5 pending  6 expiring
+-- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 limit, 1 to 1000
--- RETURNS  how many moved; ms until the next is due, -1 for none
--- INCLUDE  clock record requeue due
-local scheduled, retry, pending, expiring = KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+-- RETURNS  how many moved; ms until the next is due, or a rate allows a start, -1 for none
+-- INCLUDE  clock keys record lanes places ends ripple due
 local now = clock(ARGV[1])
-local seq = tonumber(redis.call('HGET', KEYS[2], 'seq') or 0)
 local moved = 0
 for _, index in ipairs({scheduled, retry}) do
   for _, id in ipairs(due(index, now, ARGV[2])) do
-    redis.call('ZREM', index, id)
     local record = load(id)
     if record then
-      seq = seq + 1
-      record[SEQ] = seq
-      ready(id, record, pending, expiring)
+      leave(id, record)
+      record[SEQ] = next_seq()
+      ready(id, record)
       moved = moved + 1
     else
       -- A claim buries what cannot be decoded.
+      redis.call('ZREM', index, id)
       redis.call('ZADD', pending, 0, id)
     end
   end
 end
-if moved > 0 then redis.call('HSET', KEYS[2], 'seq', seq) end
-return {moved, next_in(now, {scheduled, retry})}
+conclude(now)
+open_due(now)
+local left = next_in(now, {scheduled, retry})
+local whole, start = limit_of(''), -1
+if whole and whole[2] > 0 and redis.call('EXISTS', pending, keyed) > 0 then
+  local at = free_at(whole, '')
+  if at > now then start = at - now else tell('wake') end
+end
+if start < 0 then
+  local first = redis.call('ZRANGE', shut, 0, 0, 'WITHSCORES')[2]
+  if first and tonumber(first) < math.huge then start = tonumber(first) - now end
+end
+if start >= 0 and (left < 0 or start < left) then left = start end
+return {moved, left}

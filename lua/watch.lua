@@ -6,8 +6,8 @@
 -- INCLUDE  record
 local record = load(ARGV[1])
 if not record then return 0 end
-if record[STATE] < COMPLETED and record[WAITED] == 0 then
-  record[WAITED] = 1
+if record[STATE] < COMPLETED and not marked(record, WAITED) then
+  mark(record, WAITED)
   save(ARGV[1], record)
 end
 return record[STATE]

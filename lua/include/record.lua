@@ -2,10 +2,17 @@
 local STATE, PRIORITY, MAX_RETRY, MAX_CRASHES, RETENTION = 1, 2, 3, 4, 5
 local CREATED, RUN, EXPIRES, SEQ, ATTEMPT = 6, 7, 8, 9, 10
 local DELIVERIES, CRASHES, SNOOZES, NONCE, WORKER = 11, 12, 13, 14, 15
-local CANCEL, WAITED, STARTED, FINISHED, ERROR = 16, 17, 18, 19, 20
+local CANCEL, MARKS, STARTED, FINISHED, ERROR = 16, 17, 18, 19, 20
+-- A task that is tied to others has one more: an array of these.
+local TIES = 21
+local UNIQUE, UNTIL, HOLDS, LIMIT_KEY, GROUP, WAITS, LENIENT = 1, 2, 3, 4, 5, 6, 7
+
+-- Bits of MARKS.
+local WAITED, FOLLOWED, STEPPED = 1, 2, 4
+local band, bor = bit.band, bit.bor
 
 -- The states' codes: their places in the specification's State.
-local SCHEDULED, PENDING, ACTIVE, RETRY = 1, 4, 5, 6
+local SCHEDULED, BLOCKED, GROUPED, PENDING, ACTIVE, RETRY = 1, 2, 3, 4, 5, 6
 local COMPLETED, DEAD, CANCELLED = 7, 8, 9
 
 -- score = priority * SPAN + seq (the specification's PRIORITY_SPAN, 2^45)
@@ -16,11 +23,21 @@ local KINDS = {}
 for n = 1, ERROR do KINDS[n] = 'number' end
 KINDS[NONCE], KINDS[WORKER], KINDS[ERROR] = 'string', 'string', 'string'
 
+local function tied(ties)
+  if type(ties) ~= 'table' or #ties ~= LENIENT then return false end
+  for n = 1, LENIENT do
+    local kind = (n == UNIQUE or n == LIMIT_KEY or n == GROUP) and 'string' or 'number'
+    if type(ties[n]) ~= kind then return false end
+  end
+  return true
+end
+
 -- The record, or nil when the bytes are not one: a script that fails half-way over a
 -- field of the wrong type would lose the task it has just taken out of an index.
 local function decode(raw)
   local good, record = pcall(cmsgpack.unpack, raw)
-  if not good or type(record) ~= 'table' or #record ~= ERROR then return nil end
+  if not good or type(record) ~= 'table' then return nil end
+  if #record ~= ERROR and (#record ~= TIES or not tied(record[TIES])) then return nil end
   for n = 1, ERROR do
     if type(record[n]) ~= KINDS[n] then return nil end
   end
@@ -47,4 +64,27 @@ end
 -- Tells whoever listens on the channel named like the queue's meta key.
 local function tell(message)
   redis.call('PUBLISH', KEYS[2], message)
+end
+
+local function mark(record, flag)
+  record[MARKS] = bor(record[MARKS], flag)
+end
+
+local function marked(record, flag)
+  return band(record[MARKS], flag) ~= 0
+end
+
+-- What begins members of a set that is ordered by bytes, so that they can be found together.
+local function prefix(name)
+  return string.char(#name) .. name
+end
+
+-- A member of `keyed` or `grouped`: those of one name together, by their places.
+local function member(name, at, id)
+  return prefix(name) .. string.format('%016.0f', at) .. id
+end
+
+-- How many members begin so, and some of them.
+local function beginning(key, start, limit)
+  return redis.call('ZRANGEBYLEX', key, '[' .. start, '(' .. start .. '\255', 'LIMIT', 0, limit)
 end

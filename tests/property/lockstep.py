@@ -24,7 +24,7 @@ from rediq_trio.spec.invariants import (
     task_violations,
     violations,
 )
-from rediq_trio.spec.lifecycle import Event, State
+from rediq_trio.spec.lifecycle import NESTED, TRANSITIONS, Event, State
 from rediq_trio.spec.records import Claimed, Queue, Record
 from tests.conformance.bench import Bench, Clock, Q
 from tests.servers import OpenStore, Server, open_redis_store
@@ -56,7 +56,8 @@ def edges_taken(step: Step, before: Queue, after: Queue) -> Iterator[Taken]:
     for task_id in before.records.keys() | after.records.keys():
         old, new = before.records.get(task_id), after.records.get(task_id)
         if old != new:
-            yield event, old.state if old else None, new.state if new else None
+            edge = (old.state if old else None, new.state if new else None)
+            yield next((e for e in (event, *NESTED) if edge in TRANSITIONS[e]), event), *edge
 
 
 def order_kept(step: Step, before: Queue, after: Queue) -> list[object]:

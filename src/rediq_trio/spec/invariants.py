@@ -8,11 +8,13 @@ the checks hold on a live queue too, read in bounded batches.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 
 import attrs
 
+from rediq_trio.spec.lanes import limit_of
 from rediq_trio.spec.lifecycle import TERMINAL, WAITING, State
-from rediq_trio.spec.records import Counters, Queue, Record
+from rediq_trio.spec.records import Counters, Queue, Record, Until
 
 
 @attrs.frozen
@@ -42,6 +44,10 @@ class Picture:
     """Its score in the index of tasks that expire; None when not listed."""
     has_envelope: bool = True
     """Whether its payload is there."""
+    needs: int = 0
+    """How many tasks it is listed to wait for."""
+    holder: str | None = None
+    """The holder of its unique key."""
 
 
 @attrs.frozen
@@ -71,6 +77,7 @@ def task_violations(picture: Picture) -> Iterator[Violation]:
     yield from _one_holder(record)
     yield from _charges(record)
     yield from _ends(record)
+    yield from _ties(record, picture)
 
 
 def _one_place(record: Record, picture: Picture) -> Iterator[Violation]:
@@ -122,6 +129,19 @@ def _ends(record: Record) -> Iterator[Violation]:
         yield Violation(8, record.id, f"started at {record.started_ms}, expired at {record.expires_ms}")
 
 
+def _ties(record: Record, picture: Picture) -> Iterator[Violation]:
+    if record.waits != picture.needs:
+        yield Violation(8, record.id, f"waits for {record.waits} tasks, {picture.needs} are listed")
+    if record.waits and record.state in (State.PENDING, State.ACTIVE, State.SCHEDULED):
+        yield Violation(8, record.id, f"is {record.state} and waits for {record.waits} tasks")
+    if record.state is State.BLOCKED and not record.waits:
+        yield Violation(13, record.id, "is blocked and waits for no task")
+    if record.state is State.GROUPED and not record.group:
+        yield Violation(10, record.id, "is grouped and in no group")
+    if picture.holder == record.id and not record.holds:
+        yield Violation(6, record.id, f"has the unique key {record.unique!r}, its window over")
+
+
 def queue_violations(listing: Listing) -> Iterator[Violation]:
     """Check all that can be said of the queue as a whole."""
     listed = sum(listing.sizes.values())
@@ -134,9 +154,9 @@ def queue_violations(listing: Listing) -> Iterator[Violation]:
     for key in listing.with_ttl:
         yield Violation(2, "", f"the key {key} has a TTL")
     counters = listing.counters
-    ever = listing.records + counters.purged + counters.deleted
+    ever = listing.records + counters.purged + counters.deleted + counters.batched
     if counters.enqueued != ever:
-        yield Violation(12, "", f"{counters.enqueued} enqueued, {ever} in the queue, purged or deleted")
+        yield Violation(12, "", f"{counters.enqueued} enqueued, {ever} are here, purged, deleted or batched")
 
 
 def step_violations(before: Queue, after: Queue) -> Iterator[Violation]:
@@ -151,11 +171,12 @@ def step_violations(before: Queue, after: Queue) -> Iterator[Violation]:
             yield Violation(
                 4, task_id, f"{old.deliveries} to {new.deliveries} deliveries, {old.state} to {new.state}"
             )
-        revived = old.state is not State.COMPLETED and new.state is State.PENDING
+        revived = old.state is not State.COMPLETED and new.state in WAITING
         if old.terminal and new.state is not old.state and not revived:
             yield Violation(5, task_id, f"{old.state} to {new.state}")
         if new.state is State.ACTIVE and old.state is not State.ACTIVE and before.paused:
             yield Violation(8, task_id, "claimed while the queue was paused")
+    yield from start_violations(before, after)
     yield from _grown(before.counters, after.counters)
 
 
@@ -173,10 +194,18 @@ def order_violations(claimed: Iterable[Record], left: Iterable[Record]) -> Itera
             yield Violation(7, record.id, f"passed over at {record.score}, {last} was claimed")
 
 
-def picture_of(record: Record) -> Picture:
+def picture_of(queue: Queue, record: Record) -> Picture:
     """Give the picture of a task of the specification, where a state is its index."""
     mortal = record.state in WAITING and record.expires_ms
-    return Picture(record.id, record, {record.state: record.score}, record.expires_ms if mortal else None)
+    lock = queue.locks.get(record.unique)
+    return Picture(
+        record.id,
+        record,
+        {record.state: record.score},
+        record.expires_ms if mortal else None,
+        needs=len(queue.needs.get(record.id, ())),
+        holder=None if lock is None else lock.id,
+    )
 
 
 def listing_of(queue: Queue) -> Listing:
@@ -184,7 +213,7 @@ def listing_of(queue: Queue) -> Listing:
     sizes: dict[State, int] = {}
     for record in queue.records.values():
         sizes[record.state] = sizes.get(record.state, 0) + 1
-    mortal = sum(picture_of(r).expiring is not None for r in queue.records.values())
+    mortal = sum(bool(r.state in WAITING and r.expires_ms) for r in queue.records.values())
     count = len(queue.records)
     return Listing(count, count, sizes, mortal, queue.seq, queue.counters)
 
@@ -193,7 +222,70 @@ def violations(queue: Queue) -> list[Violation]:
     """Check a whole queue of the specification."""
     found = list(queue_violations(listing_of(queue)))
     for record in queue.records.values():
-        found += task_violations(picture_of(record))
+        found += task_violations(picture_of(queue, record))
         if record.seq > queue.seq:
             found.append(Violation(7, record.id, f"seq {record.seq} of {queue.seq}"))
-    return found
+    return [*found, *_lock_violations(queue), *_link_violations(queue), *_limit_violations(queue)]
+
+
+def _lock_violations(queue: Queue) -> Iterator[Violation]:
+    for key, lock in queue.locks.items():
+        record = queue.records.get(lock.id)
+        in_window = record is not None and record.unique == key and record.holds
+        by_time = record is None or record.until is Until.EXPIRED
+        if not in_window and not (by_time and lock.till_ms):
+            yield Violation(6, lock.id, f"has the unique key {key!r}, its window over")
+        if record is not None and record.terminal and not by_time:
+            yield Violation(6, lock.id, f"is {record.state} and has the unique key {key!r}")
+
+
+def _link_violations(queue: Queue) -> Iterator[Violation]:
+    left = {ending.id for ending in queue.endings}
+    for source, dependents in queue.edges.items():
+        record = queue.records.get(source)
+        alive = record is not None and not record.terminal
+        if not dependents or not (alive or source in left):
+            yield Violation(13, source, "is over, and those that wait for it were not told")
+        if alive and record is not None and not record.followed:
+            yield Violation(13, source, "does not know that others wait for it")
+    for task_id, needs in queue.needs.items():
+        record = queue.records.get(task_id)
+        if not needs or record is None:
+            yield Violation(2, task_id, "left tasks behind that it waits for")
+        elif record.state is State.BLOCKED:
+            for ref in needs:
+                yield from _told(queue, record, ref, ref in left)
+
+
+def _told(queue: Queue, record: Record, ref: str, pending: bool) -> Iterator[Violation]:
+    # What it waits for in another queue cannot be seen from here, nor what comes with it later.
+    source = queue.records.get(ref)
+    if "/" in ref or source is None or pending:
+        return
+    if source.terminal or record.id not in queue.edges.get(ref, ()):
+        yield Violation(13, record.id, f"waits for {ref}, which will not tell")
+
+
+def _limit_violations(queue: Queue) -> Iterator[Violation]:
+    marks = list(queue.outbox)
+    if any(one.seq >= two.seq for one, two in pairwise(marks)):
+        yield Violation(2, "", "messages are out of order")
+    if marks and marks[-1].seq > queue.sent:
+        yield Violation(2, "", "a message is newer than the last one sent")
+    pending = {r.limit_key for r in queue.records.values() if r.state is State.PENDING}
+    if pending - {""} != set(queue.turns) - {""}:
+        yield Violation(13, "", f"{sorted(pending)} are pending, {sorted(queue.turns)} have a turn")
+
+
+def start_violations(before: Queue, after: Queue) -> Iterator[Violation]:
+    """Check that no claim went over a limit of concurrency."""
+    for key in {"", *(r.limit_key for r in after.records.values())}:
+        limit = limit_of(after, key)
+        was, now = _running(before, key), _running(after, key)
+        if limit.concurrency and now > was and now > limit.concurrency:
+            yield Violation(11, "", f"{now} tasks run under {key!r}, {limit.concurrency} may")
+
+
+def _running(queue: Queue, key: str) -> int:
+    active = (r for r in queue.records.values() if r.state is State.ACTIVE)
+    return sum(not key or r.limit_key == key for r in active)

@@ -49,14 +49,17 @@ class State(enum.StrEnum):
 TERMINAL = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED})
 """States that only revive, delete and purge leave."""
 
-WAITING = frozenset({State.SCHEDULED, State.PENDING, State.RETRY})
-"""States in which a task waits for a worker, and in which it can expire."""
+WAITING = frozenset(
+    {State.SCHEDULED, State.BLOCKED, State.GROUPED, State.PENDING, State.RETRY}
+)
+"""States in which a task waits to be claimed, and in which it can expire."""
 
 
 class Event(enum.StrEnum):
     """What can happen to a task. Each is one script in `lua/`."""
 
     ENQUEUE = "enqueue"
+    UNBLOCK = "unblock"
     PROMOTE = "promote"
     CLAIM = "claim"
     RENEW = "renew"
@@ -81,7 +84,16 @@ _ANYWHERE = frozenset({*WAITING, *TERMINAL, _S.ACTIVE})
 
 TRANSITIONS: Mapping[Event, frozenset[Edge]] = MappingProxyType(
     {
-        Event.ENQUEUE: frozenset({(None, _S.SCHEDULED), (None, _S.PENDING)}),
+        # A task may be dead at once, by the task it needs; and one with a unique key may
+        # take the place of its holder.
+        Event.ENQUEUE: frozenset(
+            {
+                *((None, s) for s in (*WAITING - {_S.RETRY}, _S.DEAD)),
+                *((s, t) for s in (_S.SCHEDULED, _S.PENDING) for t in (_S.SCHEDULED, _S.PENDING)),
+            }
+        ),
+        # What follows from the end of a task, within the step that ended it or later.
+        Event.UNBLOCK: frozenset({(_S.BLOCKED, s) for s in (_S.PENDING, _S.SCHEDULED, _S.DEAD)}),
         Event.PROMOTE: frozenset({(_S.SCHEDULED, _S.PENDING), (_S.RETRY, _S.PENDING)}),
         # A claim that meets an expired task buries it instead.
         Event.CLAIM: frozenset({(_S.PENDING, _S.ACTIVE), (_S.PENDING, _S.DEAD)}),
@@ -96,14 +108,18 @@ TRANSITIONS: Mapping[Event, frozenset[Edge]] = MappingProxyType(
         Event.EXPIRE: frozenset({(s, _S.DEAD) for s in WAITING}),
         # active -> active: the cancel is asked for, and its worker is told.
         Event.CANCEL: frozenset({*((s, _S.CANCELLED) for s in WAITING), (_S.ACTIVE, _S.ACTIVE)}),
-        Event.REVIVE: frozenset({(s, _S.PENDING) for s in (_S.DEAD, _S.CANCELLED)}),
+        Event.REVIVE: frozenset(
+            {(s, t) for s in (_S.DEAD, _S.CANCELLED) for t in (_S.PENDING, _S.BLOCKED, _S.GROUPED)}
+        ),
         Event.DELETE: frozenset({(s, None) for s in _ANYWHERE - {_S.ACTIVE}}),
         Event.FLUSH: frozenset({(s, None) for s in _ANYWHERE}),
         Event.PURGE: frozenset({(s, None) for s in TERMINAL}),
     }
 )
-"""Every edge of the state machine. `BLOCKED` and `GROUPED` gain theirs with
-dependencies and aggregation."""
+"""Every edge of the state machine."""
+
+NESTED = (Event.ENQUEUE, Event.UNBLOCK)
+"""Events that happen within others: a completion enqueues children and unblocks dependents."""
 
 
 class IllegalTransition(AssertionError):

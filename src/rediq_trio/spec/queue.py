@@ -6,20 +6,22 @@ with the answer; nothing else is read or changed. `lua/` holds a script of the
 same name for each, which must do the same on a real Redis; the property tests
 drive both and compare everything after every step.
 
-Read `_Draft.move` first: no task changes state in any other way.
+Read `Draft` first: no task changes state but by its `move`.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from heapq import nsmallest
-from types import MappingProxyType
 from typing import Any
 
 import attrs
 
-from rediq_trio.spec.lifecycle import TERMINAL, WAITING, Event, State, advance
-from rediq_trio.spec.limits import is_uuid7
+from rediq_trio.spec.draft import Draft, pack_raw
+from rediq_trio.spec.intake import acknowledge, admit, enqueue, receive
+from rediq_trio.spec.lanes import Lanes, arrange, limit, next_start, place
+from rediq_trio.spec.lifecycle import TERMINAL, WAITING, Event, State
 from rediq_trio.spec.records import (
     CANCELLED_GRACE_MS,
     Claimed,
@@ -29,74 +31,39 @@ from rediq_trio.spec.records import (
     Failure,
     Fence,
     Lease,
-    NewTask,
     Queue,
     Record,
     Report,
+    Until,
     Verdict,
 )
+from rediq_trio.spec.stored import pack_id, pack_ref, split_ref
+
+__all__ = ["acknowledge", "arrange", "enqueue", "limit", "receive"]
+
+ENDINGS = 100
+"""Tasks that have ended, whose dependents one `unblock` looks at, at most."""
 
 EXPIRED = "expired"
 
 
-class _Draft:
-    """The queue while one transition works on it."""
-
-    def __init__(self, queue: Queue) -> None:
-        self.queue = queue
-        self.records = dict(queue.records)
-        self.seq = queue.seq
-        self.totals: dict[str, int] = {}
-
-    def count(self, total: str, by: int = 1) -> None:
-        self.totals[total] = self.totals.get(total, 0) + by
-
-    def move(self, event: Event, record: Record, target: State, **changes: Any) -> None:
-        """Take a task along an edge of the table."""
-        advance(event, record.state, target)
-        if target is not State.ACTIVE:
-            changes.setdefault("lease_ms", 0)
-        self.records[record.id] = attrs.evolve(record, state=target, **changes)
-
-    def remove(self, event: Event, record: Record) -> None:
-        advance(event, record.state, None)
-        del self.records[record.id]
-
-    def ready(self, event: Event, record: Record, **changes: Any) -> None:
-        """Make a task pending, behind those of its priority that are ready."""
-        self.seq += 1
-        self.move(event, record, State.PENDING, seq=self.seq, **changes)
-
-    def bury(self, event: Event, record: Record, reason: str, now: int, **changes: Any) -> None:
-        self.count("dead")
-        self.move(event, record, State.DEAD, error=reason, finished_ms=now, **changes)
-
-    def cancel(self, event: Event, record: Record, now: int, **changes: Any) -> None:
-        purge = now + max(record.retention_ms, CANCELLED_GRACE_MS)
-        self.move(event, record, State.CANCELLED, finished_ms=now, purge_ms=purge, **changes)
-
-    def done(self) -> Queue:
-        counters = self.queue.counters
-        counters = attrs.evolve(
-            counters, **{name: getattr(counters, name) + by for name, by in self.totals.items()}
-        )
-        records = MappingProxyType(self.records)
-        return attrs.evolve(self.queue, records=records, seq=self.seq, counters=counters)
-
-
 def ordered(queue: Queue, state: State) -> list[Record]:
-    """Give the tasks in one state, in the order of its index."""
+    """Give the tasks in one state, in the order of its index.
+
+    Pending ones with a limit key come behind those without, key by key; grouped
+    ones group by group.
+    """
     found = (r for r in queue.records.values() if r.state is state)
-    return sorted(found, key=_place)
+    return sorted(found, key=_listed)
 
 
-def _tie(task_id: str) -> tuple[bool, str]:
-    # The order in which Redis stores them: a UUIDv7 in fewer bytes, ahead of any text.
-    return not is_uuid7(task_id), task_id
-
-
-def _place(record: Record) -> tuple[int, tuple[bool, str]]:
-    return record.score, _tie(record.id)
+def _listed(record: Record) -> tuple[bytes, int, bytes]:
+    lane = ""
+    if record.state is State.PENDING:
+        lane = record.limit_key
+    elif record.state is State.GROUPED:
+        lane = record.group
+    return bytes([len(lane.encode())]) + lane.encode(), *place(record)
 
 
 def _first(queue: Queue, state: State, limit: int, until: int | None = None) -> list[Record]:
@@ -105,7 +72,7 @@ def _first(queue: Queue, state: State, limit: int, until: int | None = None) -> 
         for r in queue.records.values()
         if r.state is state and (until is None or r.score <= until)
     )
-    return nsmallest(limit, found, key=_place)
+    return nsmallest(limit, found, key=place)
 
 
 def _next_in(instants: Iterable[int], now: int) -> int | None:
@@ -113,7 +80,7 @@ def _next_in(instants: Iterable[int], now: int) -> int | None:
     return None if first is None else max(0, first - now)
 
 
-def _held(queue: Queue | _Draft, fence: Fence) -> Record | None:
+def _held(queue: Queue | Draft, fence: Fence) -> Record | None:
     """Give the record of a task if this fence is that of its last delivery and still good."""
     record = queue.records.get(fence.id)
     if record is None or (record.deliveries, record.nonce) != (fence.deliveries, fence.nonce):
@@ -125,40 +92,6 @@ def _expired(record: Record, now: int) -> bool:
     return 0 < record.expires_ms <= now
 
 
-# --- what a producer does
-
-
-def enqueue(queue: Queue, now: int, tasks: Sequence[NewTask]) -> tuple[Queue, tuple[State | None, ...]]:
-    """Add each task whose id is new; None stands for one that exists already."""
-    draft = _Draft(queue)
-    answers: list[State | None] = []
-    for task in tasks:
-        if task.id in draft.records:
-            answers.append(None)
-            continue
-        due = task.run_at_ms or now + task.delay_ms
-        state = State.SCHEDULED if due > now else State.PENDING
-        advance(Event.ENQUEUE, None, state)
-        if state is State.PENDING:
-            draft.seq += 1
-        draft.records[task.id] = Record(
-            id=task.id,
-            envelope=task.envelope,
-            state=state,
-            priority=task.priority,
-            max_retry=task.max_retry,
-            max_crashes=task.max_crashes,
-            retention_ms=task.retention_ms,
-            created_ms=now,
-            run_ms=max(due, now),
-            expires_ms=task.expires_at_ms or (task.expires_in_ms and now + task.expires_in_ms),
-            seq=draft.seq if state is State.PENDING else 0,
-        )
-        draft.count("enqueued")
-        answers.append(state)
-    return draft.done(), tuple(answers)
-
-
 # --- what a worker does
 
 
@@ -168,11 +101,15 @@ def claim(
     """Lease the first `limit` ready tasks to a worker; those that expired go to dead instead."""
     if queue.paused:
         return queue, Claimed((), 0)
-    draft = _Draft(queue)
+    draft = Draft(queue, now)
+    lanes = Lanes(draft)
     leases: list[Lease] = []
-    for record in _first(queue, State.PENDING, limit):
+    for _ in range(limit):
+        record = lanes.next()
+        if record is None:
+            break
         if _expired(record, now):
-            draft.bury(Event.CLAIM, record, EXPIRED, now)
+            draft.bury(Event.CLAIM, record, EXPIRED)
             continue
         deliveries, attempt, end = record.deliveries + 1, record.attempt + 1, now + lease_ms
         draft.move(
@@ -186,18 +123,18 @@ def claim(
             lease_ms=end,
             started_ms=now,
         )
+        lanes.started(record)
         fence = Fence(record.id, deliveries, nonce)
         leases.append(Lease(fence, attempt, record.max_retry, record.envelope, end))
-    after = draft.done()
-    remaining = sum(r.state is State.PENDING for r in after.records.values())
-    return after, Claimed(tuple(leases), remaining)
+    remaining = lanes.remaining()
+    return draft.done(), Claimed(tuple(leases), remaining)
 
 
 def renew(
     queue: Queue, now: int, fences: Sequence[Fence], *, lease_ms: int
 ) -> tuple[Queue, tuple[Verdict, ...]]:
     """Prolong each lease that is still held, lapsed but not reclaimed ones too."""
-    draft = _Draft(queue)
+    draft = Draft(queue, now)
     verdicts: list[Verdict] = []
     for fence in fences:
         record = _held(draft, fence)
@@ -214,7 +151,7 @@ Settled = tuple[State | None, ...]
 nothing. An outcome settled before changes nothing either and gives today's state."""
 
 
-def _settle(draft: _Draft, fence: Fence) -> tuple[Record | None, State | None]:
+def _settle(draft: Draft, fence: Fence) -> tuple[Record | None, State | None]:
     """Give the record if it is to be settled now, and the answer if it is not."""
     record = _held(draft, fence)
     if record is None:
@@ -223,12 +160,18 @@ def _settle(draft: _Draft, fence: Fence) -> tuple[Record | None, State | None]:
 
 
 def complete(queue: Queue, now: int, items: Sequence[Completion]) -> tuple[Queue, Settled]:
-    """Keep each result for the task's retention; with none, and nobody waiting, drop the task."""
-    draft = _Draft(queue)
+    """Keep each result for the task's retention; with none, and nobody waiting, drop the task.
+
+    The task's children come in, and those that wait for it go on, in the same step.
+    """
+    draft = Draft(queue, now)
     answers: list[State | None] = []
     for item in items:
         record, answer = _settle(draft, item.fence)
         if record is not None:
+            for child in item.children:
+                admit(draft, child)
+            record = draft.records[record.id]
             answer = State.COMPLETED
             draft.count("completed")
             keep = max(record.retention_ms, CANCELLED_GRACE_MS if record.waited else 0)
@@ -241,9 +184,12 @@ def complete(queue: Queue, now: int, items: Sequence[Completion]) -> tuple[Queue
                     finished_ms=now,
                     purge_ms=now + keep,
                     error="",
+                    inputs=b"",
+                    steps=b"",
+                    stepped=False,
                 )
             else:
-                draft.remove(Event.COMPLETE, record)
+                draft.remove(Event.COMPLETE, record, result=item.result)
                 draft.count("purged")
         answers.append(answer)
     return draft.done(), tuple(answers)
@@ -251,16 +197,16 @@ def complete(queue: Queue, now: int, items: Sequence[Completion]) -> tuple[Queue
 
 def fail(queue: Queue, now: int, items: Sequence[Failure]) -> tuple[Queue, Settled]:
     """Charge the attempt: dead when it was the last or the error is final, else retry later."""
-    draft = _Draft(queue)
+    draft = Draft(queue, now)
     answers: list[State | None] = []
     for item in items:
         record, answer = _settle(draft, item.fence)
         if record is not None:
             draft.count("failed")
             if item.final or record.attempt > record.max_retry:
-                draft.bury(Event.FAIL, record, item.error, now)
+                draft.bury(Event.FAIL, record, item.error)
             elif record.cancel:
-                draft.cancel(Event.FAIL, record, now, error=item.error)
+                draft.cancel(Event.FAIL, record, error=item.error)
             else:
                 draft.move(
                     Event.FAIL, record, State.RETRY, error=item.error, run_ms=now + item.delay_ms
@@ -272,13 +218,13 @@ def fail(queue: Queue, now: int, items: Sequence[Failure]) -> tuple[Queue, Settl
 
 def release(queue: Queue, now: int, fences: Sequence[Fence]) -> tuple[Queue, Settled]:
     """Give each task back to its old place, its attempt uncharged."""
-    draft = _Draft(queue)
+    draft = Draft(queue, now)
     answers: list[State | None] = []
     for fence in fences:
         record, answer = _settle(draft, fence)
         if record is not None:
             if record.cancel:
-                draft.cancel(Event.RELEASE, record, now, attempt=record.attempt - 1)
+                draft.cancel(Event.RELEASE, record, attempt=record.attempt - 1)
             else:
                 draft.move(Event.RELEASE, record, State.PENDING, attempt=record.attempt - 1)
             answer = draft.records[record.id].state
@@ -288,14 +234,14 @@ def release(queue: Queue, now: int, fences: Sequence[Fence]) -> tuple[Queue, Set
 
 def snooze(queue: Queue, now: int, items: Sequence[Deferral]) -> tuple[Queue, Settled]:
     """Run each task again after its delay, its attempt uncharged."""
-    draft = _Draft(queue)
+    draft = Draft(queue, now)
     answers: list[State | None] = []
     for item in items:
         record, answer = _settle(draft, item.fence)
         if record is not None:
             back: dict[str, Any] = {"attempt": record.attempt - 1, "snoozes": record.snoozes + 1}
             if record.cancel:
-                draft.cancel(Event.SNOOZE, record, now, **back)
+                draft.cancel(Event.SNOOZE, record, **back)
             else:
                 draft.move(
                     Event.SNOOZE, record, State.SCHEDULED, run_ms=now + item.delay_ms, **back
@@ -307,13 +253,13 @@ def snooze(queue: Queue, now: int, items: Sequence[Deferral]) -> tuple[Queue, Se
 
 def stop(queue: Queue, now: int, fences: Sequence[Fence]) -> tuple[Queue, Settled]:
     """Cancel each task whose handler was stopped; one that nobody asked to cancel stays active."""
-    draft = _Draft(queue)
+    draft = Draft(queue, now)
     answers: list[State | None] = []
     for fence in fences:
         record, answer = _settle(draft, fence)
         if record is not None:
             if record.cancel:
-                draft.cancel(Event.STOP, record, now, attempt=record.attempt - 1)
+                draft.cancel(Event.STOP, record, attempt=record.attempt - 1)
             answer = draft.records[record.id].state
         answers.append(answer)
     return draft.done(), tuple(answers)
@@ -321,7 +267,7 @@ def stop(queue: Queue, now: int, fences: Sequence[Fence]) -> tuple[Queue, Settle
 
 def report(queue: Queue, now: int, items: Sequence[Report]) -> tuple[Queue, tuple[bool, ...]]:
     """Keep the newest progress of each running task; False for a stale fence."""
-    draft = _Draft(queue)
+    draft = Draft(queue, now)
     answers: list[bool] = []
     for item in items:
         record = _held(draft, item.fence)
@@ -332,33 +278,55 @@ def report(queue: Queue, now: int, items: Sequence[Report]) -> tuple[Queue, tupl
     return draft.done(), tuple(answers)
 
 
+def remember(queue: Queue, now: int, fence: Fence, step: bytes) -> tuple[Queue, bool]:
+    """Keep the result of a step of a running task; False for a stale fence."""
+    draft = Draft(queue, now)
+    record = _held(draft, fence)
+    if record is None or record.state is not State.ACTIVE:
+        return queue, False
+    draft.records[record.id] = attrs.evolve(record, steps=record.steps + step, stepped=True)
+    return draft.done(), True
+
+
 # --- what a keeper does
 
 
 def promote(queue: Queue, now: int, *, limit: int) -> tuple[Queue, Due]:
     """Make due tasks ready: at most `limit` scheduled and `limit` retried ones."""
-    draft = _Draft(queue)
+    draft = Draft(queue, now)
     moved = 0
     for state in (State.SCHEDULED, State.RETRY):
         for record in _first(queue, state, limit, until=now):
             draft.ready(Event.PROMOTE, record)
             moved += 1
     after = draft.done()
-    waiting = (r.run_ms for r in after.records.values() if r.state in (State.SCHEDULED, State.RETRY))
+    waiting = [r.run_ms for r in after.records.values() if r.state in (State.SCHEDULED, State.RETRY)]
+    if (start := next_start(after, now)) is not None:
+        waiting.append(start)
     return after, Due(moved, _next_in(waiting, now))
+
+
+def unblock(queue: Queue, now: int, *, limit: int) -> tuple[Queue, Due]:
+    """Tell those that wait for tasks that have ended, where a step left some: at most `limit`."""
+    draft = Draft(queue, now)
+    draft.endings.extend(draft.held_over[:ENDINGS])
+    del draft.held_over[:ENDINGS]
+    moved = draft.ripple(limit)
+    after = draft.done()
+    return after, Due(moved, 0 if after.endings else None)
 
 
 def reclaim(queue: Queue, now: int, *, limit: int) -> tuple[Queue, Due]:
     """Take lapsed leases back: the crash is counted, the attempt is not."""
-    draft = _Draft(queue)
+    draft = Draft(queue, now)
     lapsed = _first(queue, State.ACTIVE, limit, until=now)
     for record in lapsed:
         crashes = record.crashes + 1
         void: dict[str, Any] = {"crashes": crashes, "attempt": record.attempt - 1, "nonce": b""}
         if record.cancel:
-            draft.cancel(Event.RECLAIM, record, now, **void)
+            draft.cancel(Event.RECLAIM, record, **void)
         elif crashes > record.max_crashes:
-            draft.bury(Event.RECLAIM, record, crashed(crashes), now, **void)
+            draft.bury(Event.RECLAIM, record, crashed(crashes), **void)
         else:
             draft.move(Event.RECLAIM, record, State.PENDING, **void)
     after = draft.done()
@@ -373,12 +341,12 @@ def crashed(crashes: int) -> str:
 
 def expire(queue: Queue, now: int, *, limit: int) -> tuple[Queue, Due]:
     """Bury waiting tasks whose `expires` has come."""
-    draft = _Draft(queue)
+    draft = Draft(queue, now)
     mortal = [r for r in queue.records.values() if r.state in WAITING and r.expires_ms]
     due = [r for r in mortal if _expired(r, now)]
-    chosen = nsmallest(limit, due, key=lambda r: (r.expires_ms, _tie(r.id)))
+    chosen = nsmallest(limit, due, key=lambda r: (r.expires_ms, pack_id(r.id)))
     for record in chosen:
-        draft.bury(Event.EXPIRE, record, EXPIRED, now)
+        draft.bury(Event.EXPIRE, record, EXPIRED)
     gone = {r.id for r in chosen}
     after = draft.done()
     return after, Due(len(chosen), _next_in((r.expires_ms for r in mortal if r.id not in gone), now))
@@ -389,9 +357,10 @@ def purge(
 ) -> tuple[Queue, Due]:
     """Drop finished tasks after their retention, and dead ones that are too old or too many.
 
-    At most `limit` of each terminal state. The oldest dead go first.
+    At most `limit` of each terminal state, and of the unique keys whose time has run
+    out. The oldest dead go first. Rates that do not bind any more are forgotten.
     """
-    draft = _Draft(queue)
+    draft = Draft(queue, now)
     moved = 0
     for state in (State.COMPLETED, State.CANCELLED):
         for record in _first(queue, state, limit, until=now):
@@ -403,12 +372,18 @@ def purge(
         draft.remove(Event.PURGE, record)
         moved += 1
     draft.count("purged", moved)
+    lapsing = sorted((lock.till_ms, key) for key, lock in draft.locks.items() if lock.till_ms)
+    for till, key in lapsing[:limit]:
+        if till <= now:
+            del draft.locks[key]
+    draft.rates = {key: at for key, at in draft.rates.items() if at > now * 1000}
     after = draft.done()
     ends = [
         r.finished_ms + dead_retention_ms if r.state is State.DEAD else r.purge_ms
         for r in after.records.values()
         if r.state in TERMINAL
     ]
+    ends += [lock.till_ms for lock in after.locks.values() if lock.till_ms]
     return after, Due(moved, _next_in(ends, now))
 
 
@@ -420,31 +395,62 @@ def cancel(queue: Queue, now: int, task_id: str) -> tuple[Queue, State | None]:
     record = queue.records.get(task_id)
     if record is None:
         return queue, None
-    draft = _Draft(queue)
+    draft = Draft(queue, now)
     if record.state is State.ACTIVE:
         draft.move(Event.CANCEL, record, State.ACTIVE, cancel=True)
     elif record.state in WAITING:
-        draft.cancel(Event.CANCEL, record, now)
+        draft.cancel(Event.CANCEL, record)
     return draft.done(), draft.records[task_id].state
 
 
 def revive(queue: Queue, now: int, ids: Sequence[str]) -> tuple[Queue, Settled]:
     """Make dead and cancelled tasks ready again, as if new but for their deliveries.
 
-    `expires` is dropped: whoever revives a task wants it to run. Gives the state
-    each is in now, None for one that does not exist.
+    `expires` is dropped: whoever revives a task wants it to run. One that still
+    waits for others waits again, and stays as it is where one of those in its queue
+    did not complete; so does one whose unique key has another holder. Gives the
+    state each is in now, None for one that does not exist.
     """
-    draft = _Draft(queue)
+    draft = Draft(queue, now)
     answers: list[State | None] = []
     for task_id in ids:
         record = draft.records.get(task_id)
-        if record is not None and record.state in (State.DEAD, State.CANCELLED):
+        if record is not None and _revivable(draft, record):
             fresh: dict[str, Any] = {"attempt": 0, "crashes": 0, "snoozes": 0, "cancel": False}
             fresh |= {"nonce": b"", "error": "", "expires_ms": 0, "finished_ms": 0, "purge_ms": 0}
-            draft.ready(Event.REVIVE, record, run_ms=now, **fresh)
+            if record.unique and record.until is not Until.EXPIRED:
+                draft.lock(record, 0)
+                fresh["holds"] = True
+            if record.waits:
+                draft.move(Event.REVIVE, record, State.BLOCKED, run_ms=now, **fresh)
+                for ref in sorted(draft.needs[task_id], key=pack_ref):
+                    draft.look(task_id, ref)
+            elif record.group:
+                fresh["seq"] = draft.next_seq()
+                draft.move(Event.REVIVE, record, State.GROUPED, run_ms=now, **fresh)
+            else:
+                draft.ready(Event.REVIVE, record, run_ms=now, **fresh)
         current = draft.records.get(task_id)
         answers.append(None if current is None else current.state)
     return draft.done(), tuple(answers)
+
+
+def _revivable(draft: Draft, record: Record) -> bool:
+    if record.state not in (State.DEAD, State.CANCELLED):
+        return False
+    keyed = record.unique and record.until is not Until.EXPIRED
+    if keyed and draft.holder(record.unique) not in (None, record.id):
+        return False
+    return record.lenient or not any(
+        _failed(draft, ref) for ref in draft.needs.get(record.id, ())
+    )
+
+
+def _failed(draft: Draft, ref: str) -> bool:
+    if split_ref(ref)[0]:
+        return False  # in another queue, which will tell
+    source = draft.records.get(ref)
+    return source is None or source.state in (State.DEAD, State.CANCELLED, State.GROUPED)
 
 
 def delete(queue: Queue, now: int, ids: Sequence[str]) -> tuple[Queue, Settled]:
@@ -452,7 +458,7 @@ def delete(queue: Queue, now: int, ids: Sequence[str]) -> tuple[Queue, Settled]:
 
     The answer `active` means that the task is still there.
     """
-    draft = _Draft(queue)
+    draft = Draft(queue, now)
     answers: list[State | None] = []
     for task_id in ids:
         record = draft.records.get(task_id)
@@ -468,7 +474,7 @@ def watch(queue: Queue, now: int, task_id: str) -> tuple[Queue, State | None]:
     record = queue.records.get(task_id)
     if record is None:
         return queue, None
-    draft = _Draft(queue)
+    draft = Draft(queue, now)
     if not record.terminal:
         draft.records[task_id] = attrs.evolve(record, waited=True)
     return draft.done(), record.state
@@ -485,9 +491,20 @@ def resume(queue: Queue, now: int) -> tuple[Queue, None]:
 
 
 def flush(queue: Queue, now: int) -> tuple[Queue, int]:
-    """Remove every task, the active ones too, whose outcomes will be refused as stale."""
-    draft = _Draft(queue)
-    for record in queue.records.values():
+    """Remove every task, the active ones too, whose outcomes will be refused as stale.
+
+    Unique keys go with them; limits, and messages to other queues, stay.
+    """
+    draft = Draft(queue, now)
+    draft.endings.extend(draft.held_over)
+    draft.held_over.clear()
+    draft.ripple(sys.maxsize)
+    gone = sorted(draft.records.values(), key=lambda r: pack_raw(pack_id(r.id)))
+    for record in gone:
         draft.remove(Event.FLUSH, record)
-    draft.count("deleted", len(queue.records))
-    return draft.done(), len(queue.records)
+    draft.ripple(sys.maxsize)
+    draft.count("deleted", len(gone))
+    draft.locks.clear()
+    draft.edges.clear()
+    draft.turns.clear()
+    return draft.done(), len(gone)

@@ -23,6 +23,53 @@ PRIORITY_SPAN = 2**45
 100 * 2**45 + 2**45 is below 2**53, up to which a double counts exactly."""
 
 
+RIPPLE = 500
+"""Dependents that one step resolves at most; the keeper goes on with the others."""
+
+ANY_KEY = "*"
+"""Stands for every limit key that has no limit of its own."""
+
+
+class Until(enum.IntEnum):
+    """What ends the window of a unique key."""
+
+    DONE = 1
+    """Its holder reached a terminal state, or is gone."""
+    STARTED = 2
+    """Its holder was claimed, or `DONE`."""
+    EXPIRED = 3
+    """Time alone, or that its holder was cancelled or deleted."""
+
+
+@attrs.frozen
+class Ties:
+    """What ties a new task to others. References are ids of the task's own queue, or
+    `"<queue>/<id>"` of another."""
+
+    queue: str = ""
+    """Another queue that the task goes to; '' for the one it is handed to."""
+    unique: str = ""
+    """The unique key; '' for none."""
+    until: Until = Until.DONE
+    ttl_ms: int = 0
+    """The window ends then in any case; 0 for never."""
+    replace: bool = False
+    """Take the place of a holder that was never claimed."""
+    limit_key: str = ""
+    group: str = ""
+    lenient: bool = False
+    """Run also when a task that this one needs did not complete."""
+    needs: tuple[str, ...] = ()
+    """The tasks it waits for, to be looked at now."""
+    awaits: tuple[str, ...] = ()
+    """Tasks it waits for that name it among their `dependents`: they come with it or after it."""
+    dependents: tuple[str, ...] = ()
+    """Tasks that wait for it, there before it is."""
+
+
+NO_TIES = Ties()
+
+
 @attrs.frozen
 class NewTask:
     """A task as a store takes it in."""
@@ -41,6 +88,103 @@ class NewTask:
     """From the enqueue on; 0 for never."""
     expires_at_ms: int = 0
     """An instant; 0 for none."""
+    ties: Ties = NO_TIES
+
+
+class AnswerKind(enum.IntEnum):
+    """Why an enqueue did not simply add its task."""
+
+    TAKEN = 1
+    """The unique key has a holder: `ref`. Nothing was written."""
+    REPLACED = 2
+    """It took the place of the holder `ref`, whose state is `state` now."""
+    FULL = 3
+    """The queue is bounded and full. Nothing was written."""
+    MISSING = 4
+    """The task `ref` that it needs is not there, or in a group. Nothing was written."""
+    WITHHELD = 5
+    """Another task of the whole was refused. Nothing was written."""
+    SENT = 6
+    """It is on its way to another queue."""
+
+
+@attrs.frozen
+class Answer:
+    """What became of a task that an enqueue did not simply add."""
+
+    kind: AnswerKind
+    ref: str = ""
+    state: State | None = None
+
+
+Enqueued = tuple[State | Answer | None, ...]
+"""Per task the state it is in; None for an id that exists already."""
+
+
+class MailKind(enum.IntEnum):
+    """What a message between queues is about."""
+
+    TASK = 1
+    """A task that is to be enqueued."""
+    LINK = 2
+    """Task `id` of the sender waits for task `ref` of the receiver."""
+    TOLD = 3
+    """Task `ref` of the sender ended as `how` says, which task `id` of the receiver waits for."""
+
+
+@attrs.frozen
+class Mail:
+    """One message in a queue's outbox."""
+
+    seq: int
+    """Grows with every message of a queue, also over a failover that forgot some."""
+    queue: str
+    """The receiver."""
+    kind: MailKind
+    id: str = ""
+    ref: str = ""
+    how: State | None = None
+    """None: it is gone."""
+    result: bytes = b""
+    task: NewTask | None = None
+
+
+@attrs.frozen
+class Ending:
+    """A task that has ended, while some that wait for it have not been told."""
+
+    id: str
+    how: State | None
+    """None: it is gone."""
+    result: bytes = b""
+
+
+@attrs.frozen
+class Lock:
+    """A unique key that is taken."""
+
+    id: str
+    """Its holder."""
+    till_ms: int = 0
+    """The window ends then in any case; 0 for never."""
+
+
+@attrs.frozen
+class Limit:
+    """How many tasks may run at once, and start within a period."""
+
+    concurrency: int = 0
+    """0 for any number."""
+    count: int = 0
+    """Starts per period; 0 for any number."""
+    period_ms: int = 0
+    burst: int = 1
+    """Starts that may come at once after a pause."""
+
+    @property
+    def interval_us(self) -> int:
+        """Microseconds from one start to the next, rounded up."""
+        return -(-self.period_ms * 1000 // self.count)
 
 
 @attrs.frozen
@@ -99,6 +243,10 @@ class Record:
     """A cancel was asked while it was active."""
     waited: bool = False
     """Someone waits for its end."""
+    followed: bool = False
+    """Tasks wait, or have waited, for its end."""
+    stepped: bool = False
+    """It has kept results of steps."""
     started_ms: int = 0
     finished_ms: int = 0
     purge_ms: int = 0
@@ -106,6 +254,19 @@ class Record:
     error: str = ""
     result: bytes = b""
     progress: bytes = b""
+    inputs: bytes = b""
+    """What the tasks it waited for returned: reference and result in turn, packed."""
+    steps: bytes = b""
+    """What its steps returned: name and result in turn, packed."""
+    unique: str = ""
+    until: Until = Until.DONE
+    holds: bool = False
+    """The unique key was taken by it, and its window not ended but by its `till_ms`."""
+    limit_key: str = ""
+    group: str = ""
+    waits: int = 0
+    """How many tasks it still waits for."""
+    lenient: bool = False
 
     @property
     def score(self) -> int:
@@ -119,7 +280,11 @@ class Record:
                 return self.lease_ms
             case State.COMPLETED | State.CANCELLED:
                 return self.purge_ms
-            case _:
+            case State.BLOCKED:
+                return self.created_ms
+            case State.GROUPED:
+                return self.seq
+            case State.DEAD:
                 return self.finished_ms
 
     @property
@@ -137,6 +302,7 @@ class Counters:
     dead: int = 0
     purged: int = 0
     deleted: int = 0
+    batched: int = 0
 
 
 @attrs.frozen
@@ -148,6 +314,33 @@ class Queue:
     """Given to the task that became ready last."""
     paused: bool = False
     counters: Counters = Counters()
+    locks: Mapping[str, Lock] = MappingProxyType({})
+    """The unique keys that are taken, also those whose time has run out."""
+    edges: Mapping[str, frozenset[str]] = MappingProxyType({})
+    """For each task the references to those that wait for its end."""
+    needs: Mapping[str, frozenset[str]] = MappingProxyType({})
+    """For each task the references to those it still waits for."""
+    endings: tuple[Ending, ...] = ()
+    """Tasks whose dependents are still to be told."""
+    outbox: tuple[Mail, ...] = ()
+    """Messages to other queues that are not known to have arrived."""
+    sent: int = 0
+    """The `seq` of the last message."""
+    received: Mapping[str, int] = MappingProxyType({})
+    """For each other queue the `seq` of its last message that was taken in."""
+    limits: Mapping[str, Limit] = MappingProxyType({})
+    """By limit key; '' limits the queue, `ANY_KEY` every key without a limit of its own."""
+    rates: Mapping[str, int] = MappingProxyType({})
+    """By limit key: the theoretical arrival time of the next start, in microseconds."""
+    max_pending: int = 0
+    """How many tasks may be pending; 0 for any number."""
+    fair: bool = False
+    """Claims go round robin between limit keys, instead of by priority and age."""
+    turn: int = 0
+    """Of the last claim."""
+    turns: Mapping[str, int] = MappingProxyType({})
+    """For each limit key with pending tasks the turn at which it was last served, or
+    began to wait; under '' for the tasks without a key."""
 
 
 @attrs.frozen
@@ -195,6 +388,8 @@ class Completion:
 
     fence: Fence
     result: bytes
+    children: tuple[NewTask, ...] = ()
+    """Tasks to be enqueued in the same step."""
 
 
 @attrs.frozen

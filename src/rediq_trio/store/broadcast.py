@@ -26,6 +26,8 @@ class Kind(enum.StrEnum):
     """A task became ready, or claims are allowed again."""
     DUE = "due"
     """A task will be ready sooner than was known."""
+    MAIL = "mail"
+    """Messages to other queues, or tasks that wait for others, are to be told."""
     CANCEL = "cancel"
     """An active task is to be cancelled."""
     FLUSH = "flush"

@@ -1,13 +1,31 @@
-"""Records as bytes, to and from Redis. `lua/include/record.lua` holds the same order."""
+"""Records, options and messages as bytes, to and from Redis.
+
+`lua/include/record.lua` and `lua/include/intake.lua` hold the same orders.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
+
+import attrs
 
 from rediq_trio.spec.invariants import Picture
 from rediq_trio.spec.lifecycle import WAITING, State
-from rediq_trio.spec.records import NewTask, Record
+from rediq_trio.spec.records import (
+    NO_TIES,
+    Answer,
+    AnswerKind,
+    Ending,
+    Limit,
+    Mail,
+    MailKind,
+    NewTask,
+    Record,
+    Ties,
+    Until,
+)
+from rediq_trio.spec.stored import pack_id, pack_ref, unpack_id, unpack_ref
 from rediq_trio.store.packing import pack, unpack
 
 STATES = tuple(State)
@@ -18,13 +36,18 @@ RECORD_FIELDS = (
     "state", "priority", "max_retry", "max_crashes", "retention_ms",
     "created_ms", "run_ms", "expires_ms", "seq", "attempt",
     "deliveries", "crashes", "snoozes", "nonce", "worker",
-    "cancel", "waited", "started_ms", "finished_ms", "error",
+    "cancel", "marks", "started_ms", "finished_ms", "error",
 )  # fmt: skip
 """The fields of a record's msgpack array, in order."""
+TIES_FIELDS = ("unique", "until", "holds", "limit_key", "group", "waits", "lenient")
+"""The fields of the array behind them, which a task that is tied to others has."""
 _KINDS = [bytes if field in ("nonce", "worker", "error") else int for field in RECORD_FIELDS]
+_TIES_KINDS = [
+    bytes if field in ("unique", "limit_key", "group") else int for field in TIES_FIELDS
+]
 
 _INSPECT_ORDER = (
-    State.PENDING, State.SCHEDULED, State.RETRY, State.ACTIVE,
+    State.SCHEDULED, State.BLOCKED, State.PENDING, State.ACTIVE, State.RETRY,
     State.COMPLETED, State.DEAD, State.CANCELLED,
 )  # fmt: skip
 """The indexes whose scores `inspect.lua` gives, in order, behind that of `expiring`."""
@@ -35,55 +58,186 @@ def state_of(code: int) -> State | None:
     return STATES[code - 1] if code else None
 
 
+def answer_of(reply: int | Sequence[Any]) -> State | Answer | None:
+    """Give what `enqueue.lua` answers for one task."""
+    if isinstance(reply, int):
+        return state_of(reply)
+    kind, ref, code = reply
+    return Answer(AnswerKind(kind), unpack_ref(ref), state_of(code))
+
+
 def pack_options(task: NewTask) -> bytes:
-    """Pack what `enqueue.lua` reads of a new task."""
+    """Pack what the scripts read of a new task."""
     options = (
         task.priority, task.max_retry, task.max_crashes, task.retention_ms,
         task.delay_ms, task.run_at_ms, task.expires_in_ms, task.expires_at_ms,
     )  # fmt: skip
-    return pack(options)
+    if task.ties is NO_TIES:
+        return pack(options)
+    return pack((*options, _pack_ties(task.ties)))
+
+
+def _pack_ties(ties: Ties) -> tuple[Any, ...]:
+    return (
+        ties.queue, ties.unique, int(ties.until), ties.ttl_ms, int(ties.replace), ties.limit_key,
+        ties.group, int(ties.lenient), *([*map(pack_ref, refs)] for refs in _refs(ties)),
+    )  # fmt: skip
+
+
+def _refs(ties: Ties) -> tuple[tuple[str, ...], ...]:
+    return ties.needs, ties.awaits, ties.dependents
+
+
+def read_task(task_id: bytes, envelope: bytes, options: bytes) -> NewTask:
+    """Read a task that was packed for a script."""
+    values: list[Any] = unpack(options, texts=False)
+    ties = NO_TIES
+    if len(values) == 9:
+        queue, unique, until, ttl_ms, replace, key, group, lenient, *refs = values[8]
+        needs, awaits, dependents = (tuple(map(unpack_ref, some)) for some in refs)
+        ties = Ties(
+            queue=_text(queue),
+            unique=_text(unique),
+            until=Until(until),
+            ttl_ms=ttl_ms,
+            replace=bool(replace),
+            limit_key=_text(key),
+            group=_text(group),
+            lenient=bool(lenient),
+            needs=needs,
+            awaits=awaits,
+            dependents=dependents,
+        )
+    return attrs.evolve(NewTask(unpack_id(task_id), envelope, *values[:8]), ties=ties)
+
+
+def pack_children(children: Sequence[NewTask]) -> bytes:
+    """Pack the tasks that come in with a completion; nothing for none."""
+    if not children:
+        return b""
+    parts: list[bytes] = []
+    for child in children:
+        parts += (pack_id(child.id), child.envelope, pack_options(child))
+    return pack(parts)
+
+
+def read_mail(member: bytes) -> Mail:
+    """Read one message of an outbox."""
+    seq, queue, kind, *rest = unpack(member, texts=False)
+    if kind == MailKind.TASK:
+        task = read_task(*rest)
+        sent = attrs.evolve(task, ties=attrs.evolve(task.ties, queue=""))
+        return Mail(seq, _text(queue), MailKind.TASK, task=sent)
+    own, ref, how, result = rest
+    return Mail(
+        seq, _text(queue), MailKind(kind), unpack_id(own), unpack_id(ref), state_of(how), result
+    )
+
+
+def pack_mail(mail: Mail) -> bytes:
+    """Give the member of an outbox that a message is."""
+    if mail.task is not None:
+        task = attrs.evolve(mail.task, ties=attrs.evolve(mail.task.ties, queue=mail.queue))
+        body: tuple[Any, ...] = (pack_id(task.id), task.envelope, pack_options(task))
+    else:
+        how = 0 if mail.how is None else CODE_OF[mail.how]
+        body = (pack_id(mail.id), pack_id(mail.ref), how, mail.result)
+    return pack((mail.seq, mail.queue, int(mail.kind), *body))
+
+
+def read_ending(member: bytes) -> Ending:
+    """Read one task whose dependents are still to be told."""
+    _, own, how, result = unpack(member, texts=False)
+    return Ending(unpack_id(own), state_of(how), result)
+
+
+def pack_limit(limit: Limit | None) -> bytes:
+    """Pack a limit as `lanes.lua` reads it; nothing for none."""
+    if limit is None:
+        return b""
+    interval = limit.interval_us if limit.count else 0
+    return pack((limit.concurrency, limit.count, limit.period_ms, limit.burst, interval))
+
+
+def read_limit(packed: bytes) -> Limit:
+    """Read a limit."""
+    return Limit(*unpack(packed)[:4])
 
 
 def _text(value: bytes) -> str:
     return value.decode("utf-8", "replace")
 
 
-def decode_picture(task_id: str, reply: Sequence[bytes]) -> Picture:
+def _score(text: bytes) -> int:
+    return round(float(text))
+
+
+def decode_picture(task_id: str, reply: Sequence[Any]) -> Picture:
     """Decode one answer of `inspect.lua`; a record that cannot be decoded counts as missing."""
-    raw, envelope, result, progress, expiring, *scores = reply
+    raw, envelope, result, progress, inputs, steps, expiring, *rest = reply
+    scores, (group, key, needs, holder) = rest[: len(_INSPECT_ORDER)], rest[len(_INSPECT_ORDER) :]
     indexes = {
-        state: round(float(score))
-        for state, score in zip(_INSPECT_ORDER, scores, strict=True)
-        if score
+        state: _score(score) for state, score in zip(_INSPECT_ORDER, scores, strict=True) if score
     }
+    if group:
+        indexes[State.GROUPED] = _score(group)
+    if key:
+        # Listed in both: at a place that no task has.
+        indexes[State.PENDING] = -1 if State.PENDING in indexes else _score(key)
     record = None
     if raw:
-        extras: dict[str, Any] = {"envelope": envelope, "result": result, "progress": progress}
+        extras: dict[str, Any] = {
+            "envelope": envelope, "result": result, "progress": progress,
+            "inputs": inputs, "steps": steps,
+        }  # fmt: skip
         record = _decode_record(task_id, raw, indexes, extras)
     return Picture(
         id=task_id,
         record=record,
         indexes=indexes,
-        expiring=round(float(expiring)) if expiring else None,
+        expiring=_score(expiring) if expiring else None,
         has_envelope=bool(envelope) or (record is not None and record.state not in WAITING),
+        needs=needs,
+        holder=unpack_id(holder) if holder else None,
     )
+
+
+def _fields_of(raw: bytes) -> dict[str, Any] | None:
+    values: Any = unpack(raw, texts=False)
+    if not isinstance(values, list):
+        return None
+    values = cast("list[Any]", values)
+    fields = dict(zip(RECORD_FIELDS, values, strict=False))
+    if [type(value) for value in values[: len(_KINDS)]] != _KINDS:
+        return None
+    if len(values) == len(_KINDS):
+        return fields
+    [ties] = values[len(_KINDS) :]
+    if [type(value) for value in ties] != _TIES_KINDS:
+        return None
+    fields |= zip(TIES_FIELDS, ties, strict=True)
+    for name in ("unique", "limit_key", "group"):
+        fields[name] = _text(fields[name])
+    fields["until"] = Until(fields["until"])
+    return fields | {"holds": bool(fields["holds"]), "lenient": bool(fields["lenient"])}
 
 
 def _decode_record(
     task_id: str, raw: bytes, indexes: dict[State, int], extras: dict[str, Any]
 ) -> Record | None:
     try:
-        values: list[Any] = unpack(raw, texts=False)
-        if [type(value) for value in values] != _KINDS:
+        fields = _fields_of(raw)
+        if fields is None:
             return None
-        fields: dict[str, Any] = dict(zip(RECORD_FIELDS, values, strict=True))
         fields["state"] = _STATE_OF[fields["state"]]
         fields["worker"], fields["error"] = _text(fields["worker"]), _text(fields["error"])
     except (ValueError, TypeError, OverflowError, AttributeError, KeyError):
         return None
     state: State = fields["state"]
     at = indexes.get(state, 0)
-    fields |= {"cancel": bool(fields["cancel"]), "waited": bool(fields["waited"])}
+    marks = fields.pop("marks")
+    fields |= {"waited": bool(marks & 1), "followed": bool(marks & 2), "stepped": bool(marks & 4)}
+    fields["cancel"] = bool(fields["cancel"])
     fields["lease_ms"] = at if state is State.ACTIVE else 0
     fields["purge_ms"] = at if state in (State.COMPLETED, State.CANCELLED) else 0
     return Record(id=task_id, **extras, **fields)

@@ -37,8 +37,9 @@ from redis.backoff import NoBackoff
 
 from rediq_trio._errors import ConfigError, ConnectionLost, RediqError
 from rediq_trio._nursery import held_back
+from rediq_trio.spec.stored import unpack_id
 from rediq_trio.store.broadcast import Broadcast, Kind, Signal, Topic
-from rediq_trio.store.keys import Keys, unpack_id
+from rediq_trio.store.keys import Keys
 from rediq_trio.store.scripts import Script
 from rediq_trio.store.urls import redacted
 

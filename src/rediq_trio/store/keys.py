@@ -1,4 +1,4 @@
-"""The keys of a queue, and how an id is stored.
+"""The keys of a queue.
 
 A queue has a constant number of keys, all in the hash slot of `{queue}`, so every
 script declares all it touches, and no task can leave a stray key or a TTL behind.
@@ -7,10 +7,11 @@ script declares all it touches, and no task can leave a stray key or a TTL behin
 from __future__ import annotations
 
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.limits import is_uuid7
 
 INDEX_OF = {
     State.SCHEDULED: "scheduled",
+    State.BLOCKED: "blocked",
+    State.GROUPED: "grouped",
     State.PENDING: "pending",
     State.RETRY: "retry",
     State.ACTIVE: "active",
@@ -18,11 +19,19 @@ INDEX_OF = {
     State.DEAD: "dead",
     State.CANCELLED: "cancelled",
 }
-"""The sorted set that lists the tasks in each state."""
+"""The sorted set that lists the tasks in each state; pending ones with a limit key are in
+`keyed`."""
 
-HASHES = ("records", "payloads", "results", "progress")
-QUEUE_KEYS = (*HASHES, "meta", "expiring", *INDEX_OF.values())
-"""Every key that a queue may have."""
+HASHES = ("records", "payloads", "results", "progress", "inputs", "steps")
+"""The hashes whose fields are ids."""
+
+QUEUE_KEYS = (
+    "records", "meta", "payloads", "results", "progress", "expiring", "pending", "scheduled",
+    "retry", "active", "completed", "dead", "cancelled", "blocked", "grouped", "keyed", "lanes",
+    "shut", "permits", "turns", "limits", "rates", "unique", "locks", "edges", "needs", "inputs",
+    "endings", "outbox", "received", "steps", "groups", "rules", "schedules", "ticks",
+)  # fmt: skip
+"""Every key that a queue may have, in the order in which `include/keys.lua` names them."""
 
 
 class Keys:
@@ -57,22 +66,3 @@ class Keys:
     def queues(self) -> bytes:
         """The key of the set of queues ever used."""
         return f"{self._prefix}/queues".encode()
-
-
-def pack_id(task_id: str) -> bytes:
-    """Give an id as it is stored: a UUIDv7 in 16 bytes, any other as its text.
-
-    A UUIDv7 begins with its time; until the year 3084 its first byte is
-    one that no own id can begin with, so the two cannot meet.
-    """
-    if is_uuid7(task_id):
-        return bytes.fromhex(task_id.replace("-", ""))
-    return task_id.encode()
-
-
-def unpack_id(stored: bytes) -> str:
-    """Give the text of a stored id."""
-    if len(stored) == 16 and stored[0] < 0x20:
-        text = stored.hex()
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-    return stored.decode("utf-8", "replace")

@@ -26,8 +26,11 @@ from rediq_trio.spec.records import (
     Completion,
     Deferral,
     Due,
+    Enqueued,
     Failure,
     Fence,
+    Limit,
+    Mail,
     NewTask,
     Queue,
     Record,
@@ -50,6 +53,16 @@ def _trio_clock() -> Callable[[], int]:
         return round((begin[0] + trio.current_time()) * 1000)
 
     return now
+
+
+def _limits_allow(before: Queue, after: Queue) -> bool:
+    # Whether a limit may let more tasks start than a claim found last.
+    if not after.limits:
+        return False
+    started = any(
+        r.state is State.ACTIVE and before.records.get(i) is not r for i, r in after.records.items()
+    )
+    return not started and any(r.state is State.PENDING for r in after.records.values())
 
 
 class MemoryStore:
@@ -89,6 +102,10 @@ class MemoryStore:
                 self._broadcast.publish(Signal(queue, Kind.DONE, task_id))
             if new.waited and old is not None and new.progress != old.progress:
                 self._broadcast.publish(Signal(queue, Kind.PROGRESS, task_id))
+        woken = woken or before.limits != after.limits or _limits_allow(before, after)
+        if after.outbox[-1:] != before.outbox[-1:] or len(after.endings) > len(before.endings):
+            self._broadcast.publish(Signal(queue, Kind.MAIL))
+        later = later or after.rates != before.rates
         if woken:
             self._broadcast.publish(Signal(queue, Kind.WAKE))
         if later:
@@ -97,9 +114,38 @@ class MemoryStore:
             if old.waited and task_id not in after.records:
                 self._broadcast.publish(Signal(queue, Kind.DONE, task_id))
 
-    async def enqueue(self, queue: str, tasks: Sequence[NewTask]) -> tuple[State | None, ...]:
+    async def enqueue(
+        self, queue: str, tasks: Sequence[NewTask], *, whole: bool = False
+    ) -> Enqueued:
         check_batch("enqueue", tasks)
-        return await self._do(queue, lambda q, now: spec.enqueue(q, now, tasks))
+        return await self._do(queue, lambda q, now: spec.enqueue(q, now, tasks, whole=whole))
+
+    async def outbox(self, queue: str, *, limit: int) -> tuple[Mail, ...]:
+        mail = (await self.dump(queue)).outbox
+        return mail[:limit] if limit else mail
+
+    async def receive(self, queue: str, sender: str, mail: Sequence[Mail]) -> int:
+        check_batch("receive", mail)
+        return await self._do(queue, lambda q, now: spec.receive(q, now, sender, mail))
+
+    async def acknowledge(self, queue: str, seq: int) -> int:
+        return await self._do(queue, lambda q, now: spec.acknowledge(q, now, seq))
+
+    async def unblock(self, queue: str, *, limit: int) -> Due:
+        return await self._do(queue, lambda q, now: spec.unblock(q, now, limit=limit))
+
+    async def limit(self, queue: str, *, key: str, limit: Limit | None) -> None:
+        await self._do(queue, lambda q, now: spec.limit(q, now, key=key, limit=limit))
+
+    async def arrange(
+        self, queue: str, *, max_pending: int | None = None, fair: bool | None = None
+    ) -> None:
+        await self._do(
+            queue, lambda q, now: spec.arrange(q, now, max_pending=max_pending, fair=fair)
+        )
+
+    async def remember(self, queue: str, fence: Fence, step: bytes) -> bool:
+        return await self._do(queue, lambda q, now: spec.remember(q, now, fence, step))
 
     async def claim(
         self, queue: str, *, limit: int, lease_ms: int, worker: str, nonce: bytes
@@ -200,21 +246,21 @@ class MemoryStore:
 
     async def stats(self, queue: str) -> Stats:
         found = await self.dump(queue)
-        # As in Redis, where the head of each priority is all that can be looked at.
-        heads: dict[int, int] = {}
+        # As in Redis, where the head of each priority, or lane, is all that can be looked at.
+        heads: dict[int | str, int] = {}
         for record in spec.ordered(found, State.PENDING):
-            heads.setdefault(record.priority, record.run_ms)
+            heads.setdefault(record.limit_key or record.priority, record.run_ms)
         sizes = dict(invariants.listing_of(found).sizes)
         age = max(0, self._clock() - min(heads.values())) if heads else -1
         return Stats(attrs.evolve(found, records={}), sizes, age)
 
     async def pictures(self, queue: str, ids: Sequence[str]) -> tuple[invariants.Picture, ...]:
-        records = await self.get(queue, ids)
+        found = await self.dump(queue)
         return tuple(
-            invariants.Picture(task_id, None, {}, None, has_envelope=False)
-            if record is None
-            else invariants.picture_of(record)
-            for task_id, record in zip(ids, records, strict=True)
+            invariants.picture_of(found, found.records[task_id])
+            if task_id in found.records
+            else invariants.Picture(task_id, None, {}, None, has_envelope=False)
+            for task_id in ids
         )
 
     async def listed(self, queue: str, cursor: int) -> tuple[int, tuple[str, ...]]:

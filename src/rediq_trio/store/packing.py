@@ -8,6 +8,7 @@ from typing import Any, cast
 import msgpack
 
 _packb = cast("Callable[[Any], bytes]", msgpack.packb)  # pyright: ignore  (it has no types)
+_unpacker = cast("Callable[..., Any]", msgpack.Unpacker)  # pyright: ignore  (it has no types)
 _unpackb = cast("Callable[..., Any]", msgpack.unpackb)  # pyright: ignore  (it has no types)
 
 
@@ -31,3 +32,10 @@ def pack(value: Any) -> bytes:
 def unpack(packed: bytes, *, texts: bool = True) -> Any:
     """Unpack; with `texts` False every text stays bytes. Raises one of `UNREADABLE`."""
     return _unpackb(packed, raw=not texts, ext_hook=_refuse)
+
+
+def unpack_all(packed: bytes, *, texts: bool = True) -> list[Any]:
+    """Unpack values that stand one behind the other. Raises one of `UNREADABLE`."""
+    unpacker = _unpacker(raw=not texts, ext_hook=_refuse, max_buffer_size=len(packed) + 1)
+    unpacker.feed(packed)
+    return list(unpacker)

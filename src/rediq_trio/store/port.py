@@ -27,8 +27,11 @@ from rediq_trio.spec.records import (
     Completion,
     Deferral,
     Due,
+    Enqueued,
     Failure,
     Fence,
+    Limit,
+    Mail,
     NewTask,
     Queue,
     Record,
@@ -51,7 +54,27 @@ def check_batch(name: str, items: Sized) -> None:
 class Store(Protocol):
     """Where tasks live."""
 
-    async def enqueue(self, queue: str, tasks: Sequence[NewTask]) -> tuple[State | None, ...]: ...
+    async def enqueue(
+        self, queue: str, tasks: Sequence[NewTask], *, whole: bool = False
+    ) -> Enqueued: ...
+
+    async def outbox(self, queue: str, *, limit: int) -> tuple[Mail, ...]:
+        """Read the oldest messages to other queues; `limit` 0 for all."""
+        ...
+
+    async def receive(self, queue: str, sender: str, mail: Sequence[Mail]) -> int: ...
+
+    async def acknowledge(self, queue: str, seq: int) -> int: ...
+
+    async def unblock(self, queue: str, *, limit: int) -> Due: ...
+
+    async def limit(self, queue: str, *, key: str, limit: Limit | None) -> None: ...
+
+    async def arrange(
+        self, queue: str, *, max_pending: int | None = None, fair: bool | None = None
+    ) -> None: ...
+
+    async def remember(self, queue: str, fence: Fence, step: bytes) -> bool: ...
 
     async def claim(
         self, queue: str, *, limit: int, lease_ms: int, worker: str, nonce: bytes

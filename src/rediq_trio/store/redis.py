@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence, Sized
 from contextlib import AbstractContextManager
 from typing import Any
 
+import attrs
 import trio
 
 from rediq_trio._errors import TaskNotFound
@@ -21,9 +22,13 @@ from rediq_trio.spec.records import (
     Counters,
     Deferral,
     Due,
+    Enqueued,
     Failure,
     Fence,
     Lease,
+    Limit,
+    Lock,
+    Mail,
     NewTask,
     Queue,
     Record,
@@ -31,10 +36,22 @@ from rediq_trio.spec.records import (
     Verdict,
     WorkerRecord,
 )
+from rediq_trio.spec.stored import pack_id, unpack_id, unpack_ref
 from rediq_trio.store.broadcast import Signal, Topic
-from rediq_trio.store.codec import decode_picture, pack_options, state_of
+from rediq_trio.store.codec import (
+    answer_of,
+    decode_picture,
+    pack_children,
+    pack_limit,
+    pack_mail,
+    pack_options,
+    read_ending,
+    read_limit,
+    read_mail,
+    state_of,
+)
 from rediq_trio.store.gateway import Gateway, ReplyError
-from rediq_trio.store.keys import HASHES, INDEX_OF, QUEUE_KEYS, Keys, pack_id, unpack_id
+from rediq_trio.store.keys import HASHES, INDEX_OF, QUEUE_KEYS, Keys
 from rediq_trio.store.port import BATCH, Stats, check_batch
 from rediq_trio.store.scripts import Script
 
@@ -79,16 +96,56 @@ class RedisStore:
         check_batch(name, items)
         return tuple(map(state_of, await self._run(name, queue, args)))
 
-    async def enqueue(self, queue: str, tasks: Sequence[NewTask]) -> tuple[State | None, ...]:
+    async def enqueue(
+        self, queue: str, tasks: Sequence[NewTask], *, whole: bool = False
+    ) -> Enqueued:
         check_batch("enqueue", tasks)
+        await self._name(queue)
+        args: list[Any] = [self._now(), int(whole)]
+        for task in tasks:
+            args += (pack_id(task.id), task.envelope, pack_options(task))
+        return tuple(map(answer_of, await self._run("enqueue", queue, args)))
+
+    async def _name(self, queue: str) -> None:
         if queue not in self._known_queues:
             # Before the first task: a crash in between leaves a name, never a lost task.
             await self._gateway.call(b"SADD", self._keys.queues, queue)
             self._known_queues.add(queue)
-        args: list[Any] = [self._now()]
-        for task in tasks:
-            args += (pack_id(task.id), task.envelope, pack_options(task))
-        return await self._settle("enqueue", queue, args, tasks)
+
+    async def outbox(self, queue: str, *, limit: int) -> tuple[Mail, ...]:
+        key = self._keys.of(queue, ("outbox",))[0]
+        members = await self._gateway.call(b"ZRANGE", key, 0, limit - 1)
+        return tuple(map(read_mail, members))
+
+    async def receive(self, queue: str, sender: str, mail: Sequence[Mail]) -> int:
+        check_batch("receive", mail)
+        await self._name(queue)
+        args = [self._now(), sender, *map(pack_mail, mail)]
+        last: int = await self._run("receive", queue, args)
+        return last
+
+    async def acknowledge(self, queue: str, seq: int) -> int:
+        left: int = await self._run("acknowledge", queue, (seq,))
+        return left
+
+    async def unblock(self, queue: str, *, limit: int) -> Due:
+        return _due(await self._run("unblock", queue, (self._now(), limit)))
+
+    async def limit(self, queue: str, *, key: str, limit: Limit | None) -> None:
+        await self._run("limit", queue, (self._now(), key, pack_limit(limit)))
+
+    async def arrange(
+        self, queue: str, *, max_pending: int | None = None, fair: bool | None = None
+    ) -> None:
+        args = (
+            self._now(),
+            "" if max_pending is None else max_pending,
+            "" if fair is None else int(fair),
+        )
+        await self._run("arrange", queue, args)
+
+    async def remember(self, queue: str, fence: Fence, step: bytes) -> bool:
+        return bool(await self._run("remember", queue, (*_fence(fence), step)))
 
     async def claim(
         self, queue: str, *, limit: int, lease_ms: int, worker: str, nonce: bytes
@@ -120,7 +177,7 @@ class RedisStore:
     async def complete(self, queue: str, items: Sequence[Completion]) -> Settled:
         args: list[Any] = [self._now()]
         for item in items:
-            args += (*_fence(item.fence), item.result)
+            args += (*_fence(item.fence), item.result, pack_children(item.children))
         return await self._settle("complete", queue, args, items)
 
     async def fail(self, queue: str, items: Sequence[Failure]) -> Settled:
@@ -174,7 +231,7 @@ class RedisStore:
         return await self._settle("revive", queue, [self._now(), *map(pack_id, ids)], ids)
 
     async def delete(self, queue: str, ids: Sequence[str]) -> Settled:
-        return await self._settle("delete", queue, [*map(pack_id, ids)], ids)
+        return await self._settle("delete", queue, [self._now(), *map(pack_id, ids)], ids)
 
     async def watch(self, queue: str, task_id: str) -> State | None:
         return state_of(await self._run("watch", queue, (pack_id(task_id),)))
@@ -186,7 +243,7 @@ class RedisStore:
         await self._run("pause", queue, ("0",))
 
     async def flush(self, queue: str) -> int:
-        gone: int = await self._run("flush", queue, ())
+        gone: int = await self._run("flush", queue, (self._now(),))
         return gone
 
     async def get(self, queue: str, ids: Sequence[str]) -> tuple[Record | None, ...]:
@@ -195,11 +252,8 @@ class RedisStore:
     async def list(
         self, queue: str, state: State, *, limit: int, after: str | None = None
     ) -> tuple[str, ...]:
-        if state not in INDEX_OF:
-            if after is not None:
-                raise TaskNotFound(f"{queue}/{after}")
-            return ()
-        args = (limit, b"" if after is None else pack_id(after))
+        named = state.value if state in (State.PENDING, State.GROUPED) else ""
+        args = (limit, b"" if after is None else pack_id(after), named)
         try:
             ids = await self._run("list", queue, args, index=INDEX_OF[state])
         except ReplyError as error:
@@ -210,9 +264,7 @@ class RedisStore:
 
     async def stats(self, queue: str) -> Stats:
         reply = await self._run("stats", queue, (self._now(),))
-        _, sizes, _, _, rest = _sizes(reply)
-        age, paused, seq, *totals = rest
-        found = Queue({}, seq, bool(paused), Counters(*totals))
+        sizes, age, found = _read_stats(reply)
         return Stats(found, sizes, age)
 
     async def pictures(self, queue: str, ids: Sequence[str]) -> tuple[Picture, ...]:
@@ -226,33 +278,72 @@ class RedisStore:
     async def listed(self, queue: str, cursor: int) -> tuple[int, tuple[str, ...]]:
         # The structures are swept one after another: the cursor is Redis's own, with
         # the structure's number in the low digits.
-        structures = (*HASHES, "expiring", *INDEX_OF.values())
-        position, number = divmod(cursor, 16)
+        structures = (*HASHES, "expiring", "keyed", *INDEX_OF.values())
+        position, number = divmod(cursor, 32)
         name = structures[number]
-        scan, step = (b"HSCAN", 2) if name in HASHES else (b"ZSCAN", 2)
+        scan = b"HSCAN" if name in HASHES else b"ZSCAN"
         key = self._keys.of(queue, (name,))[0]
         position, items = await self._gateway.call(scan, key, int(position), b"COUNT", 500)
-        following = int(position) * 16 + number
+        following = int(position) * 32 + number
         if int(position) == 0:
             following = (number + 1) % len(structures)
-        return following, tuple(map(unpack_id, items[::step]))
+        found: list[bytes] = items[::2]
+        if name in ("keyed", "grouped"):
+            found = [member[member[0] + 17 :] for member in found]
+        return following, tuple(map(unpack_id, found))
 
     async def listing(self, queue: str) -> Listing:
         reply = await self._run("stats", queue, (self._now(),))
-        records, sizes, expiring, envelopes, rest = _sizes(reply)
-        _, _, seq, *totals = rest
+        sizes, _, found = _read_stats(reply)
         names = tuple(QUEUE_KEYS)
         keys = self._keys.of(queue, names)
         ttls = [await self._gateway.call(b"PTTL", key) for key in keys]
         with_ttl = tuple(key.decode() for key, ttl in zip(keys, ttls, strict=True) if ttl >= 0)
-        return Listing(records, envelopes, sizes, expiring, seq, Counters(*totals), with_ttl)
+        records, expiring, envelopes = reply[0], reply[1 + len(_SIZED)], reply[2 + len(_SIZED)]
+        return Listing(
+            records, envelopes, sizes, expiring, found.seq, found.counters, with_ttl
+        )
 
     async def dump(self, queue: str) -> Queue:
         found = (await self.stats(queue)).queue
         ids = await self._gateway.call(b"HKEYS", self._keys.of(queue, ("records",))[0])
         records = await self.get(queue, [unpack_id(i) for i in ids])
-        kept = {record.id: record for record in records if record is not None}
-        return Queue(kept, found.seq, found.paused, found.counters)
+        mail = await self.outbox(queue, limit=0)
+        limits = await self._hash(queue, "limits")
+        return attrs.evolve(
+            found,
+            records={record.id: record for record in records if record is not None},
+            locks=await self._locks(queue),
+            edges=await self._relations(queue, "edges"),
+            needs=await self._relations(queue, "needs"),
+            endings=tuple(read_ending(raw) for raw, _ in await self._zset(queue, "endings")),
+            outbox=mail,
+            received={k.decode(): int(n) for k, n in (await self._hash(queue, "received")).items()},
+            limits={key.decode(): read_limit(raw) for key, raw in limits.items()},
+            rates={k.decode(): at for k, at in await self._zset(queue, "rates")},
+            turns={k.decode(): int(n) for k, n in (await self._hash(queue, "turns")).items()},
+        )
+
+    async def _hash(self, queue: str, name: str) -> dict[bytes, bytes]:
+        flat = await self._gateway.call(b"HGETALL", self._keys.of(queue, (name,))[0])
+        return dict(zip(flat[::2], flat[1::2], strict=True))
+
+    async def _zset(self, queue: str, name: str) -> Sequence[tuple[bytes, int]]:
+        key = self._keys.of(queue, (name,))[0]
+        flat = await self._gateway.call(b"ZRANGE", key, 0, -1, b"WITHSCORES")
+        return [(flat[i], round(float(flat[i + 1]))) for i in range(0, len(flat), 2)]
+
+    async def _locks(self, queue: str) -> dict[str, Lock]:
+        till: dict[bytes, int] = dict(await self._zset(queue, "locks"))
+        holders = await self._hash(queue, "unique")
+        return {k.decode(): Lock(unpack_id(h), till.get(k, 0)) for k, h in holders.items()}
+
+    async def _relations(self, queue: str, name: str) -> dict[str, frozenset[str]]:
+        found: dict[str, frozenset[str]] = {}
+        for raw, _ in await self._zset(queue, name):
+            own, ref = unpack_id(raw[1 : raw[0] + 1]), unpack_ref(raw[raw[0] + 1 :])
+            found[own] = found.get(own, frozenset()) | {ref}
+        return found
 
     async def beat(self, worker: WorkerRecord) -> None:
         args = (self._now(), worker.id, worker.ttl_ms, worker.data)
@@ -276,14 +367,22 @@ class RedisStore:
 
 
 _SIZED = (
-    State.PENDING, State.SCHEDULED, State.RETRY, State.ACTIVE,
-    State.COMPLETED, State.DEAD, State.CANCELLED,
+    State.SCHEDULED, State.BLOCKED, State.GROUPED, State.PENDING, State.ACTIVE,
+    State.RETRY, State.COMPLETED, State.DEAD, State.CANCELLED,
 )  # fmt: skip
-"""The states whose sizes `stats.lua` gives, in order."""
+"""The states whose sizes `stats.lua` gives, in order, behind the number of records."""
 
 
-def _sizes(reply: list[int]) -> tuple[int, dict[State, int], int, int, list[int]]:
-    records, *rest = reply
-    sizes = {state: size for state, size in zip(_SIZED, rest, strict=False) if size}
-    expiring, envelopes, *rest = rest[len(_SIZED) :]
-    return records, sizes, expiring, envelopes, rest
+def _read_stats(reply: list[int]) -> tuple[dict[State, int], int, Queue]:
+    sizes = {state: size for state, size in zip(_SIZED, reply[1:], strict=False) if size}
+    age, paused, seq, sent, turn, max_pending, fair, *totals = reply[3 + len(_SIZED) :]
+    found = Queue(
+        seq=seq,
+        paused=bool(paused),
+        counters=Counters(*totals),
+        sent=sent,
+        turn=turn,
+        max_pending=max_pending,
+        fair=bool(fair),
+    )
+    return sizes, age, found

@@ -17,6 +17,7 @@ from types import MappingProxyType
 import attrs
 
 from rediq_trio._errors import ConfigError
+from rediq_trio.store.keys import QUEUE_KEYS
 
 _SECTION = re.compile(r"^-- (KEYS|ARGV|RETURNS|INCLUDE) +(.*)$")
 _MORE = re.compile(r"^--  +(.*)$")
@@ -63,7 +64,10 @@ def _load(path: Path) -> Script:
         for snippet in sections.get("INCLUDE", "").split()
     ]
     source = "".join([*parts, body])
-    keys = tuple(key for _, key in _KEY.findall(sections.get("KEYS", "")))
+    declared = sections.get("KEYS", "")
+    keys = tuple(key for _, key in _KEY.findall(declared))
+    if declared == "all":
+        keys = QUEUE_KEYS
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
     return Script(name, edges, summary, MappingProxyType(sections), keys, source, sha)
 

@@ -1,0 +1,60 @@
+-- Ways to a terminal state, or out. The caller has taken the task out of its old index.
+local GRACE = 60000
+local DONE, STARTED_ONCE, BY_TIME = 1, 2, 3
+
+-- {id, how it ended (0: gone), result} of tasks that others wait for.
+local ended = {}
+
+local function announce(id, record, how, result)
+  if record[MARKS] == 0 then return end
+  if marked(record, WAITED) then tell('done:' .. id) end
+  if marked(record, FOLLOWED) then ended[#ended + 1] = {id, how, result or ''} end
+end
+
+-- Frees the unique key that a task holds.
+local function unlock(id, record)
+  local ties = record[TIES]
+  if not ties or ties[HOLDS] == 0 then return end
+  ties[HOLDS] = 0
+  if redis.call('HGET', unique, ties[UNIQUE]) == id then
+    redis.call('HDEL', unique, ties[UNIQUE])
+    redis.call('ZREM', locks, ties[UNIQUE])
+  end
+end
+
+local function unlock_unless_by_time(id, record)
+  if record[TIES] and record[TIES][UNTIL] ~= BY_TIME then unlock(id, record) end
+end
+
+local function bury(id, record, reason, now)
+  record[STATE], record[ERROR], record[FINISHED] = DEAD, reason, now
+  unlock_unless_by_time(id, record)
+  save(id, record)
+  redis.call('ZADD', dead, now, id)
+  count('dead', 1)
+  announce(id, record, DEAD)
+end
+
+local function abandon(id, record, now)
+  record[STATE], record[FINISHED] = CANCELLED, now
+  unlock(id, record)
+  save(id, record)
+  redis.call('ZADD', cancelled, now + math.max(record[RETENTION], GRACE), id)
+  announce(id, record, CANCELLED)
+end
+
+-- Removes all that is kept of a task.
+local function drop(id, record)
+  redis.call('HDEL', records, id)
+  redis.call('HDEL', payloads, id)
+  redis.call('HDEL', results, id)
+  redis.call('HDEL', progress, id)
+  if record and marked(record, STEPPED) then redis.call('HDEL', steps, id) end
+  if record and record[TIES] then
+    redis.call('HDEL', inputs, id)
+    if record[TIES][WAITS] > 0 then
+      local start = prefix(id)
+      redis.call('ZREMRANGEBYLEX', needs, '[' .. start, '(' .. start .. '\255')
+    end
+  end
+end

@@ -1,0 +1,156 @@
+-- How tasks come in. Options: {priority, max_retry, max_crashes, retention, delay, run at,
+-- expires in, expires at[, ties]}; ties: {queue, unique key, until, ttl, replace, limit key,
+-- group, lenient, needs, awaits, dependents}.
+local TO, KEY, ENDS, TTL, REPLACE, TO_LIMIT, TO_GROUP, RELAXED = 1, 2, 3, 4, 5, 6, 7, 8
+local NEEDS, AWAITS, DEPENDENTS = 9, 10, 11
+local TAKEN, REPLACED, FULL, MISSING, WITHHELD, SENT = 1, 2, 3, 4, 5, 6
+
+local function due_at(o, now)
+  return o[6] > 0 and o[6] or now + o[5]
+end
+
+-- The task in the window of a unique key, or nil.
+local function holder_of(key, now)
+  local holder = redis.call('HGET', unique, key)
+  if not holder then return nil end
+  local till = redis.call('ZSCORE', locks, key)
+  if till and tonumber(till) <= now then return nil end
+  return holder
+end
+
+local function lock(key, id, till)
+  redis.call('HSET', unique, key, id)
+  if till > 0 then redis.call('ZADD', locks, till, key) else redis.call('ZREM', locks, key) end
+end
+
+-- The record of a holder that was never claimed and can be replaced, or nil.
+local function replaceable(id)
+  local record = load(id)
+  local good = record and (record[STATE] == SCHEDULED or record[STATE] == PENDING)
+  return good and record[DELIVERIES] == 0 and record or nil
+end
+
+-- Why a task that a caller hands in is refused, or nil; 0 for an id that exists.
+local function refusal(id, o, now)
+  local ties = o[9]
+  if ties and ties[TO] ~= '' then return nil end
+  if redis.call('HEXISTS', payloads, id) == 1 then return 0 end
+  if ties and ties[KEY] ~= '' then
+    local holder = holder_of(ties[KEY], now)
+    if holder then
+      if ties[REPLACE] == 1 and replaceable(holder) then return nil end
+      return {TAKEN, holder, 0}
+    end
+  end
+  local most = tonumber(redis.call('HGET', meta, 'max_pending') or 0)
+  if most > 0 and due_at(o, now) <= now
+    and not (ties and (#ties[NEEDS] > 0 or #ties[AWAITS] > 0 or ties[TO_GROUP] ~= ''))
+    and redis.call('ZCARD', pending) + redis.call('ZCARD', keyed) >= most then
+    return {FULL, '', 0}
+  end
+  if ties then
+    for _, ref in ipairs(ties[NEEDS]) do
+      local queue, own = split(ref)
+      if not queue then
+        local source = load(own)
+        if not source or source[STATE] == GROUPED then return {MISSING, ref, 0} end
+      end
+    end
+  end
+  return nil
+end
+
+local added = 0
+
+local function expiry(o, now)
+  if o[8] > 0 then return o[8] end
+  return o[7] > 0 and now + o[7] or 0
+end
+
+-- Puts a task in the place of the holder of its unique key.
+local function replace(id, record, envelope, o, now)
+  local ties, run, was = o[9], math.max(due_at(o, now), now), record[STATE]
+  leave(id, record)
+  redis.call('HSET', payloads, id, envelope)
+  record[PRIORITY], record[MAX_RETRY], record[MAX_CRASHES], record[RETENTION] = o[1], o[2], o[3], o[4]
+  record[RUN], record[EXPIRES] = run, expiry(o, now)
+  record[TIES][UNTIL], record[TIES][LIMIT_KEY] = ties[ENDS], ties[TO_LIMIT]
+  lock(ties[KEY], id, ties[TTL] > 0 and now + ties[TTL] or 0)
+  if run > now then
+    later(id, record, SCHEDULED, run)
+  else
+    if was == SCHEDULED then record[SEQ] = next_seq() end
+    ready(id, record)
+  end
+  return {REPLACED, id, record[STATE]}
+end
+
+-- Adds a task that is not refused but perhaps by its unique key.
+local function take(id, envelope, options, o, now)
+  local ties = o[9]
+  if ties and ties[TO] ~= '' then
+    post(now, ties[TO], TASK, id, envelope, options)
+    return {SENT, '', 0}
+  end
+  if ties and ties[KEY] ~= '' then
+    local holder = holder_of(ties[KEY], now)
+    if holder then
+      local record = ties[REPLACE] == 1 and replaceable(holder)
+      if record then return replace(holder, record, envelope, o, now) end
+      return {TAKEN, holder, 0}
+    end
+  end
+  local run = math.max(due_at(o, now), now)
+  local record = {0, o[1], o[2], o[3], o[4], now, run, expiry(o, now),
+                  0, 0, 0, 0, 0, '', '', 0, 0, 0, 0, ''}
+  redis.call('HSET', payloads, id, envelope)
+  added = added + 1
+  if not ties then
+    if run > now then
+      later(id, record, SCHEDULED, run)
+    else
+      record[SEQ] = next_seq()
+      ready(id, record)
+    end
+    return record[STATE]
+  end
+  local waits, holds = #ties[NEEDS] + #ties[AWAITS], ties[KEY] ~= '' and 1 or 0
+  record[TIES] = {ties[KEY], ties[ENDS], holds, ties[TO_LIMIT], ties[TO_GROUP], waits, ties[RELAXED]}
+  if #ties[DEPENDENTS] > 0 then mark(record, FOLLOWED) end
+  if holds == 1 then lock(ties[KEY], id, ties[TTL] > 0 and now + ties[TTL] or 0) end
+  if waits > 0 then
+    block(id, record)
+  elseif ties[TO_GROUP] ~= '' then
+    group_in(id, record)
+  elseif run > now then
+    later(id, record, SCHEDULED, run)
+  else
+    record[SEQ] = next_seq()
+    ready(id, record)
+  end
+  for _, dependent in ipairs(ties[DEPENDENTS]) do
+    redis.call('ZADD', edges, 0, prefix(id) .. dependent)
+  end
+  for _, ref in ipairs(ties[AWAITS]) do need(id, ref) end
+  if #ties[NEEDS] == 0 then return record[STATE] end
+  for _, ref in ipairs(ties[NEEDS]) do look(id, ref, now) end
+  return load(id)[STATE]
+end
+
+-- Adds a task that was promised to be enqueued: only a holder of its key refuses it.
+local function admit(id, envelope, options, now)
+  local o = cmsgpack.unpack(options)
+  local ties = o[9]
+  if (not ties or ties[TO] == '') and redis.call('HEXISTS', payloads, id) == 1 then
+    for _, dependent in ipairs(ties and ties[DEPENDENTS] or {}) do follow(id, dependent, now) end
+    return
+  end
+  local answer = take(id, envelope, options, o, now)
+  if type(answer) == 'table' and answer[1] ~= SENT then
+    for _, dependent in ipairs(ties[DEPENDENTS]) do tell_dependent(id, dependent, 0, '', now) end
+  end
+end
+
+local function count_added()
+  if added > 0 then count('enqueued', added) end
+end

@@ -1,0 +1,70 @@
+-- Lanes: the pending tasks of one limit key. An open one is in `lanes`, by the place of its
+-- first task (in a fair queue by its turn); one that its limit shuts is in `shut`, by when
+-- its rate lets it go on, or +inf.
+local NEVER = '+inf'
+
+-- {concurrency, count, period in ms, burst, interval in us} of a key, or nil.
+local function limit_of(key)
+  local raw = redis.call('HGET', limits, key)
+  if not raw and key ~= '' then raw = redis.call('HGET', limits, '*') end
+  return raw and cmsgpack.unpack(raw) or nil
+end
+
+-- From when on the rate allows a start, in ms: the generic cell rate algorithm.
+local function free_at(limit, key)
+  if limit[2] == 0 then return 0 end
+  local arrival = tonumber(redis.call('ZSCORE', rates, key) or 0)
+  return math.ceil((arrival - (limit[4] - 1) * limit[5]) / 1000)
+end
+
+local function charge(limit, key, now)
+  if not limit or limit[2] == 0 then return end
+  local arrival = math.max(tonumber(redis.call('ZSCORE', rates, key) or 0), now * 1000)
+  redis.call('ZADD', rates, arrival + limit[5], key)
+end
+
+-- Puts the lane of a key where it belongs now.
+local function open_or_shut(key, now)
+  local first = beginning(keyed, prefix(key), 1)[1]
+  if not first then
+    redis.call('ZREM', lanes, key)
+    redis.call('ZREM', shut, key)
+    redis.call('HDEL', turns, key)
+    return
+  end
+  redis.call('HSETNX', turns, key, redis.call('HGET', meta, 'turn') or 0)
+  local limit, till = limit_of(key), nil
+  if limit then
+    if limit[1] > 0 and tonumber(redis.call('HGET', permits, key) or 0) >= limit[1] then
+      till = NEVER
+    else
+      local at = free_at(limit, key)
+      if at > now then till = at end
+    end
+  end
+  if till then
+    redis.call('ZREM', lanes, key)
+    redis.call('ZADD', shut, till, key)
+    if till ~= NEVER then tell('due') end
+  else
+    redis.call('ZREM', shut, key)
+    local at = first:sub(#key + 2, #key + 17)
+    if redis.call('HGET', meta, 'fair') == '1' then at = redis.call('HGET', turns, key) end
+    if redis.call('ZADD', lanes, at, key) == 1 then tell('wake') end
+  end
+end
+
+-- Opens the lanes whose rate has let them wait long enough; says how many.
+local function open_due(now)
+  local keys = redis.call('ZRANGEBYSCORE', shut, '-inf', now, 'LIMIT', 0, 1000)
+  for _, key in ipairs(keys) do open_or_shut(key, now) end
+  return #keys
+end
+
+-- Keys whose lanes have changed.
+local touched = {}
+
+local function touch_lanes(now)
+  for key in pairs(touched) do open_or_shut(key, now) end
+  touched = {}
+end

@@ -1,0 +1,141 @@
+-- What the end of a task means for those that wait for it. A reference is an id of this
+-- queue, or '<queue>/<id>' of another.
+local RIPPLE = 500
+local NIL = '\192'
+local HOW = {
+  [0] = 'is gone', [COMPLETED] = 'is completed', [DEAD] = 'is dead', [CANCELLED] = 'was cancelled',
+}
+local TASK, LINK, TOLD = 1, 2, 3
+
+-- The queue of a reference, nil for this one, and the id.
+local function split(ref)
+  if ref:byte(1) < 32 then return nil, ref end
+  local slash = ref:find('/', 1, true)
+  if not slash then return nil, ref end
+  return ref:sub(1, slash - 1), ref:sub(slash + 1)
+end
+
+-- A reference as people write it.
+local function text_of(ref)
+  local queue, id = split(ref)
+  if #id == 16 and id:byte(1) < 32 then
+    local hex = id:gsub('.', function(c) return string.format('%02x', c:byte()) end)
+    id = table.concat({hex:sub(1, 8), hex:sub(9, 12), hex:sub(13, 16), hex:sub(17, 20), hex:sub(21)}, '-')
+  end
+  return queue and queue .. '/' .. id or id
+end
+
+local sent = nil
+
+-- Puts a message {receiver, kind, ...} into the outbox.
+local function post(now, ...)
+  if not sent then
+    sent = tonumber(redis.call('HGET', meta, 'sent') or 0)
+    tell('mail')
+  end
+  sent = math.max(sent + 1, now * 1024)
+  redis.call('ZADD', outbox, sent, cmsgpack.pack({sent, ...}))
+end
+
+-- Takes note, once, of the end of a task that another one here waits for.
+local function resolve(id, ref, how, result, now)
+  local record = load(id)
+  if not record or record[STATE] ~= BLOCKED then return end
+  local need, ties = prefix(id) .. ref, record[TIES]
+  if not redis.call('ZSCORE', needs, need) then return end
+  if how ~= COMPLETED and ties[LENIENT] == 0 then
+    leave(id, record)
+    bury(id, record, 'the task ' .. text_of(ref) .. ' that it needs ' .. HOW[how], now)
+    return
+  end
+  redis.call('ZREM', needs, need)
+  if result ~= '' and result ~= NIL then
+    local known = redis.call('HGET', inputs, id) or ''
+    redis.call('HSET', inputs, id, known .. cmsgpack.pack(ref) .. result)
+  end
+  ties[WAITS] = ties[WAITS] - 1
+  if ties[WAITS] > 0 then
+    save(id, record)
+    return
+  end
+  leave(id, record)
+  if record[RUN] > now then
+    later(id, record, SCHEDULED, record[RUN])
+  else
+    record[SEQ] = next_seq()
+    ready(id, record)
+  end
+end
+
+-- Tells a dependent, here or elsewhere, how a task has ended.
+local function tell_dependent(own, dependent, how, result, now)
+  local queue, id = split(dependent)
+  if queue then
+    post(now, queue, TOLD, id, own, how, result)
+  else
+    resolve(id, own, how, result, now)
+  end
+end
+
+-- Lets a dependent be told of the end of a task, now where it has ended or is not there.
+local function follow(own, dependent, now)
+  local source = load(own)
+  if not source or source[STATE] == GROUPED then
+    tell_dependent(own, dependent, 0, '', now)
+  elseif source[STATE] >= COMPLETED then
+    tell_dependent(own, dependent, source[STATE], redis.call('HGET', results, own) or '', now)
+  else
+    redis.call('ZADD', edges, 0, prefix(own) .. dependent)
+    if not marked(source, FOLLOWED) then
+      mark(source, FOLLOWED)
+      save(own, source)
+    end
+  end
+end
+
+local function need(id, ref)
+  redis.call('ZADD', needs, 0, prefix(id) .. ref)
+end
+
+-- Lets a task wait for another, and tells it at once where that has ended.
+local function look(id, ref, now)
+  need(id, ref)
+  local queue, own = split(ref)
+  if queue then
+    post(now, queue, LINK, id, own, 0, '')
+  else
+    follow(own, id, now)
+  end
+end
+
+-- Tells those that wait for what has ended, and so on, `budget` at most; what is left is
+-- held over in `endings`. Says how many were told.
+local function ripple(now, budget)
+  local told, at = 0, 1
+  while ended[at] do
+    local own, how, result = ended[at][1], ended[at][2], ended[at][3]
+    local start = prefix(own)
+    for _, edge in ipairs(beginning(edges, start, budget - told)) do
+      redis.call('ZREM', edges, edge)
+      tell_dependent(own, edge:sub(#start + 1), how, result, now)
+      told = told + 1
+    end
+    if told >= budget then break end
+    at = at + 1
+  end
+  for left = at, #ended do
+    local order = redis.call('HINCRBY', meta, 'rippled', 1)
+    redis.call('ZADD', endings, order, cmsgpack.pack({order, unpack(ended[left])}))
+  end
+  if ended[at] then tell('mail') end
+  ended = {}
+  return told
+end
+
+-- The end of every script that moves tasks.
+local function conclude(now)
+  if #ended > 0 then ripple(now, RIPPLE) end
+  if next(touched) then touch_lanes(now) end
+  if seq then redis.call('HSET', meta, 'seq', seq) end
+  if sent then redis.call('HSET', meta, 'sent', sent) end
+end

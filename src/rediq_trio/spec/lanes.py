@@ -1,0 +1,147 @@
+"""Which pending task is next, under limits and fairness.
+
+The pending tasks of one limit key are a lane, those without a key another. A
+lane is open while its limit allows a start. A claim takes from the open lane
+whose first task comes first; in a fair queue, from the one served longest ago.
+
+Rates follow the generic cell rate algorithm (ITU-T I.371): a start is allowed
+when the theoretical arrival time is at most `burst - 1` intervals ahead, and
+moves it on by one. So at most `count + burst - 1` tasks start in any period.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable
+
+import attrs
+
+from rediq_trio.spec.draft import Draft
+from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.records import ANY_KEY, Limit, Queue, Record
+from rediq_trio.spec.stored import pack_id
+
+NO_LIMIT = Limit()
+
+
+def limit_of(queue: Queue, key: str) -> Limit:
+    """Give the limit that holds for a key; '' for the queue as a whole."""
+    found = queue.limits.get(key)
+    if found is None and key:
+        found = queue.limits.get(ANY_KEY)
+    return found or NO_LIMIT
+
+
+def free_at(limit: Limit, arrival_us: int) -> int:
+    """Give the instant from which on the rate allows a start, in whole ms; 0 without a rate."""
+    if not limit.count:
+        return 0
+    return -(-(arrival_us - (limit.burst - 1) * limit.interval_us) // 1000)
+
+
+def place(record: Record) -> tuple[int, bytes]:
+    """Give where a task stands among those of its state."""
+    return record.score, pack_id(record.id)
+
+
+class Lanes:
+    """The lanes of a queue while a claim takes from them."""
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
+        self._queue = draft.queue
+        records = draft.records.values()
+        self._active = Counter(r.limit_key for r in records if r.state is State.ACTIVE)
+        self._running = self._active.total()
+        self._lanes: dict[str, deque[Record]] = {}
+        for record in sorted((r for r in records if r.state is State.PENDING), key=place):
+            self._lanes.setdefault(record.limit_key, deque()).append(record)
+
+    def _free(self, key: str, running: int) -> bool:
+        limit = limit_of(self._queue, key)
+        if limit.concurrency and running >= limit.concurrency:
+            return False
+        return free_at(limit, self._draft.rates.get(key, 0)) <= self._draft.now
+
+    def open(self) -> list[str]:
+        """Give the lanes that have a task and may start it."""
+        if not self._free("", self._running):
+            return []
+        return [key for key in self._lanes if not key or self._free(key, self._active[key])]
+
+    def remaining(self) -> int:
+        """Give how many starts a further claim would find at least: one for each open lane."""
+        return sum(1 if key else len(self._lanes[key]) for key in self.open())
+
+    def next(self) -> Record | None:
+        """Take the next task out of its lane; None when no lane is open."""
+        chosen = min(self.open(), key=self._order, default=None)
+        if chosen is None:
+            return None
+        lane = self._lanes[chosen]
+        record = lane.popleft()
+        if not lane:
+            del self._lanes[chosen]
+        if chosen or self._queue.fair:
+            self._draft.turn += 1
+            self._draft.turns[chosen] = self._draft.turn
+        return record
+
+    def _order(self, key: str) -> tuple[int, bytes]:
+        if self._queue.fair:
+            return self._draft.turns.get(key, 0), key.encode()
+        return self._lanes[key][0].score, key.encode()
+
+    def started(self, record: Record) -> None:
+        """Charge the limits with a start."""
+        self._running += 1
+        self._active[record.limit_key] += 1
+        for key in {"", record.limit_key}:
+            limit = limit_of(self._queue, key)
+            if limit.count:
+                now_us = self._draft.now * 1000
+                arrival = max(self._draft.rates.get(key, 0), now_us) + limit.interval_us
+                self._draft.rates[key] = arrival
+
+
+def next_start(queue: Queue, now: int) -> int | None:
+    """Give the first instant at which a rate, and nothing else, will allow a start."""
+    records = queue.records.values()
+    lanes = {r.limit_key for r in records if r.state is State.PENDING}
+    if not lanes:
+        return None
+    whole = free_at(limit_of(queue, ""), queue.rates.get("", 0))
+    if whole > now:
+        return whole
+    active = Counter(r.limit_key for r in records if r.state is State.ACTIVE)
+    return min(_waits(queue, now, lanes - {""}, active), default=None)
+
+
+def _waits(queue: Queue, now: int, keys: Iterable[str], active: Counter[str]) -> Iterable[int]:
+    for key in keys:
+        limit = limit_of(queue, key)
+        if not limit.concurrency or active[key] < limit.concurrency:
+            at = free_at(limit, queue.rates.get(key, 0))
+            if at > now:
+                yield at
+
+
+def limit(
+    queue: Queue, now: int, *, key: str, limit: Limit | None
+) -> tuple[Queue, None]:
+    """Set the limit of a key, of the queue ('') or of all other keys (`ANY_KEY`); None for none."""
+    limits = {k: v for k, v in queue.limits.items() if k != key}
+    if limit is not None:
+        limits[key] = limit
+    return attrs.evolve(queue, limits=limits), None
+
+
+def arrange(
+    queue: Queue, now: int, *, max_pending: int | None = None, fair: bool | None = None
+) -> tuple[Queue, None]:
+    """Bound the pending tasks (0 for no bound), and set whether claims are fair; None leaves it."""
+    if max_pending is not None:
+        queue = attrs.evolve(queue, max_pending=max_pending)
+    if fair is not None:
+        queue = attrs.evolve(queue, fair=fair)
+    return queue, None
