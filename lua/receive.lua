@@ -2,7 +2,7 @@
 -- Takes in messages of another queue, oldest first; one that came before changes nothing.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 the sender; then per message:
---          the member of its outbox
+--          number, receiver, kind and what is told, packed
 -- RETURNS  the number of the last message taken in, now or before
 -- INCLUDE  clock keys record lanes places ends ripple intake
 local now, sender = clock(ARGV[1]), ARGV[2]

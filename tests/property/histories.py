@@ -14,7 +14,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from rediq_trio.spec.lifecycle import TERMINAL, State
-from rediq_trio.spec.records import Completion, Deferral, Failure, Fence, NewTask, Report
+from rediq_trio.spec.records import (
+    NO_TIES,
+    Completion,
+    Deferral,
+    Failure,
+    Fence,
+    Limit,
+    Mail,
+    MailKind,
+    NewTask,
+    Report,
+    Ties,
+    Until,
+)
 from tests.property.lockstep import Lockstep, Portal, Step, Taken, leases_of
 
 IDS = (
@@ -37,8 +50,42 @@ picks = st.lists(st.integers(0, 7), min_size=1, max_size=3)
 """Fences, counted from the newest."""
 twists = st.sampled_from([None] * 8 + ["nonce", "later", "earlier"])
 
+OTHER = "other"
+refs = st.sampled_from([*IDS, f"{OTHER}/x", f"{OTHER}/{IDS[0]}"])
+some_refs = st.lists(refs, max_size=2, unique=True).map(tuple)
+ends = st.sampled_from(list(Until))
+keys = st.sampled_from(["", "k", "l"])
+lanes = st.sampled_from(["", "a", "b"])
+ties = st.one_of(
+    st.just(NO_TIES),
+    st.builds(Ties, limit_key=lanes),
+    st.builds(Ties, needs=some_refs, lenient=st.booleans(), limit_key=lanes, unique=keys),
+    st.builds(
+        Ties,
+        unique=st.sampled_from(["k", "l"]),
+        until=ends,
+        ttl_ms=st.sampled_from([0, 3, 9]),
+        replace=st.booleans(),
+        limit_key=lanes,
+    ),
+    st.builds(Ties, queue=st.just(OTHER), needs=some_refs),
+)
+"""Ways of being tied to others."""
+limit_sets = st.one_of(
+    st.none(),
+    st.builds(Limit, concurrency=st.sampled_from([0, 1, 2])),
+    st.builds(
+        Limit,
+        concurrency=st.sampled_from([0, 1]),
+        count=st.sampled_from([1, 3]),
+        period_ms=st.sampled_from([7, 20]),
+        burst=st.sampled_from([1, 2]),
+    ),
+)
+
 tasks = st.builds(
     NewTask,
+    ties=ties,
     id=ids,
     envelope=st.sampled_from([b"e", b"\x00\xff" * 20]),
     priority=st.sampled_from([0, 50, 100]),
@@ -102,9 +149,75 @@ class Histories(RuleBasedStateMachine):
     def begin(self, batch: list[NewTask]) -> None:
         self.do("enqueue", batch)
 
-    @rule(batch=st.lists(tasks, max_size=3))
-    def enqueue(self, batch: list[NewTask]) -> None:
-        self.do("enqueue", batch)
+    @rule(batch=st.lists(tasks, max_size=3), whole=st.sampled_from([False, False, True]))
+    def enqueue(self, batch: list[NewTask], whole: bool) -> None:
+        fit = [task for task in batch if task.id not in task.ties.needs]
+        if whole:
+            fit = list({task.id: task for task in fit}.values())
+            self.do("enqueue", fit, whole=True)
+        else:
+            self.do("enqueue", fit)
+
+    @rule(task=tasks, below=tasks, apart=st.booleans())
+    def enqueue_a_graph(self, task: NewTask, below: NewTask, apart: bool) -> None:
+        """Two tasks at once, the first of which waits for the second."""
+        first = attrs.evolve(task, ties=Ties(awaits=(below.id,), lenient=task.ties.lenient))
+        if apart:
+            to = attrs.evolve(first.ties, queue=OTHER, awaits=(f"q/{below.id}",))
+            first = attrs.evolve(first, ties=to)
+        dependent = f"{OTHER}/{task.id}" if apart else task.id
+        second = attrs.evolve(below, ties=Ties(dependents=(dependent,)))
+        if task.id != below.id:
+            self.do("enqueue", [first, second], whole=True)
+
+    @rule(task=tasks, group=st.sampled_from(["g", "h"]))
+    def enqueue_into_a_group(self, task: NewTask, group: str) -> None:
+        self.do("enqueue", [attrs.evolve(task, delay_ms=0, ties=Ties(group=group))])
+
+    @rule(key=st.sampled_from(["", "*", "a", "b"]), limit=limit_sets)
+    def limit(self, key: str, limit: Limit | None) -> None:
+        self.do("limit", key=key, limit=limit)
+
+    @rule(most=st.sampled_from([None, 0, 1, 3]), fair=st.sampled_from([None, False, True]))
+    def arrange(self, most: int | None, fair: bool | None) -> None:
+        self.do("arrange", max_pending=most, fair=fair)
+
+    @rule(limit=st.sampled_from([1, 2, 100]))
+    def unblock(self, limit: int) -> None:
+        self.do("unblock", limit=limit)
+
+    @rule(task=tasks, own=ids, ref=ids, how=st.sampled_from([*TERMINAL, None]), off=st.integers(-1, 2))
+    def mail_comes(self, task: NewTask, own: str, ref: str, how: State | None, off: int) -> None:
+        """Messages of another queue: new, out of turn, or known."""
+        first = max(1, self.both.model.received.get(OTHER, 0) + off)
+        task = attrs.evolve(task, ties=attrs.evolve(task.ties, queue=""))
+        mail = [
+            Mail(first, "q", MailKind.LINK, id=own, ref=ref),
+            Mail(first + 1, "q", MailKind.TOLD, id=own, ref="x", how=how, result=b"\x07"),
+        ]
+        if task.id not in task.ties.needs:
+            mail.append(Mail(first + 2, "q", MailKind.TASK, task=task))
+        self.do("receive", OTHER, mail)
+
+    @rule(back=st.integers(0, 2))
+    def mail_has_arrived(self, back: int) -> None:
+        outbox = self.both.model.outbox
+        if outbox:
+            self.do("acknowledge", outbox[max(0, len(outbox) - 1 - back)].seq)
+
+    @precondition(lambda self: self.fences)
+    @rule(picked=picks, twist=twists, step=st.binary(min_size=1, max_size=2))
+    def remember(self, picked: list[int], twist: str | None, step: bytes) -> None:
+        self.do("remember", self.chosen(picked, twist)[0], step)
+
+    @precondition(lambda self: self.fences)
+    @rule(picked=picks, twist=twists, children=st.lists(tasks, min_size=1, max_size=2))
+    def complete_with_children(
+        self, picked: list[int], twist: str | None, children: list[NewTask]
+    ) -> None:
+        fit = tuple(c for c in children if c.id not in c.ties.needs)
+        fence = self.chosen(picked, twist)[0]
+        self.do("complete", [Completion(fence, b"\x2a", fit)])
 
     @rule(task=tasks, at=st.integers(-2, 20))
     def enqueue_for_an_instant(self, task: NewTask, at: int) -> None:
@@ -216,6 +329,8 @@ class Histories(RuleBasedStateMachine):
                 found.append(record.purge_ms or record.finished_ms + DEAD_FOR)
             else:
                 found += [record.run_ms, record.lease_ms, record.expires_ms]
+        found += [lock.till_ms for lock in self.both.model.locks.values()]
+        found += [-(-at // 1000) for at in self.both.model.rates.values()]
         return found
 
     @precondition(lambda self: self.held())

@@ -72,6 +72,29 @@ def order_kept(step: Step, before: Queue, after: Queue) -> list[object]:
     return list(order_violations([r for r in pending if not left(r)], filter(left, pending)))
 
 
+def differences(found: Queue, expected: Queue) -> list[str]:
+    """Say where a queue that was read is not the one of the specification."""
+    said: list[str] = []
+    for field in (f.name for f in attrs.fields(Queue)):
+        one, two = getattr(found, field), getattr(expected, field)
+        if field == "records":
+            for task_id in sorted(one.keys() | two.keys()):
+                said += _record_differences(task_id, one.get(task_id), two.get(task_id))
+        elif one != two:
+            said.append(f"{field}: {one}, should be {two}")
+    return said
+
+
+def _record_differences(task_id: str, one: Record | None, two: Record | None) -> list[str]:
+    if one is None or two is None:
+        return [] if one is two else [f"{task_id}: {one}, should be {two}"]
+    return [
+        f"{task_id}: {f.name} is {getattr(one, f.name)}, should be {getattr(two, f.name)}"
+        for f in attrs.fields(Record)
+        if getattr(one, f.name) != getattr(two, f.name)
+    ]
+
+
 class Lockstep:
     """A model and a store. Used from one thread; the store lives in that of a `Portal`."""
 
@@ -104,7 +127,8 @@ class Lockstep:
         ids = sorted(self.model.records)
         found = await store.dump(Q)
         listing = await store.listing(Q)
-        assert found == self.model
+        wrong = differences(found, self.model)
+        assert not wrong, wrong
         assert list(queue_violations(listing)) == []
         for picture in await store.pictures(Q, ids):
             assert list(task_violations(picture)) == []

@@ -26,7 +26,7 @@ from rediq_trio.spec.records import (
     Until,
 )
 from rediq_trio.spec.stored import pack_id, pack_ref, unpack_id, unpack_ref
-from rediq_trio.store.packing import pack, unpack
+from rediq_trio.store.packing import pack_for_lua, unpack
 
 STATES = tuple(State)
 CODE_OF = {state: code for code, state in enumerate(STATES, start=1)}
@@ -73,8 +73,8 @@ def pack_options(task: NewTask) -> bytes:
         task.delay_ms, task.run_at_ms, task.expires_in_ms, task.expires_at_ms,
     )  # fmt: skip
     if task.ties is NO_TIES:
-        return pack(options)
-    return pack((*options, _pack_ties(task.ties)))
+        return pack_for_lua(options)
+    return pack_for_lua((*options, _pack_ties(task.ties)))
 
 
 def _pack_ties(ties: Ties) -> tuple[Any, ...]:
@@ -118,7 +118,7 @@ def pack_children(children: Sequence[NewTask]) -> bytes:
     parts: list[bytes] = []
     for child in children:
         parts += (pack_id(child.id), child.envelope, pack_options(child))
-    return pack(parts)
+    return pack_for_lua(parts)
 
 
 def read_mail(member: bytes) -> Mail:
@@ -135,14 +135,14 @@ def read_mail(member: bytes) -> Mail:
 
 
 def pack_mail(mail: Mail) -> bytes:
-    """Give the member of an outbox that a message is."""
+    """Pack a message for its receiver."""
     if mail.task is not None:
-        task = attrs.evolve(mail.task, ties=attrs.evolve(mail.task.ties, queue=mail.queue))
+        task = mail.task
         body: tuple[Any, ...] = (pack_id(task.id), task.envelope, pack_options(task))
     else:
         how = 0 if mail.how is None else CODE_OF[mail.how]
         body = (pack_id(mail.id), pack_id(mail.ref), how, mail.result)
-    return pack((mail.seq, mail.queue, int(mail.kind), *body))
+    return pack_for_lua((mail.seq, mail.queue, int(mail.kind), *body))
 
 
 def read_ending(member: bytes) -> Ending:
@@ -156,7 +156,7 @@ def pack_limit(limit: Limit | None) -> bytes:
     if limit is None:
         return b""
     interval = limit.interval_us if limit.count else 0
-    return pack((limit.concurrency, limit.count, limit.period_ms, limit.burst, interval))
+    return pack_for_lua((limit.concurrency, limit.count, limit.period_ms, limit.burst, interval))
 
 
 def read_limit(packed: bytes) -> Limit:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import msgpack
 
-_packb = cast("Callable[[Any], bytes]", msgpack.packb)  # pyright: ignore  (it has no types)
+_packb = cast("Callable[..., bytes]", msgpack.packb)  # pyright: ignore  (it has no types)
 _unpacker = cast("Callable[..., Any]", msgpack.Unpacker)  # pyright: ignore  (it has no types)
 _unpackb = cast("Callable[..., Any]", msgpack.unpackb)  # pyright: ignore  (it has no types)
 
@@ -27,6 +27,11 @@ UNREADABLE: tuple[type[Exception], ...] = (ValueError, TypeError, OverflowError,
 def pack(value: Any) -> bytes:
     """Pack plain data; raise TypeError, ValueError or OverflowError for what cannot be packed."""
     return _packb(value)
+
+
+def pack_for_lua(value: Any) -> bytes:
+    """Pack plain data whose texts and bytes both are Lua strings: its msgpack has one kind."""
+    return _packb(value, use_bin_type=False)
 
 
 def unpack(packed: bytes, *, texts: bool = True) -> Any:
