@@ -55,9 +55,17 @@ def edges_taken(step: Step, before: Queue, after: Queue) -> Iterator[Taken]:
     event = Event(step.name)
     for task_id in before.records.keys() | after.records.keys():
         old, new = before.records.get(task_id), after.records.get(task_id)
-        if old != new:
+        if old != new and not _only_told(old, new):
             edge = (old.state if old else None, new.state if new else None)
             yield next((e for e in (event, *NESTED) if edge in TRANSITIONS[e]), event), *edge
+
+
+def _only_told(old: Record | None, new: Record | None) -> bool:
+    """Say whether all that changed is what a task knows of others."""
+    if old is None or new is None or old.state is not new.state:
+        return False
+    known = {"followed": new.followed, "waits": new.waits, "inputs": new.inputs}
+    return attrs.evolve(old, **known) == new
 
 
 def order_kept(step: Step, before: Queue, after: Queue) -> list[object]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from rediq_trio.spec.records import Completion, Deferral, Failure, Fence, NewTask
+from rediq_trio.spec.records import Completion, Deferral, Failure, Fence, NewTask, Ties
 from tests.property.lockstep import Lockstep, Step, leases_of
 
 LEASE = 10
+WAITING = ("retry", "scheduled", "pending", "blocked", "grouped")
 
 
 class Walk:
@@ -34,11 +35,21 @@ class Walk:
         [fence] = self.take()
         return fence
 
+    def fence(self, task_id: str) -> Fence:
+        record = self.both.model.records[task_id]
+        return Fence(task_id, record.deliveries, record.nonce)
+
     def fail(self, fence: Fence, *, delay: int = 5, final: bool = False) -> None:
         self.do("fail", [Failure(fence, "boom", delay, final)])
 
+    def blocked(self, task_id: str, *needs: str, **options: Any) -> None:
+        self.add(task_id, ties=Ties(needs=needs), **options)
+
     def waiting(self) -> None:
         """Leave one mortal task in each of the states that can expire."""
+        self.add("needed", delay_ms=9_000)
+        self.blocked("blocked", "needed", expires_in_ms=900)
+        self.add("grouped", expires_in_ms=900, ties=Ties(group="g"))
         self.fail(self.active("retry", expires_in_ms=900), delay=500)
         self.add("scheduled", delay_ms=500, expires_in_ms=900)
         self.add("pending", expires_in_ms=900)
@@ -67,15 +78,21 @@ def walk_every_edge(both: Lockstep) -> None:
             clock.advance(900)
             walk.do("expire", limit=10)
         elif name == "cancel":
-            for task_id in ("retry", "scheduled", "pending"):
+            for task_id in WAITING:
                 walk.do("cancel", task_id)
+            walk.do("revive", ["grouped"])
         else:
-            walk.do("delete", ["retry", "scheduled", "pending"])
+            walk.do("delete", [*WAITING])
         walk.do("flush")
     walk.add("expired", expires_in_ms=1)
     clock.advance(1)
     assert walk.take() == []
     walk.do("revive", ["expired"])
+    walk.do("flush")
+
+    _walk_dependencies(walk)
+    walk.do("flush")
+    _walk_replacements(walk)
     walk.do("flush")
 
     walk.ended()
@@ -91,6 +108,31 @@ def walk_every_edge(both: Lockstep) -> None:
     walk.waiting()
     walk.active("active")
     walk.do("flush")
+
+
+def _walk_dependencies(walk: Walk) -> None:
+    walk.blocked("b", walk.active("a").id)
+    walk.blocked("later", "a", run_at_ms=walk.both.clock.now + 50)
+    walk.do("complete", [Completion(walk.fence("a"), b"r")])
+    walk.fail(walk.active("c"), final=True)
+    walk.blocked("d", "c")
+    walk.blocked("f", walk.active("e").id)
+    walk.fail(walk.fence("e"), final=True)
+    walk.do("revive", ["e"])
+    walk.do("revive", ["f"])
+    walk.do("cancel", "f")
+    walk.do("revive", ["f"])
+    walk.add("g", ties=Ties(group="g"), expires_in_ms=5)
+    walk.both.clock.advance(5)
+    walk.do("expire", limit=10)
+    walk.do("revive", ["g"])
+
+
+def _walk_replacements(walk: Walk) -> None:
+    key = Ties(unique="k", replace=True)
+    walk.add("first", ties=key)
+    for priority, delay in enumerate((0, 50, 50, 0)):
+        walk.add("next", ties=key, delay_ms=delay, priority=priority)
 
 
 def _walk_settlements(walk: Walk) -> None:
