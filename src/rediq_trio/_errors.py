@@ -40,6 +40,15 @@ def members(error: BaseException) -> tuple[BaseException, ...]:
     return ()
 
 
+def nested(error: BaseException) -> list[BaseException]:
+    """Give an exception and, if it is a group, all that is in it at any depth, groups included."""
+    # No recursion: a handler may raise groups as deep as it likes.
+    found = [error]
+    for part in found:
+        found += members(part)
+    return found
+
+
 class RediqError(Exception):
     """The root of every error that this library raises on purpose."""
 

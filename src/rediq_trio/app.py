@@ -12,6 +12,7 @@ import attrs
 
 from rediq_trio._errors import ConfigError, PayloadError, UnknownTaskType, shown
 from rediq_trio.context import CurrentTask
+from rediq_trio.retry_rules import ExceptionTypes, RetryFunction, RetryRules, retry_rules
 from rediq_trio.spec.values import Task, TaskOptions
 from rediq_trio.structuring import structurer
 
@@ -46,6 +47,8 @@ class TaskType(Generic[P, R, C]):
     """Names of the parameters without a default."""
     accepted: frozenset[str] | None = attrs.field(repr=False)
     """Names of its parameters; None when it takes any."""
+    rules: RetryRules = attrs.field(repr=False)
+    """Which of its exceptions are retried."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C:
         """Call the function itself, here and now, without a queue."""
@@ -117,7 +120,9 @@ def _check_options(name: str, options: Mapping[str, Any]) -> None:
     Task(name, **options)  # its validators speak
 
 
-def _task_type(function: Callable[..., Any], name: str | None, options: Mapping[str, Any]) -> Any:
+def _task_type(
+    function: Callable[..., Any], name: str | None, rules: RetryRules, options: Mapping[str, Any]
+) -> Any:
     if not callable(function):
         raise ConfigError.of("task", function, "an async def or a def")
     if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
@@ -145,6 +150,7 @@ def _task_type(function: Callable[..., Any], name: str | None, options: Mapping[
         is_async=inspect.iscoroutinefunction(function),
         required=frozenset(n for n, p in named.items() if p.default is p.empty),
         accepted=frozenset(named) if len(named) == len(signature.parameters) else None,
+        rules=rules,
     )
     return made
 
@@ -165,21 +171,49 @@ class App:
     def task(self, function: Callable[P, R], /) -> TaskType[P, R, R]: ...
 
     @overload
-    def task(self, name: str | None = None, /, **options: Unpack[TaskOptions]) -> _Decorator: ...
+    def task(
+        self,
+        name: str | None = None,
+        /,
+        *,
+        retry_on: ExceptionTypes | None = None,
+        give_up_on: ExceptionTypes | None = None,
+        retry: RetryFunction | None = None,
+        **options: Unpack[TaskOptions],
+    ) -> _Decorator: ...
 
-    def task(self, function: Any = None, /, **options: Any) -> Any:
+    def task(
+        self,
+        function: Any = None,
+        /,
+        *,
+        retry_on: ExceptionTypes | None = None,
+        give_up_on: ExceptionTypes | None = None,
+        retry: RetryFunction | None = None,
+        **options: Any,
+    ) -> Any:
         """Register a handler: `@app.task`, or `@app.task("name", queue=..., timeout=...)`.
 
         An `async def` runs on Trio. A plain `def` runs in a worker thread, which
         nothing can stop: let long ones call `trio.from_thread.check_cancelled()`.
-        The name defaults to `module:function`. Raises `ConfigError` for a bad
-        option, a name that is taken, or a parameter that cannot be given by name.
+        The name defaults to `module:function`.
+
+        Every exception is retried, unless one of these three says otherwise; they
+        belong to the handler and do not travel. `give_up_on`: classes that send the
+        task to dead at once. `retry_on`: the only classes that do not. `retry`: a
+        quick plain function `(exception, attempt) -> seconds | None`, asked for what
+        the other two let through; 0 to 1 year, None for dead. A timeout is no
+        exception of the handler: it is retried in any case.
+
+        Raises `ConfigError` for a bad option or rule, a name that is taken, or a
+        parameter that cannot be given by name.
         """
+        rules = retry_rules(retry_on, give_up_on, retry)
         if callable(function):
-            return self._register(_task_type(function, None, options))
+            return self._register(_task_type(function, None, rules, options))
         if function is not None and not isinstance(function, str):
             raise ConfigError.of("name", function, "text")
-        return _Decorator(self, function, options)
+        return _Decorator(self, function, rules, options)
 
     def _register(self, kind: TaskType[P, R, C]) -> TaskType[P, R, C]:
         if kind.name in self._types:
@@ -235,6 +269,7 @@ class _Decorator:
 
     _app: App
     _name: str | None
+    _rules: RetryRules
     _options: Mapping[str, Any]
 
     @overload
@@ -246,4 +281,4 @@ class _Decorator:
     def __call__(self, function: Callable[P, R], /) -> TaskType[P, R, R]: ...
 
     def __call__(self, function: Callable[..., Any], /) -> Any:
-        return self._app._register(_task_type(function, self._name, self._options))
+        return self._app._register(_task_type(function, self._name, self._rules, self._options))

@@ -19,6 +19,7 @@ from rediq_trio._errors import (
     TaskNotFound,
 )
 from rediq_trio.admin import Queue
+from rediq_trio.deadlines import first_end, pack_deadline
 from rediq_trio.describe import describe, describe_progress, describe_worker
 from rediq_trio.ids import new_id, split_id
 from rediq_trio.spec.lifecycle import State
@@ -252,12 +253,15 @@ class Client:
             raise ConfigError.of("task", task, "a Task: what TaskType.task(...) gives")
         payload = pack_value(plain(task.payload), most=self._max_payload)
         own = task.id or new_id()
-        expires = task.expires
+        ends = pack_deadline(task.deadline)
+        expires = first_end(task.expires, task.deadline)
         lasting = expires if isinstance(expires, int | float) else None
         until = expires if isinstance(expires, dt.datetime) else None
         return own, NewTask(
             id=own,
-            envelope=pack_envelope(task.type, payload, task.timeout, task.backoff, task.metadata),
+            envelope=pack_envelope(
+                task.type, payload, task.timeout, task.backoff, task.metadata, ends
+            ),
             priority=task.priority,
             max_retry=task.max_retry,
             max_crashes=task.max_crashes,

@@ -48,7 +48,9 @@ class CurrentTask:
         """From 1."""
         self.max_retry = max_retry
         self.deadline = deadline
-        """When the attempt times out, by this machine's clock; None when it never does."""
+        """When the attempt is out of time, by this machine's clock; None when it never is.
+
+        Its timeout or the task's deadline, whichever comes first."""
         self.metadata = metadata
         self.fence = fence
         """Grows with every delivery of this task: let a database refuse a smaller one."""
@@ -62,7 +64,7 @@ class CurrentTask:
     def cancel_reason(self) -> str | None:
         """Why the attempt is being cancelled; None while it is not.
 
-        `"timeout"`, `"cancelled"` (someone asked), `"lease lost"` or `"shutdown"`.
+        `"timeout"`, `"deadline"`, `"cancelled"` (someone asked), `"lease lost"` or `"shutdown"`.
         """
         reason: str | None = self._held.why_cancelled()
         return reason

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
 from typing import Any
 
 from rediq_trio._errors import PayloadError
+from rediq_trio.deadlines import deadline_ms
+from rediq_trio.spec.backoff import DEFAULT_BACKOFF
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Record
 from rediq_trio.spec.values import Progress, QueueStats, TaskInfo, WorkerInfo
@@ -29,11 +30,11 @@ def _maybe(ms: int) -> dt.datetime | None:
 
 def describe(queue: str, record: Record) -> TaskInfo:
     """Give what a user reads of a task. What cannot be decoded shows as such, and raises nothing."""
-    kind, metadata = _opened(record.envelope)
+    envelope = _opened(record.envelope)
     return TaskInfo(
         id=f"{queue}/{record.id}",
         queue=queue,
-        type=kind,
+        type=envelope.type,
         state=record.state,
         priority=record.priority,
         attempt=record.attempt,
@@ -42,22 +43,22 @@ def describe(queue: str, record: Record) -> TaskInfo:
         crashes=record.crashes,
         created_at=instant(record.created_ms),
         run_at=instant(record.run_ms),
+        deadline=_maybe(deadline_ms(record, envelope.deadline_ms)),
         started_at=_maybe(record.started_ms),
         finished_at=_maybe(record.finished_ms),
         progress=describe_progress(record.progress),
         result=_result(record),
         error=record.error or None,
         worker=record.worker or None,
-        metadata=metadata,
+        metadata=envelope.metadata,
     )
 
 
-def _opened(packed: bytes) -> tuple[str, Mapping[str, str]]:
+def _opened(packed: bytes) -> Envelope:
     try:
-        envelope: Envelope = open_envelope(packed)
+        return open_envelope(packed)
     except PayloadError:
-        return UNREADABLE, {}
-    return envelope.type, envelope.metadata
+        return Envelope(UNREADABLE, b"", 0.0, DEFAULT_BACKOFF, {})
 
 
 def _result(record: Record) -> Any:

@@ -65,7 +65,8 @@ _numbers = itertools.count()
 
 def new_task(kind: str = "noop", payload: Any = None, **options: Any) -> NewTask:
     """Make a task as a client would."""
-    carried = {"timeout": 30.0, "backoff": rediq.Fixed(1.0), "metadata": {}}
+    carried: dict[str, Any] = {"timeout": 30.0, "backoff": rediq.Fixed(1.0), "metadata": {}}
+    carried["deadline_ms"] = 0
     carried |= {name: options.pop(name) for name in list(options) if name in carried}
     envelope = pack_envelope(kind, pack_value({} if payload is None else payload), **carried)
     return NewTask(options.pop("id", f"t{next(_numbers)}"), envelope, **options)
@@ -73,11 +74,11 @@ def new_task(kind: str = "noop", payload: Any = None, **options: Any) -> NewTask
 
 async def claim(store: Any, book: Book, limit: int = 100, lease: float = LEASE) -> list[Held]:
     """Claim as the poller does."""
+    asked = trio.current_time()
     claimed = await store.claim(
         Q, limit=limit, lease_ms=round(lease * 1000), worker="w", nonce=b"12345678"
     )
-    until = trio.current_time() + lease
-    return [book.add(Q, one, until) for one in claimed.leases]
+    return [book.add(Q, one, asked=asked, length=lease) for one in claimed.leases]
 
 
 async def record(store: Any, task_id: str) -> Record:

@@ -14,11 +14,25 @@ async def send_email(to: str, subject: str = "") -> str:
 async def bad_option() -> None: ...
 
 
+@app.task("bad", retry_on=3)  # error
+async def bad_rule() -> None: ...
+
+
+@app.task("bad", give_up_on=KeyboardInterrupt)  # error
+async def bad_class() -> None: ...
+
+
+@app.task("bad", retry=lambda error: 1.0)  # error
+async def bad_function() -> None: ...
+
+
 async def main() -> None:
     send_email.task(to=1)  # error
     send_email.task()  # error
     send_email.task(to="a", other=1)  # error
     send_email.options(priority="high")  # error
+    send_email.options(retry_on=OSError)  # error
+    send_email.options(deadline="soon")  # error
     async with rediq.connect("memory://") as client:
         handle = await client.enqueue(send_email.task(to="a"))
         number: int = await handle.result()  # error

@@ -17,7 +17,25 @@ def add(a: int, b: int) -> int:
     return a + b
 
 
+def wait(error: Exception, attempt: int) -> float | None:
+    return 2.0 if attempt < 3 else None
+
+
+@app.task("ruled", retry_on=(OSError, TimeoutError), give_up_on=ValueError, retry=wait, deadline=60)
+async def ruled(n: int) -> bool:
+    return n > 0
+
+
+@app.task(retry_on=[OSError], retry=lambda error, attempt: attempt * 1.5)
+def ruled_thread(n: int) -> bool:
+    return n > 0
+
+
 async def main() -> None:
+    assert_type(ruled.task(n=1), rediq.Task[bool])
+    assert_type(ruled.options(deadline=5).task(1), rediq.Task[bool])
+    assert_type(await ruled(1), bool)
+    assert_type(ruled_thread(1), bool)
     assert_type(send_email.task(to="a", subject="b"), rediq.Task[str])
     assert_type(await send_email("a"), str)
     assert_type(add(1, 2), int)

@@ -58,6 +58,13 @@ def _check_expires(_: object, attribute: attrs.Attribute[Any], value: object) ->
         limits.check_number(attribute.name, value, 0, limits.MAX_RETENTION, above=True)
 
 
+def _check_deadline(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if isinstance(value, dt.datetime):
+        limits.check_instant(attribute.name, value)
+    elif value is not None:
+        limits.check_number(attribute.name, value, 0, limits.MAX_DELAY, above=True)
+
+
 def _check_type(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, str) or not 0 < len(value) <= limits.MAX_TYPE or not value.isprintable():
         raise ConfigError.of(
@@ -78,6 +85,7 @@ class TaskOptions(TypedDict, total=False):
     delay: float | None
     run_at: dt.datetime | None
     expires: float | dt.datetime | None
+    deadline: float | dt.datetime | None
     retention: float
     metadata: Mapping[str, str]
 
@@ -118,6 +126,9 @@ class Task(Generic[R]):
     """The instant of the first attempt, at most 1 year ahead; an aware datetime."""
     expires: float | dt.datetime | None = attrs.field(default=None, validator=_check_expires)
     """No attempt starts from then on; seconds from the enqueue, or an aware datetime."""
+    deadline: float | dt.datetime | None = attrs.field(default=None, validator=_check_deadline)
+    """No attempt starts or goes on from then on; seconds from the enqueue, above 0 to 1 year,
+    or an aware datetime."""
     retention: float = attrs.field(
         default=3600.0, validator=limits.number(0, limits.MAX_RETENTION)
     )
@@ -166,6 +177,9 @@ class TaskInfo:
     created_at: dt.datetime
     run_at: dt.datetime
     """When it became due, or will."""
+    deadline: dt.datetime | None = None
+    """When its attempts are over, by the store's clock; None for no such instant, and for
+    a task that was revived."""
     started_at: dt.datetime | None
     """When it was last claimed."""
     finished_at: dt.datetime | None

@@ -1,4 +1,4 @@
-"""What a task carries past the queue: type, payload, timeout, backoff and metadata.
+"""What a task carries past the queue: type, payload, timeout, backoff, metadata and deadline.
 
 msgpack, never pickle. Payloads are checked where they enter, and again where they
 come out, because anyone may have written to Redis.
@@ -13,11 +13,13 @@ import attrs
 
 from rediq_trio._errors import PayloadError, PayloadTooLarge, shown
 from rediq_trio.spec.backoff import DEFAULT_BACKOFF, Backoff, decode_backoff, encode_backoff
-from rediq_trio.spec.limits import MAX_DEPTH
+from rediq_trio.spec.limits import MAX_DELAY, MAX_DEPTH
 from rediq_trio.store.packing import UNREADABLE, pack, unpack
 
 VERSION = 1
 _DEFAULT_TIMEOUT = 30.0
+_DEADLINES = range(-round(MAX_DELAY * 1000), 253_402_300_800_000)
+"""From the longest one in seconds, negative, to the last instant of the year 9999."""
 
 
 @attrs.frozen
@@ -30,6 +32,8 @@ class Envelope:
     """Seconds."""
     backoff: Backoff
     metadata: Mapping[str, str]
+    deadline_ms: int = 0
+    """An instant, or below 0 the time from the enqueue on; 0 for none."""
 
 
 def check_depth(value: Any) -> None:
@@ -94,14 +98,24 @@ def unpack_value(packed: bytes, *, most: int | None = None) -> Any:
 
 
 def pack_envelope(
-    kind: str, payload: bytes, timeout: float, backoff: Backoff, metadata: Mapping[str, str]
+    kind: str,
+    payload: bytes,
+    timeout: float,
+    backoff: Backoff,
+    metadata: Mapping[str, str],
+    deadline_ms: int = 0,
 ) -> bytes:
     """Pack an envelope. What is as usual at its end is left away, which keeps it short."""
     parts: list[Any] = [VERSION, kind, payload]
-    if backoff is DEFAULT_BACKOFF and timeout == _DEFAULT_TIMEOUT and not metadata:
+    if (
+        backoff is DEFAULT_BACKOFF
+        and timeout == _DEFAULT_TIMEOUT
+        and not metadata
+        and not deadline_ms
+    ):
         return pack(parts)
-    rest: list[Any] = [timeout, encode_backoff(backoff), dict(metadata)]
-    usual: list[Any] = [_DEFAULT_TIMEOUT, [], {}]
+    rest: list[Any] = [timeout, encode_backoff(backoff), dict(metadata), deadline_ms]
+    usual: list[Any] = [_DEFAULT_TIMEOUT, [], {}, 0]
     while rest and rest[-1] == usual[len(rest) - 1]:
         rest.pop()
     return pack(parts + rest)
@@ -113,13 +127,13 @@ def open_envelope(packed: bytes) -> Envelope:
         parts: Any = unpack(packed)
     except UNREADABLE as error:
         raise PayloadError(f"envelope cannot be decoded: {shown(str(error))}") from error
-    if not isinstance(parts, list) or not 3 <= len(cast("list[Any]", parts)) <= 6:
-        raise PayloadError("envelope cannot be decoded: it is no array of 3 to 6")
+    if not isinstance(parts, list) or not 3 <= len(cast("list[Any]", parts)) <= 7:
+        raise PayloadError("envelope cannot be decoded: it is no array of 3 to 7")
     fields = cast("list[Any]", parts)
     if fields[0] != VERSION:
         raise PayloadError(f"envelope has version {shown(fields[0])}; this library reads {VERSION}")
-    fields += [_DEFAULT_TIMEOUT, [], {}][len(fields) - 3 :]
-    kind, payload, timeout, backoff, metadata = fields[1:]
+    fields += [_DEFAULT_TIMEOUT, [], {}, 0][len(fields) - 3 :]
+    kind, payload, timeout, backoff, metadata, deadline = fields[1:]
     if not (
         isinstance(kind, str)
         and isinstance(payload, bytes)
@@ -127,7 +141,9 @@ def open_envelope(packed: bytes) -> Envelope:
         and timeout > 0
         and isinstance(backoff, list)
         and isinstance(metadata, dict)
+        and type(deadline) is int
+        and deadline in _DEADLINES
     ):
         raise PayloadError("envelope cannot be decoded: a field has the wrong type")
     policy = decode_backoff(cast("list[Any]", backoff))
-    return Envelope(kind, payload, float(timeout), policy, cast("dict[str, str]", metadata))
+    return Envelope(kind, payload, float(timeout), policy, cast("dict[str, str]", metadata), deadline)

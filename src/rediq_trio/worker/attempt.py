@@ -9,10 +9,13 @@ from typing import Any
 import attrs
 import trio
 
-from rediq_trio._errors import PayloadError, UnknownTaskType, members
+from rediq_trio._errors import PayloadError, TaskNotFound, UnknownTaskType, members, nested
 from rediq_trio.app import App, TaskType
 from rediq_trio.client import Client
 from rediq_trio.context import CurrentTask, deadline_of, enter
+from rediq_trio.deadlines import deadline_ms
+from rediq_trio.describe import instant
+from rediq_trio.retry_rules import BadRule, RetryRules
 from rediq_trio.signals import Reject, Retry, Snooze
 from rediq_trio.store.envelope import Envelope, open_envelope, pack_value, unpack_value
 from rediq_trio.structuring import plain
@@ -69,28 +72,48 @@ class Attempts:
             args, kwargs = handler.arguments(payload)
         except (PayloadError, UnknownTaskType) as error:
             return Failed(held, say(error), 0.0, final=True)
-        held.scope.deadline = trio.current_time() + envelope.timeout
         outcome: Outcome = Interrupted(held)
         with held.scope:
+            if envelope.deadline_ms and (over := await self._too_late(held, envelope)):
+                return over
+            held.set_limit(envelope.timeout)
             try:
                 value = await self._call(held, envelope, handler, args, kwargs)
                 outcome = _success(held, value)
-            except trio.Cancelled:
+            except trio.Cancelled as error:
                 if not _is_cancelled():
                     # A handler that kept a Cancelled of another scope and raised it here.
-                    outcome = Failed(held, "it let a trio.Cancelled of its own scope escape", 0.0)
+                    said = "it let a trio.Cancelled of its own scope escape"
+                    outcome = _failure(held, envelope, handler.rules, error, said)
                 else:
                     raise
             except KeyboardInterrupt:
                 raise
             except BaseExceptionGroup as group:
-                outcome = self._grouped(held, envelope, group)
+                _let_pass(group)
+                outcome = _failure(held, envelope, handler.rules, group)
             except BaseException as error:
                 # SystemExit and the like too: a handler cannot end the worker.
-                outcome = _failure(held, envelope, error)
+                outcome = _failure(held, envelope, handler.rules, error)
         if held.scope.cancelled_caught:
             outcome = _stopped(held, envelope)
-        return outcome
+        return _in_time(outcome) if held.deadline_ms else outcome
+
+    async def _too_late(self, held: Held, envelope: Envelope) -> Outcome | None:
+        """Learn the task's deadline; give an outcome when there is nothing left to begin.
+
+        Waits for the store as long as the lease is good.
+        """
+        try:
+            record = await self.client.task(held.name)._record_patiently()
+        except TaskNotFound:
+            return Lost(held)
+        if (record.deliveries, record.nonce) != (held.fence.deliveries, held.fence.nonce):
+            return Lost(held)
+        held.deadline_ms = deadline_ms(record, envelope.deadline_ms)
+        if held.comes_too_late(0.0):
+            return _past(held, "passed before the attempt began")
+        return None
 
     async def _call(
         self,
@@ -101,12 +124,12 @@ class Attempts:
         kwargs: dict[str, Any],
     ) -> Any:
         task = CurrentTask(
-            id=f"{held.queue}/{held.lease.fence.id}",
+            id=held.name,
             queue=held.queue,
             type=envelope.type,
             attempt=held.lease.attempt,
             max_retry=held.lease.max_retry,
-            deadline=deadline_of(envelope.timeout),
+            deadline=deadline_of(held.scope.deadline - trio.current_time()),
             metadata=envelope.metadata,
             fence=held.lease.fence.deliveries,
             client=self.client,
@@ -137,17 +160,19 @@ class Attempts:
             lambda: handler.function(*args, **kwargs), limiter=self.threads
         )
 
-    def _grouped(
-        self, held: Held, envelope: Envelope, group: BaseExceptionGroup[BaseException]
-    ) -> Outcome:
-        """Judge what a handler's own nursery raised; what is not the handler's goes on."""
+
+def _let_pass(group: BaseExceptionGroup[BaseException]) -> None:
+    """Raise what is not the handler's of what its own nursery raised."""
+    # Looked for first: `split` itself fails on a group that is nested too deep.
+    found = {type(part) for part in nested(group)}
+    if any(issubclass(kind, KeyboardInterrupt) for kind in found):
         interrupt, _ = group.split(KeyboardInterrupt)
-        if interrupt is not None:
-            raise interrupt
+        assert interrupt is not None
+        raise interrupt
+    if trio.Cancelled in found and _is_cancelled():
         cancelled, _ = group.split(trio.Cancelled)
-        if cancelled is not None and _is_cancelled():
-            raise cancelled
-        return _failure(held, envelope, group)
+        assert cancelled is not None
+        raise cancelled
 
 
 def _is_cancelled() -> bool:
@@ -162,33 +187,70 @@ def _success(held: Held, value: Any) -> Outcome:
         return Failed(held, say(error), 0.0, final=True)
 
 
-def _failure(held: Held, envelope: Envelope, error: BaseException) -> Outcome:
+def _failure(
+    held: Held, envelope: Envelope, rules: RetryRules, error: BaseException, said: str = ""
+) -> Outcome:
+    """Judge what a handler raised; `said` stands for the error's own text."""
     while len(parts := members(error)) == 1:
         error = parts[0]
+    backoff = envelope.backoff.delay(held.lease.attempt)
     match error:
         case Snooze():
             return Snoozed(held, error.seconds)
         case Reject():
             return Failed(held, say(error)[len("Reject: ") :] or "rejected", 0.0, final=True)
-        case Retry(after=float() | int() as after):
-            return Failed(held, say(error), after)
+        case Retry():
+            return Failed(held, say(error), backoff if error.after is None else error.after)
         case _:
             pass
-    log.debug("task %s failed", held.key, exc_info=error)
-    said = say(error)
+    log.debug("task %s failed", held.name, exc_info=error)
+    said = said or say(error)
     if parts:
         said = f"{said}: {'; '.join(say(part) for part in parts[:10])}"[:MAX_ERROR]
-    return Failed(held, said, envelope.backoff.delay(held.lease.attempt))
+    try:
+        delay = rules.delay(error, held.lease.attempt, backoff)
+    except BadRule as broken:
+        why = f"its retry function failed: {say(broken.__cause__ or broken)}"
+        log.warning("task %s: %s; it is retried after its backoff", held.name, why)
+        return Failed(held, _noted(said, why), backoff)
+    return Failed(held, said, 0.0, final=True) if delay is None else Failed(held, said, delay)
+
+
+def _noted(said: str, note: str) -> str:
+    """Add a note to an error's text, and cut that if there is no room for both."""
+    note = f" ({note[: MAX_ERROR // 4]})"
+    return said[: MAX_ERROR - len(note)] + note
 
 
 def _stopped(held: Held, envelope: Envelope) -> Outcome:
-    match held.reason:
-        case None | Reason.TIMEOUT:
+    match held.reason or held.time_out():
+        case Reason.TIMEOUT:
             delay = envelope.backoff.delay(held.lease.attempt)
             return Failed(held, f"timeout: it took longer than {envelope.timeout:g} s", delay)
+        case Reason.DEADLINE:
+            return _past(held, "came before the attempt had ended")
         case Reason.CANCELLED:
             return Cancelled(held)
         case Reason.LEASE_LOST:
             return Lost(held)
         case Reason.SHUTDOWN:
             return Interrupted(held)
+
+
+def _past(held: Held, what: str) -> Failed:
+    return Failed(held, f"deadline: {_shown(held)} {what}", 0.0, final=True)
+
+
+def _shown(held: Held) -> str:
+    return instant(held.deadline_ms).isoformat(timespec="milliseconds")
+
+
+def _in_time(outcome: Outcome) -> Outcome:
+    """Make a failure final when the next attempt could not begin before the deadline."""
+    if not isinstance(outcome, Failed) or outcome.final:
+        return outcome
+    held = outcome.held
+    if held.lease.attempt > held.lease.max_retry or not held.comes_too_late(outcome.delay):
+        return outcome
+    note = f"no further attempt: the deadline, {_shown(held)}, comes first"
+    return Failed(held, _noted(outcome.error, note), 0.0, final=True)

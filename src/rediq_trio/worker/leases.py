@@ -30,6 +30,7 @@ class Reason(enum.StrEnum):
     """Why a running attempt is cancelled. The scope that caught it asks here; nothing is guessed."""
 
     TIMEOUT = "timeout"
+    DEADLINE = "deadline"
     CANCELLED = "cancelled"
     LEASE_LOST = "lease lost"
     SHUTDOWN = "shutdown"
@@ -43,11 +44,15 @@ class Held:
     lease: Lease
     good_until: float
     """On Trio's clock: from then on another worker may hold the task."""
+    ahead: float
+    """Seconds that the store's clock is ahead of Trio's."""
     book: Book = attrs.field(repr=False)
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, repr=False)
     reason: Reason | None = None
     settled: bool = False
     """Its outcome is handed over; a later one does not count."""
+    deadline_ms: int = 0
+    """When the task's attempts are over, by the store's clock; 0 for never."""
 
     @property
     def fence(self) -> Fence:
@@ -56,6 +61,11 @@ class Held:
     @property
     def key(self) -> tuple[str, str]:
         return self.queue, self.lease.fence.id
+
+    @property
+    def name(self) -> str:
+        """The task's id, with its queue."""
+        return f"{self.queue}/{self.lease.fence.id}"
 
     def cancel(self, reason: Reason) -> None:
         """Cancel the attempt; the first reason stays."""
@@ -66,8 +76,30 @@ class Held:
     def why_cancelled(self) -> str | None:
         """Give the reason of the cancellation that is under way, a timeout's too."""
         if self.reason is None and self.scope.deadline <= trio.current_time():
-            return Reason.TIMEOUT.value
+            return self.time_out().value
         return None if self.reason is None else self.reason.value
+
+    def set_limit(self, timeout: float) -> None:
+        """Give the attempt that long from now, but no longer than to its deadline."""
+        limit = trio.current_time() + timeout
+        if self.deadline_ms:
+            limit = min(limit, self.on_trio_clock(self.deadline_ms))
+        self.scope.deadline = limit
+
+    def time_out(self) -> Reason:
+        """Give the reason for which time itself ends the attempt: whichever comes first."""
+        first = self.deadline_ms and self.scope.deadline >= self.on_trio_clock(self.deadline_ms)
+        return Reason.DEADLINE if first else Reason.TIMEOUT
+
+    def on_trio_clock(self, instant_ms: int) -> float:
+        """Give when an instant of the store's clock comes, on Trio's clock."""
+        return instant_ms / 1000 - self.ahead
+
+    def comes_too_late(self, delay: float) -> bool:
+        """Say whether the deadline comes no later than in `delay` seconds."""
+        return bool(self.deadline_ms) and (
+            trio.current_time() + delay >= self.on_trio_clock(self.deadline_ms)
+        )
 
     def shutting_down(self) -> bool:
         return self.book.shutting_down
@@ -88,13 +120,19 @@ class Book:
     def __iter__(self) -> Iterator[Held]:
         return iter(list(self._held.values()))
 
-    def add(self, queue: str, lease: Lease, good_until: float) -> Held:
-        """Take a lease in. One of the same task that is still here is lost: a newer one exists."""
+    def add(self, queue: str, lease: Lease, *, asked: float, length: float) -> Held:
+        """Take in a lease of `length` seconds that was `asked` for at that time of Trio's clock.
+
+        One of the same task that is still here is lost: a newer one exists.
+        """
         key = (queue, lease.fence.id)
         old = self._held.get(key)
         if old is not None:
             old.cancel(Reason.LEASE_LOST)
-        held = Held(queue, lease, good_until, self)
+        # The store read its clock after it was asked, so both ends are judged early, not late.
+        good_until = asked + length - margin(length)
+        ahead = (lease.lease_ms - round(length * 1000)) / 1000 - asked
+        held = Held(queue, lease, good_until, ahead, self)
         self._held[key] = held
         return held
 

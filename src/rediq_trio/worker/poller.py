@@ -17,7 +17,7 @@ from rediq_trio._errors import ConnectionLost
 from rediq_trio.store.broadcast import Kind, Signal
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.worker.flow import Flow
-from rediq_trio.worker.leases import Book, Held, margin
+from rediq_trio.worker.leases import Book, Held
 
 IDLE = 5.0
 """Seconds after which an idle poller looks again without a signal."""
@@ -104,8 +104,10 @@ class Poller:
             self.last_look = trio.current_time()
             more = claimed.remaining > 0
             if claimed.leases:
-                good_until = asked + self.lease - margin(self.lease)
-                batch = [self.book.add(queue, lease, good_until) for lease in claimed.leases]
+                batch = [
+                    self.book.add(queue, lease, asked=asked, length=self.lease)
+                    for lease in claimed.leases
+                ]
                 self.leases.send_nowait(batch)
         await trio.lowlevel.checkpoint_if_cancelled()
         return more

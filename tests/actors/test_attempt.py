@@ -1,0 +1,209 @@
+"""One attempt: what a handler's rules and its task's deadline make of it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+import trio
+
+import rediq_trio as rediq
+from rediq_trio.spec.records import NewTask
+from rediq_trio.worker.attempt import MAX_ERROR
+from rediq_trio.worker.outcomes import Failed, Interrupted, Lost, Outcome, Snoozed, Succeeded
+from tests.actors.parts import Bench, Q, new_task, until
+
+pytestmark = pytest.mark.mock_clock
+
+
+def raising(error: BaseException, **rules: Any) -> rediq.App:
+    made = rediq.App()
+
+    @made.task("raise", **rules)
+    async def throw() -> None:
+        raise error
+
+    return made
+
+
+def sleeping(seconds: float = 1.0, **rules: Any) -> rediq.App:
+    made = rediq.App()
+
+    @made.task("sleep", **rules)
+    async def sleep() -> None:
+        await trio.sleep(seconds)
+
+    return made
+
+
+async def outcome_of(app: rediq.App, task: NewTask) -> Outcome:
+    bench = Bench(app)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(bench.executor.run)
+        await bench.give(task)
+        outcome = await bench.outcomes.receive()
+        bench.leases.close()
+    return outcome
+
+
+async def failed(error: BaseException, **rules: Any) -> Failed:
+    outcome = await outcome_of(raising(error, **rules), new_task("raise", backoff=rediq.Fixed(3)))
+    assert isinstance(outcome, Failed)
+    return outcome
+
+
+async def test_what_is_given_up_on_is_final_with_its_error() -> None:
+    outcome = await failed(ValueError("bad"), give_up_on=ValueError)
+    assert (outcome.final, outcome.error) == (True, "ValueError: bad")
+
+
+async def test_what_is_not_to_be_retried_is_final_and_the_rest_has_its_backoff() -> None:
+    assert (await failed(ValueError("bad"), retry_on=OSError)).final
+    outcome = await failed(OSError("bad"), retry_on=OSError)
+    assert (outcome.final, outcome.delay) == (False, 3)
+
+
+async def test_a_group_of_one_is_judged_as_what_is_in_it() -> None:
+    group = ExceptionGroup("one", [ExceptionGroup("one", [OSError("bad")])])
+    assert not (await failed(group, retry_on=OSError)).final
+    assert (await failed(group, give_up_on=OSError)).final
+    assert not (await failed(group, give_up_on=ExceptionGroup)).final
+
+
+async def test_a_group_of_several_is_given_up_for_one_of_them() -> None:
+    group = ExceptionGroup("both", [OSError("one"), ValueError("two")])
+    outcome = await failed(group, give_up_on=ValueError)
+    assert outcome.final
+    assert outcome.error.endswith(": OSError: one; ValueError: two")
+    assert (await failed(group, retry_on=OSError)).final
+    assert not (await failed(group, retry_on=(OSError, ValueError))).final
+
+
+async def test_a_group_deeper_than_the_interpreter_recurses_only_fails_its_attempt() -> None:
+    group: Exception = KeyError()
+    for _ in range(20_000):
+        group = ExceptionGroup("around", [group, ValueError()])
+    assert not (await failed(group)).final
+    assert (await failed(group, give_up_on=KeyError)).final
+
+
+async def test_the_function_chooses_the_delay_or_gives_up() -> None:
+    chosen = await failed(OSError("bad"), retry=lambda error, attempt: 40 + attempt)
+    assert (chosen.final, chosen.delay) == (False, 41)
+    gone = await failed(OSError("bad"), retry=lambda error, attempt: None)
+    assert (gone.final, gone.error) == (True, "OSError: bad")
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (lambda error, attempt: 1 / 0, "ZeroDivisionError: division by zero"),
+        (lambda error, attempt: -1, "ConfigError: retry=-1: must be a number from 0 to 31,622,400.0"),
+        (lambda error, attempt: "x" * 10_000, "ConfigError: retry='xxx"),
+    ],
+)
+async def test_a_function_that_fails_is_told_and_the_backoff_chooses(
+    function: Any, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    outcome = await failed(OSError("bad"), retry=function)
+    assert (outcome.final, outcome.delay) == (False, 3)
+    assert outcome.error.startswith(f"OSError: bad (its retry function failed: {said}")
+    (warning,) = [r for r in caplog.records if r.levelno == logging.WARNING]
+    assert warning.getMessage().startswith(f"task {Q}/")
+    assert said in warning.getMessage()
+
+
+async def test_a_note_has_room_behind_the_longest_error() -> None:
+    outcome = await failed(OSError("x" * 9_000), retry=lambda error, attempt: "y" * 9_000)
+    assert len(outcome.error) == MAX_ERROR
+    assert "(its retry function failed: ConfigError: retry='yyy" in outcome.error
+
+
+@pytest.mark.parametrize(
+    ("error", "ends"),
+    [
+        (rediq.Retry(after=7), (Failed, 7, False)),
+        (rediq.Retry(), (Failed, 3, False)),
+        (rediq.Reject("not wanted"), (Failed, 0, True)),
+        (rediq.Snooze(9), (Snoozed, 9, False)),
+    ],
+)
+async def test_what_a_handler_says_itself_goes_before_its_rules(error: Exception, ends: Any) -> None:
+    strict = raising(error, retry_on=OSError, give_up_on=RuntimeError, retry=lambda e, n: 1 / 0)
+    outcome = await outcome_of(strict, new_task("raise", backoff=rediq.Fixed(3)))
+    assert isinstance(outcome, Failed | Snoozed)
+    assert (type(outcome), outcome.delay, getattr(outcome, "final", False)) == ends
+
+
+async def test_a_timeout_is_retried_whatever_the_rules() -> None:
+    app = sleeping(100, retry_on=OSError, retry=lambda error, attempt: None)
+    outcome = await outcome_of(app, new_task("sleep", timeout=2.0, backoff=rediq.Fixed(3)))
+    assert isinstance(outcome, Failed)
+    assert (outcome.final, outcome.delay) == (False, 3)
+    assert outcome.error == "timeout: it took longer than 2 s"
+
+
+def mortal(seconds: float = 10.0, kind: str = "sleep", **options: Any) -> NewTask:
+    """Make a task whose deadline is so many seconds from its enqueue."""
+    span = round(seconds * 1000)
+    return new_task(kind, deadline_ms=-span, expires_in_ms=span, **options)
+
+
+async def test_while_the_store_is_away_an_attempt_with_a_deadline_waits_for_it() -> None:
+    bench = Bench(sleeping())
+    async with trio.open_nursery() as nursery:
+        (held,) = await bench.give(mortal())
+        bench.store.away = True
+        nursery.start_soon(bench.executor.run)
+        await until(lambda: bench.store.count("get") > 3)
+        assert (bench.over(), held.why_cancelled()) == ([], None)
+        bench.store.away = False
+        assert isinstance(await bench.outcomes.receive(), Succeeded)
+        bench.leases.close()
+
+
+async def test_the_store_may_be_away_until_the_deadline_has_passed() -> None:
+    bench = Bench(sleeping())
+    async with trio.open_nursery() as nursery:
+        await bench.give(mortal(10.0))
+        bench.store.away = True
+        nursery.start_soon(bench.executor.run)
+        await trio.sleep(20)
+        bench.store.away = False
+        outcome = await bench.outcomes.receive()
+        bench.leases.close()
+    assert isinstance(outcome, Failed)
+    assert outcome.final
+    assert outcome.error.startswith("deadline: ")
+
+
+@pytest.mark.parametrize("newer", [False, True], ids=["gone", "with another"])
+async def test_a_task_that_is_gone_or_with_another_worker_is_lost_before_it_begins(
+    *, newer: bool
+) -> None:
+    bench = Bench(sleeping())
+    async with trio.open_nursery() as nursery:
+        (held,) = await bench.give(mortal(1000.0))
+        if newer:
+            await trio.sleep(100)
+            await bench.store.reclaim(Q, limit=1)
+            await bench.store.claim(Q, limit=1, lease_ms=1000, worker="x", nonce=b"87654321")
+        else:
+            await bench.store.delete(Q, [held.fence.id])
+            await bench.store.flush(Q)
+        nursery.start_soon(bench.executor.run)
+        assert isinstance(await bench.outcomes.receive(), Lost)
+        bench.leases.close()
+
+
+async def test_an_attempt_that_waits_for_its_deadline_can_be_torn_down() -> None:
+    bench = Bench(sleeping())
+    async with trio.open_nursery() as nursery:
+        await bench.give(mortal())
+        bench.store.away = True
+        nursery.start_soon(bench.executor.run)
+        await until(lambda: bench.executor.running() == 1)
+        bench.executor.cancel_all()
+        assert isinstance(await bench.outcomes.receive(), Interrupted)
+        bench.leases.close()

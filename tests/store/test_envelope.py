@@ -1,0 +1,70 @@
+"""What a task carries past the queue, as bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+import pytest
+
+from rediq_trio._errors import PayloadError
+from rediq_trio.spec.backoff import DEFAULT_BACKOFF, Exponential, Fixed
+from rediq_trio.spec.limits import MAX_DELAY
+from rediq_trio.store.envelope import Envelope, open_envelope, pack_envelope
+
+PAYLOAD = b"\x80"
+YEAR_MS = round(MAX_DELAY * 1000)
+LAST_MS = 253_402_300_799_999
+
+
+def packed(*rest: Any) -> bytes:
+    found: bytes = msgpack.packb([1, "t", PAYLOAD, *rest])
+    return found
+
+
+def test_a_plain_envelope_holds_type_and_payload_only() -> None:
+    for backoff in (DEFAULT_BACKOFF, Exponential()):
+        assert pack_envelope("t", PAYLOAD, 30.0, backoff, {}) == packed()
+    assert open_envelope(packed()) == Envelope("t", PAYLOAD, 30.0, DEFAULT_BACKOFF, {}, 0)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "backoff", "metadata", "deadline", "rest"),
+    [
+        (5.0, DEFAULT_BACKOFF, {}, 0, [5.0]),
+        (30.0, Fixed(2), {}, 0, [30.0, [2, 2]]),
+        (30.0, DEFAULT_BACKOFF, {"a": "b"}, 0, [30.0, [], {"a": "b"}]),
+        (30.0, DEFAULT_BACKOFF, {}, -5000, [30.0, [], {}, -5000]),
+        (5.0, Fixed(2), {"a": "b"}, 17, [5.0, [2, 2], {"a": "b"}, 17]),
+    ],
+)
+def test_what_is_as_usual_at_the_end_is_left_away(
+    timeout: float, backoff: Any, metadata: dict[str, str], deadline: int, rest: list[Any]
+) -> None:
+    made = pack_envelope("t", PAYLOAD, timeout, backoff, metadata, deadline)
+    assert made == packed(*rest)
+    assert open_envelope(made) == Envelope("t", PAYLOAD, timeout, backoff, metadata, deadline)
+
+
+@pytest.mark.parametrize("length", range(4))
+def test_an_envelope_from_before_there_were_deadlines_has_none(length: int) -> None:
+    old = [5.0, [2, 2], {"a": "b"}][:length]
+    assert open_envelope(packed(*old)).deadline_ms == 0
+
+
+@pytest.mark.parametrize("deadline", [-YEAR_MS, -1, 0, 1, LAST_MS])
+def test_a_deadline_at_its_bounds_is_read(deadline: int) -> None:
+    assert open_envelope(packed(30.0, [], {}, deadline)).deadline_ms == deadline
+
+
+@pytest.mark.parametrize(
+    "deadline", [-YEAR_MS - 1, LAST_MS + 1, 2**63, 1.5, True, None, "1", b"1", []]
+)
+def test_a_deadline_that_is_none_is_refused(deadline: Any) -> None:
+    with pytest.raises(PayloadError, match="a field has the wrong type"):
+        open_envelope(packed(30.0, [], {}, deadline))
+
+
+def test_more_than_there_is_room_for_is_refused() -> None:
+    with pytest.raises(PayloadError, match="array of 3 to 7"):
+        open_envelope(packed(30.0, [], {}, 0, 0))
