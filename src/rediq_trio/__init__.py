@@ -27,14 +27,15 @@ from rediq_trio._errors import (
 )
 from rediq_trio.admin import DeadLetters, Queue
 from rediq_trio.app import App, TaskType
-from rediq_trio.client import Client, TaskHandle, connect
+from rediq_trio.client import Client, connect
 from rediq_trio.context import CurrentTask, current_task
+from rediq_trio.handle import TaskHandle
 from rediq_trio.serve import Server, ServerStats, serve
 from rediq_trio.signals import Reject, Retry, Snooze
 from rediq_trio.spec.backoff import Exponential, Fixed, Linear
 from rediq_trio.spec.invariants import Violation
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.values import Progress, QueueStats, Task, TaskInfo, WorkerInfo
+from rediq_trio.spec.values import Progress, QueueStats, Task, TaskInfo, Unique, WorkerInfo
 from rediq_trio.store.memory import MemoryStore
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "TaskNotFound",
     "TaskType",
     "Unconfirmed",
+    "Unique",
     "UnknownTaskType",
     "Violation",
     "WorkerCrashed",

@@ -5,17 +5,27 @@ from __future__ import annotations
 import contextvars
 import datetime as dt
 import math
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import attrs
 import trio
 
-from rediq_trio._errors import ConfigError
-from rediq_trio.spec.limits import check_number
+from rediq_trio._errors import ConfigError, StaleLease
+from rediq_trio.handle import TaskHandle
+from rediq_trio.preparing import prepare
+from rediq_trio.spec.limits import check_label, check_number
+from rediq_trio.spec.values import Task
+from rediq_trio.steps import Steps, read_inputs
 
 if TYPE_CHECKING:
     from rediq_trio.client import Client
+
+R = TypeVar("R")
+
+MAX_CHILDREN = 1000
+"""Tasks that one attempt may enqueue with its completion."""
 
 MAX_MESSAGE = 1000
 """Characters of a progress message that are kept."""
@@ -39,6 +49,7 @@ class CurrentTask:
         held: Any,
         report: Callable[[Any, float, str | None], None],
         cleanup_grace: float,
+        depends_on: tuple[str, ...] = (),
     ) -> None:
         self.id = id
         """`"<queue>/<id>"`."""
@@ -54,11 +65,14 @@ class CurrentTask:
         self.metadata = metadata
         self.fence = fence
         """Grows with every delivery of this task: let a database refuse a smaller one."""
+        self.depends_on = depends_on
+        """Ids of the tasks that it depends on."""
         self.client = client
         """The worker's own client: enqueue more, look at other tasks."""
         self._held = held
         self._report = report
         self._cleanup_grace = cleanup_grace
+        self._steps: Steps | None = None
 
     @property
     def cancel_reason(self) -> str | None:
@@ -90,6 +104,57 @@ class CurrentTask:
             self._report(self._held, percent, text)
         else:
             trio.from_thread.run_sync(self._report, self._held, percent, text)
+
+    def enqueue_after(self, task: Task[R]) -> TaskHandle[R]:
+        """Enqueue a task in the same atomic step in which this one completes; give its handle.
+
+        Exactly once, into any queue, however often this task is attempted: the tasks
+        named in an attempt that does not complete are forgotten. Nothing is sent now.
+        Raises `ConfigError` for more than 1,000 in one attempt, and as `Client.enqueue`
+        does for a bad task. A task that it depends on and that is not there then
+        counts as gone; while a unique key has a holder, the task is dropped.
+        """
+        if len(self._held.children) >= MAX_CHILDREN:
+            raise ConfigError.of("enqueue_after", task, f"called at most {MAX_CHILDREN:,} times")
+        one = prepare(task, self.client._max_payload)
+        elsewhere = "" if task.queue == self.queue else task.queue
+        ties = one.new.ties
+        if elsewhere:
+            ties = attrs.evolve(ties, queue=elsewhere)
+        self._held.children.append(attrs.evolve(one.new, ties=ties))
+        return TaskHandle(self.client._store, task.queue, one.own, task.returns)
+
+    async def once(
+        self,
+        step: str,
+        function: Callable[..., Awaitable[R] | R],
+        *args: Any,
+    ) -> R:
+        """Call a function once in the task's life: its result is kept with the task.
+
+        A later attempt gets the kept result, as data structured by the function's
+        return annotation, and so does the first. `step`: 1 to 128 characters, one per
+        thing done. An error is not kept. The call comes before its record: a worker
+        that dies between the two makes the next attempt call again. Raises `StaleLease`
+        when another worker holds the task by now; the result is not kept then, nor
+        when cancelled while keeping it.
+        """
+        check_label("step", step)
+        if self._steps is None:
+            self._steps = Steps(self.client._store, self._held)
+        return await self._steps.once(step, function, *args)
+
+    async def results(self) -> dict[str, Any]:
+        """Give what the tasks that this one depends on returned, by their ids, as plain data.
+
+        None for one that returned None, or that did not complete
+        (`on_dependency_failure="run"`). Kept with this task, whatever their retention.
+        """
+        (record,) = await self.client._store.get(self.queue, (self._held.fence.id,))
+        if record is None:
+            raise StaleLease(f"{self.id} is gone: another worker has settled it, or it was flushed")
+        found: dict[str, Any] = dict.fromkeys(self.depends_on)
+        return found | read_inputs(self.queue, record.inputs)
 
     @contextmanager
     def cleanup(self) -> Generator[trio.CancelScope]:

@@ -51,6 +51,7 @@ def describe(queue: str, record: Record) -> TaskInfo:
         error=record.error or None,
         worker=record.worker or None,
         metadata=envelope.metadata,
+        depends_on=envelope.depends_on,
     )
 
 
@@ -96,6 +97,7 @@ def describe_stats(stats: Stats) -> QueueStats:
         dead_total=counters.dead,
         purged=counters.purged,
         deleted=counters.deleted,
+        batched=counters.batched,
     )
 
 

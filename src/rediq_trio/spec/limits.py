@@ -31,6 +31,11 @@ MAX_DEPTH = 64
 MAX_PAYLOAD = 512 * 1024
 """Bytes: the default of `max_payload`."""
 
+MAX_DEPENDENCIES = 10_000
+"""Tasks that one task may depend on."""
+MAX_LABEL = 128
+"""Characters of a group's name and of a limit key, and bytes as UTF-8."""
+
 NAME_BOUND = "1 to 128 of a-z A-Z 0-9 . _ : -"
 _NAME = re.compile(r"[a-zA-Z0-9._:-]{1,128}")
 # Until the year 3084 the first digit of its time is 0 or 1.
@@ -44,6 +49,11 @@ def is_name(value: object) -> bool:
     return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
 
+def is_task_id(value: object) -> bool:
+    """Say whether a value is a task's id, `"<queue>/<id>"`."""
+    return isinstance(value, str) and all(map(is_name, value.partition("/")[::2]))
+
+
 def is_uuid7(task_id: str) -> bool:
     """Say whether an id is a UUIDv7 as the library makes them."""
     return _UUID7.fullmatch(task_id) is not None
@@ -53,6 +63,16 @@ def check_name(field: str, value: object) -> str:
     """Give the value back when it is a name; raise `ConfigError` otherwise."""
     if not is_name(value):
         raise ConfigError.of(field, value, NAME_BOUND)
+    assert isinstance(value, str)
+    return value
+
+
+def check_label(field: str, value: object) -> str:
+    """Give the value back when it can name a group or a limit key; raise `ConfigError` otherwise."""
+    good = isinstance(value, str) and value.isprintable() and value != "*"
+    if not good or not 0 < len(str(value).encode("utf-8", "replace")) <= MAX_LABEL:
+        bound = f"1 to {MAX_LABEL} printable characters (bytes, as UTF-8), and not '*'"
+        raise ConfigError.of(field, value, bound)
     assert isinstance(value, str)
     return value
 
@@ -86,6 +106,16 @@ def number(low: float, high: float = math.inf, *, whole: bool = False, above: bo
 def name(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     """Validate a queue name or an own id."""
     check_name(attribute.name, value)
+
+
+def choice(*words: str) -> Validator:
+    """Make a validator that takes these words only."""
+
+    def validate(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if value not in words:
+            raise ConfigError.of(attribute.name, value, "one of " + ", ".join(words))
+
+    return validate
 
 
 def one_of(*kinds: type) -> Validator:

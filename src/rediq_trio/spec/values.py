@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Generic, TypedDict, TypeVar, cast
+from typing import Any, Generic, Literal, TypedDict, TypeVar, cast
 
 import attrs
 
@@ -65,11 +65,75 @@ def _check_deadline(_: object, attribute: attrs.Attribute[Any], value: object) -
         limits.check_number(attribute.name, value, 0, limits.MAX_DELAY, above=True)
 
 
+def _check_key(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, str) or not 0 < len(value) <= limits.MAX_TYPE or not value.isprintable():
+        raise ConfigError.of(attribute.name, value, f"1 to {limits.MAX_TYPE} printable characters")
+
+
+def _check_label(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    limits.check_label(attribute.name, value)
+
+
 def _check_type(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, str) or not 0 < len(value) <= limits.MAX_TYPE or not value.isprintable():
         raise ConfigError.of(
             attribute.name, value, f"1 to {limits.MAX_TYPE} printable characters"
         )
+
+
+@attrs.frozen
+class Unique:
+    """At most one task at a time under a key, within one queue.
+
+    The window begins with the enqueue. It ends when the task reached a terminal state
+    (`until="done"`), at its first claim ("started"), or by time alone ("expired", which
+    needs a `ttl`); with a `ttl` never later than that. A second task meanwhile is
+    refused with `DuplicateTask` ("reject"), gives the handle of the one that is there
+    ("return"), or puts its payload and options in its place while it was never claimed
+    ("replace").
+    """
+
+    key: str | None = attrs.field(default=None, validator=attrs.validators.optional(_check_key))
+    """1 to 256 characters; None for the task's type and payload."""
+    until: Literal["done", "started", "expired"] = attrs.field(
+        default="done", validator=limits.choice("done", "started", "expired")
+    )
+    ttl: float | None = attrs.field(
+        default=None,
+        validator=attrs.validators.optional(limits.number(0, limits.MAX_RETENTION, above=True)),
+    )
+    """Seconds from the enqueue, or from the last replacement."""
+    on_conflict: Literal["reject", "replace", "return"] = attrs.field(
+        default="reject", validator=limits.choice("reject", "replace", "return")
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if self.until == "expired" and self.ttl is None:
+            raise ConfigError.of("ttl", self.ttl, 'given where until is "expired"')
+
+
+def _own_ids(value: object) -> object:
+    """Take handles for their ids, and a single one for a tuple of one."""
+    if isinstance(value, str) or hasattr(value, "id"):
+        value = (value,)
+    if not isinstance(value, Iterable):
+        return value
+    many = cast("Iterable[Any]", value)
+    return tuple(one if isinstance(one, str) else getattr(one, "id", one) for one in many)
+
+
+def _check_depends(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if not isinstance(value, tuple):
+        raise ConfigError.of(attribute.name, value, "ids or handles of tasks")
+    many = cast("tuple[Any, ...]", value)
+    if len(many) > limits.MAX_DEPENDENCIES:
+        raise ConfigError.of(
+            attribute.name, f"<{len(many)} tasks>", f"at most {limits.MAX_DEPENDENCIES:,} tasks"
+        )
+    for one in many:
+        if not limits.is_task_id(one):
+            bound = f"a task's id, '<queue>/<id>', each part {limits.NAME_BOUND}, or its handle"
+            raise ConfigError.of(attribute.name, one, bound)
 
 
 class TaskOptions(TypedDict, total=False):
@@ -88,6 +152,11 @@ class TaskOptions(TypedDict, total=False):
     deadline: float | dt.datetime | None
     retention: float
     metadata: Mapping[str, str]
+    unique: Unique | None
+    depends_on: Iterable[Any]
+    on_dependency_failure: Literal["dead", "run"]
+    group: str | None
+    limit_key: str | None
 
 
 @attrs.frozen(kw_only=True)
@@ -137,12 +206,41 @@ class Task(Generic[R]):
         factory=dict, converter=_metadata, validator=_check_metadata
     )
     """Text that travels with the task."""
+    unique: Unique | None = attrs.field(
+        default=None, validator=attrs.validators.optional(limits.one_of(Unique))
+    )
+    """Refuse, or replace, a second task of the same key."""
+    depends_on: tuple[str, ...] = attrs.field(
+        default=(), converter=_own_ids, validator=_check_depends
+    )
+    """Ids or handles of tasks, of any queue, that must have completed before it runs."""
+    on_dependency_failure: Literal["dead", "run"] = attrs.field(
+        default="dead", validator=limits.choice("dead", "run")
+    )
+    """What to do when one of them is dead, cancelled or gone: die too, or run regardless."""
+    group: str | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_check_label)
+    )
+    """The aggregation group that it waits in, 1 to 128 characters."""
+    limit_key: str | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_check_label)
+    )
+    """The key under which the queue's limits count it, 1 to 128 characters."""
     returns: Any = attrs.field(default=None, eq=False, repr=False)
     """The type that the result is structured into; None leaves plain msgpack data."""
 
     def __attrs_post_init__(self) -> None:
         if self.delay is not None and self.run_at is not None:
             raise ConfigError.of("run_at", self.run_at, "left out where delay is given")
+        if self.group is not None:
+            for name in ("delay", "run_at", "depends_on", "limit_key"):
+                if getattr(self, name) not in (None, ()):
+                    raise ConfigError.of(name, getattr(self, name), "left out where group is given")
+        replaces = self.unique is not None and self.unique.on_conflict == "replace"
+        if replaces and (self.depends_on or self.group):
+            raise ConfigError.of("unique", self.unique, "without replace where tasks wait together")
+        if self.id is not None and f"{self.queue}/{self.id}" in self.depends_on:
+            raise ConfigError.of("depends_on", self.id, "other tasks than itself")
 
 
 @attrs.frozen
@@ -219,6 +317,8 @@ class QueueStats:
     dead_total: int = 0
     purged: int = 0
     deleted: int = 0
+    batched: int = 0
+    """Grouped tasks that went into a batch."""
 
 
 @attrs.frozen(kw_only=True)

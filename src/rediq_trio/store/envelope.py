@@ -6,7 +6,7 @@ come out, because anyone may have written to Redis.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import attrs
@@ -34,6 +34,8 @@ class Envelope:
     metadata: Mapping[str, str]
     deadline_ms: int = 0
     """An instant, or below 0 the time from the enqueue on; 0 for none."""
+    depends_on: tuple[str, ...] = ()
+    """Ids of the tasks that it depends on."""
 
 
 def check_depth(value: Any) -> None:
@@ -104,6 +106,7 @@ def pack_envelope(
     backoff: Backoff,
     metadata: Mapping[str, str],
     deadline_ms: int = 0,
+    depends_on: Sequence[str] = (),
 ) -> bytes:
     """Pack an envelope. What is as usual at its end is left away, which keeps it short."""
     parts: list[Any] = [VERSION, kind, payload]
@@ -112,10 +115,13 @@ def pack_envelope(
         and timeout == _DEFAULT_TIMEOUT
         and not metadata
         and not deadline_ms
+        and not depends_on
     ):
         return pack(parts)
-    rest: list[Any] = [timeout, encode_backoff(backoff), dict(metadata), deadline_ms]
-    usual: list[Any] = [_DEFAULT_TIMEOUT, [], {}, 0]
+    rest: list[Any] = [
+        timeout, encode_backoff(backoff), dict(metadata), deadline_ms, list(depends_on)
+    ]  # fmt: skip
+    usual: list[Any] = [_DEFAULT_TIMEOUT, [], {}, 0, []]
     while rest and rest[-1] == usual[len(rest) - 1]:
         rest.pop()
     return pack(parts + rest)
@@ -127,13 +133,13 @@ def open_envelope(packed: bytes) -> Envelope:
         parts: Any = unpack(packed)
     except UNREADABLE as error:
         raise PayloadError(f"envelope cannot be decoded: {shown(str(error))}") from error
-    if not isinstance(parts, list) or not 3 <= len(cast("list[Any]", parts)) <= 7:
-        raise PayloadError("envelope cannot be decoded: it is no array of 3 to 7")
+    if not isinstance(parts, list) or not 3 <= len(cast("list[Any]", parts)) <= 8:
+        raise PayloadError("envelope cannot be decoded: it is no array of 3 to 8")
     fields = cast("list[Any]", parts)
     if fields[0] != VERSION:
         raise PayloadError(f"envelope has version {shown(fields[0])}; this library reads {VERSION}")
-    fields += [_DEFAULT_TIMEOUT, [], {}, 0][len(fields) - 3 :]
-    kind, payload, timeout, backoff, metadata, deadline = fields[1:]
+    fields += [_DEFAULT_TIMEOUT, [], {}, 0, []][len(fields) - 3 :]
+    kind, payload, timeout, backoff, metadata, deadline, needs = fields[1:]
     if not (
         isinstance(kind, str)
         and isinstance(payload, bytes)
@@ -143,7 +149,10 @@ def open_envelope(packed: bytes) -> Envelope:
         and isinstance(metadata, dict)
         and type(deadline) is int
         and deadline in _DEADLINES
+        and isinstance(needs, list)
     ):
         raise PayloadError("envelope cannot be decoded: a field has the wrong type")
     policy = decode_backoff(cast("list[Any]", backoff))
-    return Envelope(kind, payload, float(timeout), policy, cast("dict[str, str]", metadata), deadline)
+    texts = cast("dict[str, str]", metadata)
+    depends_on = tuple(map(str, cast("list[Any]", needs)))
+    return Envelope(kind, payload, float(timeout), policy, texts, deadline, depends_on)

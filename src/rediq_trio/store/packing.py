@@ -44,3 +44,10 @@ def unpack_all(packed: bytes, *, texts: bool = True) -> list[Any]:
     unpacker = _unpacker(raw=not texts, ext_hook=_refuse, max_buffer_size=len(packed) + 1)
     unpacker.feed(packed)
     return list(unpacker)
+
+
+def unpack_first(packed: bytes) -> tuple[Any, int]:
+    """Unpack the first of several values; give it and how many bytes it took."""
+    unpacker = _unpacker(raw=False, ext_hook=_refuse, max_buffer_size=len(packed) + 1)
+    unpacker.feed(packed)
+    return unpacker.unpack(), unpacker.tell()

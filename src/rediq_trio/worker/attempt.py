@@ -136,6 +136,7 @@ class Attempts:
             held=held,
             report=self.flusher.note,
             cleanup_grace=self.cleanup_grace,
+            depends_on=envelope.depends_on,
         )
         enter(task)
         layers = self.app.layers

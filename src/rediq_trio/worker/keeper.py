@@ -1,7 +1,8 @@
 """The keeper: what time alone makes due. Any number may run at once, none is needed.
 
-It promotes tasks whose time has come, reclaims lapsed leases, buries expired tasks
-and purges finished ones. Each answer tells when the next is due, so it sleeps until
+It promotes tasks whose time has come, reclaims lapsed leases, buries expired tasks,
+goes on telling those that wait for others, carries messages to other queues, and
+purges finished tasks. Each answer tells when the next is due, so it sleeps until
 then; the longest sleeps are bounded, because other workers' leases and tasks come
 without a signal.
 """
@@ -18,6 +19,7 @@ from rediq_trio._errors import ConnectionLost
 from rediq_trio.spec.records import Due
 from rediq_trio.store.broadcast import Kind
 from rediq_trio.store.port import Store
+from rediq_trio.store.relay import relay_some
 
 LIMIT = 500
 """Tasks that one step moves at most."""
@@ -25,6 +27,14 @@ RECLAIM_EVERY = 4.0
 """Seconds: a lapsed lease is found within these."""
 OTHERS_EVERY = 15.0
 """Seconds: the longest sleep of the other duties."""
+
+
+_HURRY = {
+    Kind.DUE: ("promote",),
+    Kind.MAIL: ("unblock", "relay"),
+    Kind.RESYNC: ("promote", "unblock", "relay"),
+}
+"""The duties that a signal makes due at once."""
 
 
 @attrs.define(eq=False)
@@ -56,8 +66,9 @@ class Keeper:
                 with trio.move_on_after(nap):
                     while True:
                         signal = await signals.receive()
-                        if signal.kind in (Kind.DUE, Kind.RESYNC):
-                            duties[signal.queue]["promote"].at = 0.0
+                        if hurried := _HURRY.get(signal.kind):
+                            for duty in hurried:
+                                duties[signal.queue][duty].at = 0.0
                             break
 
     def _duties(self, queue: str) -> dict[str, _Duty]:
@@ -67,6 +78,8 @@ class Keeper:
             "promote": _Duty(lambda: store.promote(queue, limit=LIMIT), OTHERS_EVERY),
             "reclaim": _Duty(lambda: store.reclaim(queue, limit=LIMIT), RECLAIM_EVERY),
             "expire": _Duty(lambda: store.expire(queue, limit=LIMIT), OTHERS_EVERY),
+            "unblock": _Duty(lambda: store.unblock(queue, limit=LIMIT), OTHERS_EVERY),
+            "relay": _Duty(lambda: relay_some(store, queue, limit=LIMIT), OTHERS_EVERY),
             "purge": _Duty(lambda: store.purge(queue, limit=LIMIT, **keep), OTHERS_EVERY),
         }
 

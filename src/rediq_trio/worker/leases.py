@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import attrs
 import trio
 
-from rediq_trio.spec.records import Fence, Lease
+from rediq_trio.spec.records import Fence, Lease, NewTask
 
 _LATENESS = 0.1
 """Share of the lease that is not relied on: the answer's way, and the handler's way out."""
@@ -51,6 +51,8 @@ class Held:
     reason: Reason | None = None
     settled: bool = False
     """Its outcome is handed over; a later one does not count."""
+    children: list[NewTask] = attrs.field(factory=list)
+    """Tasks to be enqueued with the completion."""
     deadline_ms: int = 0
     """When the task's attempts are over, by the store's clock; 0 for never."""
 

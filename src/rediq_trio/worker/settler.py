@@ -68,7 +68,8 @@ class _Batch:
         fence = held.fence
         match outcome:
             case Succeeded():
-                self.completed.append((held, Completion(fence, outcome.result)))
+                children = tuple(held.children)
+                self.completed.append((held, Completion(fence, outcome.result, children)))
             case Failed():
                 delay = round(outcome.delay * 1000)
                 failure = Failure(fence, outcome.error, delay, outcome.final)

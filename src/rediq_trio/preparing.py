@@ -1,0 +1,108 @@
+"""From the task that a user made to the one that a store takes in."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from typing import Any
+
+import attrs
+
+from rediq_trio._errors import ConfigError
+from rediq_trio.deadlines import first_end, pack_deadline
+from rediq_trio.ids import new_id
+from rediq_trio.spec.records import NO_TIES, NewTask, Ties, Until
+from rediq_trio.spec.values import Task, Unique
+from rediq_trio.store.envelope import pack_envelope, pack_value
+from rediq_trio.structuring import plain
+
+_UNTIL = {"done": Until.DONE, "started": Until.STARTED, "expired": Until.EXPIRED}
+
+
+@attrs.frozen
+class Prepared:
+    """A task that is checked, packed and has its id."""
+
+    task: Task[Any]
+    own: str
+    new: NewTask
+
+    @property
+    def elsewhere(self) -> tuple[tuple[str, str], ...]:
+        """The tasks of other queues that it depends on: queue and id."""
+        if self.new.ties is NO_TIES:
+            return ()
+        found = (ref.partition("/") for ref in self.new.ties.needs)
+        return tuple((queue, own) for queue, slash, own in found if slash)
+
+    @property
+    def rejects(self) -> bool:
+        """Whether a holder of its unique key is an error."""
+        return self.task.unique is not None and self.task.unique.on_conflict != "return"
+
+
+def milliseconds(seconds: float | None) -> int:
+    """Give whole ms, at least 1 for what is not 0; 0 for None."""
+    return 0 if seconds is None else max(1, round(seconds * 1000)) if seconds else 0
+
+
+def _instant(moment: dt.datetime | None) -> int:
+    return 0 if moment is None else max(1, round(moment.timestamp() * 1000))
+
+
+def prepare(task: Task[Any], max_payload: int) -> Prepared:
+    """Check and pack a task; raise `ConfigError`, `PayloadError` or `PayloadTooLarge`."""
+    if not isinstance(task, Task):
+        raise ConfigError.of("task", task, "a Task: what TaskType.task(...) gives")
+    payload = pack_value(plain(task.payload), most=max_payload)
+    own = task.id or new_id()
+    ends = pack_deadline(task.deadline)
+    expires = first_end(task.expires, task.deadline)
+    lasting = expires if isinstance(expires, int | float) else None
+    until = expires if isinstance(expires, dt.datetime) else None
+    new = NewTask(
+        id=own,
+        envelope=pack_envelope(
+            task.type, payload, task.timeout, task.backoff, task.metadata, ends, task.depends_on
+        ),
+        priority=task.priority,
+        max_retry=task.max_retry,
+        max_crashes=task.max_crashes,
+        retention_ms=milliseconds(task.retention),
+        delay_ms=milliseconds(task.delay),
+        run_at_ms=_instant(task.run_at),
+        expires_in_ms=milliseconds(lasting),
+        expires_at_ms=_instant(until),
+        ties=_ties(task, payload),
+    )
+    return Prepared(task, own, new)
+
+
+def _ties(task: Task[Any], payload: bytes) -> Ties:
+    if not (task.unique or task.depends_on or task.group or task.limit_key):
+        return NO_TIES
+    unique = task.unique or Unique()
+    return Ties(
+        unique=_unique_key(task, payload) if task.unique else "",
+        until=_UNTIL[unique.until],
+        ttl_ms=milliseconds(unique.ttl),
+        replace=unique.on_conflict == "replace",
+        limit_key=task.limit_key or "",
+        group=task.group or "",
+        lenient=task.on_dependency_failure == "run",
+        needs=tuple(dict.fromkeys(_reference(task.queue, each) for each in task.depends_on)),
+    )
+
+
+def _unique_key(task: Task[Any], payload: bytes) -> str:
+    assert task.unique is not None
+    if task.unique.key is not None:
+        return task.unique.key
+    # A digest, so that a key is short whatever the payload: 128 bits do not collide by chance.
+    digest = hashlib.blake2b(payload, digest_size=16).hexdigest()
+    return f"{task.type} {digest}"
+
+
+def _reference(queue: str, task_id: str) -> str:
+    at, _, own = task_id.partition("/")
+    return own if at == queue else task_id

@@ -1,0 +1,110 @@
+"""What is kept with a task between its attempts: results of its steps, and of tasks before it."""
+
+from __future__ import annotations
+
+import inspect
+import random
+import typing
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar, cast
+
+import trio
+
+from rediq_trio._errors import ConnectionLost, PayloadError, StaleLease
+from rediq_trio.spec.records import Record
+from rediq_trio.spec.stored import unpack_ref
+from rediq_trio.store.envelope import pack_value, unpack_value
+from rediq_trio.store.packing import UNREADABLE, unpack_all, unpack_first
+from rediq_trio.store.port import Store
+from rediq_trio.structuring import plain, structurer
+
+R = TypeVar("R")
+
+
+class Steps:
+    """The steps of one task, as one attempt sees them."""
+
+    def __init__(self, store: Store, held: Any) -> None:
+        self._store = store
+        self._held = held
+        self._known: dict[str, bytes] | None = None
+        # Two calls of one step at a time: the second waits for the first's result.
+        self._locks: dict[str, trio.Lock] = {}
+
+    async def once(
+        self, step: str, function: Callable[..., Awaitable[R] | R], *args: Any
+    ) -> R:
+        async with self._locks.setdefault(step, trio.Lock()):
+            known = await self._load()
+            if step not in known:
+                made = function(*args)
+                value = await cast("Awaitable[R]", made) if inspect.isawaitable(made) else made
+                known[step] = await self._keep(step, pack_value(plain(value), what="result"))
+            structure = structurer(_returned_by(function))
+            found: R = unpack_value(known[step])
+            return found if structure is None else cast("R", structure(found))
+
+    async def _load(self) -> dict[str, bytes]:
+        if self._known is None:
+            # A task that was never delivered before can have done no step.
+            record = await self._record() if self._held.fence.deliveries > 1 else None
+            found = _read_pairs(record.steps) if record is not None else []
+            self._known = {name: pack_value(value) for name, value in reversed(found)}
+        return self._known
+
+    async def _record(self) -> Record | None:
+        while True:
+            try:
+                return (await self._store.get(self._held.queue, (self._held.fence.id,)))[0]
+            except ConnectionLost:
+                await trio.sleep(random.uniform(0.1, 0.5))
+
+    async def _keep(self, step: str, packed: bytes) -> bytes:
+        entry = pack_value(step) + packed
+        while True:
+            # Until it is kept, or the attempt is cancelled because its lease is over.
+            try:
+                kept = await self._store.remember(self._held.queue, self._held.fence, entry)
+            except ConnectionLost:
+                await trio.sleep(random.uniform(0.1, 0.5))
+                continue
+            if not kept:
+                raise StaleLease(
+                    f"step {step!r} of {self._held.name}: its lease is over, the result is not kept"
+                )
+            return packed
+
+
+def _returned_by(function: Callable[..., Any]) -> Any:
+    try:
+        return typing.get_type_hints(function).get("return")
+    except (TypeError, NameError, AttributeError):
+        return None
+
+
+def _read_pairs(packed: bytes) -> list[tuple[str, Any]]:
+    try:
+        values = unpack_all(packed)
+    except UNREADABLE as error:
+        raise PayloadError(f"the kept steps cannot be decoded: {error}") from error
+    return list(zip(values[::2], values[1::2], strict=True))
+
+
+def read_inputs(queue: str, packed: bytes) -> dict[str, Any]:
+    """Read the results that came to a task of a queue: by the ids of the tasks that gave them."""
+    found: dict[str, Any] = {}
+    at = 0
+    while at < len(packed):
+        # References are kept as they are stored, which need not be text: lengths by hand.
+        kind = packed[at]
+        head, size = 1, kind & 0x1F
+        if kind == 0xD9:
+            head, size = 2, packed[at + 1]
+        elif kind == 0xDA:
+            head, size = 3, int.from_bytes(packed[at + 1 : at + 3], "big")
+        ref = unpack_ref(packed[at + head : at + head + size])
+        at += head + size
+        value, used = unpack_first(packed[at:])
+        at += used
+        found[ref if "/" in ref else f"{queue}/{ref}"] = value
+    return found
