@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rediq_trio import ConfigError, Task
+from rediq_trio.spec.graph import MAX_NODES
 from rediq_trio.spec.limits import is_uuid7
-from rediq_trio.workflow import MAX_NODES, Workflow, chain, gather
+from rediq_trio.workflow import Workflow, chain, gather
 
-A, B, C, D = (Task(name) for name in "abcd")
+TASKS: list[Task[Any]] = [Task(name) for name in "abcd"]
+A, B, C, D = TASKS
 
 
 def links(workflow: Workflow[Any]) -> set[tuple[str, str]]:
@@ -128,7 +130,7 @@ def test_an_empty_workflow_is_refused() -> None:
         with pytest.raises(ConfigError, match="workflow 'w': it has no node"):
             refuse()
     with pytest.raises(ConfigError, match=r"chain\(\): give at least one"):
-        chain()  # type: ignore[call-overload]
+        chain()  # type: ignore[call-arg]
     with pytest.raises(ConfigError, match=r"gather\(\): give at least one"):
         gather(then=A)
 

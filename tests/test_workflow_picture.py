@@ -17,7 +17,8 @@ from rediq_trio.workflow import Node, Workflow, chain, gather
 from rediq_trio.workflow_picture import LOOKS, PURGED
 
 SVG = "{http://www.w3.org/2000/svg}"
-A, B, C = (Task(name) for name in "abc")
+TASKS: list[Task[Any]] = [Task(name) for name in "abc"]
+A, B, C = TASKS
 NASTY = [
     'say "hi"',
     "<b>&amp;</b>",
@@ -196,6 +197,8 @@ def test_states_that_there_are_not_are_refused() -> None:
             draw({"b": "dead"})
         with pytest.raises(ConfigError, match=r"states\['a'\]='gone': must be a state or None"):
             draw({"a": "gone"})
+        with pytest.raises(ConfigError, match="must be a state or None"):
+            draw({"a": ["dead"]})  # type: ignore[dict-item]
 
 
 def test_an_svg_needs_nothing_from_elsewhere() -> None:

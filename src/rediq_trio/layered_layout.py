@@ -18,15 +18,11 @@ import attrs
 
 from rediq_trio.spec.graph import Needs, layers, turned
 
-PAGE = 1200.0
-"""Width from which layers go to the right, if that is narrower."""
+PAGE = 1200.0  # the width from which layers go to the right, if that is narrower
 MARGIN = 12.0
-ORDERINGS = 8
-"""Sweeps that order the layers."""
-PLACINGS = 20
-"""Sweeps that place what is in them."""
-MAX_BENDS = 4000
-"""Lines bend around boxes until there are so many bends; the others go straight."""
+ORDERINGS = 8  # sweeps that order the layers
+PLACINGS = 20  # sweeps that place what is in them
+MAX_BENDS = 4000  # with more bends than that, lines go straight through
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]

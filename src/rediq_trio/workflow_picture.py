@@ -24,8 +24,7 @@ PURGED = "purged"
 LINE = "#8793a5"
 TEXT_SIZE = 13.0
 STATE_SIZE = 10.5
-MOST_SHOWN = 32
-"""Characters of a name that its box shows."""
+MOST_SHOWN = 32  # characters of a name in its box
 JOINT = 8.0
 GAP = (26.0, 14.0)
 BETWEEN = 42.0
@@ -66,7 +65,7 @@ def _states(needs: Needs, states: Mapping[str, str | None] | None) -> dict[str, 
         value = PURGED if state is None else state
         if name not in needs:
             raise ConfigError(f"states: the workflow has no node {shown(name)}")
-        if value not in LOOKS:
+        if not isinstance(value, str) or value not in LOOKS:
             raise ConfigError.of(
                 f"states[{shown(name)}]", state, "a state or None: " + ", ".join(State)
             )
