@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from docs import invariants, lua_reference, reference, state_picture
+from docs import invariants, lua_reference, reference, state_picture, workflow_example
 
 HERE = Path(__file__).resolve().parent
 
@@ -34,12 +34,16 @@ BLOCKS: Mapping[str, Callable[[], str]] = MappingProxyType(
         "keys": lua_reference.keys,
         "record": lua_reference.record,
         "scripts": lua_reference.scripts,
+        "workflow": lambda: f"```text\n{workflow_example.mermaid()}```",
     }
 )
 """What can stand between the marks of a page."""
 
 PICTURES: Mapping[str, Callable[[], str]] = MappingProxyType(
-    {"images/state-machine.svg": state_picture.svg}
+    {
+        "images/state-machine.svg": state_picture.svg,
+        "images/workflow.svg": workflow_example.svg,
+    }
 )
 
 _BLOCK = re.compile(r"<!-- generated: (\w+) -->\n.*?<!-- end -->", re.DOTALL)

@@ -1,6 +1,7 @@
 """What type checkers must refuse: each marked line, and no other."""
 
 import rediq_trio as rediq
+from rediq_trio.workflow import Workflow, chain, gather
 
 app = rediq.App()
 
@@ -38,3 +39,11 @@ async def main() -> None:
         number: int = await handle.result()  # error
         await client.enqueue("email:send")  # error
         del number
+
+
+def workflows() -> None:
+    chain()  # error
+    chain(send_email)  # error
+    gather(send_email, then=send_email.task("a"))  # error
+    Workflow().add("email:send")  # error
+    Workflow().add(send_email.task("a"), after=5)  # error

@@ -1,8 +1,9 @@
 """What type checkers must accept, with the types they must see."""
 
-from typing import assert_type
+from typing import Any, assert_type
 
 import rediq_trio as rediq
+from rediq_trio.workflow import Workflow, chain, gather
 
 app = rediq.App()
 
@@ -47,3 +48,18 @@ async def main() -> None:
         assert_type(await handles[0].result(timeout=1), int)
         async for progress in handle.progress():
             assert_type(progress, rediq.Progress)
+
+
+def workflows() -> None:
+    text, number = send_email.task("a"), add.task(1, 2)
+    assert_type(chain(text), Workflow[str])
+    assert_type(chain(text, number), Workflow[int])
+    assert_type(chain(gather(text, number), chain(number, text)), Workflow[str])
+    assert_type(chain(*[text, text]), Workflow[str])
+    assert_type(gather(text, number), Workflow[Any])
+    assert_type(gather(*[text, text], then=number), Workflow[int])
+    assert_type(gather(text, then=chain(number, text)), Workflow[str])
+    workflow = Workflow("any")
+    node = workflow.add(text)
+    workflow.add(number, after=node)
+    workflow.add(number, after=["email:send", node])
