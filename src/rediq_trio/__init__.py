@@ -37,6 +37,8 @@ from rediq_trio.spec.invariants import Violation
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.values import Progress, QueueStats, Task, TaskInfo, Unique, WorkerInfo
 from rediq_trio.store.memory import MemoryStore
+from rediq_trio.workflow import Node, Workflow, chain, gather
+from rediq_trio.workflow_handle import WorkflowHandle, WorkflowInfo
 
 __all__ = [
     "App",
@@ -50,6 +52,7 @@ __all__ = [
     "Fixed",
     "Linear",
     "MemoryStore",
+    "Node",
     "PayloadError",
     "PayloadTooLarge",
     "Progress",
@@ -77,7 +80,12 @@ __all__ = [
     "Violation",
     "WorkerCrashed",
     "WorkerInfo",
+    "Workflow",
+    "WorkflowHandle",
+    "WorkflowInfo",
+    "chain",
     "connect",
     "current_task",
+    "gather",
     "serve",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import trio
 
@@ -14,7 +14,7 @@ from rediq_trio.admin import Queue
 from rediq_trio.describe import describe_worker
 from rediq_trio.handle import TaskHandle
 from rediq_trio.ids import split_id
-from rediq_trio.preparing import Prepared, prepare
+from rediq_trio.preparing import Prepared, check_whole, prepare, prepare_node
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.limits import MAX_PAYLOAD, check_name, check_number
 from rediq_trio.spec.records import Answer, AnswerKind, Enqueued, NewTask
@@ -23,11 +23,15 @@ from rediq_trio.store.opening import open_store
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.store.relay import relay
 from rediq_trio.store.urls import default_url
+from rediq_trio.workflow import Workflow
+from rediq_trio.workflow_handle import WorkflowHandle
 
 R = TypeVar("R")
 
 RESEND_FOR = 15.0
 """Seconds for which an enqueue that can be repeated without harm is sent again."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+"""Seconds between two looks whether a full queue has room."""
 BATCH_BYTES = 4 * 1024 * 1024
 """Bytes of envelopes that one call carries, unless a single one is larger."""
 
@@ -39,8 +43,14 @@ class Client:
         self._store = store
         self._max_payload = max_payload
 
-    async def enqueue(self, task: Task[R], *, wait: bool = False) -> TaskHandle[R]:
-        """Put a task into its queue.
+    @overload
+    async def enqueue(self, task: Task[R], *, wait: bool = False) -> TaskHandle[R]: ...
+
+    @overload
+    async def enqueue(self, task: Workflow[R], *, wait: bool = False) -> WorkflowHandle[R]: ...
+
+    async def enqueue(self, task: Task[Any] | Workflow[Any], *, wait: bool = False) -> Any:
+        """Put a task into its queue, or a workflow's tasks into theirs, all of them or none.
 
         With `unique=` the handle may be that of the task that holds the key, and has
         `created` False then. Raises `DuplicateTask` when its own id exists, or its
@@ -50,22 +60,49 @@ class Client:
         except that with `ConnectionLost` and an own id the task may be there (to
         enqueue it again is safe). When cancelled, it may be there too.
         """
+        if isinstance(task, Workflow):
+            return await self._enqueue_workflow(task, wait=wait)
         one = prepare(task, self._max_payload)
-        await self._check_elsewhere((one,))
-        pause = 0.05
-        while True:
-            (answer,) = await self._send(task.queue, (one.new,), repeatable=task.id is None)
-            if not (wait and isinstance(answer, Answer) and answer.kind is AnswerKind.FULL):
-                break
-            await trio.sleep(random.uniform(pause / 2, pause))
-            pause = min(1.0, pause * 2)
+        await self._check_elsewhere(one.elsewhere)
+        repeatable = task.id is None
+        (answer,) = await self._send_patiently(wait, task.queue, (one.new,), repeatable)
         if answer is None:
             raise DuplicateTask(f"{task.queue}/{one.own}")
         handle = self._handle(one, answer)
         if isinstance(answer, Answer) and answer.kind is AnswerKind.TAKEN and one.rejects:
             raise DuplicateTask(handle.id)
-        await self._deliver(task.queue, (one,))
+        if one.elsewhere:
+            await relay(self._store, task.queue)
         return handle
+
+    async def _enqueue_workflow(self, workflow: Workflow[R], *, wait: bool) -> WorkflowHandle[R]:
+        plan = workflow.plan()
+        nodes = [prepare_node(node, plan.home, self._max_payload) for node in plan.nodes]
+        check_whole(nodes)
+        # What is written elsewhere later can be refused no more: it is looked at before.
+        await self._check_elsewhere(need for one in nodes for need in one.outside(plan.home))
+        await self._check_new(one for one in nodes if one.task.queue != plan.home)
+        repeatable = not any(node.task.id for node in plan.nodes)
+        news = [one.new for one in nodes]
+        answers = await self._send_patiently(wait, plan.home, news, repeatable, whole=True)
+        for one, answer in zip(nodes, answers, strict=True):
+            if answer is None:
+                raise DuplicateTask(f"{plan.home}/{one.own}")
+            self._handle(one, answer)  # raises what refused it
+        if any(one.new.ties.queue or one.outside(plan.home) for one in nodes):
+            await relay(self._store, plan.home)
+        handles = {
+            node.name: TaskHandle[Any](self._store, node.queue, node.own, node.task.returns)
+            for node in plan.nodes
+        }
+        return WorkflowHandle(plan, handles)
+
+    async def _check_new(self, nodes: Iterable[Prepared]) -> None:
+        """Raise `DuplicateTask` when there is a task of one of these ids."""
+        for one in nodes:
+            (record,) = await self._store.get(one.task.queue, (one.own,))
+            if record is not None:
+                raise DuplicateTask(f"{one.task.queue}/{one.own}")
 
     async def enqueue_many(self, tasks: Iterable[Task[R]]) -> list[TaskHandle[R]]:
         """Put many tasks into their queues, up to 1,000 in one step, and give their handles in order.
@@ -76,7 +113,7 @@ class Client:
         the steps that were done stay done.
         """
         prepared = [prepare(task, self._max_payload) for task in tasks]
-        await self._check_elsewhere(prepared)
+        await self._check_elsewhere(need for one in prepared for need in one.elsewhere)
         handles: dict[int, TaskHandle[R]] = {}
         by_queue: dict[str, list[int]] = {}
         for place, one in enumerate(prepared):
@@ -88,7 +125,8 @@ class Client:
                 answers = await self._send(queue, news, repeatable=repeatable)
                 for place, answer in zip(part, answers, strict=True):
                     handles[place] = self._handle(prepared[place], answer)
-            await self._deliver(queue, [prepared[place] for place in places])
+            if any(prepared[place].elsewhere for place in places):
+                await relay(self._store, queue)
         return [handles[place] for place in range(len(prepared))]
 
     def _handle(self, one: Prepared, answer: State | Answer | None) -> TaskHandle[Any]:
@@ -109,22 +147,35 @@ class Client:
                     self._store, queue, one.own, returns, created=answer is not None
                 )
 
-    async def _check_elsewhere(self, prepared: Sequence[Prepared]) -> None:
-        """Raise `TaskNotFound` when a task of another queue that one depends on is not there."""
+    async def _check_elsewhere(self, needs: Iterable[tuple[str, str]]) -> None:
+        """Raise `TaskNotFound` when one of these tasks, queue and id, is not there."""
         wanted: dict[str, dict[str, None]] = {}
-        for one in prepared:
-            for queue, own in one.elsewhere:
-                wanted.setdefault(queue, {})[own] = None
+        for queue, own in needs:
+            wanted.setdefault(queue, {})[own] = None
         for queue, owns in wanted.items():
             records = await self._store.get(queue, list(owns))
             for own, record in zip(owns, records, strict=True):
                 if record is None or record.state is State.GROUPED:
                     raise TaskNotFound(f"{queue}/{own}")
 
-    async def _deliver(self, queue: str, prepared: Sequence[Prepared]) -> None:
-        """Deliver at once what goes to other queues; workers would, a little later."""
-        if any(one.elsewhere for one in prepared):
-            await relay(self._store, queue)
+    async def _send_patiently(
+        self,
+        wait: bool,
+        queue: str,
+        tasks: Sequence[NewTask],
+        repeatable: bool,
+        *,
+        whole: bool = False,
+    ) -> Enqueued:
+        """Send; with `wait`, again and again while the queue is full."""
+        pause = FIRST_PAUSE
+        while True:
+            answers = await self._send(queue, tasks, repeatable=repeatable, whole=whole)
+            full = any(isinstance(a, Answer) and a.kind is AnswerKind.FULL for a in answers)
+            if not (wait and full):
+                return answers
+            await trio.sleep(random.uniform(pause / 2, pause))
+            pause = min(LONGEST_PAUSE, pause * 2)
 
     async def _send(
         self, queue: str, tasks: Sequence[NewTask], *, repeatable: bool, whole: bool = False

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
 
-from rediq_trio._errors import ConfigError
+from rediq_trio._errors import ConfigError, PayloadTooLarge
 from rediq_trio.deadlines import first_end, pack_deadline
 from rediq_trio.ids import new_id
+from rediq_trio.spec.graph import PlanNode
 from rediq_trio.spec.records import NO_TIES, NewTask, Ties, Until
 from rediq_trio.spec.values import Task, Unique
 from rediq_trio.store.envelope import pack_envelope, pack_value
 from rediq_trio.structuring import plain
 
 _UNTIL = {"done": Until.DONE, "started": Until.STARTED, "expired": Until.EXPIRED}
+
+
+MAX_LINKS = 50_000
+"""Links of a workflow."""
+MAX_WHOLE = 16 * 1024 * 1024
+"""Bytes of a workflow's packed tasks."""
 
 
 @attrs.frozen
@@ -34,6 +42,13 @@ class Prepared:
             return ()
         found = (ref.partition("/") for ref in self.new.ties.needs)
         return tuple((queue, own) for queue, slash, own in found if slash)
+
+    def outside(self, home: str) -> tuple[tuple[str, str], ...]:
+        """The tasks, queue and id, that it needs and `home` cannot look at while taking it in."""
+        if self.task.queue == home:
+            return self.elsewhere
+        found = (ref.rpartition("/") for ref in self.new.ties.needs)
+        return tuple((queue or self.task.queue, own) for queue, _, own in found)
 
     @property
     def rejects(self) -> bool:
@@ -92,6 +107,35 @@ def _ties(task: Task[Any], payload: bytes) -> Ties:
         lenient=task.on_dependency_failure == "run",
         needs=tuple(dict.fromkeys(_reference(task.queue, each) for each in task.depends_on)),
     )
+
+
+def prepare_node(node: PlanNode, home: str, max_payload: int) -> Prepared:
+    """Check and pack one task of a workflow that is written to the queue `home` as a whole."""
+    queue, outside = node.task.queue, node.task.depends_on
+    task = attrs.evolve(node.task, id=node.own, depends_on=(*outside, *node.needs))
+    one = prepare(task, max_payload)
+    ties = attrs.evolve(
+        one.new.ties,
+        queue="" if queue == home else queue,
+        lenient=task.on_dependency_failure == "run",
+        limit_key=task.limit_key or "",
+        needs=tuple(_reference(queue, each) for each in dict.fromkeys(outside)),
+        awaits=tuple(_reference(queue, each) for each in node.needs),
+        dependents=tuple(_reference(queue, each) for each in node.dependents),
+    )
+    return attrs.evolve(one, new=attrs.evolve(one.new, ties=ties))
+
+
+def check_whole(nodes: Sequence[Prepared]) -> None:
+    """Raise when a workflow is too large to be written in one step."""
+    links = sum(len(one.new.ties.awaits) for one in nodes)
+    if links > MAX_LINKS:
+        raise ConfigError.of("workflow", f"<{links:,} links>", f"of at most {MAX_LINKS:,} links")
+    size = sum(len(one.new.envelope) for one in nodes)
+    if size > MAX_WHOLE:
+        raise PayloadTooLarge(
+            f"workflow: {size:,} bytes packed; at most {MAX_WHOLE:,} are written in one step"
+        )
 
 
 def _unique_key(task: Task[Any], payload: bytes) -> str:

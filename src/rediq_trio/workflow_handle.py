@@ -11,7 +11,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import attrs
 import trio
@@ -26,6 +26,7 @@ from rediq_trio._errors import (
 )
 from rediq_trio._nursery import held_back
 from rediq_trio.describe import describe
+from rediq_trio.handle import TaskHandle
 from rediq_trio.spec import graph
 from rediq_trio.spec.graph import Plan
 from rediq_trio.spec.lifecycle import TERMINAL, State
@@ -33,10 +34,6 @@ from rediq_trio.spec.limits import check_number
 from rediq_trio.spec.values import TaskInfo
 from rediq_trio.store.port import BATCH
 from rediq_trio.workflow_picture import draw_mermaid, draw_svg
-
-if TYPE_CHECKING:
-    # `client` makes the handles, and imports this module.
-    from rediq_trio.client import TaskHandle
 
 R = TypeVar("R")
 
