@@ -128,11 +128,8 @@ class Poller:
             self.last_look = trio.current_time()
             count, more = len(claimed.leases), claimed.remaining > 0
             if claimed.leases:
-                batch = [
-                    self.book.add(queue, lease, asked=asked, length=self.lease)
-                    for lease in claimed.leases
-                ]
-                self.leases.send_nowait(batch)
+                held = self.book.add(queue, claimed.leases, asked=asked, length=self.lease)
+                self.leases.send_nowait(held)
         await trio.lowlevel.checkpoint_if_cancelled()
         return count, more
 
