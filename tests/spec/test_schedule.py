@@ -262,7 +262,9 @@ def test_a_time_of_the_day_in_a_doubled_hour_fires_at_its_first_occurrence_only(
 
 def test_from_within_the_second_of_two_hours_a_time_of_the_day_is_that_of_the_next_day() -> None:
     second_time = utc("2026-10-25T01:10:00")
-    assert Cron("30 2 * * *", PARIS).next_after(second_time) == utc("2026-10-26T01:30:00")
+    when = Cron("30 2 * * *", PARIS)
+    assert when.next_after(second_time) == utc("2026-10-26T01:30:00")
+    assert when.last_ms(0, ms(second_time)) == ms(utc("2026-10-25T00:30:00"))
 
 
 @pytest.mark.parametrize("timezone", CHANGES)
@@ -314,6 +316,15 @@ def test_the_half_hour_after_a_gap_of_half_an_hour_is_not_lost() -> None:
 def test_a_daily_line_stays_at_its_local_time_across_a_change() -> None:
     ticks = itertools.islice(walk(Cron("0 9 * * *", PARIS), utc("2026-03-28T00:00:00")), 2)
     assert list(ticks) == [utc("2026-03-28T08:00:00"), utc("2026-03-29T07:00:00")]
+
+
+@pytest.mark.parametrize("when", [Every(60), Cron("* * * * *", PARIS), Cron("0-59 2 1 1 *", PARIS)])
+@pytest.mark.parametrize("span", [0, 1, 500, 999])
+def test_between_two_ticks_there_is_no_last_one(when: Schedule, span: int) -> None:
+    tick = ms(utc("2026-01-01T01:10:00"))
+    for start in (tick + 1, tick + 1_000, tick + 30_500, tick + MINUTE - 1 - span):
+        assert when.last_ms(start, start + span) is None
+    assert when.last_ms(tick, tick + span) == tick
 
 
 # What a line says
@@ -464,6 +475,7 @@ def test_ticks_begin_with_the_epoch_and_end_with_the_year_9000(when: Schedule) -
     assert when.next_ms(-(10**20)) == 0
     assert when.next_ms(10**20) is None
     assert when.last_ms(-(10**20), -1) is None
+    assert when.last_ms(0, 10**20) is not None
     with pytest.raises(ConfigError, match=r"^moment=.*year 9000"):
         when.next_after(utc("9001-01-01T00:00:00"))
 
