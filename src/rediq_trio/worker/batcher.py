@@ -21,8 +21,8 @@ from rediq_trio.store.port import Store
 AT_ONCE = 5
 """Batches that one step makes at most: each may be large, and Redis waits for it."""
 PAGE = 500
-LOOK_EVERY = 15.0
-"""Seconds between two looks at all groups."""
+LOOK_EVERY = 10.0
+"""Seconds between two looks at all groups, at least; below the longest sleep of the keeper."""
 
 
 @attrs.define(eq=False)
