@@ -17,7 +17,9 @@ from tests.servers import SERVERS, find_servers, running_server
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 DEADLINE = 60.0
-ALONE = ("cancelling", "failures", "fenced_write", "first_task", "later", "progress", "survives")
+ALONE = (
+    "cancelling", "failures", "fenced_write", "first_task", "groups", "later", "progress", "survives",
+)  # fmt: skip
 """Programs that need nothing beside them."""
 
 
