@@ -55,7 +55,7 @@ def test_a_bad_option_is_refused_before_there_is_a_function(name: str) -> None:
 @pytest.mark.parametrize("function", [generates, yields, needs_two, 3, None, "digest"])
 def test_what_cannot_be_called_with_a_list_is_refused(function: Any) -> None:
     app = rediq.App()
-    with pytest.raises(ConfigError, match="aggregator=.*must be a"):
+    with pytest.raises(ConfigError, match=r"aggregator=.*must be a"):
         app.aggregator("g")(function)
     assert app.aggregators == {}
 
@@ -80,7 +80,7 @@ def test_a_name_is_registered_once() -> None:
         app.aggregator("user:*")
     twice = app.aggregator("g")
     twice(digest)
-    with pytest.raises(ConfigError, match="aggregator='g'.*once"):
+    with pytest.raises(ConfigError, match=r"aggregator='g'.*once"):
         twice(digest)
 
 
