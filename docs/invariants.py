@@ -22,7 +22,9 @@ WORDS: Mapping[int, str] = MappingProxyType(
         7: "Among ready tasks the lower priority number goes first, then first come, first served.",
         8: "No task is claimed before its `run_at`, after its `expires`, or once `pause()` has "
         "returned.",
-        12: "Counters agree with a recount: enqueued = tasks in all states + purged + deleted.",
+        10: "A grouped task ends in exactly one batch; a group waits no longer than `max_delay`.",
+        12: "Counters agree with a recount: enqueued = tasks in all states + purged + deleted "
+        "+ batched.",
         13: "Liveness: with a live worker and capacity, every ready task is claimed, and every "
         "lapsed lease reclaimed within `lease + 5 s`.",
     }

@@ -28,6 +28,9 @@ MEANINGS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "completed": ("sorted set", "by the instant from which they may be purged"),
         "cancelled": ("sorted set", "by the instant from which they may be purged"),
         "dead": ("sorted set", "by the instant at which they died"),
+        "grouped": ("sorted set", "group by group, in the order in which they came"),
+        "groups": ("sorted set", "the groups with members, by the instant at which they become a batch"),
+        "rules": ("hash", "group -> its most members, its grace and its longest delay"),
     }
 )
 """What each key of a queue holds."""

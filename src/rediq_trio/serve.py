@@ -84,7 +84,7 @@ class Server:
     async def wait_idle(self) -> None:
         """Wait until the queues it serves have no task that is ready, running or due for a retry.
 
-        Tasks scheduled for later do not count.
+        Tasks scheduled for later, and those that wait in a group, do not count.
         """
         while not await self._idle():
             await trio.sleep(IDLE_LOOK)
