@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections.abc
+import functools
 import inspect
 import random
 import typing
@@ -28,6 +30,7 @@ class Steps:
         self._store = store
         self._held = held
         self._known: dict[str, bytes] | None = None
+        self._loading = trio.Lock()
         # Two calls of one step at a time: the second waits for the first's result.
         self._locks: dict[str, trio.Lock] = {}
 
@@ -45,12 +48,14 @@ class Steps:
             return found if structure is None else cast("R", structure(found))
 
     async def _load(self) -> dict[str, bytes]:
-        if self._known is None:
-            # A task that was never delivered before can have done no step.
-            record = await self._record() if self._held.fence.deliveries > 1 else None
-            found = _read_pairs(record.steps) if record is not None else []
-            self._known = {name: pack_value(value) for name, value in reversed(found)}
-        return self._known
+        # One at a time: a second load would hide what was kept since the first.
+        async with self._loading:
+            if self._known is None:
+                # A task that was never delivered before can have done no step.
+                record = await self._record() if self._held.fence.deliveries > 1 else None
+                found = _read_pairs(record.steps) if record is not None else []
+                self._known = {name: pack_value(value) for name, value in reversed(found)}
+            return self._known
 
     async def _record(self) -> Record | None:
         while True:
@@ -75,11 +80,18 @@ class Steps:
             return packed
 
 
+_AWAITED = (collections.abc.Awaitable, collections.abc.Coroutine)
+
+
 def _returned_by(function: Callable[..., Any]) -> Any:
+    while isinstance(function, functools.partial):
+        function = cast("functools.partial[Any]", function).func
     try:
-        return typing.get_type_hints(function).get("return")
+        found = typing.get_type_hints(function).get("return")
     except (TypeError, NameError, AttributeError):
         return None
+    # Of a plain function that gives what is to be awaited, that is the last argument.
+    return typing.get_args(found)[-1] if typing.get_origin(found) in _AWAITED else found
 
 
 def _read_pairs(packed: bytes) -> list[tuple[str, Any]]:
