@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextvars
 import datetime as dt
 import math
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import attrs
 import trio
@@ -124,20 +124,23 @@ class CurrentTask:
         self._held.children.append(attrs.evolve(one.new, ties=ties))
         return TaskHandle(self.client._store, task.queue, one.own, task.returns)
 
+    @overload
     async def once(
-        self,
-        step: str,
-        function: Callable[..., Awaitable[R] | R],
-        *args: Any,
-    ) -> R:
+        self, step: str, function: Callable[..., Coroutine[Any, Any, R]], *args: Any
+    ) -> R: ...
+
+    @overload
+    async def once(self, step: str, function: Callable[..., R], *args: Any) -> R: ...
+
+    async def once(self, step: str, function: Callable[..., Any], *args: Any) -> Any:
         """Call a function once in the task's life: its result is kept with the task.
 
         A later attempt gets the kept result, as data structured by the function's
         return annotation, and so does the first. `step`: 1 to 128 characters, one per
         thing done. An error is not kept. The call comes before its record: a worker
         that dies between the two makes the next attempt call again. Raises `StaleLease`
-        when another worker holds the task by now; the result is not kept then, nor
-        when cancelled while keeping it.
+        when another worker holds the task by now, and `PayloadError` for a result that
+        msgpack cannot carry; it is not kept then. When cancelled, it may be kept or not.
         """
         check_label("step", step)
         if self._steps is None:

@@ -7,8 +7,8 @@ import functools
 import inspect
 import random
 import typing
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar, cast
+from collections.abc import Callable
+from typing import Any, cast
 
 import trio
 
@@ -19,8 +19,6 @@ from rediq_trio.store.envelope import pack_value, unpack_value
 from rediq_trio.store.packing import UNREADABLE, unpack_all, unpack_first
 from rediq_trio.store.port import Store
 from rediq_trio.structuring import plain, structurer
-
-R = TypeVar("R")
 
 
 class Steps:
@@ -34,18 +32,16 @@ class Steps:
         # Two calls of one step at a time: the second waits for the first's result.
         self._locks: dict[str, trio.Lock] = {}
 
-    async def once(
-        self, step: str, function: Callable[..., Awaitable[R] | R], *args: Any
-    ) -> R:
+    async def once(self, step: str, function: Callable[..., Any], *args: Any) -> Any:
         async with self._locks.setdefault(step, trio.Lock()):
             known = await self._load()
             if step not in known:
                 made = function(*args)
-                value = await cast("Awaitable[R]", made) if inspect.isawaitable(made) else made
+                value = await made if inspect.isawaitable(made) else made
                 known[step] = await self._keep(step, pack_value(plain(value), what="result"))
             structure = structurer(_returned_by(function))
-            found: R = unpack_value(known[step])
-            return found if structure is None else cast("R", structure(found))
+            found = unpack_value(known[step])
+            return found if structure is None else structure(found)
 
     async def _load(self) -> dict[str, bytes]:
         # One at a time: a second load would hide what was kept since the first.

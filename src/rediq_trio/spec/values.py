@@ -9,7 +9,7 @@ import datetime as dt
 import math
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Generic, Literal, TypedDict, TypeVar, cast
+from typing import Any, Generic, Literal, Protocol, TypedDict, TypeVar, cast
 
 import attrs
 
@@ -136,6 +136,13 @@ def _check_depends(_: object, attribute: attrs.Attribute[Any], value: Any) -> No
             raise ConfigError.of(attribute.name, one, bound)
 
 
+class Identified(Protocol):
+    """What has a task's id: a handle, or what is read of a task."""
+
+    @property
+    def id(self) -> str: ...
+
+
 class TaskOptions(TypedDict, total=False):
     """The options of `Task`, `@app.task(...)` and `TaskType.options(...)`."""
 
@@ -153,7 +160,7 @@ class TaskOptions(TypedDict, total=False):
     retention: float
     metadata: Mapping[str, str]
     unique: Unique | None
-    depends_on: Iterable[Any]
+    depends_on: Identified | Iterable[str | Identified]
     on_dependency_failure: Literal["dead", "run"]
     group: str | None
     limit_key: str | None
