@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import attrs
 import trio
 
-from rediq_trio._errors import ConfigError, StaleLease
+from rediq_trio._errors import ConfigError, PayloadTooLarge, StaleLease
 from rediq_trio.handle import TaskHandle
-from rediq_trio.preparing import prepare
+from rediq_trio.preparing import MAX_WHOLE, prepare
 from rediq_trio.spec.limits import check_label, check_number
 from rediq_trio.spec.values import Task
 from rediq_trio.steps import Steps, read_inputs
@@ -73,6 +73,7 @@ class CurrentTask:
         self._report = report
         self._cleanup_grace = cleanup_grace
         self._steps: Steps | None = None
+        self._children_size = 0
 
     @property
     def cancel_reason(self) -> str | None:
@@ -110,17 +111,23 @@ class CurrentTask:
 
         Exactly once, into any queue, however often this task is attempted: the tasks
         named in an attempt that does not complete are forgotten. Nothing is sent now.
-        Raises `ConfigError` for more than 1,000 in one attempt, and as `Client.enqueue`
-        does for a bad task. A task that it depends on and that is not there then
+        Raises `ConfigError` for more than 1,000 in one attempt, `PayloadTooLarge` for
+        more than 16 MiB of them, and as `Client.enqueue` does for a bad task. A task that it depends on and that is not there then
         counts as gone; while a unique key has a holder, the task is dropped.
         """
         if len(self._held.children) >= MAX_CHILDREN:
             raise ConfigError.of("enqueue_after", task, f"called at most {MAX_CHILDREN:,} times")
         one = prepare(task, self.client._max_payload)
+        size = self._children_size + len(one.new.envelope)
+        if size > MAX_WHOLE:
+            raise PayloadTooLarge(
+                f"enqueue_after: {size:,} bytes packed; at most {MAX_WHOLE:,} go with one task"
+            )
         elsewhere = "" if task.queue == self.queue else task.queue
         ties = one.new.ties
         if elsewhere:
             ties = attrs.evolve(ties, queue=elsewhere)
+        self._children_size = size
         self._held.children.append(attrs.evolve(one.new, ties=ties))
         return TaskHandle(self.client._store, task.queue, one.own, task.returns)
 

@@ -24,7 +24,7 @@ _UNTIL = {"done": Until.DONE, "started": Until.STARTED, "expired": Until.EXPIRED
 MAX_LINKS = 50_000
 """Links of a workflow."""
 MAX_WHOLE = 16 * 1024 * 1024
-"""Bytes of a workflow's packed tasks."""
+"""Bytes of packed tasks that are written in one step: a workflow, or a task's children."""
 
 
 @attrs.frozen
