@@ -16,6 +16,7 @@ from rediq_trio.spec.records import Record
 from rediq_trio.spec.values import Progress, TaskInfo
 from rediq_trio.store.broadcast import Kind
 from rediq_trio.store.port import Store
+from rediq_trio.store.relay import relay
 from rediq_trio.structuring import structurer
 
 R = TypeVar("R")
@@ -123,6 +124,11 @@ class TaskHandle(Generic[R]):
         which. Any other: it had ended already, and nothing changed. Raises
         `TaskNotFound`.
         """
+        state = await self._cancel()
+        await relay(self._store, self.queue)
+        return state
+
+    async def _cancel(self) -> State:
         return self._found(await self._store.cancel(self.queue, self._own))
 
     async def retry(self) -> State:
@@ -131,7 +137,9 @@ class TaskHandle(Generic[R]):
         `pending` when that was done; any other state was left as it was. Raises
         `TaskNotFound`.
         """
-        return self._found((await self._store.revive(self.queue, (self._own,)))[0])
+        state = self._found((await self._store.revive(self.queue, (self._own,)))[0])
+        await relay(self._store, self.queue)
+        return state
 
     async def delete(self) -> bool:
         """Remove the task with its result; False when a worker holds it: cancel it first.
@@ -139,6 +147,7 @@ class TaskHandle(Generic[R]):
         Raises `TaskNotFound`.
         """
         state = self._found((await self._store.delete(self.queue, (self._own,)))[0])
+        await relay(self._store, self.queue)
         return state is not State.ACTIVE
 
     def _found(self, state: State | None) -> State:

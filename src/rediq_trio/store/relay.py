@@ -1,5 +1,8 @@
 """The relay: carries messages from a queue's outbox to the queues they are for.
 
+The keepers of a queue carry its messages, and so does each client whose call may have
+written some, because a queue that nobody serves has no keeper.
+
 Anyone may, at any time, and twice: a receiver knows the number of the last message
 it took in, so each is taken in once, and in order. What a relay that dies half-way
 leaves is carried by the next one.
