@@ -466,6 +466,42 @@ async def test_what_has_ended_already_is_looked_at_at_once(where: Where, queue: 
         assert await (await client.enqueue(both.task(7))).result(timeout=10) == 8
 
 
+async def test_what_died_with_a_task_is_revived_with_it(where: Where) -> None:
+    async with rediq.connect(where[0], **where[1]) as client:
+        # Their ids have them listed the wrong way round.
+        root = await client.enqueue(add.options(id="z").task(1))
+        after = await client.enqueue(add.options(id="y", depends_on=root).task(2))
+        last = await client.enqueue(add.options(id="x", depends_on=after).task(3))
+        queue = client.queue("default")
+        await root.cancel()
+        assert [info.id for info in await queue.dead.list()] == [last.id, after.id]
+        assert await queue.dead.retry(last.id) is False
+        assert await queue.dead.retry_all() == 0, "what they need is cancelled"
+        assert await root.retry() is State.PENDING
+        assert await queue.dead.retry_all() == 2
+        assert await last.retry() is State.BLOCKED
+        await root.cancel()
+        await root.retry()
+        assert await queue.dead.retry(after.id) is True
+        assert await queue.check() == []
+
+
+async def test_all_the_dead_are_purged_and_revived_however_many(where: Where) -> None:
+    async with rediq.connect(where[0], **where[1]) as client:
+        queue = client.queue("default")
+        for turn in range(2):
+            root = await client.enqueue(add.options(id=f"z{turn}").task(1))
+            await client.enqueue_many([add.options(depends_on=root).task(n) for n in range(1200)])
+            await root.cancel()
+            with trio.fail_after(10):
+                while (dead := (await queue.stats()).dead) < 1200:
+                    await client._store.unblock("default", limit=1000)
+            assert dead == 1200
+            await root.retry()
+            assert await (queue.dead.retry_all() if turn else queue.dead.purge()) == 1200
+            assert (await queue.stats()).dead == 0
+
+
 # --- bounded queues
 
 

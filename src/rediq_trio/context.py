@@ -112,8 +112,9 @@ class CurrentTask:
         Exactly once, into any queue, however often this task is attempted: the tasks
         named in an attempt that does not complete are forgotten. Nothing is sent now.
         Raises `ConfigError` for more than 1,000 in one attempt, `PayloadTooLarge` for
-        more than 16 MiB of them, and as `Client.enqueue` does for a bad task. A task that it depends on and that is not there then
-        counts as gone; while a unique key has a holder, the task is dropped.
+        more than 16 MiB of them, and as `Client.enqueue` does for a bad task. A task that
+        it depends on and that is not there then counts as gone; while a unique key has a
+        holder, the task is dropped.
         """
         if len(self._held.children) >= MAX_CHILDREN:
             raise ConfigError.of("enqueue_after", task, f"called at most {MAX_CHILDREN:,} times")

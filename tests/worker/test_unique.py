@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import trio
 
 import rediq_trio as rediq
@@ -105,7 +107,7 @@ async def test_throttled_it_runs_once_in_each_window(redis_server: Server) -> No
             while len(begun) < created:
                 await trio.sleep(0.01)
         assert created == len(begun) == 3
-        assert min(b - a for a, b in zip(begun, begun[1:], strict=False)) > 0.4
+        assert min(b - a for a, b in itertools.pairwise(begun)) > 0.4
         await check_sound(clients[0])
 
 
