@@ -144,7 +144,8 @@ class DeadLetters:
         # By their ids: revived tasks may die again meanwhile.
         left, done, name = await self._ids(), 0, self._queue.name
         while left:
-            before, stuck = done, ()
+            before = done
+            stuck: tuple[str, ...] = ()
             for first in range(0, len(left), BATCH):
                 part = left[first : first + BATCH]
                 if not revive:
@@ -155,7 +156,7 @@ class DeadLetters:
                 stuck += tuple(i for i, s in zip(part, states, strict=True) if s is State.DEAD)
             await relay(self._store, name)
             # A task stays dead while one that it needs is, and that may have come behind it.
-            left = stuck if done > before else []
+            left = stuck if done > before else ()
         return done
 
     async def _ids(self) -> tuple[str, ...]:
