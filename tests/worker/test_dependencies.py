@@ -119,6 +119,21 @@ async def test_a_task_in_a_queue_that_nobody_serves_is_waited_for(redis_server: 
         await check_sound(client)
 
 
+async def test_what_ended_in_a_queue_that_nobody_serves_any_more_is_known(
+    redis_server: Server,
+) -> None:
+    prefix = f"nobody-{uuid.uuid4().hex[:8]}"
+    async with rediq.connect(redis_server.url, key_prefix=prefix) as client:
+        before = await client.enqueue(give.options(queue="nobodys").task("early"))
+        async with rediq.serve(app, redis_server.url, queues=["nobodys"], key_prefix=prefix):
+            await before.wait(timeout=10)
+        after = collect.options(queue="left", depends_on=before)
+        async with rediq.serve(app, redis_server.url, queues=["left"], key_prefix=prefix):
+            handle = await client.enqueue(after.task())
+            assert await handle.result(timeout=5) == {before.id: "early"}
+        await check_sound(client)
+
+
 async def test_a_burst_is_over_when_the_ends_of_tasks_have_been_told(redis_server: Server) -> None:
     prefix = f"burst-{uuid.uuid4().hex[:8]}"
     queues = ["left", "right"]
