@@ -124,12 +124,7 @@ class TaskHandle(Generic[R]):
         which. Any other: it had ended already, and nothing changed. Raises
         `TaskNotFound`.
         """
-        state = await self._cancel()
-        await relay(self._store, self.queue)
-        return state
-
-    async def _cancel(self) -> State:
-        return self._found(await self._store.cancel(self.queue, self._own))
+        return await self._changed(await self._store.cancel(self.queue, self._own))
 
     async def retry(self) -> State:
         """Make a dead or cancelled task ready again, its counters new; give the state it is in now.
@@ -138,22 +133,21 @@ class TaskHandle(Generic[R]):
         again; any other state was left as it was: also while another task holds its
         unique key, or one of its queue that it needs has failed. Raises `TaskNotFound`.
         """
-        state = self._found((await self._store.revive(self.queue, (self._own,)))[0])
-        await relay(self._store, self.queue)
-        return state
+        return await self._changed((await self._store.revive(self.queue, (self._own,)))[0])
 
     async def delete(self) -> bool:
         """Remove the task with its result; False when a worker holds it: cancel it first.
 
         Raises `TaskNotFound`.
         """
-        state = self._found((await self._store.delete(self.queue, (self._own,)))[0])
-        await relay(self._store, self.queue)
+        state = await self._changed((await self._store.delete(self.queue, (self._own,)))[0])
         return state is not State.ACTIVE
 
-    def _found(self, state: State | None) -> State:
+    async def _changed(self, state: State | None) -> State:
         if state is None:
             raise TaskNotFound(self.id)
+        # Tasks of other queues that wait for this one hear of it, served or not.
+        await relay(self._store, self.queue)
         return state
 
 

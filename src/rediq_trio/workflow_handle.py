@@ -219,10 +219,8 @@ class WorkflowHandle(Generic[R]):
         states = dict((await self.info()).states)
 
         async def cancel(name: str) -> None:
-            try:
-                states[name] = await self.handles[name]._cancel()
-            except TaskNotFound:
-                states[name] = None
+            handle = self.handles[name]
+            states[name] = await handle._store.cancel(handle.queue, handle._own)
 
         for together in self._from_the_sinks():
             await _each(

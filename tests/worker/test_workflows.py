@@ -81,7 +81,7 @@ async def test_cancelled_as_a_whole_nothing_of_it_begins(redis_server: Server) -
         layers = [gather(*(on(f"{q}", 1, after=0.05) for q in ("one", "two", "three") * 4))] * 6
         handle = await client.enqueue(chain(*layers))
         with trio.fail_after(20):
-            while not any([begun[h.id] for h in handle.handles.values()]):
+            while not any(begun[h.id] for h in handle.handles.values()):
                 await trio.sleep(0.01)
         await handle.cancel()
         before = {h.id for h in handle.handles.values() if begun[h.id]}

@@ -27,6 +27,8 @@ RECLAIM_EVERY = 4.0
 """Seconds: a lapsed lease is found within these."""
 OTHERS_EVERY = 15.0
 """Seconds: the longest sleep of the other duties."""
+TOLD_EVERY = 30.0
+"""Seconds: the longest sleep of what a signal is sent for whenever there is something to do."""
 
 
 _HURRY = {
@@ -78,8 +80,8 @@ class Keeper:
             "promote": _Duty(lambda: store.promote(queue, limit=LIMIT), OTHERS_EVERY),
             "reclaim": _Duty(lambda: store.reclaim(queue, limit=LIMIT), RECLAIM_EVERY),
             "expire": _Duty(lambda: store.expire(queue, limit=LIMIT), OTHERS_EVERY),
-            "unblock": _Duty(lambda: store.unblock(queue, limit=LIMIT), OTHERS_EVERY),
-            "relay": _Duty(lambda: relay_some(store, queue, limit=LIMIT), OTHERS_EVERY),
+            "unblock": _Duty(lambda: store.unblock(queue, limit=LIMIT), TOLD_EVERY),
+            "relay": _Duty(lambda: relay_some(store, queue, limit=LIMIT), TOLD_EVERY),
             "purge": _Duty(lambda: store.purge(queue, limit=LIMIT, **keep), OTHERS_EVERY),
         }
 
