@@ -17,8 +17,23 @@ from tests.servers import SERVERS, find_servers, running_server
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 DEADLINE = 60.0
-ALONE = ("cancelling", "deadline", "failures", "fenced_write", "first_task", "later", "progress",
-         "retry_rules", "survives", "weighted")  # fmt: skip
+ALONE = (
+    "cancelling",
+    "deadline",
+    "debounce",
+    "dependencies",
+    "exactly_once",
+    "failures",
+    "fenced_write",
+    "first_task",
+    "later",
+    "progress",
+    "retry_rules",
+    "survives",
+    "unique",
+    "weighted",
+    "workflow",
+)  # fmt: skip
 """Programs that need nothing beside them."""
 
 
