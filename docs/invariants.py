@@ -27,7 +27,8 @@ WORDS: Mapping[int, str] = MappingProxyType(
         10: "A grouped task ends in exactly one batch; a group waits no longer than `max_delay`.",
         11: "Limits hold at every instant: no more live leases than a limit of concurrency, no more "
         "starts in any window than a rate; a permit dies with its lease.",
-        12: "Counters agree with a recount: enqueued = tasks in all states + purged + deleted.",
+        12: "Counters agree with a recount: enqueued = tasks in all states + purged + deleted "
+        "+ batched.",
         13: "Liveness: with a live worker and capacity, every ready task is claimed, and every "
         "lapsed lease reclaimed within `lease + 5 s`.",
     }

@@ -29,7 +29,6 @@ MEANINGS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "cancelled": ("sorted set", "by the instant from which they may be purged"),
         "dead": ("sorted set", "by the instant at which they died"),
         "blocked": ("sorted set", "by the instant at which they were enqueued"),
-        "grouped": ("sorted set", "by group, then by place; all scores are 0"),
         "keyed": ("sorted set", "pending tasks with a limit key, by key, then by place; all scores 0"),
         "lanes": ("sorted set", "limit keys with a pending task that may start, by its place"),
         "shut": ("sorted set", "limit keys that their limit holds up, by until when; +inf: a lease"),
@@ -46,10 +45,11 @@ MEANINGS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "outbox": ("sorted set", "messages to other queues, by their number"),
         "received": ("hash", "other queue -> the number of its last message that was taken in"),
         "steps": ("hash", "id -> names and results of its steps, packed"),
-        "groups": ("sorted set", "groups with tasks, by the instant at which each is due"),
-        "rules": ("hash", "group, or its prefix -> when its tasks become a batch"),
         "schedules": ("hash", "name -> schedule"),
         "ticks": ("sorted set", "schedules, by the instant of the next tick"),
+        "grouped": ("sorted set", "group by group, in the order in which they came"),
+        "groups": ("sorted set", "the groups with members, by the instant at which they become a batch"),
+        "rules": ("hash", "group -> its most members, its grace and its longest delay"),
     }
 )
 """What each key of a queue holds."""

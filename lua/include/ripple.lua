@@ -136,6 +136,7 @@ end
 local function conclude(now)
   if #ended > 0 then ripple(now, RIPPLE) end
   if next(touched) then touch_lanes(now) end
+  if next(touched_groups) then touch_groups() end
   if seq then redis.call('HSET', meta, 'seq', seq) end
   if sent then redis.call('HSET', meta, 'sent', sent) end
 end

@@ -6,13 +6,22 @@ import inspect
 import typing
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import MappingProxyType
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
 import attrs
 
 from rediq_trio._errors import ConfigError, PayloadError, UnknownTaskType, shown
+from rediq_trio.aggregators import (
+    Aggregator,
+    AggregatorFunction,
+    check_apart,
+    make_aggregator,
+    make_rule,
+)
 from rediq_trio.context import CurrentTask
 from rediq_trio.retry_rules import ExceptionTypes, RetryFunction, RetryRules, retry_rules
+from rediq_trio.spec.groups import matching
 from rediq_trio.spec.values import Task, TaskOptions
 from rediq_trio.structuring import structurer
 
@@ -24,6 +33,7 @@ C = TypeVar("C")
 Middleware = Callable[[CurrentTask], AbstractAsyncContextManager[Any]]
 _Generator = Callable[[CurrentTask], AsyncGenerator[None, None]]
 M = TypeVar("M", bound="Middleware | _Generator")
+G = TypeVar("G", bound=AggregatorFunction)
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
 
@@ -160,6 +170,7 @@ class App:
     def __init__(self) -> None:
         self._types: dict[str, TaskType[..., Any, Any]] = {}
         self._middleware: list[Middleware] = []
+        self._aggregators: dict[str, Aggregator] = {}
 
     @overload
     def task(
@@ -234,18 +245,63 @@ class App:
         self._middleware.append(wrapped)
         return factory
 
+    def aggregator(
+        self,
+        group: str,
+        /,
+        *,
+        max_size: int = 10,
+        grace_period: float = 30.0,
+        max_delay: float = 300.0,
+    ) -> Callable[[G], G]:
+        """Register what is done with the batches of a group, `async def f(tasks) -> Task | None`.
+
+        `group`: its name, or with a `*` at the end (`"user:*"`) all that begin so; the
+        name itself wins over a prefix, and a longer prefix over a shorter one. A group
+        becomes a batch with `max_size` members (1 to 1,000), `grace_period` seconds
+        after its last, or `max_delay` seconds after its first, whichever comes first.
+
+        The function gets the members as `Task` values. The task it gives is enqueued
+        in the same step in which the batch completes, and the batch's result is its
+        id. A plain `def` runs in a worker thread. An error is one of the batch, which
+        is retried as any task. Raises `ConfigError` for a bad option or a name that
+        is taken.
+        """
+        rule = make_rule(group, max_size, grace_period, max_delay)
+        check_apart(self._aggregators, [group])
+
+        def register(function: G) -> G:
+            made = make_aggregator(group, function, rule)
+            check_apart(self._aggregators, [group])
+            self._aggregators[group] = made
+            return function
+
+        return register
+
     def include(self, other: App) -> None:
         """Take over all that another app has registered; raise `ConfigError` for a name in both."""
         taken = sorted(self._types.keys() & other._types.keys())
         if taken:
             raise ConfigError(f"both apps have a handler named {shown(taken[0])}")
+        check_apart(self._aggregators, other._aggregators)
         self._types |= other._types
+        self._aggregators |= other._aggregators
         self._middleware += other._middleware
 
     @property
     def types(self) -> tuple[TaskType[..., Any, Any], ...]:
         """The registered handlers, ordered by name."""
         return tuple(self._types[name] for name in sorted(self._types))
+
+    @property
+    def aggregators(self) -> Mapping[str, Aggregator]:
+        """The aggregators, by the group's name or its prefix."""
+        return MappingProxyType(self._aggregators)
+
+    def aggregator_of(self, group: str) -> Aggregator | None:
+        """Give the aggregator for a group's batches, if there is one."""
+        name = matching(self._aggregators, group)
+        return None if name is None else self._aggregators[name]
 
     @property
     def layers(self) -> tuple[Middleware, ...]:

@@ -50,6 +50,8 @@ class CurrentTask:
         report: Callable[[Any, float, str | None], None],
         cleanup_grace: float,
         depends_on: tuple[str, ...] = (),
+        group: str | None = None,
+        members: tuple[str, ...] = (),
     ) -> None:
         self.id = id
         """`"<queue>/<id>"`."""
@@ -67,6 +69,11 @@ class CurrentTask:
         """Grows with every delivery of this task: let a database refuse a smaller one."""
         self.depends_on = depends_on
         """Ids of the tasks that it depends on."""
+        self.group = group
+        """The group whose batch it is; None for any other task. A batch has the type of its
+        first member, and no metadata."""
+        self.members = members
+        """Ids of the tasks that a batch holds."""
         self.client = client
         """The worker's own client: enqueue more, look at other tasks."""
         self._held = held

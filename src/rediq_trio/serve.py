@@ -85,8 +85,8 @@ class Server:
     async def wait_idle(self) -> None:
         """Wait until the queues it serves have no task that is ready, running or due for a retry.
 
-        Tasks scheduled for later do not count, nor do those that wait for others. Messages
-        to other queues have been carried.
+        Tasks scheduled for later do not count, nor do those that wait in a group or for others.
+        Messages to other queues have been carried.
         """
         while not await self._idle():
             await trio.sleep(IDLE_LOOK)

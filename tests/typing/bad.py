@@ -27,6 +27,19 @@ async def bad_class() -> None: ...
 async def bad_function() -> None: ...
 
 
+@app.aggregator("g")  # error
+async def bad_result(tasks: list[rediq.Task[str]]) -> int:
+    return 1
+
+
+@app.aggregator("g")  # error
+async def bad_parameter(tasks: str) -> None: ...
+
+
+@app.aggregator("g", max_size="10")  # error
+async def bad_size(tasks: list[rediq.Task[str]]) -> None: ...
+
+
 async def main() -> None:
     send_email.task(to=1)  # error
     send_email.task()  # error

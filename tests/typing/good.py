@@ -32,6 +32,21 @@ def ruled_thread(n: int) -> bool:
     return n > 0
 
 
+@app.aggregator("emails:*", max_size=5, grace_period=1.5, max_delay=60)
+async def digest(tasks: list[rediq.Task[Any]]) -> rediq.Task[str] | None:
+    return send_email.task(to=tasks[0].payload["to"]) if tasks else None
+
+
+@app.aggregator("sums")
+def count(tasks: list[rediq.Task[Any]]) -> None: ...
+
+
+async def aggregators(task: rediq.Task[Any], info: rediq.TaskInfo) -> None:
+    assert_type(await digest([task]), rediq.Task[str] | None)
+    assert_type(rediq.current_task().group, str | None)
+    assert_type(info.members, tuple[str, ...])
+
+
 async def main() -> None:
     assert_type(ruled.task(n=1), rediq.Task[bool])
     assert_type(ruled.options(deadline=5).task(1), rediq.Task[bool])

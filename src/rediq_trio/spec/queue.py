@@ -19,6 +19,7 @@ from typing import Any
 import attrs
 
 from rediq_trio.spec.draft import Draft, pack_raw
+from rediq_trio.spec.groups import batch, govern
 from rediq_trio.spec.intake import acknowledge, admit, enqueue, receive
 from rediq_trio.spec.lanes import Lanes, arrange, limit, next_start, place
 from rediq_trio.spec.lifecycle import TERMINAL, WAITING, Event, State
@@ -39,7 +40,7 @@ from rediq_trio.spec.records import (
 )
 from rediq_trio.spec.stored import pack_id, pack_ref, split_ref
 
-__all__ = ["acknowledge", "arrange", "enqueue", "limit", "receive"]
+__all__ = ["acknowledge", "arrange", "batch", "enqueue", "govern", "limit", "receive"]
 
 ENDINGS = 100
 """Tasks that have ended, whose dependents one `unblock` looks at, at most."""

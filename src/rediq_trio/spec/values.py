@@ -263,6 +263,11 @@ class TaskInfo:
     """The worker that claimed it last."""
     metadata: Mapping[str, str]
     depends_on: tuple[str, ...] = ()
+    group: str | None = None
+    """The group that it waits in, or waited in when it ended; of a batch, the group that
+    it was made of."""
+    members: tuple[str, ...] = ()
+    """Ids of the tasks that a batch holds, in order; its `type` is that of the first."""
 
 
 @attrs.frozen(kw_only=True)

@@ -28,6 +28,8 @@ class Kind(enum.StrEnum):
     """A task will be ready sooner than was known."""
     MAIL = "mail"
     """Messages to other queues, or tasks that wait for others, are to be told."""
+    GROUP = "group"
+    """A group is new, or due sooner than was known; named in place of a task."""
     CANCEL = "cancel"
     """An active task is to be cancelled."""
     FLUSH = "flush"
@@ -47,7 +49,7 @@ class Signal:
     queue: str
     kind: Kind
     id: str = ""
-    """The task's id within the queue, where the signal is about one task."""
+    """The task's id within the queue, where the signal is about one task, or the group's name."""
 
 
 Topic = tuple[str, str]

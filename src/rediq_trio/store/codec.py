@@ -22,6 +22,7 @@ from rediq_trio.spec.records import (
     MailKind,
     NewTask,
     Record,
+    Rule,
     Ties,
     Until,
 )
@@ -162,6 +163,16 @@ def pack_limit(limit: Limit | None) -> bytes:
 def read_limit(packed: bytes) -> Limit:
     """Read a limit."""
     return Limit(*unpack(packed)[:4])
+
+
+def pack_rule(rule: Rule) -> bytes:
+    """Pack a group's rule as `places.lua` reads it."""
+    return pack_for_lua((rule.max_size, rule.grace_ms, rule.max_delay_ms))
+
+
+def read_rule(packed: bytes) -> Rule:
+    """Read a group's rule."""
+    return Rule(*unpack(packed))
 
 
 def _text(value: bytes) -> str:

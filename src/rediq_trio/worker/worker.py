@@ -87,7 +87,8 @@ class Worker:
         self.heartbeat = Heartbeat(
             store, queues, book, settings.name, settings.lease, settings.beat, self._describe
         )
-        self.keeper = Keeper(store, queues, settings.dead_retention, settings.max_dead)
+        rules = {name: each.rule for name, each in app.aggregators.items()}
+        self.keeper = Keeper(store, queues, settings.dead_retention, settings.max_dead, rules)
 
     def info(self) -> WorkerInfo:
         """Give what the worker says of itself in its heartbeats."""
