@@ -84,9 +84,7 @@ class TaskType(Generic[P, R, C]):
 
     def options(self, **overrides: Unpack[TaskOptions]) -> TaskType[P, R, C]:
         """Give the same type with other options; raise `ConfigError` for a bad one."""
-        defaults = {**self.defaults, **overrides}
-        _check_options(self.name, defaults)
-        return attrs.evolve(self, defaults=defaults)
+        return attrs.evolve(self, defaults=_checked(self.name, {**self.defaults, **overrides}))
 
     def arguments(self, payload: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Give the arguments for a payload that came from the queue.
@@ -123,11 +121,13 @@ class TaskType(Generic[P, R, C]):
         return (payload if structure is None else structure(payload),), {}
 
 
-def _check_options(name: str, options: Mapping[str, Any]) -> None:
+def _checked(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     allowed = {*TaskOptions.__optional_keys__}
     if unknown := sorted(options.keys() - allowed):
         raise ConfigError(f"{name}: unknown option {unknown[0]!r}; there are {', '.join(sorted(allowed))}")
-    Task(name, **options)  # its validators speak
+    task: Task[Any] = Task(name, **options)  # its validators speak
+    # As the task has them: an iterator of dependencies would be empty the next time.
+    return {option: getattr(task, option) for option in options}
 
 
 def _task_type(
@@ -148,12 +148,11 @@ def _task_type(
     except NameError as error:
         raise ConfigError(f"{name}: an annotation cannot be read: {error}") from error
     found = {n: structurer(hint) for n, hint in hints.items() if n != "return"}
-    _check_options(name, options)
     named = {n: p for n, p in signature.parameters.items() if p.kind is not p.VAR_KEYWORD}
     made: TaskType[..., Any, Any] = TaskType(
         name=name,
         function=function,
-        defaults=dict(options),
+        defaults=_checked(name, options),
         signature=signature,
         structurers={n: structure for n, structure in found.items() if structure is not None},
         returns=hints.get("return"),

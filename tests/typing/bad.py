@@ -60,3 +60,26 @@ def workflows() -> None:
     gather(send_email, then=send_email.task("a"))  # error
     Workflow().add("email:send")  # error
     Workflow().add(send_email.task("a"), after=5)  # error
+
+
+@app.task("bad", unique="key")  # error
+async def bad_unique() -> None: ...
+
+
+@app.task("bad", on_dependency_failure="die")  # error
+async def bad_policy() -> None: ...
+
+
+async def ties() -> None:
+    rediq.Unique(until="end")  # error
+    rediq.Unique(on_conflict="ignore")  # error
+    send_email.options(depends_on=5)  # error
+    send_email.options(group=3)  # error
+    task = rediq.current_task()
+    task.enqueue_after(send_email)  # error
+    text: str = await task.once("step", len, "abc")  # error
+    await task.once(send_email)  # error
+    async with rediq.connect("memory://") as client:
+        handle = await client.enqueue(chain(send_email.task(to="a")))
+        number: int = await handle.result()  # error
+        del number, text
