@@ -9,7 +9,7 @@ from types import MappingProxyType
 from docs.read_source import attribute_docs, oneline
 from rediq_trio.spec.lifecycle import Event
 from rediq_trio.spec.records import Record
-from rediq_trio.store.codec import RECORD_FIELDS
+from rediq_trio.store.codec import MARKS, RECORD_FIELDS, TIES_FIELDS
 from rediq_trio.store.keys import INDEX_OF, QUEUE_KEYS, Keys
 from rediq_trio.store.scripts import Script, load_scripts
 
@@ -19,15 +19,37 @@ MEANINGS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "payloads": ("hash", "id -> envelope: type, payload, timeout, backoff, metadata"),
         "results": ("hash", "id -> what the handler returned, packed"),
         "progress": ("hash", "id -> the newest progress"),
-        "meta": ("hash", "`seq`, `paused` and the totals; its name is also the queue's channel"),
+        "inputs": ("hash", "id -> what the tasks it waited for returned, packed"),
+        "steps": ("hash", "id -> what its steps returned, packed"),
+        "meta": ("hash", "`seq`, `paused`, other settings and the totals; its name is also the queue's channel"),
         "expiring": ("sorted set", "waiting tasks with `expires`, by that instant"),
         "scheduled": ("sorted set", "by the instant at which they are due"),
         "retry": ("sorted set", "by the instant at which they are due"),
         "pending": ("sorted set", "by priority x 2^45 + seq: the order of the claims"),
+        "keyed": ("sorted set", "the pending tasks with a limit key, key by key"),
+        "blocked": ("sorted set", "by the instant at which they were enqueued"),
+        "grouped": ("sorted set", "group by group, in the order in which they came"),
         "active": ("sorted set", "by the instant at which the lease runs out"),
         "completed": ("sorted set", "by the instant from which they may be purged"),
         "cancelled": ("sorted set", "by the instant from which they may be purged"),
         "dead": ("sorted set", "by the instant at which they died"),
+        "lanes": ("sorted set", "limit keys with pending tasks, that may start one"),
+        "shut": ("sorted set", "limit keys with pending tasks, by the instant from which they may start one"),
+        "permits": ("hash", "limit key -> how many of its tasks are active"),
+        "turns": ("hash", "limit key -> the turn at which it was last served"),
+        "limits": ("hash", "limit key -> its limit, packed"),
+        "rates": ("sorted set", "limit keys by the theoretical arrival time of their next start"),
+        "unique": ("hash", "unique key -> id of its holder"),
+        "locks": ("sorted set", "unique keys whose window ends by time, by that instant"),
+        "edges": ("sorted set", "for each task those that wait for its end"),
+        "needs": ("sorted set", "for each task those that it still waits for"),
+        "endings": ("sorted set", "tasks that have ended, while some that wait for them are to be told"),
+        "outbox": ("sorted set", "messages to other queues that are not known to have arrived, in order"),
+        "received": ("hash", "other queue -> the number of its last message that was taken in"),
+        "groups": ("sorted set", "groups that collect tasks, by the instant at which they are due"),
+        "rules": ("hash", "group -> how it is made into batches, packed"),
+        "schedules": ("hash", "name -> schedule, packed"),
+        "ticks": ("sorted set", "schedules by the instant of their next tick"),
     }
 )
 """What each key of a queue holds."""
@@ -55,8 +77,12 @@ def record() -> str:
     """Make the table of a record's fields."""
     docs = attribute_docs(Record)
     lines = ["| place | field | meaning |", "| ---: | --- | --- |"]
+    marks = ", ".join(f"{bit} `{mark}`" for mark, bit in MARKS.items())
+    docs = docs | {"marks": f"One bit each: {marks}."}
     for place, name in enumerate(RECORD_FIELDS, start=1):
         lines.append(f"| {place} | `{name}` | {oneline(docs.get(name, ''))} |")
+    for place, name in enumerate(TIES_FIELDS, start=1):
+        lines.append(f"| {len(RECORD_FIELDS) + 1}.{place} | `{name}` | {oneline(docs.get(name, ''))} |")
     return "\n".join(lines)
 
 
@@ -79,6 +105,8 @@ def _section(script: Script) -> str:
 def _cell(name: str, text: str) -> str:
     # Numbered parts stand two blanks apart in a header; a line of the table shows them so.
     text = text.replace("|", "\\|")
+    if text == "all":
+        return "all, in the order of the table above"
     if name == "KEYS":
         return (
             ", ".join(f"{number} `{key}`" for number, key in re.findall(r"(\d+) ([a-z]+)", text))

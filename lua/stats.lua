@@ -10,7 +10,10 @@
 -- INCLUDE  clock keys record
 local now = clock(ARGV[1])
 local reply = {redis.call('HLEN', records)}
-for _, index in ipairs({scheduled, blocked, grouped, pending, active, retry, completed, dead, cancelled}) do
+local indexes = {
+  scheduled, blocked, grouped, pending, active, retry, completed, dead, cancelled,
+}
+for _, index in ipairs(indexes) do
   reply[#reply + 1] = redis.call('ZCARD', index)
 end
 reply[1 + PENDING] = reply[1 + PENDING] + redis.call('ZCARD', keyed)

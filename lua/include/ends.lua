@@ -1,6 +1,6 @@
 -- Ways to a terminal state, or out. The caller has taken the task out of its old index.
 local GRACE = 60000
-local DONE, STARTED_ONCE, BY_TIME = 1, 2, 3
+local STARTED_ONCE, BY_TIME = 2, 3
 
 -- {id, how it ended (0: gone), result} of tasks that others wait for.
 local ended = {}

@@ -72,7 +72,8 @@ local function replace(id, record, envelope, o, now)
   local ties, run, was = o[9], math.max(due_at(o, now), now), record[STATE]
   leave(id, record)
   redis.call('HSET', payloads, id, envelope)
-  record[PRIORITY], record[MAX_RETRY], record[MAX_CRASHES], record[RETENTION] = o[1], o[2], o[3], o[4]
+  record[PRIORITY], record[MAX_RETRY] = o[1], o[2]
+  record[MAX_CRASHES], record[RETENTION] = o[3], o[4]
   record[RUN], record[EXPIRES] = run, expiry(o, now)
   record[TIES][UNTIL], record[TIES][LIMIT_KEY] = ties[ENDS], ties[TO_LIMIT]
   lock(ties[KEY], id, ties[TTL] > 0 and now + ties[TTL] or 0)
@@ -115,7 +116,8 @@ local function take(id, envelope, options, o, now)
     return record[STATE]
   end
   local waits, holds = #ties[NEEDS] + #ties[AWAITS], ties[KEY] ~= '' and 1 or 0
-  record[TIES] = {ties[KEY], ties[ENDS], holds, ties[TO_LIMIT], ties[TO_GROUP], waits, ties[RELAXED]}
+  record[TIES] = {ties[KEY], ties[ENDS], holds, ties[TO_LIMIT], ties[TO_GROUP], waits,
+                  ties[RELAXED]}
   if #ties[DEPENDENTS] > 0 then mark(record, FOLLOWED) end
   if holds == 1 then lock(ties[KEY], id, ties[TTL] > 0 and now + ties[TTL] or 0) end
   if waits > 0 then

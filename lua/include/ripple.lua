@@ -20,7 +20,7 @@ local function text_of(ref)
   local queue, id = split(ref)
   if #id == 16 and id:byte(1) < 32 then
     local hex = id:gsub('.', function(c) return string.format('%02x', c:byte()) end)
-    id = table.concat({hex:sub(1, 8), hex:sub(9, 12), hex:sub(13, 16), hex:sub(17, 20), hex:sub(21)}, '-')
+    id = hex:gsub('^(........)(....)(....)(....)', '%1-%2-%3-%4-')
   end
   return queue and queue .. '/' .. id or id
 end

@@ -10,6 +10,7 @@ from tests.redis.conftest import Behind
 
 UNREADABLE = "its record cannot be decoded"
 GOOD = [4, 50, 3, 3, 1000, 1, 1, 0, 1, 0, 0, 0, 0, b"", b"", 0, 0, 0, 0, b""]
+TIES = [b"", 1, 0, b"", b"", 0, 0]
 
 
 def pack(value: object) -> bytes:
@@ -32,12 +33,19 @@ BROKEN = {
     "nil": b"\xc0",
     "a map": pack({"state": 4}),
     "too short": pack(GOOD[:-1]),
-    "too long": pack([*GOOD, 1]),
     "a state that is text": packed(0, b"pending"),
     "an expiry that is text": packed(7, b"soon"),
     "an attempt that is nil": packed(9, None),
     "a place that is a list": packed(8, [1]),
     "a nonce that is a number": packed(13, 5),
+    "ties that are a number": pack([*GOOD, 1]),
+    "ties that are too short": pack([*GOOD, TIES[:-1]]),
+    "ties that are too long": pack([*GOOD, [*TIES, 1]]),
+    "something behind the ties": pack([*GOOD, TIES, 1]),
+    "a unique key that is a number": pack([*GOOD, [5, *TIES[1:]]]),
+    "a limit key that is a number": pack([*GOOD, [*TIES[:3], 5, *TIES[4:]]]),
+    "a group that is a number": pack([*GOOD, [*TIES[:4], 5, *TIES[5:]]]),
+    "waits that are text": pack([*GOOD, [*TIES[:5], b"1", 0]]),
 }
 broken = pytest.mark.parametrize("raw", BROKEN.values(), ids=BROKEN)
 INDEXES = ["pending", "scheduled", "retry", "active"]
@@ -167,6 +175,9 @@ async def test_the_record_that_the_broken_ones_are_made_of_is_good(behind: Behin
     await behind.bench.add("t")
     await behind.raw("HSET", "records", "t", pack(GOOD))
     assert await behind.upkeep() == ["t"]
+    await behind.bench.add("u")
+    await behind.raw("HSET", "records", "u", pack([*GOOD, TIES]))
+    assert await behind.upkeep() == ["u"]
 
 
 async def test_a_damaged_dead_letter_goes_like_any_other(behind: Behind) -> None:

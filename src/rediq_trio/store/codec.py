@@ -41,6 +41,8 @@ RECORD_FIELDS = (
 """The fields of a record's msgpack array, in order."""
 TIES_FIELDS = ("unique", "until", "holds", "limit_key", "group", "waits", "lenient")
 """The fields of the array behind them, which a task that is tied to others has."""
+MARKS = {"waited": 1, "followed": 2, "stepped": 4}
+"""The bits of `marks`."""
 _KINDS = [bytes if field in ("nonce", "worker", "error") else int for field in RECORD_FIELDS]
 _TIES_KINDS = [
     bytes if field in ("unique", "limit_key", "group") else int for field in TIES_FIELDS
@@ -236,7 +238,7 @@ def _decode_record(
     state: State = fields["state"]
     at = indexes.get(state, 0)
     marks = fields.pop("marks")
-    fields |= {"waited": bool(marks & 1), "followed": bool(marks & 2), "stepped": bool(marks & 4)}
+    fields |= {mark: bool(marks & bit) for mark, bit in MARKS.items()}
     fields["cancel"] = bool(fields["cancel"])
     fields["lease_ms"] = at if state is State.ACTIVE else 0
     fields["purge_ms"] = at if state in (State.COMPLETED, State.CANCELLED) else 0
