@@ -24,7 +24,7 @@ for i = 2, #ARGV, 5 do
     if record[TIES] then unlock_unless_by_time(id, record) end
     if keep > 0 then
       record[STATE], record[FINISHED], record[ERROR] = COMPLETED, now, ''
-      if record[MARKS] ~= 0 and marked(record, STEPPED) then
+      if marked(record, STEPPED) then
         redis.call('HDEL', steps, id)
         record[MARKS] = record[MARKS] - STEPPED
       end

@@ -40,7 +40,12 @@ end
 -- Takes note, once, of the end of a task that another one here waits for.
 local function resolve(id, ref, how, result, now)
   local record = load(id)
-  if not record or record[STATE] ~= BLOCKED then return end
+  if not record then
+    -- A claim buries what cannot be decoded.
+    if redis.call('ZREM', blocked, id) == 1 then redis.call('ZADD', pending, 0, id) end
+    return
+  end
+  if record[STATE] ~= BLOCKED then return end
   local need, ties = prefix(id) .. ref, record[TIES]
   if not redis.call('ZSCORE', needs, need) then return end
   if how ~= COMPLETED and ties[LENIENT] == 0 then
@@ -134,8 +139,8 @@ end
 
 -- The end of every script that moves tasks.
 local function conclude(now)
-  if #ended > 0 then ripple(now, RIPPLE) end
-  if next(touched) then touch_lanes(now) end
+  ripple(now, RIPPLE)
+  touch_lanes(now)
   if seq then redis.call('HSET', meta, 'seq', seq) end
   if sent then redis.call('HSET', meta, 'sent', sent) end
 end
