@@ -12,7 +12,10 @@ for i = 2, #ARGV, 5 do
   local id = ARGV[i]
   local record, answer = settling(id, ARGV[i + 1], ARGV[i + 2])
   if record then
+    -- The key is free for the children.
+    unlock_unless_by_time(id, record)
     if ARGV[i + 4] ~= '' then
+      save(id, record)
       local children = cmsgpack.unpack(ARGV[i + 4])
       for n = 1, #children, 3 do admit(children[n], children[n + 1], children[n + 2], now) end
       record = load(id)
@@ -21,7 +24,6 @@ for i = 2, #ARGV, 5 do
     done = done + 1
     leave(id, record)
     local keep = math.max(record[RETENTION], marked(record, WAITED) and GRACE or 0)
-    if record[TIES] then unlock_unless_by_time(id, record) end
     if keep > 0 then
       record[STATE], record[FINISHED], record[ERROR] = COMPLETED, now, ''
       if marked(record, STEPPED) then
