@@ -88,8 +88,6 @@ class Client:
         for one, answer in zip(nodes, answers, strict=True):
             if answer is None:
                 raise DuplicateTask(f"{plan.home}/{one.own}")
-            if isinstance(answer, Answer) and answer.kind is AnswerKind.TAKEN:
-                raise DuplicateTask(f"{plan.home}/{answer.ref}")
             self._handle(one, answer)  # raises what refused it
         if any(one.new.ties.queue or one.outside(plan.home) for one in nodes):
             await relay(self._store, plan.home)

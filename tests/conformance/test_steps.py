@@ -118,7 +118,7 @@ async def test_other_marks_of_a_task_outlive_its_steps(bench: Bench) -> None:
     await bench.add("w", ties=Ties(needs=("t",)))
     await bench.store.remember(Q, fence, ONE)
     record = await bench.record()
-    assert record.waited and record.followed and record.stepped
+    assert (record.waited, record.followed, record.stepped) == (True, True, True)
     await bench.store.complete(Q, [Completion(fence, b"\x07")])
     record = await bench.record()
-    assert record.waited and record.followed and not record.stepped
+    assert (record.waited, record.followed, record.stepped) == (True, True, False)

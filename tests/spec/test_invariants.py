@@ -19,7 +19,7 @@ from rediq_trio.spec.invariants import (
     violations,
 )
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Counters, Lock, Queue, Record
+from rediq_trio.spec.records import Counters, Ending, Lock, Mail, MailKind, Queue, Record
 
 S = State
 PENDING = Record("t", b"e", S.PENDING, 50, 3, 3, 1000, created_ms=10, run_ms=10, seq=1)
@@ -188,6 +188,69 @@ def test_a_whole_queue_is_checked_at_once() -> None:
     assert [v.invariant for v in violations(attrs.evolve(good, counters=Counters()))] == [12]
     broken = queue_of(attrs.evolve(DEAD, error=""))
     assert [str(v) for v in violations(broken)] == ["invariant 5, t: is dead for no reason"]
+
+
+BLOCKED = attrs.evolve(PENDING, state=S.BLOCKED, id="b", seq=0, waits=1)
+HOLDER = attrs.evolve(PENDING, unique="k", holds=True)
+FOLLOWED = attrs.evolve(PENDING, followed=True)
+LINKED: dict[str, Any] = {
+    "edges": {"t": frozenset({"b"})},
+    "needs": {"b": frozenset({"t"})},
+}
+
+
+@pytest.mark.parametrize(
+    ("record", "changes", "invariant"),
+    [
+        (HOLDER, {"holder": "t"}, None),
+        (HOLDER, {"holder": "another"}, None),
+        (attrs.evolve(HOLDER, holds=False), {"holder": "t"}, 6),
+        (BLOCKED, {"needs": 1}, None),
+        (BLOCKED, {"needs": 2}, 8),
+        (attrs.evolve(BLOCKED, waits=0), {"needs": 0}, 13),
+        (attrs.evolve(PENDING, waits=1), {"needs": 1}, 8),
+        (attrs.evolve(DEAD, waits=1), {"needs": 1}, None),
+        (attrs.evolve(PENDING, state=S.GROUPED, group="g"), {}, None),
+        (attrs.evolve(PENDING, state=S.GROUPED), {}, 10),
+    ],
+)
+def test_ties_that_are_wrong_break_one_invariant(
+    record: Record, changes: dict[str, Any], invariant: int | None
+) -> None:
+    picture = attrs.evolve(shown(record), **changes)
+    assert found(picture) == ([] if invariant is None else [invariant])
+
+
+@pytest.mark.parametrize(
+    ("records", "changes", "invariants"),
+    [
+        ((HOLDER,), {"locks": {"k": Lock("t")}}, []),
+        ((), {"locks": {"k": Lock("gone", 99)}}, []),
+        ((), {"locks": {"k": Lock("gone")}}, [6]),
+        ((PENDING,), {"locks": {"k": Lock("t", 99)}}, []),
+        ((PENDING,), {"locks": {"k": Lock("t")}}, [6]),
+        ((attrs.evolve(DEAD, unique="k", holds=True),), {"locks": {"k": Lock("t")}}, [6]),
+        ((FOLLOWED, BLOCKED), LINKED, []),
+        ((PENDING, BLOCKED), LINKED, [13]),
+        ((FOLLOWED, BLOCKED), LINKED | {"edges": {}}, [13]),
+        ((DEAD, BLOCKED), LINKED, [13, 13]),
+        ((DEAD, BLOCKED), LINKED | {"endings": (Ending("t", S.DEAD),)}, []),
+        ((FOLLOWED,), {"edges": {"t": frozenset({"b"})}}, []),
+        ((), {"edges": {"t": frozenset({"b"})}}, [13]),
+        ((), {"needs": {"b": frozenset({"t"})}}, [2]),
+        ((BLOCKED,), {"needs": {"b": frozenset({"o/t"})}}, []),
+        ((), {"outbox": (Mail(2, "o", MailKind.LINK), Mail(1, "o", MailKind.LINK)), "sent": 2}, [2]),
+        ((), {"outbox": (Mail(2, "o", MailKind.LINK),), "sent": 1}, [2]),
+        ((attrs.evolve(PENDING, limit_key="l"),), {"turns": {"l": 0}}, []),
+        ((attrs.evolve(PENDING, limit_key="l"),), {}, [13]),
+        ((), {"turns": {"l": 0}}, [13]),
+    ],
+)
+def test_what_ties_tasks_together_is_checked_for_the_whole_queue(
+    records: tuple[Record, ...], changes: dict[str, Any], invariants: list[int]
+) -> None:
+    bad = violations(queue_of(*records, **changes))
+    assert [violation.invariant for violation in bad] == invariants
 
 
 def test_the_listing_of_a_queue_counts_what_is_there() -> None:

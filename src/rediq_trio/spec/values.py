@@ -112,7 +112,7 @@ class Unique:
             raise ConfigError.of("ttl", self.ttl, 'given where until is "expired"')
 
 
-def _own_ids(value: object) -> object:
+def _own_ids(value: object) -> Any:
     """Take handles for their ids, and a single one for a tuple of one."""
     if isinstance(value, str) or hasattr(value, "id"):
         value = (value,)

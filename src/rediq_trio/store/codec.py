@@ -209,7 +209,8 @@ def _fields_of(raw: bytes) -> dict[str, Any] | None:
     if not isinstance(values, list):
         return None
     values = cast("list[Any]", values)
-    fields = dict(zip(RECORD_FIELDS, values, strict=False))
+    fields: dict[str, Any] = {}
+    fields.update(zip(RECORD_FIELDS, values, strict=False))
     if [type(value) for value in values[: len(_KINDS)]] != _KINDS:
         return None
     if len(values) == len(_KINDS):
@@ -217,7 +218,7 @@ def _fields_of(raw: bytes) -> dict[str, Any] | None:
     [ties] = values[len(_KINDS) :]
     if [type(value) for value in ties] != _TIES_KINDS:
         return None
-    fields |= zip(TIES_FIELDS, ties, strict=True)
+    fields.update(zip(TIES_FIELDS, ties, strict=True))
     for name in ("unique", "limit_key", "group"):
         fields[name] = _text(fields[name])
     fields["until"] = Until(fields["until"])
