@@ -9,7 +9,7 @@ from types import MappingProxyType
 from docs.read_source import attribute_docs, oneline
 from rediq_trio.spec.lifecycle import Event
 from rediq_trio.spec.records import Record
-from rediq_trio.store.codec import RECORD_FIELDS
+from rediq_trio.store.codec import MARKS, RECORD_FIELDS, TIES_FIELDS
 from rediq_trio.store.keys import INDEX_OF, QUEUE_KEYS, Keys
 from rediq_trio.store.scripts import Script, load_scripts
 
@@ -19,17 +19,20 @@ MEANINGS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "payloads": ("hash", "id -> envelope: type, payload, timeout, backoff, metadata"),
         "results": ("hash", "id -> what the handler returned, packed"),
         "progress": ("hash", "id -> the newest progress"),
-        "meta": ("hash", "`seq`, `paused` and the totals; its name is also the queue's channel"),
+        "inputs": ("hash", "id -> what the tasks it waited for returned, packed"),
+        "steps": ("hash", "id -> what its steps returned, packed"),
+        "meta": ("hash", "`seq`, `paused`, other settings and the totals; its name is also the queue's channel"),
         "expiring": ("sorted set", "waiting tasks with `expires`, by that instant"),
         "scheduled": ("sorted set", "by the instant at which they are due"),
         "retry": ("sorted set", "by the instant at which they are due"),
         "pending": ("sorted set", "by priority x 2^45 + seq: the order of the claims"),
+        "keyed": ("sorted set", "the pending tasks with a limit key, key by key"),
+        "blocked": ("sorted set", "by the instant at which they were enqueued"),
+        "grouped": ("sorted set", "group by group, in the order in which they came"),
         "active": ("sorted set", "by the instant at which the lease runs out"),
         "completed": ("sorted set", "by the instant from which they may be purged"),
         "cancelled": ("sorted set", "by the instant from which they may be purged"),
         "dead": ("sorted set", "by the instant at which they died"),
-        "blocked": ("sorted set", "by the instant at which they were enqueued"),
-        "keyed": ("sorted set", "pending tasks with a limit key, by key, then by place; all scores 0"),
         "lanes": ("sorted set", "limit keys with a pending task that may start, by its place"),
         "shut": ("sorted set", "limit keys that their limit holds up, by until when; +inf: a lease"),
         "permits": ("hash", "limit key -> how many leases it has"),
@@ -40,14 +43,11 @@ MEANINGS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "locks": ("sorted set", "unique keys whose window ends by time, by when"),
         "edges": ("sorted set", "task and dependent: who is told of whose end; all scores 0"),
         "needs": ("sorted set", "task and dependency: what a blocked task still waits for; scores 0"),
-        "inputs": ("hash", "id -> references and results of the tasks it waited for, packed"),
         "endings": ("sorted set", "ends of tasks that some dependents have still to be told of"),
         "outbox": ("sorted set", "messages to other queues, by their number"),
         "received": ("hash", "other queue -> the number of its last message that was taken in"),
-        "steps": ("hash", "id -> names and results of its steps, packed"),
         "schedules": ("hash", "name -> schedule"),
         "ticks": ("sorted set", "schedules, by the instant of the next tick"),
-        "grouped": ("sorted set", "group by group, in the order in which they came"),
         "groups": ("sorted set", "the groups with members, by the instant at which they become a batch"),
         "rules": ("hash", "group -> its most members, its grace and its longest delay"),
     }
@@ -77,8 +77,12 @@ def record() -> str:
     """Make the table of a record's fields."""
     docs = attribute_docs(Record)
     lines = ["| place | field | meaning |", "| ---: | --- | --- |"]
+    marks = ", ".join(f"{bit} `{mark}`" for mark, bit in MARKS.items())
+    docs = docs | {"marks": f"One bit each: {marks}."}
     for place, name in enumerate(RECORD_FIELDS, start=1):
         lines.append(f"| {place} | `{name}` | {oneline(docs.get(name, ''))} |")
+    for place, name in enumerate(TIES_FIELDS, start=1):
+        lines.append(f"| {len(RECORD_FIELDS) + 1}.{place} | `{name}` | {oneline(docs.get(name, ''))} |")
     return "\n".join(lines)
 
 
@@ -101,6 +105,8 @@ def _section(script: Script) -> str:
 def _cell(name: str, text: str) -> str:
     # Numbered parts stand two blanks apart in a header; a line of the table shows them so.
     text = text.replace("|", "\\|")
+    if text == "all":
+        return "all, in the order of the table above"
     if name == "KEYS":
         return (
             ", ".join(f"{number} `{key}`" for number, key in re.findall(r"(\d+) ([a-z]+)", text))

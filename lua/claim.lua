@@ -19,7 +19,9 @@ local function hand_out(id, raw, envelope)
   local reason = nil
   if not record then
     redis.call('ZREM', expiring, id)
-    record = {0, 50, 0, 0, 0, now, now, 0, 0, 0, 0, 0, 0, '', '', 0, 0, 0, 0, ''}
+    untie(id)
+    -- Whoever waits for it is told: nobody knows any more whether there is one.
+    record = {0, 50, 0, 0, 0, now, now, 0, 0, 0, 0, 0, 0, '', '', 0, WAITED + FOLLOWED, 0, 0, ''}
     reason = 'its record cannot be decoded'
   elseif not envelope then
     reason = 'its payload is missing'

@@ -16,7 +16,9 @@ local settled = {}
 local function write()
   if #left > 0 then redis.call('ZREM', active, unpack(left)) end
   if #dropped > 0 then
-    for _, key in ipairs({records, payloads, progress}) do redis.call('HDEL', key, unpack(dropped)) end
+    for _, key in ipairs({records, payloads, progress}) do
+      redis.call('HDEL', key, unpack(dropped))
+    end
     count('purged', #dropped)
   end
   if #saved > 0 then
@@ -34,8 +36,11 @@ for i = 2, #ARGV, 5 do
     record, answer = nil, settled[id]
   end
   if record then
+    -- The key is free for the children.
+    unlock_unless_by_time(id, record)
     if ARGV[i + 4] ~= '' then
       write()
+      save(id, record)
       local children = cmsgpack.unpack(ARGV[i + 4])
       for n = 1, #children, 3 do admit(children[n], children[n + 1], children[n + 2], now) end
       record = load(id)
@@ -45,7 +50,6 @@ for i = 2, #ARGV, 5 do
     local keep = math.max(record[RETENTION], marked(record, WAITED) and GRACE or 0)
     if record[TIES] then
       leave(id, record)
-      unlock_unless_by_time(id, record)
       redis.call('HDEL', inputs, id)
     else
       left[#left + 1] = id

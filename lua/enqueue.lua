@@ -13,19 +13,22 @@ local options, answers = {}, {}
 for i = 5, #ARGV, 3 do options[i] = cmsgpack.unpack(ARGV[i]) end
 
 read_bound()
-local refused = false
-if ARGV[2] == '1' then
+local whole = ARGV[2] == '1'
+if whole then
+  local before, refused = {ids = {}, keys = {}, ready = 0}, false
   for i = 5, #ARGV, 3 do
-    local answer = refusal(ARGV[i - 2], options[i], now)
+    local id, o = ARGV[i - 2], options[i]
+    local answer = refusal(id, o, now, before)
     refused = refused or answer ~= nil
     answers[#answers + 1] = answer or {WITHHELD, '', 0}
+    go_before(id, o, now, before)
   end
   if refused then return answers end
   answers = {}
 end
 for i = 5, #ARGV, 3 do
   local id, o = ARGV[i - 2], options[i]
-  local answer = (o[9] or most > 0) and refusal(id, o, now)
+  local answer = not whole and (o[9] or most > 0) and refusal(id, o, now)
   answers[#answers + 1] = answer or take(id, ARGV[i - 1], ARGV[i], o, now)
 end
 count_added()

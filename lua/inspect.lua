@@ -7,24 +7,30 @@
 --          blocked, pending, active, retry, completed, dead and cancelled; its places in
 --          grouped and keyed; how many tasks it waits for; the holder of its unique key
 -- INCLUDE  keys record
+local kept = {records, payloads, results, progress, inputs, steps}
+local indexes = {
+  expiring, scheduled, blocked, pending, active, retry, completed, dead, cancelled,
+}
 local answers = {}
 for i = 1, #ARGV do
   local id = ARGV[i]
   local picture = {}
-  for n, key in ipairs({records, payloads, results, progress, inputs, steps}) do
+  for n, key in ipairs(kept) do
     picture[n] = redis.call('HGET', key, id) or ''
   end
-  for _, index in ipairs({expiring, scheduled, blocked, pending, active, retry, completed, dead, cancelled}) do
+  for _, index in ipairs(indexes) do
     picture[#picture + 1] = redis.call('ZSCORE', index, id) or ''
   end
   local record = picture[1] ~= '' and decode(picture[1])
   local ties = record and record[TIES] or {'', 0, 0, '', '', 0, 0}
   local group, key, holder = '', '', ''
-  if ties[GROUP] ~= '' and redis.call('ZSCORE', grouped, member(ties[GROUP], record[SEQ], id)) then
-    group = string.format('%.0f', record[SEQ])
+  if ties[GROUP] ~= '' then
+    local listed = redis.call('ZSCORE', grouped, member(ties[GROUP], record[SEQ], id))
+    if listed then group = string.format('%.0f', record[SEQ]) end
   end
-  if ties[LIMIT_KEY] ~= '' and redis.call('ZSCORE', keyed, member(ties[LIMIT_KEY], place(record), id)) then
-    key = string.format('%.0f', place(record))
+  if ties[LIMIT_KEY] ~= '' then
+    local listed = redis.call('ZSCORE', keyed, member(ties[LIMIT_KEY], place(record), id))
+    if listed then key = string.format('%.0f', place(record)) end
   end
   if ties[UNIQUE] ~= '' then holder = redis.call('HGET', unique, ties[UNIQUE]) or '' end
   local start, n = prefix(id), #picture

@@ -12,10 +12,7 @@ local function drop_all(index, ids)
   local raws = redis.call('HMGET', records, unpack(ids))
   for i, id in ipairs(ids) do
     local record = raws[i] and decode(raws[i])
-    if record and (record[TIES] or marked(record, STEPPED)) then
-      unlock_unless_by_time(id, record)
-      drop(id, record)
-    end
+    if record and (record[TIES] or marked(record, STEPPED)) then untie(id) end
   end
   for _, key in ipairs({records, payloads, results, progress}) do
     redis.call('HDEL', key, unpack(ids))

@@ -5,12 +5,15 @@
 -- RETURNS  how many records; how many tasks are scheduled, blocked, grouped, pending, active,
 --          retry, completed, dead and cancelled; how many can expire; how many payloads; how
 --          long in ms the first pending task of a priority, or of one of the first limit
---          keys, has been due, the longest, -1 for none; paused, seq, sent, turn, max_pending, fair, enqueued,
---          completed, failed, dead, purged, deleted, batched
+--          keys, has been due, the longest, -1 for none; paused, seq, sent, turn,
+--          max_pending, fair, enqueued, completed, failed, dead, purged, deleted, batched
 -- INCLUDE  clock keys record
 local now = clock(ARGV[1])
 local reply = {redis.call('HLEN', records)}
-for _, index in ipairs({scheduled, blocked, grouped, pending, active, retry, completed, dead, cancelled}) do
+local indexes = {
+  scheduled, blocked, grouped, pending, active, retry, completed, dead, cancelled,
+}
+for _, index in ipairs(indexes) do
   reply[#reply + 1] = redis.call('ZCARD', index)
 end
 reply[1 + PENDING] = reply[1 + PENDING] + redis.call('ZCARD', keyed)

@@ -31,15 +31,17 @@ ROOT = Path(__file__).resolve().parents[1]
 SUITES = ("tests/conformance", "tests/redis")
 THEME_OF = MappingProxyType(
     {
-        "batch": "groups", "govern": "groups", "groups": "groups", "include/places": "groups",
-        "beat": "reading", "cancel": "operating", "claim": "claim", "complete": "settle",
-        "delete": "operating", "enqueue": "enqueue", "expire": "keeping", "fail": "settle",
-        "flush": "operating", "include/due": "keeping", "include/fence": "fences",
-        "include/finish": "operating", "include/requeue": "signals", "leave": "reading",
-        "list": "reading", "pause": "claim", "promote": "keeping", "purge": "purge",
-        "reclaim": "keeping", "release": "give_back", "renew": "give_back",
-        "report": "signals", "revive": "operating", "roster": "reading", "snooze": "give_back",
-        "stats": "reading", "stop": "give_back", "watch": "operating",
+        "batch": "groups", "govern": "groups", "groups": "groups",
+        "acknowledge": "mail", "beat": "reading", "cancel": "operating", "claim": "claim",
+        "complete": "settle", "delete": "operating", "enqueue": "dependencies",
+        "expire": "keeping", "fail": "settle", "flush": "operating", "include/due": "keeping",
+        "include/ends": "unique", "include/fence": "fences", "include/intake": "dependencies",
+        "include/places": "keeping", "include/ripple": "dependencies", "inspect": "dependencies",
+        "leave": "reading", "list": "reading", "pause": "claim", "promote": "keeping",
+        "purge": "purge", "receive": "mail", "reclaim": "keeping", "release": "give_back",
+        "remember": "steps", "renew": "give_back", "report": "signals", "revive": "operating",
+        "roster": "reading", "snooze": "give_back", "stats": "reading", "stop": "give_back",
+        "unblock": "dependencies", "watch": "operating",
     }
 )  # fmt: skip
 """The theme of the conformance suite that is likely to kill a mutant of a script: tried first."""

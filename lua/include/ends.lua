@@ -1,12 +1,11 @@
 -- Ways to a terminal state, or out. The caller has taken the task out of its old index.
 local GRACE = 60000
-local DONE, STARTED_ONCE, BY_TIME = 1, 2, 3
+local STARTED_ONCE, BY_TIME = 2, 3
 
 -- {id, how it ended (0: gone), result} of tasks that others wait for.
 local ended = {}
 
 local function announce(id, record, how, result)
-  if record[MARKS] == 0 then return end
   if marked(record, WAITED) then tell('done:' .. id) end
   if marked(record, FOLLOWED) then ended[#ended + 1] = {id, how, result or ''} end
 end
@@ -43,18 +42,18 @@ local function abandon(id, record, now)
   announce(id, record, CANCELLED)
 end
 
+-- Removes what a task that is tied to others, or kept steps, has besides.
+local function untie(id)
+  redis.call('HDEL', inputs, id)
+  redis.call('HDEL', steps, id)
+  redis.call('ZREMRANGEBYLEX', needs, '[' .. prefix(id), '(' .. prefix(id) .. '\255')
+end
+
 -- Removes all that is kept of a task.
 local function drop(id, record)
   redis.call('HDEL', records, id)
   redis.call('HDEL', payloads, id)
   redis.call('HDEL', results, id)
   redis.call('HDEL', progress, id)
-  if record and marked(record, STEPPED) then redis.call('HDEL', steps, id) end
-  if record and record[TIES] then
-    redis.call('HDEL', inputs, id)
-    if record[TIES][WAITS] > 0 then
-      local start = prefix(id)
-      redis.call('ZREMRANGEBYLEX', needs, '[' .. start, '(' .. start .. '\255')
-    end
-  end
+  if record[TIES] or marked(record, STEPPED) then untie(id) end
 end

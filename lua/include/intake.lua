@@ -14,8 +14,10 @@ local function holder_of(key, now)
   local holder = redis.call('HGET', unique, key)
   if not holder then return nil end
   local till = redis.call('ZSCORE', locks, key)
-  if till and tonumber(till) <= now then return nil end
-  return holder
+  if till then return tonumber(till) > now and holder or nil end
+  -- One whose record was damaged knows nothing of its key, and would never free it.
+  local record = load(holder)
+  return record and record[TIES] and record[TIES][UNIQUE] == key and holder or nil
 end
 
 local function lock(key, id, till)
@@ -23,11 +25,16 @@ local function lock(key, id, till)
   if till > 0 then redis.call('ZADD', locks, till, key) else redis.call('ZREM', locks, key) end
 end
 
--- The record of a holder that was never claimed and can be replaced, or nil.
-local function replaceable(id)
-  local record = load(id)
-  local good = record and (record[STATE] == SCHEDULED or record[STATE] == PENDING)
-  return good and record[DELIVERIES] == 0 and record or nil
+-- The record of a holder that was never claimed, and that a task can replace, or nil. What
+-- waits, or is waited for, under its own id cannot go by that of another.
+local function replaceable(holder, ties)
+  if ties[REPLACE] == 0 or ties[TO_GROUP] ~= '' then return nil end
+  if #ties[NEEDS] + #ties[AWAITS] + #ties[DEPENDENTS] > 0 then return nil end
+  local record = load(holder)
+  -- By time alone a key may outlive its holder, whose id is another task's then.
+  if not record or not record[TIES] or record[TIES][UNIQUE] ~= ties[KEY] then return nil end
+  if record[STATE] ~= SCHEDULED and record[STATE] ~= PENDING then return nil end
+  return record[DELIVERIES] == 0 and record or nil
 end
 
 local most = 0
@@ -37,33 +44,46 @@ local function read_bound()
   most = tonumber(redis.call('HGET', meta, 'max_pending') or 0)
 end
 
--- Why a task that a caller hands in is refused, or nil; 0 for an id that exists.
-local function refusal(id, o, now)
+local function comes_pending(o, now)
+  local ties = o[9]
+  if due_at(o, now) > now then return false end
+  return not ties or (#ties[NEEDS] + #ties[AWAITS] == 0 and ties[TO_GROUP] == '')
+end
+
+-- Why a task that a caller hands in is refused, or nil; 0 for an id that exists. Before it
+-- are the tasks of a whole that are in front of it: {ids, keys, ready}; nil without a whole.
+local function refusal(id, o, now, before)
   local ties = o[9]
   if ties and ties[TO] ~= '' then return nil end
-  if redis.call('HEXISTS', payloads, id) == 1 then return 0 end
+  if redis.call('HEXISTS', payloads, id) == 1 or before and before.ids[id] then return 0 end
   if ties and ties[KEY] ~= '' then
-    local holder = holder_of(ties[KEY], now)
+    local holder = holder_of(ties[KEY], now) or before and before.keys[ties[KEY]]
     if holder then
-      if ties[REPLACE] == 1 and replaceable(holder) then return nil end
+      if not before and replaceable(holder, ties) then return nil end
       return {TAKEN, holder, 0}
     end
   end
-  if most > 0 and due_at(o, now) <= now
-    and not (ties and (#ties[NEEDS] > 0 or #ties[AWAITS] > 0 or ties[TO_GROUP] ~= ''))
-    and redis.call('ZCARD', pending) + redis.call('ZCARD', keyed) >= most then
-    return {FULL, '', 0}
+  if most > 0 and comes_pending(o, now) then
+    local waiting = redis.call('ZCARD', pending) + redis.call('ZCARD', keyed)
+    if waiting + (before and before.ready or 0) >= most then return {FULL, '', 0} end
   end
-  if ties then
-    for _, ref in ipairs(ties[NEEDS]) do
-      local queue, own = split(ref)
-      if not queue then
-        local source = load(own)
-        if not source or source[STATE] == GROUPED then return {MISSING, ref, 0} end
-      end
+  for _, ref in ipairs(ties and ties[NEEDS] or {}) do
+    local queue, own = split(ref)
+    if not queue and not (before and before.ids[own] == 'needed') then
+      local source = load(own)
+      if not source or source[STATE] == GROUPED then return {MISSING, ref, 0} end
     end
   end
   return nil
+end
+
+-- Puts a task of a whole in front of the next.
+local function go_before(id, o, now, before)
+  local ties = o[9]
+  if ties and ties[TO] ~= '' then return end
+  before.ids[id] = ties and ties[TO_GROUP] ~= '' and 'grouped' or 'needed'
+  if ties and ties[KEY] ~= '' and not before.keys[ties[KEY]] then before.keys[ties[KEY]] = id end
+  if comes_pending(o, now) then before.ready = before.ready + 1 end
 end
 
 local added = 0
@@ -78,7 +98,8 @@ local function replace(id, record, envelope, o, now)
   local ties, run, was = o[9], math.max(due_at(o, now), now), record[STATE]
   leave(id, record)
   redis.call('HSET', payloads, id, envelope)
-  record[PRIORITY], record[MAX_RETRY], record[MAX_CRASHES], record[RETENTION] = o[1], o[2], o[3], o[4]
+  record[PRIORITY], record[MAX_RETRY] = o[1], o[2]
+  record[MAX_CRASHES], record[RETENTION] = o[3], o[4]
   record[RUN], record[EXPIRES] = run, expiry(o, now)
   record[TIES][UNTIL], record[TIES][LIMIT_KEY] = ties[ENDS], ties[TO_LIMIT]
   lock(ties[KEY], id, ties[TTL] > 0 and now + ties[TTL] or 0)
@@ -101,7 +122,7 @@ local function take(id, envelope, options, o, now)
   if ties and ties[KEY] ~= '' then
     local holder = holder_of(ties[KEY], now)
     if holder then
-      local record = ties[REPLACE] == 1 and replaceable(holder)
+      local record = replaceable(holder, ties)
       if record then return replace(holder, record, envelope, o, now) end
       return {TAKEN, holder, 0}
     end
@@ -121,7 +142,8 @@ local function take(id, envelope, options, o, now)
     return record[STATE]
   end
   local waits, holds = #ties[NEEDS] + #ties[AWAITS], ties[KEY] ~= '' and 1 or 0
-  record[TIES] = {ties[KEY], ties[ENDS], holds, ties[TO_LIMIT], ties[TO_GROUP], waits, ties[RELAXED]}
+  record[TIES] = {ties[KEY], ties[ENDS], holds, ties[TO_LIMIT], ties[TO_GROUP], waits,
+                  ties[RELAXED]}
   if #ties[DEPENDENTS] > 0 then mark(record, FOLLOWED) end
   if holds == 1 then lock(ties[KEY], id, ties[TTL] > 0 and now + ties[TTL] or 0) end
   if waits > 0 then

@@ -20,7 +20,7 @@ local function text_of(ref)
   local queue, id = split(ref)
   if #id == 16 and id:byte(1) < 32 then
     local hex = id:gsub('.', function(c) return string.format('%02x', c:byte()) end)
-    id = table.concat({hex:sub(1, 8), hex:sub(9, 12), hex:sub(13, 16), hex:sub(17, 20), hex:sub(21)}, '-')
+    id = hex:gsub('^(........)(....)(....)(....)', '%1-%2-%3-%4-')
   end
   return queue and queue .. '/' .. id or id
 end
@@ -40,7 +40,12 @@ end
 -- Takes note, once, of the end of a task that another one here waits for.
 local function resolve(id, ref, how, result, now)
   local record = load(id)
-  if not record or record[STATE] ~= BLOCKED then return end
+  if not record then
+    -- A claim buries what cannot be decoded.
+    if redis.call('ZREM', blocked, id) == 1 then redis.call('ZADD', pending, 0, id) end
+    return
+  end
+  if record[STATE] ~= BLOCKED then return end
   local entry, ties = prefix(id) .. ref, record[TIES]
   if not redis.call('ZSCORE', needs, entry) then return end
   if how ~= COMPLETED and ties[LENIENT] == 0 then
@@ -143,9 +148,9 @@ end
 
 -- The end of every script that moves tasks.
 local function conclude(now)
-  if #ended > 0 then ripple(now, RIPPLE) end
-  if next(touched) then touch_lanes(now) end
-  if next(touched_groups) then touch_groups() end
+  ripple(now, RIPPLE)
+  touch_lanes(now)
+  touch_groups()
   if seq then redis.call('HSET', meta, 'seq', seq) end
   if sent then redis.call('HSET', meta, 'sent', sent) end
 end

@@ -113,7 +113,8 @@ def _ties(task: Task[Any], data: Any) -> Ties:
 
 def prepare_node(node: PlanNode, home: str, max_payload: int) -> Prepared:
     """Check and pack one task of a workflow that is written to the queue `home` as a whole."""
-    queue, outside = node.task.queue, node.task.depends_on
+    queue = node.task.queue
+    outside = [each for each in node.task.depends_on if each not in node.needs]
     task = attrs.evolve(node.task, id=node.own, depends_on=(*outside, *node.needs))
     one = prepare(task, max_payload)
     ties = attrs.evolve(

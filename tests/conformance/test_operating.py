@@ -1,10 +1,19 @@
 """What a caller or an operator does: cancel, revive, delete, flush, watch."""
 
+from typing import Any
+
 import attrs
 import pytest
 
 from rediq_trio.spec.lifecycle import TERMINAL, WAITING, State
-from rediq_trio.spec.records import CANCELLED_GRACE_MS, Completion, Counters, Queue, Report
+from rediq_trio.spec.records import (
+    CANCELLED_GRACE_MS,
+    Completion,
+    Counters,
+    Queue,
+    Report,
+    Ties,
+)
 from tests.conformance.bench import START, Bench, Q, failure
 
 ENDS = sorted(TERMINAL)
@@ -13,8 +22,12 @@ WAITS = sorted(WAITING)
 
 async def waiting(bench: Bench, state: State) -> None:
     """Bring a mortal task into a waiting state."""
-    delay = 500 if state is State.SCHEDULED else 0
-    await bench.add("t", expires_in_ms=900, delay_ms=delay, retention_ms=70_000)
+    options: dict[State, dict[str, Any]] = {
+        State.SCHEDULED: {"delay_ms": 500},
+        State.BLOCKED: {"ties": Ties(awaits=("another",))},
+        State.GROUPED: {"ties": Ties(group="g")},
+    }
+    await bench.add("t", expires_in_ms=900, retention_ms=70_000, **options.get(state, {}))
     if state is State.RETRY:
         [lease] = await bench.take()
         await bench.store.fail(Q, [failure(lease.fence, delay_ms=500)])
@@ -179,11 +192,14 @@ async def test_a_flush_removes_every_task_and_keeps_totals_place_and_pause(bench
     await bench.store.fail(Q, [failure(lease.fence)])
     await bench.add("pending", expires_in_ms=5)
     await bench.add("scheduled", delay_ms=5, expires_in_ms=5)
+    await bench.add("blocked", ties=Ties(unique="k", ttl_ms=9, awaits=("another",)))
+    await bench.add("grouped", ties=Ties(group="g"))
+    await bench.add("keyed", ties=Ties(limit_key="l"))
     await bench.store.pause(Q)
     before = await bench.dump()
-    assert await bench.store.flush(Q) == 7
+    assert await bench.store.flush(Q) == 10
     after = await bench.dump()
-    assert after == Queue({}, before.seq, True, attrs.evolve(before.counters, deleted=7))
+    assert after == Queue({}, before.seq, True, attrs.evolve(before.counters, deleted=10))
     assert await bench.mentioned() == set()
 
 

@@ -5,12 +5,31 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import attrs
 import pytest
 
+from rediq_trio.spec.draft import HOW, NIL
 from rediq_trio.spec.lifecycle import TRANSITIONS, Event, State
-from rediq_trio.spec.records import CANCELLED_GRACE_MS, PRIORITY_SPAN
-from rediq_trio.store.codec import CODE_OF, RECORD_FIELDS
+from rediq_trio.spec.queue import ENDINGS
+from rediq_trio.spec.records import (
+    CANCELLED_GRACE_MS,
+    PRIORITY_SPAN,
+    RIPPLE,
+    AnswerKind,
+    MailKind,
+    NewTask,
+    Ties,
+    Until,
+)
+from rediq_trio.store.codec import (
+    CODE_OF,
+    MARKS,
+    RECORD_FIELDS,
+    TIES_FIELDS,
+    pack_options,
+)
 from rediq_trio.store.keys import HASHES, INDEX_OF, QUEUE_KEYS
+from rediq_trio.store.packing import unpack
 from rediq_trio.store.scripts import Script, load_scripts, lua_folder, parse_header
 
 SCRIPTS = load_scripts()
@@ -24,6 +43,21 @@ def body(script: Script) -> str:
     """Give the script's own code, without its header and what it includes."""
     lines = (FOLDER / f"{script.name}.lua").read_text("utf-8").splitlines()
     return "\n".join(line for line in lines if not line.startswith("--"))
+
+
+def included(name: str) -> str:
+    """Give the text of a snippet."""
+    return (FOLDER / "include" / f"{name}.lua").read_text("utf-8")
+
+
+def words(text: str) -> set[str]:
+    """Give the names in a piece of Lua: neither comments nor texts."""
+    return set(re.findall(r"[a-zA-Z_]+", re.sub(r"--.*|'[^']*'", "", text)))
+
+
+def all_keys() -> list[Script]:
+    """Give the scripts that may touch every key."""
+    return [script for script in SCRIPTS.values() if script.sections["KEYS"] == "all"]
 
 
 def snippets(script: Script) -> list[str]:
@@ -85,13 +119,34 @@ def test_every_section_is_there(script: Script) -> None:
 
 @every_script
 def test_the_keys_that_are_declared_are_those_that_are_used(script: Script) -> None:
-    code = body(script)
-    used = {int(n) for n in re.findall(r"KEYS\[(\d+)\]", code)}
-    for low, high in re.findall(r"for n = (\d+), (\d+) do .*KEYS\[n\]", code):
-        used |= set(range(int(low), int(high) + 1))
+    used = {int(n) for n in re.findall(r"KEYS\[(\d+)\]", body(script))}
+    if script.sections["KEYS"] == "all":
+        assert "keys" in snippets(script)
+        assert not used
+        return
+    assert "keys" not in snippets(script)
     if script.keys[0] == "records":
         used |= {1, 2}  # every script of a queue begins with these, for the snippets
     assert sorted(used) == numbered(script, "KEYS") == list(range(1, len(script.keys) + 1))
+
+
+def test_all_keys_are_named_in_the_order_in_which_they_are_sent() -> None:
+    names = re.search(r"^local ([a-z, \n]+) = unpack\(KEYS\)$", included("keys"), re.MULTILINE)
+    assert names is not None
+    assert tuple(re.findall(r"[a-z]+", names[1])) == QUEUE_KEYS
+    assert all(script.keys == QUEUE_KEYS for script in all_keys())
+
+
+RESERVED = {"groups", "rules", "schedules", "ticks"}
+"""Keys that have their name before a script uses them."""
+
+
+def test_every_key_is_used_by_some_script() -> None:
+    used: set[str] = set()
+    for script in all_keys():
+        parts = [included(snippet) for snippet in snippets(script) if snippet != "keys"]
+        used |= words("\n".join([*parts, body(script)]))
+    assert set(QUEUE_KEYS) - used <= RESERVED
 
 
 @every_script
@@ -106,16 +161,22 @@ def test_the_arguments_that_are_declared_are_those_that_are_used(script: Script)
 
 @every_script
 def test_repeated_arguments_are_as_many_as_declared(script: Script) -> None:
-    words = {"two": 2, "three": 3, "four": 4, "six": 6}
-    said = re.search(r"(two|three|four|six) per", script.sections["ARGV"])
+    counts = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
+    said = re.search(rf"({'|'.join(counts)}) per", script.sections["ARGV"])
     loops = re.findall(r"for i = \d+, #ARGV, (\d+) do", body(script))
-    assert {int(step) for step in loops} == ({words[said[1]]} if said else set())
+    assert {int(step) for step in loops} == ({counts[said[1]]} if said else set())
+
+
+ORDER = (
+    "clock", "keys", "record", "lanes", "places", "ends", "ripple", "intake", "fence", "due",
+    "freed",
+)  # fmt: skip
+"""The order of the snippets: each uses only what is in front of it."""
 
 
 @every_script
 def test_what_a_script_includes_exists_and_comes_in_order(script: Script) -> None:
-    order = ["clock", "record", "fence", "finish", "requeue", "due"]
-    assert snippets(script) == sorted(snippets(script), key=order.index)
+    assert snippets(script) == sorted(snippets(script), key=ORDER.index)
     for snippet in snippets(script):
         assert (FOLDER / "include" / f"{snippet}.lua").is_file()
 
@@ -123,6 +184,15 @@ def test_what_a_script_includes_exists_and_comes_in_order(script: Script) -> Non
 def test_every_snippet_is_included_by_some_script() -> None:
     included = {snippet for script in SCRIPTS.values() for snippet in snippets(script)}
     assert included == {path.stem for path in (FOLDER / "include").glob("*.lua")}
+
+
+def test_a_script_that_moves_tasks_ends_them_with_conclude() -> None:
+    for script in all_keys():
+        moves = words(body(script)) & {
+            "ready", "later", "block", "group_in", "bury", "abandon", "announce", "post",
+            "admit", "follow", "resolve", "take", "ripple",
+        }  # fmt: skip
+        assert bool(moves) == ("conclude" in words(body(script))), script.name
 
 
 @every_script
@@ -136,51 +206,118 @@ def test_a_script_names_keys_of_a_queue_or_of_the_workers(script: Script) -> Non
     assert len(set(script.keys)) == len(script.keys)
 
 
-@every_script
-def test_a_script_has_lines_of_100_characters_at_most(script: Script) -> None:
-    text = (FOLDER / f"{script.name}.lua").read_text("utf-8")
-    assert max(map(len, text.splitlines())) <= 100
+@pytest.mark.parametrize(
+    "path", sorted(FOLDER.rglob("*.lua")), ids=lambda path: str(path.relative_to(FOLDER))
+)
+def test_a_script_has_lines_of_100_characters_at_most(path: Path) -> None:
+    text = path.read_text("utf-8")
+    first, *lines = text.splitlines()
+    # The edges are one line, however many there are.
+    assert max(map(len, lines if ": " in first else [first, *lines])) <= 100
     assert text.endswith("\n")
 
 
-def constants(path: Path) -> dict[str, int]:
+def constants(snippet: str) -> dict[str, int]:
     """Read `local A, B = 1, 2` and `local A = 1`."""
     found: dict[str, int] = {}
-    for names, values in re.findall(
-        r"^local ([A-Z_, ]+) = ([\d, ]+)$", path.read_text("utf-8"), re.M
-    ):
-        found |= zip(names.split(", "), map(int, values.split(", ")), strict=True)
+    for names, values in re.findall(r"^local ([A-Z_, ]+) = ([\d, ]+)$", included(snippet), re.M):
+        pairs = dict(zip(names.split(", "), map(int, values.split(", ")), strict=True))
+        assert not found.keys() & pairs.keys()
+        found |= pairs
     return found
 
 
+def places(fields: tuple[str, ...]) -> dict[str, int]:
+    """Give the place of each field of an array, by its name in Lua."""
+    return {field.removesuffix("_ms").upper(): at for at, field in enumerate(fields, start=1)}
+
+
 def test_the_fields_and_codes_of_a_record_are_pythons() -> None:
-    found = constants(FOLDER / "include" / "record.lua")
-    fields = {f.removesuffix("_ms").upper(): at for at, f in enumerate(RECORD_FIELDS, start=1)}
-    indexed = {state.name: CODE_OF[state] for state in INDEX_OF}
-    # RETRY is a state; MAX_RETRY the field: no name stands for both.
-    assert not fields.keys() & indexed.keys()
-    assert found == fields | indexed | {"SPAN": PRIORITY_SPAN}
+    expected = [
+        places((*RECORD_FIELDS, "ties")),
+        places(TIES_FIELDS),
+        {mark.upper(): bit for mark, bit in MARKS.items()},
+        {state.name: CODE_OF[state] for state in INDEX_OF},
+        {"SPAN": PRIORITY_SPAN},
+    ]
+    # RETRY is a state; MAX_RETRY the field: no name stands for two things.
+    names = [name for each in expected for name in each]
+    assert len(set(names)) == len(names)
+    assert constants("record") == {name: n for each in expected for name, n in each.items()}
 
 
 def test_the_text_fields_of_a_record_are_pythons() -> None:
-    text = (FOLDER / "include" / "record.lua").read_text("utf-8")
-    assert "KINDS[NONCE], KINDS[WORKER], KINDS[ERROR] = 'string', 'string', 'string'" in text
+    text = included("record")
+    [kinds] = re.findall(r"local KINDS = \{(.*?)\}", text, re.DOTALL)
+    texts = {n for n, kind in enumerate(re.findall(r"'(\w+)'", kinds)) if kind == "string"}
+    assert {RECORD_FIELDS[n] for n in texts} == {"nonce", "worker", "error"}
+    assert "(n == UNIQUE or n == LIMIT_KEY or n == GROUP) and 'string' or 'number'" in text
 
 
-def test_the_grace_is_pythons() -> None:
-    assert constants(FOLDER / "include" / "finish.lua") == {"GRACE": CANCELLED_GRACE_MS}
+def test_the_grace_and_the_ends_of_a_window_are_pythons() -> None:
+    named = {"DONE": Until.DONE, "STARTED_ONCE": Until.STARTED, "BY_TIME": Until.EXPIRED}
+    # What ends by DONE needs no name: it is what happens otherwise.
+    assert constants("ends") == {"GRACE": CANCELLED_GRACE_MS} | {
+        name: int(until) for name, until in named.items() if name != "DONE"
+    }
+
+
+def test_the_kinds_of_mail_and_how_many_are_told_at_once_are_pythons() -> None:
+    kinds = {kind.name: int(kind) for kind in MailKind}
+    assert constants("ripple") == {"RIPPLE": RIPPLE} | kinds
+    assert f"NIL = '\\{NIL[0]}'" in included("ripple")
+    assert f"'ZRANGE', endings, 0, {ENDINGS - 1})" in body(SCRIPTS["unblock"])
+
+
+def test_the_words_for_how_a_task_ended_are_pythons() -> None:
+    text = included("ripple")
+    for state, said in HOW.items():
+        assert f"[{state.name if state else 0}] = '{said}'" in text
+
+
+def test_the_kinds_of_answers_and_the_options_of_a_task_are_pythons() -> None:
+    renamed = {
+        "queue": "TO", "unique": "KEY", "until": "ENDS", "replace": "REPLACE",
+        "limit_key": "TO_LIMIT", "group": "TO_GROUP", "lenient": "RELAXED",
+    }  # fmt: skip
+    fields = tuple(renamed.get(field.name, field.name) for field in attrs.fields(Ties))
+    kinds = {kind.name: int(kind) for kind in AnswerKind}
+    assert constants("intake") == places(fields) | kinds
+
+
+def test_the_ties_of_a_task_are_packed_in_the_order_of_their_fields() -> None:
+    ties = Ties(
+        queue="q", unique="u", until=Until.EXPIRED, ttl_ms=4, replace=True, limit_key="l",
+        group="g", lenient=True, needs=("a", "o/b"), awaits=("c",), dependents=("d",),
+    )  # fmt: skip
+    assert [field.name for field in attrs.fields(Ties)] == list(attrs.asdict(ties))
+    assert unpack(pack_options(NewTask("t", b"", 1, 2, 3, 4, 5, 6, 7, 8, ties))) == [
+        1, 2, 3, 4, 5, 6, 7, 8, ["q", "u", 3, 4, 1, "l", "g", 1, ["a", "o/b"], ["c"], ["d"]],
+    ]  # fmt: skip
 
 
 def test_the_highest_place_is_counted_exactly_by_a_double() -> None:
     assert 101 * PRIORITY_SPAN <= 2**53
 
 
-@pytest.mark.parametrize("name", ["inspect", "delete", "flush"])
-def test_what_removes_or_reads_a_whole_task_knows_every_key_that_can_hold_it(name: str) -> None:
-    expected = {*HASHES, "meta", "expiring", *INDEX_OF.values()}
-    if name == "delete":
-        expected -= {"active"}
-    assert set(SCRIPTS[name].keys) == expected
+KEPT = {"meta", "limits", "rates", "outbox", "received"} | RESERVED
+"""What a flush leaves: totals, limits, and what concerns other queues."""
+
+
+def test_a_flush_forgets_every_key_but_those_that_outlive_the_tasks() -> None:
+    text = (FOLDER / "flush.lua").read_text("utf-8")
+    gone = re.search(r"'UNLINK', ([a-z,\s]+)\)", text)
+    assert gone is not None
+    assert set(QUEUE_KEYS) - KEPT <= words(gone[1]) <= set(QUEUE_KEYS) - (KEPT - RESERVED)
+
+
+def test_what_reads_a_whole_task_knows_every_key_that_can_hold_it() -> None:
+    assert {*HASHES, "expiring", *INDEX_OF.values(), "keyed"} <= words(body(SCRIPTS["inspect"]))
+
+
+def test_what_removes_a_task_knows_every_key_that_can_hold_it() -> None:
+    assert {*HASHES, "needs"} <= words(included("ends"))
+    assert {"expiring", *INDEX_OF.values(), "keyed"} <= words(included("places"))
 
 
 def test_the_readme_names_every_key() -> None:

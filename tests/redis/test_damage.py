@@ -4,12 +4,22 @@ import msgpack
 import pytest
 
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Completion, Counters, Fence, Report, Verdict
-from tests.conformance.bench import Q, deferral, failure, new
+from rediq_trio.spec.records import (
+    Completion,
+    Counters,
+    Fence,
+    Lock,
+    Report,
+    Ties,
+    Verdict,
+)
+from rediq_trio.store.broadcast import Kind
+from tests.conformance.bench import Q, deferral, failure, heard, new
 from tests.redis.conftest import Behind
 
 UNREADABLE = "its record cannot be decoded"
 GOOD = [4, 50, 3, 3, 1000, 1, 1, 0, 1, 0, 0, 0, 0, b"", b"", 0, 0, 0, 0, b""]
+TIES = [b"", 1, 0, b"", b"", 0, 0]
 
 
 def pack(value: object) -> bytes:
@@ -32,12 +42,19 @@ BROKEN = {
     "nil": b"\xc0",
     "a map": pack({"state": 4}),
     "too short": pack(GOOD[:-1]),
-    "too long": pack([*GOOD, 1]),
     "a state that is text": packed(0, b"pending"),
     "an expiry that is text": packed(7, b"soon"),
     "an attempt that is nil": packed(9, None),
     "a place that is a list": packed(8, [1]),
     "a nonce that is a number": packed(13, 5),
+    "ties that are a number": pack([*GOOD, 1]),
+    "ties that are too short": pack([*GOOD, TIES[:-1]]),
+    "ties that are too long": pack([*GOOD, [*TIES, 1]]),
+    "something behind the ties": pack([*GOOD, TIES, 1]),
+    "a unique key that is a number": pack([*GOOD, [5, *TIES[1:]]]),
+    "a limit key that is a number": pack([*GOOD, [*TIES[:3], 5, *TIES[4:]]]),
+    "a group that is a number": pack([*GOOD, [*TIES[:4], 5, *TIES[5:]]]),
+    "waits that are text": pack([*GOOD, [*TIES[:5], b"1", 0]]),
 }
 broken = pytest.mark.parametrize("raw", BROKEN.values(), ids=BROKEN)
 INDEXES = ["pending", "scheduled", "retry", "active"]
@@ -165,8 +182,10 @@ async def test_a_damaged_task_cannot_be_operated_on(behind: Behind, raw: bytes) 
 
 async def test_the_record_that_the_broken_ones_are_made_of_is_good(behind: Behind) -> None:
     await behind.bench.add("t")
+    await behind.bench.add("u")
     await behind.raw("HSET", "records", "t", pack(GOOD))
-    assert await behind.upkeep() == ["t"]
+    await behind.raw("HSET", "records", "u", pack([*GOOD, TIES]))
+    assert await behind.upkeep() == ["t", "u"]
 
 
 async def test_a_damaged_dead_letter_goes_like_any_other(behind: Behind) -> None:
@@ -183,3 +202,71 @@ async def test_a_buried_task_can_be_purged_and_deleted(behind: Behind) -> None:
     assert await behind.bench.store.delete(Q, ["a"]) == (State.DEAD,)
     await behind.bench.store.purge(Q, limit=5, dead_retention_ms=1, max_dead=0)
     assert await behind.bench.mentioned() == set()
+
+
+async def test_those_that_wait_for_a_damaged_task_are_told_that_it_is_dead(behind: Behind) -> None:
+    bench = behind.bench
+    await bench.add("t")
+    await bench.add("u", ties=Ties(needs=("t",)))
+    await behind.raw("HSET", "records", "t", b"junk")
+    await behind.upkeep()
+    assert await behind.died_of("u") == "the task t that it needs is dead"
+    assert await behind.raw("EXISTS", "edges") == 0
+
+
+async def test_whoever_waits_for_a_damaged_task_hears_of_its_end(behind: Behind) -> None:
+    await behind.bench.add("t")
+    await behind.raw("HSET", "records", "t", b"junk")
+    with behind.bench.store.listen([(Q, "t")]) as signals:
+        await heard(signals, Kind.RESYNC)
+        await behind.upkeep()
+        await heard(signals, Kind.DONE, "t")
+
+
+@pytest.mark.parametrize("damage", ["junk", "missing"])
+async def test_a_damaged_task_that_waits_for_others_is_buried_once_one_has_ended(
+    behind: Behind, damage: str
+) -> None:
+    bench = behind.bench
+    fence = await bench.active("s")
+    await bench.add("t", ties=Ties(needs=("s",)))
+    if damage == "junk":
+        await behind.raw("HSET", "records", "t", b"junk")
+    else:
+        await behind.raw("HDEL", "records", "t")
+    await bench.store.complete(Q, [Completion(fence, b"r")])
+    assert await behind.upkeep() == []
+    assert await behind.died_of("t") == UNREADABLE
+    await bench.check()
+    assert await behind.raw("EXISTS", "needs") == 0
+
+
+async def test_a_damaged_task_with_a_limit_key_is_buried(behind: Behind) -> None:
+    await behind.bench.add("t", ties=Ties(limit_key="k"))
+    await behind.raw("HSET", "records", "t", b"junk")
+    assert await behind.upkeep() == []
+    assert await behind.died_of("t") == UNREADABLE
+    await behind.bench.check()
+
+
+async def test_a_damaged_holder_does_not_keep_its_key(behind: Behind) -> None:
+    bench = behind.bench
+    await bench.add("t", ties=Ties(unique="k"))
+    await behind.raw("HSET", "records", "t", b"junk")
+    await behind.upkeep()
+    await bench.add("u", ties=Ties(unique="k"))
+    assert (await bench.dump()).locks == {"k": Lock("u")}
+
+
+async def test_a_damaged_task_leaves_no_steps_and_no_inputs_behind(behind: Behind) -> None:
+    bench = behind.bench
+    fence = await bench.active("s")
+    await bench.add("t", ties=Ties(needs=("s",)))
+    await bench.store.complete(Q, [Completion(fence, b"r")])
+    [lease] = await bench.take()
+    await bench.store.remember(Q, lease.fence, b"step")
+    await behind.raw("HSET", "records", "t", b"junk")
+    await behind.upkeep()
+    await behind.upkeep()
+    assert await behind.died_of("t") == UNREADABLE
+    assert await behind.raw("EXISTS", "steps") == await behind.raw("EXISTS", "inputs") == 0

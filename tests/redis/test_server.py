@@ -4,9 +4,19 @@ import time
 from pathlib import Path
 
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Completion, Report, WorkerRecord
+from rediq_trio.spec.records import (
+    RIPPLE,
+    Completion,
+    Limit,
+    Mail,
+    MailKind,
+    Report,
+    Ties,
+    WorkerRecord,
+)
 from rediq_trio.store.keys import HASHES, INDEX_OF, QUEUE_KEYS
 from tests.conformance.bench import LEASE, Bench, Clock, Q, failure, new
+from tests.lua.test_headers import RESERVED
 from tests.redis.conftest import Behind
 from tests.servers import Server, open_redis_store
 
@@ -30,14 +40,41 @@ async def fill(bench: Bench) -> None:
     await bench.store.fail(Q, [failure(lease.fence)])
     await bench.add("pending", expires_in_ms=10**9)
     await bench.add("scheduled", expires_in_ms=10**9, delay_ms=5)
+    await bench.add("grouped", ties=Ties(group="g"))
+    await fill_limits(bench)
+    await fill_ties(bench)
+
+
+async def fill_limits(bench: Bench) -> None:
+    store = bench.store
+    await store.limit(Q, key="slow", limit=Limit(count=1, period_ms=10**9))
+    await bench.add("slow", "slower", priority=0, ties=Ties(limit_key="slow"))
+    assert len(await bench.take()) == 1
+    await bench.add("open", ties=Ties(limit_key="open"))
+
+
+async def fill_ties(bench: Bench) -> None:
+    store = bench.store
+    fence = await bench.active("source", priority=0)
+    await store.remember(Q, fence, b"step")
+    await bench.add("waits", ties=Ties(unique="k", ttl_ms=9, needs=("source", "pending")))
+    await bench.add(*(f"n{n:03}" for n in range(RIPPLE)), ties=Ties(needs=("source",)))
+    await store.complete(Q, [Completion(fence, b"r")])
+    fence = await bench.active("steps", priority=0)
+    await store.remember(Q, fence, b"step")
+    await store.enqueue(Q, [new("elsewhere", ties=Ties(queue="other"))])
+    await store.receive(Q, "other", [Mail(1, Q, MailKind.LINK, id="x", ref="pending")])
+
+
+USED = tuple(name for name in QUEUE_KEYS if name not in RESERVED)
+OF_THE_QUEUE = ("meta", "limits", "rates", "outbox", "received")
+"""What outlives a flush."""
 
 
 async def test_no_key_carries_a_ttl(behind: Behind) -> None:
     await fill(behind.bench)
     await behind.bench.store.beat(WorkerRecord("w", b"w", 5))
-    assert {name: await behind.raw("PTTL", name) for name in QUEUE_KEYS} == dict.fromkeys(
-        QUEUE_KEYS, -1
-    )
+    assert {name: await behind.raw("PTTL", name) for name in USED} == dict.fromkeys(USED, -1)
     for key in [*behind.keys.workers, behind.keys.queues]:
         assert await behind.gateway.call(b"PTTL", key) == -1
 
@@ -45,14 +82,14 @@ async def test_no_key_carries_a_ttl(behind: Behind) -> None:
 async def test_a_queue_has_these_keys_and_no_other(behind: Behind) -> None:
     await fill(behind.bench)
     found = set(await behind.gateway.call(b"KEYS", b"*"))
-    assert found == {*behind.keys.of(Q, QUEUE_KEYS), behind.keys.queues}
+    assert found == {*behind.keys.of(Q, USED), behind.keys.queues}
 
 
-async def test_an_empty_queue_leaves_its_totals_only(behind: Behind) -> None:
+async def test_an_empty_queue_leaves_its_totals_its_limits_and_its_mail_only(behind: Behind) -> None:
     await fill(behind.bench)
     await behind.bench.store.flush(Q)
     found = set(await behind.gateway.call(b"KEYS", b"*"))
-    assert found == {*behind.keys.of(Q, ("meta",)), behind.keys.queues}
+    assert found == {*behind.keys.of(Q, OF_THE_QUEUE), behind.keys.queues}
 
 
 async def test_a_ttl_that_someone_set_is_found_by_the_invariants(behind: Behind) -> None:

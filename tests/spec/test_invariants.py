@@ -19,7 +19,7 @@ from rediq_trio.spec.invariants import (
     violations,
 )
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Counters, Queue, Record
+from rediq_trio.spec.records import Counters, Ending, Lock, Mail, MailKind, Queue, Record
 
 S = State
 PENDING = Record("t", b"e", S.PENDING, 50, 3, 3, 1000, created_ms=10, run_ms=10, seq=1)
@@ -33,14 +33,20 @@ SCHEDULED = attrs.evolve(PENDING, state=S.SCHEDULED, run_ms=40, seq=0)
 GOOD = (PENDING, ACTIVE, RETRY, COMPLETED, DEAD, CANCELLED, SCHEDULED)
 
 
+def shown(record: Record) -> Picture:
+    """Give the picture of a task that is alone in its queue."""
+    lock = {record.unique: Lock(record.id)} if record.holds else {}
+    return picture_of(Queue({record.id: record}, locks=lock), record)
+
+
 def found(picture: Picture) -> list[int]:
     return [violation.invariant for violation in task_violations(picture)]
 
 
 @pytest.mark.parametrize("record", GOOD, ids=lambda record: record.state)
 def test_a_good_task_breaks_nothing(record: Record) -> None:
-    assert found(picture_of(record)) == []
-    assert found(picture_of(attrs.evolve(record, expires_ms=70))) == []
+    assert found(shown(record)) == []
+    assert found(shown(attrs.evolve(record, expires_ms=70))) == []
 
 
 @pytest.mark.parametrize(
@@ -68,7 +74,7 @@ def test_a_good_task_breaks_nothing(record: Record) -> None:
 def test_a_broken_record_breaks_one_invariant(
     record: Record, changes: dict[str, Any], invariant: int
 ) -> None:
-    assert found(picture_of(attrs.evolve(record, **changes))) == [invariant]
+    assert found(shown(attrs.evolve(record, **changes))) == [invariant]
 
 
 @pytest.mark.parametrize(
@@ -85,15 +91,15 @@ def test_a_broken_record_breaks_one_invariant(
 def test_a_task_listed_wrongly_breaks_one_invariant(
     changes: dict[str, Any], invariant: int
 ) -> None:
-    assert found(attrs.evolve(picture_of(PENDING), **changes)) == [invariant]
+    assert found(attrs.evolve(shown(PENDING), **changes)) == [invariant]
 
 
 def test_a_mortal_task_is_listed_for_its_expiry_while_it_waits() -> None:
     mortal = attrs.evolve(PENDING, expires_ms=70)
-    assert found(attrs.evolve(picture_of(mortal), expiring=None)) == [8]
-    assert found(attrs.evolve(picture_of(mortal), expiring=71)) == [8]
+    assert found(attrs.evolve(shown(mortal), expiring=None)) == [8]
+    assert found(attrs.evolve(shown(mortal), expiring=71)) == [8]
     active = attrs.evolve(ACTIVE, expires_ms=70)
-    assert found(attrs.evolve(picture_of(active), expiring=70)) == [8]
+    assert found(attrs.evolve(shown(active), expiring=70)) == [8]
 
 
 def test_an_id_without_a_record_leaves_nothing_behind() -> None:
@@ -182,6 +188,69 @@ def test_a_whole_queue_is_checked_at_once() -> None:
     assert [v.invariant for v in violations(attrs.evolve(good, counters=Counters()))] == [12]
     broken = queue_of(attrs.evolve(DEAD, error=""))
     assert [str(v) for v in violations(broken)] == ["invariant 5, t: is dead for no reason"]
+
+
+BLOCKED = attrs.evolve(PENDING, state=S.BLOCKED, id="b", seq=0, waits=1)
+HOLDER = attrs.evolve(PENDING, unique="k", holds=True)
+FOLLOWED = attrs.evolve(PENDING, followed=True)
+LINKED: dict[str, Any] = {
+    "edges": {"t": frozenset({"b"})},
+    "needs": {"b": frozenset({"t"})},
+}
+
+
+@pytest.mark.parametrize(
+    ("record", "changes", "invariant"),
+    [
+        (HOLDER, {"holder": "t"}, None),
+        (HOLDER, {"holder": "another"}, None),
+        (attrs.evolve(HOLDER, holds=False), {"holder": "t"}, 6),
+        (BLOCKED, {"needs": 1}, None),
+        (BLOCKED, {"needs": 2}, 8),
+        (attrs.evolve(BLOCKED, waits=0), {"needs": 0}, 13),
+        (attrs.evolve(PENDING, waits=1), {"needs": 1}, 8),
+        (attrs.evolve(DEAD, waits=1), {"needs": 1}, None),
+        (attrs.evolve(PENDING, state=S.GROUPED, group="g"), {}, None),
+        (attrs.evolve(PENDING, state=S.GROUPED), {}, 10),
+    ],
+)
+def test_ties_that_are_wrong_break_one_invariant(
+    record: Record, changes: dict[str, Any], invariant: int | None
+) -> None:
+    picture = attrs.evolve(shown(record), **changes)
+    assert found(picture) == ([] if invariant is None else [invariant])
+
+
+@pytest.mark.parametrize(
+    ("records", "changes", "invariants"),
+    [
+        ((HOLDER,), {"locks": {"k": Lock("t")}}, []),
+        ((), {"locks": {"k": Lock("gone", 99)}}, []),
+        ((), {"locks": {"k": Lock("gone")}}, [6]),
+        ((PENDING,), {"locks": {"k": Lock("t", 99)}}, []),
+        ((PENDING,), {"locks": {"k": Lock("t")}}, [6]),
+        ((attrs.evolve(DEAD, unique="k", holds=True),), {"locks": {"k": Lock("t")}}, [6]),
+        ((FOLLOWED, BLOCKED), LINKED, []),
+        ((PENDING, BLOCKED), LINKED, [13]),
+        ((FOLLOWED, BLOCKED), LINKED | {"edges": {}}, [13]),
+        ((DEAD, BLOCKED), LINKED, [13, 13]),
+        ((DEAD, BLOCKED), LINKED | {"endings": (Ending("t", S.DEAD),)}, []),
+        ((FOLLOWED,), {"edges": {"t": frozenset({"b"})}}, []),
+        ((), {"edges": {"t": frozenset({"b"})}}, [13]),
+        ((), {"needs": {"b": frozenset({"t"})}}, [2]),
+        ((BLOCKED,), {"needs": {"b": frozenset({"o/t"})}}, []),
+        ((), {"outbox": (Mail(2, "o", MailKind.LINK), Mail(1, "o", MailKind.LINK)), "sent": 2}, [2]),
+        ((), {"outbox": (Mail(2, "o", MailKind.LINK),), "sent": 1}, [2]),
+        ((attrs.evolve(PENDING, limit_key="l"),), {"turns": {"l": 0}}, []),
+        ((attrs.evolve(PENDING, limit_key="l"),), {}, [13]),
+        ((), {"turns": {"l": 0}}, [13]),
+    ],
+)
+def test_what_ties_tasks_together_is_checked_for_the_whole_queue(
+    records: tuple[Record, ...], changes: dict[str, Any], invariants: list[int]
+) -> None:
+    bad = violations(queue_of(*records, **changes))
+    assert [violation.invariant for violation in bad] == invariants
 
 
 def test_the_listing_of_a_queue_counts_what_is_there() -> None:

@@ -1,24 +1,58 @@
 """Records as bytes."""
 
+import attrs
 import msgpack
 import pytest
 
 from rediq_trio.spec.invariants import Picture
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import NewTask, Record
-from rediq_trio.store.codec import CODE_OF, decode_picture, pack_options, state_of
+from rediq_trio.spec.records import (
+    Answer,
+    AnswerKind,
+    Ending,
+    Limit,
+    Mail,
+    MailKind,
+    NewTask,
+    Record,
+    Ties,
+    Until,
+)
+from rediq_trio.spec.stored import pack_id
+from rediq_trio.store.codec import (
+    CODE_OF,
+    MARKS,
+    answer_of,
+    decode_picture,
+    pack_children,
+    pack_limit,
+    pack_mail,
+    pack_options,
+    read_ending,
+    read_limit,
+    read_mail,
+    read_task,
+    state_of,
+)
+from rediq_trio.store.packing import pack_for_lua, unpack
 
+UUID7 = "018f3b2c-0000-7abc-8def-0123456789ab"
 RAW = [5, 50, 3, 2, 1000, 10, 11, 12, 13, 1, 2, 3, 4, b"nonce", b"w", 1, 0, 14, 0, b"e\xff"]
-NOWHERE = [b""] * 7
+NOWHERE: list[object] = [b""] * 8
+NOTHING: list[object] = [b"", b"", 0, b""]
+"""No place among the grouped and the keyed, nothing to wait for, no holder."""
 
 
-def reply(record: list[object], scores: list[bytes]) -> list[bytes]:
+def reply(
+    record: list[object], scores: list[object], ties: list[object] = NOTHING, expiring: bytes = b""
+) -> list[object]:
     packed: bytes = msgpack.packb(record, use_bin_type=False)
-    return [packed, b"envelope", b"result", b"progress", b"", *scores]
+    kept = [b"envelope", b"result", b"progress", b"inputs", b"steps"]
+    return [packed, *kept, expiring, *scores, *ties]
 
 
 def test_a_record_is_decoded_with_what_its_index_says() -> None:
-    scores = [*NOWHERE[:3], b"1700000000000", *NOWHERE[:3]]
+    scores = [*NOWHERE[:3], b"1700000000000", *NOWHERE[:4]]
     record = Record(
         id="t",
         envelope=b"envelope",
@@ -44,6 +78,8 @@ def test_a_record_is_decoded_with_what_its_index_says() -> None:
         error="e\ufffd",
         result=b"result",
         progress=b"progress",
+        inputs=b"inputs",
+        steps=b"steps",
     )
     picture = Picture("t", record, {State.ACTIVE: 1_700_000_000_000}, None)
     assert decode_picture("t", reply(RAW, scores)) == picture
@@ -65,11 +101,107 @@ def test_a_field_of_another_type_cannot_be_decoded(at: int) -> None:
 
 @pytest.mark.parametrize("raw", [b"\xc1", b"x", b"\xc0", b"\x90", b"\xdc\x00\x14\x01", b"\x80"])
 def test_bytes_that_are_no_record_cannot_be_decoded(raw: bytes) -> None:
-    assert decode_picture("t", [raw, b"e", b"", b"", b"", *NOWHERE]).record is None
+    assert decode_picture("t", [raw, *[b""] * 6, *NOWHERE, *NOTHING]).record is None
+
+
+TIED = [*RAW[:16], 0, *RAW[17:], [b"key", 2, 1, b"lane", b"group", 3, 1]]
+
+
+def test_a_record_with_ties_is_decoded_with_them() -> None:
+    ties: list[object] = [b"17", b"18", 3, b"holder"]
+    picture = decode_picture("t", reply(TIED, NOWHERE, ties, expiring=b"19"))
+    record = picture.record
+    assert record is not None
+    assert (record.unique, record.until, record.holds) == ("key", Until.STARTED, True)
+    assert (record.limit_key, record.group) == ("lane", "group")
+    assert (record.waits, record.lenient) == (3, True)
+    assert picture.indexes == {State.GROUPED: 17, State.PENDING: 18}
+    assert (picture.expiring, picture.needs, picture.holder) == (19, 3, "holder")
+
+
+@pytest.mark.parametrize("at", range(7))
+def test_a_tie_of_another_type_cannot_be_decoded(at: int) -> None:
+    ties = TIED[20]
+    assert isinstance(ties, list)
+    for value in (None, 1.5, [], b"" if isinstance(ties[at], int) else 5):
+        record = [*TIED[:20], [*ties[:at], value, *ties[at + 1 :]]]
+        assert decode_picture("t", reply(record, NOWHERE)).record is None
+
+
+@pytest.mark.parametrize("ties", [None, 5, b"", [], TIED[20][:-1], [*TIED[20], 1], [b"", 4, 0, b"", b"", 0, 0]])
+def test_ties_that_are_none_cannot_be_decoded(ties: object) -> None:
+    assert decode_picture("t", reply([*TIED[:20], ties], NOWHERE)).record is None
+    assert decode_picture("t", reply([*TIED, 1], NOWHERE)).record is None
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_each_mark_is_one_bit(mark: str) -> None:
+    record = decode_picture("t", reply([*RAW[:16], MARKS[mark], *RAW[17:]], NOWHERE)).record
+    assert record is not None
+    assert {name for name in MARKS if getattr(record, name)} == {mark}
+
+
+def test_a_task_listed_as_pending_in_two_places_is_at_none() -> None:
+    scores = [*NOWHERE[:2], b"18", *NOWHERE[:5]]
+    assert decode_picture("t", reply(TIED, scores, [b"", b"18", 3, b""])).indexes == {
+        State.PENDING: -1
+    }
+
+
+@pytest.mark.parametrize(
+    "mail",
+    [
+        Mail(5, "q", MailKind.LINK, id="a", ref="b"),
+        Mail(6, "q", MailKind.TOLD, id=UUID7, ref="b", how=State.COMPLETED, result=b"\x01"),
+        Mail(7, "q", MailKind.TOLD, id="a", ref=UUID7, how=None),
+        Mail(8, "q", MailKind.TASK, task=NewTask("t", b"e", 1, 2, 3, 4, 5, 6, 7, 8)),
+        Mail(9, "q", MailKind.TASK, task=NewTask(UUID7, b"e", ties=Ties(
+            unique="ü", until=Until.EXPIRED, ttl_ms=5, replace=True, limit_key="l", group="g",
+            lenient=True, needs=("a", UUID7, f"o/{UUID7}"), awaits=("o/b",), dependents=("c",),
+        ))),
+    ],
+)  # fmt: skip
+def test_a_message_comes_back_as_it_was_packed(mail: Mail) -> None:
+    assert read_mail(pack_mail(mail)) == mail
+
+
+def test_a_task_in_an_outbox_does_not_name_its_receiver_twice() -> None:
+    sent = NewTask("t", b"e", ties=Ties(queue="q", needs=("a",)))
+    mail = Mail(8, "q", MailKind.TASK, task=sent)
+    assert read_mail(pack_mail(mail)).task == attrs.evolve(sent, ties=Ties(needs=("a",)))
+
+
+def test_children_are_packed_as_id_envelope_and_options_in_turn() -> None:
+    children = [NewTask("a", b"e"), NewTask(UUID7, b"f", ties=Ties(queue="q"))]
+    found = unpack(pack_children(children), texts=False)
+    assert [read_task(*found[:3]), read_task(*found[3:])] == children
+    assert pack_children([]) == b""
+
+
+def test_an_ending_is_read() -> None:
+    packed = pack_for_lua((3, pack_id(UUID7), CODE_OF[State.DEAD], b"r"))
+    assert read_ending(packed) == Ending(UUID7, State.DEAD, b"r")
+    assert read_ending(pack_for_lua((3, b"t", 0, b""))) == Ending("t", None)
+
+
+@pytest.mark.parametrize("limit", [Limit(), Limit(2), Limit(0, 3, 1000, 5), Limit(1, 2, 3, 4)])
+def test_a_limit_comes_back_as_it_was_packed(limit: Limit) -> None:
+    assert read_limit(pack_limit(limit)) == limit
+    assert pack_limit(None) == b""
+
+
+def test_an_answer_is_a_state_or_says_why_not() -> None:
+    assert answer_of(4) is State.PENDING
+    assert answer_of(0) is None
+    taken = Answer(AnswerKind.TAKEN, UUID7)
+    assert answer_of([1, pack_id(UUID7), 0]) == taken
+    replaced = Answer(AnswerKind.REPLACED, "t", State.SCHEDULED)
+    assert answer_of([2, b"t", 1]) == replaced
+    assert answer_of([4, b"o/" + pack_id(UUID7), 0]) == Answer(AnswerKind.MISSING, f"o/{UUID7}")
 
 
 def test_a_score_beyond_32_bits_is_exact() -> None:
-    scores = [b"3553621580972033", *NOWHERE[:6]]
+    scores = [*NOWHERE[:2], b"3553621580972033", *NOWHERE[:5]]
     assert decode_picture("t", reply(RAW, scores)).indexes == {State.PENDING: 3553621580972033}
 
 

@@ -64,6 +64,14 @@ def test_a_deadline_that_is_none_is_refused(deadline: Any) -> None:
         open_envelope(packed(30.0, [], {}, deadline))
 
 
+def test_the_tasks_that_it_depends_on_are_kept() -> None:
+    made = pack_envelope("t", PAYLOAD, 30.0, DEFAULT_BACKOFF, {}, 0, ("q/a", "o/b"))
+    assert made == packed(30.0, [], {}, 0, ["q/a", "o/b"])
+    assert open_envelope(made).depends_on == ("q/a", "o/b")
+    with pytest.raises(PayloadError, match="a field has the wrong type"):
+        open_envelope(packed(30.0, [], {}, 0, 5))
+
+
 def test_more_than_there_is_room_for_is_refused() -> None:
-    with pytest.raises(PayloadError, match="array of 3 to 7"):
-        open_envelope(packed(30.0, [], {}, 0, 0))
+    with pytest.raises(PayloadError, match="array of 3 to 8"):
+        open_envelope(packed(30.0, [], {}, 0, [], 0))

@@ -142,6 +142,11 @@ class Draft:
     def lock(self, record: Record, till_ms: int) -> None:
         self.locks[record.unique] = Lock(record.id, till_ms)
 
+    def free(self, record: Record) -> None:
+        """Free the key of a task that is about to complete, for its children."""
+        if record.until is not Until.EXPIRED:
+            self.records[record.id] = self._unlock(record)
+
     def _unlock(self, record: Record) -> Record:
         if not record.holds:
             return record

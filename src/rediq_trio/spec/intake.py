@@ -28,16 +28,41 @@ def enqueue(
 ) -> tuple[Queue, tuple[Taken, ...]]:
     """Add each task whose id is new; None stands for one that exists already.
 
-    With `whole`, one that is refused, or exists, keeps the others out too.
+    With `whole`, one that is refused, or exists, keeps the others out too. A whole
+    replaces no holder of a unique key, and its tasks may need those in front of them.
     """
     draft = Draft(queue, now)
-    if whole:
-        refused = [_refusal(draft, task) for task in tasks]
-        if any(refused):
-            withheld = Answer(AnswerKind.WITHHELD)
-            return queue, tuple(withheld if r is None else _told(r) for r in refused)
-    answers = tuple(take_in(draft, task) for task in tasks)
+    if not whole:
+        answers = tuple(take_in(draft, task) for task in tasks)
+        return draft.done(), answers
+    before = _Before()
+    refused: list[Answer | None] = []
+    for task in tasks:
+        refused.append(_refusal(draft, task, before))
+        before.add(task, now)
+    if any(refused):
+        withheld = Answer(AnswerKind.WITHHELD)
+        return queue, tuple(withheld if r is None else _told(r) for r in refused)
+    answers = tuple(_take(draft, task) for task in tasks)
     return draft.done(), answers
+
+
+@attrs.define
+class _Before:
+    """The tasks of a whole that are in front of one of them."""
+
+    ids: dict[str, bool] = attrs.field(factory=dict)
+    """With whether a task behind may need it."""
+    keys: dict[str, str] = attrs.field(factory=dict)
+    pending: int = 0
+
+    def add(self, task: NewTask, now: int) -> None:
+        if task.ties.queue:
+            return
+        self.ids[task.id] = not task.ties.group
+        if task.ties.unique:
+            self.keys.setdefault(task.ties.unique, task.id)
+        self.pending += _comes_pending(task, now)
 
 
 _EXISTS = Answer(AnswerKind.WITHHELD, "exists")
@@ -67,22 +92,27 @@ def admit(draft: Draft, task: NewTask) -> None:
             draft.tell(task.id, dependent, None, b"")
 
 
-def _refusal(draft: Draft, task: NewTask) -> Answer | None:
+def _refusal(draft: Draft, task: NewTask, before: _Before | None = None) -> Answer | None:
     ties, queue = task.ties, draft.queue
     if ties.queue:
         return None
-    if task.id in draft.records:
+    if task.id in draft.records or (before and task.id in before.ids):
         return _EXISTS
-    holder = draft.holder(ties.unique) if ties.unique else None
-    if holder is not None:
-        return None if ties.replace and _replaceable(draft, holder) else _taken(holder)
+    if ties.unique:
+        holder = draft.holder(ties.unique)
+        if holder is None and before:
+            holder = before.keys.get(ties.unique)
+        if holder is not None:
+            replaces = before is None and _replaceable(draft, task, holder)
+            return None if replaces else _taken(holder)
     if queue.max_pending and _comes_pending(task, draft.now):
         pending = sum(r.state is State.PENDING for r in draft.records.values())
-        if pending >= queue.max_pending:
+        if pending + (before.pending if before else 0) >= queue.max_pending:
             return Answer(AnswerKind.FULL)
     for ref in ties.needs:
         source = draft.records.get(ref)
-        if not split_ref(ref)[0] and (source is None or source.state is State.GROUPED):
+        there = source is not None and source.state is not State.GROUPED
+        if not (split_ref(ref)[0] or there or (before and before.ids.get(ref))):
             return Answer(AnswerKind.MISSING, ref)
     return None
 
@@ -100,10 +130,14 @@ def _taken(holder: str) -> Answer:
     return Answer(AnswerKind.TAKEN, holder)
 
 
-def _replaceable(draft: Draft, holder: str) -> bool:
-    record = draft.records.get(holder)
+def _replaceable(draft: Draft, task: NewTask, holder: str) -> bool:
+    # What waits, or is waited for, under its own id cannot go by that of another.
+    ties, record = task.ties, draft.records.get(holder)
     return (
-        record is not None
+        ties.replace
+        and not (ties.needs or ties.awaits or ties.dependents or ties.group)
+        and record is not None
+        and record.unique == ties.unique
         and record.state in (State.SCHEDULED, State.PENDING)
         and record.deliveries == 0
     )
@@ -134,7 +168,7 @@ def _take(draft: Draft, task: NewTask) -> State | Answer:
         return Answer(AnswerKind.SENT)
     if ties.unique:
         holder = draft.holder(ties.unique)
-        if holder is not None and ties.replace and _replaceable(draft, holder):
+        if holder is not None and _replaceable(draft, task, holder):
             return _replace(draft, task, draft.records[holder])
         if holder is not None:
             return _taken(holder)
@@ -148,7 +182,7 @@ def _take(draft: Draft, task: NewTask) -> State | Answer:
         **_fields(draft, task),
     )
     if ties.unique:
-        draft.lock(record, draft.now + ties.ttl_ms if ties.ttl_ms else 0)
+        draft.lock(record, _till(draft, task))
     _place(draft, record)
     for dependent in ties.dependents:
         draft.link(draft.records[task.id], dependent)
@@ -172,7 +206,7 @@ def _place(draft: Draft, record: Record) -> None:
 
 def _replace(draft: Draft, task: NewTask, holder: Record) -> Answer:
     new = _fields(draft, task)
-    draft.lock(attrs.evolve(holder, unique=task.ties.unique), _till(draft, task))
+    draft.lock(holder, _till(draft, task))
     if new["run_ms"] > draft.now:
         record = draft.move(Event.ENQUEUE, holder, State.SCHEDULED, **new)
     elif holder.state is State.PENDING:
@@ -197,13 +231,15 @@ def receive(
     Gives the `seq` of the last message taken in, now or before.
     """
     draft = Draft(queue, now)
-    mark = queue.received.get(sender, 0)
+    known = mark = queue.received.get(sender, 0)
     for message in mail:
         if message.seq > mark:
             mark = message.seq
             _open(draft, sender, message)
     after = draft.done()
-    return attrs.evolve(after, received={**queue.received, sender: mark}), mark
+    if mark > known:
+        after = attrs.evolve(after, received={**queue.received, sender: mark})
+    return after, mark
 
 
 def _open(draft: Draft, sender: str, mail: Mail) -> None:

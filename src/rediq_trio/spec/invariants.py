@@ -248,7 +248,8 @@ def _lock_violations(queue: Queue) -> Iterator[Violation]:
     for key, lock in queue.locks.items():
         record = queue.records.get(lock.id)
         in_window = record is not None and record.unique == key and record.holds
-        by_time = record is None or record.until is Until.EXPIRED
+        # Its id may belong to another task by now.
+        by_time = record is None or record.unique != key or record.until is Until.EXPIRED
         if not in_window and not (by_time and lock.till_ms):
             yield Violation(6, lock.id, f"has the unique key {key!r}, its window over")
         if record is not None and record.terminal and not by_time:

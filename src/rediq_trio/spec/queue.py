@@ -163,13 +163,15 @@ def _settle(draft: Draft, fence: Fence) -> tuple[Record | None, State | None]:
 def complete(queue: Queue, now: int, items: Sequence[Completion]) -> tuple[Queue, Settled]:
     """Keep each result for the task's retention; with none, and nobody waiting, drop the task.
 
-    The task's children come in, and those that wait for it go on, in the same step.
+    The task's key is free, its children come in, and those that wait for it go on, in
+    the same step.
     """
     draft = Draft(queue, now)
     answers: list[State | None] = []
     for item in items:
         record, answer = _settle(draft, item.fence)
         if record is not None:
+            draft.free(record)
             for child in item.children:
                 admit(draft, child)
             record = draft.records[record.id]

@@ -7,7 +7,7 @@ compute the same numbers.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 import attrs
@@ -41,6 +41,10 @@ class Until(enum.IntEnum):
     """Time alone, or that its holder was cancelled or deleted."""
 
 
+def _once(refs: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(refs))
+
+
 @attrs.frozen
 class Ties:
     """What ties a new task to others. References are ids of the task's own queue, or
@@ -59,11 +63,11 @@ class Ties:
     group: str = ""
     lenient: bool = False
     """Run also when a task that this one needs did not complete."""
-    needs: tuple[str, ...] = ()
+    needs: tuple[str, ...] = attrs.field(default=(), converter=_once)
     """The tasks it waits for, to be looked at now."""
-    awaits: tuple[str, ...] = ()
-    """Tasks it waits for that name it among their `dependents`: they come with it or after it."""
-    dependents: tuple[str, ...] = ()
+    awaits: tuple[str, ...] = attrs.field(default=(), converter=_once)
+    """Others it waits for, that name it among their `dependents`: they come with it or after it."""
+    dependents: tuple[str, ...] = attrs.field(default=(), converter=_once)
     """Tasks that wait for it, there before it is."""
 
 

@@ -42,6 +42,8 @@ RECORD_FIELDS = (
 """The fields of a record's msgpack array, in order."""
 TIES_FIELDS = ("unique", "until", "holds", "limit_key", "group", "waits", "lenient")
 """The fields of the array behind them, which a task that is tied to others has."""
+MARKS = {"waited": 1, "followed": 2, "stepped": 4}
+"""The bits of `marks`."""
 _KINDS = [bytes if field in ("nonce", "worker", "error") else int for field in RECORD_FIELDS]
 _TIES_KINDS = [
     bytes if field in ("unique", "limit_key", "group") else int for field in TIES_FIELDS
@@ -218,7 +220,8 @@ def _fields_of(raw: bytes) -> dict[str, Any] | None:
     if not isinstance(values, list):
         return None
     values = cast("list[Any]", values)
-    fields: dict[str, Any] = dict(zip(RECORD_FIELDS, values, strict=False))
+    fields: dict[str, Any] = {}
+    fields.update(zip(RECORD_FIELDS, values, strict=False))
     if [type(value) for value in values[: len(_KINDS)]] != _KINDS:
         return None
     if len(values) == len(_KINDS):
@@ -226,7 +229,7 @@ def _fields_of(raw: bytes) -> dict[str, Any] | None:
     [ties] = values[len(_KINDS) :]
     if [type(value) for value in ties] != _TIES_KINDS:
         return None
-    fields |= dict(zip(TIES_FIELDS, ties, strict=True))
+    fields.update(zip(TIES_FIELDS, ties, strict=True))
     for name in ("unique", "limit_key", "group"):
         fields[name] = _text(fields[name])
     fields["until"] = Until(fields["until"])
@@ -247,7 +250,7 @@ def _decode_record(
     state: State = fields["state"]
     at = indexes.get(state, 0)
     marks = fields.pop("marks")
-    fields |= {"waited": bool(marks & 1), "followed": bool(marks & 2), "stepped": bool(marks & 4)}
+    fields |= {mark: bool(marks & bit) for mark, bit in MARKS.items()}
     fields["cancel"] = bool(fields["cancel"])
     fields["lease_ms"] = at if state is State.ACTIVE else 0
     fields["purge_ms"] = at if state in (State.COMPLETED, State.CANCELLED) else 0

@@ -1,0 +1,230 @@
+"""Children: tasks that come in with the completion of another, in the same step."""
+
+import attrs
+import pytest
+
+from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.records import (
+    Completion,
+    Counters,
+    Fence,
+    Lock,
+    Mail,
+    MailKind,
+    NewTask,
+    Ties,
+    Until,
+)
+from rediq_trio.store.broadcast import Kind
+from rediq_trio.store.relay import relay
+from tests.conformance.bench import START, Bench, Q, heard, new
+
+
+async def complete(bench: Bench, fence: Fence, *children: NewTask) -> State | None:
+    [answer] = await bench.store.complete(Q, [Completion(fence, b"\x07", children)])
+    return answer
+
+
+async def test_a_child_comes_in_with_the_completion_of_its_parent(bench: Bench) -> None:
+    fence = await bench.active()
+    child = new("child", priority=3, delay_ms=0)
+    assert await complete(bench, fence, child) is State.COMPLETED
+    record = await bench.record("child")
+    assert (record.state, record.priority, record.seq) == (State.PENDING, 3, 2)
+    assert record.envelope == b"envelope of child"
+    assert (await bench.dump()).counters == Counters(enqueued=2, completed=1)
+
+
+async def test_children_come_in_in_their_order_each_as_it_is(bench: Bench) -> None:
+    fence = await bench.active()
+    children = [new("b"), new("later", delay_ms=5), new("a"), new("g", ties=Ties(group="g"))]
+    await complete(bench, fence, *children)
+    assert await bench.ids(State.PENDING) == ["b", "a"]
+    assert await bench.ids(State.SCHEDULED) == ["later"]
+    assert await bench.ids(State.GROUPED) == ["g"]
+    assert (await bench.dump()).counters.enqueued == 5
+
+
+async def test_each_of_several_completions_brings_its_own(bench: Bench) -> None:
+    await bench.add("s", "t")
+    leases = await bench.take(2)
+    items = [Completion(e.fence, b"r", (new(f"of-{e.fence.id}"),)) for e in leases]
+    await bench.store.complete(Q, items)
+    assert await bench.ids(State.PENDING) == ["of-s", "of-t"]
+
+
+@pytest.mark.parametrize("retention", [0, 1000])
+async def test_a_completion_that_comes_twice_brings_its_children_once(
+    bench: Bench, retention: int
+) -> None:
+    fence = await bench.active(retention_ms=retention)
+    child = new("child", retention_ms=0)
+    await complete(bench, fence, child)
+    [lease] = await bench.take()
+    await complete(bench, lease.fence)
+    before = await bench.dump()
+    assert await complete(bench, fence, child) is (State.COMPLETED if retention else None)
+    assert await bench.dump() == before
+    assert await bench.store.get(Q, ["child"]) == (None,)
+
+
+async def test_a_stale_completion_brings_no_children(bench: Bench) -> None:
+    fence = await bench.active()
+    await bench.store.release(Q, [fence])
+    await bench.take()
+    before = await bench.dump()
+    assert await complete(bench, fence, new("child"), new("far", ties=Ties(queue="o"))) is None
+    assert await bench.dump() == before
+
+
+async def test_a_child_whose_id_exists_changes_nothing(bench: Bench) -> None:
+    await bench.add("child", delay_ms=10**6)
+    fence = await bench.active()
+    before = await bench.record("child")
+    assert await complete(bench, fence, new("child", priority=1)) is State.COMPLETED
+    assert await bench.record("child") == before
+    assert (await bench.dump()).counters.enqueued == 2
+
+
+async def test_a_child_with_the_id_of_its_parent_changes_nothing(bench: Bench) -> None:
+    fence = await bench.active(retention_ms=0)
+    assert await complete(bench, fence, new("t")) is State.COMPLETED
+    assert (await bench.dump()).records == {}
+
+
+async def test_two_children_of_one_id_are_one(bench: Bench) -> None:
+    fence = await bench.active()
+    await complete(bench, fence, new("child", priority=1), new("child", priority=2))
+    assert (await bench.record("child")).priority == 1
+    assert (await bench.dump()).counters.enqueued == 2
+
+
+async def test_a_child_comes_in_though_the_queue_is_full(bench: Bench) -> None:
+    fence = await bench.active()
+    await bench.add("u")
+    await bench.store.arrange(Q, max_pending=1)
+    await complete(bench, fence, new("child"))
+    assert await bench.ids(State.PENDING) == ["u", "child"]
+
+
+async def test_a_child_for_another_queue_is_sent_there(bench: Bench) -> None:
+    fence = await bench.active()
+    await complete(bench, fence, new("child", ties=Ties(queue="other")))
+    mail = Mail(START * 1024, "other", MailKind.TASK, task=new("child"))
+    assert await bench.store.outbox(Q, limit=0) == (mail,)
+    await relay(bench.store, Q)
+    [record] = await bench.store.get("other", ["child"])
+    assert record is not None
+    assert record.state is State.PENDING
+    assert (await bench.dump()).counters.enqueued == 1
+
+
+async def test_a_child_that_needs_its_parent_is_handed_its_result(bench: Bench) -> None:
+    fence = await bench.active(retention_ms=0)
+    await complete(bench, fence, new("child", ties=Ties(needs=("t",))))
+    record = await bench.record("child")
+    assert (record.state, record.inputs) == (State.PENDING, b"\xa1t\x07")
+    queue = await bench.dump()
+    assert (queue.edges, queue.needs) == ({}, {})
+
+
+async def test_a_child_that_needs_nobody_is_dead(bench: Bench) -> None:
+    fence = await bench.active()
+    await complete(bench, fence, new("child", ties=Ties(needs=("nobody",))))
+    assert (await bench.record("child")).error == "the task nobody that it needs is gone"
+
+
+async def test_children_may_be_a_graph(bench: Bench) -> None:
+    fence = await bench.active()
+    await complete(
+        bench,
+        fence,
+        new("last", ties=Ties(awaits=("first",))),
+        new("first", ties=Ties(dependents=("last",))),
+    )
+    assert await bench.ids(State.BLOCKED) == ["last"]
+    [lease] = await bench.take(5)
+    await complete(bench, lease.fence)
+    assert await bench.ids(State.PENDING) == ["last"]
+
+
+async def test_those_that_wait_for_a_child_whose_key_is_taken_are_told_that_it_is_gone(
+    bench: Bench,
+) -> None:
+    await bench.add("u", delay_ms=5, ties=Ties(unique="k"))
+    await bench.add("w", ties=Ties(awaits=("child",)))
+    fence = await bench.active()
+    await complete(bench, fence, new("child", ties=Ties(unique="k", dependents=("w",))))
+    assert await bench.store.get(Q, ["child"]) == (None,)
+    assert (await bench.record("w")).error == "the task child that it needs is gone"
+
+
+async def test_those_that_wait_for_a_child_that_was_there_wait_for_that(bench: Bench) -> None:
+    fence = await bench.active("child")
+    await bench.add("w", ties=Ties(awaits=("child",)))
+    parent = await bench.active()
+    await complete(bench, parent, new("child", ties=Ties(dependents=("w",))))
+    assert (await bench.record("w")).state is State.BLOCKED
+    await complete(bench, fence)
+    assert (await bench.record("w")).inputs == b"\xa5child\x07"
+
+
+async def test_those_that_wait_for_a_child_that_was_sent_are_told_by_it(bench: Bench) -> None:
+    await bench.add("w", ties=Ties(awaits=("other/child",)))
+    fence = await bench.active()
+    await complete(bench, fence, new("child", ties=Ties(queue="other", dependents=("q/w",))))
+    assert (await bench.record("w")).state is State.BLOCKED
+
+
+@pytest.mark.parametrize("until", [Until.DONE, Until.STARTED])
+@pytest.mark.parametrize("retention", [0, 1000])
+async def test_a_child_takes_the_key_that_its_parent_frees(
+    bench: Bench, until: Until, retention: int
+) -> None:
+    ties = Ties(unique="k", until=until)
+    fence = await bench.active(ties=ties, retention_ms=retention)
+    await complete(bench, fence, new("child", ties=ties))
+    assert (await bench.record("child")).holds
+    assert (await bench.dump()).locks == {"k": Lock("child")}
+
+
+async def test_a_child_does_not_take_a_key_that_its_parent_keeps_for_a_time(
+    bench: Bench,
+) -> None:
+    ties = Ties(unique="k", until=Until.EXPIRED, ttl_ms=9)
+    fence = await bench.active(ties=ties)
+    await complete(bench, fence, new("child", ties=ties))
+    assert await bench.store.get(Q, ["child"]) == (None,)
+    assert (await bench.dump()).locks == {"k": Lock("t", START + 9)}
+
+
+async def test_a_child_may_replace_the_holder_of_its_key(bench: Bench) -> None:
+    await bench.add("u", delay_ms=5, ties=Ties(unique="k"))
+    fence = await bench.active()
+    await complete(bench, fence, new("child", ties=Ties(unique="k", replace=True)))
+    record = await bench.record("u")
+    assert (record.state, record.envelope) == (State.PENDING, b"envelope of child")
+
+
+async def test_a_child_wakes(bench: Bench) -> None:
+    fence = await bench.active()
+    with bench.store.listen([(Q, "")]) as signals:
+        await heard(signals, Kind.RESYNC)
+        await complete(bench, fence, new("child"))
+        await heard(signals, Kind.WAKE)
+
+
+async def test_a_parent_that_others_wait_for_ends_as_without_children(bench: Bench) -> None:
+    fence = await bench.active()
+    await bench.add("w", ties=Ties(needs=("t",)))
+    before = await bench.record()
+    await complete(bench, fence, new("child", ties=Ties(needs=("t",))))
+    assert await bench.record() == attrs.evolve(
+        before,
+        state=State.COMPLETED,
+        lease_ms=0,
+        result=b"\x07",
+        finished_ms=START,
+        purge_ms=START + before.retention_ms,
+    )
+    assert await bench.ids(State.PENDING) == ["child", "w"]
