@@ -35,6 +35,7 @@ from rediq_trio.signals import Reject, Retry, Snooze
 from rediq_trio.spec.backoff import Exponential, Fixed, Linear
 from rediq_trio.spec.invariants import Violation
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.throttles import KeyLimit, QueueLimits, Rate
 from rediq_trio.spec.values import Progress, QueueStats, Task, TaskInfo, Unique, WorkerInfo
 from rediq_trio.store.memory import MemoryStore
 from rediq_trio.workflow import Node, Workflow, chain, gather
@@ -50,6 +51,7 @@ __all__ = [
     "DuplicateTask",
     "Exponential",
     "Fixed",
+    "KeyLimit",
     "Linear",
     "MemoryStore",
     "Node",
@@ -58,7 +60,9 @@ __all__ = [
     "Progress",
     "Queue",
     "QueueFull",
+    "QueueLimits",
     "QueueStats",
+    "Rate",
     "RediqError",
     "Reject",
     "Retry",

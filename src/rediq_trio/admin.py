@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+from typing import Literal
+
 from rediq_trio._errors import ConfigError, TaskNotFound
 from rediq_trio.describe import describe, describe_stats
 from rediq_trio.ids import split_id
 from rediq_trio.spec.invariants import Violation, queue_violations, task_violations
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.limits import check_number
+from rediq_trio.spec.limits import check_label, check_number
+from rediq_trio.spec.records import ANY_KEY, NO_LIMIT
+from rediq_trio.spec.throttles import (
+    MAX_PENDING,
+    MAX_RATE,
+    UNSET,
+    QueueLimits,
+    Rate,
+    Unset,
+    describe_limit,
+)
 from rediq_trio.spec.values import QueueStats, TaskInfo
 from rediq_trio.store.port import BATCH, Store
 
@@ -74,6 +87,70 @@ class Queue:
         and their outcomes refused.
         """
         return await self._store.flush(self.name)
+
+    async def limit(
+        self,
+        *,
+        key: str | None = None,
+        concurrency: int | Unset | None = UNSET,
+        rate: Rate | Unset | None = UNSET,
+        max_pending: int | Unset | None = UNSET,
+        fair_by: Literal["limit_key"] | Unset | None = UNSET,
+    ) -> None:
+        """Limit the queue, or a limit key of it, on all its workers together.
+
+        What is named is set, or lifted by None; what is not named stays. The next claim
+        keeps to it; tasks that run already go on. May be repeated without harm. Raises
+        `ConfigError`, and nothing was written then.
+
+        `key`: None for the queue as a whole, a limit key, or `"*"` for each key that has no
+        limit of its own. `concurrency`: tasks that may run at once, 1 to 1,000,000.
+        `rate`: how many may start within a period, a `Rate`. `max_pending`: tasks that may be
+        pending, 1 to 1,000,000,000; a further `enqueue` raises `QueueFull`. `fair_by`:
+        `"limit_key"` lets the limit keys take turns, whatever the priorities of their tasks;
+        those without a key take turns as one more. The last two are the whole queue's.
+        """
+        if all(value is UNSET for value in (concurrency, rate, max_pending, fair_by)):
+            raise ConfigError("limit(): name what to set: concurrency, rate, max_pending or fair_by")
+        if key is not None and key != ANY_KEY:
+            check_label("key", key)
+        if key is not None and not (max_pending is UNSET and fair_by is UNSET):
+            raise ConfigError.of("key", key, "None with max_pending and fair_by, which a queue has")
+        if concurrency is not UNSET and concurrency is not None:
+            check_number("concurrency", concurrency, 1, MAX_RATE, whole=True)
+        if rate is not UNSET and rate is not None and not isinstance(rate, Rate):
+            raise ConfigError.of("rate", rate, "a Rate, or None")
+        if max_pending is not UNSET and max_pending is not None:
+            check_number("max_pending", max_pending, 1, MAX_PENDING, whole=True)
+        if fair_by is not UNSET and fair_by is not None and fair_by != "limit_key":
+            raise ConfigError.of("fair_by", fair_by, "'limit_key', or None")
+        if concurrency is not UNSET or rate is not UNSET:
+            running = None if concurrency is UNSET else concurrency or 0
+            parts = {}
+            if rate is None:
+                parts = {"count": 0}
+            elif rate is not UNSET:
+                parts = {"count": rate.count, "period_ms": rate.period_ms, "burst": rate.burst}
+            await self._store.limit(self.name, key=key or "", concurrency=running, **parts)
+        if max_pending is not UNSET or fair_by is not UNSET:
+            await self._store.arrange(
+                self.name,
+                max_pending=None if max_pending is UNSET else max_pending or 0,
+                fair=None if fair_by is UNSET else fair_by is not None,
+            )
+
+    async def limits(self) -> QueueLimits:
+        """Read what limits the queue, and each of its limit keys."""
+        found = (await self._store.stats(self.name)).queue
+        keys = dict(await self._store.limits(self.name))
+        whole = describe_limit(keys.pop("", NO_LIMIT))
+        return QueueLimits(
+            concurrency=whole.concurrency,
+            rate=whole.rate,
+            max_pending=found.max_pending or None,
+            fair_by="limit_key" if found.fair else None,
+            keys=MappingProxyType({key: describe_limit(keys[key]) for key in sorted(keys)}),
+        )
 
     async def check(self) -> list[Violation]:
         """Check every invariant that can be seen in the queue as it is; give those violated.

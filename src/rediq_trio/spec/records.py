@@ -187,6 +187,9 @@ class Limit:
         return -(-self.period_ms * 1000 // self.count)
 
 
+NO_LIMIT = Limit()
+
+
 @attrs.frozen
 class Fence:
     """Names one delivery of one task. Every write about the task carries it."""

@@ -9,7 +9,7 @@ queue's length: it is made to be right, for tests and small jobs.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
@@ -134,8 +134,31 @@ class MemoryStore:
     async def unblock(self, queue: str, *, limit: int) -> Due:
         return await self._do(queue, lambda q, now: spec.unblock(q, now, limit=limit))
 
-    async def limit(self, queue: str, *, key: str, limit: Limit | None) -> None:
-        await self._do(queue, lambda q, now: spec.limit(q, now, key=key, limit=limit))
+    async def limit(
+        self,
+        queue: str,
+        *,
+        key: str,
+        concurrency: int | None = None,
+        count: int | None = None,
+        period_ms: int = 0,
+        burst: int = 1,
+    ) -> None:
+        await self._do(
+            queue,
+            lambda q, now: spec.limit(
+                q,
+                now,
+                key=key,
+                concurrency=concurrency,
+                count=count,
+                period_ms=period_ms,
+                burst=burst,
+            ),
+        )
+
+    async def limits(self, queue: str) -> Mapping[str, Limit]:
+        return (await self.dump(queue)).limits
 
     async def arrange(
         self, queue: str, *, max_pending: int | None = None, fair: bool | None = None

@@ -11,7 +11,7 @@ the transition may or may not have happened.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -68,7 +68,20 @@ class Store(Protocol):
 
     async def unblock(self, queue: str, *, limit: int) -> Due: ...
 
-    async def limit(self, queue: str, *, key: str, limit: Limit | None) -> None: ...
+    async def limit(
+        self,
+        queue: str,
+        *,
+        key: str,
+        concurrency: int | None = None,
+        count: int | None = None,
+        period_ms: int = 0,
+        burst: int = 1,
+    ) -> None: ...
+
+    async def limits(self, queue: str) -> Mapping[str, Limit]:
+        """Read the limits that are set, by key."""
+        ...
 
     async def arrange(
         self, queue: str, *, max_pending: int | None = None, fair: bool | None = None

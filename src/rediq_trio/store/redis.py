@@ -42,9 +42,9 @@ from rediq_trio.store.codec import (
     answer_of,
     decode_picture,
     pack_children,
-    pack_limit,
     pack_mail,
     pack_options,
+    pack_rate,
     read_ending,
     read_limit,
     read_mail,
@@ -131,8 +131,23 @@ class RedisStore:
     async def unblock(self, queue: str, *, limit: int) -> Due:
         return _due(await self._run("unblock", queue, (self._now(), limit)))
 
-    async def limit(self, queue: str, *, key: str, limit: Limit | None) -> None:
-        await self._run("limit", queue, (self._now(), key, pack_limit(limit)))
+    async def limit(
+        self,
+        queue: str,
+        *,
+        key: str,
+        concurrency: int | None = None,
+        count: int | None = None,
+        period_ms: int = 0,
+        burst: int = 1,
+    ) -> None:
+        running = "" if concurrency is None else concurrency
+        args = (self._now(), key, running, pack_rate(count, period_ms, burst))
+        await self._run("limit", queue, args)
+
+    async def limits(self, queue: str) -> dict[str, Limit]:
+        limits = await self._hash(queue, "limits")
+        return {key.decode(): read_limit(raw) for key, raw in limits.items()}
 
     async def arrange(
         self, queue: str, *, max_pending: int | None = None, fair: bool | None = None
@@ -309,7 +324,6 @@ class RedisStore:
         ids = await self._gateway.call(b"HKEYS", self._keys.of(queue, ("records",))[0])
         records = await self.get(queue, [unpack_id(i) for i in ids])
         mail = await self.outbox(queue, limit=0)
-        limits = await self._hash(queue, "limits")
         return attrs.evolve(
             found,
             records={record.id: record for record in records if record is not None},
@@ -319,7 +333,7 @@ class RedisStore:
             endings=tuple(read_ending(raw) for raw, _ in await self._zset(queue, "endings")),
             outbox=mail,
             received={k.decode(): int(n) for k, n in (await self._hash(queue, "received")).items()},
-            limits={key.decode(): read_limit(raw) for key, raw in limits.items()},
+            limits=await self.limits(queue),
             rates={k.decode(): at for k, at in await self._zset(queue, "rates")},
             turns={k.decode(): int(n) for k, n in (await self._hash(queue, "turns")).items()},
         )
