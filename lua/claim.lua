@@ -75,7 +75,8 @@ else
     local lane = redis.call('ZRANGE', lanes, 0, 0, 'WITHSCORES')
     local key, id = lane[1], plain[1]
     if id and key then
-      local at = fair and redis.call('HGET', turns, '') or plain[2]
+      local at = plain[2]
+      if fair then at = redis.call('HGET', turns, '') end
       if tonumber(at or 0) <= tonumber(lane[2]) then key = nil end
     end
     if key then
@@ -107,7 +108,7 @@ end
 conclude(now)
 if allowed() then
   reply[1] = redis.call('ZCARD', pending) + redis.call('ZCARD', lanes)
-elseif whole[2] > 0 then
+elseif free_at(whole, '') > now then
   tell('due')
 end
 return reply

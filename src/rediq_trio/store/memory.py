@@ -19,6 +19,8 @@ import trio
 from rediq_trio._errors import TaskNotFound
 from rediq_trio.spec import invariants
 from rediq_trio.spec import queue as spec
+from rediq_trio.spec.draft import Draft
+from rediq_trio.spec.lanes import Lanes
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.queue import Settled
 from rediq_trio.spec.records import (
@@ -55,14 +57,12 @@ def _trio_clock() -> Callable[[], int]:
     return now
 
 
-def _limits_allow(before: Queue, after: Queue) -> bool:
-    # Whether a limit may let more tasks start than a claim found last.
+def _freed(before: Queue, after: Queue) -> bool:
+    # Whether a permit has been given back that another task may wait for.
     if not after.limits:
         return False
-    started = any(
-        r.state is State.ACTIVE and before.records.get(i) is not r for i, r in after.records.items()
-    )
-    return not started and any(r.state is State.PENDING for r in after.records.values())
+    active = [i for i, r in before.records.items() if r.state is State.ACTIVE]
+    return any(i not in after.records or after.records[i].state is not State.ACTIVE for i in active)
 
 
 class MemoryStore:
@@ -102,10 +102,11 @@ class MemoryStore:
                 self._broadcast.publish(Signal(queue, Kind.DONE, task_id))
             if new.waited and old is not None and new.progress != old.progress:
                 self._broadcast.publish(Signal(queue, Kind.PROGRESS, task_id))
-        woken = woken or before.limits != after.limits or _limits_allow(before, after)
+        changed = before.limits != after.limits
+        woken = woken or changed or _freed(before, after)
         if after.outbox[-1:] != before.outbox[-1:] or len(after.endings) > len(before.endings):
             self._broadcast.publish(Signal(queue, Kind.MAIL))
-        later = later or after.rates != before.rates
+        later = later or changed or after.rates != before.rates
         if woken:
             self._broadcast.publish(Signal(queue, Kind.WAKE))
         if later:
@@ -211,7 +212,13 @@ class MemoryStore:
         return await self._do(queue, lambda q, now: spec.report(q, now, items))
 
     async def promote(self, queue: str, *, limit: int) -> Due:
-        return await self._do(queue, lambda q, now: spec.promote(q, now, limit=limit))
+        due = await self._do(queue, lambda q, now: spec.promote(q, now, limit=limit))
+        after = self._queues[queue]
+        rated = any(limit.count for limit in after.limits.values())
+        if rated and Lanes(Draft(after, self._clock())).open():
+            # A rate may have let a task wait long enough; that by itself changes nothing.
+            self._broadcast.publish(Signal(queue, Kind.WAKE))
+        return due
 
     async def reclaim(self, queue: str, *, limit: int) -> Due:
         return await self._do(queue, lambda q, now: spec.reclaim(q, now, limit=limit))
