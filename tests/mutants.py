@@ -39,6 +39,8 @@ THEME_OF = MappingProxyType(
         "reclaim": "keeping", "release": "give_back", "renew": "give_back",
         "report": "signals", "revive": "operating", "roster": "reading", "snooze": "give_back",
         "stats": "reading", "stop": "give_back", "watch": "operating",
+        "arrange": "limits", "include/freed": "limits", "include/lanes": "limits",
+        "include/places": "limits", "limit": "limits",
     }
 )  # fmt: skip
 """The theme of the conformance suite that is likely to kill a mutant of a script: tried first."""

@@ -58,6 +58,7 @@ async def test_no_more_run_than_the_queue_may(bench: Bench) -> None:
     await bench.store.limit(Q, key="", concurrency=2)
     assert await claimed(bench) == (["t", "u"], 0)
     assert await claimed(bench) == ([], 0)
+    assert (await bench.dump()).rates == {}
     assert await bench.ids(State.PENDING) == ["v"]
 
 
