@@ -5,12 +5,15 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Literal
 
+import attrs
+
 from rediq_trio._errors import ConfigError, TaskNotFound
-from rediq_trio.describe import describe, describe_stats
+from rediq_trio.describe import describe, describe_stats, sum_stats
 from rediq_trio.ids import split_id
+from rediq_trio.partitions import MOST, places_of
 from rediq_trio.spec.invariants import Violation, queue_violations, task_violations
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.limits import check_label, check_number
+from rediq_trio.spec.limits import check_label, check_number, queue_of
 from rediq_trio.spec.records import ANY_KEY, NO_LIMIT
 from rediq_trio.spec.throttles import (
     MAX_PENDING,
@@ -38,15 +41,48 @@ class Queue:
         return f"<Queue {self.name!r}>"
 
     async def stats(self) -> QueueStats:
-        """Count its tasks by state and read its totals, as one consistent picture."""
-        return describe_stats(await self._store.stats(self.name))
+        """Count its tasks by state and read its totals, as one consistent picture.
+
+        Of a partitioned queue each partition is one, and they are summed.
+        """
+        places = await self._places()
+        return sum_stats([describe_stats(await self._store.stats(place)) for place in places])
+
+    async def _places(self) -> tuple[str, ...]:
+        return places_of(self.name, (await self._store.partitions()).get(self.name, 1))
+
+    async def partition(self, count: int) -> None:
+        """Spread the queue over `count` hash slots, 2 to 64; 1 undoes it.
+
+        For a queue that is more than one Redis server or slot can carry. Order and
+        turns hold within a partition only, and limits not at all: a queue that has any
+        cannot be partitioned. Do it before producers and workers start: a client learns
+        of it within 5 seconds, a worker when it starts. Raises `ConfigError` for a
+        queue that has tasks, in any state, or limits.
+        """
+        check_number("count", count, 1, MOST, whole=True)
+        before = await self._places()
+        if before == places_of(self.name, count):
+            return
+        if await self.limits() != QueueLimits():
+            raise ConfigError.of(
+                "count", count, f"1: the queue {self.name} has limits, which cannot hold across slots"
+            )
+        for place in before:
+            sizes = (await self._store.stats(place)).sizes
+            if sum(sizes.values()):
+                raise ConfigError.of(
+                    "count", count, f"set while the queue {self.name} has no task in any state"
+                )
+        await self._store.set_partitions(self.name, count)
 
     async def tasks(
         self, state: State | str, *, limit: int = 100, after: str | None = None
     ) -> list[TaskInfo]:
         """Read its tasks in one state, those behind task `after`, newest last.
 
-        Pending ones come in the order in which they will be claimed. Give the
+        Pending ones come in the order in which they will be claimed, partition by
+        partition where the queue has some. Give the
         last task's id as `after` for the next page. `limit`: 1 to 1,000. Raises
         `TaskNotFound` when `after` has left that state, and `ConfigError`.
         """
@@ -55,38 +91,55 @@ class Queue:
         except ValueError:
             raise ConfigError.of("state", state, "one of " + ", ".join(State)) from None
         check_number("limit", limit, 1, BATCH, whole=True)
-        ids = await self._store.list(
-            self.name, wanted, limit=limit, after=None if after is None else self._own(after)
-        )
-        records = await self._store.get(self.name, ids)
+        places = await self._places()
+        behind = None
+        if after is not None:
+            place, behind = self._split(after)
+            if place not in places:
+                raise TaskNotFound(after)
+            places = places[places.index(place) :]
+        found: list[TaskInfo] = []
+        for place in places:
+            if len(found) < limit:
+                found += await self._some(place, wanted, limit - len(found), behind)
+            behind = None
+        return found
+
+    async def _some(
+        self, place: str, state: State, limit: int, after: str | None
+    ) -> list[TaskInfo]:
+        ids = await self._store.list(place, state, limit=limit, after=after)
+        records = await self._store.get(place, ids)
         # A task may have moved on between the two reads.
         return [
-            describe(self.name, record)
+            describe(place, record)
             for record in records
-            if record is not None and record.state is wanted
+            if record is not None and record.state is state
         ]
 
-    def _own(self, task_id: str) -> str:
-        queue, own = split_id(task_id)
-        if queue != self.name:
+    def _split(self, task_id: str) -> tuple[str, str]:
+        place, own = split_id(task_id)
+        if queue_of(place) != self.name:
             raise ConfigError.of("after", task_id, f"a task of the queue {self.name}")
-        return own
+        return place, own
 
     async def pause(self) -> None:
         """Let no task be claimed from now on; running ones go on. Holds until `resume`."""
-        await self._store.pause(self.name)
+        for place in await self._places():
+            await self._store.pause(place)
 
     async def resume(self) -> None:
         """Let tasks be claimed again."""
-        await self._store.resume(self.name)
+        for place in await self._places():
+            await self._store.resume(place)
 
     async def flush(self) -> int:
-        """Remove every task in one step and give how many there were.
+        """Remove every task in one step (of each partition) and give how many there were.
 
         Running ones too: their handlers are cancelled with reason `lease lost`,
         and their outcomes refused.
         """
-        return await self._store.flush(self.name)
+        return sum([await self._store.flush(place) for place in await self._places()])
 
     async def limit(
         self,
@@ -124,6 +177,10 @@ class Queue:
             check_number("max_pending", max_pending, 1, MAX_PENDING, whole=True)
         if fair_by is not UNSET and fair_by is not None and fair_by != "limit_key":
             raise ConfigError.of("fair_by", fair_by, "'limit_key', or None")
+        if len(await self._places()) > 1:
+            raise ConfigError(
+                f"limit(): the queue {self.name} is partitioned, and no limit can hold across slots"
+            )
         if concurrency is not UNSET or rate is not UNSET:
             running = None if concurrency is UNSET else concurrency or 0
             parts = {}
@@ -158,14 +215,23 @@ class Queue:
         Read-only, in bounded batches, and sound on a live queue: each task is
         looked at as one consistent picture.
         """
-        found = list(queue_violations(await self._store.listing(self.name)))
+        found: list[Violation] = []
+        for place in await self._places():
+            wrong = await self._check_place(place)
+            if place != self.name:
+                wrong = [attrs.evolve(one, subject=f"{place}/{one.subject}") for one in wrong]
+            found += wrong
+        return found
+
+    async def _check_place(self, place: str) -> list[Violation]:
+        found = list(queue_violations(await self._store.listing(place)))
         cursor = 0
         seen: set[str] = set()
         while True:
-            cursor, ids = await self._store.listed(self.name, cursor)
+            cursor, ids = await self._store.listed(place, cursor)
             new = [task_id for task_id in ids if task_id not in seen]
             seen.update(new)
-            for picture in await self._store.pictures(self.name, new):
+            for picture in await self._store.pictures(place, new):
                 found += task_violations(picture)
             if cursor == 0:
                 return found
@@ -190,12 +256,13 @@ class DeadLetters:
 
         Raises `TaskNotFound` when there is no such task.
         """
-        (record,) = await self._store.get(self._queue.name, (self._queue._own(task_id),))
+        place, own = self._queue._split(task_id)
+        (record,) = await self._store.get(place, (own,))
         if record is None:
             raise TaskNotFound(task_id)
         if record.state is not State.DEAD:
             return False
-        (state,) = await self._store.revive(self._queue.name, (record.id,))
+        (state,) = await self._store.revive(place, (record.id,))
         return state is State.PENDING
 
     async def retry_all(self) -> int:
@@ -208,9 +275,11 @@ class DeadLetters:
 
     async def _each_batch(self, *, revive: bool) -> int:
         # Bounded by what is dead at the start: revived tasks may die again meanwhile.
-        left = (await self._queue.stats()).dead
+        return sum([await self._each_of(p, revive=revive) for p in await self._queue._places()])
+
+    async def _each_of(self, name: str, *, revive: bool) -> int:
+        left = (await self._store.stats(name)).sizes.get(State.DEAD, 0)
         done = 0
-        name = self._queue.name
         while left > 0:
             ids = await self._store.list(name, State.DEAD, limit=min(left, BATCH))
             if not ids:

@@ -98,7 +98,7 @@ def _ties(task: Task[Any], payload: bytes) -> Ties:
         return NO_TIES
     unique = task.unique or Unique()
     return Ties(
-        unique=_unique_key(task, payload) if task.unique else "",
+        unique=_packed_key(task, payload) if task.unique else "",
         until=_UNTIL[unique.until],
         ttl_ms=milliseconds(unique.ttl),
         replace=unique.on_conflict == "replace",
@@ -138,7 +138,13 @@ def check_whole(nodes: Sequence[Prepared]) -> None:
         )
 
 
-def _unique_key(task: Task[Any], payload: bytes) -> str:
+def unique_key(task: Task[Any]) -> str:
+    """Give the key of a task with `unique`; raise `PayloadError` where its payload makes it."""
+    assert task.unique is not None
+    return task.unique.key or _packed_key(task, pack_value(plain(task.payload)))
+
+
+def _packed_key(task: Task[Any], payload: bytes) -> str:
     assert task.unique is not None
     if task.unique.key is not None:
         return task.unique.key

@@ -128,7 +128,8 @@ async def serve(
         where, key_prefix=settings.key_prefix, allow_eviction=settings.allow_eviction
     )
     async with opened as store, held_back() as hold, trio.open_nursery() as nursery:
-        worker = Worker(app, store, settings)
+        partitions = await store.partitions()
+        worker = Worker(app, store, settings, partitions)
         server = Server(worker)
         # Not `nursery.start`: cancelled, it would wait for the worker, and the worker for a stop.
         nursery.start_soon(worker.run)

@@ -341,6 +341,14 @@ async def test_a_rate_that_is_raised_counts_from_now(bench: Bench, key: str) -> 
     assert await start_times(bench, 30) == [10, 20]
 
 
+async def test_a_rate_that_is_raised_keeps_its_burst_for_later(bench: Bench) -> None:
+    await bench.add(*"12345", ties=KEY_A)
+    await bench.store.limit(Q, key="a", count=1, period_ms=3_600_000)
+    assert await ids_of(bench) == ["1"]
+    await bench.store.limit(Q, key="a", count=2, period_ms=20, burst=2)
+    assert await start_times(bench, 35) == [10, 20, 30]
+
+
 async def test_a_rate_that_is_lowered_counts_from_the_last_start(bench: Bench) -> None:
     await bench.add("a1", "a2", "a3", ties=KEY_A)
     await bench.store.limit(Q, key="a", count=1, period_ms=10)
@@ -508,6 +516,17 @@ async def test_without_fairness_order_is_by_priority_and_age_across_keys(bench: 
     await bench.add("u")
     await bench.add("a2", ties=KEY_A)
     assert await ids_of(bench) == ["t", "b1", "a1", "u", "a2"]
+
+
+async def test_tasks_without_a_key_count_their_turns_also_where_they_are_alone(
+    bench: Bench,
+) -> None:
+    await bench.add("t", "u")
+    await bench.store.arrange(Q, fair=True)
+    assert await ids_of(bench) == ["t", "u"]
+    await bench.store.limit(Q, key="", concurrency=3)
+    found = await bench.dump()
+    assert (found.turn, found.turns) == (2, {"": 2})
 
 
 async def test_what_is_gone_takes_no_turn(bench: Bench) -> None:

@@ -99,7 +99,8 @@ async def test_work_goes_on_as_soon_as_a_permit_frees(redis_server: Server) -> N
         # Shorter than an idle poller's sleep: it was woken.
         ended = await second.wait(timeout=2)
         before = (await first.info()).finished_at
-        assert before is not None and ended.started_at is not None
+        assert before is not None
+        assert ended.started_at is not None
         assert ended.started_at >= before
 
 

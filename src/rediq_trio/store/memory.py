@@ -76,6 +76,7 @@ class MemoryStore:
         self._clock = clock or _trio_clock()
         self._queues: dict[str, Queue] = {}
         self._workers: dict[str, tuple[int, bytes]] = {}
+        self._partitions: dict[str, int] = {}
         self._broadcast = Broadcast()
 
     async def _do(self, queue: str, step: Callable[[Queue, int], tuple[Queue, A]]) -> A:
@@ -322,6 +323,16 @@ class MemoryStore:
     async def queues(self) -> tuple[str, ...]:
         await trio.lowlevel.checkpoint()
         return tuple(sorted(name for name, q in self._queues.items() if q.counters.enqueued))
+
+    async def partitions(self) -> dict[str, int]:
+        await trio.lowlevel.checkpoint()
+        return dict(self._partitions)
+
+    async def set_partitions(self, queue: str, count: int) -> None:
+        await trio.lowlevel.checkpoint()
+        self._partitions.pop(queue, None)
+        if count > 1:
+            self._partitions[queue] = count
 
     def listen(
         self, topics: Iterable[Topic]

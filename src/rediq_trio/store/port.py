@@ -176,6 +176,14 @@ class Store(Protocol):
 
     async def queues(self) -> tuple[str, ...]: ...
 
+    async def partitions(self) -> Mapping[str, int]:
+        """Read how many partitions each partitioned queue has."""
+        ...
+
+    async def set_partitions(self, queue: str, count: int) -> None:
+        """Note the number of a queue's partitions; 1 for a queue that has none."""
+        ...
+
     def listen(
         self, topics: Iterable[Topic]
     ) -> AbstractContextManager[trio.MemoryReceiveChannel[Signal]]:

@@ -374,6 +374,16 @@ class RedisStore:
         names = await self._gateway.call(b"SMEMBERS", self._keys.queues)
         return tuple(sorted(name.decode() for name in names))
 
+    async def partitions(self) -> dict[str, int]:
+        flat = await self._gateway.call(b"HGETALL", self._keys.partitions)
+        return {k.decode(): int(n) for k, n in zip(flat[::2], flat[1::2], strict=True)}
+
+    async def set_partitions(self, queue: str, count: int) -> None:
+        if count == 1:
+            await self._gateway.call(b"HDEL", self._keys.partitions, queue)
+        else:
+            await self._gateway.call(b"HSET", self._keys.partitions, queue, count)
+
     def listen(
         self, topics: Iterable[Topic]
     ) -> AbstractContextManager[trio.MemoryReceiveChannel[Signal]]:

@@ -39,13 +39,16 @@ class Poller:
     waiting: Callable[[], int]
     """How many claimed tasks the executor has not started."""
     leases: trio.MemorySendChannel[list[Held]]
+    places: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
+    """Where the tasks of a partitioned queue are."""
     last_look: float = 0.0
     """When it last got an answer, on Trio's clock."""
+    _rounds: int = 0
     _claiming: trio.CancelScope = attrs.field(factory=lambda: trio.CancelScope(shield=True))
 
     async def run(self) -> None:
         """Claim until cancelled. What was claimed by then is handed over."""
-        topics = [(queue, "") for queue in self.queues]
+        topics = [(place, "") for queue in self.queues for place in self.places.get(queue, (queue,))]
         with self.leases, self.store.listen(topics) as signals:
             while True:
                 await self._wait_room()
@@ -79,6 +82,16 @@ class Poller:
         return True
 
     def _order(self) -> list[str]:
+        """Give the places to claim from: the partitions of a queue take turns in being first."""
+        self._rounds += 1
+        found: list[str] = []
+        for queue in self._queue_order():
+            places = self.places.get(queue, (queue,))
+            first = self._rounds % len(places)
+            found += (*places[first:], *places[:first])
+        return found
+
+    def _queue_order(self) -> list[str]:
         if not isinstance(self.queues, Mapping):
             return list(self.queues)
         # Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006: sorting
