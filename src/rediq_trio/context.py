@@ -116,7 +116,7 @@ class CurrentTask:
         """
         if len(self._held.children) >= MAX_CHILDREN:
             raise ConfigError.of("enqueue_after", task, f"called at most {MAX_CHILDREN:,} times")
-        task = self.client._partitions.placer()(task)
+        task = self.client._partitions.placer(self._held.queue)(task)
         one = prepare(task, self.client._max_payload)
         elsewhere = "" if task.queue == self._held.queue else task.queue
         ties = one.new.ties

@@ -110,7 +110,7 @@ def sum_stats(several: Sequence[QueueStats]) -> QueueStats:
     if len(several) == 1:
         return several[0]
     names = [field.name for field in attrs.fields(QueueStats)]
-    sums = {name: sum(getattr(one, name) for one in several) for name in names}
+    sums: dict[str, Any] = {name: sum(getattr(one, name) for one in several) for name in names}
     sums["paused"] = all(one.paused for one in several)
     sums["oldest_pending_age"] = max(one.oldest_pending_age for one in several)
     return QueueStats(**sums)

@@ -71,17 +71,19 @@ class Partitions:
                     raise
                 await trio.sleep(random.uniform(0.05, 0.5))
 
-    def placer(self) -> Placer:
-        """Give what places tasks that are enqueued together."""
-        return Placer(self)
+    def placer(self, beside: str = "") -> Placer:
+        """Give what places tasks that are enqueued together, or beside a task in some place."""
+        queue, _, number = beside.partition("~")
+        known = number and int(number) < self.count(queue)
+        return Placer(self, {queue: int(number)} if known else {})
 
 
 class Placer:
     """Places tasks that are enqueued together: those that may lie anywhere lie side by side."""
 
-    def __init__(self, partitions: Partitions) -> None:
+    def __init__(self, partitions: Partitions, chosen: dict[str, int]) -> None:
         self._partitions = partitions
-        self._chosen: dict[str, int] = {}
+        self._chosen = chosen
 
     def __call__(self, task: Task[R]) -> Task[R]:
         """Give the task with its place as its queue; raise `ConfigError` where there is none."""

@@ -70,7 +70,7 @@ ties = st.one_of(
     st.builds(Ties, queue=st.just(OTHER), needs=some_refs),
 )
 """Ways of being tied to others."""
-limit_sets = st.one_of(
+limit_sets: st.SearchStrategy[dict[str, Any]] = st.one_of(
     st.just({"concurrency": 0, "count": 0}),
     st.builds(dict, concurrency=st.sampled_from([0, 1, 2])),
     st.builds(

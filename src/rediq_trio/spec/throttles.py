@@ -75,7 +75,7 @@ class QueueLimits:
     """Tasks that may be pending; None for any number."""
     fair_by: Literal["limit_key"] | None = None
     """What takes turns; None for priority and age alone."""
-    keys: Mapping[str, KeyLimit] = attrs.field(factory=dict)
+    keys: Mapping[str, KeyLimit] = attrs.field(factory=dict[str, KeyLimit])
     """By limit key; under `"*"` what holds for each key that is not here."""
 
 

@@ -39,7 +39,7 @@ class Poller:
     waiting: Callable[[], int]
     """How many claimed tasks the executor has not started."""
     leases: trio.MemorySendChannel[list[Held]]
-    places: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
+    places: Mapping[str, Sequence[str]] = attrs.field(factory=dict[str, Sequence[str]])
     """Where the tasks of a partitioned queue are."""
     last_look: float = 0.0
     """When it last got an answer, on Trio's clock."""
