@@ -17,7 +17,8 @@ from tests.servers import SERVERS, find_servers, running_server
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 DEADLINE = 60.0
-ALONE = ("cancelling", "failures", "fenced_write", "first_task", "later", "limits", "progress", "survives")
+ALONE = ("cancelling", "failures", "fenced_write", "first_task", "later", "limits", "partitions",
+         "progress", "survives")  # fmt: skip
 """Programs that need nothing beside them."""
 
 
