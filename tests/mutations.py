@@ -280,7 +280,6 @@ MUTANTS = tuple(
             ("a rate that is free wakes", "promote", "    tell('wake')\n", ""),
             ("a full queue wakes nobody", "promote", "elseif whole[1] == 0 or redis.call('ZCARD', active) < whole[1] then", "else"),
             ("a keeper waits for lanes", "promote", "start = tonumber(first) - now end", "end"),
-            ("a keeper waits for no permit", "promote", "if first and tonumber(first) < math.huge then", "if first then"),
             ("the queue's rate comes before its lanes'", "promote", "if start < 0 then\n", "if true then\n"),
             ("a keeper is told the first instant", "promote", "if start >= 0 and (left < 0 or start < left) then", "if start >= 0 then"),
             ("a keeper is told of a rate alone", "promote", "if start >= 0 and (left < 0 or start < left) then", "if start >= 0 and start < left then"),

@@ -13,6 +13,7 @@ from rediq_trio._errors import ConfigError
 from rediq_trio._nursery import held_back
 from rediq_trio.app import App
 from rediq_trio.client import Client
+from rediq_trio.partitions import Partitions
 from rediq_trio.settings import ServeOptions, settle_settings
 from rediq_trio.spec.values import WorkerInfo
 from rediq_trio.store.opening import open_store
@@ -128,7 +129,8 @@ async def serve(
         where, key_prefix=settings.key_prefix, allow_eviction=settings.allow_eviction
     )
     async with opened as store, held_back() as hold, trio.open_nursery() as nursery:
-        partitions = await store.partitions()
+        partitions = Partitions(store)
+        await partitions.known()
         worker = Worker(app, store, settings, partitions)
         server = Server(worker)
         # Not `nursery.start`: cancelled, it would wait for the worker, and the worker for a stop.

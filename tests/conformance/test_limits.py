@@ -516,6 +516,14 @@ async def test_without_fairness_order_is_by_priority_and_age_across_keys(bench: 
     await bench.add("u")
     await bench.add("a2", ties=KEY_A)
     assert await ids_of(bench) == ["t", "b1", "a1", "u", "a2"]
+    # Turns are counted for keys alone.
+    found = await bench.dump()
+    assert (found.turn, found.turns) == (3, {})
+
+
+async def test_a_task_tied_otherwise_has_no_permit_of_a_key(bench: Bench) -> None:
+    await bench.add("t", ties=Ties(unique="k"))
+    assert await ids_of(bench) == ["t"]
 
 
 async def test_tasks_without_a_key_count_their_turns_also_where_they_are_alone(

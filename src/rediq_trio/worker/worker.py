@@ -18,7 +18,6 @@ import logging
 import math
 import os
 import socket
-from collections.abc import Mapping
 from importlib.metadata import version
 
 import trio
@@ -28,7 +27,7 @@ from rediq_trio._nursery import Hold, innermost
 from rediq_trio.app import App
 from rediq_trio.client import Client
 from rediq_trio.describe import pack_worker
-from rediq_trio.partitions import FRESH, places_of
+from rediq_trio.partitions import FRESH, Partitions, places_of
 from rediq_trio.settings import Settings
 from rediq_trio.spec.values import WorkerInfo
 from rediq_trio.store.port import Store
@@ -53,10 +52,10 @@ class Worker:
     """One worker. `run` is the whole of its life; `begin_stop` and `hurry` end it."""
 
     def __init__(
-        self, app: App, store: Store, settings: Settings, partitions: Mapping[str, int]
+        self, app: App, store: Store, settings: Settings, partitions: Partitions
     ) -> None:
         self.settings = settings
-        self._partitions = {queue: partitions.get(queue, 1) for queue in settings.queues}
+        self._partitions = {queue: partitions.count(queue) for queue in settings.queues}
         self.store = store
         self.client = Client(store, max_payload=settings.max_payload)
         self.tally = Tally()
