@@ -110,7 +110,7 @@ end
 conclude(now)
 if allowed() then
   reply[1] = redis.call('ZCARD', pending) + redis.call('ZCARD', lanes)
-elseif whole[2] > 0 then
+elseif free_at(whole, '') > now then
   tell('due')
 end
 return reply

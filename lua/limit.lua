@@ -1,22 +1,42 @@
 -- limit: no edge
--- Sets the limit of a key, of the queue as a whole ('') or of all other keys ('*').
+-- Limits a key, the queue as a whole ('') or all other keys ('*').
 -- KEYS     all
--- ARGV     1 now in ms, '' for the server's time  2 key  3 '' for none, or a msgpack array:
---          concurrency, count, period in ms, burst, interval in microseconds
+-- ARGV     1 now in ms, '' for the server's time  2 key  3 how many may run at once, 0 for any
+--          number, '' to leave it  4 '' to leave the rate, or a msgpack array: count (0 for any
+--          number), period in ms, burst, interval in microseconds
 -- RETURNS  1
 -- INCLUDE  clock keys record lanes
 local now, key = clock(ARGV[1]), ARGV[2]
-if ARGV[3] == '' then
+local raw = redis.call('HGET', limits, key)
+local limit = raw and cmsgpack.unpack(raw) or {0, 0, 0, 1, 0}
+if ARGV[3] ~= '' then limit[1] = tonumber(ARGV[3]) end
+if ARGV[4] ~= '' then
+  for n, value in ipairs(cmsgpack.unpack(ARGV[4])) do limit[n + 1] = value end
+end
+if limit[1] == 0 and limit[2] == 0 then
   redis.call('HDEL', limits, key)
 else
-  redis.call('HSET', limits, key, ARGV[3])
+  redis.call('HSET', limits, key, cmsgpack.pack(limit))
 end
+
+-- No start waits longer than the rate of now would let it.
+local function shorten(one)
+  local rate = limit_of(one)
+  if rate and rate[2] > 0 then
+    redis.call('ZADD', rates, 'XX', 'LT', now * 1000 + rate[4] * rate[5], one)
+  else
+    redis.call('ZREM', rates, one)
+  end
+end
+
 if key == '*' then
+  for _, one in ipairs(redis.call('ZRANGE', rates, 0, -1)) do shorten(one) end
   for _, index in ipairs({lanes, shut}) do
     for _, one in ipairs(redis.call('ZRANGE', index, 0, -1)) do touched[one] = true end
   end
-elseif key ~= '' then
-  touched[key] = true
+else
+  shorten(key)
+  if key ~= '' then touched[key] = true end
 end
 touch_lanes(now)
 tell('wake')

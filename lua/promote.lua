@@ -27,7 +27,11 @@ local left = next_in(now, {scheduled, retry})
 local whole, start = limit_of(''), -1
 if whole and whole[2] > 0 and redis.call('EXISTS', pending, keyed) > 0 then
   local at = free_at(whole, '')
-  if at > now then start = at - now else tell('wake') end
+  if at > now then
+    start = at - now
+  elseif whole[1] == 0 or redis.call('ZCARD', active) < whole[1] then
+    tell('wake')
+  end
 end
 if start < 0 then
   local first = redis.call('ZRANGE', shut, 0, 0, 'WITHSCORES')[2]

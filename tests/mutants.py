@@ -31,6 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SUITES = ("tests/conformance", "tests/redis")
 THEME_OF = MappingProxyType(
     {
+        "arrange": "limits", "include/freed": "limits", "include/lanes": "limits", "limit": "limits",
         "batch": "groups", "govern": "groups", "groups": "groups",
         "acknowledge": "mail", "beat": "reading", "cancel": "operating", "claim": "claim",
         "complete": "settle", "delete": "operating", "enqueue": "dependencies",

@@ -35,6 +35,7 @@ from rediq_trio.signals import Reject, Retry, Snooze
 from rediq_trio.spec.backoff import Exponential, Fixed, Linear
 from rediq_trio.spec.invariants import Violation
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.throttles import KeyLimit, QueueLimits, Rate
 from rediq_trio.spec.unique import Unique
 from rediq_trio.spec.values import Progress, QueueStats, Task, TaskInfo, WorkerInfo
 from rediq_trio.store.memory import MemoryStore
@@ -51,6 +52,7 @@ __all__ = [
     "DuplicateTask",
     "Exponential",
     "Fixed",
+    "KeyLimit",
     "Linear",
     "MemoryStore",
     "Node",
@@ -59,7 +61,9 @@ __all__ = [
     "Progress",
     "Queue",
     "QueueFull",
+    "QueueLimits",
     "QueueStats",
+    "Rate",
     "RediqError",
     "Reject",
     "Retry",

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+from typing import Literal
+
+import attrs
+
 from rediq_trio._errors import ConfigError, TaskNotFound
-from rediq_trio.describe import describe, describe_stats
+from rediq_trio.describe import describe, describe_stats, sum_stats
 from rediq_trio.ids import split_id
+from rediq_trio.partitions import MOST, places_of
 from rediq_trio.spec.invariants import Violation, queue_violations, task_violations
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.limits import check_number
+from rediq_trio.spec.limits import check_label, check_number, queue_of
+from rediq_trio.spec.records import ANY_KEY, NO_LIMIT
+from rediq_trio.spec.throttles import (
+    MAX_PENDING,
+    MAX_RATE,
+    UNSET,
+    QueueLimits,
+    Rate,
+    Unset,
+    describe_limit,
+)
 from rediq_trio.spec.values import QueueStats, TaskInfo
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.store.relay import relay
@@ -28,15 +44,48 @@ class Queue:
         return f"<Queue {self.name!r}>"
 
     async def stats(self) -> QueueStats:
-        """Count its tasks by state and read its totals, as one consistent picture."""
-        return describe_stats(await self._store.stats(self.name))
+        """Count its tasks by state and read its totals, as one consistent picture.
+
+        Of a partitioned queue each partition is one, and they are summed.
+        """
+        places = await self._places()
+        return sum_stats([describe_stats(await self._store.stats(place)) for place in places])
+
+    async def _places(self) -> tuple[str, ...]:
+        return places_of(self.name, (await self._store.partitions()).get(self.name, 1))
+
+    async def partition(self, count: int) -> None:
+        """Spread the queue over `count` hash slots, 2 to 64; 1 undoes it.
+
+        For a queue that is more than one Redis server or slot can carry. Order and
+        turns hold within a partition only, and limits not at all: a queue that has any
+        cannot be partitioned. Do it before producers and workers start: a client learns
+        of it within 5 seconds, a worker when it starts. Raises `ConfigError` for a
+        queue that has tasks, in any state, or limits.
+        """
+        check_number("count", count, 1, MOST, whole=True)
+        before = await self._places()
+        if before == places_of(self.name, count):
+            return
+        if await self.limits() != QueueLimits():
+            raise ConfigError.of(
+                "count", count, f"1: the queue {self.name} has limits, which cannot hold across slots"
+            )
+        for place in before:
+            sizes = (await self._store.stats(place)).sizes
+            if sum(sizes.values()):
+                raise ConfigError.of(
+                    "count", count, f"set while the queue {self.name} has no task in any state"
+                )
+        await self._store.set_partitions(self.name, count)
 
     async def tasks(
         self, state: State | str, *, limit: int = 100, after: str | None = None
     ) -> list[TaskInfo]:
         """Read its tasks in one state, those behind task `after`, newest last.
 
-        Pending ones come in the order in which they will be claimed. Give the
+        Pending ones come in the order in which they will be claimed, partition by
+        partition where the queue has some. Give the
         last task's id as `after` for the next page. `limit`: 1 to 1,000. Raises
         `TaskNotFound` when `after` has left that state, and `ConfigError`.
         """
@@ -45,40 +94,127 @@ class Queue:
         except ValueError:
             raise ConfigError.of("state", state, "one of " + ", ".join(State)) from None
         check_number("limit", limit, 1, BATCH, whole=True)
-        ids = await self._store.list(
-            self.name, wanted, limit=limit, after=None if after is None else self._own(after)
-        )
-        records = await self._store.get(self.name, ids)
+        places = await self._places()
+        behind = None
+        if after is not None:
+            place, behind = self._split(after)
+            if place not in places:
+                raise TaskNotFound(after)
+            places = places[places.index(place) :]
+        found: list[TaskInfo] = []
+        for place in places:
+            if len(found) < limit:
+                found += await self._some(place, wanted, limit - len(found), behind)
+            behind = None
+        return found
+
+    async def _some(
+        self, place: str, state: State, limit: int, after: str | None
+    ) -> list[TaskInfo]:
+        ids = await self._store.list(place, state, limit=limit, after=after)
+        records = await self._store.get(place, ids)
         # A task may have moved on between the two reads.
         return [
-            describe(self.name, record)
+            describe(place, record)
             for record in records
-            if record is not None and record.state is wanted
+            if record is not None and record.state is state
         ]
 
-    def _own(self, task_id: str) -> str:
-        queue, own = split_id(task_id)
-        if queue != self.name:
+    def _split(self, task_id: str) -> tuple[str, str]:
+        place, own = split_id(task_id)
+        if queue_of(place) != self.name:
             raise ConfigError.of("after", task_id, f"a task of the queue {self.name}")
-        return own
+        return place, own
 
     async def pause(self) -> None:
         """Let no task be claimed from now on; running ones go on. Holds until `resume`."""
-        await self._store.pause(self.name)
+        for place in await self._places():
+            await self._store.pause(place)
 
     async def resume(self) -> None:
         """Let tasks be claimed again."""
-        await self._store.resume(self.name)
+        for place in await self._places():
+            await self._store.resume(place)
 
     async def flush(self) -> int:
-        """Remove every task in one step and give how many there were.
+        """Remove every task in one step (of each partition) and give how many there were.
 
         Running ones too: their handlers are cancelled with reason `lease lost`,
         and their outcomes refused.
         """
-        removed = await self._store.flush(self.name)
-        await relay(self._store, self.name)
+        removed = 0
+        for place in await self._places():
+            removed += await self._store.flush(place)
+            await relay(self._store, place)
         return removed
+
+    async def limit(
+        self,
+        *,
+        key: str | None = None,
+        concurrency: int | Unset | None = UNSET,
+        rate: Rate | Unset | None = UNSET,
+        max_pending: int | Unset | None = UNSET,
+        fair_by: Literal["limit_key"] | Unset | None = UNSET,
+    ) -> None:
+        """Limit the queue, or a limit key of it, on all its workers together.
+
+        What is named is set, or lifted by None; what is not named stays. The next claim
+        keeps to it; tasks that run already go on. May be repeated without harm. Raises
+        `ConfigError`, and nothing was written then.
+
+        `key`: None for the queue as a whole, a limit key, or `"*"` for each key that has no
+        limit of its own. `concurrency`: tasks that may run at once, 1 to 1,000,000.
+        `rate`: how many may start within a period, a `Rate`. `max_pending`: tasks that may be
+        pending, 1 to 1,000,000,000; a further `enqueue` raises `QueueFull`. `fair_by`:
+        `"limit_key"` lets the limit keys take turns, whatever the priorities of their tasks;
+        those without a key take turns as one more. The last two are the whole queue's.
+        """
+        if all(value is UNSET for value in (concurrency, rate, max_pending, fair_by)):
+            raise ConfigError("limit(): name what to set: concurrency, rate, max_pending or fair_by")
+        if key is not None and key != ANY_KEY:
+            check_label("key", key)
+        if key is not None and not (max_pending is UNSET and fair_by is UNSET):
+            raise ConfigError.of("key", key, "None with max_pending and fair_by, which a queue has")
+        if concurrency is not UNSET and concurrency is not None:
+            check_number("concurrency", concurrency, 1, MAX_RATE, whole=True)
+        if rate is not UNSET and rate is not None and not isinstance(rate, Rate):
+            raise ConfigError.of("rate", rate, "a Rate, or None")
+        if max_pending is not UNSET and max_pending is not None:
+            check_number("max_pending", max_pending, 1, MAX_PENDING, whole=True)
+        if fair_by is not UNSET and fair_by is not None and fair_by != "limit_key":
+            raise ConfigError.of("fair_by", fair_by, "'limit_key', or None")
+        if len(await self._places()) > 1:
+            raise ConfigError(
+                f"limit(): the queue {self.name} is partitioned, and no limit can hold across slots"
+            )
+        if concurrency is not UNSET or rate is not UNSET:
+            running = None if concurrency is UNSET else concurrency or 0
+            parts = {}
+            if rate is None:
+                parts = {"count": 0}
+            elif rate is not UNSET:
+                parts = {"count": rate.count, "period_ms": rate.period_ms, "burst": rate.burst}
+            await self._store.limit(self.name, key=key or "", concurrency=running, **parts)
+        if max_pending is not UNSET or fair_by is not UNSET:
+            await self._store.arrange(
+                self.name,
+                max_pending=None if max_pending is UNSET else max_pending or 0,
+                fair=None if fair_by is UNSET else fair_by is not None,
+            )
+
+    async def limits(self) -> QueueLimits:
+        """Read what limits the queue, and each of its limit keys."""
+        found = (await self._store.stats(self.name)).queue
+        keys = dict(await self._store.limits(self.name))
+        whole = describe_limit(keys.pop("", NO_LIMIT))
+        return QueueLimits(
+            concurrency=whole.concurrency,
+            rate=whole.rate,
+            max_pending=found.max_pending or None,
+            fair_by="limit_key" if found.fair else None,
+            keys=MappingProxyType({key: describe_limit(keys[key]) for key in sorted(keys)}),
+        )
 
     async def check(self) -> list[Violation]:
         """Check every invariant that can be seen in the queue as it is; give those violated.
@@ -86,14 +222,23 @@ class Queue:
         Read-only, in bounded batches, and sound on a live queue: each task is
         looked at as one consistent picture.
         """
-        found = list(queue_violations(await self._store.listing(self.name)))
+        found: list[Violation] = []
+        for place in await self._places():
+            wrong = await self._check_place(place)
+            if place != self.name:
+                wrong = [attrs.evolve(one, subject=f"{place}/{one.subject}") for one in wrong]
+            found += wrong
+        return found
+
+    async def _check_place(self, place: str) -> list[Violation]:
+        found = list(queue_violations(await self._store.listing(place)))
         cursor = 0
         seen: set[str] = set()
         while True:
-            cursor, ids = await self._store.listed(self.name, cursor)
+            cursor, ids = await self._store.listed(place, cursor)
             new = [task_id for task_id in ids if task_id not in seen]
             seen.update(new)
-            for picture in await self._store.pictures(self.name, new):
+            for picture in await self._store.pictures(place, new):
                 found += task_violations(picture)
             if cursor == 0:
                 return found
@@ -120,13 +265,14 @@ class DeadLetters:
         needs has failed: retry that one first. One that waited for others waits again.
         Raises `TaskNotFound` when there is no such task.
         """
-        (record,) = await self._store.get(self._queue.name, (self._queue._own(task_id),))
+        place, own = self._queue._split(task_id)
+        (record,) = await self._store.get(place, (own,))
         if record is None:
             raise TaskNotFound(task_id)
         if record.state is not State.DEAD:
             return False
-        (state,) = await self._store.revive(self._queue.name, (record.id,))
-        await relay(self._store, self._queue.name)
+        (state,) = await self._store.revive(place, (record.id,))
+        await relay(self._store, place)
         return state in _REVIVED
 
     async def retry_all(self) -> int:
@@ -141,8 +287,12 @@ class DeadLetters:
         return await self._each_batch(revive=False)
 
     async def _each_batch(self, *, revive: bool) -> int:
+        places = await self._queue._places()
+        return sum([await self._each_of(place, revive=revive) for place in places])
+
+    async def _each_of(self, name: str, *, revive: bool) -> int:
         # By their ids: revived tasks may die again meanwhile.
-        left, done, name = await self._ids(), 0, self._queue.name
+        left, done = await self._ids(name), 0
         while left:
             before = done
             stuck: tuple[str, ...] = ()
@@ -159,13 +309,13 @@ class DeadLetters:
             left = stuck if done > before else ()
         return done
 
-    async def _ids(self) -> tuple[str, ...]:
+    async def _ids(self, name: str) -> tuple[str, ...]:
         found: dict[str, None] = {}
         after = None
         while True:
             try:
                 ids = await self._store.list(
-                    self._queue.name, State.DEAD, limit=BATCH, after=after
+                    name, State.DEAD, limit=BATCH, after=after
                 )
             except TaskNotFound:
                 after = None  # it was revived meanwhile: once more from the start

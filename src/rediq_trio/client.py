@@ -14,9 +14,10 @@ from rediq_trio.admin import Queue
 from rediq_trio.describe import describe_worker
 from rediq_trio.handle import TaskHandle
 from rediq_trio.ids import split_id
+from rediq_trio.partitions import Partitions
 from rediq_trio.preparing import Prepared, check_whole, prepare, prepare_node
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.limits import MAX_PAYLOAD, check_name, check_number
+from rediq_trio.spec.limits import MAX_PAYLOAD, check_name, check_number, queue_of
 from rediq_trio.spec.records import Answer, AnswerKind, Enqueued, NewTask
 from rediq_trio.spec.values import Task, WorkerInfo
 from rediq_trio.store.opening import open_store
@@ -42,6 +43,7 @@ class Client:
     def __init__(self, store: Store, *, max_payload: int = MAX_PAYLOAD) -> None:
         self._store = store
         self._max_payload = max_payload
+        self._partitions = Partitions(store)
 
     @overload
     async def enqueue(self, task: Task[R], *, wait: bool = False) -> TaskHandle[R]: ...
@@ -62,6 +64,7 @@ class Client:
         """
         if isinstance(task, Workflow):
             return await self._enqueue_workflow(task, wait=wait)
+        task = await self._placed(task)
         one = prepare(task, self._max_payload)
         await self._check_elsewhere(one.elsewhere)
         repeatable = task.id is None
@@ -76,7 +79,9 @@ class Client:
         return handle
 
     async def _enqueue_workflow(self, workflow: Workflow[R], *, wait: bool) -> WorkflowHandle[R]:
-        plan = workflow.plan()
+        workflow.check()
+        await self._partitions.known()
+        plan = workflow.plan(self._partitions.placer())
         nodes = [prepare_node(node, plan.home, self._max_payload) for node in plan.nodes]
         check_whole(nodes)
         # What is written elsewhere later can be refused no more: it is looked at before.
@@ -97,6 +102,10 @@ class Client:
         }
         return WorkflowHandle(plan, handles)
 
+    async def _placed(self, task: Task[R]) -> Task[R]:
+        await self._partitions.known()
+        return self._partitions.placer()(task)
+
     async def _check_new(self, nodes: Iterable[Prepared]) -> None:
         """Raise `DuplicateTask` when there is a task of one of these ids."""
         for one in nodes:
@@ -112,7 +121,7 @@ class Client:
         holder of a unique key. When an error or a cancellation ends it half-way,
         the steps that were done stay done.
         """
-        prepared = [prepare(task, self._max_payload) for task in tasks]
+        prepared = [prepare(await self._placed(task), self._max_payload) for task in tasks]
         await self._check_elsewhere(need for one in prepared for need in one.elsewhere)
         handles: dict[int, TaskHandle[R]] = {}
         by_queue: dict[str, list[int]] = {}
@@ -206,7 +215,7 @@ class Client:
 
     async def queues(self) -> list[str]:
         """Give the names of the queues that were ever used, sorted."""
-        return list(await self._store.queues())
+        return sorted({queue_of(place) for place in await self._store.queues()})
 
     async def workers(self) -> list[WorkerInfo]:
         """Give the live workers, as of their last heartbeats, ordered by id."""

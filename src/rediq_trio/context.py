@@ -15,7 +15,7 @@ import trio
 from rediq_trio._errors import ConfigError, PayloadTooLarge, StaleLease
 from rediq_trio.handle import TaskHandle
 from rediq_trio.preparing import MAX_WHOLE, prepare
-from rediq_trio.spec.limits import check_label, check_number
+from rediq_trio.spec.limits import check_label, check_number, queue_of
 from rediq_trio.spec.values import Task
 from rediq_trio.steps import Steps, read_inputs
 
@@ -55,7 +55,7 @@ class CurrentTask:
     ) -> None:
         self.id = id
         """`"<queue>/<id>"`."""
-        self.queue = queue
+        self.queue = queue_of(queue)
         self.type = type
         self.attempt = attempt
         """From 1."""
@@ -125,13 +125,14 @@ class CurrentTask:
         """
         if len(self._held.children) >= MAX_CHILDREN:
             raise ConfigError.of("enqueue_after", task, f"called at most {MAX_CHILDREN:,} times")
+        task = self.client._partitions.placer(self._held.queue)(task)
         one = prepare(task, self.client._max_payload)
         size = self._children_size + len(one.new.envelope)
         if size > MAX_WHOLE:
             raise PayloadTooLarge(
                 f"enqueue_after: {size:,} bytes packed; at most {MAX_WHOLE:,} go with one task"
             )
-        elsewhere = "" if task.queue == self.queue else task.queue
+        elsewhere = "" if task.queue == self._held.queue else task.queue
         ties = one.new.ties
         if elsewhere:
             ties = attrs.evolve(ties, queue=elsewhere)
@@ -168,11 +169,11 @@ class CurrentTask:
         None for one that returned None, or that did not complete
         (`on_dependency_failure="run"`). Kept with this task, whatever their retention.
         """
-        (record,) = await self.client._store.get(self.queue, (self._held.fence.id,))
+        (record,) = await self.client._store.get(self._held.queue, (self._held.fence.id,))
         if record is None:
             raise StaleLease(f"{self.id} is gone: another worker has settled it, or it was flushed")
         found: dict[str, Any] = dict.fromkeys(self.depends_on)
-        return found | read_inputs(self.queue, record.inputs)
+        return found | read_inputs(self._held.queue, record.inputs)
 
     @contextmanager
     def cleanup(self) -> Generator[trio.CancelScope]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -11,6 +12,7 @@ from rediq_trio._errors import PayloadError
 from rediq_trio.deadlines import deadline_ms
 from rediq_trio.spec.backoff import DEFAULT_BACKOFF
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.limits import queue_of
 from rediq_trio.spec.records import Record
 from rediq_trio.spec.values import Progress, QueueStats, TaskInfo, WorkerInfo
 from rediq_trio.store.batch import Batch, is_batch, open_batch
@@ -31,7 +33,7 @@ def _maybe(ms: int) -> dt.datetime | None:
     return instant(ms) if ms else None
 
 
-def describe(queue: str, record: Record) -> TaskInfo:
+def describe(place: str, record: Record) -> TaskInfo:
     """Give what a user reads of a task. What cannot be decoded shows as such, and raises nothing."""
     batch = _batch(record.envelope)
     envelope = _opened(batch.members[0].envelope if batch else record.envelope)
@@ -39,8 +41,8 @@ def describe(queue: str, record: Record) -> TaskInfo:
         # Its members' own metadata and deadlines are not the batch's.
         envelope = attrs.evolve(envelope, metadata={}, deadline_ms=0, depends_on=())
     return TaskInfo(
-        id=f"{queue}/{record.id}",
-        queue=queue,
+        id=f"{place}/{record.id}",
+        queue=queue_of(place),
         type=envelope.type,
         state=record.state,
         priority=record.priority,
@@ -60,7 +62,7 @@ def describe(queue: str, record: Record) -> TaskInfo:
         metadata=envelope.metadata,
         depends_on=envelope.depends_on,
         group=batch.group if batch else record.group or None,
-        members=tuple(f"{queue}/{member.id}" for member in batch.members) if batch else (),
+        members=tuple(f"{place}/{member.id}" for member in batch.members) if batch else (),
     )
 
 
@@ -115,6 +117,17 @@ def describe_stats(stats: Stats) -> QueueStats:
         deleted=counters.deleted,
         batched=counters.batched,
     )
+
+
+def sum_stats(several: Sequence[QueueStats]) -> QueueStats:
+    """Give the numbers of the partitions of a queue as those of the whole."""
+    if len(several) == 1:
+        return several[0]
+    names = [field.name for field in attrs.fields(QueueStats)]
+    sums: dict[str, Any] = {name: sum(getattr(one, name) for one in several) for name in names}
+    sums["paused"] = all(one.paused for one in several)
+    sums["oldest_pending_age"] = max(one.oldest_pending_age for one in several)
+    return QueueStats(**sums)
 
 
 def pack_worker(info: WorkerInfo) -> bytes:

@@ -11,7 +11,7 @@ import trio
 from rediq_trio._errors import ConnectionLost, TaskCancelled, TaskFailed, TaskNotFound
 from rediq_trio.describe import describe, describe_progress
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.limits import check_number
+from rediq_trio.spec.limits import check_number, queue_of
 from rediq_trio.spec.records import Record
 from rediq_trio.spec.values import Progress, TaskInfo
 from rediq_trio.store.broadcast import Kind
@@ -29,14 +29,15 @@ class TaskHandle(Generic[R]):
     """One task, by its id. Holding it costs nothing; every method asks the store."""
 
     def __init__(
-        self, store: Store, queue: str, own: str, returns: Any = None, *, created: bool = True
+        self, store: Store, place: str, own: str, returns: Any = None, *, created: bool = True
     ) -> None:
         self._store = store
         self._own = own
         self._returns = returns
-        self.id = f"{queue}/{own}"
-        """`"<queue>/<id>"`."""
-        self.queue = queue
+        self._place = place
+        self.id = f"{place}/{own}"
+        """`"<queue>/<id>"`, with the partition where the queue has some: `"<queue>~3/<id>"`."""
+        self.queue = queue_of(place)
         self.created = created
         """False when the handle is that of a task that was there before: the holder of a
         unique key, or in `enqueue_many` one of that id."""
@@ -46,10 +47,10 @@ class TaskHandle(Generic[R]):
 
     async def info(self) -> TaskInfo:
         """Read all that is known of the task; raise `TaskNotFound` when there is none."""
-        return describe(self.queue, await self._record())
+        return describe(self._place, await self._record())
 
     async def _record(self) -> Record:
-        (record,) = await self._store.get(self.queue, (self._own,))
+        (record,) = await self._store.get(self._place, (self._own,))
         if record is None:
             raise TaskNotFound(self.id)
         return record
@@ -63,7 +64,7 @@ class TaskHandle(Generic[R]):
         seconds. Cancelling the wait leaves the task alone.
         """
         record = await self._ended(timeout)
-        info = describe(self.queue, record)
+        info = describe(self._place, record)
         if info.state is State.DEAD:
             raise TaskFailed(self.id, info.state.value, info.error or "")
         if info.state is State.CANCELLED:
@@ -77,7 +78,7 @@ class TaskHandle(Generic[R]):
 
         Raises `TaskNotFound` and `trio.TooSlowError` as `result` does.
         """
-        return describe(self.queue, await self._ended(timeout))
+        return describe(self._place, await self._ended(timeout))
 
     async def _ended(self, timeout: float | None) -> Record:
         if timeout is not None:
@@ -86,7 +87,7 @@ class TaskHandle(Generic[R]):
             # Waiting is noted in the store, which then tells the end, and keeps a task
             # without retention long enough to be read.
             await self._watch()
-            with self._store.listen([(self.queue, self._own)]) as signals:
+            with self._store.listen([(self._place, self._own)]) as signals:
                 while True:
                     record = await self._record_patiently()
                     if record.terminal:
@@ -97,7 +98,7 @@ class TaskHandle(Generic[R]):
         raise AssertionError("unreachable: fail_after raises")
 
     async def _watch(self) -> None:
-        if await self._store.watch(self.queue, self._own) is None:
+        if await self._store.watch(self._place, self._own) is None:
             raise TaskNotFound(self.id)
 
     async def _record_patiently(self) -> Record:
@@ -124,7 +125,7 @@ class TaskHandle(Generic[R]):
         which. Any other: it had ended already, and nothing changed. Raises
         `TaskNotFound`.
         """
-        return await self._changed(await self._store.cancel(self.queue, self._own))
+        return await self._changed(await self._store.cancel(self._place, self._own))
 
     async def retry(self) -> State:
         """Make a dead or cancelled task ready again, its counters new; give the state it is in now.
@@ -133,14 +134,14 @@ class TaskHandle(Generic[R]):
         again; any other state was left as it was: also while another task holds its
         unique key, or one of its queue that it needs has failed. Raises `TaskNotFound`.
         """
-        return await self._changed((await self._store.revive(self.queue, (self._own,)))[0])
+        return await self._changed((await self._store.revive(self._place, (self._own,)))[0])
 
     async def delete(self) -> bool:
         """Remove the task with its result; False when a worker holds it: cancel it first.
 
         Raises `TaskNotFound`.
         """
-        state = await self._changed((await self._store.delete(self.queue, (self._own,)))[0])
+        state = await self._changed((await self._store.delete(self._place, (self._own,)))[0])
         return state is not State.ACTIVE
 
     async def _changed(self, state: State | None) -> State:
@@ -167,7 +168,7 @@ class _ProgressFeed:
         if self._over:
             raise StopAsyncIteration
         await handle._watch()
-        with handle._store.listen([(handle.queue, handle._own)]) as signals:
+        with handle._store.listen([(handle._place, handle._own)]) as signals:
             while True:
                 record = await handle._record_patiently()
                 self._over = record.terminal

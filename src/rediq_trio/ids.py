@@ -6,7 +6,7 @@ import os
 import time
 
 from rediq_trio._errors import ConfigError, shown
-from rediq_trio.spec.limits import NAME_BOUND, is_name
+from rediq_trio.spec.limits import NAME_BOUND, Place, is_name, is_place
 
 
 def new_id() -> str:
@@ -18,11 +18,11 @@ def new_id() -> str:
 
 
 def split_id(task_id: object) -> tuple[str, str]:
-    """Give the queue and the id within it; raise `ConfigError` for what is no task id."""
+    """Give the place and the id within it; raise `ConfigError` for what is no task id."""
     if isinstance(task_id, str):
-        queue, _, own = task_id.partition("/")
-        if is_name(queue) and is_name(own):
-            return queue, own
+        place, _, own = task_id.partition("/")
+        if is_place(place) and is_name(own):
+            return (Place(place) if "~" in place else place), own
     raise ConfigError(
         f"id={shown(task_id)}: must be a task's id, '<queue>/<id>', each part {NAME_BOUND}"
     )

@@ -100,7 +100,7 @@ def _ties(task: Task[Any], data: Any) -> Ties:
         return NO_TIES
     unique = task.unique or Unique()
     return Ties(
-        unique=_unique_key(task, data) if task.unique else "",
+        unique=_key_of(task, data) if task.unique else "",
         until=_UNTIL[unique.until],
         ttl_ms=milliseconds(unique.ttl),
         replace=unique.on_conflict == "replace",
@@ -141,7 +141,12 @@ def check_whole(nodes: Sequence[Prepared]) -> None:
         )
 
 
-def _unique_key(task: Task[Any], data: Any) -> str:
+def unique_key(task: Task[Any]) -> str:
+    """Give the key of a task with `unique`; raise `PayloadError` where its payload makes it."""
+    return _key_of(task, plain(task.payload))
+
+
+def _key_of(task: Task[Any], data: Any) -> str:
     assert task.unique is not None
     if task.unique.key is not None:
         return task.unique.key

@@ -13,6 +13,7 @@ from rediq_trio._errors import ConfigError
 from rediq_trio._nursery import held_back
 from rediq_trio.app import App
 from rediq_trio.client import Client
+from rediq_trio.partitions import Partitions
 from rediq_trio.settings import ServeOptions, settle_settings
 from rediq_trio.spec.records import RIPPLE
 from rediq_trio.spec.values import WorkerInfo
@@ -143,7 +144,9 @@ async def serve(
         where, key_prefix=settings.key_prefix, allow_eviction=settings.allow_eviction
     )
     async with opened as store, held_back() as hold, trio.open_nursery() as nursery:
-        worker = Worker(app, store, settings)
+        partitions = Partitions(store)
+        await partitions.known()
+        worker = Worker(app, store, settings, partitions)
         server = Server(worker)
         # Not `nursery.start`: cancelled, it would wait for the worker, and the worker for a stop.
         nursery.start_soon(worker.run)

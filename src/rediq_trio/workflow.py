@@ -8,7 +8,7 @@ plan, so one workflow can be enqueued many times.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar, cast, overload
 
 import attrs
@@ -115,13 +115,15 @@ class Workflow(Generic[R]):
                         f"workflow by id: link({other!r}, {node.name!r}) instead"
                     )
 
-    def plan(self) -> Plan:
+    def plan(self, place: Callable[[Task[Any]], Task[Any]] | None = None) -> Plan:
         """Check the whole, decide every node's id, and order them for writing; writes nothing.
 
-        Raises `ConfigError` as `check` does.
+        `place` gives each task in its partition. Raises `ConfigError` as `check` does.
         """
         self.check()
         tasks = {name: node.task for name, node in self._nodes.items()}
+        if place is not None:
+            tasks = {name: place(task) for name, task in tasks.items()}
         return graph.make_plan(tasks, self._needs, lambda task: task.id or new_id(), self.name)
 
     def mermaid(self, states: Mapping[str, str | None] | None = None) -> str:

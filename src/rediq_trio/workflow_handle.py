@@ -88,7 +88,7 @@ class WorkflowHandle(Generic[R]):
         """
         names: dict[str, list[str]] = {}
         for name, handle in self.handles.items():
-            names.setdefault(handle.queue, []).append(name)
+            names.setdefault(handle._place, []).append(name)
         tasks: dict[str, TaskInfo] = {}
         for queue, all_of_it in names.items():
             store = self.handles[all_of_it[0]]._store

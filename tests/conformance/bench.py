@@ -25,7 +25,8 @@ from rediq_trio.spec.records import (
 from rediq_trio.store.broadcast import Kind, Signal
 from rediq_trio.store.memory import MemoryStore
 from rediq_trio.store.port import Store
-from tests.servers import Server, open_redis_store
+from tests.derived import derived_violations
+from tests.servers import OpenStore, Server, open_redis_store
 
 START = 1_700_000_000_000
 """The instant at which each test begins, in ms."""
@@ -52,6 +53,8 @@ class Bench:
 
     store: Store
     clock: Clock
+    opened: OpenStore | None = None
+    """What is behind the store, where that is a server."""
     _nonces: Iterator[int] = attrs.field(factory=lambda: count(1))
 
     async def add(self, *ids: str, **options: Any) -> None:
@@ -102,6 +105,13 @@ class Bench:
         for picture in await self.store.pictures(Q, sorted(await self.mentioned())):
             found += task_violations(picture)
         assert found == []
+        await self.check_derived()
+
+    async def check_derived(self) -> None:
+        """Check what a server keeps beside the specification's values."""
+        if self.opened is not None:
+            found = await self.dump()
+            assert await derived_violations(self.opened, Q, found, self.clock.now) == []
 
     async def mentioned(self) -> set[str]:
         """Give the ids that any structure of the queue mentions."""
@@ -149,6 +159,6 @@ async def open_bench(server: Server | None) -> AsyncIterator[Bench]:
         await bench.check()
     else:
         async with open_redis_store(server, clock=clock) as opened:
-            bench = Bench(opened.store, clock)
+            bench = Bench(opened.store, clock, opened)
             yield bench
             await bench.check()

@@ -21,7 +21,6 @@ from rediq_trio.spec.records import (
     Deferral,
     Failure,
     Fence,
-    Limit,
     Mail,
     MailKind,
     NewTask,
@@ -73,13 +72,13 @@ ties = st.one_of(
     st.builds(Ties, queue=st.just(OTHER), needs=some_refs),
 )
 """Ways of being tied to others."""
-limit_sets = st.one_of(
-    st.none(),
-    st.builds(Limit, concurrency=st.sampled_from([0, 1, 2])),
+limit_sets: st.SearchStrategy[dict[str, Any]] = st.one_of(
+    st.just({"concurrency": 0, "count": 0}),
+    st.builds(dict, concurrency=st.sampled_from([0, 1, 2])),
     st.builds(
-        Limit,
-        concurrency=st.sampled_from([0, 1]),
-        count=st.sampled_from([1, 3]),
+        dict,
+        concurrency=st.sampled_from([None, 0, 1]),
+        count=st.sampled_from([0, 1, 3]),
         period_ms=st.sampled_from([7, 20]),
         burst=st.sampled_from([1, 2]),
     ),
@@ -199,8 +198,8 @@ class Histories(RuleBasedStateMachine):
         self.do("batch", ids=["z", "0"])
 
     @rule(key=st.sampled_from(["", "*", "a", "b"]), limit=limit_sets)
-    def limit(self, key: str, limit: Limit | None) -> None:
-        self.do("limit", key=key, limit=limit)
+    def limit(self, key: str, limit: dict[str, int | None]) -> None:
+        self.do("limit", key=key, **limit)
 
     @rule(most=st.sampled_from([None, 0, 1, 3]), fair=st.sampled_from([None, False, True]))
     def arrange(self, most: int | None, fair: bool | None) -> None:

@@ -28,6 +28,7 @@ from rediq_trio.spec.invariants import (
 from rediq_trio.spec.lifecycle import NESTED, TRANSITIONS, Event, State
 from rediq_trio.spec.records import Claimed, Queue, Record
 from tests.conformance.bench import Bench, Clock, Q
+from tests.derived import derived_violations
 from tests.servers import OpenStore, Server, open_redis_store
 
 A = TypeVar("A")
@@ -156,6 +157,8 @@ class Lockstep:
         assert list(queue_violations(listing)) == []
         for picture in await store.pictures(Q, ids):
             assert list(task_violations(picture)) == []
+        opened, now = self._portal.opened, self.clock.now
+        assert await derived_violations(opened, Q, self.model, now) == []
         return answer
 
     def forget_scripts(self) -> None:

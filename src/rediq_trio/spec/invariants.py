@@ -12,9 +12,9 @@ from itertools import pairwise
 
 import attrs
 
-from rediq_trio.spec.lanes import NO_LIMIT, limit_of
+from rediq_trio.spec.lanes import limit_of
 from rediq_trio.spec.lifecycle import TERMINAL, WAITING, State
-from rediq_trio.spec.records import Counters, Queue, Record, Until
+from rediq_trio.spec.records import NO_LIMIT, Counters, Queue, Record, Until
 
 
 @attrs.frozen

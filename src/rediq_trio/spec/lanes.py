@@ -18,10 +18,8 @@ import attrs
 
 from rediq_trio.spec.draft import Draft
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import ANY_KEY, Limit, Queue, Record
+from rediq_trio.spec.records import ANY_KEY, NO_LIMIT, Limit, Queue, Record
 from rediq_trio.spec.stored import pack_id
-
-NO_LIMIT = Limit()
 
 
 def limit_of(queue: Queue, key: str) -> Limit:
@@ -127,13 +125,36 @@ def _waits(queue: Queue, now: int, keys: Iterable[str], active: Counter[str]) ->
 
 
 def limit(
-    queue: Queue, now: int, *, key: str, limit: Limit | None
+    queue: Queue,
+    now: int,
+    *,
+    key: str,
+    concurrency: int | None = None,
+    count: int | None = None,
+    period_ms: int = 0,
+    burst: int = 1,
 ) -> tuple[Queue, None]:
-    """Set the limit of a key, of the queue ('') or of all other keys (`ANY_KEY`); None for none."""
-    limits = {k: v for k, v in queue.limits.items() if k != key}
-    if limit is not None:
-        limits[key] = limit
-    return attrs.evolve(queue, limits=limits), None
+    """Limit a key, the queue (''), or all other keys (`ANY_KEY`).
+
+    None leaves the concurrency, or the rate, as it is, and 0 lifts it. A rate that
+    has changed counts from now on: no start waits longer than it would have to.
+    """
+    limits = dict(queue.limits)
+    new = limits.pop(key, NO_LIMIT)
+    if concurrency is not None:
+        new = attrs.evolve(new, concurrency=concurrency)
+    if count is not None:
+        rate = {"period_ms": period_ms, "burst": burst} if count else {"period_ms": 0, "burst": 1}
+        new = attrs.evolve(new, count=count, **rate)
+    if new != NO_LIMIT:
+        limits[key] = new
+    after = attrs.evolve(queue, limits=limits)
+    rates: dict[str, int] = {}
+    for one, arrival in queue.rates.items():
+        holds = limit_of(after, one)
+        if holds.count:
+            rates[one] = min(arrival, now * 1000 + holds.burst * holds.interval_us)
+    return attrs.evolve(after, rates=rates), None
 
 
 def arrange(

@@ -38,6 +38,7 @@ MAX_LABEL = 128
 
 NAME_BOUND = "1 to 128 of a-z A-Z 0-9 . _ : -"
 _NAME = re.compile(r"[a-zA-Z0-9._:-]{1,128}")
+_PLACE = re.compile(r"[a-zA-Z0-9._:-]{1,128}(~[0-9]{1,2})?")
 # Until the year 3084 the first digit of its time is 0 or 1.
 _UUID7 = re.compile(r"[01][0-9a-f]{7}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -49,9 +50,28 @@ def is_name(value: object) -> bool:
     return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
 
+class Place(str):
+    """The name of a partition, `"<queue>~<number>"`: no text that comes from outside is one."""
+
+    __slots__ = ()
+
+
+def is_place(value: object) -> bool:
+    """Say whether a value names where tasks lie: a queue, or a partition of one."""
+    return isinstance(value, str) and _PLACE.fullmatch(value) is not None
+
+
+def queue_of(place: str) -> str:
+    """Give the queue that a place belongs to."""
+    return place.partition("~")[0]
+
+
 def is_task_id(value: object) -> bool:
     """Say whether a value is a task's id, `"<queue>/<id>"`."""
-    return isinstance(value, str) and all(map(is_name, value.partition("/")[::2]))
+    if not isinstance(value, str):
+        return False
+    place, _, own = value.partition("/")
+    return is_place(place) and is_name(own)
 
 
 def is_uuid7(task_id: str) -> bool:
@@ -106,6 +126,12 @@ def number(low: float, high: float = math.inf, *, whole: bool = False, above: bo
 def name(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     """Validate a queue name or an own id."""
     check_name(attribute.name, value)
+
+
+def queue(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Validate a queue's name, or the place that the library gave a task."""
+    if not (isinstance(value, Place) and is_place(value)):
+        check_name(attribute.name, value)
 
 
 def choice(*words: str) -> Validator:

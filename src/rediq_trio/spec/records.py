@@ -191,6 +191,9 @@ class Limit:
         return -(-self.period_ms * 1000 // self.count)
 
 
+NO_LIMIT = Limit()
+
+
 @attrs.frozen
 class Rule:
     """When a group is full, or has waited long enough, to become a batch."""

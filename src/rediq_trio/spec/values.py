@@ -145,7 +145,7 @@ class Task(Generic[R]):
     """A mapping becomes the handler's keyword arguments, anything else its one argument."""
     id: str | None = attrs.field(default=None, validator=attrs.validators.optional(limits.name))
     """Own id within the queue; None for a new UUIDv7."""
-    queue: str = attrs.field(default=DEFAULT_QUEUE, validator=limits.name)
+    queue: str = attrs.field(default=DEFAULT_QUEUE, validator=limits.queue)
     """The queue's name."""
     priority: int = attrs.field(default=50, validator=limits.number(0, 100, whole=True))
     """0 (first) to 100 (last)."""

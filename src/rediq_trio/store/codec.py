@@ -154,12 +154,14 @@ def read_ending(member: bytes) -> Ending:
     return Ending(unpack_id(own), state_of(how), result)
 
 
-def pack_limit(limit: Limit | None) -> bytes:
-    """Pack a limit as `lanes.lua` reads it; nothing for none."""
-    if limit is None:
+def pack_rate(count: int | None, period_ms: int, burst: int) -> bytes:
+    """Pack a rate as `limit.lua` reads it; nothing for None."""
+    if count is None:
         return b""
-    interval = limit.interval_us if limit.count else 0
-    return pack_for_lua((limit.concurrency, limit.count, limit.period_ms, limit.burst, interval))
+    if not count:
+        return pack_for_lua((0, 0, 1, 0))
+    interval = Limit(count=count, period_ms=period_ms).interval_us
+    return pack_for_lua((count, period_ms, burst, interval))
 
 
 def read_limit(packed: bytes) -> Limit:

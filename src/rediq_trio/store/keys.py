@@ -63,6 +63,11 @@ class Keys:
         return [f"{self._prefix}/{{workers}}/{name}".encode() for name in ("records", "alive")]
 
     @property
+    def partitions(self) -> bytes:
+        """The key of the hash of partitioned queues, with the number of their partitions."""
+        return f"{self._prefix}/partitions".encode()
+
+    @property
     def queues(self) -> bytes:
         """The key of the set of queues ever used."""
         return f"{self._prefix}/queues".encode()

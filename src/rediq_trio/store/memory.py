@@ -19,7 +19,9 @@ import trio
 from rediq_trio._errors import TaskNotFound
 from rediq_trio.spec import invariants
 from rediq_trio.spec import queue as spec
+from rediq_trio.spec.draft import Draft
 from rediq_trio.spec.groups import Group, groups, sooner
+from rediq_trio.spec.lanes import Lanes
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.queue import Settled
 from rediq_trio.spec.records import (
@@ -57,14 +59,12 @@ def _trio_clock() -> Callable[[], int]:
     return now
 
 
-def _limits_allow(before: Queue, after: Queue) -> bool:
-    # Whether a limit may let more tasks start than a claim found last.
+def _freed(before: Queue, after: Queue) -> bool:
+    # Whether a permit has been given back that another task may wait for.
     if not after.limits:
         return False
-    started = any(
-        r.state is State.ACTIVE and before.records.get(i) is not r for i, r in after.records.items()
-    )
-    return not started and any(r.state is State.PENDING for r in after.records.values())
+    active = [i for i, r in before.records.items() if r.state is State.ACTIVE]
+    return any(i not in after.records or after.records[i].state is not State.ACTIVE for i in active)
 
 
 class MemoryStore:
@@ -78,6 +78,7 @@ class MemoryStore:
         self._clock = clock or _trio_clock()
         self._queues: dict[str, Queue] = {}
         self._workers: dict[str, tuple[int, bytes]] = {}
+        self._partitions: dict[str, int] = {}
         self._broadcast = Broadcast()
 
     async def _do(self, queue: str, step: Callable[[Queue, int], tuple[Queue, A]]) -> A:
@@ -104,12 +105,13 @@ class MemoryStore:
                 self._broadcast.publish(Signal(queue, Kind.DONE, task_id))
             if new.waited and old is not None and new.progress != old.progress:
                 self._broadcast.publish(Signal(queue, Kind.PROGRESS, task_id))
-        woken = woken or before.limits != after.limits or _limits_allow(before, after)
+        changed = before.limits != after.limits
+        woken = woken or changed or _freed(before, after)
         if after.outbox[-1:] != before.outbox[-1:] or len(after.endings) > len(before.endings):
             self._broadcast.publish(Signal(queue, Kind.MAIL))
         for group in sooner(before, after):
             self._broadcast.publish(Signal(queue, Kind.GROUP, group))
-        later = later or after.rates != before.rates
+        later = later or changed or after.rates != before.rates
         if woken:
             self._broadcast.publish(Signal(queue, Kind.WAKE))
         if later:
@@ -138,8 +140,31 @@ class MemoryStore:
     async def unblock(self, queue: str, *, limit: int) -> Due:
         return await self._do(queue, lambda q, now: spec.unblock(q, now, limit=limit))
 
-    async def limit(self, queue: str, *, key: str, limit: Limit | None) -> None:
-        await self._do(queue, lambda q, now: spec.limit(q, now, key=key, limit=limit))
+    async def limit(
+        self,
+        queue: str,
+        *,
+        key: str,
+        concurrency: int | None = None,
+        count: int | None = None,
+        period_ms: int = 0,
+        burst: int = 1,
+    ) -> None:
+        await self._do(
+            queue,
+            lambda q, now: spec.limit(
+                q,
+                now,
+                key=key,
+                concurrency=concurrency,
+                count=count,
+                period_ms=period_ms,
+                burst=burst,
+            ),
+        )
+
+    async def limits(self, queue: str) -> Mapping[str, Limit]:
+        return (await self.dump(queue)).limits
 
     async def govern(self, queue: str, *, rules: Mapping[str, Rule]) -> int:
         check_batch("govern", rules)
@@ -204,7 +229,13 @@ class MemoryStore:
         return await self._do(queue, lambda q, now: spec.report(q, now, items))
 
     async def promote(self, queue: str, *, limit: int) -> Due:
-        return await self._do(queue, lambda q, now: spec.promote(q, now, limit=limit))
+        due = await self._do(queue, lambda q, now: spec.promote(q, now, limit=limit))
+        after = self._queues[queue]
+        rated = any(limit.count for limit in after.limits.values())
+        if rated and Lanes(Draft(after, self._clock())).open():
+            # A rate may have let a task wait long enough; that by itself changes nothing.
+            self._broadcast.publish(Signal(queue, Kind.WAKE))
+        return due
 
     async def reclaim(self, queue: str, *, limit: int) -> Due:
         return await self._do(queue, lambda q, now: spec.reclaim(q, now, limit=limit))
@@ -308,6 +339,16 @@ class MemoryStore:
     async def queues(self) -> tuple[str, ...]:
         await trio.lowlevel.checkpoint()
         return tuple(sorted(name for name, q in self._queues.items() if q.counters.enqueued))
+
+    async def partitions(self) -> dict[str, int]:
+        await trio.lowlevel.checkpoint()
+        return dict(self._partitions)
+
+    async def set_partitions(self, queue: str, count: int) -> None:
+        await trio.lowlevel.checkpoint()
+        self._partitions.pop(queue, None)
+        if count > 1:
+            self._partitions[queue] = count
 
     def listen(
         self, topics: Iterable[Topic]

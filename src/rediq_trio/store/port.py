@@ -70,7 +70,20 @@ class Store(Protocol):
 
     async def unblock(self, queue: str, *, limit: int) -> Due: ...
 
-    async def limit(self, queue: str, *, key: str, limit: Limit | None) -> None: ...
+    async def limit(
+        self,
+        queue: str,
+        *,
+        key: str,
+        concurrency: int | None = None,
+        count: int | None = None,
+        period_ms: int = 0,
+        burst: int = 1,
+    ) -> None: ...
+
+    async def limits(self, queue: str) -> Mapping[str, Limit]:
+        """Read the limits that are set, by key."""
+        ...
 
     async def govern(self, queue: str, *, rules: Mapping[str, Rule]) -> int: ...
 
@@ -172,6 +185,14 @@ class Store(Protocol):
     async def roster(self) -> tuple[bytes, ...]: ...
 
     async def queues(self) -> tuple[str, ...]: ...
+
+    async def partitions(self) -> Mapping[str, int]:
+        """Read how many partitions each partitioned queue has."""
+        ...
+
+    async def set_partitions(self, queue: str, count: int) -> None:
+        """Note the number of a queue's partitions; 1 for a queue that has none."""
+        ...
 
     def listen(
         self, topics: Iterable[Topic]

@@ -44,9 +44,9 @@ from rediq_trio.store.codec import (
     answer_of,
     decode_picture,
     pack_children,
-    pack_limit,
     pack_mail,
     pack_options,
+    pack_rate,
     pack_rule,
     read_ending,
     read_limit,
@@ -135,8 +135,23 @@ class RedisStore:
     async def unblock(self, queue: str, *, limit: int) -> Due:
         return _due(await self._run("unblock", queue, (self._now(), limit)))
 
-    async def limit(self, queue: str, *, key: str, limit: Limit | None) -> None:
-        await self._run("limit", queue, (self._now(), key, pack_limit(limit)))
+    async def limit(
+        self,
+        queue: str,
+        *,
+        key: str,
+        concurrency: int | None = None,
+        count: int | None = None,
+        period_ms: int = 0,
+        burst: int = 1,
+    ) -> None:
+        running = "" if concurrency is None else concurrency
+        args = (self._now(), key, running, pack_rate(count, period_ms, burst))
+        await self._run("limit", queue, args)
+
+    async def limits(self, queue: str) -> dict[str, Limit]:
+        limits = await self._hash(queue, "limits")
+        return {key.decode(): read_limit(raw) for key, raw in limits.items()}
 
     async def govern(self, queue: str, *, rules: Mapping[str, Rule]) -> int:
         check_batch("govern", rules)
@@ -330,7 +345,6 @@ class RedisStore:
         ids = await self._gateway.call(b"HKEYS", self._keys.of(queue, ("records",))[0])
         records = await self.get(queue, [unpack_id(i) for i in ids])
         mail = await self.outbox(queue, limit=0)
-        limits = await self._hash(queue, "limits")
         return attrs.evolve(
             found,
             records={record.id: record for record in records if record is not None},
@@ -340,7 +354,7 @@ class RedisStore:
             endings=tuple(read_ending(raw) for raw, _ in await self._zset(queue, "endings")),
             outbox=mail,
             received={k.decode(): int(n) for k, n in (await self._hash(queue, "received")).items()},
-            limits={key.decode(): read_limit(raw) for key, raw in limits.items()},
+            limits=await self.limits(queue),
             rates={k.decode(): at for k, at in await self._zset(queue, "rates")},
             turns={k.decode(): int(n) for k, n in (await self._hash(queue, "turns")).items()},
             rules={k.decode(): read_rule(r) for k, r in (await self._hash(queue, "rules")).items()},
@@ -381,6 +395,16 @@ class RedisStore:
     async def queues(self) -> tuple[str, ...]:
         names = await self._gateway.call(b"SMEMBERS", self._keys.queues)
         return tuple(sorted(name.decode() for name in names))
+
+    async def partitions(self) -> dict[str, int]:
+        flat = await self._gateway.call(b"HGETALL", self._keys.partitions)
+        return {k.decode(): int(n) for k, n in zip(flat[::2], flat[1::2], strict=True)}
+
+    async def set_partitions(self, queue: str, count: int) -> None:
+        if count == 1:
+            await self._gateway.call(b"HDEL", self._keys.partitions, queue)
+        else:
+            await self._gateway.call(b"HSET", self._keys.partitions, queue, count)
 
     def listen(
         self, topics: Iterable[Topic]

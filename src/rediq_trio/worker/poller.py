@@ -44,9 +44,12 @@ class Poller:
     waiting: Callable[[], int]
     """How many claimed tasks the executor has not started."""
     leases: trio.MemorySendChannel[list[Held]]
+    places: Mapping[str, Sequence[str]] = attrs.field(factory=dict[str, Sequence[str]])
+    """Where the tasks of a partitioned queue are."""
     last_look: float = 0.0
     """When it last got an answer, on Trio's clock."""
     _shares: Shares | None = attrs.field(init=False)
+    _rounds: int = 0
     _claiming: trio.CancelScope = attrs.field(factory=lambda: trio.CancelScope(shield=True))
 
     def __attrs_post_init__(self) -> None:
@@ -55,7 +58,7 @@ class Poller:
 
     async def run(self) -> None:
         """Claim until cancelled. What was claimed by then is handed over."""
-        topics = [(queue, "") for queue in self.queues]
+        topics = [(place, "") for queue in self.queues for place in self.places.get(queue, (queue,))]
         with self.leases, self.store.listen(topics) as signals:
             while True:
                 await self._wait_room()
@@ -111,6 +114,21 @@ class Poller:
         return True
 
     async def _claim(self, queue: str, limit: int) -> tuple[int, bool]:
+        """Claim from a queue, whose partitions take turns in being first; as `_claim_from`."""
+        places = self.places.get(queue)
+        if places is None:
+            return await self._claim_from(queue, limit)
+        self._rounds += 1
+        first = self._rounds % len(places)
+        count, more = 0, False
+        for place in (*places[first:], *places[:first]):
+            if count >= limit:
+                return count, True
+            some, left = await self._claim_from(place, limit - count)
+            count, more = count + some, more or left
+        return count, more
+
+    async def _claim_from(self, queue: str, limit: int) -> tuple[int, bool]:
         """Claim; say how many came, and whether the queue has more that could be claimed now."""
         count, more = 0, False
         asked = trio.current_time()

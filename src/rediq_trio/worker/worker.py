@@ -14,6 +14,7 @@ for every lease. All of it runs shielded: a cancellation from outside comes as
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import math
 import os
 import socket
@@ -26,6 +27,7 @@ from rediq_trio._nursery import Hold, innermost
 from rediq_trio.app import App
 from rediq_trio.client import Client
 from rediq_trio.describe import pack_worker
+from rediq_trio.partitions import FRESH, Partitions, places_of
 from rediq_trio.settings import Settings
 from rediq_trio.spec.values import WorkerInfo
 from rediq_trio.store.port import Store
@@ -40,6 +42,8 @@ from rediq_trio.worker.poller import Poller
 from rediq_trio.worker.progress import ProgressFlusher
 from rediq_trio.worker.settler import Settler, Tally
 
+log = logging.getLogger("rediq_trio")
+
 FAREWELL = 1.0
 """Seconds to tell the store that the worker is gone; it notices by itself otherwise."""
 
@@ -47,8 +51,11 @@ FAREWELL = 1.0
 class Worker:
     """One worker. `run` is the whole of its life; `begin_stop` and `hurry` end it."""
 
-    def __init__(self, app: App, store: Store, settings: Settings) -> None:
+    def __init__(
+        self, app: App, store: Store, settings: Settings, partitions: Partitions
+    ) -> None:
         self.settings = settings
+        self._partitions = {queue: partitions.count(queue) for queue in settings.queues}
         self.store = store
         self.client = Client(store, max_payload=settings.max_payload)
         self.tally = Tally()
@@ -77,11 +84,12 @@ class Worker:
             settings.cleanup_grace,
             trio.CapacityLimiter(settings.threads),
         )
-        queues = tuple(settings.queues)
+        places = {queue: places_of(queue, count) for queue, count in self._partitions.items()}
+        queues = tuple(place for some in places.values() for place in some)
         self.executor = Executor(attempts, book, flow, leases_out, outcomes_in)
         self.poller = Poller(
             store, settings.queues, settings.name, settings.lease, book, flow,
-            self.executor.waiting, leases_in,
+            self.executor.waiting, leases_in, places,
         )  # fmt: skip
         self.settler = Settler(store, book, self.flusher, outcomes_out, self.tally)
         self.heartbeat = Heartbeat(
@@ -139,6 +147,7 @@ class Worker:
             upkeep.start_soon(self.heartbeat.run)
             upkeep.start_soon(self.flusher.run)
             upkeep.start_soon(self.keeper.run)
+            upkeep.start_soon(self._watch_partitions)
             await self._settling()
             upkeep.cancel_scope.cancel()
         with trio.move_on_after(FAREWELL):
@@ -146,6 +155,25 @@ class Worker:
                 await self.store.leave(self.settings.name)
             except ConnectionLost:
                 pass  # its record runs out by itself
+
+    async def _watch_partitions(self) -> None:
+        """Keep the client's numbers fresh, which `enqueue_after` cannot wait for."""
+        told = self._partitions
+        while True:
+            try:
+                await self.client._partitions.refresh()
+            except ConnectionLost:
+                pass
+            else:
+                found = {queue: self.client._partitions.count(queue) for queue in told}
+                for queue, count in found.items():
+                    if count != told[queue]:
+                        log.warning(
+                            "queue %s has %d partitions now, and this worker began with %d: restart it",
+                            queue, count, self._partitions[queue],
+                        )  # fmt: skip
+                told = found
+            await trio.sleep(FRESH)
 
     async def _settling(self) -> None:
         crash = Hold()
