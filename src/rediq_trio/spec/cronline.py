@@ -1,0 +1,196 @@
+"""Which instants a cron line names in a time zone.
+
+`cronsim` reads the line and walks the calendar in local time without a zone; this
+module adds the zone. (cronsim 2.8 walks zones too, but in steps of an hour: where
+the clock moves by half an hour, in Australia/Lord_Howe, it loses ticks, and in a
+doubled hour it may give a tick before the instant that was asked about.)
+
+The rules are Debian's, cron(8), "Daylight Saving Time and other time changes":
+
+- Where the minute or the hour starts with `*`, the line fires whenever the local
+  clock shows a time that matches: never in a skipped hour, twice in a doubled one.
+- Any other line names times of the day, and each fires once: in a doubled hour at
+  its first occurrence, and from a skipped hour at the first instant after the gap,
+  where all that fall together are one tick.
+- Where neither day field starts with `*`, either may match; otherwise both must.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+from rediq_trio._errors import ConfigError, shown
+
+MAX_LINE = 256
+"""Characters of a cron line."""
+HORIZON = dt.timedelta(days=50 * 366)
+"""How far ahead a tick is looked for: cronsim's own 50 years."""
+
+_FIELDS = ("minute", "hour", "day-of-month", "month", "day-of-week")
+_NAMED = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+_SECOND = dt.timedelta(seconds=1)
+_DAY = dt.timedelta(days=1)
+# Rules of daylight saving hold for good from 2038 on, so a line that never fires in the
+# 50 years from here never fires.
+_REFERENCE = dt.datetime(2050, 1, 1, tzinfo=dt.UTC)
+
+
+def check_line(line: object) -> None:
+    """Raise `ConfigError` unless the value is a cron line that can be read; name its bad field."""
+    if not isinstance(line, str) or len(line) > MAX_LINE:
+        raise ConfigError.of("line", line, f"a cron line of at most {MAX_LINE} characters")
+    fields = _fields(line)
+    if len(fields) != len(_FIELDS):
+        bound = f"the 5 fields {' '.join(_FIELDS)}, or one of {' '.join(_NAMED)}"
+        raise ConfigError.of("line", line, bound)
+    try:
+        CronSim(" ".join(fields), _wall(_REFERENCE))
+    except CronSimError as error:
+        name = str(error).removeprefix("Bad ")
+        if name not in _FIELDS:
+            raise ConfigError.of("line", line, f"a cron line ({error})") from error
+        if name == "day-of-month" and _readable(" ".join((*fields[:3], "*", "*"))):
+            raise _never(line) from error
+        field = shown(fields[_FIELDS.index(name)])
+        raise ConfigError.of("line", line, f"a cron line; its {name} is {field}") from error
+
+
+def check_fires(line: str, zone: ZoneInfo) -> None:
+    """Raise `ConfigError` for a line that never fires, such as `0 0 30 2 *`."""
+    if next_tick(line, zone, _REFERENCE) is None:
+        raise _never(line)
+
+
+def next_tick(line: str, zone: ZoneInfo, after: dt.datetime) -> dt.datetime | None:
+    """Give the first tick after an instant in UTC; None if there is none in 50 years."""
+    start = after.replace(microsecond=0) + _SECOND
+    return _seek(" ".join(_fields(line)), zone, start, start + HORIZON)
+
+
+def last_tick(
+    line: str, zone: ZoneInfo, since: dt.datetime, until: dt.datetime
+) -> dt.datetime | None:
+    """Give the last tick from `since` to `until`, both included and in UTC; None for none.
+
+    It walks back from `until`, however many ticks lie before.
+    """
+    tick = _seek(" ".join(_fields(line)), zone, until.replace(microsecond=0), since)
+    return None if tick is None or tick < since else tick
+
+
+def _seek(line: str, zone: ZoneInfo, start: dt.datetime, stop: dt.datetime) -> dt.datetime | None:
+    """Give the first tick on the way from `start` to `stop`, both included."""
+    fields = line.split()
+    if fields[0].startswith("*") or fields[1].startswith("*"):
+        return _seek_rhythm(line, zone, start, stop)
+    return _seek_time_of_day(line, zone, start, stop)
+
+
+def _seek_rhythm(
+    line: str, zone: ZoneInfo, start: dt.datetime, stop: dt.datetime
+) -> dt.datetime | None:
+    """Seek a tick of a line that follows the local clock, from one change of it to the next."""
+    back = stop < start
+    step = -_SECOND if back else _SECOND
+    while start >= stop if back else start <= stop:
+        offset = _offset(zone, start)
+        wall = next(CronSim(line, _wall(start + offset - step), reverse=back), None)
+        if wall is None:
+            return None
+        tick = wall.replace(tzinfo=dt.UTC) - offset
+        edge = _last_alike(zone, start, max(tick, stop) if back else min(tick, stop))
+        if edge == tick:
+            return tick
+        start = edge + step
+    return None
+
+
+def _seek_time_of_day(
+    line: str, zone: ZoneInfo, start: dt.datetime, stop: dt.datetime
+) -> dt.datetime | None:
+    """Seek a tick of a line that names times of the day."""
+    back = stop < start
+    # Local times and their instants ascend together, so the ticks from `start` on are those
+    # of the local times after the one just before it. On the way back, the latest local time
+    # that was ever shown: in the second of two hours, the end of the first.
+    if back:
+        latest = start.astimezone(zone).replace(fold=0).utcoffset()
+        assert latest is not None
+        wall = _wall(start + latest + _SECOND)
+    else:
+        wall = _wall((start - _SECOND).astimezone(zone))
+    for local in CronSim(line, wall, reverse=back):
+        tick = _instant(zone, local)
+        if tick <= start if back else tick >= start:
+            return tick if back or tick <= stop else None
+    return None
+
+
+def _instant(zone: ZoneInfo, wall: dt.datetime) -> dt.datetime:
+    """Give the first instant at which the local clock shows that time, or has passed it."""
+    tick = wall.replace(tzinfo=zone).astimezone(dt.UTC)
+    if _wall(tick.astimezone(zone)) == wall:
+        return tick
+    # The clock skips it: the two readings of such a time lie before and after the gap (PEP 495).
+    before = wall.replace(tzinfo=zone, fold=1).astimezone(dt.UTC)
+    return _last_alike(zone, before, tick) + _SECOND
+
+
+def _last_alike(zone: ZoneInfo, start: dt.datetime, stop: dt.datetime) -> dt.datetime:
+    """Give the last whole second from `start` to `stop` before the zone's offset changes.
+
+    By days, because no zone changes twice within one; then by halves.
+    """
+    offset = _offset(zone, start)
+    day = _DAY if start < stop else -_DAY
+    while start != stop:
+        near = stop if abs(stop - start) < _DAY else start + day
+        if _offset(zone, near) != offset:
+            alike, other = 0, (near - start) // _SECOND
+            while abs(other - alike) > 1:
+                middle = (alike + other) // 2
+                if _offset(zone, start + middle * _SECOND) == offset:
+                    alike = middle
+                else:
+                    other = middle
+            return start + alike * _SECOND
+        start = near
+    return stop
+
+
+def _offset(zone: ZoneInfo, instant: dt.datetime) -> dt.timedelta:
+    offset = instant.astimezone(zone).utcoffset()
+    assert offset is not None
+    return offset
+
+
+def _wall(moment: dt.datetime) -> dt.datetime:
+    """Give what the clock on the wall shows, without its zone."""
+    return moment.replace(tzinfo=None, fold=0)
+
+
+def _fields(line: str) -> list[str]:
+    return _NAMED.get(line.lower(), line).split()
+
+
+def _readable(line: str) -> bool:
+    try:
+        CronSim(line, _wall(_REFERENCE))
+    except CronSimError:
+        return False
+    return True
+
+
+def _never(line: str) -> ConfigError:
+    return ConfigError.of("line", line, "a cron line that fires at least once in 50 years")
