@@ -28,6 +28,8 @@ class Kind(enum.StrEnum):
     """A task will be ready sooner than was known."""
     MAIL = "mail"
     """Messages to other queues, or tasks that wait for others, are to be told."""
+    TICK = "tick"
+    """A schedule is new, or ticks at other times than was known."""
     CANCEL = "cancel"
     """An active task is to be cancelled."""
     FLUSH = "flush"

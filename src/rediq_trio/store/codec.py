@@ -22,11 +22,12 @@ from rediq_trio.spec.records import (
     MailKind,
     NewTask,
     Record,
+    Schedule,
     Ties,
     Until,
 )
 from rediq_trio.spec.stored import pack_id, pack_ref, unpack_id, unpack_ref
-from rediq_trio.store.packing import pack_for_lua, unpack
+from rediq_trio.store.packing import UNREADABLE, pack_for_lua, unpack
 
 STATES = tuple(State)
 CODE_OF = {state: code for code, state in enumerate(STATES, start=1)}
@@ -162,6 +163,37 @@ def pack_limit(limit: Limit | None) -> bytes:
 def read_limit(packed: bytes) -> Limit:
     """Read a limit."""
     return Limit(*unpack(packed)[:4])
+
+
+_SCHEDULE_KINDS = [bytes, bytes, bytes, bytes, int, int, int, int, bytes, int]
+"""Of the fields of a schedule's msgpack array, in the order of `lua/include/schedule.lua`."""
+
+
+def read_schedule(name: str, raw: bytes, next_ms: int) -> Schedule | None:
+    """Read a schedule; None for one that cannot be decoded."""
+    try:
+        values: Any = unpack(raw, texts=False)
+        if not isinstance(values, list):
+            return None
+        if [type(value) for value in cast("list[Any]", values)] != _SCHEDULE_KINDS:
+            return None
+        when, envelope, options, owner, keep, skips, paused, last_ms, last_id, revision = values
+        template = read_task(b"", envelope, options)
+    except (*UNREADABLE, LookupError):
+        return None
+    return Schedule(
+        name=name,
+        when=when,
+        template=template,
+        owner=_text(owner),
+        keep=bool(keep),
+        overlap_skip=bool(skips),
+        paused=bool(paused),
+        next_ms=next_ms,
+        last_ms=last_ms,
+        last_id=unpack_id(last_id),
+        revision=revision,
+    )
 
 
 def _text(value: bytes) -> str:
