@@ -50,9 +50,9 @@ from rediq_trio.spec.ticks import (
 )
 
 __all__ = [
-    *("acknowledge", "arrange", "enqueue", "limit", "receive"),
-    *("agenda", "declare", "reinstate", "retract", "retract_others", "suspend", "tick", "trigger"),
-]
+    "acknowledge", "agenda", "arrange", "declare", "enqueue", "limit", "receive", "reinstate",
+    "retract", "retract_others", "suspend", "tick", "trigger",
+]  # fmt: skip
 
 ENDINGS = 100
 """Tasks that have ended, whose dependents one `unblock` looks at, at most."""

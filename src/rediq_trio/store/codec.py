@@ -27,7 +27,7 @@ from rediq_trio.spec.records import (
     Until,
 )
 from rediq_trio.spec.stored import pack_id, pack_ref, unpack_id, unpack_ref
-from rediq_trio.store.packing import UNREADABLE, pack_for_lua, unpack
+from rediq_trio.store.packing import pack_for_lua, unpack
 
 STATES = tuple(State)
 CODE_OF = {state: code for code, state in enumerate(STATES, start=1)}
@@ -175,11 +175,12 @@ def read_schedule(name: str, raw: bytes, next_ms: int) -> Schedule | None:
         values: Any = unpack(raw, texts=False)
         if not isinstance(values, list):
             return None
-        if [type(value) for value in cast("list[Any]", values)] != _SCHEDULE_KINDS:
+        fields = cast("list[Any]", values)
+        if [type(value) for value in fields] != _SCHEDULE_KINDS:
             return None
-        when, envelope, options, owner, keep, skips, paused, last_ms, last_id, revision = values
+        when, envelope, options, owner, keep, skips, paused, last_ms, last_id, revision = fields
         template = read_task(b"", envelope, options)
-    except (*UNREADABLE, LookupError):
+    except (ValueError, TypeError, OverflowError, RecursionError, LookupError):
         return None
     return Schedule(
         name=name,

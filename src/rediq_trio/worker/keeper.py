@@ -1,8 +1,8 @@
 """The keeper: what time alone makes due. Any number may run at once, none is needed.
 
 It promotes tasks whose time has come, reclaims lapsed leases, buries expired tasks,
-goes on telling those that wait for others, carries messages to other queues, and
-purges finished tasks. Each answer tells when the next is due, so it sleeps until
+goes on telling those that wait for others, carries messages to other queues, ticks
+schedules, and purges finished tasks. Each answer tells when the next is due, so it sleeps until
 then; the longest sleeps are bounded, because other workers' leases and tasks come
 without a signal.
 """
@@ -20,6 +20,7 @@ from rediq_trio.spec.records import Due
 from rediq_trio.store.broadcast import Kind
 from rediq_trio.store.port import Store
 from rediq_trio.store.relay import relay_some
+from rediq_trio.worker.ticker import Ticker
 
 LIMIT = 500
 """Tasks that one step moves at most."""
@@ -32,7 +33,8 @@ OTHERS_EVERY = 15.0
 _HURRY = {
     Kind.DUE: ("promote",),
     Kind.MAIL: ("unblock", "relay"),
-    Kind.RESYNC: ("promote", "unblock", "relay"),
+    Kind.TICK: ("tick",),
+    Kind.RESYNC: ("promote", "unblock", "relay", "tick"),
 }
 """The duties that a signal makes due at once."""
 
@@ -53,11 +55,18 @@ class Keeper:
     queues: Sequence[str]
     dead_retention: float
     max_dead: int
+    elsewhere: Sequence[str] = ()
+    """Queues whose schedules it ticks, and no more."""
+    _ticker: Ticker = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._ticker = Ticker(self.store)
 
     async def run(self) -> None:
         """Keep until cancelled."""
         duties = {queue: self._duties(queue) for queue in self.queues}
-        with self.store.listen([(queue, "") for queue in self.queues]) as signals:
+        duties |= {queue: {"tick": self._ticking(queue)} for queue in self.elsewhere}
+        with self.store.listen([(queue, "") for queue in duties]) as signals:
             while True:
                 try:
                     nap = await self._tend([d for of in duties.values() for d in of.values()])
@@ -67,7 +76,7 @@ class Keeper:
                     while True:
                         signal = await signals.receive()
                         if hurried := _HURRY.get(signal.kind):
-                            for duty in hurried:
+                            for duty in duties[signal.queue].keys() & {*hurried}:
                                 duties[signal.queue][duty].at = 0.0
                             break
 
@@ -80,8 +89,12 @@ class Keeper:
             "expire": _Duty(lambda: store.expire(queue, limit=LIMIT), OTHERS_EVERY),
             "unblock": _Duty(lambda: store.unblock(queue, limit=LIMIT), OTHERS_EVERY),
             "relay": _Duty(lambda: relay_some(store, queue, limit=LIMIT), OTHERS_EVERY),
+            "tick": self._ticking(queue),
             "purge": _Duty(lambda: store.purge(queue, limit=LIMIT, **keep), OTHERS_EVERY),
         }
+
+    def _ticking(self, queue: str) -> _Duty:
+        return _Duty(lambda: self._ticker.tick(queue), OTHERS_EVERY)
 
     async def _tend(self, duties: Sequence[_Duty]) -> float:
         """Do what is due; give the seconds until something will be."""

@@ -87,7 +87,10 @@ class Worker:
         self.heartbeat = Heartbeat(
             store, queues, book, settings.name, settings.lease, settings.beat, self._describe
         )
-        self.keeper = Keeper(store, queues, settings.dead_retention, settings.max_dead)
+        elsewhere = tuple(sorted({entry.queue for entry in app.schedules} - {*queues}))
+        self.keeper = Keeper(
+            store, queues, settings.dead_retention, settings.max_dead, elsewhere
+        )
 
     def info(self) -> WorkerInfo:
         """Give what the worker says of itself in its heartbeats."""
