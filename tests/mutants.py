@@ -36,6 +36,11 @@ THEME_OF = MappingProxyType(
         "flush": "operating", "include/due": "keeping", "include/fence": "fences",
         "include/finish": "operating", "include/requeue": "signals", "leave": "reading",
         "list": "reading", "pause": "claim", "promote": "keeping", "purge": "purge",
+        **dict.fromkeys(
+            ("agenda", "declare", "include/made", "include/schedule", "retract", "retract_others",
+             "suspend", "tick", "trigger"),
+            "schedules",
+        ),
         "reclaim": "keeping", "release": "give_back", "renew": "give_back",
         "report": "signals", "revive": "operating", "roster": "reading", "snooze": "give_back",
         "stats": "reading", "stop": "give_back", "watch": "operating",
