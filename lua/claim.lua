@@ -75,8 +75,9 @@ else
     local lane = redis.call('ZRANGE', lanes, 0, 0, 'WITHSCORES')
     local key, id = lane[1], plain[1]
     if id and key then
-      local at = fair and redis.call('HGET', turns, '') or plain[2]
-      if tonumber(at or 0) <= tonumber(lane[2]) then key = nil end
+      local at = plain[2]
+      if fair then at = redis.call('HGET', turns, '') or 0 end
+      if tonumber(at) <= tonumber(lane[2]) then key = nil end
     end
     if key then
       local start = prefix(key)

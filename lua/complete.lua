@@ -7,41 +7,69 @@
 -- RETURNS  per outcome the code of the state the task is in now, 0 when stale
 -- INCLUDE  clock keys record lanes places ends ripple intake fence freed
 local now = clock(ARGV[1])
-local done, dropped, answers = 0, 0, {}
+local done, answers = 0, {}
+
+-- What is written for many at once: a command costs more than its work.
+local left, dropped, saved, kept, ends = {}, {}, {}, {}, {}
+local settled = {}
+
+local function write()
+  if #left > 0 then redis.call('ZREM', active, unpack(left)) end
+  if #dropped > 0 then
+    for _, key in ipairs({records, payloads, progress}) do redis.call('HDEL', key, unpack(dropped)) end
+    count('purged', #dropped)
+  end
+  if #saved > 0 then
+    redis.call('HSET', records, unpack(saved))
+    redis.call('HSET', results, unpack(kept))
+    redis.call('ZADD', completed, unpack(ends))
+  end
+  left, dropped, saved, kept, ends = {}, {}, {}, {}, {}
+end
+
 for i = 2, #ARGV, 5 do
   local id = ARGV[i]
   local record, answer = settling(id, ARGV[i + 1], ARGV[i + 2])
+  if record and settled[id] then
+    record, answer = nil, settled[id]
+  end
   if record then
     if ARGV[i + 4] ~= '' then
+      write()
       local children = cmsgpack.unpack(ARGV[i + 4])
       for n = 1, #children, 3 do admit(children[n], children[n + 1], children[n + 2], now) end
       record = load(id)
     end
     answer = COMPLETED
     done = done + 1
-    leave(id, record)
     local keep = math.max(record[RETENTION], marked(record, WAITED) and GRACE or 0)
-    if record[TIES] then unlock_unless_by_time(id, record) end
+    if record[TIES] then
+      leave(id, record)
+      unlock_unless_by_time(id, record)
+      redis.call('HDEL', inputs, id)
+    else
+      left[#left + 1] = id
+    end
+    if marked(record, STEPPED) then
+      redis.call('HDEL', steps, id)
+      record[MARKS] = record[MARKS] - STEPPED
+    end
+    settled[id] = keep > 0 and COMPLETED or 0
     if keep > 0 then
       record[STATE], record[FINISHED], record[ERROR] = COMPLETED, now, ''
-      if record[MARKS] ~= 0 and marked(record, STEPPED) then
-        redis.call('HDEL', steps, id)
-        record[MARKS] = record[MARKS] - STEPPED
-      end
-      if record[TIES] then redis.call('HDEL', inputs, id) end
-      save(id, record)
-      redis.call('HSET', results, id, ARGV[i + 3])
-      redis.call('ZADD', completed, now + keep, id)
+      local n = #saved
+      saved[n + 1], saved[n + 2] = id, cmsgpack.pack(record)
+      kept[n + 1], kept[n + 2] = id, ARGV[i + 3]
+      ends[n + 1], ends[n + 2] = now + keep, id
     else
-      dropped = dropped + 1
-      drop(id, record)
+      dropped[#dropped + 1] = id
     end
     announce(id, record, COMPLETED, ARGV[i + 3])
   end
   answers[#answers + 1] = answer
 end
+write()
 if done > 0 then count('completed', done) end
-if dropped > 0 then count('purged', dropped) end
 count_added()
 freed(done > 0)
 conclude(now)

@@ -12,6 +12,7 @@ local now = clock(ARGV[1])
 local options, answers = {}, {}
 for i = 5, #ARGV, 3 do options[i] = cmsgpack.unpack(ARGV[i]) end
 
+read_bound()
 local refused = false
 if ARGV[2] == '1' then
   for i = 5, #ARGV, 3 do
@@ -24,7 +25,8 @@ if ARGV[2] == '1' then
 end
 for i = 5, #ARGV, 3 do
   local id, o = ARGV[i - 2], options[i]
-  answers[#answers + 1] = refusal(id, o, now) or take(id, ARGV[i - 1], ARGV[i], o, now)
+  local answer = (o[9] or most > 0) and refusal(id, o, now)
+  answers[#answers + 1] = answer or take(id, ARGV[i - 1], ARGV[i], o, now)
 end
 count_added()
 conclude(now)

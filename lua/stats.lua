@@ -4,8 +4,8 @@
 -- ARGV     1 now in ms, '' for the server's time
 -- RETURNS  how many records; how many tasks are scheduled, blocked, grouped, pending, active,
 --          retry, completed, dead and cancelled; how many can expire; how many payloads; how
---          long in ms the first pending task of a priority, or of a limit key, has been due,
---          the longest, -1 for none; paused, seq, sent, turn, max_pending, fair, enqueued,
+--          long in ms the first pending task of a priority, or of one of the first limit
+--          keys, has been due, the longest, -1 for none; paused, seq, sent, turn, max_pending, fair, enqueued,
 --          completed, failed, dead, purged, deleted, batched
 -- INCLUDE  clock keys record
 local now = clock(ARGV[1])
@@ -31,7 +31,7 @@ while true do
   from = (math.floor(tonumber(head[2]) / SPAN) + 1) * SPAN
 end
 for _, index in ipairs({lanes, shut}) do
-  for _, key in ipairs(redis.call('ZRANGE', index, 0, 499)) do
+  for _, key in ipairs(redis.call('ZRANGE', index, 0, 49)) do
     local first = beginning(keyed, prefix(key), 1)[1]
     if first then look_at(first:sub(#key + 18)) end
   end

@@ -8,6 +8,7 @@ local now, name, id = clock(ARGV[1]), ARGV[2], ARGV[3]
 local schedule = load_schedule(schedules, name)
 if not schedule then return {} end
 local o = cmsgpack.unpack(ARGV[5])
+read_bound()
 local answer = refusal(id, o, now) or take(id, ARGV[4], ARGV[5], o, now)
 local task = made(id, answer)
 if task then

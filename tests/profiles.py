@@ -7,7 +7,7 @@ import os
 from hypothesis import HealthCheck, settings
 
 EXAMPLES = {"dev": 20, "ci": 300, "thorough": 3000}
-STEPS = 50
+STEPS = 60
 """Steps of one history."""
 
 

@@ -144,11 +144,11 @@ async def test_a_running_task_is_cancelled_within_a_second_and_not_deleted(where
 
 async def test_a_running_task_ends_at_its_deadline(where: Where) -> None:
     async with rediq.serve(app, where[0], **where[1]) as server:
-        handle = await server.client.enqueue(wait.options(deadline=0.3).task())
+        handle = await server.client.enqueue(wait.options(deadline=1.0).task())
         with pytest.raises(rediq.TaskFailed, match="is dead: deadline: "):
             await handle.result(timeout=10)
         info = await handle.info()
-        assert info.deadline == info.created_at + dt.timedelta(seconds=0.3)
+        assert info.deadline == info.created_at + dt.timedelta(seconds=1)
 
 
 async def test_progress_is_told_until_the_end(where: Where) -> None:

@@ -9,10 +9,10 @@ import pytest
 
 import rediq_trio as rediq
 from rediq_trio import MemoryStore
-from rediq_trio.deadlines import LAST_MS, deadline_ms, first_end, pack_deadline
+from rediq_trio.deadlines import deadline_ms, first_end, pack_deadline
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Record
-from rediq_trio.store.envelope import open_envelope
+from rediq_trio.store.envelope import LAST_MS, open_envelope
 
 NOW = dt.datetime.now(dt.UTC)
 SOON, LATE = NOW + dt.timedelta(seconds=10), NOW + dt.timedelta(seconds=100)

@@ -30,6 +30,13 @@ local function replaceable(id)
   return good and record[DELIVERIES] == 0 and record or nil
 end
 
+local most = 0
+
+-- Reads how many tasks may be pending.
+local function read_bound()
+  most = tonumber(redis.call('HGET', meta, 'max_pending') or 0)
+end
+
 -- Why a task that a caller hands in is refused, or nil; 0 for an id that exists.
 local function refusal(id, o, now)
   local ties = o[9]
@@ -42,7 +49,6 @@ local function refusal(id, o, now)
       return {TAKEN, holder, 0}
     end
   end
-  local most = tonumber(redis.call('HGET', meta, 'max_pending') or 0)
   if most > 0 and due_at(o, now) <= now
     and not (ties and (#ties[NEEDS] > 0 or #ties[AWAITS] > 0 or ties[TO_GROUP] ~= ''))
     and redis.call('ZCARD', pending) + redis.call('ZCARD', keyed) >= most then
@@ -85,7 +91,7 @@ local function replace(id, record, envelope, o, now)
   return {REPLACED, id, record[STATE]}
 end
 
--- Adds a task that is not refused but perhaps by its unique key.
+-- Adds a task that nothing refuses but its unique key, or that its id exists (0).
 local function take(id, envelope, options, o, now)
   local ties = o[9]
   if ties and ties[TO] ~= '' then
@@ -100,10 +106,10 @@ local function take(id, envelope, options, o, now)
       return {TAKEN, holder, 0}
     end
   end
+  if redis.call('HSETNX', payloads, id, envelope) == 0 then return 0 end
   local run = math.max(due_at(o, now), now)
   local record = {0, o[1], o[2], o[3], o[4], now, run, expiry(o, now),
                   0, 0, 0, 0, 0, '', '', 0, 0, 0, 0, ''}
-  redis.call('HSET', payloads, id, envelope)
   added = added + 1
   if not ties then
     if run > now then

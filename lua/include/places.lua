@@ -42,6 +42,8 @@ local function mortal(id, record)
   if record[EXPIRES] > 0 then redis.call('ZADD', expiring, record[EXPIRES], id) end
 end
 
+local stirred = false
+
 -- Into pending, at the place the record names.
 local function ready(id, record)
   record[STATE] = PENDING
@@ -51,7 +53,8 @@ local function ready(id, record)
     redis.call('ZADD', keyed, 0, member(key, place(record), id))
     touched[key] = true
   else
-    if redis.call('EXISTS', pending) == 0 then tell('wake') end
+    if not stirred and redis.call('EXISTS', pending) == 0 then tell('wake') end
+    stirred = true
     redis.call('ZADD', pending, place(record), id)
   end
   mortal(id, record)

@@ -19,9 +19,11 @@ local COMPLETED, DEAD, CANCELLED = 7, 8, 9
 local SPAN = 35184372088832
 
 local type = type
-local KINDS = {}
-for n = 1, ERROR do KINDS[n] = 'number' end
-KINDS[NONCE], KINDS[WORKER], KINDS[ERROR] = 'string', 'string', 'string'
+local KINDS = {
+  'number', 'number', 'number', 'number', 'number', 'number', 'number', 'number', 'number',
+  'number', 'number', 'number', 'number', 'string', 'string', 'number', 'number', 'number',
+  'number', 'string',
+}
 
 local function tied(ties)
   if type(ties) ~= 'table' or #ties ~= LENIENT then return false end

@@ -41,14 +41,14 @@ end
 local function resolve(id, ref, how, result, now)
   local record = load(id)
   if not record or record[STATE] ~= BLOCKED then return end
-  local need, ties = prefix(id) .. ref, record[TIES]
-  if not redis.call('ZSCORE', needs, need) then return end
+  local entry, ties = prefix(id) .. ref, record[TIES]
+  if not redis.call('ZSCORE', needs, entry) then return end
   if how ~= COMPLETED and ties[LENIENT] == 0 then
     leave(id, record)
     bury(id, record, 'the task ' .. text_of(ref) .. ' that it needs ' .. HOW[how], now)
     return
   end
-  redis.call('ZREM', needs, need)
+  redis.call('ZREM', needs, entry)
   if result ~= '' and result ~= NIL then
     local known = redis.call('HGET', inputs, id) or ''
     redis.call('HSET', inputs, id, known .. cmsgpack.pack(ref) .. result)

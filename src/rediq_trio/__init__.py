@@ -38,7 +38,8 @@ from rediq_trio.spec.backoff import Exponential, Fixed, Linear
 from rediq_trio.spec.invariants import Violation
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.schedule import Cron, Every
-from rediq_trio.spec.values import Progress, QueueStats, Task, TaskInfo, Unique, WorkerInfo
+from rediq_trio.spec.unique import Unique
+from rediq_trio.spec.values import Progress, QueueStats, Task, TaskInfo, WorkerInfo
 from rediq_trio.store.memory import MemoryStore
 from rediq_trio.workflow import Node, Workflow, chain, gather
 from rediq_trio.workflow_handle import WorkflowHandle, WorkflowInfo

@@ -10,6 +10,7 @@ from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.limits import check_number
 from rediq_trio.spec.values import QueueStats, TaskInfo
 from rediq_trio.store.port import BATCH, Store
+from rediq_trio.store.relay import relay
 
 
 class Queue:
@@ -73,7 +74,9 @@ class Queue:
         Running ones too: their handlers are cancelled with reason `lease lost`,
         and their outcomes refused.
         """
-        return await self._store.flush(self.name)
+        gone = await self._store.flush(self.name)
+        await relay(self._store, self.name)
+        return gone
 
     async def check(self) -> list[Violation]:
         """Check every invariant that can be seen in the queue as it is; give those violated.
@@ -119,6 +122,7 @@ class DeadLetters:
         if record.state is not State.DEAD:
             return False
         (state,) = await self._store.revive(self._queue.name, (record.id,))
+        await relay(self._store, self._queue.name)
         return state is State.PENDING
 
     async def retry_all(self) -> int:
@@ -145,4 +149,5 @@ class DeadLetters:
             else:
                 states = await self._store.delete(name, ids)
                 done += sum(state is State.DEAD for state in states)
+        await relay(self._store, name)
         return done

@@ -16,9 +16,7 @@ import datetime as dt
 import time
 
 from rediq_trio.spec.records import Record
-
-LAST_MS = 253_402_300_799_999
-"""The last instant that a datetime in UTC can hold."""
+from rediq_trio.store.envelope import LAST_MS
 
 
 def pack_deadline(deadline: float | dt.datetime | None) -> int:

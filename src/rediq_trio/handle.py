@@ -16,6 +16,7 @@ from rediq_trio.spec.records import Record
 from rediq_trio.spec.values import Progress, TaskInfo
 from rediq_trio.store.broadcast import Kind
 from rediq_trio.store.port import Store
+from rediq_trio.store.relay import relay
 from rediq_trio.structuring import structurer
 
 R = TypeVar("R")
@@ -123,7 +124,7 @@ class TaskHandle(Generic[R]):
         which. Any other: it had ended already, and nothing changed. Raises
         `TaskNotFound`.
         """
-        return self._found(await self._store.cancel(self.queue, self._own))
+        return await self._changed(await self._store.cancel(self.queue, self._own))
 
     async def retry(self) -> State:
         """Make a dead or cancelled task ready again, its counters new; give the state it is in now.
@@ -131,19 +132,21 @@ class TaskHandle(Generic[R]):
         `pending` when that was done; any other state was left as it was. Raises
         `TaskNotFound`.
         """
-        return self._found((await self._store.revive(self.queue, (self._own,)))[0])
+        return await self._changed((await self._store.revive(self.queue, (self._own,)))[0])
 
     async def delete(self) -> bool:
         """Remove the task with its result; False when a worker holds it: cancel it first.
 
         Raises `TaskNotFound`.
         """
-        state = self._found((await self._store.delete(self.queue, (self._own,)))[0])
+        state = await self._changed((await self._store.delete(self.queue, (self._own,)))[0])
         return state is not State.ACTIVE
 
-    def _found(self, state: State | None) -> State:
+    async def _changed(self, state: State | None) -> State:
         if state is None:
             raise TaskNotFound(self.id)
+        # Tasks of other queues that wait for this one hear of it, served or not.
+        await relay(self._store, self.queue)
         return state
 
 

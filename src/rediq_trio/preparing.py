@@ -14,7 +14,8 @@ from rediq_trio.deadlines import first_end, pack_deadline
 from rediq_trio.ids import new_id
 from rediq_trio.spec.graph import PlanNode
 from rediq_trio.spec.records import NO_TIES, NewTask, Ties, Until
-from rediq_trio.spec.values import Task, Unique
+from rediq_trio.spec.unique import Unique
+from rediq_trio.spec.values import Task
 from rediq_trio.store.envelope import pack_envelope, pack_value
 from rediq_trio.structuring import plain
 

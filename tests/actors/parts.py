@@ -78,7 +78,7 @@ async def claim(store: Any, book: Book, limit: int = 100, lease: float = LEASE) 
     claimed = await store.claim(
         Q, limit=limit, lease_ms=round(lease * 1000), worker="w", nonce=b"12345678"
     )
-    return [book.add(Q, one, asked=asked, length=lease) for one in claimed.leases]
+    return book.add(Q, claimed.leases, asked=asked, length=lease)
 
 
 async def record(store: Any, task_id: str) -> Record:

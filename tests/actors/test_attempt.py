@@ -11,7 +11,16 @@ import trio
 import rediq_trio as rediq
 from rediq_trio.spec.records import NewTask
 from rediq_trio.worker.attempt import MAX_ERROR
-from rediq_trio.worker.outcomes import Failed, Interrupted, Lost, Outcome, Snoozed, Succeeded
+from rediq_trio.worker.leases import Reason
+from rediq_trio.worker.outcomes import (
+    Cancelled,
+    Failed,
+    Interrupted,
+    Lost,
+    Outcome,
+    Snoozed,
+    Succeeded,
+)
 from tests.actors.parts import Bench, Q, new_task, until
 
 pytestmark = pytest.mark.mock_clock
@@ -142,6 +151,48 @@ async def test_a_timeout_is_retried_whatever_the_rules() -> None:
     assert isinstance(outcome, Failed)
     assert (outcome.final, outcome.delay) == (False, 3)
     assert outcome.error == "timeout: it took longer than 2 s"
+
+
+async def test_a_keyboard_interrupt_in_a_group_goes_on_alone() -> None:
+    group = BaseExceptionGroup("both", [ValueError("bad"), KeyboardInterrupt()])
+    bench = Bench(raising(group))
+    with pytest.raises(BaseExceptionGroup) as ended:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(bench.executor.run)
+            await bench.give(new_task("raise"))
+    assert ended.group_contains(KeyboardInterrupt)
+    assert not ended.group_contains(ValueError)
+    assert [type(outcome) for outcome in bench.over()] == [Interrupted]
+
+
+@pytest.mark.parametrize(
+    ("reason", "ends"), [(Reason.CANCELLED, Cancelled), (Reason.SHUTDOWN, Interrupted)]
+)
+async def test_an_error_beside_the_cancellation_that_was_asked_for_does_not_count(
+    reason: Reason, ends: type[object]
+) -> None:
+    app = rediq.App()
+
+    async def fall() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise ValueError("while it was cleaning up")
+
+    @app.task("two", give_up_on=ValueError)
+    async def two() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fall)
+            nursery.start_soon(trio.sleep_forever)
+
+    bench = Bench(app)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(bench.executor.run)
+        (held,) = await bench.give(new_task("two"))
+        await until(lambda: bench.executor.running() == 1)
+        held.cancel(reason)
+        assert isinstance(await bench.outcomes.receive(), ends)
+        bench.leases.close()
 
 
 def mortal(seconds: float = 10.0, kind: str = "sleep", **options: Any) -> NewTask:

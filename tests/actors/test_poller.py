@@ -111,8 +111,42 @@ async def test_weights_share_out_the_claims() -> None:
                 order.append(held.queue)
                 at.book.drop(held)
         nursery.cancel_scope.cancel()
-    # Binomial, n = 400, p = 3/4: the bounds are six standard deviations wide.
-    assert 248 <= order.count("a") <= 352
+    assert order[:8] == ["a", "a", "a", "b"] * 2
+    assert order.count("a") == 300
+
+
+async def test_with_weights_it_asks_the_others_for_what_one_does_not_use() -> None:
+    at = Polling(queues={"a": 3, "b": 1}, concurrency=8)
+    await at.store.enqueue("a", [new_task(id=f"a{n}") for n in range(2)])
+    await at.store.enqueue("b", [new_task(id=f"b{n}") for n in range(9)])
+    with trio.move_on_after(1):
+        await at.poller.run()
+    assert at.claimed() == ["a0", "a1", "b0", "b1", "b2", "b3", "b4", "b5"]
+
+
+async def test_with_weights_too_an_idle_one_hardly_asks_and_wakes_at_once() -> None:
+    at = Polling(queues={"a": 3, "b": 1})
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(at.poller.run)
+        await trio.sleep(100 * IDLE)
+        assert 160 <= at.store.count("claim") <= 260
+        begun = trio.current_time()
+        await at.store.enqueue("b", [new_task(id="t")])
+        assert [held.fence.id for held in await at.leases.receive()] == ["t"]
+        assert trio.current_time() == begun
+        nursery.cancel_scope.cancel()
+
+
+async def test_with_weights_too_it_goes_on_when_redis_comes_back() -> None:
+    at = Polling(queues={"a": 3, "b": 1})
+    at.store.away = True
+    await at.store.store.enqueue("b", [new_task(id="t")])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(at.poller.run)
+        await trio.sleep(60)
+        at.store.away = False
+        assert [held.fence.id for held in await at.leases.receive()] == ["t"]
+        nursery.cancel_scope.cancel()
 
 
 async def test_it_goes_on_when_redis_comes_back() -> None:

@@ -235,6 +235,14 @@ async def test_an_id_that_exists_is_left_as_it_is(bench: Bench) -> None:
     assert (await known(bench)).last_id == ""
 
 
+async def test_an_id_that_exists_replaces_nothing(bench: Bench) -> None:
+    ties = Ties(unique="k", replace=True)
+    await bench.add("t", ties=ties)
+    await bench.store.declare(Q, schedule=schedule())
+    assert await fire(bench, ticks=[Tick(START, new("t", priority=3, ties=ties))]) == 0
+    assert (await bench.record()).priority == 50
+
+
 async def test_a_full_queue_takes_the_task_of_a_tick(bench: Bench) -> None:
     await bench.add("full")
     await bench.store.arrange(Q, max_pending=1)

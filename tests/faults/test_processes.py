@@ -122,8 +122,13 @@ async def test_a_server_restarted_under_load_loses_nothing_and_the_worker_goes_o
                     acknowledged.append(handle.id)
                     await trio.sleep(0.01)
 
+            async def begun_some() -> bool:
+                return bool(us.lines("begin"))
+
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(produce)
+                # A worker that has not come up yet rightly says that there is no server.
+                await until(begun_some)
                 for _ in range(2):
 
                     async def some_more(count: int = len(acknowledged) + 60) -> bool:

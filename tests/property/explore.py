@@ -28,15 +28,19 @@ import attrs
 from rediq_trio.spec.invariants import step_violations, violations
 from rediq_trio.spec.lifecycle import TRANSITIONS, State
 from rediq_trio.spec.records import (
+    ANY_KEY,
     CANCELLED_GRACE_MS,
     Completion,
     Deferral,
     Failure,
     Fence,
+    Limit,
     NewTask,
     Queue,
     Record,
     Report,
+    Ties,
+    Until,
     Verdict,
 )
 from tests.property.lockstep import Step, Taken, edges_taken, order_kept
@@ -61,6 +65,21 @@ def actor(task_id: str, may: str, **options: Any) -> Actor:
     return Actor(NewTask(task_id, b"e", **rules), frozenset(may.split()))
 
 
+_STARTED = Ties(unique="k", until=Until.STARTED)
+_REPLACES = Ties(unique="k", until=Until.STARTED, replace=True)
+_THROTTLED = Ties(unique="k", until=Until.EXPIRED, ttl_ms=2 * TICK)
+_LIMITED = Ties(limit_key="k")
+
+SETTINGS: dict[str, tuple[Step, ...]] = {
+    "a limit of one": (Step("limit", (), {"key": "k", "limit": Limit(concurrency=1)}),),
+    "a rate": (
+        Step("limit", (), {"key": ANY_KEY, "limit": Limit(0, 1, 2 * TICK)}),
+        Step("limit", (), {"key": "", "limit": Limit(1)}),
+    ),
+    "a fair queue": (Step("arrange", (), {"fair": True}),),
+}
+"""What is set before a world begins."""
+
 WORLDS: dict[str, tuple[Actor, ...]] = {
     "attempts": (
         actor("a", "fail release crash cancel", max_retry=1),
@@ -76,6 +95,43 @@ WORLDS: dict[str, tuple[Actor, ...]] = {
         actor("a", "complete fail cancel revive delete", retention_ms=TICK),
         actor("b", "fail revive delete watch pause"),
         actor("c", "complete enqueue flush"),
+    ),
+    "two dependent tasks": (
+        actor("a", "complete fail crash cancel delete revive enqueue", retention_ms=TICK),
+        actor("b", "complete cancel delete revive enqueue crash", ties=Ties(needs=("a",))),
+    ),
+    "a chain, its end in any case": (
+        actor("a", "complete fail cancel delete"),
+        actor("b", "complete fail delete revive", ties=Ties(needs=("a",)), delay_ms=TICK),
+        actor(
+            "c", "complete", ties=Ties(needs=("b",), lenient=True), expires_in_ms=3 * TICK
+        ),
+    ),
+    "a unique pair": (
+        actor("a", "complete fail crash cancel delete revive enqueue", ties=Ties(unique="k")),
+        actor("b", "complete fail crash cancel revive enqueue", ties=Ties(unique="k")),
+    ),
+    "a unique pair, one to replace the other": (
+        actor("a", "complete fail release cancel revive enqueue", ties=_STARTED),
+        actor("b", "complete snooze delete enqueue", ties=_REPLACES, delay_ms=TICK),
+    ),
+    "a unique key for a time": (
+        actor("a", "complete fail cancel delete revive enqueue", ties=_THROTTLED),
+        actor("b", "complete flush enqueue", ties=_THROTTLED),
+    ),
+    "a limit of one": (
+        actor("a", "complete fail release crash cancel enqueue", ties=_LIMITED),
+        actor("b", "complete snooze crash delete enqueue", ties=_LIMITED, priority=40),
+        actor("c", "complete enqueue"),
+    ),
+    "a rate": (
+        actor("a", "complete release enqueue", ties=_LIMITED),
+        actor("b", "complete fail enqueue", ties=_LIMITED),
+    ),
+    "a fair queue": (
+        actor("a", "complete release enqueue", ties=Ties(limit_key="one")),
+        actor("b", "complete release enqueue", ties=Ties(limit_key="one"), priority=40),
+        actor("c", "complete release crash enqueue", ties=Ties(limit_key="two")),
     ),
     "waits": (
         actor("a", "complete fail cancel revive delete", retention_ms=TICK),
@@ -106,10 +162,25 @@ def canonical(queue: Queue, now: int) -> Hashable:
                 _distance(_due(r), past[r.state], now),
                 alive and r.seq and places.index(r.seq),
                 alive and r.expires_ms and (1, _distance(r.expires_ms, expiries, now)),
-                alive and (r.attempt, r.crashes, r.cancel),
+                alive and (r.attempt, r.crashes, r.cancel, r.followed),
+                (r.holds, r.waits, r.lenient, bool(r.inputs), r.run_ms > now and r.run_ms - now),
             )
         )
-    return queue.paused, frozenset(rows)
+    return queue.paused, frozenset(rows), _relations(queue, now)
+
+
+def _relations(queue: Queue, now: int) -> Hashable:
+    # Of instants that are past only that they are; turns by their order, where they matter.
+    locks = {(k, v.id, max(0, v.till_ms - now), v.till_ms > 0) for k, v in queue.locks.items()}
+    turns = sorted(set(queue.turns.values())) if queue.fair else []
+    return (
+        frozenset(locks),
+        frozenset(queue.edges.items()),
+        frozenset(queue.needs.items()),
+        frozenset((k, at - now * 1000) for k, at in queue.rates.items() if at > now * 1000),
+        frozenset((k, turns.index(t)) for k, t in queue.turns.items() if turns),
+        bool(turns) and turns[-1] == queue.turn,
+    )
 
 
 def _due(record: Record) -> int:
@@ -211,12 +282,14 @@ class Exploration:
     edges: set[Taken] = attrs.field(factory=set)
 
 
-def explore(actors: tuple[Actor, ...]) -> Exploration:
+def explore(actors: tuple[Actor, ...], settings: Iterable[Step] = ()) -> Exploration:
     """Visit every state that can be reached, and check it; raise `AssertionError` for a bad one."""
     found = Exploration()
     nonces = count(1)
-    start = Step("enqueue", ([each.task for each in actors],)).on_model(Queue(), START)[0]
-    found.edges |= set(edges_taken(Step("enqueue"), Queue(), start))
+    start = Queue()
+    for step in (*settings, Step("enqueue", ([each.task for each in actors],))):
+        before, start = start, step.on_model(start, START)[0]
+        found.edges |= set(edges_taken(step, before, start))
     seen = {canonical(start, START)}
     frontier = deque([(start, START)])
     while frontier:
@@ -251,7 +324,7 @@ def main() -> int:
     edges: set[Taken] = set()
     for name, actors in WORLDS.items():
         begin = time.monotonic()
-        found = explore(actors)
+        found = explore(actors, SETTINGS.get(name, ()))
         edges |= found.edges
         took = time.monotonic() - begin
         print(f"{name}: {found.states:,} states, {found.transitions:,} transitions, {took:.1f} s")

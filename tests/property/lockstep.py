@@ -77,7 +77,9 @@ def order_kept(step: Step, before: Queue, after: Queue) -> list[object]:
     def left(record: Record) -> bool:
         return after.records[record.id].state is State.PENDING
 
-    return list(order_violations([r for r in pending if not left(r)], filter(left, pending)))
+    return list(
+        order_violations(before, [r for r in pending if not left(r)], filter(left, pending))
+    )
 
 
 def differences(found: Queue, expected: Queue) -> list[str]:

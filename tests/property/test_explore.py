@@ -7,11 +7,19 @@ import pytest
 
 from rediq_trio.spec import queue as spec
 from rediq_trio.spec.records import NewTask, Queue
-from tests.property.explore import START, TICK, WORLDS, canonical, every_edge, explore
+from tests.property.explore import (
+    SETTINGS,
+    START,
+    TICK,
+    WORLDS,
+    canonical,
+    every_edge,
+    explore,
+)
 
 
 def test_every_reachable_state_keeps_every_invariant_and_every_edge_is_taken() -> None:
-    found = [explore(actors) for actors in WORLDS.values()]
+    found = [explore(actors, SETTINGS.get(name, ())) for name, actors in WORLDS.items()]
     assert set[object]().union(*(each.edges for each in found)) == every_edge()
     assert sum(each.states for each in found) > 30_000
 

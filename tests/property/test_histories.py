@@ -9,8 +9,9 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from rediq_trio.spec.lifecycle import TRANSITIONS
+from rediq_trio.spec.records import NewTask, Ties
 from tests.property.histories import Histories
-from tests.property.lockstep import Lockstep, Portal, open_portal
+from tests.property.lockstep import Lockstep, Portal, Step, open_portal
 from tests.property.walk import walk_every_edge
 from tests.servers import SERVERS, Server
 
@@ -32,3 +33,16 @@ def test_a_walk_takes_every_edge_in_both(portal: Portal) -> None:
     walk_every_edge(both)
     both.finish()
     assert both.taken == {(event, *edge) for event, edges in TRANSITIONS.items() for edge in edges}
+
+
+def test_tasks_without_a_key_that_were_never_served_come_first_in_a_fair_queue(
+    portal: Portal,
+) -> None:
+    """Found by random histories: a lane without a turn counted as one of the last."""
+    both = Lockstep(portal)
+    both.do(Step("arrange", (), {"fair": True}))
+    both.do(Step("enqueue", ([NewTask("plain", b"e")],)))
+    both.do(Step("enqueue", ([NewTask("keyed", b"e", ties=Ties(limit_key="a"))],)))
+    options = {"limit": 1, "lease_ms": 10, "worker": "w", "nonce": b"12345678"}
+    [lease] = both.do(Step("claim", (), options)).leases
+    assert lease.fence.id == "plain"

@@ -169,9 +169,9 @@ def test_a_task_that_goes_is_no_step_violation() -> None:
 
 def test_a_ready_task_that_was_passed_over_is_found() -> None:
     first, second = PENDING, attrs.evolve(PENDING, id="u", seq=2)
-    assert list(order_violations([first], [second])) == []
-    assert list(order_violations([], [first])) == []
-    [bad] = order_violations([second], [first])
+    assert list(order_violations(Queue(), [first], [second])) == []
+    assert list(order_violations(Queue(), [], [first])) == []
+    [bad] = order_violations(Queue(), [second], [first])
     assert (bad.invariant, bad.subject) == (7, "t")
 
 

@@ -10,11 +10,10 @@ import pytest
 from rediq_trio._errors import PayloadError
 from rediq_trio.spec.backoff import DEFAULT_BACKOFF, Exponential, Fixed
 from rediq_trio.spec.limits import MAX_DELAY
-from rediq_trio.store.envelope import Envelope, open_envelope, pack_envelope
+from rediq_trio.store.envelope import LAST_MS, Envelope, open_envelope, pack_envelope
 
 PAYLOAD = b"\x80"
 YEAR_MS = round(MAX_DELAY * 1000)
-LAST_MS = 253_402_300_799_999
 
 
 def packed(*rest: Any) -> bytes:

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import attrs
 
-from rediq_trio.spec.lanes import limit_of
+from rediq_trio.spec.lanes import NO_LIMIT, limit_of
 from rediq_trio.spec.lifecycle import TERMINAL, WAITING, State
 from rediq_trio.spec.records import Counters, Queue, Record, Until
 
@@ -187,12 +187,21 @@ def _grown(before: Counters, after: Counters) -> Iterator[Violation]:
             yield Violation(12, "", f"the total {total} went from {old} to {getattr(after, total)}")
 
 
-def order_violations(claimed: Iterable[Record], left: Iterable[Record]) -> Iterator[Violation]:
-    """Check that no ready task was passed over: `claimed` and `left` as they were before the claim."""
-    last = max((r.score for r in claimed), default=None)
+def order_violations(
+    queue: Queue, claimed: Iterable[Record], left: Iterable[Record]
+) -> Iterator[Violation]:
+    """Check that no ready task was passed over: `claimed` and `left` as they were before the claim.
+
+    Within one limit key always; between keys where neither a limit nor fairness says otherwise.
+    """
+    last: dict[str, int] = {}
+    for record in claimed:
+        last[record.limit_key] = max(last.get(record.limit_key, 0), record.score)
     for record in left:
-        if last is not None and record.score < last:
-            yield Violation(7, record.id, f"passed over at {record.score}, {last} was claimed")
+        free = not queue.fair and limit_of(queue, record.limit_key) == NO_LIMIT
+        at = max(last.values(), default=0) if free else last.get(record.limit_key, 0)
+        if record.score < at:
+            yield Violation(7, record.id, f"passed over at {record.score}, {at} was claimed")
 
 
 def picture_of(queue: Queue, record: Record) -> Picture:

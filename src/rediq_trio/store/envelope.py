@@ -18,8 +18,9 @@ from rediq_trio.store.packing import UNREADABLE, pack, unpack
 
 VERSION = 1
 _DEFAULT_TIMEOUT = 30.0
-_DEADLINES = range(-round(MAX_DELAY * 1000), 253_402_300_800_000)
-"""From the longest one in seconds, negative, to the last instant of the year 9999."""
+LAST_MS = 253_402_300_799_999
+"""The last instant that a datetime in UTC can hold."""
+_DEADLINES = range(-round(MAX_DELAY * 1000), LAST_MS + 1)
 
 
 @attrs.frozen

@@ -23,6 +23,10 @@ _SECTION = re.compile(r"^-- (KEYS|ARGV|RETURNS|INCLUDE) +(.*)$")
 _MORE = re.compile(r"^--  +(.*)$")
 _KEY = re.compile(r"(\d+) ([a-z]+)")
 
+_CONSTANTS = re.compile(r"^local ([A-Z_]+(?:, [A-Z_]+)*) = (\d+(?:, \d+)*)$", re.MULTILINE)
+_KEYS_NAMED = re.compile(r"^local ([a-z,\s]+) = (unpack\(KEYS\))$", re.MULTILINE)
+_WORD = re.compile(r"'(?:\\.|[^'\\])*'|--[^\n]*|(?<![.:\w])[A-Za-z_]+\b")
+
 
 @attrs.frozen
 class Script:
@@ -63,13 +67,37 @@ def _load(path: Path) -> Script:
         (path.parent / "include" / f"{snippet}.lua").read_text("utf-8")
         for snippet in sections.get("INCLUDE", "").split()
     ]
-    source = "".join([*parts, body])
+    source = inlined("".join([*parts, body]))
     declared = sections.get("KEYS", "")
     keys = tuple(key for _, key in _KEY.findall(declared))
     if declared == "all":
         keys = QUEUE_KEYS
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
     return Script(name, edges, summary, MappingProxyType(sections), keys, source, sha)
+
+
+def inlined(source: str) -> str:
+    """Put numbers in the place of constants, and places in `KEYS` in that of key names.
+
+    A script's text runs anew with each call, and each function in it takes hold of every
+    local that it names: with a hundred of them that costs more than a small script's work.
+    What the text says stays the same, line by line; comments go.
+    """
+    values: dict[str, str] = {}
+
+    def take(line: re.Match[str]) -> str:
+        names = [name.strip() for name in line[1].split(",")]
+        if line[2] == "unpack(KEYS)":
+            values.update((name, f"K[{n}]") for n, name in enumerate(names, start=1))
+            return "local K = KEYS" + "\n" * line[0].count("\n")
+        values.update(zip(names, (value.strip() for value in line[2].split(",")), strict=True))
+        return ""
+
+    def put(word: re.Match[str]) -> str:
+        return "" if word[0].startswith("--") else values.get(word[0], word[0])
+
+    source = _KEYS_NAMED.sub(take, _CONSTANTS.sub(take, source))
+    return _WORD.sub(put, source)
 
 
 def parse_header(body: str) -> tuple[str, str, str, dict[str, str]]:

@@ -123,13 +123,16 @@ class Attempts:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Any:
+        left = envelope.timeout
+        if held.deadline_ms:
+            left = held.scope.deadline - trio.current_time()
         task = CurrentTask(
             id=held.name,
             queue=held.queue,
             type=envelope.type,
             attempt=held.lease.attempt,
             max_retry=held.lease.max_retry,
-            deadline=deadline_of(held.scope.deadline - trio.current_time()),
+            deadline=deadline_of(left),
             metadata=envelope.metadata,
             fence=held.lease.fence.deliveries,
             client=self.client,

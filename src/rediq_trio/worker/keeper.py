@@ -28,6 +28,8 @@ RECLAIM_EVERY = 4.0
 """Seconds: a lapsed lease is found within these."""
 OTHERS_EVERY = 15.0
 """Seconds: the longest sleep of the other duties."""
+TOLD_EVERY = 30.0
+"""Seconds: the longest sleep of what a signal is sent for whenever there is something to do."""
 
 
 _HURRY = {
@@ -87,14 +89,14 @@ class Keeper:
             "promote": _Duty(lambda: store.promote(queue, limit=LIMIT), OTHERS_EVERY),
             "reclaim": _Duty(lambda: store.reclaim(queue, limit=LIMIT), RECLAIM_EVERY),
             "expire": _Duty(lambda: store.expire(queue, limit=LIMIT), OTHERS_EVERY),
-            "unblock": _Duty(lambda: store.unblock(queue, limit=LIMIT), OTHERS_EVERY),
-            "relay": _Duty(lambda: relay_some(store, queue, limit=LIMIT), OTHERS_EVERY),
+            "unblock": _Duty(lambda: store.unblock(queue, limit=LIMIT), TOLD_EVERY),
+            "relay": _Duty(lambda: relay_some(store, queue, limit=LIMIT), TOLD_EVERY),
             "tick": self._ticking(queue),
             "purge": _Duty(lambda: store.purge(queue, limit=LIMIT, **keep), OTHERS_EVERY),
         }
 
     def _ticking(self, queue: str) -> _Duty:
-        return _Duty(lambda: self._ticker.tick(queue), OTHERS_EVERY)
+        return _Duty(lambda: self._ticker.tick(queue), TOLD_EVERY)
 
     async def _tend(self, duties: Sequence[_Duty]) -> float:
         """Do what is due; give the seconds until something will be."""

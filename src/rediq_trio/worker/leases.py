@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import attrs
 import trio
@@ -122,21 +122,27 @@ class Book:
     def __iter__(self) -> Iterator[Held]:
         return iter(list(self._held.values()))
 
-    def add(self, queue: str, lease: Lease, *, asked: float, length: float) -> Held:
-        """Take in a lease of `length` seconds that was `asked` for at that time of Trio's clock.
+    def add(
+        self, queue: str, leases: Sequence[Lease], *, asked: float, length: float
+    ) -> list[Held]:
+        """Take in the leases of one claim, `asked` for at that time of Trio's clock, `length` in seconds.
 
         One of the same task that is still here is lost: a newer one exists.
         """
-        key = (queue, lease.fence.id)
-        old = self._held.get(key)
-        if old is not None:
-            old.cancel(Reason.LEASE_LOST)
+        if not leases:
+            return []
         # The store read its clock after it was asked, so both ends are judged early, not late.
         good_until = asked + length - margin(length)
-        ahead = (lease.lease_ms - round(length * 1000)) / 1000 - asked
-        held = Held(queue, lease, good_until, ahead, self)
-        self._held[key] = held
-        return held
+        ahead = (leases[0].lease_ms - round(length * 1000)) / 1000 - asked
+        taken: list[Held] = []
+        for lease in leases:
+            key = (queue, lease.fence.id)
+            old = self._held.get(key)
+            if old is not None:
+                old.cancel(Reason.LEASE_LOST)
+            self._held[key] = held = Held(queue, lease, good_until, ahead, self)
+            taken.append(held)
+        return taken
 
     def drop(self, held: Held) -> None:
         """Let a lease go: it is settled, or lost for good."""

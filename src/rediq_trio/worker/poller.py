@@ -2,6 +2,10 @@
 
 It never polls busily: when the queues had less than it asked for, it waits for a
 signal. `IDLE` bounds that wait, because signals are hints that can be lost.
+
+In strict order a queue has its turn when all before it are empty. With weights, the
+free capacity of each round is split (`shares`), and what one queue does not use goes
+to the others in the same round.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from rediq_trio.store.broadcast import Kind, Signal
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.worker.flow import Flow
 from rediq_trio.worker.leases import Book, Held
+from rediq_trio.worker.shares import Shares
 
 IDLE = 5.0
 """Seconds after which an idle poller looks again without a signal."""
@@ -41,7 +46,12 @@ class Poller:
     leases: trio.MemorySendChannel[list[Held]]
     last_look: float = 0.0
     """When it last got an answer, on Trio's clock."""
+    _shares: Shares | None = attrs.field(init=False)
     _claiming: trio.CancelScope = attrs.field(factory=lambda: trio.CancelScope(shield=True))
+
+    def __attrs_post_init__(self) -> None:
+        queues = self.queues
+        self._shares = Shares(queues) if isinstance(queues, Mapping) and len(queues) > 1 else None
 
     async def run(self) -> None:
         """Claim until cancelled. What was claimed by then is handed over."""
@@ -71,24 +81,38 @@ class Poller:
             await self.book.room.park()
 
     async def _round(self) -> bool:
-        """Claim from each queue in turn while there is room; say whether none has any left."""
-        for queue in self._order():
+        """Claim from the queues while there is room; say whether none has any left."""
+        if self._shares is not None:
+            return await self._round_by_weight(self._shares)
+        for queue in self.queues:
             free = self._free()
-            if free <= 0 or await self._claim(queue, min(free, BATCH)):
+            if free <= 0:
+                return False
+            _, more = await self._claim(queue, free)
+            if more:
+                # Back to the first: what is behind has its turn when all before it are empty.
                 return False
         return True
 
-    def _order(self) -> list[str]:
-        if not isinstance(self.queues, Mapping):
-            return list(self.queues)
-        # Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006: sorting
-        # by u ** (1 / weight) draws without replacement in proportion to the weights.
-        draw = {queue: random.random() ** (1 / weight) for queue, weight in self.queues.items()}
-        return sorted(draw, key=draw.__getitem__, reverse=True)
+    async def _round_by_weight(self, shares: Shares) -> bool:
+        full = list(self.queues)
+        try:
+            while full:
+                free = self._free()
+                if free <= 0:
+                    return False
+                for queue, part in shares.split(free, full).items():
+                    count, more = await self._claim(queue, part)
+                    shares.took(queue, count)
+                    if not more:
+                        full.remove(queue)
+        finally:
+            shares.even_out(full)
+        return True
 
-    async def _claim(self, queue: str, limit: int) -> bool:
-        """Claim; say whether the queue has more that could be claimed now."""
-        more = False
+    async def _claim(self, queue: str, limit: int) -> tuple[int, bool]:
+        """Claim; say how many came, and whether the queue has more that could be claimed now."""
+        count, more = 0, False
         asked = trio.current_time()
         self._claiming = trio.CancelScope(shield=True, deadline=asked + CLAIM_DEADLINE)
         # Unshielded, a claim answered after the cancellation would hold its tasks until
@@ -96,21 +120,18 @@ class Poller:
         with self._claiming:
             claimed = await self.store.claim(
                 queue,
-                limit=limit,
+                limit=min(limit, BATCH),
                 lease_ms=round(self.lease * 1000),
                 worker=self.worker,
                 nonce=os.urandom(8),
             )
             self.last_look = trio.current_time()
-            more = claimed.remaining > 0
+            count, more = len(claimed.leases), claimed.remaining > 0
             if claimed.leases:
-                batch = [
-                    self.book.add(queue, lease, asked=asked, length=self.lease)
-                    for lease in claimed.leases
-                ]
-                self.leases.send_nowait(batch)
+                held = self.book.add(queue, claimed.leases, asked=asked, length=self.lease)
+                self.leases.send_nowait(held)
         await trio.lowlevel.checkpoint_if_cancelled()
-        return more
+        return count, more
 
 
 def _forget(signals: trio.MemoryReceiveChannel[Signal]) -> None:

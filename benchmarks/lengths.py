@@ -1,0 +1,210 @@
+"""What an operation costs as the queue grows: `python -m benchmarks.lengths`.
+
+For each length the queue is filled with that many tasks that are pending without a
+limit key, that many pending under a hundredth as many keys, and a tenth as many that
+are delayed, that wait for one task, that are grouped, and that are dead. Then each
+operation is done some hundred times, and the time that its scripts took inside Redis
+is read from Redis's own statistics: that is where a cost that grows would show, and
+no other load disturbs it much. Figures are microseconds per call; the last column is
+the growth from the first length to the last.
+
+    --lengths A,B,C   the lengths (1000,100000,1000000)
+    --calls N         calls per operation (300)
+    --json FILE       write the figures there too
+    --server PATH     the redis-server to run
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+
+from benchmarks.server import Bench, run_server
+from rediq_trio.ids import new_id
+from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.records import (
+    Completion,
+    Deferral,
+    Failure,
+    Fence,
+    Lease,
+    Limit,
+    NewTask,
+    Ties,
+    Until,
+)
+from rediq_trio.store.opening import open_store
+from rediq_trio.store.port import BATCH, Store
+
+QUEUE = "long"
+ENVELOPE = b"e" * 100
+LEASE = 600_000
+ONE = "one"
+"""The task that others wait for."""
+
+Operation = Callable[[], Awaitable[object]]
+
+
+@attrs.define
+class Long:
+    """A long queue, and what is done to it."""
+
+    store: Store
+    bench: Bench
+    leases: list[Lease] = attrs.field(factory=list)
+    _some: Iterator[str] = attrs.field(factory=lambda: iter(()))
+
+    async def fill(self, length: int) -> None:
+        """Put the tasks in."""
+        self.bench.raw.flushall()
+        await self.add(NewTask(ONE, ENVELOPE, delay_ms=86_400_000))
+        await self._many(length, lambda _: NewTask(new_id(), ENVELOPE))
+        keys = max(1, length // 100)
+        await self._many(length, lambda n: _tied(limit_key=f"key {n % keys}"))
+        await self._many(length // 10, lambda n: NewTask(new_id(), ENVELOPE, delay_ms=10**7 + n))
+        await self._many(length // 10, lambda _: _tied(needs=(ONE,)))
+        await self._many(length // 10, lambda n: _tied(group=f"group {n % keys}"))
+        await self._many(length // 10, lambda n: _tied(unique=f"unique {n}"))
+        await self._bury(length // 10)
+
+    async def _many(self, number: int, make: Callable[[int], NewTask]) -> None:
+        for start in range(0, number, BATCH):
+            tasks = [make(n) for n in range(start, min(number, start + BATCH))]
+            await self.store.enqueue(QUEUE, tasks)
+            show(f"{start:,} of {number:,}")
+
+    async def _bury(self, number: int) -> None:
+        await self._many(number, lambda _: NewTask(new_id(), ENVELOPE, priority=0))
+        done = 0
+        while done < number:
+            leases = await self.claim(BATCH)
+            failures = [Failure(lease.fence, "boom", 0, final=True) for lease in leases]
+            await self.store.fail(QUEUE, failures)
+            done += len(leases)
+
+    async def add(self, *tasks: NewTask) -> None:
+        await self.store.enqueue(QUEUE, tasks)
+
+    async def claim(self, limit: int) -> list[Lease]:
+        claimed = await self.store.claim(
+            QUEUE, limit=limit, lease_ms=LEASE, worker="w", nonce=os.urandom(8)
+        )
+        return list(claimed.leases)
+
+    def taken(self) -> Fence:
+        """Give a lease that was claimed before."""
+        return self.leases.pop().fence
+
+    def operations(self) -> dict[str, Operation]:
+        """Give each operation by its name."""
+        store = self.store
+        plain: Iterator[str] = iter(new_id, "")
+        return {
+            "enqueue": lambda: self.add(NewTask(new_id(), ENVELOPE)),
+            "enqueue, delayed": lambda: self.add(NewTask(new_id(), ENVELOPE, delay_ms=10**6)),
+            "enqueue, unique": lambda: self.add(_tied(unique=next(plain))),
+            "enqueue, key taken": lambda: self.add(_tied(unique="unique 1")),
+            "enqueue, waiting": lambda: self.add(_tied(needs=(ONE,))),
+            "enqueue, limit key": lambda: self.add(_tied(limit_key="key 1")),
+            "enqueue, grouped": lambda: self.add(_tied(group="group 1")),
+            "claim 1": self._claim_one,
+            "renew": lambda: store.renew(QUEUE, [self.leases[-1].fence], lease_ms=LEASE),
+            "complete": lambda: store.complete(QUEUE, [Completion(self.taken(), b"r")]),
+            "fail, retried": lambda: store.fail(QUEUE, [Failure(self.taken(), "boom", 10**6)]),
+            "snooze": lambda: store.snooze(QUEUE, [Deferral(self.taken(), 10**6)]),
+            "release": lambda: store.release(QUEUE, [self.taken()]),
+            "cancel": lambda: store.cancel(QUEUE, next(self._some)),
+            "delete": lambda: store.delete(QUEUE, [next(self._some)]),
+            "read a task": lambda: store.get(QUEUE, [ONE]),
+            "list 100 pending": lambda: store.list(QUEUE, State.PENDING, limit=100),
+            "stats": lambda: store.stats(QUEUE),
+            "promote, nothing due": lambda: store.promote(QUEUE, limit=500),
+            "reclaim, none lapsed": lambda: store.reclaim(QUEUE, limit=500),
+            "expire, none": lambda: store.expire(QUEUE, limit=500),
+            "purge, nothing old": lambda: store.purge(
+                QUEUE, limit=500, dead_retention_ms=10**10, max_dead=10**9
+            ),
+        }
+
+    async def _claim_one(self) -> None:
+        self.leases += await self.claim(1)
+
+    async def measure(self, calls: int) -> dict[str, float]:
+        """Give each operation's microseconds inside Redis."""
+        await self.store.limit(QUEUE, key="key 1", limit=Limit(concurrency=1))
+        found: dict[str, float] = {}
+        for name, operation in self.operations().items():
+            if name in ("cancel", "delete"):
+                ids = await self.store.list(QUEUE, State.SCHEDULED, limit=min(BATCH, 2 * calls))
+                self._some = iter([each for each in ids if each != ONE])
+            needed = name in ("complete", "fail, retried", "snooze", "release")
+            while needed and len(self.leases) <= calls:
+                self.leases += await self.claim(BATCH)
+            self.bench.raw.config_resetstat()
+            for _ in range(calls):
+                await operation()
+            found[name] = self._microseconds() / calls
+            show(name)
+        return found
+
+    def _microseconds(self) -> float:
+        # What scripts call is within the scripts' own time.
+        return float(self.bench.raw.info("commandstats")["cmdstat_evalsha"]["usec"])
+
+
+def _tied(**ties: Any) -> NewTask:
+    ties.setdefault("until", Until.DONE)
+    return NewTask(new_id(), ENVELOPE, ties=Ties(**ties))
+
+
+def show(said: str) -> None:
+    """Say on a terminal how far it is."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{said[:60]:60}\r")
+        sys.stderr.flush()
+
+
+async def measured(bench: Bench, lengths: list[int], calls: int) -> dict[str, list[float]]:
+    """Measure at each length; give each operation's figures in order."""
+    table: dict[str, list[float]] = {}
+    async with open_store(bench.url) as store:
+        for length in lengths:
+            queue = Long(store, bench)
+            await queue.fill(length)
+            for name, figure in (await queue.measure(calls)).items():
+                table.setdefault(name, []).append(figure)
+    return table
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.lengths")
+    parser.add_argument("--lengths", default="1000,100000,1000000")
+    parser.add_argument("--calls", type=int, default=300)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--server")
+    chosen = parser.parse_args()
+    lengths = [int(each) for each in chosen.lengths.split(",")]
+    with run_server(chosen.server) as bench:
+        table = trio.run(measured, bench, lengths, chosen.calls)
+        version = bench.version
+    print(f"Redis {version}, microseconds inside Redis per call, {chosen.calls} calls each\n")
+    print("| operation | " + " | ".join(f"{n:,}" for n in lengths) + " | growth |")
+    print("| --- |" + " ---: |" * (len(lengths) + 1))
+    for name, figures in table.items():
+        cells = " | ".join(f"{figure:.1f}" for figure in figures)
+        print(f"| {name} | {cells} | {figures[-1] / figures[0]:.2f} x |")
+    if chosen.json:
+        chosen.json.write_text(json.dumps({"lengths": lengths, "us": table}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

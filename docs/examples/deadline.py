@@ -1,0 +1,40 @@
+"""One end for all attempts of a task, and for the waits between them."""
+
+import math
+
+import trio
+
+import rediq_trio as rediq
+
+app = rediq.App()
+
+
+@app.task(max_retry=1000, backoff=rediq.Fixed(0.6), deadline=1.0)
+async def ask(what: str) -> str:
+    raise ConnectionError("no answer")
+
+
+@app.task(timeout=math.inf, deadline=0.5)
+async def listen() -> None:
+    try:
+        await trio.sleep_forever()
+    finally:
+        print("stopped by the", rediq.current_task().cancel_reason)
+
+
+def told(info: rediq.TaskInfo) -> str:
+    assert info.error is not None
+    assert info.deadline is not None
+    error = info.error.replace(info.deadline.isoformat(timespec="milliseconds"), "12:00:01.000")
+    return f"{info.state} after {info.attempt}: {error}"
+
+
+async def main() -> None:
+    async with rediq.serve(app, "memory://") as server:
+        client = server.client
+        for task in (ask.task("the time"), listen.task()):
+            handle = await client.enqueue(task)
+            print(told(await handle.wait(timeout=30)))
+
+
+trio.run(main)
