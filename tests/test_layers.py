@@ -89,6 +89,7 @@ LONG = {
     "rediq_trio.store.gateway": 450,  # the bridge is to stay in one room
     "rediq_trio.store.redis": 450,  # one short method per script
     "rediq_trio.client": 350,
+    "rediq_trio.app": 330,
 }
 
 

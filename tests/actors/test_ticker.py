@@ -38,7 +38,7 @@ def keeper(store: Watched) -> Keeper:
 async def declared(
     store: Watched, when: rediq.Every | rediq.Cron, name: str = "s", **options: Any
 ) -> Schedule:
-    task = rediq.Task("noop", {"x": 1}, queue=Q, **options)
+    task: rediq.Task[Any] = rediq.Task("noop", {"x": 1}, queue=Q, **options)
     schedule = check_entry(name, when, task, 1000)
     await declare(store, Q, (schedule,))
     return schedule
@@ -208,7 +208,7 @@ async def test_one_whose_task_cannot_be_read_is_reported_too(
 
 async def test_large_tasks_come_in_fewer_at_a_time() -> None:
     store = store_at()
-    task = rediq.Task("noop", {"x": b"x" * 1_500_000}, queue=Q)
+    task: rediq.Task[Any] = rediq.Task("noop", {"x": b"x" * 1_500_000}, queue=Q)
     schedule = check_entry("s", rediq.Every(60, catch_up="all"), task, 2_000_000)
     await declare(store, Q, (schedule,))
     await trio.sleep(300)
