@@ -18,7 +18,7 @@ from tests.servers import SERVERS, find_servers, running_server
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 DEADLINE = 60.0
 ALONE = ("cancelling", "deadline", "failures", "fenced_write", "first_task", "later", "progress",
-         "retry_rules", "survives", "weighted")  # fmt: skip
+         "retry_rules", "schedules", "survives", "weighted")  # fmt: skip
 """Programs that need nothing beside them."""
 
 
