@@ -28,6 +28,8 @@ MEANINGS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "completed": ("sorted set", "by the instant from which they may be purged"),
         "cancelled": ("sorted set", "by the instant from which they may be purged"),
         "dead": ("sorted set", "by the instant at which they died"),
+        "schedules": ("hash", "name -> schedule, a msgpack array"),
+        "ticks": ("sorted set", "schedules by the tick that they expect"),
     }
 )
 """What each key of a queue holds."""

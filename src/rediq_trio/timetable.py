@@ -7,12 +7,14 @@ first tick is reckoned from the store's clock, as every later one is.
 from __future__ import annotations
 
 import datetime as dt
+import random
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import attrs
+import trio
 
-from rediq_trio._errors import ConfigError
+from rediq_trio._errors import ConfigError, ConnectionLost
 from rediq_trio.describe import instant
 from rediq_trio.ids import new_id
 from rediq_trio.preparing import prepare
@@ -26,6 +28,9 @@ from rediq_trio.store.port import Store
 
 SCHEDULE, TICK = "rediq.schedule", "rediq.tick"
 """The metadata of a scheduled task: its schedule's name, and its tick as ISO 8601 has it."""
+
+INSIST_FOR = 15.0
+"""Seconds for which a worker that begins tries again to declare its app's schedules."""
 
 _ONCE_ONLY = ("id", "delay", "run_at", "depends_on")
 """Options that make no sense in a task that comes again and again."""
@@ -117,10 +122,24 @@ class Timetable:
         return cls(owner, found)
 
     async def post(self, store: Store, queues: Iterable[str]) -> None:
-        """Declare them all; remove, there and in `queues`, what the owner declares no more."""
+        """Declare them all; remove, there and in `queues`, what the owner declares no more.
+
+        Goes on for a while when the connection is lost: all of it may be done twice.
+        """
+        give_up = trio.current_time() + INSIST_FOR
         for queue in sorted({*self.schedules, *queues}):
-            mine = self.schedules.get(queue, ())
-            names = [schedule.name for schedule in mine]
-            await store.retract_others(queue, owner=self.owner, names=names)
-            if mine:
-                await declare(store, queue, mine)
+            while True:
+                try:
+                    await self._post_in(store, queue)
+                    break
+                except ConnectionLost:
+                    if trio.current_time() > give_up:
+                        raise
+                    await trio.sleep(random.uniform(0.05, 0.5))
+
+    async def _post_in(self, store: Store, queue: str) -> None:
+        mine = self.schedules.get(queue, ())
+        names = [schedule.name for schedule in mine]
+        await store.retract_others(queue, owner=self.owner, names=names)
+        if mine:
+            await declare(store, queue, mine)
