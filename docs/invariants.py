@@ -19,10 +19,16 @@ WORDS: Mapping[int, str] = MappingProxyType(
         4: "`attempt <= max_retry + 1`; only a failure or a timeout uses one up; every claim "
         "raises `deliveries`.",
         5: "A terminal state changes only by revive, delete and purge.",
+        6: "At most one task in the window of a unique key; the key names its holder, and is free "
+        "once the window ends, also after death, cancellation, deletion and purge.",
         7: "Among ready tasks the lower priority number goes first, then first come, first served.",
-        8: "No task is claimed before its `run_at`, after its `expires`, or once `pause()` has "
-        "returned.",
-        12: "Counters agree with a recount: enqueued = tasks in all states + purged + deleted.",
+        8: "No task is claimed before its `run_at`, after its `expires`, before its dependencies "
+        "have ended as its policy asks, or once `pause()` has returned.",
+        10: "A grouped task ends in exactly one batch; a group waits no longer than `max_delay`.",
+        11: "Limits hold at every instant: no more live leases than a limit of concurrency, no more "
+        "starts in any window than a rate; a permit dies with its lease.",
+        12: "Counters agree with a recount: enqueued = tasks in all states + purged + deleted "
+        "+ batched.",
         13: "Liveness: with a live worker and capacity, every ready task is claimed, and every "
         "lapsed lease reclaimed within `lease + 5 s`.",
     }

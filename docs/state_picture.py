@@ -13,24 +13,26 @@ from html import escape
 
 import attrs
 
-from rediq_trio.spec.lifecycle import TERMINAL, TRANSITIONS, WAITING, State
+from rediq_trio.spec.lifecycle import TERMINAL, TRANSITIONS, WAITING, Event, State
 
 Point = tuple[float, float]
 
-WIDTH, HEIGHT = 1000, 560
+WIDTH, HEIGHT = 1120, 584
 BOX_WIDTH, BOX_HEIGHT = 124, 40
 START = "start"
 WAITING_BOX = "waiting"
 
 PLACES: dict[str, Point] = {
-    START: (62, 190),
-    State.SCHEDULED: (270, 90),
-    State.PENDING: (270, 190),
-    State.RETRY: (270, 290),
-    State.ACTIVE: (600, 190),
-    State.COMPLETED: (880, 190),
-    State.DEAD: (480, 440),
-    State.CANCELLED: (760, 440),
+    START: (40, 190),
+    State.BLOCKED: (200, 130),
+    State.GROUPED: (200, 250),
+    State.SCHEDULED: (400, 90),
+    State.PENDING: (400, 190),
+    State.RETRY: (400, 290),
+    State.ACTIVE: (730, 190),
+    State.COMPLETED: (1010, 190),
+    State.DEAD: (610, 440),
+    State.CANCELLED: (890, 440),
 }
 """The middle of each box."""
 
@@ -47,43 +49,48 @@ class Way:
 
 
 WAYS: dict[tuple[str, str], Way] = {
-    (START, State.PENDING): Way((74, 190), (), (208, 190), (112, 182)),
-    (START, State.SCHEDULED): Way((72, 184), ((120, 110),), (208, 92), (104, 112)),
-    (State.SCHEDULED, State.PENDING): Way((250, 110), (), (250, 170), (244, 144), "end"),
-    (State.RETRY, State.PENDING): Way((250, 270), (), (250, 210), (244, 244), "end"),
-    (State.PENDING, State.ACTIVE): Way((332, 182), (), (538, 182), (462, 174)),
-    (State.ACTIVE, State.PENDING): Way((538, 198), (), (332, 198), (462, 216)),
-    (State.ACTIVE, State.SCHEDULED): Way((570, 170), ((520, 92),), (332, 90), (462, 92)),
-    (State.ACTIVE, State.RETRY): Way((566, 210), ((520, 288),), (332, 290), (462, 282)),
-    (State.ACTIVE, State.ACTIVE): Way((590, 170), ((580, 120), (650, 120)), (630, 170), (612, 122)),
-    (State.ACTIVE, State.COMPLETED): Way((662, 190), (), (818, 190), (740, 182)),
-    (State.ACTIVE, State.DEAD): Way((590, 210), (), (510, 420), (562, 316), "start"),
-    (State.ACTIVE, State.CANCELLED): Way((630, 210), (), (740, 420), (694, 316), "start"),
-    (State.DEAD, State.PENDING): Way((462, 420), ((420, 240),), (332, 206), (430, 366), "end"),
-    (State.CANCELLED, State.PENDING): Way(
-        (700, 424), ((560, 380), (470, 230)), (332, 202), (604, 410), "end"
+    (START, WAITING_BOX): Way((50, 190), (), (104, 190), (76, 182)),
+    (START, State.DEAD): Way((42, 200), ((50, 440), (300, 456)), (548, 450), (150, 420), "start"),
+    (State.BLOCKED, State.SCHEDULED): Way((262, 122), (), (338, 94), (286, 100)),
+    (State.BLOCKED, State.PENDING): Way((262, 140), (), (338, 182), (272, 182)),
+    (State.SCHEDULED, State.PENDING): Way((400, 110), (), (400, 170), (406, 144), "start"),
+    (State.RETRY, State.PENDING): Way((400, 270), (), (400, 210), (406, 244), "start"),
+    (State.PENDING, State.ACTIVE): Way((462, 182), (), (668, 182), (596, 174)),
+    (State.ACTIVE, State.PENDING): Way((668, 198), (), (462, 198), (596, 216)),
+    (State.ACTIVE, State.SCHEDULED): Way((700, 170), ((650, 92),), (462, 90), (596, 92)),
+    (State.ACTIVE, State.RETRY): Way((696, 210), ((650, 288),), (462, 290), (596, 282)),
+    (State.ACTIVE, State.ACTIVE): Way((720, 170), ((710, 120), (780, 120)), (760, 170), (742, 122)),
+    (State.ACTIVE, State.COMPLETED): Way((792, 190), (), (948, 190), (870, 182)),
+    (State.ACTIVE, State.DEAD): Way((720, 210), (), (640, 420), (696, 300), "start"),
+    (State.ACTIVE, State.CANCELLED): Way((760, 210), (), (870, 420), (824, 316), "start"),
+    (State.DEAD, WAITING_BOX): Way((590, 420), ((560, 340),), (476, 328), (560, 366), "end"),
+    (State.CANCELLED, WAITING_BOX): Way(
+        (830, 424), ((720, 380), (600, 312)), (476, 310), (734, 406), "end"
     ),
-    (WAITING_BOX, State.DEAD): Way((270, 340), ((280, 430),), (418, 440), (330, 412), "start"),
+    (WAITING_BOX, State.DEAD): Way((400, 340), ((410, 430),), (548, 440), (424, 408), "start"),
     (WAITING_BOX, State.CANCELLED): Way(
-        (230, 340), ((230, 530), (740, 530)), (758, 460), (480, 524)
+        (300, 340), ((300, 530), (868, 530)), (888, 460), (600, 516)
     ),
 }
 
 
 def grouped() -> dict[tuple[str, str], list[str]]:
-    """Give each edge to be drawn with its events; what leads to no task is told below instead.
+    """Give each edge to be drawn with its events; removals and replacements are told below instead.
 
-    Edges from the waiting states to a terminal one are drawn as one, from their box.
+    Edges between the waiting states and what is outside of their frame are drawn as one
+    where an event leads to, or from, several of them.
     """
     edges: dict[tuple[str, str], list[str]] = {}
     for event, pairs in TRANSITIONS.items():
         for source, target in sorted(pairs, key=str):
-            if target is None:
+            if target is None or (event is Event.ENQUEUE and source is not None):
                 continue
-            begin = START if source is None else str(source)
+            begin, end = START if source is None else str(source), str(target)
             if source in WAITING and target in TERMINAL:
                 begin = WAITING_BOX
-            events = edges.setdefault((begin, str(target)), [])
+            if target in WAITING and (source is None or source in TERMINAL):
+                end = WAITING_BOX
+            events = edges.setdefault((begin, end), [])
             if str(event) not in events:
                 events.append(str(event))
     return edges
@@ -97,6 +104,14 @@ def removals() -> list[str]:
         if sources:
             said.append(f"{event}: {_from(sources)}")
     return said
+
+
+def replacements() -> str:
+    """Say between which states a task moves that is replaced by one of its unique key."""
+    pairs = [pair for pair in TRANSITIONS[Event.ENQUEUE] if pair[0] is not None]
+    sources = {source for source, _ in pairs if source is not None}
+    targets = {target for _, target in pairs if target is not None}
+    return f"enqueue of the same unique key: {_from(sources)} to {_from(targets)}"
 
 
 def _from(sources: Iterable[State]) -> str:
@@ -131,7 +146,8 @@ def svg() -> str:
     parts += [_edge(pair, events, places) for pair, events in sorted(grouped().items())]
     parts += [_box(state, places[state]) for state in states]
     parts.append(f'<circle cx="{PLACES[START][0]}" cy="{PLACES[START][1]}" r="9" fill="#333"/>')
-    parts.append(_text((20, HEIGHT - 6), "gone: " + "; ".join(removals()), "start", small=True))
+    said = ("gone: " + "; ".join(removals()), "replaced: " + replacements())
+    parts += [_text((20, HEIGHT - 26 + 18 * n), t, "start", small=True) for n, t in enumerate(said)]
     return "\n".join([*parts, "</svg>\n"])
 
 
@@ -183,7 +199,8 @@ def _tip(before: Point, end: Point) -> str:
 
 
 def _edge(pair: tuple[str, str], events: list[str], places: Mapping[str, Point]) -> str:
-    way = WAYS.get(pair) or _straight(places.get(pair[0], (270, 340)), places[pair[1]])
+    frame = (290, 340)
+    way = WAYS.get(pair) or _straight(places.get(pair[0], frame), places.get(pair[1], frame))
     points = [*way.bends, way.end]
     command = {1: "L", 2: "Q", 3: "C"}[len(points)]
     path = f"M{way.begin[0]:g} {way.begin[1]:g}{command}" + " ".join(

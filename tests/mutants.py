@@ -31,6 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SUITES = ("tests/conformance", "tests/redis")
 THEME_OF = MappingProxyType(
     {
+        "batch": "groups", "govern": "groups", "groups": "groups", "include/places": "groups",
         "beat": "reading", "cancel": "operating", "claim": "claim", "complete": "settle",
         "delete": "operating", "enqueue": "enqueue", "expire": "keeping", "fail": "settle",
         "flush": "operating", "include/due": "keeping", "include/fence": "fences",

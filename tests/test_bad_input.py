@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import pytest
 import trio
 
@@ -57,6 +58,63 @@ async def test_a_bad_payload_is_refused_and_nothing_is_written(name: str) -> Non
         with pytest.raises(error, match=said):
             await client.enqueue_many([ok.task(), rediq.Task("ok", payload)])
         assert await client.queues() == []
+
+
+REFUSED: dict[str, tuple[Callable[[], Any], type[Exception]]] = {
+    "own id": (lambda: ok.options(id="there").task(), rediq.DuplicateTask),
+    "unique key": (lambda: ok.options(unique=rediq.Unique("k")).task(), rediq.DuplicateTask),
+    "need": (lambda: ok.options(depends_on="ties/gone").task(), rediq.TaskNotFound),
+    "need elsewhere": (lambda: ok.options(depends_on="far/gone").task(), rediq.TaskNotFound),
+    "full queue": (lambda: ok.options(queue="full").task(), rediq.QueueFull),
+    "payload": (lambda: ok.options(depends_on="ties/there").task(object()), PayloadError),
+    "workflow's id": (
+        lambda: rediq.chain(ok.task(), ok.options(id="there").task()), rediq.DuplicateTask,
+    ),
+    "workflow's far id": (
+        lambda: rediq.chain(ok.task(), ok.task(), ok.options(queue="full", id="one").task()),
+        rediq.DuplicateTask,
+    ),
+    "workflow's need": (
+        lambda: rediq.chain(ok.task(), ok.options(depends_on="far/gone").task()),
+        rediq.TaskNotFound,
+    ),
+    "workflow's payload": (lambda: rediq.chain(ok.task(), ok.task("x" * 600_000)), PayloadTooLarge),
+    "full workflow": (
+        lambda: rediq.chain(ok.options(queue="full").task(), ok.options(queue="full").task()),
+        rediq.QueueFull,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_what_is_refused_leaves_the_server_as_it_was(redis_server: Server, name: str) -> None:
+    make, error = REFUSED[name]
+    prefix = f"bad-{uuid.uuid4().hex[:8]}"
+    async with rediq.connect(redis_server.url, key_prefix=prefix) as client:
+        holder = ok.options(queue="ties", id="there", unique=rediq.Unique("k")).task()
+        await client.enqueue(holder)
+        await client._store.arrange("full", max_pending=1)
+        await client.enqueue(ok.options(queue="full", id="one").task())
+        made = make()
+        if isinstance(made, rediq.Task) and made.queue == "default":
+            made = attrs.evolve(made, queue="ties")
+        if name == "workflow's id":
+            await client.enqueue(ok.options(id="there").task())
+        before = await contents(client, prefix)
+        with pytest.raises(error):
+            await client.enqueue(made)
+        after = await contents(client, prefix)
+        # The name of a queue may stay: it is written before the first task.
+        assert {k: v for k, v in after.items() if not k.endswith(b"queues")} == {
+            k: v for k, v in before.items() if not k.endswith(b"queues")
+        }
+
+
+async def contents(client: rediq.Client, prefix: str) -> dict[bytes, bytes]:
+    """Give all that the server keeps under a prefix."""
+    gateway = client._store._gateway  # type: ignore[attr-defined]
+    keys = await gateway.call(b"KEYS", f"{prefix}*".encode())
+    return {key: await gateway.call(b"DUMP", key) for key in keys}
 
 
 async def test_arguments_that_do_not_fit_are_refused_where_the_task_is_made() -> None:

@@ -324,3 +324,288 @@ async def test_an_error_of_the_block_leaves_as_it_was_raised(where: Where) -> No
         async with rediq.connect(where[0], **where[1]):
             raise mine
     assert caught.value is mine
+
+
+# --- unique keys
+
+
+def adding(conflict: Any = "reject", **options: Any) -> Callable[[int], rediq.Task[int]]:
+    unique = rediq.Unique("key", on_conflict=conflict)
+    return lambda n: add.options(unique=unique, **options).task(n)
+
+
+async def test_a_second_task_of_a_unique_key_is_refused_by_the_holder(where: Where) -> None:
+    async with rediq.connect(where[0], **where[1]) as client:
+        first = await client.enqueue(adding()(1))
+        assert first.created is True
+        with pytest.raises(rediq.DuplicateTask) as duplicate:
+            await client.enqueue(adding()(2))
+        assert duplicate.value.existing_id == first.id
+        other = await client.enqueue(adding(queue="other")(2))
+        assert other.created is True, "a key is one of its queue"
+        assert (await client.queue("default").stats()).enqueued == 1
+        await first.cancel()
+        assert (await client.enqueue(adding()(3))).created is True
+
+
+async def test_a_unique_key_may_give_the_handle_of_its_holder(where: Where) -> None:
+    async with rediq.serve(app, where[0], **where[1]) as server:
+        queue = server.client.queue("default")
+        await queue.pause()
+        first = await server.client.enqueue(adding("return")(1))
+        again = await server.client.enqueue(adding("return")(2))
+        assert (again.id, again.created, first.created) == (first.id, False, True)
+        await queue.resume()
+        assert await again.result(timeout=10) == 2
+        assert (await queue.stats()).enqueued == 1
+
+
+async def test_a_unique_key_may_put_the_new_task_in_the_place_of_its_holder(where: Where) -> None:
+    async with rediq.serve(app, where[0], **where[1]) as server:
+        queue = server.client.queue("default")
+        await queue.pause()
+        first = await server.client.enqueue(adding("replace", priority=10)(1))
+        again = await server.client.enqueue(adding("replace", priority=20, max_retry=7)(5))
+        assert (again.id, again.created) == (first.id, False)
+        info = await first.info()
+        assert (info.priority, info.max_retry) == (20, 7)
+        assert (await queue.stats()).enqueued == 1
+        await queue.resume()
+        assert await first.result(timeout=10) == 6
+
+
+async def test_a_holder_that_was_claimed_is_not_replaced(where: Where) -> None:
+    async with rediq.serve(app, where[0], **where[1]) as server:
+        unique = rediq.Unique("key", on_conflict="replace")
+        running = await server.client.enqueue(wait.options(unique=unique).task())
+        async for _ in running.progress():
+            break
+        with pytest.raises(rediq.DuplicateTask, match=running.id):
+            await server.client.enqueue(wait.options(unique=unique).task())
+        await running.cancel()
+
+
+async def test_many_tasks_of_a_key_are_one_and_their_handles_tell(where: Where) -> None:
+    async with rediq.connect(where[0], **where[1]) as client:
+        made = [adding()(1), adding()(2), adding("replace")(3), add.task(4), adding("return")(5)]
+        handles = await client.enqueue_many(made)
+        assert [handle.created for handle in handles] == [True, False, False, True, False]
+        assert {handle.id for handle in handles} == {handles[0].id, handles[3].id}
+        stats = await client.queue("default").stats()
+        assert (stats.pending, stats.enqueued) == (2, 2)
+        assert await client.queue("default").check() == []
+
+
+# --- dependencies
+
+
+async def test_a_task_that_depends_on_others_waits_and_says_on_whom(where: Where) -> None:
+    async with rediq.connect(where[0], **where[1]) as client:
+        first, second = await client.enqueue_many([add.task(1), add.options(queue="other").task(2)])
+        handle = await client.enqueue(add.options(depends_on=[first, second.id]).task(3))
+        info = await handle.info()
+        assert (info.state, info.depends_on) == (State.BLOCKED, (first.id, second.id))
+        assert (await first.info()).depends_on == ()
+        alone = await client.enqueue(add.options(depends_on=first).task(3))
+        assert (await alone.info()).depends_on == (first.id,)
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["one", "many"])
+@pytest.mark.parametrize("missing", ["default/nobody", "other/nobody"])
+async def test_without_the_task_that_it_needs_nothing_is_written(
+    where: Where, missing: str, *, many: bool
+) -> None:
+    async with rediq.connect(where[0], **where[1]) as client:
+        there = await client.enqueue(add.options(id="there").task(1))
+        lost = add.options(depends_on=[there, missing]).task(2)
+        with pytest.raises(rediq.TaskNotFound) as found:
+            await (client.enqueue_many([lost]) if many else client.enqueue(lost))
+        assert found.value.task_id == missing
+        await written_is(client, {"default/there"})
+
+
+async def test_a_task_in_a_group_cannot_be_depended_on(where: Where) -> None:
+    async with rediq.connect(where[0], **where[1]) as client:
+        for queue in ("default", "other"):
+            handle = await client.enqueue(add.options(group="g", queue=queue, id="g").task(1))
+            assert (await handle.info()).state is State.GROUPED
+            with pytest.raises(rediq.TaskNotFound, match=handle.id):
+                await client.enqueue(add.options(depends_on=handle).task(1))
+        await written_is(client, {"default/g", "other/g"})
+
+
+async def test_a_batch_may_depend_on_itself_but_not_on_what_comes_after(where: Where) -> None:
+    async with rediq.connect(where[0], **where[1]) as client:
+        first = add.options(id="first").task(1)
+        second = add.options(id="second", depends_on="default/first").task(2)
+        handles = await client.enqueue_many([first, second])
+        assert [(await handle.info()).state for handle in handles] == ["pending", "blocked"]
+        with pytest.raises(rediq.TaskNotFound, match="default/last"):
+            await client.enqueue_many(
+                [
+                    add.options(depends_on="default/last").task(1),
+                    add.options(id="last").task(1),
+                ]
+            )
+
+
+@pytest.mark.parametrize("queue", ["default", "other"])
+async def test_what_has_ended_already_is_looked_at_at_once(where: Where, queue: str) -> None:
+    async with rediq.serve(app, where[0], queues=["default", "other"], **where[1]) as server:
+        client = server.client
+        done = await client.enqueue(add.options(queue=queue).task(1))
+        dead = await client.enqueue(boom.options(queue=queue).task())
+        await done.wait(timeout=10)
+        await dead.wait(timeout=10)
+        good = await client.enqueue(add.options(depends_on=done).task(5))
+        assert await good.result(timeout=10) == 6
+        bad = await client.enqueue(add.options(depends_on=[done, dead]).task(5))
+        with pytest.raises(rediq.TaskFailed, match=r"the task \S+ that it needs is dead"):
+            await bad.result(timeout=10)
+        both = add.options(depends_on=[dead, done], on_dependency_failure="run")
+        assert await (await client.enqueue(both.task(7))).result(timeout=10) == 8
+
+
+async def test_what_died_with_a_task_is_revived_with_it(where: Where) -> None:
+    async with rediq.connect(where[0], **where[1]) as client:
+        # Their ids have them listed the wrong way round.
+        root = await client.enqueue(add.options(id="z").task(1))
+        after = await client.enqueue(add.options(id="y", depends_on=root).task(2))
+        last = await client.enqueue(add.options(id="x", depends_on=after).task(3))
+        queue = client.queue("default")
+        await root.cancel()
+        assert [info.id for info in await queue.dead.list()] == [last.id, after.id]
+        assert await queue.dead.retry(last.id) is False
+        assert await queue.dead.retry_all() == 0, "what they need is cancelled"
+        assert await root.retry() is State.PENDING
+        assert await queue.dead.retry_all() == 2
+        assert await last.retry() is State.BLOCKED
+        await root.cancel()
+        await root.retry()
+        assert await queue.dead.retry(after.id) is True
+        assert await queue.check() == []
+
+
+async def test_all_the_dead_are_purged_and_revived_however_many(where: Where) -> None:
+    async with rediq.connect(where[0], **where[1]) as client:
+        queue = client.queue("default")
+        for turn in range(2):
+            root = await client.enqueue(add.options(id=f"z{turn}").task(1))
+            await client.enqueue_many([add.options(depends_on=root).task(n) for n in range(1200)])
+            await root.cancel()
+            with trio.fail_after(10):
+                while (dead := (await queue.stats()).dead) < 1200:
+                    await client._store.unblock("default", limit=1000)
+            assert dead == 1200
+            await root.retry()
+            assert await (queue.dead.retry_all() if turn else queue.dead.purge()) == 1200
+            assert (await queue.stats()).dead == 0
+
+
+# --- bounded queues
+
+
+async def test_a_full_queue_refuses_and_takes_what_does_not_count(where: Where) -> None:
+    async with rediq.connect(where[0], **where[1]) as client:
+        await client._store.arrange("default", max_pending=1)
+        first = await client.enqueue(add.options(id="first").task(1))
+        with pytest.raises(rediq.QueueFull, match="queue default is full: wait for room"):
+            await client.enqueue(add.task(2))
+        with pytest.raises(rediq.QueueFull):
+            await client.enqueue_many([add.options(id="x", delay=10).task(2), add.task(2)])
+        with pytest.raises(rediq.QueueFull):
+            await client.enqueue(rediq.chain(add.task(1), add.task(2)))
+        await client.enqueue(add.options(id="later", delay=10).task(3))
+        await client.enqueue(add.options(id="after", depends_on=first).task(3))
+        known = {f"default/{own}" for own in ("first", "x", "later", "after")}
+        await written_is(client, known)
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["task", "workflow"])
+async def test_waiting_for_room_has_an_end(where: Where, *, whole: bool) -> None:
+    async with rediq.connect(where[0], **where[1]) as client:
+        await client._store.arrange("default", max_pending=1)
+        first = await client.enqueue(add.task(1))
+        made: Any = rediq.chain(add.task(1), add.task(2)) if whole else add.task(1)
+        with pytest.raises(trio.TooSlowError), trio.fail_after(0.2):
+            await client.enqueue(made, wait=True)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: client.enqueue(made, wait=True))
+            await trio.sleep(0.2)
+            assert (await client.queue("default").stats()).pending == 1
+            await first.cancel()
+        assert (await client.queue("default").stats()).pending == 1
+
+
+async def written_is(client: rediq.Client, ids: set[str]) -> None:
+    """Check that there are these tasks, and that nothing of any other is left behind."""
+    found: set[str] = set()
+    for name in await client.queues():
+        queue = await client._store.dump(name)
+        found |= {f"{name}/{own}" for own in queue.records}
+        assert queue.outbox == ()
+        assert queue.locks == {}
+        assert queue.counters.enqueued == len(queue.records)
+        followers = {ref for some in queue.edges.values() for ref in some}
+        assert {ref if "/" in ref else f"{name}/{ref}" for ref in followers} <= ids
+        assert queue.needs.keys() <= queue.records.keys()
+        assert await client.queue(name).check() == []
+    assert found == ids
+
+
+# --- workflows
+
+
+async def test_a_workflow_is_written_as_a_whole(where: Where) -> None:
+    async with rediq.serve(app, where[0], queues=["default", "other"], **where[1]) as server:
+        away = add.options(queue="other")
+        made = rediq.chain(add.task(1), rediq.gather(away.task(2), add.task(3)), add.task(4))
+        handle = await server.client.enqueue(made)
+        assert await handle.result(timeout=10) == 5
+        info = await handle.info()
+        assert (info.state, info.counts[State.COMPLETED]) == ("completed", 4)
+        last = info.tasks["add-4"]
+        assert set(last.depends_on) == {info.tasks["add-2"].id, info.tasks["add-3"].id}
+
+
+@pytest.mark.parametrize("queue", ["default", "other"])
+async def test_an_own_id_that_is_there_keeps_a_whole_workflow_out(where: Where, queue: str) -> None:
+    async with rediq.connect(where[0], **where[1]) as client:
+        there = await client.enqueue(add.options(id="mine", queue=queue).task(1))
+        made = rediq.chain(
+            add.task(1), add.task(2), add.options(id="mine", queue=queue).task(3), add.task(4)
+        )
+        with pytest.raises(rediq.DuplicateTask) as duplicate:
+            await client.enqueue(made)
+        assert duplicate.value.existing_id == there.id
+        await written_is(client, {there.id})
+
+
+async def test_own_ids_make_a_workflow_one_that_is_enqueued_once(where: Where) -> None:
+    async with rediq.connect(where[0], **where[1]) as client:
+        away = add.options(queue="other", id="b")
+        made = rediq.chain(add.options(id="a").task(1), away.task(1), add.options(id="c").task(2))
+        await client.enqueue(made)
+        with pytest.raises(rediq.DuplicateTask):
+            await client.enqueue(made)
+        await written_is(client, {"default/a", "other/b", "default/c"})
+
+
+@pytest.mark.parametrize("missing", ["default/nobody", "other/nobody"])
+@pytest.mark.parametrize("queue", ["default", "other"])
+async def test_a_node_that_needs_what_is_not_there_keeps_the_workflow_out(
+    where: Where, queue: str, missing: str
+) -> None:
+    async with rediq.connect(where[0], **where[1]) as client:
+        node = add.options(queue=queue, depends_on=missing).task(3)
+        with pytest.raises(rediq.TaskNotFound) as found:
+            await client.enqueue(rediq.chain(add.task(1), add.task(2), node))
+        assert found.value.task_id == missing
+        await written_is(client, set())
+
+
+async def test_a_workflow_with_a_bad_payload_is_not_begun(where: Where) -> None:
+    async with rediq.connect(where[0], **where[1]) as client:
+        with pytest.raises(rediq.PayloadError, match="msgpack cannot carry"):
+            await client.enqueue(rediq.chain(add.task(1), rediq.Task("any", object())))
+        assert await client.queues() == []

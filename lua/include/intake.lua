@@ -134,11 +134,10 @@ local function take(id, envelope, options, o, now)
     record[SEQ] = next_seq()
     ready(id, record)
   end
-  for _, dependent in ipairs(ties[DEPENDENTS]) do
-    redis.call('ZADD', edges, 0, prefix(id) .. dependent)
-  end
-  for _, ref in ipairs(ties[AWAITS]) do need(id, ref) end
+  tie(edges, id, ties[DEPENDENTS])
+  tie(needs, id, ties[AWAITS])
   if #ties[NEEDS] == 0 then return record[STATE] end
+  tie(needs, id, ties[NEEDS])
   for _, ref in ipairs(ties[NEEDS]) do look(id, ref, now) end
   return load(id)[STATE]
 end

@@ -13,6 +13,45 @@ local function next_seq()
   return seq
 end
 
+-- Groups whose members or rule have changed; a group is in `groups` by when it is due.
+local touched_groups = {}
+local USUAL = {10, 30000, 300000}
+
+-- {most members, ms from the last one on, ms from the first one on} of a group.
+local function rule_of(group)
+  local raw = redis.call('HGET', rules, group)
+  return raw and cmsgpack.unpack(raw) or USUAL
+end
+
+-- When the members of a group become a batch, 0 when there are enough; nil without members.
+local function batch_at(group)
+  local start, rule = prefix(group), rule_of(group)
+  local low, high = '[' .. start, '(' .. start .. '\255'
+  local first = redis.call('ZRANGEBYLEX', grouped, low, high, 'LIMIT', 0, 1)[1]
+  if not first then return nil end
+  if redis.call('ZLEXCOUNT', grouped, low, high) >= rule[1] then return 0 end
+  local last = redis.call('ZREVRANGEBYLEX', grouped, high, low, 'LIMIT', 0, 1)[1]
+  local oldest, newest = load(first:sub(#group + 18)), load(last:sub(#group + 18))
+  -- A batch looks at once at what cannot be decoded.
+  if not oldest or not newest then return 0 end
+  return math.min(oldest[RUN] + rule[3], newest[RUN] + rule[2])
+end
+
+local function touch_groups()
+  for group in pairs(touched_groups) do
+    local at = batch_at(group)
+    if at then
+      local known = redis.call('ZSCORE', groups, group)
+      redis.call('ZADD', groups, at, group)
+      if not known or at < tonumber(known) then tell('group:' .. group) end
+    else
+      redis.call('ZREM', groups, group)
+      redis.call('HDEL', rules, group)
+    end
+  end
+  touched_groups = {}
+end
+
 -- Takes a task out of the index that its state names.
 local function leave(id, record)
   local state, ties = record[STATE], record[TIES]
@@ -23,6 +62,7 @@ local function leave(id, record)
     local key = ties[LIMIT_KEY]
     if state == GROUPED then
       redis.call('ZREM', grouped, member(ties[GROUP], record[SEQ], id))
+      touched_groups[ties[GROUP]] = true
       return
     elseif key ~= '' then
       if state == PENDING then
@@ -80,5 +120,6 @@ local function group_in(id, record)
   record[STATE], record[SEQ] = GROUPED, next_seq()
   save(id, record)
   redis.call('ZADD', grouped, 0, member(record[TIES][GROUP], record[SEQ], id))
+  touched_groups[record[TIES][GROUP]] = true
   mortal(id, record)
 end

@@ -93,13 +93,22 @@ local function follow(own, dependent, now)
   end
 end
 
-local function need(id, ref)
-  redis.call('ZADD', needs, 0, prefix(id) .. ref)
+-- Notes in `edges` or `needs` that a task and these others belong together: many in one
+-- call, which is several times faster.
+local function tie(key, id, refs)
+  local start = prefix(id)
+  for first = 1, #refs, 1000 do
+    local args = {}
+    for at = first, math.min(first + 999, #refs) do
+      args[#args + 1] = 0
+      args[#args + 1] = start .. refs[at]
+    end
+    redis.call('ZADD', key, unpack(args))
+  end
 end
 
--- Lets a task wait for another, and tells it at once where that has ended.
+-- Looks at a task that another waits for, and tells that at once where it has ended.
 local function look(id, ref, now)
-  need(id, ref)
   local queue, own = split(ref)
   if queue then
     post(now, queue, LINK, id, own, 0, '')
@@ -136,6 +145,7 @@ end
 local function conclude(now)
   if #ended > 0 then ripple(now, RIPPLE) end
   if next(touched) then touch_lanes(now) end
+  if next(touched_groups) then touch_groups() end
   if seq then redis.call('HSET', meta, 'seq', seq) end
   if sent then redis.call('HSET', meta, 'sent', sent) end
 end

@@ -85,11 +85,13 @@ class DuplicateTask(RediqError):
 
 
 class TaskNotFound(RediqError, LookupError):
-    """No task has that id: it never existed, was deleted, or was purged after its retention."""
+    """No task has that id: it never existed, was deleted, was purged after its retention, or
+    went into a batch of its group."""
 
     def __init__(self, task_id: str) -> None:
         super().__init__(
-            f"no task {shown(task_id)}: it never existed, was deleted or was purged after its retention"
+            f"no task {shown(task_id)}: it never existed, was deleted, was purged after its "
+            "retention, or went into a batch of its group"
         )
         self.task_id = task_id
 

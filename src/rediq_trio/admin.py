@@ -12,6 +12,8 @@ from rediq_trio.spec.values import QueueStats, TaskInfo
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.store.relay import relay
 
+_REVIVED = (State.PENDING, State.BLOCKED, State.GROUPED)
+
 
 class Queue:
     """One queue, by its name. Made by `Client.queue`."""
@@ -74,9 +76,9 @@ class Queue:
         Running ones too: their handlers are cancelled with reason `lease lost`,
         and their outcomes refused.
         """
-        gone = await self._store.flush(self.name)
+        removed = await self._store.flush(self.name)
         await relay(self._store, self.name)
-        return gone
+        return removed
 
     async def check(self) -> list[Violation]:
         """Check every invariant that can be seen in the queue as it is; give those violated.
@@ -112,8 +114,10 @@ class DeadLetters:
         return await self._queue.tasks(State.DEAD, limit=limit, after=after)
 
     async def retry(self, task_id: str) -> bool:
-        """Make a dead task ready again, its counters new; False when it is not dead.
+        """Make a dead task ready again, its counters new; False when it is not dead, or stays so.
 
+        It stays dead while another holds its unique key, or a task of its queue that it
+        needs has failed: retry that one first. One that waited for others waits again.
         Raises `TaskNotFound` when there is no such task.
         """
         (record,) = await self._store.get(self._queue.name, (self._queue._own(task_id),))
@@ -123,10 +127,13 @@ class DeadLetters:
             return False
         (state,) = await self._store.revive(self._queue.name, (record.id,))
         await relay(self._store, self._queue.name)
-        return state is State.PENDING
+        return state in _REVIVED
 
     async def retry_all(self) -> int:
-        """Make the tasks that are dead now ready again, in batches; give how many."""
+        """Make the tasks that are dead now ready again, in batches; give how many.
+
+        As with `retry`, some may stay dead.
+        """
         return await self._each_batch(revive=True)
 
     async def purge(self) -> int:
@@ -134,20 +141,36 @@ class DeadLetters:
         return await self._each_batch(revive=False)
 
     async def _each_batch(self, *, revive: bool) -> int:
-        # Bounded by what is dead at the start: revived tasks may die again meanwhile.
-        left = (await self._queue.stats()).dead
-        done = 0
-        name = self._queue.name
-        while left > 0:
-            ids = await self._store.list(name, State.DEAD, limit=min(left, BATCH))
-            if not ids:
-                break
-            left -= len(ids)
-            if revive:
-                states = await self._store.revive(name, ids)
-                done += sum(state is State.PENDING for state in states)
-            else:
-                states = await self._store.delete(name, ids)
-                done += sum(state is State.DEAD for state in states)
-        await relay(self._store, name)
+        # By their ids: revived tasks may die again meanwhile.
+        left, done, name = await self._ids(), 0, self._queue.name
+        while left:
+            before = done
+            stuck: tuple[str, ...] = ()
+            for first in range(0, len(left), BATCH):
+                part = left[first : first + BATCH]
+                if not revive:
+                    done += (await self._store.delete(name, part)).count(State.DEAD)
+                    continue
+                states = await self._store.revive(name, part)
+                done += sum(state in _REVIVED for state in states)
+                stuck += tuple(i for i, s in zip(part, states, strict=True) if s is State.DEAD)
+            await relay(self._store, name)
+            # A task stays dead while one that it needs is, and that may have come behind it.
+            left = stuck if done > before else ()
         return done
+
+    async def _ids(self) -> tuple[str, ...]:
+        found: dict[str, None] = {}
+        after = None
+        while True:
+            try:
+                ids = await self._store.list(
+                    self._queue.name, State.DEAD, limit=BATCH, after=after
+                )
+            except TaskNotFound:
+                after = None  # it was revived meanwhile: once more from the start
+                continue
+            found |= dict.fromkeys(ids)
+            if len(ids) < BATCH:
+                return tuple(found)
+            after = ids[-1]

@@ -6,13 +6,22 @@ import inspect
 import typing
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import MappingProxyType
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
 import attrs
 
 from rediq_trio._errors import ConfigError, PayloadError, UnknownTaskType, shown
+from rediq_trio.aggregators import (
+    Aggregator,
+    AggregatorFunction,
+    check_apart,
+    make_aggregator,
+    make_rule,
+)
 from rediq_trio.context import CurrentTask
 from rediq_trio.retry_rules import ExceptionTypes, RetryFunction, RetryRules, retry_rules
+from rediq_trio.spec.groups import matching
 from rediq_trio.spec.limits import check_name
 from rediq_trio.spec.schedule import Cron, Every
 from rediq_trio.spec.values import Task, TaskOptions
@@ -27,6 +36,7 @@ C = TypeVar("C")
 Middleware = Callable[[CurrentTask], AbstractAsyncContextManager[Any]]
 _Generator = Callable[[CurrentTask], AsyncGenerator[None, None]]
 M = TypeVar("M", bound="Middleware | _Generator")
+G = TypeVar("G", bound=AggregatorFunction)
 
 MOST_PAYLOAD = 512 * 1024 * 1024
 """Bytes: the highest `max_payload`; a server's own is checked when it is served."""
@@ -80,9 +90,7 @@ class TaskType(Generic[P, R, C]):
 
     def options(self, **overrides: Unpack[TaskOptions]) -> TaskType[P, R, C]:
         """Give the same type with other options; raise `ConfigError` for a bad one."""
-        defaults = {**self.defaults, **overrides}
-        _check_options(self.name, defaults)
-        return attrs.evolve(self, defaults=defaults)
+        return attrs.evolve(self, defaults=_checked(self.name, {**self.defaults, **overrides}))
 
     def arguments(self, payload: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Give the arguments for a payload that came from the queue.
@@ -119,11 +127,13 @@ class TaskType(Generic[P, R, C]):
         return (payload if structure is None else structure(payload),), {}
 
 
-def _check_options(name: str, options: Mapping[str, Any]) -> None:
+def _checked(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     allowed = {*TaskOptions.__optional_keys__}
     if unknown := sorted(options.keys() - allowed):
         raise ConfigError(f"{name}: unknown option {unknown[0]!r}; there are {', '.join(sorted(allowed))}")
-    Task(name, **options)  # its validators speak
+    task: Task[Any] = Task(name, **options)  # its validators speak
+    # As the task has them: an iterator of dependencies would be empty the next time.
+    return {option: getattr(task, option) for option in options}
 
 
 def _task_type(
@@ -144,12 +154,11 @@ def _task_type(
     except NameError as error:
         raise ConfigError(f"{name}: an annotation cannot be read: {error}") from error
     found = {n: structurer(hint) for n, hint in hints.items() if n != "return"}
-    _check_options(name, options)
     named = {n: p for n, p in signature.parameters.items() if p.kind is not p.VAR_KEYWORD}
     made: TaskType[..., Any, Any] = TaskType(
         name=name,
         function=function,
-        defaults=dict(options),
+        defaults=_checked(name, options),
         signature=signature,
         structurers={n: structure for n, structure in found.items() if structure is not None},
         returns=hints.get("return"),
@@ -172,6 +181,7 @@ class App:
         self._schedules: dict[str, Entry] = {}
         self._types: dict[str, TaskType[..., Any, Any]] = {}
         self._middleware: list[Middleware] = []
+        self._aggregators: dict[str, Aggregator] = {}
 
     @overload
     def task(
@@ -267,14 +277,49 @@ class App:
             raise ConfigError(f"a schedule named {shown(name)} is declared already")
         self._schedules[name] = Entry(name, when, task, keep)
 
+    def aggregator(
+        self,
+        group: str,
+        /,
+        *,
+        max_size: int = 10,
+        grace_period: float = 30.0,
+        max_delay: float = 300.0,
+    ) -> Callable[[G], G]:
+        """Register what is done with the batches of a group, `async def f(tasks) -> Task | None`.
+
+        `group`: its name, or with a `*` at the end (`"user:*"`) all that begin so; the
+        name itself wins over a prefix, and a longer prefix over a shorter one. A group
+        becomes a batch with `max_size` members (1 to 1,000), `grace_period` seconds
+        after its last, or `max_delay` seconds after its first, whichever comes first.
+
+        The function gets the members as `Task` values. The task it gives is enqueued
+        in the same step in which the batch completes, and the batch's result is its
+        id. A plain `def` runs in a worker thread. An error is one of the batch, which
+        is retried as any task. Raises `ConfigError` for a bad option or a name that
+        is taken.
+        """
+        rule = make_rule(group, max_size, grace_period, max_delay)
+        check_apart(self._aggregators, [group])
+
+        def register(function: G) -> G:
+            made = make_aggregator(group, function, rule)
+            check_apart(self._aggregators, [group])
+            self._aggregators[group] = made
+            return function
+
+        return register
+
     def include(self, other: App) -> None:
         """Take over all that another app has registered; raise `ConfigError` for a name in both."""
         taken = sorted(self._types.keys() & other._types.keys())
         if taken:
             raise ConfigError(f"both apps have a handler named {shown(taken[0])}")
+        check_apart(self._aggregators, other._aggregators)
         if twice := sorted(self._schedules.keys() & other._schedules.keys()):
             raise ConfigError(f"both apps have a schedule named {shown(twice[0])}")
         self._types |= other._types
+        self._aggregators |= other._aggregators
         self._schedules |= other._schedules
         self._middleware += other._middleware
 
@@ -287,6 +332,16 @@ class App:
     def schedules(self) -> tuple[Entry, ...]:
         """The schedules, ordered by name."""
         return tuple(self._schedules[name] for name in sorted(self._schedules))
+
+    @property
+    def aggregators(self) -> Mapping[str, Aggregator]:
+        """The aggregators, by the group's name or its prefix."""
+        return MappingProxyType(self._aggregators)
+
+    def aggregator_of(self, group: str) -> Aggregator | None:
+        """Give the aggregator for a group's batches, if there is one."""
+        name = matching(self._aggregators, group)
+        return None if name is None else self._aggregators[name]
 
     @property
     def layers(self) -> tuple[Middleware, ...]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextvars
 import datetime as dt
 import math
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import attrs
 import trio
 
-from rediq_trio._errors import ConfigError, StaleLease
+from rediq_trio._errors import ConfigError, PayloadTooLarge, StaleLease
 from rediq_trio.handle import TaskHandle
-from rediq_trio.preparing import prepare
+from rediq_trio.preparing import MAX_WHOLE, prepare
 from rediq_trio.spec.limits import check_label, check_number
 from rediq_trio.spec.values import Task
 from rediq_trio.steps import Steps, read_inputs
@@ -50,6 +50,8 @@ class CurrentTask:
         report: Callable[[Any, float, str | None], None],
         cleanup_grace: float,
         depends_on: tuple[str, ...] = (),
+        group: str | None = None,
+        members: tuple[str, ...] = (),
     ) -> None:
         self.id = id
         """`"<queue>/<id>"`."""
@@ -67,12 +69,18 @@ class CurrentTask:
         """Grows with every delivery of this task: let a database refuse a smaller one."""
         self.depends_on = depends_on
         """Ids of the tasks that it depends on."""
+        self.group = group
+        """The group whose batch it is; None for any other task. A batch has the type of its
+        first member, and no metadata."""
+        self.members = members
+        """Ids of the tasks that a batch holds."""
         self.client = client
         """The worker's own client: enqueue more, look at other tasks."""
         self._held = held
         self._report = report
         self._cleanup_grace = cleanup_grace
         self._steps: Steps | None = None
+        self._children_size = 0
 
     @property
     def cancel_reason(self) -> str | None:
@@ -110,34 +118,44 @@ class CurrentTask:
 
         Exactly once, into any queue, however often this task is attempted: the tasks
         named in an attempt that does not complete are forgotten. Nothing is sent now.
-        Raises `ConfigError` for more than 1,000 in one attempt, and as `Client.enqueue`
-        does for a bad task. A task that it depends on and that is not there then
-        counts as gone; while a unique key has a holder, the task is dropped.
+        Raises `ConfigError` for more than 1,000 in one attempt, `PayloadTooLarge` for
+        more than 16 MiB of them, and as `Client.enqueue` does for a bad task. A task that
+        it depends on and that is not there then counts as gone; while a unique key has a
+        holder, the task is dropped.
         """
         if len(self._held.children) >= MAX_CHILDREN:
             raise ConfigError.of("enqueue_after", task, f"called at most {MAX_CHILDREN:,} times")
         one = prepare(task, self.client._max_payload)
+        size = self._children_size + len(one.new.envelope)
+        if size > MAX_WHOLE:
+            raise PayloadTooLarge(
+                f"enqueue_after: {size:,} bytes packed; at most {MAX_WHOLE:,} go with one task"
+            )
         elsewhere = "" if task.queue == self.queue else task.queue
         ties = one.new.ties
         if elsewhere:
             ties = attrs.evolve(ties, queue=elsewhere)
+        self._children_size = size
         self._held.children.append(attrs.evolve(one.new, ties=ties))
         return TaskHandle(self.client._store, task.queue, one.own, task.returns)
 
+    @overload
     async def once(
-        self,
-        step: str,
-        function: Callable[..., Awaitable[R] | R],
-        *args: Any,
-    ) -> R:
+        self, step: str, function: Callable[..., Coroutine[Any, Any, R]], *args: Any
+    ) -> R: ...
+
+    @overload
+    async def once(self, step: str, function: Callable[..., R], *args: Any) -> R: ...
+
+    async def once(self, step: str, function: Callable[..., Any], *args: Any) -> Any:
         """Call a function once in the task's life: its result is kept with the task.
 
         A later attempt gets the kept result, as data structured by the function's
         return annotation, and so does the first. `step`: 1 to 128 characters, one per
         thing done. An error is not kept. The call comes before its record: a worker
         that dies between the two makes the next attempt call again. Raises `StaleLease`
-        when another worker holds the task by now; the result is not kept then, nor
-        when cancelled while keeping it.
+        when another worker holds the task by now, and `PayloadError` for a result that
+        msgpack cannot carry; it is not kept then. When cancelled, it may be kept or not.
         """
         check_label("step", step)
         if self._steps is None:

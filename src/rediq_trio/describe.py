@@ -5,12 +5,15 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+import attrs
+
 from rediq_trio._errors import PayloadError
 from rediq_trio.deadlines import deadline_ms
 from rediq_trio.spec.backoff import DEFAULT_BACKOFF
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Record
 from rediq_trio.spec.values import Progress, QueueStats, TaskInfo, WorkerInfo
+from rediq_trio.store.batch import Batch, is_batch, open_batch
 from rediq_trio.store.envelope import Envelope, open_envelope, pack_value, unpack_value
 from rediq_trio.store.packing import pack
 from rediq_trio.store.port import Stats
@@ -30,7 +33,11 @@ def _maybe(ms: int) -> dt.datetime | None:
 
 def describe(queue: str, record: Record) -> TaskInfo:
     """Give what a user reads of a task. What cannot be decoded shows as such, and raises nothing."""
-    envelope = _opened(record.envelope)
+    batch = _batch(record.envelope)
+    envelope = _opened(batch.members[0].envelope if batch else record.envelope)
+    if batch:
+        # Its members' own metadata and deadlines are not the batch's.
+        envelope = attrs.evolve(envelope, metadata={}, deadline_ms=0, depends_on=())
     return TaskInfo(
         id=f"{queue}/{record.id}",
         queue=queue,
@@ -52,7 +59,16 @@ def describe(queue: str, record: Record) -> TaskInfo:
         worker=record.worker or None,
         metadata=envelope.metadata,
         depends_on=envelope.depends_on,
+        group=batch.group if batch else record.group or None,
+        members=tuple(f"{queue}/{member.id}" for member in batch.members) if batch else (),
     )
+
+
+def _batch(packed: bytes) -> Batch | None:
+    try:
+        return open_batch(packed) if is_batch(packed) else None
+    except PayloadError:
+        return None
 
 
 def _opened(packed: bytes) -> Envelope:

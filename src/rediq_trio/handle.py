@@ -129,8 +129,9 @@ class TaskHandle(Generic[R]):
     async def retry(self) -> State:
         """Make a dead or cancelled task ready again, its counters new; give the state it is in now.
 
-        `pending` when that was done; any other state was left as it was. Raises
-        `TaskNotFound`.
+        `pending` when that was done, or `blocked` or `grouped` where it waits for others
+        again; any other state was left as it was: also while another task holds its
+        unique key, or one of its queue that it needs has failed. Raises `TaskNotFound`.
         """
         return await self._changed((await self._store.revive(self.queue, (self._own,)))[0])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -25,7 +25,7 @@ _UNTIL = {"done": Until.DONE, "started": Until.STARTED, "expired": Until.EXPIRED
 MAX_LINKS = 50_000
 """Links of a workflow."""
 MAX_WHOLE = 16 * 1024 * 1024
-"""Bytes of a workflow's packed tasks."""
+"""Bytes of packed tasks that are written in one step: a workflow, or a task's children."""
 
 
 @attrs.frozen
@@ -70,7 +70,8 @@ def prepare(task: Task[Any], max_payload: int) -> Prepared:
     """Check and pack a task; raise `ConfigError`, `PayloadError` or `PayloadTooLarge`."""
     if not isinstance(task, Task):
         raise ConfigError.of("task", task, "a Task: what TaskType.task(...) gives")
-    payload = pack_value(plain(task.payload), most=max_payload)
+    data = plain(task.payload)
+    payload = pack_value(data, most=max_payload)
     own = task.id or new_id()
     ends = pack_deadline(task.deadline)
     expires = first_end(task.expires, task.deadline)
@@ -89,17 +90,17 @@ def prepare(task: Task[Any], max_payload: int) -> Prepared:
         run_at_ms=_instant(task.run_at),
         expires_in_ms=milliseconds(lasting),
         expires_at_ms=_instant(until),
-        ties=_ties(task, payload),
+        ties=_ties(task, data),
     )
     return Prepared(task, own, new)
 
 
-def _ties(task: Task[Any], payload: bytes) -> Ties:
+def _ties(task: Task[Any], data: Any) -> Ties:
     if not (task.unique or task.depends_on or task.group or task.limit_key):
         return NO_TIES
     unique = task.unique or Unique()
     return Ties(
-        unique=_unique_key(task, payload) if task.unique else "",
+        unique=_unique_key(task, data) if task.unique else "",
         until=_UNTIL[unique.until],
         ttl_ms=milliseconds(unique.ttl),
         replace=unique.on_conflict == "replace",
@@ -139,13 +140,24 @@ def check_whole(nodes: Sequence[Prepared]) -> None:
         )
 
 
-def _unique_key(task: Task[Any], payload: bytes) -> str:
+def _unique_key(task: Task[Any], data: Any) -> str:
     assert task.unique is not None
     if task.unique.key is not None:
         return task.unique.key
     # A digest, so that a key is short whatever the payload: 128 bits do not collide by chance.
-    digest = hashlib.blake2b(payload, digest_size=16).hexdigest()
+    digest = hashlib.blake2b(pack_value(_sorted(data)), digest_size=16).hexdigest()
     return f"{task.type} {digest}"
+
+
+def _sorted(data: Any) -> Any:
+    """Give plain data that is packed alike however its mappings are ordered."""
+    if isinstance(data, dict):
+        items = cast("dict[str | bytes, Any]", data).items()
+        ordered = sorted(items, key=lambda item: (isinstance(item[0], bytes), item[0]))
+        return {key: _sorted(value) for key, value in ordered}
+    if isinstance(data, list | tuple):
+        return [_sorted(one) for one in cast("Sequence[Any]", data)]
+    return data
 
 
 def _reference(queue: str, task_id: str) -> str:

@@ -14,6 +14,7 @@ from rediq_trio._nursery import held_back
 from rediq_trio.app import App
 from rediq_trio.client import Client
 from rediq_trio.settings import ServeOptions, settle_settings
+from rediq_trio.spec.records import RIPPLE
 from rediq_trio.spec.values import WorkerInfo
 from rediq_trio.store.opening import open_store
 from rediq_trio.store.port import Store
@@ -85,17 +86,31 @@ class Server:
     async def wait_idle(self) -> None:
         """Wait until the queues it serves have no task that is ready, running or due for a retry.
 
-        Tasks scheduled for later do not count.
+        Tasks scheduled for later do not count, nor do those that wait in a group or for others.
+        Messages to other queues have been carried.
         """
         while not await self._idle():
             await trio.sleep(IDLE_LOOK)
 
     async def _idle(self) -> bool:
+        # Twice: what was on its way to a queue at the first look has come there at the second.
+        return await self._quiet() and await self._carried() and await self._quiet()
+
+    async def _quiet(self) -> bool:
         if len(self._worker.book):
             return False
         for name in self._worker.settings.queues:
             stats = await self.client.queue(name).stats()
             if stats.pending or stats.active or stats.retry:
+                return False
+        return True
+
+    async def _carried(self) -> bool:
+        """Say whether no end of a task has still to be told to those that wait for it."""
+        store = self._worker.store
+        for name in self._worker.settings.queues:
+            told = await store.unblock(name, limit=RIPPLE)
+            if told.moved or told.next_in_ms is not None or await store.outbox(name, limit=1):
                 return False
         return True
 

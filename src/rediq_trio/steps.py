@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import collections.abc
+import functools
 import inspect
 import random
 import typing
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar, cast
+from collections.abc import Callable
+from typing import Any, cast
 
 import trio
 
@@ -18,8 +20,6 @@ from rediq_trio.store.packing import UNREADABLE, unpack_all, unpack_first
 from rediq_trio.store.port import Store
 from rediq_trio.structuring import plain, structurer
 
-R = TypeVar("R")
-
 
 class Steps:
     """The steps of one task, as one attempt sees them."""
@@ -28,29 +28,30 @@ class Steps:
         self._store = store
         self._held = held
         self._known: dict[str, bytes] | None = None
+        self._loading = trio.Lock()
         # Two calls of one step at a time: the second waits for the first's result.
         self._locks: dict[str, trio.Lock] = {}
 
-    async def once(
-        self, step: str, function: Callable[..., Awaitable[R] | R], *args: Any
-    ) -> R:
+    async def once(self, step: str, function: Callable[..., Any], *args: Any) -> Any:
         async with self._locks.setdefault(step, trio.Lock()):
             known = await self._load()
             if step not in known:
                 made = function(*args)
-                value = await cast("Awaitable[R]", made) if inspect.isawaitable(made) else made
+                value = await made if inspect.isawaitable(made) else made
                 known[step] = await self._keep(step, pack_value(plain(value), what="result"))
             structure = structurer(_returned_by(function))
-            found: R = unpack_value(known[step])
-            return found if structure is None else cast("R", structure(found))
+            found = unpack_value(known[step])
+            return found if structure is None else structure(found)
 
     async def _load(self) -> dict[str, bytes]:
-        if self._known is None:
-            # A task that was never delivered before can have done no step.
-            record = await self._record() if self._held.fence.deliveries > 1 else None
-            found = _read_pairs(record.steps) if record is not None else []
-            self._known = {name: pack_value(value) for name, value in reversed(found)}
-        return self._known
+        # One at a time: a second load would hide what was kept since the first.
+        async with self._loading:
+            if self._known is None:
+                # A task that was never delivered before can have done no step.
+                record = await self._record() if self._held.fence.deliveries > 1 else None
+                found = _read_pairs(record.steps) if record is not None else []
+                self._known = {name: pack_value(value) for name, value in reversed(found)}
+            return self._known
 
     async def _record(self) -> Record | None:
         while True:
@@ -75,11 +76,18 @@ class Steps:
             return packed
 
 
+_AWAITED = (collections.abc.Awaitable, collections.abc.Coroutine)
+
+
 def _returned_by(function: Callable[..., Any]) -> Any:
+    while isinstance(function, functools.partial):
+        function = cast("functools.partial[Any]", function).func
     try:
-        return typing.get_type_hints(function).get("return")
+        found = typing.get_type_hints(function).get("return")
     except (TypeError, NameError, AttributeError):
         return None
+    # Of a plain function that gives what is to be awaited, that is the last argument.
+    return typing.get_args(found)[-1] if typing.get_origin(found) in _AWAITED else found
 
 
 def _read_pairs(packed: bytes) -> list[tuple[str, Any]]:

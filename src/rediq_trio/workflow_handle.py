@@ -33,6 +33,7 @@ from rediq_trio.spec.lifecycle import TERMINAL, State
 from rediq_trio.spec.limits import check_number
 from rediq_trio.spec.values import TaskInfo
 from rediq_trio.store.port import BATCH
+from rediq_trio.store.relay import relay
 from rediq_trio.workflow_picture import draw_mermaid, draw_svg
 
 R = TypeVar("R")
@@ -218,15 +219,15 @@ class WorkflowHandle(Generic[R]):
         states = dict((await self.info()).states)
 
         async def cancel(name: str) -> None:
-            try:
-                states[name] = await self.handles[name].cancel()
-            except TaskNotFound:
-                states[name] = None
+            handle = self.handles[name]
+            states[name] = await handle._store.cancel(handle.queue, handle._own)
 
         for together in self._from_the_sinks():
             await _each(
                 cancel, [n for n in together if (s := states[n]) is not None and s not in TERMINAL]
             )
+        for queue, store in {h.queue: h._store for h in self.handles.values()}.items():
+            await relay(store, queue)
         return states
 
     def _from_the_sinks(self) -> list[list[str]]:

@@ -81,8 +81,8 @@ async def claim(store: Any, book: Book, limit: int = 100, lease: float = LEASE) 
     return book.add(Q, claimed.leases, asked=asked, length=lease)
 
 
-async def record(store: Any, task_id: str) -> Record:
-    (found,) = await store.get(Q, [task_id])
+async def record(store: Any, task_id: str, queue: str = Q) -> Record:
+    (found,) = await store.get(queue, [task_id])
     assert found is not None
     return found
 

@@ -4,12 +4,14 @@ import pytest
 import trio
 
 from rediq_trio import State
+from rediq_trio.spec.records import RIPPLE, Completion, Ties
 from rediq_trio.worker import keeper as keeping
 from rediq_trio.worker.keeper import Keeper
 from rediq_trio.worker.leases import Book
-from tests.actors.parts import LEASE, Q, Watched, claim, new_task, states
+from tests.actors.parts import LEASE, Q, Watched, claim, new_task, record, states
 
 pytestmark = pytest.mark.mock_clock
+
 
 def keeper(store: Watched) -> Keeper:
     return Keeper(store, (Q,), dead_retention=300.0, max_dead=100)
@@ -83,7 +85,7 @@ async def test_an_idle_one_hardly_asks() -> None:
     store = Watched()
     with trio.move_on_after(1000):
         await keeper(store).run()
-    assert len(store.calls) < 650
+    assert len(store.calls) < 800
 
 
 async def test_it_goes_on_when_redis_comes_back() -> None:
@@ -96,4 +98,89 @@ async def test_it_goes_on_when_redis_comes_back() -> None:
         store.away = False
         await trio.sleep(1)
         assert (await states(store))["t"] is State.PENDING
+        nursery.cancel_scope.cancel()
+
+
+async def finish(store: Watched) -> None:
+    """Claim the task that is ready, and complete it."""
+    (held,) = await claim(store, Book(), 1)
+    await store.complete(Q, [Completion(held.fence, b"\x07")])
+
+
+def needing(ref: str, **options: object) -> object:
+    return new_task(ties=Ties(needs=(ref,)), **options)
+
+
+async def test_however_many_wait_for_a_task_all_are_told_at_once() -> None:
+    store = Watched()
+    await store.enqueue(Q, [new_task(id="t")])
+    for _ in range(4):
+        await store.enqueue(Q, [needing("t") for _ in range(RIPPLE)])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keeper(store).run)
+        await trio.sleep(1)
+        await finish(store)
+        assert list((await states(store)).values()).count(State.BLOCKED) == 3 * RIPPLE
+        await trio.sleep(0.01)
+        assert set((await states(store)).values()) == {State.COMPLETED, State.PENDING}
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_a_step_left_is_told_even_if_nobody_heard_of_it() -> None:
+    store = Watched()
+    await store.enqueue(Q, [new_task(id="t"), *(needing("t") for _ in range(RIPPLE + 1))])
+    await finish(store)
+    assert State.BLOCKED in (await states(store)).values()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keeper(store).run)
+        await trio.sleep(0.01)
+        assert State.BLOCKED not in (await states(store)).values()
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_end_of_a_task_is_told_in_another_queue_at_once() -> None:
+    store = Watched()
+    await store.enqueue(Q, [new_task(id="t")])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keeper(store).run)
+        await store.enqueue("other", [needing(f"{Q}/t", id="u")])
+        nursery.start_soon(Keeper(store, ("other",), dead_retention=300.0, max_dead=100).run)
+        await trio.sleep(0.01)
+        assert (await record(store, "u", "other")).state is State.BLOCKED
+        await finish(store)
+        await trio.sleep(0.01)
+        told = await record(store, "u", "other")
+        assert (told.state, told.inputs) == (State.PENDING, b"\xa6work/t\x07")
+        for queue in (Q, "other"):
+            assert (await store.dump(queue)).outbox == ()
+        nursery.cancel_scope.cancel()
+
+
+async def test_many_messages_are_carried_in_batches_and_in_order() -> None:
+    store = Watched()
+    count = 2 * keeping.LIMIT + 1
+    away = [new_task(id=f"t{n}", ties=Ties(queue="other")) for n in range(count)]
+    for first in range(0, count, 1000):
+        await store.enqueue(Q, away[first : first + 1000])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keeper(store).run)
+        await trio.sleep(0.01)
+        arrived = await store.dump("other")
+        assert sorted(arrived.records, key=lambda own: arrived.records[own].seq) == [
+            f"t{n}" for n in range(count)
+        ]
+        assert store.count("receive") == 3
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_message_whose_receipt_was_lost_is_taken_in_once() -> None:
+    store = Watched()
+    await store.enqueue(Q, [new_task(id="u", ties=Ties(queue="other"))])
+    (mail,) = await store.outbox(Q, limit=0)
+    await store.receive("other", Q, [mail])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keeper(store).run)
+        await trio.sleep(0.01)
+        assert (await store.dump("other")).counters.enqueued == 1
+        assert (await store.dump(Q)).outbox == ()
         nursery.cancel_scope.cancel()

@@ -140,3 +140,28 @@ async def test_what_cannot_be_settled_in_time_is_given_up_and_counted() -> None:
     await at.settler.run()
     assert trio.current_time() - begun == pytest.approx(3, abs=0.01)
     assert at.tally.unsettled == 1
+
+
+async def test_children_go_with_the_completion_and_with_nothing_else() -> None:
+    at = Settling()
+    await at.hold("done", "failed")
+    for held in at.book:
+        held.children.append(new_task(id=f"child-of-{held.fence.id}"))
+        good = held.fence.id == "done"
+        at.send.send_nowait(Succeeded(held, b"\xc0") if good else Failed(held, "boom", 1.0))
+    at.send.close()
+    await at.settler.run()
+    assert (await states(at.store)).keys() == {"done", "failed", "child-of-done"}
+
+
+async def test_one_call_enqueues_no_more_children_than_it_may_carry() -> None:
+    at = Settling()
+    await at.hold("a", "b", "c", "d")
+    for held, count in zip(at.book, (1000, 499, 499, 0), strict=True):
+        held.children += [new_task() for _ in range(count)]
+        at.send.send_nowait(Succeeded(held, b"\xc0"))
+    at.send.close()
+    await at.settler.run()
+    assert at.store.count("complete") == 3
+    assert at.tally.completed == 4
+    assert (await at.store.dump(Q)).counters.enqueued == 4 + 1998

@@ -17,8 +17,9 @@ from tests.servers import SERVERS, find_servers, running_server
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 DEADLINE = 60.0
-ALONE = ("cancelling", "deadline", "failures", "fenced_write", "first_task", "later", "progress",
-         "retry_rules", "schedules", "survives", "weighted")  # fmt: skip
+APART = {"notes_producer"}
+"""Programs that need another one beside them."""
+ALONE = sorted({path.stem for path in EXAMPLES.glob("*.out")} - APART)
 """Programs that need nothing beside them."""
 
 

@@ -61,16 +61,24 @@ class Crew:
     log: Path
     workers: list[subprocess.Popen[bytes]] = attrs.field(factory=list)
 
-    def hire(self, *, concurrency: int = 50, grace: float = 5.0) -> subprocess.Popen[bytes]:
+    def hire(
+        self,
+        app: str = "laborer:app",
+        *,
+        queues: str = "default",
+        concurrency: int = 50,
+        lease: float = LEASE,
+        grace: float = 5.0,
+    ) -> subprocess.Popen[bytes]:
         """Start a worker process."""
         environment = {name: text for name, text in os.environ.items() if "REDIQ" not in name}
         environment["PYTHONPATH"] = os.pathsep.join([str(Path(rediq.__file__).parents[1]), str(HERE)])
         environment["LABOR_LOG"] = str(self.log)
         worker = subprocess.Popen(
             [
-                sys.executable, "-m", "rediq_trio", "run", "laborer:app", "--url", self.server.url,
-                "--concurrency", str(concurrency), "--lease", str(LEASE),
-                "--shutdown-grace", str(grace), "--cleanup-grace", "1",
+                sys.executable, "-m", "rediq_trio", "run", app, "--url", self.server.url,
+                "--queues", queues, "--concurrency", str(concurrency), "--lease", str(lease),
+                "--shutdown-grace", str(grace), "--cleanup-grace", "1", "--log-level", "error",
             ],
             cwd=HERE,
             env=environment,

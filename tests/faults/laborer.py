@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -26,3 +27,12 @@ async def labor(seconds: float) -> str:
     await trio.sleep(seconds)
     note("end")
     return "done"
+
+
+@app.aggregator("heaps", max_size=5, grace_period=0.2)
+async def gather(tasks: list[rediq.Task[Any]]) -> rediq.Task[str]:
+    """Go on with what takes as long as all of the members, and note beginning and end."""
+    note("begin")
+    await trio.sleep(sum(task.payload["seconds"] for task in tasks))
+    note("end")
+    return labor.task(seconds=0)

@@ -158,3 +158,32 @@ async def test_a_server_restarted_under_load_loses_nothing_and_the_worker_goes_o
                 assert begun[info.id] <= info.deliveries
                 assert info.deliveries == 1 + info.crashes
             await check_sound(queue)
+
+
+async def test_the_batch_of_a_killed_worker_is_aggregated_by_another_and_goes_on_once() -> None:
+    with crew() as us:
+        first = us.hire()
+        async with rediq.connect(us.server.url) as client:
+            queue = client.queue("default")
+            grouped = labor.options(group="heaps", max_crashes=1)
+            await client.enqueue_many([grouped.task(seconds=0.4) for _ in range(10)])
+
+            async def both_begun() -> bool:
+                return len(us.lines("begin")) == 2
+
+            await until(both_begun)
+            us.hire()
+            first.kill()
+            first.wait()
+
+            async def all_done() -> bool:
+                return await completed(queue, 4)
+
+            await until(all_done)
+            infos = await queue.tasks("completed")
+            batches = [info for info in infos if info.members]
+            assert [(len(b.members), b.crashes, b.attempt) for b in batches] == [(5, 1, 1)] * 2
+            assert {b.result for b in batches} == {i.id for i in infos if not i.members}
+            stats = await queue.stats()
+            assert (stats.enqueued, stats.batched, stats.completed_total) == (14, 10, 4)
+            await check_sound(queue)

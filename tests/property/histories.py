@@ -13,6 +13,7 @@ import attrs
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from rediq_trio.spec.groups import groups
 from rediq_trio.spec.lifecycle import TERMINAL, State
 from rediq_trio.spec.records import (
     NO_TIES,
@@ -25,6 +26,7 @@ from rediq_trio.spec.records import (
     MailKind,
     NewTask,
     Report,
+    Rule,
     Schedule,
     Tick,
     Ties,
@@ -83,6 +85,13 @@ limit_sets = st.one_of(
         period_ms=st.sampled_from([7, 20]),
         burst=st.sampled_from([1, 2]),
     ),
+)
+
+group_rules = st.builds(
+    Rule,
+    max_size=st.sampled_from([1, 2, 3, 10]),
+    grace_ms=st.sampled_from([3, 10]),
+    max_delay_ms=st.sampled_from([10, 15]),
 )
 
 tasks = st.builds(
@@ -184,9 +193,24 @@ class Histories(RuleBasedStateMachine):
         if task.id != below.id:
             self.do("enqueue", [first, second], whole=True)
 
-    @rule(task=tasks, group=st.sampled_from(["g", "h"]))
-    def enqueue_into_a_group(self, task: NewTask, group: str) -> None:
-        self.do("enqueue", [attrs.evolve(task, delay_ms=0, ties=Ties(group=group))])
+    @rule(task=tasks, group=st.sampled_from(["g", "h"]), unique=keys, until=ends)
+    def enqueue_into_a_group(self, task: NewTask, group: str, unique: str, until: Until) -> None:
+        ties = Ties(group=group, unique=unique, until=until, ttl_ms=9 if until == Until.EXPIRED else 0)
+        self.do("enqueue", [attrs.evolve(task, delay_ms=0, ties=ties)])
+
+    @rule(group=st.sampled_from(["g", "h", "i"]), given=group_rules)
+    def govern(self, group: str, given: Rule) -> None:
+        self.do("govern", rules={group: given, "nobody": given})
+
+    @rule(task_ids=st.lists(ids, max_size=3))
+    def batch(self, task_ids: list[str]) -> None:
+        self.do("batch", ids=task_ids)
+
+    @rule(batch=st.lists(tasks, min_size=2, max_size=4), size=st.integers(1, 3))
+    def enqueue_a_full_group(self, batch: list[NewTask], size: int) -> None:
+        self.do("enqueue", [attrs.evolve(t, delay_ms=0, ties=Ties(group="g")) for t in batch])
+        self.do("govern", rules={"g": Rule(size, 5, 9)})
+        self.do("batch", ids=["z", "0"])
 
     @rule(key=st.sampled_from(["", "*", "a", "b"]), limit=limit_sets)
     def limit(self, key: str, limit: Limit | None) -> None:
@@ -414,6 +438,7 @@ class Histories(RuleBasedStateMachine):
             else:
                 found += [record.run_ms, record.lease_ms, record.expires_ms]
         found += [s.next_ms for s in self.both.model.schedules.values()]
+        found += [g.due_ms for g in groups(self.both.model.records.values(), self.both.model.rules)]
         found += [lock.till_ms for lock in self.both.model.locks.values()]
         found += [-(-at // 1000) for at in self.both.model.rates.values()]
         return found

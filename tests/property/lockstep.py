@@ -17,6 +17,7 @@ import attrs
 import trio
 
 from rediq_trio.spec import queue as spec
+from rediq_trio.spec.groups import groups
 from rediq_trio.spec.invariants import (
     order_violations,
     queue_violations,
@@ -82,6 +83,16 @@ def order_kept(step: Step, before: Queue, after: Queue) -> list[object]:
     )
 
 
+def overdue(step: Step, after: Queue, answer: Any, now: int) -> list[object]:
+    """Check that no group is due once a batch has left ids unused."""
+    if step.name != "batch" or answer.moved + 1 > len(set(step.options["ids"])):
+        return []
+    if any(task_id in after.records for task_id in step.options["ids"][answer.moved :]):
+        return []
+    found = groups(after.records.values(), after.rules)
+    return [group for group in found if group.due_ms <= now]
+
+
 def differences(found: Queue, expected: Queue) -> list[str]:
     """Say where a queue that was read is not the one of the specification."""
     said: list[str] = []
@@ -129,6 +140,7 @@ class Lockstep:
         assert list(violations(self.model)) == []
         assert list(step_violations(before, self.model)) == []
         assert order_kept(step, before, self.model) == []
+        assert overdue(step, self.model, answer, now) == []
         return answer
 
     async def _on_store(self, step: Step) -> Any:
@@ -139,6 +151,8 @@ class Lockstep:
         listing = await store.listing(Q)
         wrong = differences(found, self.model)
         assert not wrong, wrong
+        expected = groups(self.model.records.values(), self.model.rules)
+        assert await store.groups(Q, limit=1000) == tuple(expected)
         assert list(queue_violations(listing)) == []
         for picture in await store.pictures(Q, ids):
             assert list(task_violations(picture)) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rediq_trio.spec.records import Completion, Deferral, Failure, Fence, NewTask, Ties
+from rediq_trio.spec.records import Completion, Deferral, Failure, Fence, NewTask, Rule, Ties
 from tests.property.lockstep import Lockstep, Step, leases_of
 
 LEASE = 10
@@ -22,7 +22,8 @@ class Walk:
         return self.both.do(Step(name, args, options))
 
     def add(self, *ids: str, **options: Any) -> None:
-        self.do("enqueue", [NewTask(task_id, b"e", **options) for task_id in ids])
+        rest = {"envelope": b"e"} | options
+        self.do("enqueue", [NewTask(task_id, **rest) for task_id in ids])
 
     def take(self, limit: int = 1) -> list[Fence]:
         self.nonce += 1
@@ -94,6 +95,8 @@ def walk_every_edge(both: Lockstep) -> None:
     walk.do("flush")
     _walk_replacements(walk)
     walk.do("flush")
+    _walk_groups(walk)
+    walk.do("flush")
 
     walk.ended()
     walk.do("revive", ["dead", "cancelled"])
@@ -126,6 +129,24 @@ def _walk_dependencies(walk: Walk) -> None:
     walk.both.clock.advance(5)
     walk.do("expire", limit=10)
     walk.do("revive", ["g"])
+
+
+def _walk_groups(walk: Walk) -> None:
+    clock = walk.both.clock
+    for n in range(20):
+        walk.add(f"m{n}", ties=Ties(group="g", unique=f"k{n}"), max_retry=n, retention_ms=10 ** min(n, 11))
+    walk.do("watch", "m3")
+    walk.do("govern", rules={"g": Rule(17, 50, 200), "none": Rule()})
+    walk.do("batch", ids=["m19", "b1", "b2"])
+    clock.advance(49)
+    walk.add("late", ties=Ties(group="g"))
+    walk.do("batch", ids=["b2"])
+    clock.advance(50)
+    walk.do("batch", ids=["b2"])
+    walk.do("batch", ids=["b2"])
+    walk.add("large", ties=Ties(group="h"), envelope=b"x" * 70_000)
+    walk.do("govern", rules={"h": Rule(1)})
+    walk.do("batch", ids=["b3"])
 
 
 def _walk_replacements(walk: Walk) -> None:

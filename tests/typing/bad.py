@@ -27,6 +27,19 @@ async def bad_class() -> None: ...
 async def bad_function() -> None: ...
 
 
+@app.aggregator("g")  # error
+async def bad_result(tasks: list[rediq.Task[str]]) -> int:
+    return 1
+
+
+@app.aggregator("g")  # error
+async def bad_parameter(tasks: str) -> None: ...
+
+
+@app.aggregator("g", max_size="10")  # error
+async def bad_size(tasks: list[rediq.Task[str]]) -> None: ...
+
+
 async def main() -> None:
     send_email.task(to=1)  # error
     send_email.task()  # error
@@ -47,3 +60,26 @@ def workflows() -> None:
     gather(send_email, then=send_email.task("a"))  # error
     Workflow().add("email:send")  # error
     Workflow().add(send_email.task("a"), after=5)  # error
+
+
+@app.task("bad", unique="key")  # error
+async def bad_unique() -> None: ...
+
+
+@app.task("bad", on_dependency_failure="die")  # error
+async def bad_policy() -> None: ...
+
+
+async def ties() -> None:
+    rediq.Unique(until="end")  # error
+    rediq.Unique(on_conflict="ignore")  # error
+    send_email.options(depends_on=5)  # error
+    send_email.options(group=3)  # error
+    task = rediq.current_task()
+    task.enqueue_after(send_email)  # error
+    text: str = await task.once("step", len, "abc")  # error
+    await task.once(send_email)  # error
+    async with rediq.connect("memory://") as client:
+        handle = await client.enqueue(chain(send_email.task(to="a")))
+        number: int = await handle.result()  # error
+        del number, text

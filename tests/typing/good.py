@@ -32,6 +32,21 @@ def ruled_thread(n: int) -> bool:
     return n > 0
 
 
+@app.aggregator("emails:*", max_size=5, grace_period=1.5, max_delay=60)
+async def digest(tasks: list[rediq.Task[Any]]) -> rediq.Task[str] | None:
+    return send_email.task(to=tasks[0].payload["to"]) if tasks else None
+
+
+@app.aggregator("sums")
+def count(tasks: list[rediq.Task[Any]]) -> None: ...
+
+
+async def aggregators(task: rediq.Task[Any], info: rediq.TaskInfo) -> None:
+    assert_type(await digest([task]), rediq.Task[str] | None)
+    assert_type(rediq.current_task().group, str | None)
+    assert_type(info.members, tuple[str, ...])
+
+
 async def main() -> None:
     assert_type(ruled.task(n=1), rediq.Task[bool])
     assert_type(ruled.options(deadline=5).task(1), rediq.Task[bool])
@@ -63,3 +78,31 @@ def workflows() -> None:
     node = workflow.add(text)
     workflow.add(number, after=node)
     workflow.add(number, after=["email:send", node])
+
+
+@app.task("tied", unique=rediq.Unique(until="started", on_conflict="return"), limit_key="k")
+async def tied(n: int) -> int:
+    task = rediq.current_task()
+    assert_type(task.enqueue_after(add.task(1, 2)), rediq.TaskHandle[int])
+    assert_type(task.depends_on, tuple[str, ...])
+    assert_type(await task.results(), dict[str, Any])
+    assert_type(await task.once("text", send_email.function, "a"), str)
+    assert_type(await task.once("number", add, 1, 2), int)
+    assert_type(await task.once("email", send_email, "a"), str)
+    return n
+
+
+async def ties() -> None:
+    async with rediq.connect("memory://") as client:
+        first = await client.enqueue(tied.task(1), wait=True)
+        assert_type(first.created, bool)
+        second = tied.options(depends_on=[first, "q/x"], on_dependency_failure="run")
+        assert_type(await client.enqueue(second.task(1)), rediq.TaskHandle[int])
+        tied.options(depends_on=first, group=None, unique=None)
+        tied.options(depends_on=(handle for handle in [first]), group="g")
+        rediq.Task("t", depends_on=first)
+        rediq.Task("t", depends_on=["q/x", first])
+        run = await client.enqueue(chain(add.task(1, 2), send_email.task("a")), wait=True)
+        assert_type(run, rediq.WorkflowHandle[str])
+        assert_type(await run.result(timeout=1), str)
+        assert_type(await run.info(), rediq.WorkflowInfo)

@@ -8,6 +8,7 @@ a task's end means for those that wait for it follows in `ripple`.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -23,6 +24,7 @@ from rediq_trio.spec.records import (
     MailKind,
     Queue,
     Record,
+    Rule,
     Until,
 )
 from rediq_trio.spec.stored import pack_ref, split_ref
@@ -64,9 +66,11 @@ class Draft:
 
     # --- what tasks do
 
-    def add(self, record: Record, state: State, **changes: Any) -> Record:
+    def add(
+        self, record: Record, state: State, event: Event = Event.ENQUEUE, **changes: Any
+    ) -> Record:
         """Put a new task in, whose `state` is not yet one."""
-        advance(Event.ENQUEUE, None, state)
+        advance(event, None, state)
         self.count("enqueued")
         return self._put(attrs.evolve(record, state=state, **changes))
 
@@ -262,7 +266,15 @@ class Draft:
             rates=MappingProxyType(self.rates),
             turn=self.turn,
             turns=MappingProxyType(self.turns),
+            rules=self._rules_in_use(),
         )
+
+    def _rules_in_use(self) -> Mapping[str, Rule]:
+        rules = self.queue.rules
+        if not rules:
+            return rules
+        groups = {r.group for r in self.records.values() if r.state is State.GROUPED}
+        return MappingProxyType({group: rules[group] for group in rules if group in groups})
 
     def _turn_lanes(self) -> None:
         for key in self._lanes:
@@ -285,10 +297,12 @@ def _ends_window(record: Record) -> bool:
 
 
 def pack_raw(raw: bytes) -> bytes:
-    """Give at most 65,535 bytes of text as msgpack has it."""
+    """Give text as the scripts' msgpack has it, which knows no other kind of bytes."""
     size = len(raw)
     if size < 32:
         return bytes([0xA0 | size]) + raw
     if size < 256:
         return bytes([0xD9, size]) + raw
-    return b"\xda" + size.to_bytes(2, "big") + raw
+    if size < 65_536:
+        return b"\xda" + size.to_bytes(2, "big") + raw
+    return b"\xdb" + size.to_bytes(4, "big") + raw

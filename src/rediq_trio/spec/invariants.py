@@ -236,7 +236,14 @@ def violations(queue: Queue) -> list[Violation]:
         if record.seq > queue.seq:
             found.append(Violation(7, record.id, f"seq {record.seq} of {queue.seq}"))
     found += _schedule_violations(queue)
+    found += _rule_violations(queue)
     return [*found, *_lock_violations(queue), *_link_violations(queue), *_limit_violations(queue)]
+
+
+def _rule_violations(queue: Queue) -> Iterator[Violation]:
+    groups = {r.group for r in queue.records.values() if r.state is State.GROUPED}
+    for group in queue.rules.keys() - groups:
+        yield Violation(10, "", f"the group {group!r} has a rule and no members")
 
 
 def _lock_violations(queue: Queue) -> Iterator[Violation]:

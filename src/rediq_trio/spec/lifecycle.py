@@ -10,6 +10,8 @@
                                                             ├──fail, reclaim──> dead
                                                             └──stop, ...──────> cancelled
 
+    enqueue ──> grouped x n ──batch──> one pending task, which holds them
+
 `TRANSITIONS` says which event may take a task from which state to which. The
 functions of `spec.queue` go through `advance`, so no other edge can exist; each
 script in `lua/` names its edges in its first line, and a test holds the two
@@ -75,6 +77,7 @@ class Event(enum.StrEnum):
     DELETE = "delete"
     FLUSH = "flush"
     PURGE = "purge"
+    BATCH = "batch"
 
 
 Edge = tuple[State | None, State | None]
@@ -114,6 +117,8 @@ TRANSITIONS: Mapping[Event, frozenset[Edge]] = MappingProxyType(
         Event.DELETE: frozenset({(s, None) for s in _ANYWHERE - {_S.ACTIVE}}),
         Event.FLUSH: frozenset({(s, None) for s in _ANYWHERE}),
         Event.PURGE: frozenset({(s, None) for s in TERMINAL}),
+        # The members of a group go, and one task that holds them comes.
+        Event.BATCH: frozenset({(_S.GROUPED, None), (None, _S.PENDING)}),
     }
 )
 """Every edge of the state machine."""

@@ -19,6 +19,7 @@ from typing import Any
 import attrs
 
 from rediq_trio.spec.draft import Draft, pack_raw
+from rediq_trio.spec.groups import batch, govern
 from rediq_trio.spec.intake import acknowledge, admit, enqueue, receive
 from rediq_trio.spec.lanes import Lanes, arrange, limit, next_start, place
 from rediq_trio.spec.lifecycle import TERMINAL, WAITING, Event, State
@@ -50,8 +51,8 @@ from rediq_trio.spec.ticks import (
 )
 
 __all__ = [
-    "acknowledge", "agenda", "arrange", "declare", "enqueue", "limit", "receive", "reinstate",
-    "retract", "retract_others", "suspend", "tick", "trigger",
+    "acknowledge", "agenda", "arrange", "batch", "declare", "enqueue", "govern", "limit", "receive",
+    "reinstate", "retract", "retract_others", "suspend", "tick", "trigger",
 ]  # fmt: skip
 
 ENDINGS = 100

@@ -235,6 +235,18 @@ class Agenda:
 
 
 @attrs.frozen
+class Rule:
+    """When a group is full, or has waited long enough, to become a batch."""
+
+    max_size: int = 10
+    """Members of a batch, at most."""
+    grace_ms: int = 30_000
+    """From the last member on; each that comes begins it anew."""
+    max_delay_ms: int = 300_000
+    """From the first member on."""
+
+
+@attrs.frozen
 class Fence:
     """Names one delivery of one task. Every write about the task carries it."""
 
@@ -392,6 +404,8 @@ class Queue:
     """By name."""
     revision: int = 0
     """Of the schedule that was declared last."""
+    rules: Mapping[str, Rule] = MappingProxyType({})
+    """For each group with members the rule that it was given."""
 
 
 @attrs.frozen

@@ -9,7 +9,7 @@ import datetime as dt
 import math
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Generic, Literal, TypedDict, TypeVar, cast
+from typing import Any, Generic, Literal, Protocol, TypedDict, TypeVar, cast
 
 import attrs
 
@@ -77,7 +77,7 @@ def _check_type(_: object, attribute: attrs.Attribute[Any], value: object) -> No
         )
 
 
-def _own_ids(value: object) -> object:
+def _own_ids(value: Any) -> Any:
     """Take handles for their ids, and a single one for a tuple of one."""
     if isinstance(value, str) or hasattr(value, "id"):
         value = (value,)
@@ -101,6 +101,13 @@ def _check_depends(_: object, attribute: attrs.Attribute[Any], value: Any) -> No
             raise ConfigError.of(attribute.name, one, bound)
 
 
+class Identified(Protocol):
+    """What has a task's id: a handle, or what is read of a task."""
+
+    @property
+    def id(self) -> str: ...
+
+
 class TaskOptions(TypedDict, total=False):
     """The options of `Task`, `@app.task(...)` and `TaskType.options(...)`."""
 
@@ -118,7 +125,7 @@ class TaskOptions(TypedDict, total=False):
     retention: float
     metadata: Mapping[str, str]
     unique: Unique | None
-    depends_on: Iterable[Any]
+    depends_on: Identified | Iterable[str | Identified]
     on_dependency_failure: Literal["dead", "run"]
     group: str | None
     limit_key: str | None
@@ -256,6 +263,11 @@ class TaskInfo:
     """The worker that claimed it last."""
     metadata: Mapping[str, str]
     depends_on: tuple[str, ...] = ()
+    group: str | None = None
+    """The group that it waits in, or waited in when it ended; of a batch, the group that
+    it was made of."""
+    members: tuple[str, ...] = ()
+    """Ids of the tasks that a batch holds, in order; its `type` is that of the first."""
 
 
 @attrs.frozen(kw_only=True)

@@ -30,6 +30,8 @@ class Kind(enum.StrEnum):
     """Messages to other queues, or tasks that wait for others, are to be told."""
     TICK = "tick"
     """A schedule is new, or ticks at other times than was known."""
+    GROUP = "group"
+    """A group is new, or due sooner than was known; named in place of a task."""
     CANCEL = "cancel"
     """An active task is to be cancelled."""
     FLUSH = "flush"
@@ -49,7 +51,7 @@ class Signal:
     queue: str
     kind: Kind
     id: str = ""
-    """The task's id within the queue, where the signal is about one task."""
+    """The task's id within the queue, where the signal is about one task, or the group's name."""
 
 
 Topic = tuple[str, str]

@@ -22,6 +22,7 @@ from rediq_trio.spec.records import (
     MailKind,
     NewTask,
     Record,
+    Rule,
     Schedule,
     Ties,
     Until,
@@ -197,6 +198,16 @@ def read_schedule(name: str, raw: bytes, next_ms: int) -> Schedule | None:
     )
 
 
+def pack_rule(rule: Rule) -> bytes:
+    """Pack a group's rule as `places.lua` reads it."""
+    return pack_for_lua((rule.max_size, rule.grace_ms, rule.max_delay_ms))
+
+
+def read_rule(packed: bytes) -> Rule:
+    """Read a group's rule."""
+    return Rule(*unpack(packed))
+
+
 def _text(value: bytes) -> str:
     return value.decode("utf-8", "replace")
 
@@ -240,7 +251,7 @@ def _fields_of(raw: bytes) -> dict[str, Any] | None:
     if not isinstance(values, list):
         return None
     values = cast("list[Any]", values)
-    fields = dict(zip(RECORD_FIELDS, values, strict=False))
+    fields: dict[str, Any] = dict(zip(RECORD_FIELDS, values, strict=False))
     if [type(value) for value in values[: len(_KINDS)]] != _KINDS:
         return None
     if len(values) == len(_KINDS):
@@ -248,7 +259,7 @@ def _fields_of(raw: bytes) -> dict[str, Any] | None:
     [ties] = values[len(_KINDS) :]
     if [type(value) for value in ties] != _TIES_KINDS:
         return None
-    fields |= zip(TIES_FIELDS, ties, strict=True)
+    fields |= dict(zip(TIES_FIELDS, ties, strict=True))
     for name in ("unique", "limit_key", "group"):
         fields[name] = _text(fields[name])
     fields["until"] = Until(fields["until"])

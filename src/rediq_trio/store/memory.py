@@ -9,7 +9,7 @@ queue's length: it is made to be right, for tests and small jobs.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ import trio
 from rediq_trio._errors import TaskNotFound
 from rediq_trio.spec import invariants
 from rediq_trio.spec import queue as spec
+from rediq_trio.spec.groups import Group, groups, sooner
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.queue import Settled
 from rediq_trio.spec.records import (
@@ -36,6 +37,7 @@ from rediq_trio.spec.records import (
     Queue,
     Record,
     Report,
+    Rule,
     Schedule,
     Tick,
     Verdict,
@@ -118,6 +120,8 @@ class MemoryStore:
         woken = woken or before.limits != after.limits or _limits_allow(before, after)
         if after.outbox[-1:] != before.outbox[-1:] or len(after.endings) > len(before.endings):
             self._broadcast.publish(Signal(queue, Kind.MAIL))
+        for group in sooner(before, after):
+            self._broadcast.publish(Signal(queue, Kind.GROUP, group))
         later = later or after.rates != before.rates
         if woken:
             self._broadcast.publish(Signal(queue, Kind.WAKE))
@@ -151,6 +155,18 @@ class MemoryStore:
 
     async def limit(self, queue: str, *, key: str, limit: Limit | None) -> None:
         await self._do(queue, lambda q, now: spec.limit(q, now, key=key, limit=limit))
+
+    async def govern(self, queue: str, *, rules: Mapping[str, Rule]) -> int:
+        check_batch("govern", rules)
+        return await self._do(queue, lambda q, now: spec.govern(q, now, rules=rules))
+
+    async def batch(self, queue: str, *, ids: Sequence[str]) -> Due:
+        check_batch("batch", ids)
+        return await self._do(queue, lambda q, now: spec.batch(q, now, ids=ids))
+
+    async def groups(self, queue: str, *, limit: int, start: int = 0) -> tuple[Group, ...]:
+        found = await self.dump(queue)
+        return tuple(groups(found.records.values(), found.rules)[start : start + limit])
 
     async def arrange(
         self, queue: str, *, max_pending: int | None = None, fair: bool | None = None

@@ -11,7 +11,7 @@ the transition may or may not have happened.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence, Sized
+from collections.abc import Collection, Iterable, Mapping, Sequence, Sized
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -19,6 +19,7 @@ import attrs
 import trio
 
 from rediq_trio._errors import RediqError
+from rediq_trio.spec.groups import Group
 from rediq_trio.spec.invariants import Listing, Picture
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.queue import Settled
@@ -37,6 +38,7 @@ from rediq_trio.spec.records import (
     Queue,
     Record,
     Report,
+    Rule,
     Schedule,
     Tick,
     Verdict,
@@ -72,6 +74,14 @@ class Store(Protocol):
     async def unblock(self, queue: str, *, limit: int) -> Due: ...
 
     async def limit(self, queue: str, *, key: str, limit: Limit | None) -> None: ...
+
+    async def govern(self, queue: str, *, rules: Mapping[str, Rule]) -> int: ...
+
+    async def batch(self, queue: str, *, ids: Sequence[str]) -> Due: ...
+
+    async def groups(self, queue: str, *, limit: int, start: int = 0) -> tuple[Group, ...]:
+        """Read the groups with members, the one that is due first before the others, from `start` on."""
+        ...
 
     async def arrange(
         self, queue: str, *, max_pending: int | None = None, fair: bool | None = None

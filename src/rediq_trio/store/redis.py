@@ -5,7 +5,7 @@ It packs arguments, names keys and unpacks answers; what happens is in `lua/`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence, Sized
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Sized
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -13,6 +13,7 @@ import attrs
 import trio
 
 from rediq_trio._errors import TaskNotFound
+from rediq_trio.spec.groups import Group
 from rediq_trio.spec.invariants import Listing, Picture
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.queue import Settled
@@ -34,6 +35,7 @@ from rediq_trio.spec.records import (
     Queue,
     Record,
     Report,
+    Rule,
     Schedule,
     Tick,
     Verdict,
@@ -48,9 +50,11 @@ from rediq_trio.store.codec import (
     pack_limit,
     pack_mail,
     pack_options,
+    pack_rule,
     read_ending,
     read_limit,
     read_mail,
+    read_rule,
     read_schedule,
     state_of,
 )
@@ -141,6 +145,23 @@ class RedisStore:
 
     async def limit(self, queue: str, *, key: str, limit: Limit | None) -> None:
         await self._run("limit", queue, (self._now(), key, pack_limit(limit)))
+
+    async def govern(self, queue: str, *, rules: Mapping[str, Rule]) -> int:
+        check_batch("govern", rules)
+        args = [part for group, rule in rules.items() for part in (group, pack_rule(rule))]
+        many: int = await self._run("govern", queue, args)
+        return many
+
+    async def batch(self, queue: str, *, ids: Sequence[str]) -> Due:
+        check_batch("batch", ids)
+        return _due(await self._run("batch", queue, [self._now(), *map(pack_id, ids)]))
+
+    async def groups(self, queue: str, *, limit: int, start: int = 0) -> tuple[Group, ...]:
+        reply = await self._run("groups", queue, (start, min(limit, BATCH)))
+        return tuple(
+            Group(name.decode(), read_rule(rule) if rule else None, size, round(float(at)))
+            for name, rule, size, at in reply
+        )
 
     async def arrange(
         self, queue: str, *, max_pending: int | None = None, fair: bool | None = None
@@ -391,6 +412,7 @@ class RedisStore:
             turns={k.decode(): int(n) for k, n in (await self._hash(queue, "turns")).items()},
             schedules={s.name: s for s in (await self.agenda(queue)).schedules},
             revision=await self._revision(queue),
+            rules={k.decode(): read_rule(r) for k, r in (await self._hash(queue, "rules")).items()},
         )
 
     async def _revision(self, queue: str) -> int:

@@ -1,5 +1,9 @@
 """The relay: carries messages from a queue's outbox to the queues they are for.
 
+The keepers of a queue carry its messages, and so does each client whose call may have
+written some, because a queue that nobody serves has no keeper. For the same reason
+whoever brings messages to a queue takes its answers along.
+
 Anyone may, at any time, and twice: a receiver knows the number of the last message
 it took in, so each is taken in once, and in order. What a relay that dies half-way
 leaves is carried by the next one.
@@ -7,7 +11,10 @@ leaves is carried by the next one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import groupby
+
+import attrs
 
 from rediq_trio._errors import ConnectionLost
 from rediq_trio.spec.records import Due
@@ -20,14 +27,26 @@ AT_ONCE = 100
 async def relay(store: Store, queue: str) -> None:
     """Carry what waits in a queue's outbox; leave it to another relay when the server is away."""
     try:
-        while (await relay_some(store, queue)).next_in_ms is not None:
-            pass
+        await _relay_all(store, (queue,))
     except ConnectionLost:
         pass  # a keeper carries it
 
 
 async def relay_some(store: Store, queue: str, *, limit: int = AT_ONCE) -> Due:
     """Carry the oldest messages; give how many, and 0 ms when there are more, None otherwise."""
+    carried = await _carry(store, queue, limit)
+    await _relay_all(store, carried.receivers - {queue}, but=queue)
+    return Due(carried.count, 0 if carried.left else None)
+
+
+@attrs.frozen
+class _Carried:
+    count: int
+    left: int
+    receivers: frozenset[str]
+
+
+async def _carry(store: Store, queue: str, limit: int) -> _Carried:
     mail = await store.outbox(queue, limit=limit)
     left = 0
     # Strictly in order: a task comes after those that wait for it, and before news of it.
@@ -35,4 +54,18 @@ async def relay_some(store: Store, queue: str, *, limit: int = AT_ONCE) -> Due:
         messages = list(some)
         await store.receive(receiver, queue, messages)
         left = await store.acknowledge(queue, messages[-1].seq)
-    return Due(len(mail), 0 if left else None)
+    return _Carried(len(mail), left, frozenset(message.queue for message in mail))
+
+
+async def _relay_all(store: Store, queues: Iterable[str], *, but: str = "") -> None:
+    """Carry all that waits in outboxes, and what the receivers have to say to it in turn.
+
+    They may be queues that nobody serves. `but` is left out: its keeper comes to it.
+    """
+    waiting = dict.fromkeys(queues)
+    while waiting:
+        queue = next(iter(waiting))
+        carried = await _carry(store, queue, AT_ONCE)
+        if not carried.left:
+            del waiting[queue]
+        waiting |= dict.fromkeys(sorted(carried.receivers - {but}))

@@ -9,16 +9,24 @@ from typing import Any
 import attrs
 import trio
 
-from rediq_trio._errors import PayloadError, TaskNotFound, UnknownTaskType, members, nested
-from rediq_trio.app import App, TaskType
+from rediq_trio._errors import (
+    ConfigError,
+    PayloadError,
+    TaskNotFound,
+    UnknownTaskType,
+    members,
+    nested,
+)
+from rediq_trio.app import App
 from rediq_trio.client import Client
 from rediq_trio.context import CurrentTask, deadline_of, enter
 from rediq_trio.deadlines import deadline_ms
 from rediq_trio.describe import instant
 from rediq_trio.retry_rules import BadRule, RetryRules
 from rediq_trio.signals import Reject, Retry, Snooze
-from rediq_trio.store.envelope import Envelope, open_envelope, pack_value, unpack_value
+from rediq_trio.store.envelope import Envelope, pack_value
 from rediq_trio.structuring import plain
+from rediq_trio.worker.jobs import Job, open_job
 from rediq_trio.worker.leases import Held, Reason
 from rediq_trio.worker.outcomes import (
     Cancelled,
@@ -66,35 +74,34 @@ class Attempts:
         surrounding scope and `KeyboardInterrupt`.
         """
         try:
-            envelope = open_envelope(held.lease.envelope)
-            handler = self.app.handler(envelope.type)
-            payload = unpack_value(envelope.payload, most=self.max_payload)
-            args, kwargs = handler.arguments(payload)
-        except (PayloadError, UnknownTaskType) as error:
+            job = open_job(self.app, held, self.max_payload)
+        except (PayloadError, UnknownTaskType, ConfigError) as error:
             return Failed(held, say(error), 0.0, final=True)
+        envelope, rules = job.envelope, job.rules
         outcome: Outcome = Interrupted(held)
         with held.scope:
             if envelope.deadline_ms and (over := await self._too_late(held, envelope)):
                 return over
             held.set_limit(envelope.timeout)
             try:
-                value = await self._call(held, envelope, handler, args, kwargs)
-                outcome = _success(held, value)
+                task = self._current(held, job)
+                value = await self._call(task, job)
+                outcome = _success(held, job, task, value)
             except trio.Cancelled as error:
                 if not _is_cancelled():
                     # A handler that kept a Cancelled of another scope and raised it here.
                     said = "it let a trio.Cancelled of its own scope escape"
-                    outcome = _failure(held, envelope, handler.rules, error, said)
+                    outcome = _failure(held, envelope, rules, error, said)
                 else:
                     raise
             except KeyboardInterrupt:
                 raise
             except BaseExceptionGroup as group:
                 _let_pass(group)
-                outcome = _failure(held, envelope, handler.rules, group)
+                outcome = _failure(held, envelope, rules, group)
             except BaseException as error:
                 # SystemExit and the like too: a handler cannot end the worker.
-                outcome = _failure(held, envelope, handler.rules, error)
+                outcome = _failure(held, envelope, rules, error)
         if held.scope.cancelled_caught:
             outcome = _stopped(held, envelope)
         return _in_time(outcome) if held.deadline_ms else outcome
@@ -115,53 +122,48 @@ class Attempts:
             return _past(held, "passed before the attempt began")
         return None
 
-    async def _call(
-        self,
-        held: Held,
-        envelope: Envelope,
-        handler: TaskType[..., Any, Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:
-        left = envelope.timeout
+    def _current(self, held: Held, job: Job) -> CurrentTask:
+        left = job.envelope.timeout
         if held.deadline_ms:
             left = held.scope.deadline - trio.current_time()
-        task = CurrentTask(
+        return CurrentTask(
             id=held.name,
             queue=held.queue,
-            type=envelope.type,
+            type=job.envelope.type,
             attempt=held.lease.attempt,
             max_retry=held.lease.max_retry,
             deadline=deadline_of(left),
-            metadata=envelope.metadata,
+            metadata=job.envelope.metadata,
             fence=held.lease.fence.deliveries,
             client=self.client,
             held=held,
             report=self.flusher.note,
             cleanup_grace=self.cleanup_grace,
-            depends_on=envelope.depends_on,
+            depends_on=job.envelope.depends_on,
+            group=job.group,
+            members=job.members,
         )
+
+    async def _call(self, task: CurrentTask, job: Job) -> Any:
         enter(task)
         layers = self.app.layers
         if not layers:
-            return await self._function(handler, args, kwargs)
+            return await self._function(job)
         value = None
         async with AsyncExitStack() as stack:
             for layer in layers:
                 await stack.enter_async_context(layer(task))
-            value = await self._function(handler, args, kwargs)
+            value = await self._function(job)
         # Without a value here, a layer has swallowed the error: the attempt succeeded with None.
         return value  # noqa: RET504
 
-    async def _function(
-        self, handler: TaskType[..., Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        if handler.is_async:
-            return await handler.function(*args, **kwargs)
+    async def _function(self, job: Job) -> Any:
+        if job.is_async:
+            return await job.function(*job.args, **job.kwargs)
         # Trio runs it in a copy of this context. A thread cannot be stopped: the attempt
         # waits for it, and holds its lease meanwhile.
         return await trio.to_thread.run_sync(
-            lambda: handler.function(*args, **kwargs), limiter=self.threads
+            lambda: job.function(*job.args, **job.kwargs), limiter=self.threads
         )
 
 
@@ -183,8 +185,9 @@ def _is_cancelled() -> bool:
     return trio.current_effective_deadline() == -float("inf")
 
 
-def _success(held: Held, value: Any) -> Outcome:
+def _success(held: Held, job: Job, task: CurrentTask, given: Any) -> Outcome:
     try:
+        value = job.value(task, given)
         return Succeeded(held, pack_value(plain(value), what="result"))
     except Exception as error:
         # To run it again would do its work twice and end the same way.

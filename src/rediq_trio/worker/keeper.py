@@ -1,25 +1,26 @@
 """The keeper: what time alone makes due. Any number may run at once, none is needed.
 
 It promotes tasks whose time has come, reclaims lapsed leases, buries expired tasks,
-goes on telling those that wait for others, carries messages to other queues, ticks
-schedules, and purges finished tasks. Each answer tells when the next is due, so it sleeps until
-then; the longest sleeps are bounded, because other workers' leases and tasks come
-without a signal.
+goes on telling those that wait for others, carries messages to other queues, makes
+batches of groups, ticks schedules, and purges finished tasks. Each answer tells when
+the next is due, so it sleeps until then; the longest sleeps are bounded, because other
+workers' leases and tasks come without a signal.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import attrs
 import trio
 
 from rediq_trio._errors import ConnectionLost
-from rediq_trio.spec.records import Due
-from rediq_trio.store.broadcast import Kind
+from rediq_trio.spec.records import Due, Rule
+from rediq_trio.store.broadcast import Kind, Signal
 from rediq_trio.store.port import Store
 from rediq_trio.store.relay import relay_some
+from rediq_trio.worker.batcher import Batcher
 from rediq_trio.worker.ticker import Ticker
 
 LIMIT = 500
@@ -35,8 +36,9 @@ TOLD_EVERY = 30.0
 _HURRY = {
     Kind.DUE: ("promote",),
     Kind.MAIL: ("unblock", "relay"),
+    Kind.GROUP: ("batch",),
     Kind.TICK: ("tick",),
-    Kind.RESYNC: ("promote", "unblock", "relay", "tick"),
+    Kind.RESYNC: ("promote", "unblock", "relay", "batch", "tick"),
 }
 """The duties that a signal makes due at once."""
 
@@ -57,11 +59,15 @@ class Keeper:
     queues: Sequence[str]
     dead_retention: float
     max_dead: int
+    rules: Mapping[str, Rule] = attrs.field(factory=dict[str, Rule])
+    """When groups become batches: for each group, or prefix, that has an aggregator."""
     elsewhere: Sequence[str] = ()
     """Queues whose schedules it ticks, and no more."""
     _ticker: Ticker = attrs.field(init=False)
+    _batchers: dict[str, Batcher] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._batchers = {q: Batcher(self.store, q, self.rules) for q in self.queues}
         self._ticker = Ticker(self.store)
 
     async def run(self) -> None:
@@ -75,12 +81,23 @@ class Keeper:
                 except ConnectionLost:
                     nap = random.uniform(0.1, 0.5)
                 with trio.move_on_after(nap):
-                    while True:
-                        signal = await signals.receive()
-                        if hurried := _HURRY.get(signal.kind):
-                            for duty in duties[signal.queue].keys() & {*hurried}:
-                                duties[signal.queue][duty].at = 0.0
-                            break
+                    while not self._heed(await signals.receive(), duties):
+                        pass
+                    try:
+                        while True:
+                            self._heed(signals.receive_nowait(), duties)
+                    except trio.WouldBlock:
+                        pass  # all that has come is heeded in one round
+
+    def _heed(self, signal: Signal, duties: Mapping[str, Mapping[str, _Duty]]) -> bool:
+        """Make due what a signal hurries; say whether there is anything."""
+        if signal.queue in self._batchers:
+            self._batchers[signal.queue].heed(signal)
+        of = duties[signal.queue]
+        hurried = of.keys() & {*_HURRY.get(signal.kind, ())}
+        for duty in hurried:
+            of[duty].at = 0.0
+        return bool(hurried)
 
     def _duties(self, queue: str) -> dict[str, _Duty]:
         store = self.store
@@ -92,6 +109,7 @@ class Keeper:
             "unblock": _Duty(lambda: store.unblock(queue, limit=LIMIT), TOLD_EVERY),
             "relay": _Duty(lambda: relay_some(store, queue, limit=LIMIT), TOLD_EVERY),
             "tick": self._ticking(queue),
+            "batch": _Duty(self._batchers[queue].step, OTHERS_EVERY),
             "purge": _Duty(lambda: store.purge(queue, limit=LIMIT, **keep), OTHERS_EVERY),
         }
 

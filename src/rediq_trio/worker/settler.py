@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TypeVar, assert_never
 
 import attrs
@@ -149,8 +149,7 @@ class Settler:
     ) -> int:
         """Settle outcomes of one kind; give how many were accepted."""
         accepted = 0
-        for i in range(0, len(items), BATCH):
-            part = items[i : i + BATCH]
+        for part in _parts(items):
             states = await self._insist(queue, [item for _, item in part], settle)
             for (held, _), state in zip(part, states, strict=True):
                 if state is None:
@@ -177,3 +176,18 @@ class Settler:
     def _drop(self, held: Held) -> None:
         self.flusher.forget(held)
         self.book.drop(held)
+
+
+def _parts(items: Sequence[tuple[Held, T]]) -> Iterator[list[tuple[Held, T]]]:
+    """Split what one call would carry: each task counts, and each that it enqueues."""
+    part: list[tuple[Held, T]] = []
+    size = 0
+    for held, item in items:
+        weight = 1 + (len(item.children) if isinstance(item, Completion) else 0)
+        if part and size + weight > BATCH:
+            yield part
+            part, size = [], 0
+        part.append((held, item))
+        size += weight
+    if part:
+        yield part

@@ -87,9 +87,10 @@ class Worker:
         self.heartbeat = Heartbeat(
             store, queues, book, settings.name, settings.lease, settings.beat, self._describe
         )
+        rules = {name: each.rule for name, each in app.aggregators.items()}
         elsewhere = tuple(sorted({entry.queue for entry in app.schedules} - {*queues}))
         self.keeper = Keeper(
-            store, queues, settings.dead_retention, settings.max_dead, elsewhere
+            store, queues, settings.dead_retention, settings.max_dead, rules, elsewhere
         )
 
     def info(self) -> WorkerInfo:

@@ -1,0 +1,60 @@
+-- batch: grouped -> -; - -> pending
+-- Makes of groups that are due one ready task each, which holds their members.
+-- KEYS     all
+-- ARGV     1 now in ms, '' for the server's time; then ids for the new tasks
+-- RETURNS  how many were made; ms until the next group is due, -1 for none
+-- INCLUDE  clock keys record lanes places ends ripple due
+local MOST = 8388608
+local now = clock(ARGV[1])
+local made, batched = 0, 0
+
+-- Takes members out of their group, in order, as many as fit; gives them and a record for all.
+local function gather(group)
+  local found, size = {}, 0
+  local record = {0, 100, 0, 0, 0, now, now, 0, 0, 0, 0, 0, 0, '', '', 0, 0, 0, 0, ''}
+  for _, entry in ipairs(beginning(grouped, prefix(group), rule_of(group)[1])) do
+    local own = entry:sub(#group + 18)
+    local one, envelope = load(own), redis.call('HGET', payloads, own)
+    if one and envelope then
+      size = size + #envelope
+      if #found > 0 and size > MOST then break end
+      found[#found + 1] =
+        {own, envelope, one[PRIORITY], one[MAX_RETRY], one[MAX_CRASHES], one[RETENTION]}
+      record[PRIORITY] = math.min(record[PRIORITY], one[PRIORITY])
+      for _, n in ipairs({MAX_RETRY, MAX_CRASHES, RETENTION}) do
+        record[n] = math.max(record[n], one[n])
+      end
+      leave(own, one)
+      unlock_unless_by_time(own, one)
+      drop(own, one)
+      announce(own, one, 0)
+    else
+      -- A claim buries what cannot be decoded, and what has lost its payload.
+      redis.call('ZREM', grouped, entry)
+      redis.call('ZADD', pending, 0, own)
+    end
+  end
+  return found, record
+end
+
+for i = 2, #ARGV do
+  local group, id = due(groups, now, 1)[1], ARGV[i]
+  if not group then break end
+  if redis.call('HEXISTS', payloads, id) == 0 then
+    local found, record = gather(group)
+    if #found > 0 then
+      redis.call('HSET', payloads, id, cmsgpack.pack({2, group, found}))
+      record[SEQ] = next_seq()
+      ready(id, record)
+      made, batched = made + 1, batched + #found
+    end
+    touched_groups[group] = true
+    touch_groups()
+  end
+end
+if made > 0 then
+  count('enqueued', made)
+  count('batched', batched)
+end
+conclude(now)
+return {made, next_in(now, {groups})}
