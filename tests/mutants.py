@@ -32,6 +32,11 @@ SUITES = ("tests/conformance", "tests/redis")
 THEME_OF = MappingProxyType(
     {
         "arrange": "limits", "include/freed": "limits", "include/lanes": "limits", "limit": "limits",
+        **dict.fromkeys(
+            ("agenda", "declare", "include/made", "include/schedule", "retract", "retract_others",
+             "suspend", "tick", "trigger"),
+            "schedules",
+        ),
         "batch": "groups", "govern": "groups", "groups": "groups",
         "acknowledge": "mail", "beat": "reading", "cancel": "operating", "claim": "claim",
         "complete": "settle", "delete": "operating", "enqueue": "dependencies",

@@ -17,6 +17,7 @@ from rediq_trio._errors import (
     PayloadTooLarge,
     QueueFull,
     RediqError,
+    ScheduleNotFound,
     StaleLease,
     TaskCancelled,
     TaskFailed,
@@ -30,11 +31,13 @@ from rediq_trio.app import App, TaskType
 from rediq_trio.client import Client, connect
 from rediq_trio.context import CurrentTask, current_task
 from rediq_trio.handle import TaskHandle
+from rediq_trio.schedules import ScheduleInfo, Schedules
 from rediq_trio.serve import Server, ServerStats, serve
 from rediq_trio.signals import Reject, Retry, Snooze
 from rediq_trio.spec.backoff import Exponential, Fixed, Linear
 from rediq_trio.spec.invariants import Violation
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.schedule import Cron, Every
 from rediq_trio.spec.throttles import KeyLimit, QueueLimits, Rate
 from rediq_trio.spec.unique import Unique
 from rediq_trio.spec.values import Progress, QueueStats, Task, TaskInfo, WorkerInfo
@@ -47,9 +50,11 @@ __all__ = [
     "Client",
     "ConfigError",
     "ConnectionLost",
+    "Cron",
     "CurrentTask",
     "DeadLetters",
     "DuplicateTask",
+    "Every",
     "Exponential",
     "Fixed",
     "KeyLimit",
@@ -67,6 +72,9 @@ __all__ = [
     "RediqError",
     "Reject",
     "Retry",
+    "ScheduleInfo",
+    "ScheduleNotFound",
+    "Schedules",
     "Server",
     "ServerStats",
     "Snooze",

@@ -7,6 +7,7 @@
     ├── UnknownTaskType      the caller: no handler goes by that name
     ├── DuplicateTask        the caller: that id exists already
     ├── TaskNotFound         the caller, or time: no such task, or purged
+    ├── ScheduleNotFound     the caller: no schedule goes by that name
     ├── QueueFull            the world: the queue is bounded and full
     ├── TaskFailed           the task: it ended in `dead`
     ├── TaskCancelled        the task: it was cancelled
@@ -93,6 +94,14 @@ class TaskNotFound(RediqError, LookupError):
             "retention, or went into a batch of its group"
         )
         self.task_id = task_id
+
+
+class ScheduleNotFound(RediqError, LookupError):
+    """No schedule goes by that name in any queue."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no schedule is named {shown(name)} in any queue")
+        self.name = name
 
 
 class QueueFull(RediqError):

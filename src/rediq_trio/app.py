@@ -22,8 +22,11 @@ from rediq_trio.aggregators import (
 from rediq_trio.context import CurrentTask
 from rediq_trio.retry_rules import ExceptionTypes, RetryFunction, RetryRules, retry_rules
 from rediq_trio.spec.groups import matching
+from rediq_trio.spec.limits import check_name
+from rediq_trio.spec.schedule import Cron, Every
 from rediq_trio.spec.values import Task, TaskOptions
 from rediq_trio.structuring import structurer
+from rediq_trio.timetable import Entry, check_entry
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -34,6 +37,9 @@ Middleware = Callable[[CurrentTask], AbstractAsyncContextManager[Any]]
 _Generator = Callable[[CurrentTask], AsyncGenerator[None, None]]
 M = TypeVar("M", bound="Middleware | _Generator")
 G = TypeVar("G", bound=AggregatorFunction)
+
+MOST_PAYLOAD = 512 * 1024 * 1024
+"""Bytes: the highest `max_payload`; a server's own is checked when it is served."""
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
 
@@ -165,9 +171,14 @@ def _task_type(
 
 
 class App:
-    """A registry of handlers and middleware. Nothing runs until it is served."""
+    """A registry of handlers, middleware and schedules. Nothing runs until it is served.
 
-    def __init__(self) -> None:
+    `name` owns the schedules that it declares: 1 to 128 of a-z A-Z 0-9 . _ : -.
+    """
+
+    def __init__(self, name: str = "app") -> None:
+        self.name = check_name("name", name)
+        self._schedules: dict[str, Entry] = {}
         self._types: dict[str, TaskType[..., Any, Any]] = {}
         self._middleware: list[Middleware] = []
         self._aggregators: dict[str, Aggregator] = {}
@@ -245,6 +256,27 @@ class App:
         self._middleware.append(wrapped)
         return factory
 
+    def schedule(
+        self, name: str, when: Every | Cron, task: Task[Any], *, keep: bool = False
+    ) -> None:
+        """Make such a task at each tick of `when`, whichever servers of the app run.
+
+        Each worker declares the app's schedules, in their tasks' queues, when it begins
+        to be served, and removes there, and in the queues that it serves, those that the
+        app of this name declared before and declares no more; with `keep` a schedule
+        stays. `name` is 1 to 128 of a-z A-Z 0-9 . _ : -, and no two are alike.
+
+        A task with `id`, `delay`, `run_at` or `depends_on`, or with an instant as
+        `expires` or `deadline`, cannot come again and again: `ConfigError`. So are a
+        name that is taken and a bad one. `PayloadError`: what msgpack cannot carry.
+        """
+        if not isinstance(keep, bool):
+            raise ConfigError.of("keep", keep, "True or False")
+        check_entry(name, when, task, MOST_PAYLOAD)
+        if name in self._schedules:
+            raise ConfigError(f"a schedule named {shown(name)} is declared already")
+        self._schedules[name] = Entry(name, when, task, keep)
+
     def aggregator(
         self,
         group: str,
@@ -284,14 +316,22 @@ class App:
         if taken:
             raise ConfigError(f"both apps have a handler named {shown(taken[0])}")
         check_apart(self._aggregators, other._aggregators)
+        if twice := sorted(self._schedules.keys() & other._schedules.keys()):
+            raise ConfigError(f"both apps have a schedule named {shown(twice[0])}")
         self._types |= other._types
         self._aggregators |= other._aggregators
+        self._schedules |= other._schedules
         self._middleware += other._middleware
 
     @property
     def types(self) -> tuple[TaskType[..., Any, Any], ...]:
         """The registered handlers, ordered by name."""
         return tuple(self._types[name] for name in sorted(self._types))
+
+    @property
+    def schedules(self) -> tuple[Entry, ...]:
+        """The schedules, ordered by name."""
+        return tuple(self._schedules[name] for name in sorted(self._schedules))
 
     @property
     def aggregators(self) -> Mapping[str, Aggregator]:

@@ -16,6 +16,7 @@ from rediq_trio.handle import TaskHandle
 from rediq_trio.ids import split_id
 from rediq_trio.partitions import Partitions
 from rediq_trio.preparing import Prepared, check_whole, prepare, prepare_node
+from rediq_trio.schedules import Schedules
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.limits import MAX_PAYLOAD, check_name, check_number, queue_of
 from rediq_trio.spec.records import Answer, AnswerKind, Enqueued, NewTask
@@ -216,6 +217,10 @@ class Client:
     async def queues(self) -> list[str]:
         """Give the names of the queues that were ever used, sorted."""
         return sorted({queue_of(place) for place in await self._store.queues()})
+
+    def schedules(self) -> Schedules:
+        """Give the schedules of all queues; nothing is asked yet."""
+        return Schedules(self._store, self._max_payload)
 
     async def workers(self) -> list[WorkerInfo]:
         """Give the live workers, as of their last heartbeats, ordered by id."""

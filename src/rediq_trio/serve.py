@@ -20,6 +20,7 @@ from rediq_trio.spec.values import WorkerInfo
 from rediq_trio.store.opening import open_store
 from rediq_trio.store.port import Store
 from rediq_trio.store.urls import default_url
+from rediq_trio.timetable import Timetable
 from rediq_trio.worker.worker import Worker
 
 IDLE_LOOK = 0.1
@@ -139,11 +140,13 @@ async def serve(
     if not isinstance(app, App):
         raise ConfigError.of("app", app, "an App")
     settings = settle_settings(options)
+    timetable = Timetable.of(app.name, app.schedules, settings.max_payload)
     where = default_url() if url is None else url
     opened = open_store(
         where, key_prefix=settings.key_prefix, allow_eviction=settings.allow_eviction
     )
     async with opened as store, held_back() as hold, trio.open_nursery() as nursery:
+        await timetable.post(store, settings.queues)
         partitions = Partitions(store)
         await partitions.known()
         worker = Worker(app, store, settings, partitions)

@@ -26,6 +26,8 @@ from rediq_trio.spec.records import (
     NewTask,
     Report,
     Rule,
+    Schedule,
+    Tick,
     Ties,
     Until,
 )
@@ -104,6 +106,18 @@ tasks = st.builds(
     expires_in_ms=st.sampled_from([0, 0, 1, 7, 25]),
 )
 
+names = st.sampled_from(["daily", "hourly"])
+schedules = st.builds(
+    Schedule,
+    name=names,
+    when=st.sampled_from([b"one", b"two"]),
+    template=st.sampled_from([NewTask("", b"e"), NewTask("", b"e", ties=Ties(unique="k"))]),
+    owner=st.sampled_from(["", "app"]),
+    keep=st.sampled_from([False, False, True]),
+    overlap_skip=st.booleans(),
+)
+"""What a tick makes is handed to it: no template is looked into."""
+
 
 def twisted(fence: Fence, twist: str | None) -> Fence:
     match twist:
@@ -133,7 +147,7 @@ class Histories(RuleBasedStateMachine):
         self.history: list[Step] = []
         self.nonce = 0
 
-    def do(self, name: str, *args: Any, **options: Any) -> Any:
+    def do(self, name: str, /, *args: Any, **options: Any) -> Any:
         return self.take(Step(name, args, options))
 
     def take(self, step: Step) -> Any:
@@ -227,6 +241,76 @@ class Histories(RuleBasedStateMachine):
         outbox = self.both.model.outbox
         if outbox:
             self.do("acknowledge", outbox[max(0, len(outbox) - 1 - back)].seq)
+
+    # --- schedules
+
+    @rule(schedule=schedules, ahead=st.sampled_from([-5, 0, 1, 20, None]))
+    def declare(self, schedule: Schedule, ahead: int | None) -> None:
+        next_ms = 0 if ahead is None else self.both.clock.now + ahead
+        self.do("declare", schedule=attrs.evolve(schedule, next_ms=next_ms))
+
+    @precondition(lambda self: self.both.model.schedules)
+    @rule(
+        name=names,
+        batch=st.lists(tasks, max_size=3),
+        first=st.sampled_from([0, 0, 0, -1, 1]),
+        apart=st.sampled_from([1, 1, 4, 0]),
+        following=st.sampled_from([1, 1, 9, 0, None]),
+        twist=st.sampled_from([None] * 6 + ["expected", "revision"]),
+        waits=st.booleans(),
+    )
+    def tick(
+        self,
+        name: str,
+        batch: list[NewTask],
+        first: int,
+        apart: int,
+        following: int | None,
+        twist: str | None,
+        waits: bool,
+    ) -> None:
+        """Ticks as they are expected, or early, late, out of order, by one who read them before."""
+        schedule = self.both.model.schedules.get(name)
+        expected = schedule.next_ms if schedule else self.both.clock.now
+        revision = schedule.revision if schedule else 1
+        if waits:
+            self.both.clock.now = max(self.both.clock.now, expected + 4 * len(batch))
+        fit = [task for task in batch if task.id not in task.ties.needs]
+        ticks = [Tick(expected + first + n * apart, task) for n, task in enumerate(fit)]
+        last = max([expected, *(tick.at_ms for tick in ticks)])
+        self.do(
+            "tick",
+            name=name,
+            expected_ms=expected + (twist == "expected"),
+            revision=revision - (twist == "revision"),
+            ticks=ticks,
+            next_ms=0 if following is None else last + following,
+        )
+
+    @rule(name=names)
+    def suspend(self, name: str) -> None:
+        self.do("suspend", name=name)
+
+    @rule(name=names, ahead=st.sampled_from([-5, 0, 1, 20]))
+    def reinstate(self, name: str, ahead: int) -> None:
+        self.do("reinstate", name=name, next_ms=self.both.clock.now + ahead)
+
+    @rule(name=names, task=tasks)
+    def trigger(self, name: str, task: NewTask) -> None:
+        if task.id not in task.ties.needs:
+            self.do("trigger", name=name, task=task)
+
+    @rule(some=st.lists(names, max_size=2))
+    def retract(self, some: list[str]) -> None:
+        self.do("retract", names=some)
+
+    @rule(owner=st.sampled_from(["app", "another"]), some=st.lists(names, max_size=1))
+    def retract_others(self, owner: str, some: list[str]) -> None:
+        self.do("retract_others", owner=owner, names=some)
+
+    @rule(due=st.sampled_from([0, 1, 5]))
+    def agenda(self, due: int) -> None:
+        self.do("agenda", due=due)
 
     @precondition(lambda self: self.fences)
     @rule(picked=picks, twist=twists, step=st.binary(min_size=1, max_size=2))
@@ -352,6 +436,7 @@ class Histories(RuleBasedStateMachine):
                 found.append(record.purge_ms or record.finished_ms + DEAD_FOR)
             else:
                 found += [record.run_ms, record.lease_ms, record.expires_ms]
+        found += [s.next_ms for s in self.both.model.schedules.values()]
         found += [g.due_ms for g in groups(self.both.model.records.values(), self.both.model.rules)]
         found += [lock.till_ms for lock in self.both.model.locks.values()]
         found += [-(-at // 1000) for at in self.both.model.rates.values()]

@@ -92,6 +92,13 @@ def admit(draft: Draft, task: NewTask) -> None:
             draft.tell(task.id, dependent, None, b"")
 
 
+def admit_one(draft: Draft, task: NewTask) -> Taken:
+    """Add a task that nobody waits for: nothing but a holder of its key, or of its id, refuses it."""
+    if not task.ties.queue and task.id in draft.records:
+        return None
+    return _take(draft, task)
+
+
 def _refusal(draft: Draft, task: NewTask, before: _Before | None = None) -> Answer | None:
     ties, queue = task.ties, draft.queue
     if ties.queue:

@@ -177,6 +177,7 @@ def step_violations(before: Queue, after: Queue) -> Iterator[Violation]:
         if new.state is State.ACTIVE and old.state is not State.ACTIVE and before.paused:
             yield Violation(8, task_id, "claimed while the queue was paused")
     yield from start_violations(before, after)
+    yield from tick_violations(before, after)
     yield from _grown(before.counters, after.counters)
 
 
@@ -234,6 +235,7 @@ def violations(queue: Queue) -> list[Violation]:
         found += task_violations(picture_of(queue, record))
         if record.seq > queue.seq:
             found.append(Violation(7, record.id, f"seq {record.seq} of {queue.seq}"))
+    found += _schedule_violations(queue)
     found += _rule_violations(queue)
     return [*found, *_lock_violations(queue), *_link_violations(queue), *_limit_violations(queue)]
 
@@ -292,6 +294,26 @@ def _limit_violations(queue: Queue) -> Iterator[Violation]:
     pending = {r.limit_key for r in queue.records.values() if r.state is State.PENDING}
     if pending - {""} != set(queue.turns) - {""}:
         yield Violation(13, "", f"{sorted(pending)} are pending, {sorted(queue.turns)} have a turn")
+
+
+def _schedule_violations(queue: Queue) -> Iterator[Violation]:
+    for name, schedule in queue.schedules.items():
+        if schedule.next_ms and (schedule.paused or schedule.next_ms <= schedule.last_ms):
+            yield Violation(9, "", f"the schedule {name} expects the tick {schedule.next_ms}")
+        if schedule.revision > queue.revision:
+            yield Violation(9, "", f"the schedule {name} has a revision that was never given")
+
+
+def tick_violations(before: Queue, after: Queue) -> Iterator[Violation]:
+    """Check that no tick can make a second task: what fired, and what is expected, only grows."""
+    for name, new in after.schedules.items():
+        old = before.schedules.get(name)
+        if old is None:
+            continue
+        if new.last_ms < old.last_ms or (new.last_ms > old.last_ms and new.last_ms < old.next_ms):
+            yield Violation(9, "", f"the schedule {name} fired {new.last_ms} behind {old.last_ms}")
+        if new.last_ms != old.last_ms and not old.next_ms:
+            yield Violation(9, "", f"the schedule {name} expected no tick, and fired")
 
 
 def start_violations(before: Queue, after: Queue) -> Iterator[Violation]:

@@ -39,8 +39,21 @@ from rediq_trio.spec.records import (
     Verdict,
 )
 from rediq_trio.spec.stored import pack_id, pack_ref, split_ref
+from rediq_trio.spec.ticks import (
+    agenda,
+    declare,
+    reinstate,
+    retract,
+    retract_others,
+    suspend,
+    tick,
+    trigger,
+)
 
-__all__ = ["acknowledge", "arrange", "batch", "enqueue", "govern", "limit", "receive"]
+__all__ = [
+    "acknowledge", "agenda", "arrange", "batch", "declare", "enqueue", "govern", "limit", "receive",
+    "reinstate", "retract", "retract_others", "suspend", "tick", "trigger",
+]  # fmt: skip
 
 ENDINGS = 100
 """Tasks that have ended, whose dependents one `unblock` looks at, at most."""
@@ -496,7 +509,7 @@ def resume(queue: Queue, now: int) -> tuple[Queue, None]:
 def flush(queue: Queue, now: int) -> tuple[Queue, int]:
     """Remove every task, the active ones too, whose outcomes will be refused as stale.
 
-    Unique keys go with them; limits, and messages to other queues, stay.
+    Unique keys go with them; limits, schedules, and messages to other queues, stay.
     """
     draft = Draft(queue, now)
     draft.endings.extend(draft.held_over)

@@ -195,6 +195,53 @@ NO_LIMIT = Limit()
 
 
 @attrs.frozen
+class Schedule:
+    """What makes a task at each of its ticks."""
+
+    name: str
+    when: bytes
+    """When it ticks, packed; a store compares it and never reads it."""
+    template: NewTask
+    """The task that each tick makes, but for its id."""
+    owner: str = ""
+    """The app that declares it; '' for a schedule added at run time."""
+    keep: bool = False
+    """It stays when its owner declares it no more."""
+    overlap_skip: bool = False
+    """A tick makes no task while the last one has not ended."""
+    paused: bool = False
+    next_ms: int = 0
+    """The tick that is expected; 0 for none, as while it is paused."""
+    last_ms: int = 0
+    """The last tick that made a task."""
+    last_id: str = ""
+    """The last task that it made, by a tick or a trigger."""
+    revision: int = 0
+    """New whenever it is declared otherwise, and never given twice in a queue."""
+
+
+@attrs.frozen
+class Tick:
+    """One tick that fires."""
+
+    at_ms: int
+    task: NewTask
+
+
+@attrs.frozen
+class Agenda:
+    """Schedules of a queue, as they were at one instant."""
+
+    now_ms: int
+    """By the store's clock."""
+    schedules: tuple[Schedule, ...]
+    next_in_ms: int | None
+    """Milliseconds until the next one that is not due yet; None when there is none."""
+    unreadable: tuple[str, ...] = ()
+    """Names of schedules that cannot be decoded."""
+
+
+@attrs.frozen
 class Rule:
     """When a group is full, or has waited long enough, to become a batch."""
 
@@ -360,6 +407,10 @@ class Queue:
     turns: Mapping[str, int] = MappingProxyType({})
     """For each limit key with pending tasks the turn at which it was last served, or
     began to wait; under '' for the tasks without a key."""
+    schedules: Mapping[str, Schedule] = MappingProxyType({})
+    """By name."""
+    revision: int = 0
+    """Of the schedule that was declared last."""
     rules: Mapping[str, Rule] = MappingProxyType({})
     """For each group with members the rule that it was given."""
 

@@ -28,6 +28,8 @@ class Kind(enum.StrEnum):
     """A task will be ready sooner than was known."""
     MAIL = "mail"
     """Messages to other queues, or tasks that wait for others, are to be told."""
+    TICK = "tick"
+    """A schedule is new, or ticks at other times than was known."""
     GROUP = "group"
     """A group is new, or due sooner than was known; named in place of a task."""
     CANCEL = "cancel"

@@ -23,6 +23,7 @@ from rediq_trio.spec.records import (
     NewTask,
     Record,
     Rule,
+    Schedule,
     Ties,
     Until,
 )
@@ -167,6 +168,38 @@ def pack_rate(count: int | None, period_ms: int, burst: int) -> bytes:
 def read_limit(packed: bytes) -> Limit:
     """Read a limit."""
     return Limit(*unpack(packed)[:4])
+
+
+_SCHEDULE_KINDS = [bytes, bytes, bytes, bytes, int, int, int, int, bytes, int]
+"""Of the fields of a schedule's msgpack array, in the order of `lua/include/schedule.lua`."""
+
+
+def read_schedule(name: str, raw: bytes, next_ms: int) -> Schedule | None:
+    """Read a schedule; None for one that cannot be decoded."""
+    try:
+        values: Any = unpack(raw, texts=False)
+        if not isinstance(values, list):
+            return None
+        fields = cast("list[Any]", values)
+        if [type(value) for value in fields] != _SCHEDULE_KINDS:
+            return None
+        when, envelope, options, owner, keep, skips, paused, last_ms, last_id, revision = fields
+        template = read_task(b"", envelope, options)
+    except (ValueError, TypeError, OverflowError, RecursionError, LookupError):
+        return None
+    return Schedule(
+        name=name,
+        when=when,
+        template=template,
+        owner=_text(owner),
+        keep=bool(keep),
+        overlap_skip=bool(skips),
+        paused=bool(paused),
+        next_ms=next_ms,
+        last_ms=last_ms,
+        last_id=unpack_id(last_id),
+        revision=revision,
+    )
 
 
 def pack_rule(rule: Rule) -> bytes:

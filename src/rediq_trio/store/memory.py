@@ -9,7 +9,7 @@ queue's length: it is made to be right, for tests and small jobs.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
@@ -25,6 +25,7 @@ from rediq_trio.spec.lanes import Lanes
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.queue import Settled
 from rediq_trio.spec.records import (
+    Agenda,
     Claimed,
     Completion,
     Deferral,
@@ -39,6 +40,8 @@ from rediq_trio.spec.records import (
     Record,
     Report,
     Rule,
+    Schedule,
+    Tick,
     Verdict,
     WorkerRecord,
 )
@@ -65,6 +68,16 @@ def _freed(before: Queue, after: Queue) -> bool:
         return False
     active = [i for i, r in before.records.items() if r.state is State.ACTIVE]
     return any(i not in after.records or after.records[i].state is not State.ACTIVE for i in active)
+
+
+def _ticks_otherwise(before: Queue, after: Queue) -> bool:
+    # Whether a schedule ticks that did not, or not like that.
+    known = before.schedules
+    return after.schedules is not known and any(
+        new.next_ms
+        and ((old := known.get(name)) is None or old.paused or old.revision != new.revision)
+        for name, new in after.schedules.items()
+    )
 
 
 class MemoryStore:
@@ -116,6 +129,8 @@ class MemoryStore:
             self._broadcast.publish(Signal(queue, Kind.WAKE))
         if later:
             self._broadcast.publish(Signal(queue, Kind.DUE))
+        if _ticks_otherwise(before, after):
+            self._broadcast.publish(Signal(queue, Kind.TICK))
         for task_id, old in before.records.items():
             if old.waited and task_id not in after.records:
                 self._broadcast.publish(Signal(queue, Kind.DONE, task_id))
@@ -184,6 +199,52 @@ class MemoryStore:
         await self._do(
             queue, lambda q, now: spec.arrange(q, now, max_pending=max_pending, fair=fair)
         )
+
+    async def agenda(self, queue: str, *, due: int = 0) -> Agenda:
+        return await self._do(queue, lambda q, now: spec.agenda(q, now, due=due))
+
+    async def declare(self, queue: str, *, schedule: Schedule) -> bool:
+        return await self._do(queue, lambda q, now: spec.declare(q, now, schedule=schedule))
+
+    async def retract(self, queue: str, *, names: Collection[str]) -> tuple[str, ...]:
+        return await self._do(queue, lambda q, now: spec.retract(q, now, names=names))
+
+    async def retract_others(
+        self, queue: str, *, owner: str, names: Collection[str]
+    ) -> tuple[str, ...]:
+        return await self._do(
+            queue, lambda q, now: spec.retract_others(q, now, owner=owner, names=names)
+        )
+
+    async def suspend(self, queue: str, *, name: str) -> bool:
+        return await self._do(queue, lambda q, now: spec.suspend(q, now, name=name))
+
+    async def reinstate(self, queue: str, *, name: str, next_ms: int) -> bool:
+        return await self._do(
+            queue, lambda q, now: spec.reinstate(q, now, name=name, next_ms=next_ms)
+        )
+
+    async def tick(
+        self,
+        queue: str,
+        *,
+        name: str,
+        expected_ms: int,
+        revision: int,
+        ticks: Sequence[Tick],
+        next_ms: int,
+    ) -> int | None:
+        check_batch("tick", ticks)
+        return await self._do(
+            queue,
+            lambda q, now: spec.tick(
+                q, now, name=name, expected_ms=expected_ms, revision=revision, ticks=ticks,
+                next_ms=next_ms,
+            ),
+        )  # fmt: skip
+
+    async def trigger(self, queue: str, *, name: str, task: NewTask) -> Enqueued:
+        return await self._do(queue, lambda q, now: spec.trigger(q, now, name=name, task=task))
 
     async def remember(self, queue: str, fence: Fence, step: bytes) -> bool:
         return await self._do(queue, lambda q, now: spec.remember(q, now, fence, step))
@@ -338,7 +399,8 @@ class MemoryStore:
 
     async def queues(self) -> tuple[str, ...]:
         await trio.lowlevel.checkpoint()
-        return tuple(sorted(name for name, q in self._queues.items() if q.counters.enqueued))
+        used = (name for name, q in self._queues.items() if q.counters.enqueued or q.revision)
+        return tuple(sorted(used))
 
     async def partitions(self) -> dict[str, int]:
         await trio.lowlevel.checkpoint()

@@ -11,7 +11,7 @@ the transition may or may not have happened.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Collection, Iterable, Mapping, Sequence, Sized
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -24,6 +24,7 @@ from rediq_trio.spec.invariants import Listing, Picture
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.queue import Settled
 from rediq_trio.spec.records import (
+    Agenda,
     Claimed,
     Completion,
     Deferral,
@@ -38,6 +39,8 @@ from rediq_trio.spec.records import (
     Record,
     Report,
     Rule,
+    Schedule,
+    Tick,
     Verdict,
     WorkerRecord,
 )
@@ -96,6 +99,35 @@ class Store(Protocol):
     async def arrange(
         self, queue: str, *, max_pending: int | None = None, fair: bool | None = None
     ) -> None: ...
+
+    async def agenda(self, queue: str, *, due: int = 0) -> Agenda:
+        """Read the schedules, by name; or those due, `due` of them at most, the longest due first."""
+        ...
+
+    async def declare(self, queue: str, *, schedule: Schedule) -> bool: ...
+
+    async def retract(self, queue: str, *, names: Collection[str]) -> tuple[str, ...]: ...
+
+    async def retract_others(
+        self, queue: str, *, owner: str, names: Collection[str]
+    ) -> tuple[str, ...]: ...
+
+    async def suspend(self, queue: str, *, name: str) -> bool: ...
+
+    async def reinstate(self, queue: str, *, name: str, next_ms: int) -> bool: ...
+
+    async def tick(
+        self,
+        queue: str,
+        *,
+        name: str,
+        expected_ms: int,
+        revision: int,
+        ticks: Sequence[Tick],
+        next_ms: int,
+    ) -> int | None: ...
+
+    async def trigger(self, queue: str, *, name: str, task: NewTask) -> Enqueued: ...
 
     async def remember(self, queue: str, fence: Fence, step: bytes) -> bool: ...
 

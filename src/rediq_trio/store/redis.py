@@ -5,7 +5,7 @@ It packs arguments, names keys and unpacks answers; what happens is in `lua/`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Sized
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -18,6 +18,7 @@ from rediq_trio.spec.invariants import Listing, Picture
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.queue import Settled
 from rediq_trio.spec.records import (
+    Agenda,
     Claimed,
     Completion,
     Counters,
@@ -35,6 +36,8 @@ from rediq_trio.spec.records import (
     Record,
     Report,
     Rule,
+    Schedule,
+    Tick,
     Verdict,
     WorkerRecord,
 )
@@ -52,6 +55,7 @@ from rediq_trio.store.codec import (
     read_limit,
     read_mail,
     read_rule,
+    read_schedule,
     state_of,
 )
 from rediq_trio.store.gateway import Gateway, ReplyError
@@ -68,6 +72,10 @@ def _fence(fence: Fence) -> tuple[bytes, int, bytes]:
 
 def _due(reply: list[int]) -> Due:
     return Due(reply[0], None if reply[1] < 0 else reply[1])
+
+
+def _names(reply: list[bytes]) -> tuple[str, ...]:
+    return tuple(sorted(name.decode("utf-8", "replace") for name in reply))
 
 
 class RedisStore:
@@ -179,6 +187,65 @@ class RedisStore:
             "" if fair is None else int(fair),
         )
         await self._run("arrange", queue, args)
+
+    async def agenda(self, queue: str, *, due: int = 0) -> Agenda:
+        now, next_in, *rest = await self._run("agenda", queue, (self._now(), due))
+        found: list[Schedule] = []
+        unreadable: list[str] = []
+        for raw_name, at, raw in zip(rest[::3], rest[1::3], rest[2::3], strict=True):
+            name = raw_name.decode("utf-8", "replace")
+            schedule = read_schedule(name, raw, round(float(at or 0)))
+            if schedule is None:
+                unreadable.append(name)
+            else:
+                found.append(schedule)
+        if not due:
+            found.sort(key=lambda s: s.name)
+        return Agenda(now, tuple(found), None if next_in < 0 else next_in, tuple(sorted(unreadable)))
+
+    async def declare(self, queue: str, *, schedule: Schedule) -> bool:
+        await self._name(queue)
+        s, template = schedule, schedule.template
+        args = (
+            s.name, s.when, template.envelope, pack_options(template), s.owner, int(s.keep),
+            int(s.overlap_skip), s.next_ms,
+        )  # fmt: skip
+        return bool(await self._run("declare", queue, args))
+
+    async def retract(self, queue: str, *, names: Collection[str]) -> tuple[str, ...]:
+        return _names(await self._run("retract", queue, [*names]))
+
+    async def retract_others(
+        self, queue: str, *, owner: str, names: Collection[str]
+    ) -> tuple[str, ...]:
+        return _names(await self._run("retract_others", queue, [owner, *names]))
+
+    async def suspend(self, queue: str, *, name: str) -> bool:
+        return bool(await self._run("suspend", queue, (name, 1, 0)))
+
+    async def reinstate(self, queue: str, *, name: str, next_ms: int) -> bool:
+        return bool(await self._run("suspend", queue, (name, 0, next_ms)))
+
+    async def tick(
+        self,
+        queue: str,
+        *,
+        name: str,
+        expected_ms: int,
+        revision: int,
+        ticks: Sequence[Tick],
+        next_ms: int,
+    ) -> int | None:
+        check_batch("tick", ticks)
+        args: list[Any] = [self._now(), name, expected_ms, revision, next_ms]
+        for tick in ticks:
+            args += (tick.at_ms, pack_id(tick.task.id), tick.task.envelope, pack_options(tick.task))
+        made: int = await self._run("tick", queue, args)
+        return None if made < 0 else made
+
+    async def trigger(self, queue: str, *, name: str, task: NewTask) -> Enqueued:
+        args = (self._now(), name, pack_id(task.id), task.envelope, pack_options(task))
+        return tuple(map(answer_of, await self._run("trigger", queue, args)))
 
     async def remember(self, queue: str, fence: Fence, step: bytes) -> bool:
         return bool(await self._run("remember", queue, (*_fence(fence), step)))
@@ -357,8 +424,14 @@ class RedisStore:
             limits=await self.limits(queue),
             rates={k.decode(): at for k, at in await self._zset(queue, "rates")},
             turns={k.decode(): int(n) for k, n in (await self._hash(queue, "turns")).items()},
+            schedules={s.name: s for s in (await self.agenda(queue)).schedules},
+            revision=await self._revision(queue),
             rules={k.decode(): read_rule(r) for k, r in (await self._hash(queue, "rules")).items()},
         )
+
+    async def _revision(self, queue: str) -> int:
+        found = await self._gateway.call(b"HGET", self._keys.of(queue, ("meta",))[0], b"revision")
+        return int(found or 0)
 
     async def _hash(self, queue: str, name: str) -> dict[bytes, bytes]:
         flat = await self._gateway.call(b"HGETALL", self._keys.of(queue, (name,))[0])

@@ -2,9 +2,9 @@
 
 It promotes tasks whose time has come, reclaims lapsed leases, buries expired tasks,
 goes on telling those that wait for others, carries messages to other queues, makes
-batches of groups, and purges finished tasks. Each answer tells when the next is due, so it sleeps until
-then; the longest sleeps are bounded, because other workers' leases and tasks come
-without a signal.
+batches of groups, ticks schedules, and purges finished tasks. Each answer tells when
+the next is due, so it sleeps until then; the longest sleeps are bounded, because other
+workers' leases and tasks come without a signal.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from rediq_trio.store.broadcast import Kind, Signal
 from rediq_trio.store.port import Store
 from rediq_trio.store.relay import relay_some
 from rediq_trio.worker.batcher import Batcher
+from rediq_trio.worker.ticker import Ticker
 
 LIMIT = 500
 """Tasks that one step moves at most."""
@@ -36,7 +37,8 @@ _HURRY = {
     Kind.DUE: ("promote",),
     Kind.MAIL: ("unblock", "relay"),
     Kind.GROUP: ("batch",),
-    Kind.RESYNC: ("promote", "unblock", "relay", "batch"),
+    Kind.TICK: ("tick",),
+    Kind.RESYNC: ("promote", "unblock", "relay", "batch", "tick"),
 }
 """The duties that a signal makes due at once."""
 
@@ -59,15 +61,20 @@ class Keeper:
     max_dead: int
     rules: Mapping[str, Rule] = attrs.field(factory=dict[str, Rule])
     """When groups become batches: for each group, or prefix, that has an aggregator."""
+    elsewhere: Sequence[str] = ()
+    """Queues whose schedules it ticks, and no more."""
+    _ticker: Ticker = attrs.field(init=False)
     _batchers: dict[str, Batcher] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._batchers = {q: Batcher(self.store, q, self.rules) for q in self.queues}
+        self._ticker = Ticker(self.store)
 
     async def run(self) -> None:
         """Keep until cancelled."""
         duties = {queue: self._duties(queue) for queue in self.queues}
-        with self.store.listen([(queue, "") for queue in self.queues]) as signals:
+        duties |= {queue: {"tick": self._ticking(queue)} for queue in self.elsewhere}
+        with self.store.listen([(queue, "") for queue in duties]) as signals:
             while True:
                 try:
                     nap = await self._tend([d for of in duties.values() for d in of.values()])
@@ -84,10 +91,12 @@ class Keeper:
 
     def _heed(self, signal: Signal, duties: Mapping[str, Mapping[str, _Duty]]) -> bool:
         """Make due what a signal hurries; say whether there is anything."""
-        self._batchers[signal.queue].heed(signal)
-        hurried = _HURRY.get(signal.kind, ())
+        if signal.queue in self._batchers:
+            self._batchers[signal.queue].heed(signal)
+        of = duties[signal.queue]
+        hurried = of.keys() & {*_HURRY.get(signal.kind, ())}
         for duty in hurried:
-            duties[signal.queue][duty].at = 0.0
+            of[duty].at = 0.0
         return bool(hurried)
 
     def _duties(self, queue: str) -> dict[str, _Duty]:
@@ -99,9 +108,13 @@ class Keeper:
             "expire": _Duty(lambda: store.expire(queue, limit=LIMIT), OTHERS_EVERY),
             "unblock": _Duty(lambda: store.unblock(queue, limit=LIMIT), TOLD_EVERY),
             "relay": _Duty(lambda: relay_some(store, queue, limit=LIMIT), TOLD_EVERY),
+            "tick": self._ticking(queue),
             "batch": _Duty(self._batchers[queue].step, OTHERS_EVERY),
             "purge": _Duty(lambda: store.purge(queue, limit=LIMIT, **keep), OTHERS_EVERY),
         }
+
+    def _ticking(self, queue: str) -> _Duty:
+        return _Duty(lambda: self._ticker.tick(queue), TOLD_EVERY)
 
     async def _tend(self, duties: Sequence[_Duty]) -> float:
         """Do what is due; give the seconds until something will be."""

@@ -96,7 +96,10 @@ class Worker:
             store, queues, book, settings.name, settings.lease, settings.beat, self._describe
         )
         rules = {name: each.rule for name, each in app.aggregators.items()}
-        self.keeper = Keeper(store, queues, settings.dead_retention, settings.max_dead, rules)
+        elsewhere = tuple(sorted({entry.queue for entry in app.schedules} - {*queues}))
+        self.keeper = Keeper(
+            store, queues, settings.dead_retention, settings.max_dead, rules, elsewhere
+        )
 
     def info(self) -> WorkerInfo:
         """Give what the worker says of itself in its heartbeats."""

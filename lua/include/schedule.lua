@@ -1,0 +1,35 @@
+-- A schedule: a msgpack array in `schedules`, its fields in this order. When it ticks
+-- is no business of a script: WHEN is compared and never read. The tick that is expected
+-- is its score in `ticks`; one that expects none, as while it is paused, is not there.
+local WHEN, TEMPLATE, TEMPLATE_OPTIONS, OWNER, KEEP = 1, 2, 3, 4, 5
+local SKIPS, PAUSED, LAST, LAST_ID, REVISION = 6, 7, 8, 9, 10
+
+local SORTS = {'string', 'string', 'string', 'string', 'number',
+               'number', 'number', 'number', 'string', 'number'}
+
+-- The schedule, or nil when there is none, or the bytes are not one.
+local function load_schedule(key, name)
+  local raw = redis.call('HGET', key, name)
+  if not raw then return nil end
+  local good, schedule = pcall(cmsgpack.unpack, raw)
+  if not good or type(schedule) ~= 'table' or #schedule ~= REVISION then return nil end
+  for n = 1, REVISION do
+    if type(schedule[n]) ~= SORTS[n] then return nil end
+  end
+  return schedule
+end
+
+local function save_schedule(key, name, schedule)
+  redis.call('HSET', key, name, cmsgpack.pack(schedule))
+end
+
+-- Sets the tick to expect, and gives it: 0 for none, and later than all that have fired.
+local function expect(key, name, schedule, at)
+  if at == 0 or schedule[PAUSED] == 1 then
+    redis.call('ZREM', key, name)
+    return 0
+  end
+  at = math.max(at, schedule[LAST] + 1)
+  redis.call('ZADD', key, at, name)
+  return at
+end
