@@ -15,7 +15,9 @@ from rediq_trio.spec.records import Record
 from rediq_trio.store.envelope import LAST_MS, open_envelope
 
 NOW = dt.datetime.now(dt.UTC)
-SOON, LATE = NOW + dt.timedelta(seconds=10), NOW + dt.timedelta(seconds=100)
+HOUR = 3600.0
+"""Far more than the tests take from their collection to their run."""
+SOON, LATE = NOW + dt.timedelta(hours=10), NOW + dt.timedelta(hours=100)
 RECORD = Record(
     id="t", envelope=b"", state=State.PENDING, priority=50, max_retry=3, max_crashes=3,
     retention_ms=0, created_ms=1_000_000, run_ms=1_000_000, expires_ms=1_005_000,
@@ -66,10 +68,10 @@ def test_a_revived_task_has_none_left() -> None:
         (6, 5, 5),
         (SOON, LATE, SOON),
         (LATE, SOON, SOON),
-        (50, SOON, SOON),
-        (50, LATE, 50),
-        (SOON, 50, SOON),
-        (LATE, 50, 50),
+        (50 * HOUR, SOON, SOON),
+        (50 * HOUR, LATE, 50 * HOUR),
+        (SOON, 50 * HOUR, SOON),
+        (LATE, 50 * HOUR, 50 * HOUR),
     ],
 )
 def test_the_earlier_of_expires_and_deadline_ends_the_waits(

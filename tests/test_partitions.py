@@ -16,6 +16,9 @@ import rediq_trio as rediq
 from rediq_trio import ConfigError, DuplicateTask, MemoryStore, State, Unique
 from rediq_trio.partitions import Partitions
 from rediq_trio.spec.limits import Place
+from rediq_trio.spec.records import Claimed
+from rediq_trio.worker.flow import Flow
+from rediq_trio.worker.leases import Book, Held
 from rediq_trio.worker.poller import Poller
 from tests.servers import Server
 
@@ -353,12 +356,28 @@ async def _away() -> dict[str, int]:
     raise rediq.ConnectionLost("away", sent=False)
 
 
-def test_partitions_take_turns_and_queues_keep_their_order() -> None:
+class Asked(MemoryStore):
+    """A store that notes which queue each claim is for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.claimed: list[str] = []
+
+    async def claim(self, queue: str, **options: Any) -> Claimed:
+        self.claimed.append(queue)
+        return await super().claim(queue, **options)
+
+
+async def test_partitions_take_turns_and_queues_keep_their_order() -> None:
     places = {"mail": ("mail", Place("mail~0"), Place("mail~1")), "other": ("other",)}
+    store, book = Asked(), Book()
+    leases, _ = trio.open_memory_channel[list[Held]](9)
     poller = Poller(
-        MemoryStore(), ("mail", "other"), "w", 30.0, None, None, lambda: 0, None, places  # type: ignore[arg-type]
+        store, ("mail", "other"), "w", 30.0, book, Flow(1, 0), lambda: 0, leases, places
     )
-    orders = [poller._order() for _ in range(6)]
+    for _ in range(6):
+        assert await poller._round()
+    orders = [store.claimed[i : i + 4] for i in range(0, 24, 4)]
     assert all(order[3:] == ["other"] for order in orders)
     assert Counter(order[0] for order in orders) == {"mail": 2, "mail~0": 2, "mail~1": 2}
     assert all(sorted(order[:3]) == ["mail", "mail~0", "mail~1"] for order in orders)

@@ -26,10 +26,11 @@ from rediq_trio._errors import (
     UnknownTaskType,
     WorkerCrashed,
 )
-from rediq_trio.admin import DeadLetters, Queue
+from rediq_trio.admin import Queue
 from rediq_trio.app import App, TaskType
 from rediq_trio.client import Client, connect
 from rediq_trio.context import CurrentTask, current_task
+from rediq_trio.dead_letters import DeadLetters
 from rediq_trio.handle import TaskHandle
 from rediq_trio.schedules import ScheduleInfo, Schedules
 from rediq_trio.serve import Server, ServerStats, serve

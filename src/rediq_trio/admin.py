@@ -1,4 +1,4 @@
-"""Queue and DeadLetters: what an operator does to a queue as a whole."""
+"""Queue: what an operator does to a queue as a whole."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Literal
 import attrs
 
 from rediq_trio._errors import ConfigError, TaskNotFound
+from rediq_trio.dead_letters import DeadLetters
 from rediq_trio.describe import describe, describe_stats, sum_stats
 from rediq_trio.ids import split_id
 from rediq_trio.partitions import MOST, places_of
@@ -27,8 +28,6 @@ from rediq_trio.spec.throttles import (
 from rediq_trio.spec.values import QueueStats, TaskInfo
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.store.relay import relay
-
-_REVIVED = (State.PENDING, State.BLOCKED, State.GROUPED)
 
 
 class Queue:
@@ -242,85 +241,3 @@ class Queue:
                 found += task_violations(picture)
             if cursor == 0:
                 return found
-
-
-class DeadLetters:
-    """The dead tasks of a queue: `Queue.dead`."""
-
-    def __init__(self, queue: Queue) -> None:
-        self._queue = queue
-
-    @property
-    def _store(self) -> Store:
-        return self._queue._store
-
-    async def list(self, *, limit: int = 100, after: str | None = None) -> list[TaskInfo]:
-        """Read dead tasks, newest last; pages as `Queue.tasks` does."""
-        return await self._queue.tasks(State.DEAD, limit=limit, after=after)
-
-    async def retry(self, task_id: str) -> bool:
-        """Make a dead task ready again, its counters new; False when it is not dead, or stays so.
-
-        It stays dead while another holds its unique key, or a task of its queue that it
-        needs has failed: retry that one first. One that waited for others waits again.
-        Raises `TaskNotFound` when there is no such task.
-        """
-        place, own = self._queue._split(task_id)
-        (record,) = await self._store.get(place, (own,))
-        if record is None:
-            raise TaskNotFound(task_id)
-        if record.state is not State.DEAD:
-            return False
-        (state,) = await self._store.revive(place, (record.id,))
-        await relay(self._store, place)
-        return state in _REVIVED
-
-    async def retry_all(self) -> int:
-        """Make the tasks that are dead now ready again, in batches; give how many.
-
-        As with `retry`, some may stay dead.
-        """
-        return await self._each_batch(revive=True)
-
-    async def purge(self) -> int:
-        """Delete the tasks that are dead now, in batches; give how many."""
-        return await self._each_batch(revive=False)
-
-    async def _each_batch(self, *, revive: bool) -> int:
-        places = await self._queue._places()
-        return sum([await self._each_of(place, revive=revive) for place in places])
-
-    async def _each_of(self, name: str, *, revive: bool) -> int:
-        # By their ids: revived tasks may die again meanwhile.
-        left, done = await self._ids(name), 0
-        while left:
-            before = done
-            stuck: tuple[str, ...] = ()
-            for first in range(0, len(left), BATCH):
-                part = left[first : first + BATCH]
-                if not revive:
-                    done += (await self._store.delete(name, part)).count(State.DEAD)
-                    continue
-                states = await self._store.revive(name, part)
-                done += sum(state in _REVIVED for state in states)
-                stuck += tuple(i for i, s in zip(part, states, strict=True) if s is State.DEAD)
-            await relay(self._store, name)
-            # A task stays dead while one that it needs is, and that may have come behind it.
-            left = stuck if done > before else ()
-        return done
-
-    async def _ids(self, name: str) -> tuple[str, ...]:
-        found: dict[str, None] = {}
-        after = None
-        while True:
-            try:
-                ids = await self._store.list(
-                    name, State.DEAD, limit=BATCH, after=after
-                )
-            except TaskNotFound:
-                after = None  # it was revived meanwhile: once more from the start
-                continue
-            found |= dict.fromkeys(ids)
-            if len(ids) < BATCH:
-                return tuple(found)
-            after = ids[-1]
