@@ -158,7 +158,11 @@ def svg() -> str:
     parts += [_edge(pair, events, places) for pair, events in sorted(grouped().items())]
     parts += [_box(state, places[state]) for state in states]
     parts.append(f'<circle cx="{PLACES[START][0]}" cy="{PLACES[START][1]}" r="9" fill="#333"/>')
-    said = ("gone: " + "; ".join(removals()), "replaced: " + replacements(), "batch: many grouped tasks go, one pending task comes")
+    said = (
+        "gone: " + "; ".join(removals()),
+        "replaced: " + replacements(),
+        "batch: many grouped tasks go, one pending task comes",
+    )
     parts += [_text((20, HEIGHT - 48 + 18 * n), t, "start", small=True) for n, t in enumerate(said)]
     return "\n".join([*parts, "</svg>\n"])
 
