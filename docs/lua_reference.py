@@ -26,7 +26,7 @@ MEANINGS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "scheduled": ("sorted set", "by the instant at which they are due"),
         "retry": ("sorted set", "by the instant at which they are due"),
         "pending": ("sorted set", "and have no limit key, by priority x 2^45 + seq: the order of the claims"),
-        "keyed": ("sorted set", "the tasks that are pending and have a limit key, key by key, as they are claimed"),
+        "keyed": ("sorted set", "the tasks that are pending and have a limit key, key by key"),
         "blocked": ("sorted set", "by the instant at which they were enqueued"),
         "grouped": ("sorted set", "group by group, in the order in which they came"),
         "active": ("sorted set", "by the instant at which the lease runs out"),
