@@ -24,6 +24,7 @@ WORDS: Mapping[int, str] = MappingProxyType(
         7: "Among ready tasks the lower priority number goes first, then first come, first served.",
         8: "No task is claimed before its `run_at`, after its `expires`, before its dependencies "
         "have ended as its policy asks, or once `pause()` has returned.",
+        9: "A tick of a schedule makes exactly one task, whatever number of servers run it.",
         10: "A grouped task ends in exactly one batch; a group waits no longer than `max_delay`.",
         11: "Limits hold at every instant: no more live leases than a limit of concurrency, no more "
         "starts in any window than a rate; a permit dies with its lease.",
@@ -33,7 +34,27 @@ WORDS: Mapping[int, str] = MappingProxyType(
         "lapsed lease reclaimed within `lease + 5 s`.",
     }
 )
-"""The invariants that hold today, by the numbers that `Violation.invariant` gives."""
+"""The invariants, by the numbers that `Violation.invariant` gives."""
+
+ALSO: Mapping[int, str] = MappingProxyType(
+    {
+        1: "`conformance/`, `redis/test_damage.py`",
+        2: "`faults/`: workers killed, servers restarted under load",
+        3: "`conformance/test_fences.py`; a stale token in each state of the exploration",
+        4: "`conformance/test_claim.py`, `test_settle.py`, `test_give_back.py`",
+        5: "`conformance/test_operating.py`, `test_purge.py`",
+        6: "`conformance/test_unique.py`; racing producers in `worker/test_unique.py`",
+        7: "each claim of the random histories; `worker/test_queues.py`",
+        8: "`conformance/test_claim.py`, `test_dependencies.py`, `test_operating.py`",
+        9: "`conformance/test_schedules.py`; servers that race in `worker/test_schedules.py`",
+        10: "`conformance/test_groups.py`, `worker/test_groups.py`",
+        11: "`conformance/test_limits.py` (rates too), `worker/test_limits.py`; permits and lanes of "
+        "Redis in each step of the random histories (`derived.py`)",
+        12: "`conformance/`",
+        13: "`actors/`, `worker/` under a clock of their own; `faults/`",
+    }
+)
+"""Where else an invariant is tested: below `tests/`."""
 
 _LIVE = ("task_violations", "queue_violations")
 """What `Queue.check()` calls, on a live queue."""
@@ -66,9 +87,12 @@ def table() -> str:
     found = _numbers()
     live = set().union(*(found[name] for name in _LIVE))
     tested = set().union(*found.values())
-    lines = ["| | invariant | `check()` | every step of the tests |", "| ---: | --- | --- | --- |"]
+    lines = [
+        "| | invariant | `check()` | every step of the tests | also in `tests/` |",
+        "| ---: | --- | --- | --- | --- |",
+    ]
     for number in sorted(WORDS.keys() | tested):
         words = WORDS.get(number, "(not described yet)")
         marks = ("yes" if number in where else "" for where in (live, tested))
-        lines.append(f"| {number} | {words} | {' | '.join(marks)} |")
+        lines.append(f"| {number} | {words} | {' | '.join(marks)} | {ALSO.get(number, '')} |")
     return "\n".join(lines)

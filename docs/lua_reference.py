@@ -16,7 +16,7 @@ from rediq_trio.store.scripts import Script, load_scripts
 MEANINGS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "records": ("hash", "id -> record, a msgpack array (below)"),
-        "payloads": ("hash", "id -> envelope: type, payload, timeout, backoff, metadata"),
+        "payloads": ("hash", "id -> envelope: type, payload, timeout, backoff, metadata, deadline, dependencies"),
         "results": ("hash", "id -> what the handler returned, packed"),
         "progress": ("hash", "id -> the newest progress"),
         "inputs": ("hash", "id -> what the tasks it waited for returned, packed"),
@@ -25,15 +25,15 @@ MEANINGS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "expiring": ("sorted set", "waiting tasks with `expires`, by that instant"),
         "scheduled": ("sorted set", "by the instant at which they are due"),
         "retry": ("sorted set", "by the instant at which they are due"),
-        "pending": ("sorted set", "by priority x 2^45 + seq: the order of the claims"),
-        "keyed": ("sorted set", "the pending tasks with a limit key, key by key"),
+        "pending": ("sorted set", "and have no limit key, by priority x 2^45 + seq: the order of the claims"),
+        "keyed": ("sorted set", "the tasks that are pending and have a limit key, key by key"),
         "blocked": ("sorted set", "by the instant at which they were enqueued"),
         "grouped": ("sorted set", "group by group, in the order in which they came"),
         "active": ("sorted set", "by the instant at which the lease runs out"),
         "completed": ("sorted set", "by the instant from which they may be purged"),
         "cancelled": ("sorted set", "by the instant from which they may be purged"),
         "dead": ("sorted set", "by the instant at which they died"),
-        "lanes": ("sorted set", "limit keys with a pending task that may start, by its place"),
+        "lanes": ("sorted set", "limit keys with a pending task that may start, by its place; by turn when fair"),
         "shut": ("sorted set", "limit keys that their limit holds up, by until when; +inf: a lease"),
         "permits": ("hash", "limit key -> how many leases it has"),
         "turns": ("hash", "limit key -> the turn at which it was last served, for fair queues"),
@@ -62,11 +62,14 @@ def keys() -> str:
     for name in QUEUE_KEYS:
         kind, meaning = MEANINGS.get(name, ("", "(not described yet)"))
         if name in INDEX_OF.values():
-            meaning = f"the tasks that are {name}, {meaning}"
+            said = "to be retried" if name == "retry" else name
+            joint = " " if meaning.startswith("and ") else ", "
+            meaning = f"the tasks that are {said}{joint}{meaning}"
         lines.append(f"| `{names.of('Q', (name,))[0].decode()}` | {kind} | {meaning} |")
     records, alive = (key.decode() for key in names.workers)
     lines += [
         f"| `{names.queues.decode()}` | set | the names of the queues ever used |",
+        f"| `{names.partitions.decode()}` | hash | partitioned queue -> how many partitions it has |",
         f"| `{records}` | hash | worker -> what it said of itself in its last heartbeat |",
         f"| `{alive}` | sorted set | workers, by the instant until which each counts as alive |",
     ]

@@ -24,6 +24,7 @@ from rediq_trio import _errors
 from rediq_trio.settings import Settings
 from rediq_trio.spec.backoff import Exponential, Fixed, Linear
 from rediq_trio.spec.lifecycle import TERMINAL, TRANSITIONS, WAITING, Event, State
+from rediq_trio.spec.throttles import UNSET
 from rediq_trio.spec.values import Task, TaskOptions
 from rediq_trio.store.broadcast import Kind
 from rediq_trio.store.scripts import load_scripts
@@ -157,7 +158,8 @@ def _public(wanted: Any) -> list[Any]:
     return [value for value in found if wanted(value)]
 
 
-_VALUES = ("TaskInfo", "Progress", "QueueStats", "WorkerInfo", "ServerStats", "Violation")
+_VALUES = ("TaskInfo", "Progress", "QueueStats", "WorkerInfo", "ServerStats", "ScheduleInfo",
+           "QueueLimits", "KeyLimit", "WorkflowInfo", "Node", "Violation")  # fmt: skip
 
 
 def values() -> str:
@@ -170,6 +172,10 @@ def values() -> str:
         for field in fields(kind):
             rows.append(f"| `{field.name}` | {_type(hints[field.name])} | {oneline(field.doc)} |")
         parts.append(f"### {name}\n\n{tidy(kind.__doc__ or '')}\n\n" + "\n".join(rows))
+    rows = ["| member | meaning |", "| --- | --- |"]
+    rows += [f"| `{m.name}` = `'{m.value}'` | {oneline(m.doc)} |" for m in members(State)]
+    said = "Where a task is; a `str`, so it compares equal to its value."
+    parts.append(f"### State\n\n{said}\n\n" + "\n".join(rows))
     return "\n\n".join(parts)
 
 
@@ -178,6 +184,8 @@ def _type(hint: Any) -> str:
     for module in (
         "rediq_trio.spec.values.",
         "rediq_trio.spec.lifecycle.",
+        "rediq_trio.spec.schedule.",
+        "rediq_trio.spec.throttles.",
         "collections.abc.",
         "typing.",
     ):
@@ -187,9 +195,13 @@ def _type(hint: Any) -> str:
     return f"`{text}`"
 
 
-_IN_API = ("serve", "connect", "current_task", "App", "TaskType", "Task", "Client", "TaskHandle",
-           "Queue", "DeadLetters", "Server",
-           "CurrentTask", "Retry", "Reject", "Snooze", "MemoryStore")  # fmt: skip
+_IN_API = ("serve", "connect", "current_task", "App", "TaskType", "Task", "Unique", "Client",
+           "TaskHandle", "Queue", "Rate", "DeadLetters", "Schedules", "Every", "Cron", "Workflow",
+           "chain", "gather", "WorkflowHandle", "Server", "CurrentTask", "Retry", "Reject",
+           "Snooze", "MemoryStore")  # fmt: skip
+_BUILT = ("App", "Task", "Unique", "Rate", "Every", "Cron", "Workflow", "Retry", "Reject", "Snooze",
+          "MemoryStore")  # fmt: skip
+"""Classes that a user makes values of."""
 _STORE = ("MemoryStore",)
 """Classes whose methods are inside matters: only what they are is told."""
 
@@ -211,25 +223,53 @@ def _described(name: str, found: Any) -> str:
 
 
 def _construction(name: str, kind: type) -> str:
-    if name in ("App", "Task", "Retry", "Reject", "Snooze", "MemoryStore"):
-        if attrs.has(kind):
+    if name in _BUILT:
+        if kind is Task:
             return f"```python\n{name}(type, payload={{}}, **options)\n```"
         return _code(name, kind)
     return ""
 
 
+class _Text(str):
+    """Is shown in a signature as it is, without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        # What is left out of a call is no value that anyone gives.
+        text = str(self).replace(" | Unset", "").replace("builtins.", "")
+        return text.replace("rediq_trio.spec.schedule.", "")
+
+
 def _code(name: str, found: Any, *, method: bool = False) -> str:
-    signature = inspect.signature(found)
-    if method:
-        parameters = list(signature.parameters.values())[1:]
-        signature = signature.replace(parameters=parameters)
     wrapped = inspect.unwrap(found)
     kind = "async def " if inspect.iscoroutinefunction(wrapped) else ""
     if inspect.isasyncgenfunction(wrapped):
         kind = "async with " if wrapped is not found else "async for "
+    variants = typing.get_overloads(found) if inspect.isfunction(found) else []
+    lines = [f"{kind}{name}{_signature(each, method)}" for each in variants or [found]]
+    return "```python\n" + "\n".join(lines) + "\n```"
+
+
+def _signature(found: Any, method: bool) -> str:
+    signature = inspect.signature(found)
+    parameters = list(signature.parameters.values())[1 if method else 0 :]
+    shown = [
+        each.replace(
+            annotation=_shown(each.annotation),
+            default=_Text("...") if each.default is UNSET else each.default,
+        )
+        for each in parameters
+    ]
+    back = signature.return_annotation
+    if isinstance(found, type):
+        back = inspect.Signature.empty
+    return str(signature.replace(parameters=shown, return_annotation=_shown(back)))
+
+
+def _shown(annotation: Any) -> Any:
     # Annotations are text, and would be shown in quotes.
-    said = re.sub(r"(: |-> )'([^']*)'", r"\1\2", f"{kind}{name}{signature}")
-    return f"```python\n{said}\n```"
+    return _Text(annotation) if isinstance(annotation, str) else annotation
 
 
 def _attributes(kind: type) -> list[str]:

@@ -17,7 +17,7 @@ from rediq_trio.spec.lifecycle import TERMINAL, TRANSITIONS, WAITING, Event, Sta
 
 Point = tuple[float, float]
 
-WIDTH, HEIGHT = 1120, 584
+WIDTH, HEIGHT = 1120, 602
 BOX_WIDTH, BOX_HEIGHT = 124, 40
 START = "start"
 WAITING_BOX = "waiting"
@@ -48,8 +48,12 @@ class Way:
     anchor: str = "middle"
 
 
+MERGER = (State.GROUPED, State.PENDING)
+"""What a batch is drawn as: its members go, and one task comes in their place."""
+
 WAYS: dict[tuple[str, str], Way] = {
-    (START, WAITING_BOX): Way((50, 190), (), (104, 190), (76, 182)),
+    (START, WAITING_BOX): Way((49, 190), (), (104, 190), (72, 174)),
+    MERGER: Way((262, 242), (), (338, 202), (262, 218)),
     (START, State.DEAD): Way((42, 200), ((50, 440), (300, 456)), (548, 450), (150, 420), "start"),
     (State.BLOCKED, State.SCHEDULED): Way((262, 122), (), (338, 94), (286, 100)),
     (State.BLOCKED, State.PENDING): Way((262, 140), (), (338, 182), (272, 182)),
@@ -82,6 +86,9 @@ def grouped() -> dict[tuple[str, str], list[str]]:
     """
     edges: dict[tuple[str, str], list[str]] = {}
     for event, pairs in TRANSITIONS.items():
+        if _merges(event):
+            edges[MERGER] = [str(event)]
+            continue
         for source, target in sorted(pairs, key=str):
             if target is None or (event is Event.ENQUEUE and source is not None):
                 continue
@@ -101,9 +108,14 @@ def removals() -> list[str]:
     said = []
     for event, pairs in TRANSITIONS.items():
         sources = {source for source, target in pairs if target is None and source is not None}
-        if sources:
+        if sources and not _merges(event):
             said.append(f"{event}: {_from(sources)}")
     return said
+
+
+def _merges(event: Event) -> bool:
+    """Say whether an event makes one task of many: drawn as an edge between their states."""
+    return TRANSITIONS[event] == {(MERGER[0], None), (None, MERGER[1])}
 
 
 def replacements() -> str:
@@ -146,8 +158,12 @@ def svg() -> str:
     parts += [_edge(pair, events, places) for pair, events in sorted(grouped().items())]
     parts += [_box(state, places[state]) for state in states]
     parts.append(f'<circle cx="{PLACES[START][0]}" cy="{PLACES[START][1]}" r="9" fill="#333"/>')
-    said = ("gone: " + "; ".join(removals()), "replaced: " + replacements())
-    parts += [_text((20, HEIGHT - 26 + 18 * n), t, "start", small=True) for n, t in enumerate(said)]
+    said = (
+        "gone: " + "; ".join(removals()),
+        "replaced: " + replacements(),
+        "batch: many grouped tasks go, one pending task comes",
+    )
+    parts += [_text((20, HEIGHT - 48 + 18 * n), t, "start", small=True) for n, t in enumerate(said)]
     return "\n".join([*parts, "</svg>\n"])
 
 
@@ -206,8 +222,9 @@ def _edge(pair: tuple[str, str], events: list[str], places: Mapping[str, Point])
     path = f"M{way.begin[0]:g} {way.begin[1]:g}{command}" + " ".join(
         f"{x:g} {y:g}" for x, y in points
     )
+    dashes = ' stroke-dasharray="6 3"' if pair == MERGER else ""
     return (
-        f'<path d="{path}" fill="none" stroke="#555" stroke-width="1.4"/>'
+        f'<path d="{path}" fill="none" stroke="#555" stroke-width="1.4"{dashes}/>'
         + _tip((way.begin, *way.bends)[-1], way.end)
         + _text(way.label, ", ".join(events), way.anchor, small=True)
     )

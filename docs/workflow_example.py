@@ -10,7 +10,7 @@ from rediq_trio.workflow import Workflow, chain, gather
 
 
 def nightly() -> Workflow[Any]:
-    """Build it as the page does."""
+    """Build one with joins, and a link that skips a row."""
     workflow: Workflow[Any] = Workflow("nightly")
     sources = ("orders", "customers", "prices")
     fetched = [workflow.add(Task("fetch"), f"fetch {source}") for source in sources]

@@ -21,19 +21,19 @@ async def main() -> None:
         client = server.client
         queue = client.queue("default")
         await queue.pause()
-        soon = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=0.6)
+        soon = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=2)
         handles = await client.enqueue_many(
             [
                 remind.options(run_at=soon).task("the train"),
-                remind.options(delay=0.3).task("the tea"),
+                remind.options(delay=1).task("the tea"),
                 remind.options(priority=90).task("the plants"),
                 remind.options(priority=10).task("the fire"),
-                remind.options(expires=0.05).task("the fish"),
+                remind.options(expires=0.3).task("the fish"),
             ]
         )
         stats = await queue.stats()
         print(f"{stats.scheduled} scheduled, {stats.pending} pending")
-        await trio.sleep(0.1)  # the fish goes off meanwhile
+        await trio.sleep(0.4)  # the fish goes off meanwhile
         await queue.resume()
         for handle in handles:
             info = await handle.wait(timeout=10)

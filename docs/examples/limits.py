@@ -24,18 +24,22 @@ async def export(customer: str) -> None:
 
 
 async def main() -> None:
-    async with rediq.serve(app, "memory://", queues=["partner", "exports"]) as server:
+    async with rediq.serve(app, "memory://", queues=["partner"]) as server:
         client = server.client
-
         partner = client.queue("partner")
         await partner.limit(concurrency=2, rate=rediq.Rate(100, per=1, burst=10))
         await client.enqueue_many([call_partner.task(n) for n in range(12)])
         await server.wait_idle()
         print("at most", most, "at once")
 
+    # One at a time, and none claimed ahead: so the order of the starts shows.
+    async with rediq.serve(
+        app, "memory://", queues=["exports"], concurrency=1, prefetch=0
+    ) as server:
+        client = server.client
         exports = client.queue("exports")
         await exports.limit(fair_by="limit_key", max_pending=8)
-        await exports.limit(key="*", rate=rediq.Rate(1000))
+        await exports.limit(key="*", rate=rediq.Rate(1000, burst=100))
         await exports.pause()
         for customer in ("large", "large", "large", "large", "large", "large", "small", "small"):
             await client.enqueue(export.options(limit_key=customer).task(customer))

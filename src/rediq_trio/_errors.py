@@ -5,7 +5,7 @@
     ├── PayloadError         the caller: data that msgpack or the handler cannot take
     │   └── PayloadTooLarge
     ├── UnknownTaskType      the caller: no handler goes by that name
-    ├── DuplicateTask        the caller: that id exists already
+    ├── DuplicateTask        the caller: that id exists, or that unique key is taken
     ├── TaskNotFound         the caller, or time: no such task, or purged
     ├── ScheduleNotFound     the caller: no schedule goes by that name
     ├── QueueFull            the world: the queue is bounded and full
@@ -76,7 +76,7 @@ class UnknownTaskType(RediqError, LookupError):
 
 
 class DuplicateTask(RediqError):
-    """A task with that id exists already; nothing was changed."""
+    """A task with that id, or the holder of that unique key, is there already; nothing was changed."""
 
     def __init__(self, existing_id: str) -> None:
         super().__init__(f"task {shown(existing_id)} exists already")

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from docs import generate, lua_reference
+import re
+from collections import Counter
+from pathlib import Path
+
+import attrs
+
+import rediq_trio as rediq
+from docs import generate, invariants, lua_reference
+from rediq_trio.settings import Settings
+from rediq_trio.spec.values import TaskOptions
 from rediq_trio.store.keys import QUEUE_KEYS
+
+REFERENCE = generate.HERE / "reference"
+LINK = re.compile(r"\]\(([^)#:\s]*)(#[^)\s]*)?\)")
 
 
 def test_generated_pages_are_up_to_date() -> None:
@@ -12,5 +24,62 @@ def test_generated_pages_are_up_to_date() -> None:
 
 
 def test_every_key_of_a_queue_is_described() -> None:
-    missing = set(QUEUE_KEYS) - lua_reference.MEANINGS.keys()
+    missing = set(QUEUE_KEYS) ^ lua_reference.MEANINGS.keys()
     assert not missing, f"say in docs/lua_reference.py what {', '.join(sorted(missing))} holds"
+    rows = re.findall(r"^\| `rediq:{Q}:(\w+)` \|", lua_reference.keys(), re.MULTILINE)
+    assert Counter(rows) == Counter(QUEUE_KEYS)
+
+
+def test_every_public_name_is_in_a_page_of_the_reference() -> None:
+    pages = "\n".join(page.read_text("utf-8") for page in REFERENCE.glob("*.md"))
+    named = {*re.findall(r"^### (\w+)$", pages, re.MULTILINE), *_rows(pages)}
+    assert {*rediq.__all__} - named == set()
+
+
+def test_every_option_and_every_setting_has_a_row() -> None:
+    settings = {field.name for field in attrs.fields(Settings)}
+    for page, names in (("options", TaskOptions.__optional_keys__), ("settings", settings)):
+        rows = Counter(_rows((REFERENCE / f"{page}.md").read_text("utf-8")))
+        assert {name: rows[name] for name in names} == dict.fromkeys(names, 1)
+
+
+def test_every_invariant_is_told() -> None:
+    assert [*invariants.WORDS] == [*invariants.ALSO] == [*range(1, 14)]
+    tests = generate.HERE.parent / "tests"
+    for places in invariants.ALSO.values():
+        folder = tests
+        for name in re.findall(r"`([\w/]+(?:\.py|/))`", places):
+            found = tests / name if "/" in name or (tests / name).exists() else folder / name
+            assert found.exists(), name
+            folder = found if found.is_dir() else found.parent
+
+
+def test_the_words_of_the_glossary_are_in_order() -> None:
+    page = (generate.HERE / "glossary.md").read_text("utf-8")
+    words = re.findall(r"^\| \*\*(.+?)\*\*", page, re.MULTILINE)
+    assert words == sorted({*words}, key=str.lower)
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    _, nav = (generate.HERE.parent / "mkdocs.yml").read_text("utf-8").split("\nnav:\n")
+    pages = sorted(str(path.relative_to(generate.HERE)) for path in generate.HERE.rglob("*.md"))
+    assert sorted(re.findall(r": (\S+\.md)$", nav, re.MULTILINE)) == pages
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in [*generate.HERE.rglob("*.md"), generate.HERE.parent / "README.md"]:
+        text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+        for path, anchor in LINK.findall(text):
+            target = page.parent / path if path else page
+            assert target.exists(), f"{page.name}: {path}"
+            if anchor and target.suffix == ".md":
+                assert anchor[1:] in _anchors(target), f"{page.name}: {path}{anchor}"
+
+
+def _rows(page: str) -> list[str]:
+    return re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+
+
+def _anchors(page: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"\s+", "-", re.sub(r"[^\w\s-]", "", t).strip().lower()) for t in titles}

@@ -83,7 +83,7 @@ class Every:
     seconds: float = attrs.field(validator=_check_seconds)
     """Seconds between two ticks, 0.1 to 1 year, in whole milliseconds."""
     catch_up: CatchUp = attrs.field(default="skip", kw_only=True, validator=_choice(CatchUp))
-    """What becomes of missed ticks; see `due_ticks`."""
+    """What fires of missed ticks: none but one just missed, the latest, or all (`due_ticks`)."""
     overlap: Overlap = attrs.field(default="allow", kw_only=True, validator=_choice(Overlap))
     """Whether a tick makes a task while the one before it is not finished."""
 
@@ -125,7 +125,7 @@ class Cron:
     timezone: str = attrs.field(default="UTC", validator=_check_timezone)
     """The name of an IANA time zone."""
     catch_up: CatchUp = attrs.field(default="skip", kw_only=True, validator=_choice(CatchUp))
-    """What becomes of missed ticks; see `due_ticks`."""
+    """What fires of missed ticks: none but one just missed, the latest, or all (`due_ticks`)."""
     overlap: Overlap = attrs.field(default="allow", kw_only=True, validator=_choice(Overlap))
     """Whether a tick makes a task while the one before it is not finished."""
 

@@ -193,11 +193,11 @@ class Task(Generic[R]):
     group: str | None = attrs.field(
         default=None, validator=attrs.validators.optional(_check_label)
     )
-    """The aggregation group that it waits in, 1 to 128 characters."""
+    """The aggregation group that it waits in, 1 to 128 characters (bytes, as UTF-8)."""
     limit_key: str | None = attrs.field(
         default=None, validator=attrs.validators.optional(_check_label)
     )
-    """The key under which the queue's limits count it, 1 to 128 characters."""
+    """The key under which the queue's limits count it, 1 to 128 characters (bytes, as UTF-8)."""
     returns: Any = attrs.field(default=None, eq=False, repr=False)
     """The type that the result is structured into; None leaves plain msgpack data."""
 
