@@ -148,7 +148,7 @@ class TaskHandle(Generic[R]):
         if state is None:
             raise TaskNotFound(self.id)
         # Tasks of other queues that wait for this one hear of it, served or not.
-        await relay(self._store, self.queue)
+        await relay(self._store, self._place)
         return state
 
 

@@ -109,7 +109,7 @@ class Server:
     async def _carried(self) -> bool:
         """Say whether no end of a task has still to be told to those that wait for it."""
         store = self._worker.store
-        for name in self._worker.settings.queues:
+        for name in self._worker.places:
             told = await store.unblock(name, limit=RIPPLE)
             if told.moved or told.next_in_ms is not None or await store.outbox(name, limit=1):
                 return False

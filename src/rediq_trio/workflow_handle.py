@@ -220,13 +220,13 @@ class WorkflowHandle(Generic[R]):
 
         async def cancel(name: str) -> None:
             handle = self.handles[name]
-            states[name] = await handle._store.cancel(handle.queue, handle._own)
+            states[name] = await handle._store.cancel(handle._place, handle._own)
 
         for together in self._from_the_sinks():
             await _each(
                 cancel, [n for n in together if (s := states[n]) is not None and s not in TERMINAL]
             )
-        for queue, store in {h.queue: h._store for h in self.handles.values()}.items():
+        for queue, store in {h._place: h._store for h in self.handles.values()}.items():
             await relay(store, queue)
         return states
 

@@ -35,7 +35,6 @@ from rediq_trio.spec.records import (
     Deferral,
     Failure,
     Fence,
-    Limit,
     NewTask,
     Queue,
     Record,
@@ -78,10 +77,10 @@ _GROUPED = Ties(group="g")
 _RULE = Rule(2, TICK, 2 * TICK)
 
 SETTINGS: dict[str, tuple[Step, ...]] = {
-    "a limit of one": (Step("limit", (), {"key": "k", "limit": Limit(concurrency=1)}),),
+    "a limit of one": (Step("limit", (), {"key": "k", "concurrency": 1}),),
     "a rate": (
-        Step("limit", (), {"key": ANY_KEY, "limit": Limit(0, 1, 2 * TICK)}),
-        Step("limit", (), {"key": "", "limit": Limit(1)}),
+        Step("limit", (), {"key": ANY_KEY, "count": 1, "period_ms": 2 * TICK}),
+        Step("limit", (), {"key": "", "concurrency": 1}),
     ),
     "a fair queue": (Step("arrange", (), {"fair": True}),),
 }

@@ -86,6 +86,8 @@ class Worker:
         )
         places = {queue: places_of(queue, count) for queue, count in self._partitions.items()}
         queues = tuple(place for some in places.values() for place in some)
+        self.places = queues
+        """The queues it serves, with their partitions."""
         self.executor = Executor(attempts, book, flow, leases_out, outcomes_in)
         self.poller = Poller(
             store, settings.queues, settings.name, settings.lease, book, flow,
