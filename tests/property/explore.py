@@ -104,7 +104,7 @@ WORLDS: dict[str, tuple[Actor, ...]] = {
     ),
     "two dependent tasks": (
         actor("a", "complete fail crash cancel delete revive enqueue", retention_ms=TICK),
-        actor("b", "complete cancel delete revive enqueue crash", ties=Ties(needs=("a",))),
+        actor("b", "complete cancel delete revive enqueue crash flush", ties=Ties(needs=("a",))),
     ),
     "a chain, its end in any case": (
         actor("a", "complete fail cancel delete"),
@@ -120,6 +120,7 @@ WORLDS: dict[str, tuple[Actor, ...]] = {
     "a unique pair, one to replace the other": (
         actor("a", "complete fail release cancel revive enqueue", ties=_STARTED),
         actor("b", "complete snooze delete enqueue", ties=_REPLACES, delay_ms=TICK),
+        actor("c", "enqueue", ties=_REPLACES, priority=40),
     ),
     "a unique key for a time": (
         actor("a", "complete fail cancel delete revive enqueue", ties=_THROTTLED),
@@ -143,6 +144,9 @@ WORLDS: dict[str, tuple[Actor, ...]] = {
         actor("a", "cancel govern batch", ties=_GROUPED),
         actor("b", "complete fail crash", ties=_GROUPED, retention_ms=TICK),
         actor("c", "delete", ties=_GROUPED, expires_in_ms=3 * TICK),
+    ),
+    "a group that comes back": (
+        actor("a", "cancel revive flush", ties=_GROUPED, expires_in_ms=2 * TICK),
     ),
     "waits": (
         actor("a", "complete fail cancel revive delete", retention_ms=TICK),
