@@ -3,31 +3,50 @@
     python -m tests.mutants [word of a name ...]
 
 Prints which test kills which mutant; exits with 1 when one survives. A mutant
-whose old text is not found exactly once is an error, not a survivor.
+whose old text is not found exactly once is an error, not a survivor; so is a test
+that kills one, and fails without a mutant too.
+
+This process collects the tests once. What forks from it finds everything imported:
+`AT_ONCE` workers, which have a server each for one mutant after another, and fork
+a child for the tests of each.
 """
 
 from __future__ import annotations
 
+import gc
+import io
+import multiprocessing
 import os
 import re
 import shutil
-import subprocess
+import signal
+import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from multiprocessing.util import Finalize
 from pathlib import Path
 from types import MappingProxyType
 
+import pytest
+
 from rediq_trio.store.scripts import lua_folder
 from tests.mutations import MUTANTS, Mutant
+from tests.servers import lent, running_server
 
 AT_ONCE = 2
 DEADLINE = 120.0
 """Seconds that the tests of one mutant may take; a mutant that makes them hang is killed too."""
+END_DEADLINE = 20.0
+"""Seconds that tests which hang may take to end when they are interrupted."""
+ANSWER_DEADLINE = 5.0
+"""Seconds within which a server answers unless a mutant keeps it busy."""
 ROOT = Path(__file__).resolve().parents[1]
+FORK = multiprocessing.get_context("fork")
+SERVER = "redis-6.2"
 SUITES = ("tests/conformance", "tests/redis")
 THEME_OF = MappingProxyType(
     {
@@ -53,7 +72,9 @@ THEME_OF = MappingProxyType(
 """The theme of the conformance suite that is likely to kill a mutant of a script: tried first."""
 HARDER = ("tests/property/test_histories.py",)
 """What a mutant that survives the suites has to face next."""
-_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+HANGS = "the tests hang"
+QUIETLY = ("-p", "no:cacheprovider", "-p", "no:pytest_cov", "--tb=no")
+_FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
 
 
 class Misplaced(Exception):
@@ -90,26 +111,76 @@ def killer(mutant: Mutant) -> str | None:
     return None
 
 
-def _failing(lua: Path, suites: tuple[str, ...]) -> str | None:
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=no"]
-    environment = os.environ | {"REDIQ_TEST_LUA": str(lua), "HYPOTHESIS_PROFILE": "dev"}
-    child = subprocess.Popen(
-        [*command, "-k", "redis-6.2", *suites],
-        cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    try:
-        said, _ = child.communicate(timeout=DEADLINE)
-    except subprocess.TimeoutExpired:
-        # An interrupt lets pytest end the server that it started.
-        child.send_signal(2)
-        child.communicate()
-        return "the tests hang"
-    if child.returncode == 0:
+def _failing(lua: Path, suites: Sequence[str]) -> str | None:
+    """Run tests in a child; give the first that fails, None when all pass."""
+    lend_server()
+    with tempfile.NamedTemporaryFile("r", prefix="rediq-said-", errors="replace") as said:
+        child = FORK.Process(target=_run_tests, args=(lua, suites, said.name))
+        child.start()
+        child.join(DEADLINE)
+        if hangs := child.is_alive():
+            assert child.pid is not None
+            os.kill(child.pid, signal.SIGINT)
+            child.join(END_DEADLINE)
+            child.kill()
+            child.join()
+        code, text = child.exitcode, said.read()
+    if hangs:
+        return HANGS
+    if code == 0:
         return None
-    failed = _FAILED.search(said)
-    if child.returncode != 1 or failed is None:
-        raise RuntimeError(f"pytest ended with {child.returncode}:\n{said[-2000:]}")
+    failed = _FAILED.search(text)
+    if code != 1 or failed is None:
+        raise RuntimeError(f"pytest ended with {code}:\n{text[-2000:]}")
     return failed[1]
+
+
+def _run_tests(lua: Path, suites: Sequence[str], said: str) -> None:
+    os.environ["REDIQ_TEST_LUA"] = str(lua)
+    file = os.open(said, os.O_WRONLY)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    sys.exit(pytest.main(["-x", "-q", *QUIETLY, "-k", SERVER, *suites]))
+
+
+_server = ExitStack()
+
+
+def lend_server() -> None:
+    """Have a server for the tests that this process forks: a new one when it is kept busy."""
+    if not lent:
+        Finalize(None, _server.close, exitpriority=1)
+    elif not answers(lent[SERVER].socket):
+        # What a script that does not end keeps busy hears no more polite request.
+        os.kill(lent[SERVER].pid, signal.SIGKILL)
+        _server.close()
+    else:
+        return
+    lent[SERVER] = _server.enter_context(running_server(SERVER))
+
+
+def answers(path: str) -> bool:
+    """Say whether a server answers, and is not busy."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(ANSWER_DEADLINE)
+        try:
+            probe.connect(path)
+            probe.sendall(b"PING\r\n")
+            return probe.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False
+
+
+def warm_up() -> None:
+    """Import all that the tests need, so that what is forked has it."""
+    os.chdir(ROOT)
+    os.environ["HYPOTHESIS_PROFILE"] = "dev"
+    with redirect_stdout(io.StringIO()) as said:
+        code = pytest.main(["--collect-only", "-q", *QUIETLY, "-k", SERVER, *SUITES, *HARDER])
+    if code != 0:
+        raise RuntimeError(f"pytest ended with {code}:\n{said.getvalue()[-2000:]}")
+    gc.collect()
+    gc.freeze()
 
 
 def main(words: list[str]) -> int:
@@ -117,12 +188,16 @@ def main(words: list[str]) -> int:
     chosen = [m for m in MUTANTS if not words or any(word in m.name for word in words)]
     for mutant in chosen:
         mutated(mutant, lua_folder())
-    begin, survivors = time.monotonic(), 0
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    begin, found = time.monotonic(), []
+    warm_up()
+    with ProcessPoolExecutor(AT_ONCE, mp_context=FORK) as pool:
         for mutant, by in zip(chosen, pool.map(killer, chosen), strict=True):
-            survivors += by is None
+            found.append(by)
             print(f"{mutant.name} | {mutant.script}.lua | {by or 'SURVIVES'}", flush=True)
-    took = time.monotonic() - begin
+        killers = sorted({by for by in found if by and by != HANGS})
+        if killers and (failed := pool.submit(_failing, lua_folder(), killers).result()):
+            raise RuntimeError(f"{failed} fails without a mutant")
+    took, survivors = time.monotonic() - begin, found.count(None)
     print(f"{len(chosen)} mutants, {survivors} survive, {took:.0f} s")
     return 1 if survivors else 0
 

@@ -7,7 +7,6 @@ from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import (
     RIPPLE,
     Completion,
-    Limit,
     Mail,
     MailKind,
     Report,
@@ -47,7 +46,7 @@ async def fill(bench: Bench) -> None:
 
 async def fill_limits(bench: Bench) -> None:
     store = bench.store
-    await store.limit(Q, key="slow", limit=Limit(count=1, period_ms=10**9))
+    await store.limit(Q, key="slow", count=1, period_ms=10**9)
     await bench.add("slow", "slower", priority=0, ties=Ties(limit_key="slow"))
     assert len(await bench.take()) == 1
     await bench.add("open", ties=Ties(limit_key="open"))
