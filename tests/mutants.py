@@ -24,15 +24,18 @@ import socket
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager, redirect_stdout
+from functools import cache
 from multiprocessing.util import Finalize
 from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 
+from rediq_trio.store import scripts
 from rediq_trio.store.scripts import lua_folder
 from tests.mutations import MUTANTS, Mutant
 from tests.servers import lent, running_server
@@ -107,8 +110,20 @@ def killer(mutant: Mutant) -> str | None:
         likely = [(f"tests/conformance/test_{theme}.py",)] if theme else []
         for suites in (*likely, SUITES, HARDER):
             if found := _failing(lua, suites):
+                _kills[found] += 1
                 return found
     return None
+
+
+_kills: Counter[str] = Counter()
+"""How many mutants each test killed, in this process."""
+
+
+class DeadliestFirst:
+    """A plugin of pytest: the tests that killed most go first."""
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items.sort(key=lambda item: -_kills[item.nodeid])
 
 
 def _failing(lua: Path, suites: Sequence[str]) -> str | None:
@@ -140,7 +155,7 @@ def _run_tests(lua: Path, suites: Sequence[str], said: str) -> None:
     file = os.open(said, os.O_WRONLY)
     os.dup2(file, 1)
     os.dup2(file, 2)
-    sys.exit(pytest.main(["-x", "-q", *QUIETLY, "-k", SERVER, *suites]))
+    sys.exit(pytest.main(["-x", "-q", *QUIETLY, "-k", SERVER, *suites], [DeadliestFirst()]))
 
 
 _server = ExitStack()
@@ -179,6 +194,9 @@ def warm_up() -> None:
         code = pytest.main(["--collect-only", "-q", *QUIETLY, "-k", SERVER, *SUITES, *HARDER])
     if code != 0:
         raise RuntimeError(f"pytest ended with {code}:\n{said.getvalue()[-2000:]}")
+    # A mutant changes a few of the scripts: the others are put together here, once.
+    scripts.inlined = cache(scripts.inlined)
+    scripts.load_scripts()
     gc.collect()
     gc.freeze()
 
