@@ -25,9 +25,9 @@ from rediq_trio.store.codec import (
     answer_of,
     decode_picture,
     pack_children,
-    pack_limit,
     pack_mail,
     pack_options,
+    pack_rate,
     read_ending,
     read_limit,
     read_mail,
@@ -185,9 +185,11 @@ def test_an_ending_is_read() -> None:
 
 
 @pytest.mark.parametrize("limit", [Limit(), Limit(2), Limit(0, 3, 1000, 5), Limit(1, 2, 3, 4)])
-def test_a_limit_comes_back_as_it_was_packed(limit: Limit) -> None:
-    assert read_limit(pack_limit(limit)) == limit
-    assert pack_limit(None) == b""
+def test_a_limit_is_read_as_the_script_keeps_it(limit: Limit) -> None:
+    rate = unpack(pack_rate(limit.count, limit.period_ms, limit.burst))
+    assert read_limit(pack_for_lua((limit.concurrency, *rate))) == limit
+    assert unpack(pack_rate(0, 0, 1))[0] == 0
+    assert pack_rate(None, 0, 1) == b""
 
 
 def test_an_answer_is_a_state_or_says_why_not() -> None:
