@@ -151,6 +151,8 @@ def _failing(lua: Path, suites: Sequence[str]) -> str | None:
 
 
 def _run_tests(lua: Path, suites: Sequence[str], said: str) -> None:
+    # What was started in the background of a shell ignores interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["REDIQ_TEST_LUA"] = str(lua)
     file = os.open(said, os.O_WRONLY)
     os.dup2(file, 1)
