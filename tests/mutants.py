@@ -6,33 +6,33 @@ Prints which test kills which mutant; exits with 1 when one survives. A mutant
 whose old text is not found exactly once is an error, not a survivor; so is a test
 that kills one, and fails without a mutant too.
 
-This process collects the tests once. What forks from it finds everything imported:
-`AT_ONCE` workers, which have a server each for one mutant after another, and fork
-a child for the tests of each.
+The tests are collected once. What forks from there has them at hand: `AT_ONCE`
+workers, with a server each for one mutant after another; they fork a child for the
+tests of each, which begins with those that killed others in the same script.
 """
 
 from __future__ import annotations
 
 import gc
-import io
 import multiprocessing
 import os
-import re
 import shutil
 import signal
 import socket
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager
 from functools import cache
+from multiprocessing.connection import Connection
 from multiprocessing.util import Finalize
 from pathlib import Path
 from types import MappingProxyType
 
+import attrs
 import pytest
 
 from rediq_trio.store import scripts
@@ -76,8 +76,7 @@ THEME_OF = MappingProxyType(
 HARDER = ("tests/property/test_histories.py",)
 """What a mutant that survives the suites has to face next."""
 HANGS = "the tests hang"
-QUIETLY = ("-p", "no:cacheprovider", "-p", "no:pytest_cov", "--tb=no")
-_FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
+QUIETLY = ("-q", "-s", "-p", "no:cacheprovider", "-p", "no:pytest_cov")
 
 
 class Misplaced(Exception):
@@ -103,61 +102,81 @@ def mutated_folder(mutant: Mutant) -> Iterator[Path]:
         yield lua
 
 
+_items: list[pytest.Item] = []
+"""All tests, as they were collected."""
+_kills: defaultdict[str, Counter[str]] = defaultdict(Counter)
+"""How many mutants of a script each test killed, in this process."""
+
+
 def killer(mutant: Mutant) -> str | None:
     """Give the test that fails with the mutant; None when all pass."""
     with mutated_folder(mutant) as lua:
-        theme = THEME_OF.get(mutant.script)
-        likely = [(f"tests/conformance/test_{theme}.py",)] if theme else []
-        for suites in (*likely, SUITES, HARDER):
-            if found := _failing(lua, suites):
-                _kills[found] += 1
+        for items in likeliest_first(mutant.script):
+            if found := failing(lua, items):
+                _kills[mutant.script][found] += 1
                 return found
     return None
 
 
-_kills: Counter[str] = Counter()
-"""How many mutants each test killed, in this process."""
+def likeliest_first(script: str) -> tuple[list[pytest.Item], list[pytest.Item]]:
+    """Give the tests of the suites: the deadliest of the script, its theme, others; and `HARDER`."""
+    theme = f"tests/conformance/test_{THEME_OF.get(script)}.py::"
+    overall = sum(_kills.values(), Counter[str]())
+
+    def rank(item: pytest.Item) -> tuple[int, bool, int]:
+        test = item.nodeid
+        return -_kills[script][test], not test.startswith(theme), -overall[test]
+
+    hard = [item for item in _items if item.nodeid.startswith(HARDER)]
+    return sorted((item for item in _items if item not in hard), key=rank), hard
 
 
-class DeadliestFirst:
-    """A plugin of pytest: the tests that killed most go first."""
-
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items.sort(key=lambda item: -_kills[item.nodeid])
-
-
-def _failing(lua: Path, suites: Sequence[str]) -> str | None:
+def failing(lua: Path, items: Sequence[pytest.Item]) -> str | None:
     """Run tests in a child; give the first that fails, None when all pass."""
     lend_server()
-    with tempfile.NamedTemporaryFile("r", prefix="rediq-said-", errors="replace") as said:
-        child = FORK.Process(target=_run_tests, args=(lua, suites, said.name))
-        child.start()
-        child.join(DEADLINE)
-        if hangs := child.is_alive():
-            assert child.pid is not None
+    said, says = FORK.Pipe(duplex=False)
+    child = FORK.Process(target=_run_tests, args=(lua, items, says))
+    child.start()
+    says.close()
+    assert child.pid is not None
+    try:
+        if not said.poll(DEADLINE):
             os.kill(child.pid, signal.SIGINT)
             child.join(END_DEADLINE)
-            child.kill()
-            child.join()
-        code, text = child.exitcode, said.read()
-    if hangs:
-        return HANGS
-    if code == 0:
-        return None
-    failed = _FAILED.search(text)
-    if code != 1 or failed is None:
-        raise RuntimeError(f"pytest ended with {code}:\n{text[-2000:]}")
-    return failed[1]
+            return HANGS
+        found: str | None = said.recv()
+    except EOFError:
+        raise RuntimeError(f"the tests with {lua} ended without a result") from None
+    else:
+        return found
+    finally:
+        child.kill()
+        child.join()
 
 
-def _run_tests(lua: Path, suites: Sequence[str], said: str) -> None:
+@attrs.frozen
+class FirstFailure:
+    """A plugin of pytest that tells of the first test that fails, and ends the process."""
+
+    says: Connection
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+        if call.excinfo and not call.excinfo.errisinstance(pytest.skip.Exception):
+            self.says.send(item.nodeid)
+            # At once: a report with its tracebacks takes longer than the test.
+            os._exit(1)
+
+
+def _run_tests(lua: Path, items: Sequence[pytest.Item], says: Connection) -> None:
     # What was started in the background of a shell ignores interrupts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["REDIQ_TEST_LUA"] = str(lua)
-    file = os.open(said, os.O_WRONLY)
-    os.dup2(file, 1)
-    os.dup2(file, 2)
-    sys.exit(pytest.main(["-x", "-q", *QUIETLY, "-k", SERVER, *suites], [DeadliestFirst()]))
+    config = items[0].config
+    config.pluginmanager.register(FirstFailure(says))
+    for item, following in zip(items, [*items[1:], None], strict=True):
+        config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+    says.send(None)
 
 
 _server = ExitStack()
@@ -188,19 +207,38 @@ def answers(path: str) -> bool:
             return False
 
 
-def warm_up() -> None:
-    """Import all that the tests need, so that what is forked has it."""
-    os.chdir(ROOT)
-    os.environ["HYPOTHESIS_PROFILE"] = "dev"
-    with redirect_stdout(io.StringIO()) as said:
-        code = pytest.main(["--collect-only", "-q", *QUIETLY, "-k", SERVER, *SUITES, *HARDER])
-    if code != 0:
-        raise RuntimeError(f"pytest ended with {code}:\n{said.getvalue()[-2000:]}")
-    # A mutant changes a few of the scripts: the others are put together here, once.
-    scripts.inlined = cache(scripts.inlined)
-    scripts.load_scripts()
-    gc.collect()
-    gc.freeze()
+@attrs.define
+class Mutants:
+    """A plugin of pytest: what is done with the tests that were collected."""
+
+    chosen: list[Mutant]
+    found: list[str | None] = attrs.field(factory=list)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.pluginmanager.unregister(name="terminalreporter")
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Try all, from where each test is collected and none has begun."""
+        _items[:] = session.items
+        # A mutant changes a few of the scripts: the others are put together here, once.
+        scripts.inlined = cache(scripts.inlined)
+        scripts.load_scripts()
+        gc.collect()
+        gc.freeze()
+        with ProcessPoolExecutor(AT_ONCE, mp_context=FORK) as pool:
+            for mutant, by in zip(self.chosen, pool.map(killer, self.chosen), strict=True):
+                self.found.append(by)
+                print(f"{mutant.name} | {mutant.script}.lua | {by or 'SURVIVES'}", flush=True)
+            if wrong := pool.submit(wrong_killer, frozenset(self.found)).result():
+                raise RuntimeError(f"{wrong} fails without a mutant")
+        return True
+
+
+def wrong_killer(killers: frozenset[str | None]) -> str | None:
+    """Give a test of these that fails without a mutant."""
+    items = [item for item in _items if item.nodeid in killers]
+    return failing(lua_folder(), items) if items else None
 
 
 def main(words: list[str]) -> int:
@@ -208,16 +246,14 @@ def main(words: list[str]) -> int:
     chosen = [m for m in MUTANTS if not words or any(word in m.name for word in words)]
     for mutant in chosen:
         mutated(mutant, lua_folder())
-    begin, found = time.monotonic(), []
-    warm_up()
-    with ProcessPoolExecutor(AT_ONCE, mp_context=FORK) as pool:
-        for mutant, by in zip(chosen, pool.map(killer, chosen), strict=True):
-            found.append(by)
-            print(f"{mutant.name} | {mutant.script}.lua | {by or 'SURVIVES'}", flush=True)
-        killers = sorted({by for by in found if by and by != HANGS})
-        if killers and (failed := pool.submit(_failing, lua_folder(), killers).result()):
-            raise RuntimeError(f"{failed} fails without a mutant")
-    took, survivors = time.monotonic() - begin, found.count(None)
+    begin = time.monotonic()
+    os.chdir(ROOT)
+    os.environ["HYPOTHESIS_PROFILE"] = "dev"
+    run = Mutants(chosen)
+    code = pytest.main([*QUIETLY, "-k", SERVER, *SUITES, *HARDER], [run])
+    if code != 0:
+        raise RuntimeError(f"pytest ended with {code}")
+    took, survivors = time.monotonic() - begin, run.found.count(None)
     print(f"{len(chosen)} mutants, {survivors} survive, {took:.0f} s")
     return 1 if survivors else 0
 
