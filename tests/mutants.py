@@ -16,6 +16,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import socket
@@ -27,6 +28,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import cache
+from math import log, log2
 from multiprocessing.connection import Connection
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -73,6 +75,9 @@ THEME_OF = MappingProxyType(
     }
 )  # fmt: skip
 """The theme of the conformance suite that is likely to kill a mutant of a script: tried first."""
+ALSO = MappingProxyType({"claim": "limits", "include/intake": "unique", "include/places": "limits",
+                         "promote": "limits", "stats": "limits", "include/ripple": "mail"})  # fmt: skip
+"""Another one."""
 HARDER = ("tests/property/test_histories.py",)
 """What a mutant that survives the suites has to face next."""
 HANGS = "the tests hang"
@@ -104,31 +109,59 @@ def mutated_folder(mutant: Mutant) -> Iterator[Path]:
 
 _items: list[pytest.Item] = []
 """All tests, as they were collected."""
+_variant: dict[str, int] = {}
+"""Of each test, how many variants of it come before."""
+_frequency: Counter[str] = Counter()
+"""Of each word, how many tests have it in their names."""
 _kills: defaultdict[str, Counter[str]] = defaultdict(Counter)
 """How many mutants of a script each test killed, in this process."""
+
+
+@cache
+def _words(name: str) -> frozenset[str]:
+    """Give the words of a name, without the s at their ends."""
+    return frozenset(word.rstrip("s") for word in re.findall("[a-z]+", name.lower()))
+
+
+def know(items: Sequence[pytest.Item]) -> None:
+    """Keep the tests that were collected, and what is to be known of their names."""
+    _items[:] = items
+    seen: Counter[str] = Counter()
+    for item in items:
+        test = item.nodeid.partition("[")[0]
+        _variant[item.nodeid] = seen[test]
+        seen[test] += 1
+        _frequency.update(_words(test))
 
 
 def killer(mutant: Mutant) -> str | None:
     """Give the test that fails with the mutant; None when all pass."""
     with mutated_folder(mutant) as lua:
-        for items in likeliest_first(mutant.script):
+        for items in likeliest_first(mutant):
             if found := failing(lua, items):
                 _kills[mutant.script][found] += 1
                 return found
     return None
 
 
-def likeliest_first(script: str) -> tuple[list[pytest.Item], list[pytest.Item]]:
-    """Give the tests of the suites: the deadliest of the script, its theme, others; and `HARDER`."""
-    theme = f"tests/conformance/test_{THEME_OF.get(script)}.py::"
-    overall = sum(_kills.values(), Counter[str]())
+def likeliest_first(mutant: Mutant) -> tuple[list[pytest.Item], list[pytest.Item]]:
+    """Give the tests of the suites, the likeliest killers first, and those of `HARDER`.
 
-    def rank(item: pytest.Item) -> tuple[int, bool, int]:
-        test = item.nodeid
-        return -_kills[script][test], not test.startswith(theme), -overall[test]
-
+    Likely is what killed mutants of the same script, what belongs to its theme, and what is
+    named alike; one variant of a test before its others.
+    """
+    themes = tuple(f"test_{theme}.py" for theme in (THEME_OF.get(mutant.script), ALSO.get(mutant.script)))
+    named = _words(mutant.name)
+    score: dict[str, float] = {}
+    for item in _items:
+        test = item.nodeid.partition("[")[0]
+        kin = sum(log(len(_items) / _frequency[word]) for word in named & _words(test))
+        kills = 2 * log2(1 + _kills[mutant.script][item.nodeid])
+        again = min(_variant[item.nodeid], 4)
+        score[item.nodeid] = kin + kills - again + 4 * any(theme in test for theme in themes)
     hard = [item for item in _items if item.nodeid.startswith(HARDER)]
-    return sorted((item for item in _items if item not in hard), key=rank), hard
+    rest = [item for item in _items if not item.nodeid.startswith(HARDER)]
+    return sorted(rest, key=lambda item: -score[item.nodeid]), hard
 
 
 def failing(lua: Path, items: Sequence[pytest.Item]) -> str | None:
@@ -220,7 +253,7 @@ class Mutants:
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Try all, from where each test is collected and none has begun."""
-        _items[:] = session.items
+        know(session.items)
         # A mutant changes a few of the scripts: the others are put together here, once.
         scripts.inlined = cache(scripts.inlined)
         scripts.load_scripts()
