@@ -50,6 +50,11 @@ async def test_a_task_takes_its_key(bench: Bench) -> None:
     assert (await bench.dump()).locks == {"k": Lock("t")}
 
 
+async def test_a_task_without_a_key_takes_none(bench: Bench) -> None:
+    await bench.add("t", ties=Ties(limit_key="k"))
+    assert (await bench.dump()).locks == {}
+
+
 async def test_a_second_task_is_refused_and_told_who_holds_the_key(bench: Bench) -> None:
     await offer(bench, "t")
     before = await bench.dump()
