@@ -44,7 +44,7 @@ from tests.servers import lent, running_server
 
 AT_ONCE = 2
 DEADLINE = 120.0
-"""Seconds that the tests of one mutant may take; a mutant that makes them hang is killed too."""
+"""Seconds that a test may take; a mutant that makes one hang is killed too."""
 END_DEADLINE = 20.0
 """Seconds that tests which hang may take to end when they are interrupted."""
 ANSWER_DEADLINE = 5.0
@@ -173,15 +173,18 @@ def failing(lua: Path, items: Sequence[pytest.Item]) -> str | None:
     says.close()
     assert child.pid is not None
     try:
-        if not said.poll(DEADLINE):
-            os.kill(child.pid, signal.SIGINT)
-            child.join(END_DEADLINE)
-            return HANGS
-        found: str | None = said.recv()
+        for _ in items:
+            if not said.poll(DEADLINE):
+                os.kill(child.pid, signal.SIGINT)
+                child.join(END_DEADLINE)
+                return HANGS
+            failed: str = said.recv()
+            if failed:
+                return failed
     except EOFError:
         raise RuntimeError(f"the tests with {lua} ended without a result") from None
     else:
-        return found
+        return None
     finally:
         child.kill()
         child.join()
@@ -189,7 +192,7 @@ def failing(lua: Path, items: Sequence[pytest.Item]) -> str | None:
 
 @attrs.frozen
 class FirstFailure:
-    """A plugin of pytest that tells of the first test that fails, and ends the process."""
+    """A plugin of pytest that names the first test that fails, and ends the process."""
 
     says: Connection
 
@@ -209,7 +212,7 @@ def _run_tests(lua: Path, items: Sequence[pytest.Item], says: Connection) -> Non
     config.pluginmanager.register(FirstFailure(says))
     for item, following in zip(items, [*items[1:], None], strict=True):
         config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-    says.send(None)
+        says.send("")
 
 
 _server = ExitStack()
