@@ -222,6 +222,7 @@ def lend_server() -> None:
     """Have a server for the tests that this process forks: a new one when it is kept busy."""
     if not lent:
         Finalize(None, _server.close, exitpriority=1)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     elif not answers(lent[SERVER].socket):
         # What a script that does not end keeps busy hears no more polite request.
         os.kill(lent[SERVER].pid, signal.SIGKILL)

@@ -182,6 +182,7 @@ async def test_those_that_wait_for_a_child_that_was_sent_are_told_by_it(bench: B
     fence = await bench.active()
     await complete(bench, fence, new("child", ties=Ties(queue="other", dependents=("q/w",))))
     assert (await bench.record("w")).state is State.BLOCKED
+    assert [mail.kind for mail in await bench.store.outbox(Q, limit=0)] == [MailKind.TASK]
 
 
 @pytest.mark.parametrize("until", [Until.DONE, Until.STARTED])

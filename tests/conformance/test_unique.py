@@ -382,6 +382,13 @@ async def test_a_replacement_takes_its_own_priority(bench: Bench) -> None:
     assert await bench.ids(State.PENDING) == ["t", "first"]
 
 
+async def test_a_replacement_for_an_instant_that_has_passed_is_for_now(bench: Bench) -> None:
+    await offer(bench, "t", delay_ms=5)
+    answer = await offer(bench, "u", REPLACING, run_at_ms=START - 1)
+    assert answer == Answer(AnswerKind.REPLACED, "t", State.PENDING)
+    assert (await bench.record()).run_ms == START
+
+
 async def test_the_run_of_a_scheduled_holder_is_pushed_back(bench: Bench) -> None:
     await offer(bench, "t", delay_ms=10)
     bench.clock.advance(5)
