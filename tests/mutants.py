@@ -75,8 +75,14 @@ THEME_OF = MappingProxyType(
     }
 )  # fmt: skip
 """The theme of the conformance suite that is likely to kill a mutant of a script: tried first."""
-ALSO = MappingProxyType({"claim": "limits", "include/intake": "unique", "include/places": "limits",
-                         "promote": "limits", "stats": "limits", "include/ripple": "mail"})  # fmt: skip
+ALSO = MappingProxyType(
+    {
+        "batch": "damaged_groups", "claim": "limits", "govern": "damaged_groups",
+        "include/intake": "unique", "include/places": "limits", "include/record": "damage",
+        "include/ripple": "mail", "include/schedule": "damaged_schedules", "promote": "limits",
+        "stats": "limits",
+    }
+)  # fmt: skip
 """Another one."""
 HARDER = ("tests/property/test_histories.py",)
 """What a mutant that survives the suites has to face next."""

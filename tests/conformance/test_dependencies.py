@@ -25,6 +25,8 @@ from rediq_trio.store.packing import unpack_all
 from tests.conformance.bench import LEASE, START, Bench, Q, failure, heard, new
 
 UUID7 = "018f3b2c-0000-7abc-8def-0123456789ab"
+UUID7_SLASHED = "018f3b2c-2f00-7abc-8def-0123456789ab"
+"""One of its bytes is a slash."""
 ONE = b"\x01"
 TWO = b"\x02"
 
@@ -425,12 +427,13 @@ async def test_death_goes_on_through_all_levels_in_one_step(bench: Bench) -> Non
     assert (await bench.dump()).counters.dead == 5
 
 
-async def test_a_reason_names_a_task_as_people_write_it(bench: Bench) -> None:
-    await source(bench, UUID7)
-    await bench.add("t", ties=after(UUID7))
-    await bench.store.cancel(Q, UUID7)
-    await bench.store.stop(Q, [(await fence_of(bench, UUID7))])
-    assert (await bench.record()).error == reason(UUID7, "was cancelled")
+@pytest.mark.parametrize("task_id", [UUID7, UUID7_SLASHED, "its-own-16-bytes"])
+async def test_a_reason_names_a_task_as_people_write_it(bench: Bench, task_id: str) -> None:
+    await source(bench, task_id)
+    await bench.add("t", ties=after(task_id))
+    await bench.store.cancel(Q, task_id)
+    await bench.store.stop(Q, [(await fence_of(bench, task_id))])
+    assert (await bench.record()).error == reason(task_id, "was cancelled")
 
 
 async def fence_of(bench: Bench, task_id: str) -> Fence:
