@@ -18,7 +18,7 @@ import trio.testing
 
 from tests.opened import Opened
 from tests.profiles import load_profile
-from tests.servers import SERVERS, Server, all_wanted, find_servers, running_server
+from tests.servers import SERVERS, Server, all_wanted, find_servers, lent, running_server
 
 TEST_DEADLINE = 60.0
 """Seconds that an async test may take."""
@@ -59,7 +59,7 @@ async def _run_test(test: Callable[..., Any], given: dict[str, Any], deadline: f
 @pytest.fixture(scope="session")
 def start_server() -> Iterator[Callable[[str], Server]]:
     """Give a function that starts a server when it is first asked for."""
-    started: dict[str, Server] = {}
+    started = dict(lent)
     with ExitStack() as stack:
 
         def start(name: str) -> Server:

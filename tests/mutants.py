@@ -3,31 +3,55 @@
     python -m tests.mutants [word of a name ...]
 
 Prints which test kills which mutant; exits with 1 when one survives. A mutant
-whose old text is not found exactly once is an error, not a survivor.
+whose old text is not found exactly once is an error, not a survivor; so is a test
+that kills one, and fails without a mutant too.
+
+The tests are collected once. What forks from there has them at hand: `AT_ONCE`
+workers, with a server each for one mutant after another; they fork a child for the
+tests of each, which begins with those that killed others in the same script.
 """
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
 import os
 import re
 import shutil
-import subprocess
+import signal
+import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from math import log, log2
+from multiprocessing.connection import Connection
+from multiprocessing.util import Finalize
 from pathlib import Path
 from types import MappingProxyType
 
+import attrs
+import pytest
+
+from rediq_trio.store import scripts
 from rediq_trio.store.scripts import lua_folder
 from tests.mutations import MUTANTS, Mutant
+from tests.servers import lent, running_server
 
 AT_ONCE = 2
 DEADLINE = 120.0
-"""Seconds that the tests of one mutant may take; a mutant that makes them hang is killed too."""
+"""Seconds that a test may take; a mutant that makes one hang is killed too."""
+END_DEADLINE = 20.0
+"""Seconds that tests which hang may take to end when they are interrupted."""
+ANSWER_DEADLINE = 5.0
+"""Seconds within which a server answers unless a mutant keeps it busy."""
 ROOT = Path(__file__).resolve().parents[1]
+FORK = multiprocessing.get_context("fork")
+SERVER = "redis-6.2"
 SUITES = ("tests/conformance", "tests/redis")
 THEME_OF = MappingProxyType(
     {
@@ -51,9 +75,19 @@ THEME_OF = MappingProxyType(
     }
 )  # fmt: skip
 """The theme of the conformance suite that is likely to kill a mutant of a script: tried first."""
+ALSO = MappingProxyType(
+    {
+        "batch": "damaged_groups", "claim": "limits", "govern": "damaged_groups",
+        "include/intake": "unique", "include/places": "limits", "include/record": "damage",
+        "include/ripple": "mail", "include/schedule": "damaged_schedules", "promote": "limits",
+        "stats": "limits",
+    }
+)  # fmt: skip
+"""Another one."""
 HARDER = ("tests/property/test_histories.py",)
 """What a mutant that survives the suites has to face next."""
-_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+HANGS = "the tests hang"
+QUIETLY = ("-q", "-s", "-p", "no:cacheprovider", "-p", "no:pytest_cov")
 
 
 class Misplaced(Exception):
@@ -79,37 +113,175 @@ def mutated_folder(mutant: Mutant) -> Iterator[Path]:
         yield lua
 
 
+_items: list[pytest.Item] = []
+"""All tests, as they were collected."""
+_variant: dict[str, int] = {}
+"""Of each test, how many variants of it come before."""
+_frequency: Counter[str] = Counter()
+"""Of each word, how many tests have it in their names."""
+_kills: defaultdict[str, Counter[str]] = defaultdict(Counter)
+"""How many mutants of a script each test killed, in this process."""
+
+
+@cache
+def _words(name: str) -> frozenset[str]:
+    """Give the words of a name, without the s at their ends."""
+    return frozenset(word.rstrip("s") for word in re.findall("[a-z]+", name.lower()))
+
+
+def know(items: Sequence[pytest.Item]) -> None:
+    """Keep the tests that were collected, and what is to be known of their names."""
+    _items[:] = items
+    seen: Counter[str] = Counter()
+    for item in items:
+        test = item.nodeid.partition("[")[0]
+        _variant[item.nodeid] = seen[test]
+        seen[test] += 1
+        _frequency.update(_words(test))
+
+
 def killer(mutant: Mutant) -> str | None:
     """Give the test that fails with the mutant; None when all pass."""
     with mutated_folder(mutant) as lua:
-        theme = THEME_OF.get(mutant.script)
-        likely = [(f"tests/conformance/test_{theme}.py",)] if theme else []
-        for suites in (*likely, SUITES, HARDER):
-            if found := _failing(lua, suites):
+        for items in likeliest_first(mutant):
+            if found := failing(lua, items):
+                _kills[mutant.script][found] += 1
                 return found
     return None
 
 
-def _failing(lua: Path, suites: tuple[str, ...]) -> str | None:
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=no"]
-    environment = os.environ | {"REDIQ_TEST_LUA": str(lua), "HYPOTHESIS_PROFILE": "dev"}
-    child = subprocess.Popen(
-        [*command, "-k", "redis-6.2", *suites],
-        cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+def likeliest_first(mutant: Mutant) -> tuple[list[pytest.Item], list[pytest.Item]]:
+    """Give the tests of the suites, the likeliest killers first, and those of `HARDER`.
+
+    Likely is what killed mutants of the same script, what belongs to its theme, and what is
+    named alike; one variant of a test before its others.
+    """
+    themes = tuple(f"test_{theme}.py" for theme in (THEME_OF.get(mutant.script), ALSO.get(mutant.script)))
+    named = _words(mutant.name)
+    score: dict[str, float] = {}
+    for item in _items:
+        test = item.nodeid.partition("[")[0]
+        kin = sum(log(len(_items) / _frequency[word]) for word in named & _words(test))
+        kills = 2 * log2(1 + _kills[mutant.script][item.nodeid])
+        again = min(_variant[item.nodeid], 4)
+        score[item.nodeid] = kin + kills - again + 4 * any(theme in test for theme in themes)
+    hard = [item for item in _items if item.nodeid.startswith(HARDER)]
+    rest = [item for item in _items if not item.nodeid.startswith(HARDER)]
+    return sorted(rest, key=lambda item: -score[item.nodeid]), hard
+
+
+def failing(lua: Path, items: Sequence[pytest.Item]) -> str | None:
+    """Run tests in a child; give the first that fails, None when all pass."""
+    lend_server()
+    said, says = FORK.Pipe(duplex=False)
+    child = FORK.Process(target=_run_tests, args=(lua, items, says))
+    child.start()
+    says.close()
+    assert child.pid is not None
     try:
-        said, _ = child.communicate(timeout=DEADLINE)
-    except subprocess.TimeoutExpired:
-        # An interrupt lets pytest end the server that it started.
-        child.send_signal(2)
-        child.communicate()
-        return "the tests hang"
-    if child.returncode == 0:
+        for _ in items:
+            if not said.poll(DEADLINE):
+                os.kill(child.pid, signal.SIGINT)
+                child.join(END_DEADLINE)
+                return HANGS
+            failed: str = said.recv()
+            if failed:
+                return failed
+    except EOFError:
+        raise RuntimeError(f"the tests with {lua} ended without a result") from None
+    else:
         return None
-    failed = _FAILED.search(said)
-    if child.returncode != 1 or failed is None:
-        raise RuntimeError(f"pytest ended with {child.returncode}:\n{said[-2000:]}")
-    return failed[1]
+    finally:
+        child.kill()
+        child.join()
+
+
+@attrs.frozen
+class FirstFailure:
+    """A plugin of pytest that names the first test that fails, and ends the process."""
+
+    says: Connection
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+        if call.excinfo and not call.excinfo.errisinstance(pytest.skip.Exception):
+            self.says.send(item.nodeid)
+            # At once: a report with its tracebacks takes longer than the test.
+            os._exit(1)
+
+
+def _run_tests(lua: Path, items: Sequence[pytest.Item], says: Connection) -> None:
+    # What was started in the background of a shell ignores interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ["REDIQ_TEST_LUA"] = str(lua)
+    config = items[0].config
+    config.pluginmanager.register(FirstFailure(says))
+    for item, following in zip(items, [*items[1:], None], strict=True):
+        config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        says.send("")
+
+
+_server = ExitStack()
+
+
+def lend_server() -> None:
+    """Have a server for the tests that this process forks: a new one when it is kept busy."""
+    if not lent:
+        Finalize(None, _server.close, exitpriority=1)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    elif not answers(lent[SERVER].socket):
+        # What a script that does not end keeps busy hears no more polite request.
+        os.kill(lent[SERVER].pid, signal.SIGKILL)
+        _server.close()
+    else:
+        return
+    lent[SERVER] = _server.enter_context(running_server(SERVER))
+
+
+def answers(path: str) -> bool:
+    """Say whether a server answers, and is not busy."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(ANSWER_DEADLINE)
+        try:
+            probe.connect(path)
+            probe.sendall(b"PING\r\n")
+            return probe.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False
+
+
+@attrs.define
+class Mutants:
+    """A plugin of pytest: what is done with the tests that were collected."""
+
+    chosen: list[Mutant]
+    found: list[str | None] = attrs.field(factory=list)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.pluginmanager.unregister(name="terminalreporter")
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Try all, from where each test is collected and none has begun."""
+        know(session.items)
+        # A mutant changes a few of the scripts: the others are put together here, once.
+        scripts.inlined = cache(scripts.inlined)
+        scripts.load_scripts()
+        gc.collect()
+        gc.freeze()
+        with ProcessPoolExecutor(AT_ONCE, mp_context=FORK) as pool:
+            for mutant, by in zip(self.chosen, pool.map(killer, self.chosen), strict=True):
+                self.found.append(by)
+                print(f"{mutant.name} | {mutant.script}.lua | {by or 'SURVIVES'}", flush=True)
+            if wrong := pool.submit(wrong_killer, frozenset(self.found)).result():
+                raise RuntimeError(f"{wrong} fails without a mutant")
+        return True
+
+
+def wrong_killer(killers: frozenset[str | None]) -> str | None:
+    """Give a test of these that fails without a mutant."""
+    items = [item for item in _items if item.nodeid in killers]
+    return failing(lua_folder(), items) if items else None
 
 
 def main(words: list[str]) -> int:
@@ -117,12 +289,14 @@ def main(words: list[str]) -> int:
     chosen = [m for m in MUTANTS if not words or any(word in m.name for word in words)]
     for mutant in chosen:
         mutated(mutant, lua_folder())
-    begin, survivors = time.monotonic(), 0
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for mutant, by in zip(chosen, pool.map(killer, chosen), strict=True):
-            survivors += by is None
-            print(f"{mutant.name} | {mutant.script}.lua | {by or 'SURVIVES'}", flush=True)
-    took = time.monotonic() - begin
+    begin = time.monotonic()
+    os.chdir(ROOT)
+    os.environ["HYPOTHESIS_PROFILE"] = "dev"
+    run = Mutants(chosen)
+    code = pytest.main([*QUIETLY, "-k", SERVER, *SUITES, *HARDER], [run])
+    if code != 0:
+        raise RuntimeError(f"pytest ended with {code}")
+    took, survivors = time.monotonic() - begin, run.found.count(None)
     print(f"{len(chosen)} mutants, {survivors} survive, {took:.0f} s")
     return 1 if survivors else 0
 

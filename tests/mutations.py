@@ -52,7 +52,6 @@ MUTANTS = tuple(
             ("an id that comes twice in a whole is refused", "include/intake", " or before and before.ids[id] then return 0 end", " then return 0 end"),
             ("a task for elsewhere is not refused here", "include/intake", "if ties and ties[TO] ~= '' then return nil end", ""),
             ("a taken key is refused", "include/intake", "      if not before and replaceable(holder, ties) then return nil end\n      return {TAKEN, holder, 0}\n", "      if not before and replaceable(holder, ties) then return nil end\n"),
-            ("a key is looked at only by a task that has one", "include/intake", "  if ties and ties[KEY] ~= '' then\n    local holder = holder_of(ties[KEY], now) or before", "  if ties then\n    local holder = holder_of(ties[KEY], now) or before"),
             ("a key that comes twice in a whole is refused", "include/intake", " or before and before.keys[ties[KEY]]\n", "\n"),
             ("a whole replaces nobody", "include/intake", "if not before and replaceable(holder, ties) then return nil end", "if replaceable(holder, ties) then return nil end"),
             ("one that replaces is not refused", "include/intake", "if not before and replaceable(holder, ties) then return nil end", ""),
@@ -485,12 +484,11 @@ MUTANTS = tuple(
             ("a member that comes makes its group due", "include/places", "  touched_groups[record[TIES][GROUP]] = true\n", ""),
             ("groups are settled behind each step", "include/ripple", "  touch_groups()\n", ""),
             ("a bound is kept", "arrange", "if ARGV[2] ~= '' then redis.call('HSET', meta, 'max_pending', ARGV[2]) end", ""),
-            ("a limit is kept", "limit", "redis.call('HSET', limits, key, ARGV[3])", ""),
+            ("a limit is kept", "limit", "redis.call('HSET', limits, key, cmsgpack.pack(limit))", ""),
             # signals
             ("a resume wakes", "pause", "if ARGV[1] == '0' then tell('wake') end", ""),
             ("progress is told", "report", "if marked(record, WAITED) then tell('progress:' .. ARGV[i]) end", ""),
             ("a slot that came free wakes", "include/freed", "if some and redis.call('HEXISTS', limits, '') == 1 then tell('wake') end", ""),
-            ("progress is told", "report", "if record[WAITED] == 1 then tell('progress:' .. ARGV[i]) end", ""),
             # schedules
             ("the same declaration changes nothing", "declare", "then return 0 end", "then redis.call('HINCRBY', KEYS[2], 'revision', 1) end"),
             ("another owner is a change", "declare", "if same and old[OWNER] == new[OWNER] and", "if same and"),
@@ -601,13 +599,9 @@ MUTANTS = tuple(
             ("lanes open at their instant", "include/lanes", "'ZRANGEBYSCORE', shut, '-inf', now, 'LIMIT'", "'ZRANGEBYSCORE', shut, '-inf', now - 1, 'LIMIT'"),
             ("lanes whose rate is free open", "include/lanes", "for _, key in ipairs(keys) do open_or_shut(key, now) end", ""),
             # limits: places, pending by key
-            ("a keyed task leaves its lane", "include/places", "redis.call('ZREM', keyed, member(key, place(record), id))\n        touched[key] = true", "touched[key] = true"),
-            ("a lane that lost a task is looked at", "include/places", "redis.call('ZREM', keyed, member(key, place(record), id))\n        touched[key] = true", "redis.call('ZREM', keyed, member(key, place(record), id))"),
             ("a permit dies with its lease", "include/places", "if redis.call('HINCRBY', permits, key, -1) <= 0 then redis.call('HDEL', permits, key) end", ""),
             ("no permit is left at zero", "include/places", "<= 0 then redis.call('HDEL', permits, key) end", "<= 0 then end"),
             ("a permit that frees opens its lane", "include/places", "redis.call('HDEL', permits, key) end\n        touched[key] = true", "redis.call('HDEL', permits, key) end"),
-            ("a keyed task goes into its lane", "include/places", "redis.call('ZADD', keyed, 0, member(key, place(record), id))\n    touched[key] = true", "redis.call('ZADD', keyed, 0, member(key, place(record), id))"),
-            ("only keyed tasks have lanes", "include/places", "if key ~= '' then\n    redis.call('ZADD', keyed", "if false then\n    redis.call('ZADD', keyed"),
             # limits: limit, arrange
             ("concurrency is set", "limit", "if ARGV[3] ~= '' then limit[1] = tonumber(ARGV[3]) end", ""),
             ("concurrency can be left", "limit", "if ARGV[3] ~= '' then limit[1] = tonumber(ARGV[3]) end", "limit[1] = tonumber(ARGV[3]) or 0"),
@@ -651,8 +645,8 @@ MUTANTS = tuple(
             ("a queue with lanes is claimed one by one", "claim", "and redis.call('EXISTS', lanes) == 0 then", "then"),
             ("a claim one by one has its limit", "claim", "for _ = 1, limit do", "for _ = 1, 1000 do"),
             ("each start asks for leave", "claim", "if not allowed() then break end", ""),
-            ("tasks without a key have turns", "claim", "if fair then at = redis.call('HGET', turns, '') end", ""),
-            ("tasks without a key come first at equal turns", "claim", "tonumber(at or 0) <= tonumber(lane[2])", "tonumber(at or 0) < tonumber(lane[2])"),
+            ("tasks without a key have turns", "claim", "if fair then at = redis.call('HGET', turns, '') or 0 end", ""),
+            ("tasks without a key come first at equal turns", "claim", "tonumber(at) <= tonumber(lane[2])", "tonumber(at) < tonumber(lane[2])"),
             ("the first of all is claimed", "claim", "then key = nil end", "then end"),
             ("a claimed task leaves its lane", "claim", "redis.call('ZREM', keyed, first)", ""),
             ("a claimed task leaves the pending", "claim", "redis.call('ZREM', pending, id)", ""),
@@ -683,11 +677,6 @@ MUTANTS = tuple(
             ("each shut lane's head is looked at", "stats", "ipairs({lanes, shut})", "ipairs({lanes})"),
             ("rates that bind no more are forgotten", "purge", "redis.call('ZREMRANGEBYSCORE', rates, '-inf', now * 1000)", ""),
             ("rates that bind are kept", "purge", "redis.call('ZREMRANGEBYSCORE', rates, '-inf', now * 1000)", "redis.call('UNLINK', rates)"),
-            ("a freed permit of the queue wakes", "include/freed", "if some and redis.call('HEXISTS', limits, '') == 1 then tell('wake') end", ""),
-            ("a bounded queue is full", "include/intake", "if most > 0 and due_at(o, now) <= now", "if false and due_at(o, now) <= now"),
-            ("a delayed task needs no room", "include/intake", "if most > 0 and due_at(o, now) <= now\n", "if most > 0\n"),
-            ("keyed tasks take room", "include/intake", "redis.call('ZCARD', pending) + redis.call('ZCARD', keyed) >= most", "redis.call('ZCARD', pending) >= most"),
-            ("a bound is exact", "include/intake", ">= most then", "> most then"),
         ],
     )
 )  # fmt: skip

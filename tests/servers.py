@@ -25,7 +25,7 @@ import attrs
 from rediq_trio.store.gateway import Gateway, open_gateway, parse_address
 from rediq_trio.store.keys import Keys
 from rediq_trio.store.redis import RedisStore
-from rediq_trio.store.scripts import load_scripts, lua_folder
+from rediq_trio.store.scripts import Script, load_scripts, lua_folder
 
 SERVERS = MappingProxyType(
     {
@@ -36,6 +36,8 @@ SERVERS = MappingProxyType(
 )
 """What each server under test says of itself when asked for its version."""
 
+lent: dict[str, Server] = {}
+"""Servers that run already, by name, when whoever runs the tests lends them some."""
 START_DEADLINE = 20.0
 STOP_DEADLINE = 10.0
 
@@ -126,6 +128,11 @@ def tested_lua() -> Path:
     return Path(os.environ.get("REDIQ_TEST_LUA") or lua_folder())
 
 
+@cache
+def _scripts(lua: Path) -> dict[str, Script]:
+    return load_scripts(lua)
+
+
 @attrs.frozen
 class OpenStore:
     """A RedisStore with the means to look behind it."""
@@ -143,5 +150,5 @@ async def open_redis_store(
     keys = Keys(prefix)
     async with open_gateway(parse_address(server.url), keys) as gateway:
         await gateway.call(b"FLUSHALL")
-        store = RedisStore(gateway, load_scripts(tested_lua()), keys, clock=clock)
+        store = RedisStore(gateway, _scripts(tested_lua()), keys, clock=clock)
         yield OpenStore(store, gateway, keys)

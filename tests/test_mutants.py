@@ -20,6 +20,11 @@ def test_every_mutant_has_a_name_of_its_own() -> None:
     assert Counter(mutant.name for mutant in MUTANTS).most_common(1)[0][1] == 1
 
 
+def test_no_two_mutants_are_the_same() -> None:
+    texts = Counter((mutant.script, mutated(mutant, lua_folder())) for mutant in MUTANTS)
+    assert [script for (script, _), times in texts.items() if times > 1] == []
+
+
 def test_every_script_that_writes_has_a_mutant() -> None:
     unguarded = {"inspect"}
     scripts = {path.stem for path in lua_folder().glob("*.lua")} - unguarded

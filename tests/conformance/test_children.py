@@ -107,6 +107,14 @@ async def test_a_child_comes_in_though_the_queue_is_full(bench: Bench) -> None:
     assert await bench.ids(State.PENDING) == ["u", "child"]
 
 
+async def test_a_child_for_another_queue_is_sent_there_whatever_is_here(bench: Bench) -> None:
+    await bench.add("c", delay_ms=5)
+    fence = await bench.active("t")
+    children = (new("c", ties=Ties(queue="other")),)
+    await bench.store.complete(Q, [Completion(fence, b"r", children)])
+    assert [mail.task for mail in await bench.store.outbox(Q, limit=0)] == [new("c")]
+
+
 async def test_a_child_for_another_queue_is_sent_there(bench: Bench) -> None:
     fence = await bench.active()
     await complete(bench, fence, new("child", ties=Ties(queue="other")))

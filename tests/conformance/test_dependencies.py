@@ -813,6 +813,19 @@ async def test_a_key_that_comes_twice_keeps_a_whole_out(bench: Bench) -> None:
     assert (await bench.dump()).records == {}
 
 
+async def test_one_of_a_whole_that_goes_elsewhere_is_in_nobodys_way(bench: Bench) -> None:
+    await bench.store.arrange(Q, max_pending=1)
+    tasks = [new("a", ties=Ties(queue="other", unique="k")), new("b", ties=Ties(unique="k"))]
+    answers = await bench.store.enqueue(Q, tasks, whole=True)
+    assert answers == (Answer(AnswerKind.SENT), State.PENDING)
+
+
+async def test_one_of_a_whole_that_goes_elsewhere_is_not_there_to_be_needed(bench: Bench) -> None:
+    tasks = [new("a", ties=Ties(queue="other")), new("b", ties=after("a"))]
+    answers = await bench.store.enqueue(Q, tasks, whole=True)
+    assert answers == (Answer(AnswerKind.WITHHELD), Answer(AnswerKind.MISSING, "a"))
+
+
 async def test_a_whole_for_which_there_is_no_room_is_kept_out(bench: Bench) -> None:
     await bench.store.arrange(Q, max_pending=2)
     tasks = [new("a"), new("b"), new("c")]

@@ -50,6 +50,11 @@ async def test_a_task_takes_its_key(bench: Bench) -> None:
     assert (await bench.dump()).locks == {"k": Lock("t")}
 
 
+async def test_a_task_without_a_key_takes_none(bench: Bench) -> None:
+    await bench.add("t", ties=Ties(limit_key="k"))
+    assert (await bench.dump()).locks == {}
+
+
 async def test_a_second_task_is_refused_and_told_who_holds_the_key(bench: Bench) -> None:
     await offer(bench, "t")
     before = await bench.dump()
@@ -375,6 +380,13 @@ async def test_a_replacement_takes_its_own_priority(bench: Bench) -> None:
     await offer(bench, "t")
     await offer(bench, "u", REPLACING, priority=1)
     assert await bench.ids(State.PENDING) == ["t", "first"]
+
+
+async def test_a_replacement_for_an_instant_that_has_passed_is_for_now(bench: Bench) -> None:
+    await offer(bench, "t", delay_ms=5)
+    answer = await offer(bench, "u", REPLACING, run_at_ms=START - 1)
+    assert answer == Answer(AnswerKind.REPLACED, "t", State.PENDING)
+    assert (await bench.record()).run_ms == START
 
 
 async def test_the_run_of_a_scheduled_holder_is_pushed_back(bench: Bench) -> None:
