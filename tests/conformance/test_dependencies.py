@@ -851,7 +851,7 @@ async def test_those_of_a_whole_that_wait_take_no_room(bench: Bench) -> None:
     assert (await bench.dump()).counters.enqueued == 7
 
 
-async def test_one_of_a_whole_that_goes_elsewhere_is_in_nobodys_way(bench: Bench) -> None:
+async def test_one_of_a_whole_that_goes_elsewhere_may_have_the_id_of_one_that_does_not(bench: Bench) -> None:
     await bench.store.arrange(Q, max_pending=1)
     keyed = Ties(unique="k")
     tasks = [new("a", ties=attrs.evolve(keyed, queue="other")), new("a", ties=keyed)]
