@@ -26,6 +26,7 @@ from typing import Any
 import attrs
 
 from rediq_trio.spec.invariants import step_violations, violations
+from rediq_trio.spec.groups import DEFAULT_RULE
 from rediq_trio.spec.lifecycle import TRANSITIONS, State
 from rediq_trio.spec.records import (
     ANY_KEY,
@@ -39,6 +40,7 @@ from rediq_trio.spec.records import (
     Queue,
     Record,
     Report,
+    Rule,
     Ties,
     Until,
     Verdict,
@@ -46,6 +48,8 @@ from rediq_trio.spec.records import (
 from tests.property.lockstep import Step, Taken, edges_taken, order_kept
 
 TICK = CANCELLED_GRACE_MS // 2
+BATCH = "batch"
+"""The id of a batch; what may happen to it is what may to a task that may complete."""
 START = 1_700_000_000_000
 WORKERS = 2
 """Each holds one task at a time."""
@@ -69,6 +73,9 @@ _STARTED = Ties(unique="k", until=Until.STARTED)
 _REPLACES = Ties(unique="k", until=Until.STARTED, replace=True)
 _THROTTLED = Ties(unique="k", until=Until.EXPIRED, ttl_ms=2 * TICK)
 _LIMITED = Ties(limit_key="k")
+
+_GROUPED = Ties(group="g")
+_RULE = Rule(2, TICK, 2 * TICK)
 
 SETTINGS: dict[str, tuple[Step, ...]] = {
     "a limit of one": (Step("limit", (), {"key": "k", "limit": Limit(concurrency=1)}),),
@@ -133,6 +140,11 @@ WORLDS: dict[str, tuple[Actor, ...]] = {
         actor("b", "complete release enqueue", ties=Ties(limit_key="one"), priority=40),
         actor("c", "complete release crash enqueue", ties=Ties(limit_key="two")),
     ),
+    "a group of three": (
+        actor("a", "cancel govern batch", ties=_GROUPED),
+        actor("b", "complete fail crash", ties=_GROUPED, retention_ms=TICK),
+        actor("c", "delete", ties=_GROUPED, expires_in_ms=3 * TICK),
+    ),
     "waits": (
         actor("a", "complete fail cancel revive delete", retention_ms=TICK),
         actor("b", "fail delete cancel", max_retry=1, expires_in_ms=2 * TICK),
@@ -179,6 +191,8 @@ def _relations(queue: Queue, now: int) -> Hashable:
         frozenset(queue.needs.items()),
         frozenset((k, at - now * 1000) for k, at in queue.rates.items() if at > now * 1000),
         frozenset((k, turns.index(t)) for k, t in queue.turns.items() if turns),
+        frozenset(queue.rules.items()),
+        frozenset(_ages(queue, now)),
         bool(turns) and turns[-1] == queue.turn,
     )
 
@@ -202,6 +216,14 @@ def _distance(at: int, past: list[int], now: int) -> int:
     return at - now if at > now else -past.index(at)
 
 
+def _ages(queue: Queue, now: int) -> Iterator[Hashable]:
+    # Of grouped tasks how long they have waited, until that is enough under the group's rule.
+    grouped = [r for r in queue.records.values() if r.state is State.GROUPED]
+    for record in sorted(grouped, key=lambda r: r.seq):
+        rule = queue.rules.get(record.group, DEFAULT_RULE)
+        yield record.id, min(now - record.run_ms, rule.max_delay_ms)
+
+
 def steps(queue: Queue, actors: tuple[Actor, ...], nonce: bytes) -> Iterator[Step]:
     """Give every step that the world allows from a state."""
     may = frozenset[str]().union(*(a.may for a in actors))
@@ -217,6 +239,11 @@ def steps(queue: Queue, actors: tuple[Actor, ...], nonce: bytes) -> Iterator[Ste
     for limit, max_dead in ((1, 9), (3, 9), (3, 1)):
         options = {"limit": limit, "dead_retention_ms": TICK, "max_dead": max_dead}
         yield Step("purge", (), options)
+    if "govern" in may:
+        yield Step("govern", (), {"rules": {"g": _RULE}})
+    if "batch" in may:
+        yield Step("batch", (), {"ids": [BATCH]})
+        yield from _about(next(a for a in actors if "complete" in a.may), queue.records.get(BATCH))
     if "pause" in may:
         yield Step("resume" if queue.paused else "pause")
     if "flush" in may:
@@ -229,7 +256,9 @@ def steps(queue: Queue, actors: tuple[Actor, ...], nonce: bytes) -> Iterator[Ste
             yield Step("enqueue", ([each.task],))
 
 
-def _about(each: Actor, record: Record) -> Iterator[Step]:
+def _about(each: Actor, record: Record | None) -> Iterator[Step]:
+    if record is None:
+        return
     yield Step("enqueue", ([each.task],))
     if "cancel" in each.may:
         yield Step("cancel", (record.id,))
