@@ -9,12 +9,12 @@ import datetime as dt
 import math
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Generic, Literal, Protocol, TypedDict, TypeVar, cast
+from typing import Any, Generic, Literal, TypedDict, TypeVar, cast
 
 import attrs
 
 from rediq_trio._errors import ConfigError
-from rediq_trio.spec import limits
+from rediq_trio.spec import limits, needs
 from rediq_trio.spec.backoff import DEFAULT_BACKOFF, Backoff, Exponential, Fixed, Linear
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.unique import Unique
@@ -77,37 +77,6 @@ def _check_type(_: object, attribute: attrs.Attribute[Any], value: object) -> No
         )
 
 
-def _own_ids(value: Any) -> Any:
-    """Take handles for their ids, and a single one for a tuple of one."""
-    if isinstance(value, str) or hasattr(value, "id"):
-        value = (value,)
-    if not isinstance(value, Iterable):
-        return value
-    many = cast("Iterable[Any]", value)
-    return tuple(one if isinstance(one, str) else getattr(one, "id", one) for one in many)
-
-
-def _check_depends(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-    if not isinstance(value, tuple):
-        raise ConfigError.of(attribute.name, value, "ids or handles of tasks")
-    many = cast("tuple[Any, ...]", value)
-    if len(many) > limits.MAX_DEPENDENCIES:
-        raise ConfigError.of(
-            attribute.name, f"<{len(many)} tasks>", f"at most {limits.MAX_DEPENDENCIES:,} tasks"
-        )
-    for one in many:
-        if not limits.is_task_id(one):
-            bound = f"a task's id, '<queue>/<id>', each part {limits.NAME_BOUND}, or its handle"
-            raise ConfigError.of(attribute.name, one, bound)
-
-
-class Identified(Protocol):
-    """What has a task's id: a handle, or what is read of a task."""
-
-    @property
-    def id(self) -> str: ...
-
-
 class TaskOptions(TypedDict, total=False):
     """The options of `Task`, `@app.task(...)` and `TaskType.options(...)`."""
 
@@ -125,7 +94,7 @@ class TaskOptions(TypedDict, total=False):
     retention: float
     metadata: Mapping[str, str]
     unique: Unique | None
-    depends_on: Identified | Iterable[str | Identified]
+    depends_on: needs.Identified | Iterable[str | needs.Identified]
     on_dependency_failure: Literal["dead", "run"]
     group: str | None
     limit_key: str | None
@@ -183,7 +152,7 @@ class Task(Generic[R]):
     )
     """Refuse, or replace, a second task of the same key."""
     depends_on: tuple[str, ...] = attrs.field(
-        default=(), converter=_own_ids, validator=_check_depends
+        default=(), converter=needs.own_ids, validator=needs.check
     )
     """Ids or handles of tasks, of any queue, that must have completed before it runs."""
     on_dependency_failure: Literal["dead", "run"] = attrs.field(
