@@ -177,6 +177,14 @@ async def test_those_that_wait_for_a_child_that_was_there_wait_for_that(bench: B
     assert (await bench.record("w")).inputs == b"\xa5child\x07"
 
 
+async def test_a_child_that_needs_one_completed_in_the_same_step_has_it(bench: Bench) -> None:
+    one = await bench.active("s", retention_ms=1000)
+    two = await bench.active()
+    child = new("child", ties=Ties(needs=("s",)))
+    await bench.store.complete(Q, [Completion(one, b"r"), Completion(two, b"r", (child,))])
+    assert (await bench.record("child")).state is State.PENDING
+
+
 async def test_those_that_wait_for_a_child_that_was_sent_are_told_by_it(bench: Bench) -> None:
     await bench.add("w", ties=Ties(awaits=("other/child",)))
     fence = await bench.active()
