@@ -31,19 +31,28 @@ ROOT = Path(__file__).resolve().parents[1]
 SUITES = ("tests/conformance", "tests/redis")
 THEME_OF = MappingProxyType(
     {
-        "acknowledge": "mail", "beat": "reading", "cancel": "operating", "claim": "claim",
-        "complete": "settle", "delete": "operating", "enqueue": "dependencies",
-        "expire": "keeping", "fail": "settle", "flush": "operating", "include/due": "keeping",
-        "include/ends": "unique", "include/fence": "fences", "include/intake": "dependencies",
-        "include/places": "keeping", "include/ripple": "dependencies", "inspect": "dependencies",
-        "leave": "reading", "list": "reading", "pause": "claim", "promote": "keeping",
-        "purge": "purge", "receive": "mail", "reclaim": "keeping", "release": "give_back",
-        "remember": "steps", "renew": "give_back", "report": "signals", "revive": "operating",
-        "roster": "reading", "snooze": "give_back", "stats": "reading", "stop": "give_back",
+        "acknowledge": "mail", "arrange": "dependencies", "beat": "reading",
+        "cancel": "operating dependencies", "claim": "claim unique",
+        "complete": "settle children steps unique dependencies",
+        "delete": "operating dependencies", "enqueue": "enqueue unique dependencies",
+        "expire": "keeping dependencies", "fail": "settle dependencies",
+        "flush": "operating unique mail", "include/due": "keeping",
+        "include/ends": "operating unique steps settle signals dependencies",
+        "include/fence": "fences", "include/intake": "enqueue unique children mail dependencies",
+        "include/places": "operating enqueue keeping signals unique dependencies",
+        "include/record": "claim enqueue mail dependencies",
+        "include/ripple": "mail children dependencies", "inspect": "operating unique mail",
+        "leave": "reading", "list": "reading", "pause": "claim signals",
+        "promote": "keeping", "purge": "purge unique steps dependencies", "receive": "mail",
+        "reclaim": "keeping unique dependencies", "release": "give_back", "remember": "steps",
+        "renew": "give_back", "report": "fences signals",
+        "revive": "operating unique mail dependencies", "roster": "reading",
+        "snooze": "give_back", "stats": "reading", "stop": "give_back unique",
         "unblock": "dependencies", "watch": "operating",
     }
 )  # fmt: skip
-"""The theme of the conformance suite that is likely to kill a mutant of a script: tried first."""
+"""The themes of the conformance suite that are likely to kill a mutant of a script: tried first,
+in this order."""
 HARDER = ("tests/property/test_histories.py",)
 """What a mutant that survives the suites has to face next."""
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
@@ -75,9 +84,9 @@ def mutated_folder(mutant: Mutant) -> Iterator[Path]:
 def killer(mutant: Mutant) -> str | None:
     """Give the test that fails with the mutant; None when all pass."""
     with mutated_folder(mutant) as lua:
-        theme = THEME_OF.get(mutant.script)
-        likely = [(f"tests/conformance/test_{theme}.py",)] if theme else []
-        for suites in (*likely, SUITES, HARDER):
+        themes = THEME_OF.get(mutant.script, "").split()
+        likely = tuple(f"tests/conformance/test_{theme}.py" for theme in themes)
+        for suites in filter(None, (likely, SUITES, HARDER)):
             if found := _failing(lua, suites):
                 return found
     return None

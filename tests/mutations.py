@@ -52,7 +52,6 @@ MUTANTS = tuple(
             ("an id that comes twice in a whole is refused", "include/intake", " or before and before.ids[id] then return 0 end", " then return 0 end"),
             ("a task for elsewhere is not refused here", "include/intake", "if ties and ties[TO] ~= '' then return nil end", ""),
             ("a taken key is refused", "include/intake", "      return {TAKEN, holder, 0}\n    end\n  end\n  local most", "    end\n  end\n  local most"),
-            ("a key is looked at only by a task that has one", "include/intake", "  if ties and ties[KEY] ~= '' then\n    local holder = holder_of(ties[KEY], now) or before", "  if ties then\n    local holder = holder_of(ties[KEY], now) or before"),
             ("a key that comes twice in a whole is refused", "include/intake", " or before and before.keys[ties[KEY]]\n", "\n"),
             ("a whole replaces nobody", "include/intake", "if not before and replaceable(holder, ties) then return nil end", "if replaceable(holder, ties) then return nil end"),
             ("one that replaces is not refused", "include/intake", "if not before and replaceable(holder, ties) then return nil end", ""),

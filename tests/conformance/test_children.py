@@ -174,6 +174,17 @@ async def test_those_that_wait_for_a_child_that_was_sent_are_told_by_it(bench: B
     fence = await bench.active()
     await complete(bench, fence, new("child", ties=Ties(queue="other", dependents=("q/w",))))
     assert (await bench.record("w")).state is State.BLOCKED
+    assert [mail.kind for mail in await bench.store.outbox(Q, limit=0)] == [MailKind.TASK]
+
+
+async def test_a_child_for_another_queue_is_sent_though_its_id_is_in_this_one(
+    bench: Bench,
+) -> None:
+    fence = await bench.active()
+    await complete(bench, fence, new("t", ties=Ties(queue="other")))
+    await relay(bench.store, Q)
+    [record] = await bench.store.get("other", ["t"])
+    assert record is not None
 
 
 @pytest.mark.parametrize("until", [Until.DONE, Until.STARTED])

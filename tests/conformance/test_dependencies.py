@@ -25,6 +25,8 @@ from rediq_trio.store.packing import unpack_all
 from tests.conformance.bench import LEASE, START, Bench, Q, failure, heard, new
 
 UUID7 = "018f3b2c-0000-7abc-8def-0123456789ab"
+SLASHED = "018f3b2c-2f2f-7abc-8def-0123456789ab"
+"""A UUIDv7 two bytes of which are those of slashes."""
 ONE = b"\x01"
 TWO = b"\x02"
 
@@ -72,7 +74,7 @@ async def test_a_task_waits_for_one_that_has_not_ended(bench: Bench) -> None:
     assert (record.state, record.waits, record.seq) == (State.BLOCKED, 1, 0)
     queue = await bench.dump()
     assert (queue.needs, queue.edges) == ({"t": {"s"}}, {"s": {"t"}})
-    assert queue.records["s"].followed
+    assert (queue.records["s"].followed, queue.locks) == (True, {})
     assert await bench.take() == []
 
 
@@ -425,17 +427,24 @@ async def test_death_goes_on_through_all_levels_in_one_step(bench: Bench) -> Non
     assert (await bench.dump()).counters.dead == 5
 
 
-async def test_a_reason_names_a_task_as_people_write_it(bench: Bench) -> None:
-    await source(bench, UUID7)
-    await bench.add("t", ties=after(UUID7))
-    await bench.store.cancel(Q, UUID7)
-    await bench.store.stop(Q, [(await fence_of(bench, UUID7))])
-    assert (await bench.record()).error == reason(UUID7, "was cancelled")
+@pytest.mark.parametrize("own", [UUID7, SLASHED, "sixteen.letters.", "a"])
+async def test_a_reason_names_a_task_as_people_write_it(bench: Bench, own: str) -> None:
+    await bench.add(own)
+    await bench.add("t", ties=after(own))
+    await bench.store.cancel(Q, own)
+    assert (await bench.record()).error == reason(own, "was cancelled")
 
 
-async def fence_of(bench: Bench, task_id: str) -> Fence:
-    record = await bench.record(task_id)
-    return Fence(task_id, record.deliveries, record.nonce)
+async def test_a_uuid7_with_the_byte_of_a_slash_is_waited_for_and_waits_like_any_other(
+    bench: Bench,
+) -> None:
+    fence = await source(bench, SLASHED)
+    other = SLASHED.replace("ab", "cd")
+    await bench.add(other, ties=after(SLASHED))
+    await complete(bench, fence)
+    record = await bench.record(other)
+    assert (record.state, record.inputs) == (State.PENDING, handed((SLASHED, ONE)))
+    assert await bench.store.outbox(Q, limit=0) == ()
 
 
 async def test_whoever_waits_for_a_task_hears_that_it_died_of_another(bench: Bench) -> None:
@@ -827,6 +836,16 @@ async def test_those_of_a_whole_that_wait_take_no_room(bench: Bench) -> None:
     answers = await bench.store.enqueue(Q, tasks, whole=True)
     assert answers.count(State.PENDING) == 1
     assert (await bench.dump()).counters.enqueued == 7
+
+
+async def test_one_of_a_whole_that_goes_elsewhere_is_in_nobodys_way(bench: Bench) -> None:
+    await bench.store.arrange(Q, max_pending=1)
+    keyed = Ties(unique="k")
+    tasks = [new("a", ties=attrs.evolve(keyed, queue="other")), new("a", ties=keyed)]
+    assert await bench.store.enqueue(Q, tasks, whole=True) == (
+        Answer(AnswerKind.SENT),
+        State.PENDING,
+    )
 
 
 async def test_tasks_with_a_limit_key_take_room_too(bench: Bench) -> None:

@@ -401,6 +401,13 @@ async def test_a_pending_holder_can_be_put_off(bench: Bench) -> None:
     assert await bench.take() == []
 
 
+async def test_an_instant_that_has_passed_is_now_for_a_replacement_too(bench: Bench) -> None:
+    await offer(bench, "t", delay_ms=10)
+    bench.clock.advance(5)
+    await offer(bench, "u", REPLACING, run_at_ms=START + 1)
+    assert (await bench.record()).run_ms == START + 5
+
+
 async def test_a_replacement_brings_its_own_expiry(bench: Bench) -> None:
     await offer(bench, "t", expires_in_ms=10)
     await offer(bench, "u", REPLACING, expires_in_ms=30)
