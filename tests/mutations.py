@@ -241,7 +241,6 @@ MUTANTS = tuple(
             ("ties have their kinds", "include/record", "if type(ties[n]) ~= kind then return false end", ""),
             ("a unique key is text", "include/record", "(n == UNIQUE or n == LIMIT_KEY or n == GROUP) and 'string'", "(n == LIMIT_KEY or n == GROUP) and 'string'"),
             ("a record is an array", "include/record", "if not good or type(record) ~= 'table' then return nil end", "if not good then return nil end"),
-            ("bytes that cannot be unpacked are no record", "include/record", "if not good or type(record) ~= 'table'", "if type(record) ~= 'table'"),
             ("a record has its kinds", "include/record", "if type(record[n]) ~= KINDS[n] then return nil end", ""),
             ("a mark leaves the others", "include/record", "record[MARKS] = bor(record[MARKS], flag)", "record[MARKS] = flag"),
             ("a mark is one bit", "include/record", "return band(record[MARKS], flag) ~= 0", "return record[MARKS] ~= 0"),

@@ -37,8 +37,9 @@ end
 -- The record, or nil when the bytes are not one: a script that fails half-way over a
 -- field of the wrong type would lose the task it has just taken out of an index.
 local function decode(raw)
-  local good, record = pcall(cmsgpack.unpack, raw)
-  if not good or type(record) ~= 'table' then return nil end
+  -- What cannot be unpacked gives an error's text in its place, which is no table.
+  local _, record = pcall(cmsgpack.unpack, raw)
+  if type(record) ~= 'table' then return nil end
   if #record ~= ERROR and (#record ~= TIES or not tied(record[TIES])) then return nil end
   for n = 1, ERROR do
     if type(record[n]) ~= KINDS[n] then return nil end

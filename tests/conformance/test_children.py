@@ -255,3 +255,9 @@ async def test_a_parent_that_others_wait_for_ends_as_without_children(bench: Ben
         purge_ms=START + before.retention_ms,
     )
     assert await bench.ids(State.PENDING) == ["child", "w"]
+
+
+async def test_a_parent_knows_that_it_has_freed_its_key(bench: Bench) -> None:
+    fence = await bench.active(ties=Ties(unique="k"))
+    await complete(bench, fence, new("child"))
+    assert not (await bench.record()).holds
