@@ -76,7 +76,7 @@ def pack_options(task: NewTask) -> bytes:
         task.priority, task.max_retry, task.max_crashes, task.retention_ms,
         task.delay_ms, task.run_at_ms, task.expires_in_ms, task.expires_at_ms,
     )  # fmt: skip
-    if task.ties is NO_TIES:
+    if task.ties is NO_TIES or task.ties == NO_TIES:
         return pack_for_lua(options)
     return pack_for_lua((*options, _pack_ties(task.ties)))
 
