@@ -371,7 +371,6 @@ MUTANTS = tuple(
             ("those that wait for an end are told", "include/ends", "if marked(record, FOLLOWED) then ended[#ended + 1] = {id, how, result or ''} end", ""),
             ("an end that was not a completion has no result", "include/ends", "result or ''}", "result}"),
             ("a task without ties has no key", "include/ends", "if not ties or ties[HOLDS] == 0 then return end", "if ties[HOLDS] == 0 then return end"),
-            ("a task whose window is over frees nothing", "include/ends", "if not ties or ties[HOLDS] == 0 then return end", "if not ties then return end"),
             ("a task knows that its window is over", "include/ends", "  ties[HOLDS] = 0\n", ""),
             ("a task frees its own key only", "include/ends", "if redis.call('HGET', unique, ties[UNIQUE]) == id then", "if true then"),
             ("a key is freed", "include/ends", "    redis.call('HDEL', unique, ties[UNIQUE])\n", ""),

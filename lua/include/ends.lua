@@ -13,6 +13,7 @@ end
 -- Frees the unique key that a task holds.
 local function unlock(id, record)
   local ties = record[TIES]
+  -- One that holds none would find another there, or nobody: this saves the look.
   if not ties or ties[HOLDS] == 0 then return end
   ties[HOLDS] = 0
   if redis.call('HGET', unique, ties[UNIQUE]) == id then

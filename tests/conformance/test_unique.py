@@ -589,3 +589,10 @@ async def test_a_revived_task_frees_its_key_when_it_ends_again(bench: Bench) -> 
     await bench.store.revive(Q, ["t"])
     await end(bench, "complete")
     assert (await bench.dump()).locks == {}
+
+
+async def test_the_time_of_a_key_that_is_free_again_keeps_no_keeper_waiting(bench: Bench) -> None:
+    fence = await bench.active(retention_ms=0, ties=Ties(unique="k", ttl_ms=50))
+    await bench.store.complete(Q, [Completion(fence, b"r")])
+    due = await bench.store.purge(Q, limit=5, dead_retention_ms=1, max_dead=1)
+    assert due == Due(0, None)
