@@ -28,8 +28,7 @@ local function revivable(id, record)
   local ties = record[TIES]
   if not ties then return true end
   if ties[UNIQUE] ~= '' and ties[UNTIL] ~= BY_TIME then
-    local holder = holder_of(ties[UNIQUE], now)
-    if holder and holder ~= id then return false end
+    if holder_of(ties[UNIQUE], now) then return false end
   end
   return ties[LENIENT] == 1 or ties[WAITS] == 0 or not failed(id)
 end

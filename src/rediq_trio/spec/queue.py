@@ -455,7 +455,7 @@ def _revivable(draft: Draft, record: Record) -> bool:
     if record.state not in (State.DEAD, State.CANCELLED):
         return False
     keyed = record.unique and record.until is not Until.EXPIRED
-    if keyed and draft.holder(record.unique) not in (None, record.id):
+    if keyed and draft.holder(record.unique) is not None:
         return False
     return record.lenient or not any(
         _failed(draft, ref) for ref in draft.needs.get(record.id, ())
