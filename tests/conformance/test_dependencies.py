@@ -910,3 +910,25 @@ async def test_a_task_that_is_looked_at_shows_nothing_of_those_that_wait_for_it(
 async def source_record(bench: Bench) -> Any:
     await source(bench)
     return await bench.record("s")
+
+
+@pytest.mark.parametrize("how", ["dead", "cancelled", "gone", "grouped"])
+async def test_a_revival_changes_nothing_while_what_it_needs_did_not_complete(
+    bench: Bench, how: str
+) -> None:
+    fence = await source(bench, "s")
+    await bench.add("t", ties=after("s"))
+    match how:
+        case "dead":
+            await bench.store.fail(Q, [failure(fence, final=True)])
+        case "cancelled":
+            await bench.store.cancel(Q, "s")
+            await bench.store.stop(Q, [fence])
+        case _:
+            await bench.store.release(Q, [fence])
+            await bench.store.delete(Q, ["s"])
+    if how == "grouped":
+        await bench.add("s", ties=Ties(group="g"))
+    before = await bench.dump()
+    assert await bench.store.revive(Q, ["t"]) == (State.DEAD,)
+    assert await bench.dump() == before
