@@ -20,7 +20,6 @@ end
 redis.call('UNLINK', records, payloads, results, progress, expiring, pending, scheduled, retry,
   active, completed, dead, cancelled, blocked, grouped, keyed, lanes, shut, permits, turns,
   unique, locks, edges, needs, inputs, endings, steps, groups, rules)
-touched, touched_groups = {}, {}
 if gone > 0 then count('deleted', gone) end
 conclude(now)
 tell('flush')

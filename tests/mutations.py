@@ -435,7 +435,6 @@ MUTANTS = tuple(
             ("a flush tells what had ended first", "flush", "ripple(now, 2147483647)", ""),
             ("a flush tells how it had ended", "flush", "  ended[#ended + 1] = {ending[2], ending[3], ending[4]}\n", ""),
             ("a flush tells all of it", "flush", "ripple(now, 2147483647)", "ripple(now, 0)"),
-            ("a flush forgets lanes", "flush", "touched, touched_groups = {}, {}", "touched_groups = {}"),
             ("a flush keeps the last number sent", "flush", "conclude(now)", ""),
             ("ended tasks are not watched", "watch", "record[STATE] < COMPLETED and ", ""),
             ("a watch is kept", "watch", "  save(ARGV[1], record)\n", ""),

@@ -637,6 +637,16 @@ async def test_more_than_one_step_tells_are_told_by_the_keeper(bench: Bench) -> 
     assert queue.seq == 2 + RIPPLE
 
 
+async def test_those_that_are_left_hear_of_the_end_though_the_task_is_deleted_then(
+    bench: Bench,
+) -> None:
+    await complete(bench, await many(bench, RIPPLE + 1))
+    await bench.store.delete(Q, ["s"])
+    assert await bench.ids(State.BLOCKED) == [f"t{RIPPLE:04}"]
+    assert await bench.store.unblock(Q, limit=1000) == Due(1, None)
+    assert len(await bench.ids(State.PENDING)) == RIPPLE + 1
+
+
 async def test_that_some_are_left_is_signalled(bench: Bench) -> None:
     fence = await many(bench, RIPPLE + 1)
     with bench.store.listen([(Q, "")]) as signals:

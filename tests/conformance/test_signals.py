@@ -136,6 +136,15 @@ async def test_whoever_waits_for_a_task_hears_of_its_end(bench: Bench, end: str)
         await heard(signals, Kind.DONE, "t")
 
 
+async def test_whoever_reads_an_ended_task_hears_that_it_is_deleted(bench: Bench) -> None:
+    await bench.add("t")
+    await bench.store.watch(Q, "t")
+    await end_attempt(bench, "complete")
+    async with listening(bench, "t") as signals:
+        await bench.store.delete(Q, ["t"])
+        await heard(signals, Kind.DONE, "t")
+
+
 async def end_attempt(bench: Bench, end: str) -> None:
     [lease] = await bench.take()
     match end:
