@@ -572,6 +572,7 @@ async def test_a_flush_tells_those_elsewhere_that_wait_in_the_order_of_ids(bench
         ("c", "t3", None),
         ("bb", "t1", None),
     ]
+    assert (await bench.store.dump(B)).sent == said[-1].seq
     await carry(bench)
     assert (await bench.store.stats(A)).sizes == {State.DEAD: 4}
 
