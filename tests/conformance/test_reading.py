@@ -6,7 +6,7 @@ import pytest
 from rediq_trio._errors import TaskNotFound
 from rediq_trio.spec.invariants import Listing, Picture
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Counters, Queue, WorkerRecord
+from rediq_trio.spec.records import Counters, Queue, Ties, WorkerRecord
 from rediq_trio.store.port import Stats
 from tests.conformance.bench import START, Bench, Q, failure
 
@@ -30,6 +30,35 @@ async def test_a_list_is_read_page_by_page(bench: Bench) -> None:
     assert await bench.store.list(Q, State.PENDING, limit=2, after="a") == ("e", "b")
     assert await bench.store.list(Q, State.PENDING, limit=2, after="b") == ("d",)
     assert await bench.store.list(Q, State.PENDING, limit=2, after="d") == ()
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
+async def test_pages_go_on_from_tasks_without_a_limit_key_to_those_with_one(
+    bench: Bench, size: int
+) -> None:
+    await bench.add("p", "q")
+    for task_id, key in (("b1", "b"), ("a1", "a"), ("a2", "a")):
+        await bench.add(task_id, ties=Ties(limit_key=key))
+    assert await pages(bench, State.PENDING, size) == ["p", "q", "a1", "a2", "b1"]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+async def test_grouped_tasks_are_listed_group_by_group(bench: Bench, size: int) -> None:
+    for task_id, group in (("h1", "h"), ("g1", "g"), ("g2", "g")):
+        await bench.add(task_id, ties=Ties(group=group))
+    assert await pages(bench, State.GROUPED, size) == ["g1", "g2", "h1"]
+
+
+async def pages(bench: Bench, state: State, size: int) -> list[str]:
+    """Read a state's list page by page, each of which but the last is full."""
+    found: list[str] = []
+    while True:
+        after = found[-1] if found else None
+        page = await bench.store.list(Q, state, limit=size, after=after)
+        assert len(page) <= size
+        found += page
+        if len(page) < size:
+            return found
 
 
 async def test_each_state_has_its_list(bench: Bench) -> None:
