@@ -596,3 +596,12 @@ async def test_the_time_of_a_key_that_is_free_again_keeps_no_keeper_waiting(benc
     await bench.store.complete(Q, [Completion(fence, b"r")])
     due = await bench.store.purge(Q, limit=5, dead_retention_ms=1, max_dead=1)
     assert due == Due(0, None)
+
+
+async def test_a_picture_of_a_task_names_the_holder_of_its_key(bench: Bench) -> None:
+    fence = await bench.active("old", ties=Ties(unique="k"))
+    await bench.store.complete(Q, [Completion(fence, b"r")])
+    await bench.add("new", ties=Ties(unique="k"))
+    await bench.add("plain")
+    pictures = await bench.store.pictures(Q, ["old", "new", "plain"])
+    assert [picture.holder for picture in pictures] == ["new", "new", None]
