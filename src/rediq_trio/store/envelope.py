@@ -139,6 +139,10 @@ def open_envelope(packed: bytes) -> Envelope:
     fields = cast("list[Any]", parts)
     if fields[0] != VERSION:
         raise PayloadError(f"envelope has version {shown(fields[0])}; this library reads {VERSION}")
+    kind, payload = fields[1:3]
+    if len(fields) == 3 and isinstance(kind, str) and isinstance(payload, bytes):
+        # What nearly every envelope is.
+        return Envelope(kind, payload, _DEFAULT_TIMEOUT, DEFAULT_BACKOFF, {})
     fields += [_DEFAULT_TIMEOUT, [], {}, 0, []][len(fields) - 3 :]
     kind, payload, timeout, backoff, metadata, deadline, needs = fields[1:]
     if not (

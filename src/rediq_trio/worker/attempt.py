@@ -187,8 +187,9 @@ def _is_cancelled() -> bool:
 
 def _success(held: Held, job: Job, task: CurrentTask, given: Any) -> Outcome:
     try:
-        value = job.value(task, given)
-        return Succeeded(held, pack_value(plain(value), what="result"))
+        if job.aggregates:
+            given = job.value(task, given)
+        return Succeeded(held, pack_value(plain(given), what="result"))
     except Exception as error:
         # To run it again would do its work twice and end the same way.
         return Failed(held, say(error), 0.0, final=True)

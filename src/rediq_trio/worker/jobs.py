@@ -24,9 +24,9 @@ from rediq_trio.worker.leases import Held
 NO_RULES = RetryRules()
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Job:
-    """A call that is ready to be made, and what the attempt needs of its task."""
+    """A call that is ready to be made, and what the attempt needs of its task. Nobody changes it."""
 
     envelope: Envelope
     function: Callable[..., Any]
@@ -45,8 +45,8 @@ class Job:
 
         A task that an aggregator gives comes in with the completion, as its result the id.
         """
-        if not self.aggregates or given is None:
-            return given
+        if given is None:
+            return None
         if not isinstance(given, Task):
             raise ConfigError.of("what the aggregator gave", given, "a Task or None")
         return task.enqueue_after(cast("Task[Any]", given)).id

@@ -180,6 +180,9 @@ class Settler:
 
 def _parts(items: Sequence[tuple[Held, T]]) -> Iterator[list[tuple[Held, T]]]:
     """Split what one call would carry: each task counts, and each that it enqueues."""
+    if len(items) <= BATCH and not any(held.children for held, _ in items):
+        yield list(items)
+        return
     part: list[tuple[Held, T]] = []
     size = 0
     for held, item in items:
