@@ -5,7 +5,9 @@ from __future__ import annotations
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.property.two_queues import TwoQueues
+from tests.property.uncounted import uncounted
 
 
 def test_nobody_waits_for_ever_and_nothing_comes_twice() -> None:
-    run_state_machine_as_test(TwoQueues)
+    with uncounted():
+        run_state_machine_as_test(TwoQueues)
