@@ -36,7 +36,6 @@ from rediq_trio.spec.records import (
     Failure,
     Fence,
     Lease,
-    Limit,
     NewTask,
     Ties,
     Until,
@@ -139,7 +138,7 @@ class Long:
 
     async def measure(self, calls: int) -> dict[str, float]:
         """Give each operation's microseconds inside Redis."""
-        await self.store.limit(QUEUE, key="key 1", limit=Limit(concurrency=1))
+        await self.store.limit(QUEUE, key="key 1", concurrency=1)
         found: dict[str, float] = {}
         for name, operation in self.operations().items():
             if name in ("cancel", "delete"):
