@@ -405,3 +405,26 @@ async def test_a_placed_task_is_a_value_of_its_own() -> None:
     assert task.queue == "mail"
     assert placed.queue in {"mail~0", "mail~1"}
     assert attrs.evolve(placed, priority=3).queue == placed.queue
+
+
+@pytest.mark.parametrize("option", [{"unique": Unique("k")}, {"group": "g"}], ids=str)
+async def test_a_schedule_whose_tasks_would_lie_elsewhere_is_refused(option: Any) -> None:
+    store = MemoryStore()
+    async with rediq.connect(store) as client:
+        await client.queue("mail").partition(2)
+        keyed = rediq.Task("t", queue="mail", **option)
+        with pytest.raises(ConfigError, match="schedule s: the queue mail is partitioned"):
+            await client.schedules().add("s", rediq.Every(60), keyed)
+        assert await client.schedules().list() == []
+        await client.schedules().add("s", rediq.Every(60), rediq.Task("t", queue="mail"))
+        assert [each.name for each in await client.schedules().list()] == ["s"]
+
+
+async def test_a_queue_with_such_a_schedule_is_not_partitioned() -> None:
+    async with rediq.connect(MemoryStore()) as client:
+        keyed = rediq.Task("t", queue="mail", unique=Unique("k"))
+        await client.schedules().add("s", rediq.Every(60), keyed)
+        with pytest.raises(ConfigError, match="the schedule s in mail"):
+            await client.queue("mail").partition(2)
+        await client.schedules().remove("s")
+        await client.queue("mail").partition(2)

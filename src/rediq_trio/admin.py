@@ -28,6 +28,7 @@ from rediq_trio.spec.throttles import (
 from rediq_trio.spec.values import QueueStats, TaskInfo
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.store.relay import relay
+from rediq_trio.timetable import is_routed
 
 
 class Queue:
@@ -60,7 +61,8 @@ class Queue:
         turns hold within a partition only, and limits not at all: a queue that has any
         cannot be partitioned. Do it before producers and workers start: a client learns
         of it within 5 seconds, a worker when it starts. Raises `ConfigError` for a
-        queue that has tasks, in any state, or limits.
+        queue that has tasks, in any state, or limits, or a schedule whose tasks have a
+        unique key or a group.
         """
         check_number("count", count, 1, MOST, whole=True)
         before = await self._places()
@@ -76,6 +78,12 @@ class Queue:
                 raise ConfigError.of(
                     "count", count, f"set while the queue {self.name} has no task in any state"
                 )
+        for schedule in (await self._store.agenda(self.name, due=0)).schedules:
+            if is_routed(schedule.template):
+                raise ConfigError.of(
+                    "count", count, f"1: the tasks of the schedule {schedule.name} in {self.name} "
+                    "have a unique key or a group, which a tick could not be routed by"
+                )  # fmt: skip
         await self._store.set_partitions(self.name, count)
 
     async def tasks(

@@ -97,11 +97,28 @@ def make_task(schedule: Schedule, tick_ms: int | None) -> NewTask:
 
 
 async def declare(store: Store, queue: str, schedules: Iterable[Schedule]) -> None:
-    """Declare schedules, whose first ticks are the next ones by the store's clock."""
+    """Declare schedules, whose first ticks are the next ones by the store's clock.
+
+    Raises `ConfigError`, and none is declared, where a partitioned queue would make of
+    one key, or one group, two.
+    """
+    schedules = tuple(schedules)
+    keyed = [each.name for each in schedules if is_routed(each.template)]
+    if keyed and (await store.partitions()).get(queue, 1) > 1:
+        raise ConfigError(
+            f"schedule {keyed[0]}: the queue {queue} is partitioned, and its tasks have a unique key "
+            "or a group, which lie where these are and not where a tick comes in: give the "
+            "schedule a queue that is not partitioned"
+        )
     now = (await store.agenda(queue, due=1)).now_ms
     for schedule in schedules:
         first = read_times(schedule).next_ms(now) or 0
         await store.declare(queue, schedule=attrs.evolve(schedule, next_ms=first))
+
+
+def is_routed(template: NewTask) -> bool:
+    """Say whether tasks made of a template lie where their unique key or their group does."""
+    return bool(template.ties.unique or template.ties.group)
 
 
 @attrs.frozen
