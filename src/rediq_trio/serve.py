@@ -47,6 +47,8 @@ class ServerStats:
     """Tasks given back unfinished."""
     stale: int
     """Outcomes refused because their lease was over."""
+    unconfirmed: int
+    """Writes of this worker that were made, and not confirmed as `durability` asks for."""
 
 
 class Server:
@@ -69,6 +71,7 @@ class Server:
             cancelled=tally.cancelled,
             released=tally.released,
             stale=tally.stale,
+            unconfirmed=self._worker.store.unconfirmed,
         )
 
     def info(self) -> WorkerInfo:

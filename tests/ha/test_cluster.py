@@ -139,9 +139,16 @@ async def test_a_cluster_taken_for_a_server_is_a_config_error(healthy: Cluster) 
 
 async def test_a_server_taken_for_a_cluster_is_a_config_error() -> None:
     with single() as node:
-        with pytest.raises(ConfigError, match=rf"no node of a Cluster; use redis://127.0.0.1:{node.port}"):
+        said = rf"no node of a Cluster; use redis://127\.0\.0\.1:{node.port}"
+        with pytest.raises(ConfigError, match=said):
             async with rediq.connect(f"redis+cluster://127.0.0.1:{node.port}"):
                 pass
+
+
+async def test_slots_are_those_of_the_servers(healthy: Cluster) -> None:
+    node = healthy.nodes[0]
+    for key in ("a", "{a}b", "rediq:{queue}:meta", "{}x", "x{y", "x{}{y}", "{{a}}", "a}{b}c", ""):
+        assert slot_of(key.encode()) == node.ask("CLUSTER", "KEYSLOT", key)
 
 
 async def test_no_node_at_all_is_a_lost_connection() -> None:

@@ -95,6 +95,10 @@ class RedisStore:
         self._clock = clock
         self._known_queues: set[str] = set()
 
+    @property
+    def unconfirmed(self) -> int:
+        return self._gateway.unconfirmed
+
     async def _run(self, name: str, queue: str, args: Sequence[Any], **swap: str) -> Any:
         script = self._scripts[name]
         names = script.keys

@@ -10,7 +10,7 @@ import attrs
 from redis.asyncio.connection import Connection, parse_url
 
 from rediq_trio._errors import ConfigError
-from rediq_trio.spec.limits import check_name
+from rediq_trio.spec.limits import is_name
 from rediq_trio.store.urls import redacted
 
 REDIS_PORT, SENTINEL_PORT = 6379, 26379
@@ -104,9 +104,8 @@ def _several(url: str, shown: str, kind: Kind) -> Address:
     if kind is Kind.SENTINEL:
         service, _, database = path.partition("/")
         service = unquote(service)
-        if not service:
-            raise ConfigError.of("url", shown, "redis+sentinel://host:port,host:port/service")
-        check_name("url's service", service)
+        if not is_name(service) or not (database or "0").isdigit():
+            raise ConfigError.of("url", shown, "redis+sentinel://host:port,host:port/service/db")
     elif database not in ("", "0"):
         raise ConfigError.of("url", shown, "without a database: a Cluster has number 0 only")
     options = parse_qs(query, keep_blank_values=True)
