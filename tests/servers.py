@@ -76,12 +76,8 @@ class Server:
     """A running server."""
 
     name: str
-    socket: str
+    url: str
     pid: int
-
-    @property
-    def url(self) -> str:
-        return f"unix://{self.socket}"
 
 
 @contextmanager
@@ -96,7 +92,7 @@ def running_server(name: str) -> Iterator[Server]:
     child = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
         wait_ready(child, path)
-        yield Server(name, path, child.pid)
+        yield Server(name, f"unix://{path}", child.pid)
     finally:
         child.terminate()
         try:
@@ -149,6 +145,6 @@ async def open_redis_store(
     """Open a store on an emptied server, with a clock of the caller's own."""
     keys = Keys(prefix)
     async with open_gateway(parse_address(server.url), keys) as gateway:
-        await gateway.call(b"FLUSHALL")
+        await gateway.call_each(b"FLUSHALL")
         store = RedisStore(gateway, _scripts(tested_lua()), keys, clock=clock)
         yield OpenStore(store, gateway, keys)

@@ -7,11 +7,14 @@ from collections.abc import Callable
 import pytest
 
 from tests.conformance.bench import open_bench
+from tests.conftest import CLUSTER
 from tests.opened import Opened
-from tests.servers import SERVERS, Server
+from tests.servers import SERVERS, Server, all_wanted
+
+STORES = ["memory", *SERVERS, *([CLUSTER] if all_wanted() else [])]
 
 
-@pytest.fixture(params=["memory", *SERVERS])
+@pytest.fixture(params=STORES)
 def bench(request: pytest.FixtureRequest, start_server: Callable[[str], Server]) -> Opened:
     """Give the workbench on each store in turn."""
     server = None if request.param == "memory" else start_server(request.param)
