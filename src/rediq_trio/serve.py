@@ -21,6 +21,7 @@ from rediq_trio.store.opening import open_store
 from rediq_trio.store.port import Store
 from rediq_trio.store.urls import default_url
 from rediq_trio.timetable import Timetable
+from rediq_trio.worker.health import Health
 from rediq_trio.worker.worker import Worker
 
 IDLE_LOOK = 0.1
@@ -44,6 +45,8 @@ class ServerStats:
     """Tasks given back unfinished."""
     stale: int
     """Outcomes refused because their lease was over."""
+    blocked: int
+    """Times that the event loop stood still for longer than a third of the lease."""
 
 
 class Server:
@@ -66,7 +69,12 @@ class Server:
             cancelled=tally.cancelled,
             released=tally.released,
             stale=tally.stale,
+            blocked=self._worker.watchdog.count,
         )
+
+    def health(self) -> Health:
+        """Judge how this worker is, for probes. Cheap, never blocks, callable from any thread."""
+        return self._worker.examiner.examine()
 
     def info(self) -> WorkerInfo:
         """Give what the worker says of itself in its heartbeats."""
