@@ -1,6 +1,6 @@
 """Background tasks for Trio programs, on Redis, with a specification that is checked.
 
-Level 4  cli                       doors: nothing imports them
+Level 4  cli  web                  doors: nothing imports them, but serve opens web late
 Level 3  serve  client  admin  app what a user writes with
 Level 2  worker/                   where tasks run: a nursery of actors
 Level 1  store/                    where tasks live: memory and Redis behind one port

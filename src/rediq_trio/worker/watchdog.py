@@ -4,8 +4,9 @@ While a handler blocks the loop no Trio task runs, so a task could tell only
 afterwards. The thread asks the loop for a sign of life, again and again; when none
 has come for a third of the lease, it reads the stack of the loop's thread. Which
 attempt that is, the Trio task on the stack tells: its context names the current task,
-in tasks that a handler started as well. Nothing is done per step of a task; an
-instrument, which would be, slows a draining worker by a tenth and more.
+in tasks that a handler started as well. So nothing is done per step of a task: a Trio
+instrument that noted each costs a draining worker 3 to 5 % of its CPU, this nothing
+that could be measured.
 """
 
 from __future__ import annotations
