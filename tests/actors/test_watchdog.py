@@ -17,6 +17,10 @@ from rediq_trio.worker.watchdog import SHARE, Watchdog
 LEASE = 0.6
 STALL = 0.7
 """Seconds: longer than the lease, so that one who is late still sees it."""
+REPORT = re.compile(
+    r"blocked for ([\d.]+) s by the handler (\S+) \(task (\S+)\), at (\S+):(\d+) in (\w+)"
+)
+LINES = Path(__file__).read_text("utf-8").splitlines()
 app = rediq.App()
 
 
@@ -78,11 +82,11 @@ async def test_who_blocks_the_loop_is_named_with_its_task_and_line(
 ) -> None:
     server, handle = await _run(kind)
     (said,) = reports(caplog)
-    found = re.search(r"blocked for ([\d.]+) s by the handler (\S+) \(task (\S+)\), at (\S+):(\d+) in (\w+)", said)
+    found = REPORT.search(said)
     assert found is not None, said
     assert float(found[1]) >= LEASE / SHARE
     assert found.group(2, 3, 4, 6) == (kind, handle.id, "test_watchdog.py", function)
-    assert "STALL" in Path(__file__).read_text("utf-8").splitlines()[int(found[5]) - 1]
+    assert "STALL" in LINES[int(found[5]) - 1]
     assert "Make the handler a plain def" in said
     health = server.health()
     assert (server.stats().blocked, health.blocks, health.blocked) == (1, 1, None)
