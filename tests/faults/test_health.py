@@ -77,7 +77,7 @@ async def test_a_handler_that_blocks_past_its_lease_is_fenced_named_and_its_task
 
 @attrs.define
 class Passage:
-    """A way to a server by TCP that can stop carrying anything: connections stay, and are made, and are silent."""
+    """A way to a server by TCP that can fall silent: connections stay, and are made, and carry nothing."""
 
     socket: str
     port: int = 0
