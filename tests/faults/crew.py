@@ -80,7 +80,8 @@ class Crew:
             [
                 sys.executable, "-m", "rediq_trio", "run", app, "--url", self.server.url,
                 "--queues", queues, "--concurrency", str(concurrency), "--lease", str(lease),
-                "--shutdown-grace", str(grace), "--cleanup-grace", "1", "--log-level", "error" if stderr is None else "info",
+                "--shutdown-grace", str(grace), "--cleanup-grace", "1",
+                "--log-level", "error" if stderr is None else "info",
             ],
             cwd=HERE,
             env=environment,
