@@ -183,7 +183,7 @@ def _inner(stack: list[FrameType]) -> list[FrameType]:
     """Give the frames inside of what runs tasks, the innermost first."""
     found: list[FrameType] = []
     for frame in stack:
-        if frame.f_globals.get("__name__", "").startswith(_ENGINE):
+        if str(frame.f_globals.get("__name__")).startswith(_ENGINE):
             break
         found.append(frame)
     return found
