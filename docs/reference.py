@@ -158,7 +158,8 @@ def _public(wanted: Any) -> list[Any]:
     return [value for value in found if wanted(value)]
 
 
-_VALUES = ("TaskInfo", "Progress", "QueueStats", "WorkerInfo", "ServerStats", "ScheduleInfo",
+_VALUES = ("TaskInfo", "Progress", "QueueStats", "WorkerInfo", "ServerStats", "Health", "BlockedLoop",
+           "ScheduleInfo",
            "QueueLimits", "KeyLimit", "WorkflowInfo", "Node", "Violation")  # fmt: skip
 
 
@@ -186,6 +187,7 @@ def _type(hint: Any) -> str:
         "rediq_trio.spec.lifecycle.",
         "rediq_trio.spec.schedule.",
         "rediq_trio.spec.throttles.",
+        "rediq_trio.worker.watchdog.",
         "collections.abc.",
         "typing.",
     ):

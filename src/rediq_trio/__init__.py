@@ -1,6 +1,6 @@
 """Background tasks for Trio programs, on Redis, with a specification that is checked.
 
-Level 4  cli                       doors: nothing imports them
+Level 4  cli  web                  doors: nothing imports them, but serve opens web late
 Level 3  serve  client  admin  app what a user writes with
 Level 2  worker/                   where tasks run: a nursery of actors
 Level 1  store/                    where tasks live: memory and Redis behind one port
@@ -43,11 +43,14 @@ from rediq_trio.spec.throttles import KeyLimit, QueueLimits, Rate
 from rediq_trio.spec.unique import Unique
 from rediq_trio.spec.values import Progress, QueueStats, Task, TaskInfo, WorkerInfo
 from rediq_trio.store.memory import MemoryStore
+from rediq_trio.worker.health import Health
+from rediq_trio.worker.watchdog import BlockedLoop
 from rediq_trio.workflow import Node, Workflow, chain, gather
 from rediq_trio.workflow_handle import WorkflowHandle, WorkflowInfo
 
 __all__ = [
     "App",
+    "BlockedLoop",
     "Client",
     "ConfigError",
     "ConnectionLost",
@@ -58,6 +61,7 @@ __all__ = [
     "Every",
     "Exponential",
     "Fixed",
+    "Health",
     "KeyLimit",
     "Linear",
     "MemoryStore",

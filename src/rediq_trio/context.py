@@ -209,6 +209,11 @@ def enter(task: CurrentTask) -> contextvars.Token[CurrentTask]:
     return _CURRENT.set(task)
 
 
+def running_in(context: contextvars.Context) -> CurrentTask | None:
+    """Give the task that is the current one in a context. For the watchdog."""
+    return context.get(_CURRENT)
+
+
 def deadline_of(timeout: float) -> dt.datetime | None:
     """Give the instant `timeout` seconds from now; None when it is out of reach."""
     if timeout == math.inf:

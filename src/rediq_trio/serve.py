@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Unpack
 
@@ -14,7 +14,7 @@ from rediq_trio._nursery import held_back
 from rediq_trio.app import App
 from rediq_trio.client import Client
 from rediq_trio.partitions import Partitions
-from rediq_trio.settings import ServeOptions, settle_settings
+from rediq_trio.settings import ServeOptions, Settings, settle_settings
 from rediq_trio.spec.records import RIPPLE
 from rediq_trio.spec.values import WorkerInfo
 from rediq_trio.store.durability import Durability
@@ -22,6 +22,7 @@ from rediq_trio.store.opening import open_store
 from rediq_trio.store.port import Store
 from rediq_trio.store.urls import default_url
 from rediq_trio.timetable import Timetable
+from rediq_trio.worker.health import Health
 from rediq_trio.worker.worker import Worker
 
 TRIP_DEADLINE = 10.0
@@ -49,6 +50,8 @@ class ServerStats:
     """Outcomes refused because their lease was over."""
     unconfirmed: int
     """Writes of this worker that were made, and not confirmed as `durability` asks for."""
+    blocked: int
+    """Times that the event loop stood still for longer than a third of the lease."""
 
 
 class Server:
@@ -58,6 +61,8 @@ class Server:
         self._worker = worker
         self.client: Client = worker.client
         """A client on the worker's own connection."""
+        self.metrics_port: int | None = None
+        """The port at which it serves health and metrics; None when it does not."""
 
     def stats(self) -> ServerStats:
         """Give this worker's own numbers; the queues' are `client.queue(name).stats()`."""
@@ -72,7 +77,12 @@ class Server:
             released=tally.released,
             stale=tally.stale,
             unconfirmed=self._worker.store.unconfirmed,
+            blocked=self._worker.watchdog.count,
         )
+
+    def health(self) -> Health:
+        """Judge how this worker is, for probes. Cheap, never blocks, callable from any thread."""
+        return self._worker.examiner.examine()
 
     def info(self) -> WorkerInfo:
         """Give what the worker says of itself in its heartbeats."""
@@ -126,6 +136,33 @@ class Server:
         self._worker.begin_stop()
 
 
+_WEB = ("hypercorn", "starlette", "prometheus_client")
+
+
+@asynccontextmanager
+async def _open_door(
+    settings: Settings,
+) -> AsyncGenerator[Callable[[Worker, trio.Nursery], int | None]]:
+    """Open the HTTP endpoint if one is wanted; give what shows the worker there, and tells the port."""
+    if settings.metrics_port is None:
+
+        def show(worker: Worker, nursery: trio.Nursery) -> None: ...
+
+        yield show
+        return
+    try:
+        # The one door that is opened from here, and late: it needs an extra.
+        from rediq_trio.web.door import open_door
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] not in _WEB:
+            raise
+        raise ConfigError(
+            f"metrics_port={settings.metrics_port}: needs the extra `web`: pip install 'rediq-trio[web]'"
+        ) from error
+    async with open_door(settings.metrics_address, settings.metrics_port) as door:
+        yield door.show
+
+
 @asynccontextmanager
 async def serve(
     app: App, url: str | Store | None = None, **options: Unpack[ServeOptions]
@@ -156,12 +193,14 @@ async def serve(
         # No longer than a lease: what hangs is noticed before it is over.
         trip_deadline=min(TRIP_DEADLINE, max(1.0, settings.lease)),
     )
-    async with opened as store, held_back() as hold, trio.open_nursery() as nursery:
+    door = _open_door(settings)
+    async with door as show, opened as store, held_back() as hold, trio.open_nursery() as nursery:
         await timetable.post(store, settings.queues)
         partitions = Partitions(store)
         await partitions.known()
         worker = Worker(app, store, settings, partitions)
         server = Server(worker)
+        server.metrics_port = show(worker, nursery)
         # Not `nursery.start`: cancelled, it would wait for the worker, and the worker for a stop.
         nursery.start_soon(worker.run)
         if settings.burst:

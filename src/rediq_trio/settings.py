@@ -6,6 +6,7 @@ Each can come as a keyword, a command line flag or an environment variable
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -43,6 +44,8 @@ class ServeOptions(TypedDict, total=False):
     allow_eviction: bool
     durability: Level
     replicas: int | None
+    metrics_port: int | None
+    metrics_address: str
 
 
 _QUEUES_BOUND = "a list of names, or a mapping of names to weights"
@@ -78,6 +81,13 @@ def _check_prefetch(_: object, attribute: attrs.Attribute[Any], value: object) -
 def _check_worker(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, str) or not 0 < len(value) <= 256 or not value.isprintable():
         raise ConfigError.of("name", value, "1 to 256 printable characters")
+
+
+def _check_address(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    try:
+        ipaddress.ip_address(value if isinstance(value, str) else "")
+    except ValueError:
+        raise ConfigError.of("metrics_address", value, "an IP address, such as 127.0.0.1 or ::") from None
 
 
 @attrs.frozen(kw_only=True)
@@ -132,6 +142,13 @@ class Settings:
     """"memory" (Redis answered), "replicated" (replicas have it) or "fsynced" (it is on disk)."""
     replicas: int | None = None
     """Replicas that are to have each write, 1 to 100; None for 1, or 0 with "fsynced"."""
+    metrics_port: int | None = attrs.field(
+        default=None, validator=attrs.validators.optional(limits.number(0, 65_535, whole=True))
+    )
+    """The port of `/healthz`, `/readyz` and `/metrics`, 0 to 65,535, needs the extra `web`; 0 for
+    any that is free, None for no endpoint."""
+    metrics_address: str = attrs.field(default="127.0.0.1", validator=_check_address)
+    """The IP address to listen at; `0.0.0.0` for all of IPv4. What listens there asks for no password."""
 
     def __attrs_post_init__(self) -> None:
         if self.heartbeat is not None and self.heartbeat > self.lease / 2:
@@ -197,6 +214,8 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "allow_eviction": _parse_flag,
     "durability": str,
     "replicas": int,
+    "metrics_port": int,
+    "metrics_address": str,
 }
 
 _KINDS = {

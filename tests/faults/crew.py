@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import attrs
 import trio
@@ -69,8 +70,9 @@ class Crew:
         concurrency: int = 50,
         lease: float = LEASE,
         grace: float = 5.0,
+        stderr: IO[bytes] | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Start a worker process."""
+        """Start a worker process; its log goes to `stderr`, or to the tests' own."""
         environment = {name: text for name, text in os.environ.items() if "REDIQ" not in name}
         environment["PYTHONPATH"] = os.pathsep.join([str(Path(rediq.__file__).parents[1]), str(HERE)])
         environment["LABOR_LOG"] = str(self.log)
@@ -78,11 +80,13 @@ class Crew:
             [
                 sys.executable, "-m", "rediq_trio", "run", app, "--url", self.server.url,
                 "--queues", queues, "--concurrency", str(concurrency), "--lease", str(lease),
-                "--shutdown-grace", str(grace), "--cleanup-grace", "1", "--log-level", "error",
+                "--shutdown-grace", str(grace), "--cleanup-grace", "1",
+                "--log-level", "error" if stderr is None else "info",
             ],
             cwd=HERE,
             env=environment,
             stdin=subprocess.DEVNULL,
+            stderr=stderr,
         )  # fmt: skip
         self.workers.append(worker)
         return worker

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,26 @@ async def labor(seconds: float) -> str:
     await trio.sleep(seconds)
     note("end")
     return "done"
+
+
+@app.task("stall", max_retry=0, timeout=300)
+async def stall() -> int:
+    """Block the event loop at the first delivery until another one has ended, then end as well."""
+    note("begin")
+    fence = rediq.current_task().fence
+    if fence == 1:
+        hold_up(rediq.current_task().id)
+    note("end")
+    return fence
+
+
+def hold_up(task_id: str) -> None:
+    """Wait, without giving way to anything, for an end of the task."""
+    give_up = time.monotonic() + 60
+    while time.monotonic() < give_up:
+        if f"end {task_id} " in Path(os.environ["LABOR_LOG"]).read_text("utf-8"):
+            return
+        time.sleep(0.05)
 
 
 @app.aggregator("heaps", max_size=5, grace_period=0.2)

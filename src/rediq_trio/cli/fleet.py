@@ -41,7 +41,13 @@ class Fleet:
     """Some workers. Owns their processes."""
 
     def __init__(
-        self, command: Sequence[str], url: str, count: int, name: str | None, graces: float
+        self,
+        command: Sequence[str],
+        url: str,
+        count: int,
+        name: str | None,
+        graces: float,
+        ports: Sequence[int] | None = None,
     ) -> None:
         self._command = command
         """The app and the flags, as for `rediq run`."""
@@ -49,6 +55,8 @@ class Fleet:
         self._count = count
         self._name = name
         self._graces = graces
+        self._ports = ports
+        """Of the workers' HTTP endpoints, in their order."""
         self._children: dict[int, trio.Process] = {}
         self._stopping = trio.Event()
         self._failed = False
@@ -107,6 +115,8 @@ class Fleet:
 
     async def _one_life(self, place: int, environment: dict[str, str]) -> int:
         named = [f"--name={self._name}.{place}"] if self._name else []
+        if self._ports is not None:
+            named.append(f"--metrics-port={self._ports[place - 1]}")
         command = [sys.executable, "-m", "rediq_trio", "run", *self._command, *named]
         child = await trio.lowlevel.open_process(
             [*command, "--stop-with-stdin"],

@@ -45,6 +45,8 @@ _FLAGS = {
     "max_dead": "dead tasks that a queue keeps (100000)",
     "key_prefix": "what all keys begin with (rediq)",
     "name": "the worker's name (host:pid); with --processes, .1, .2 and so on are added",
+    "metrics_port": "port of /healthz, /readyz and /metrics (none); with --processes, the first of as many",
+    "metrics_address": "IP address to listen at (127.0.0.1)",
 }
 _SWITCHES = {
     "burst": "end when the queues are empty",
@@ -96,9 +98,11 @@ def execute(arguments: argparse.Namespace) -> int:
     if scheme == "memory":
         raise ConfigError.of("processes", count, "1 with memory://, which is for one process")
     named = texts.pop("name", None) or os.environ.get("REDIQ_NAME")
+    texts.pop("metrics_port", None)
     flags = [f"{_flag(name)}={text}" for name, text in texts.items()] + [*map(_flag, switches)]
     command = (arguments.app, f"--log-level={arguments.log_level}", *flags)
-    fleet = Fleet(command, url, count, named, settings.shutdown_grace + settings.cleanup_grace)
+    graces = settings.shutdown_grace + settings.cleanup_grace
+    fleet = Fleet(command, url, count, named, graces, _ports(settings.metrics_port, count))
     return trio.run(fleet.run)
 
 
@@ -106,6 +110,15 @@ def _processes(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= MOST_PROCESSES:
         raise ConfigError.of("processes", text, f"a whole number from 1 to {MOST_PROCESSES:,}")
     return int(text)
+
+
+def _ports(first: int | None, count: int) -> list[int] | None:
+    """Give the port of each process: they follow one another; with 0, each takes one that is free."""
+    if not first:
+        return None if first is None else [0] * count
+    if first + count - 1 > 65_535:
+        raise ConfigError.of("metrics_port", first, f"at most {65_536 - count} with {count} processes")
+    return [*range(first, first + count)]
 
 
 def _log_to_stderr(level: str) -> None:

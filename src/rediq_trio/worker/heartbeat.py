@@ -21,6 +21,7 @@ from rediq_trio.spec.records import Verdict, WorkerRecord
 from rediq_trio.store.broadcast import Kind, Signal
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.worker.leases import Book, Held, Reason, margin
+from rediq_trio.worker.pace import Pace
 
 log = logging.getLogger("rediq_trio")
 
@@ -38,6 +39,9 @@ class Heartbeat:
     """Seconds between beats."""
     describe: Callable[[], bytes]
     """What the worker says of itself."""
+    pace: Pace = attrs.field(factory=Pace)
+    last_beat: float = attrs.field(factory=trio.current_time)
+    """When all leases in hand were last renewed and the worker's record written, on Trio's clock."""
 
     async def run(self) -> None:
         """Beat until cancelled."""
@@ -53,9 +57,14 @@ class Heartbeat:
                 record = WorkerRecord(self.worker, self.describe(), round(self.interval * 4000))
                 await self.store.beat(record)
             except ConnectionLost:
+                self.pace.refuse()
                 await trio.sleep(min(self.interval, random.uniform(0.1, 0.5)))
             else:
+                self.last_beat = trio.current_time()
+                self.pace.answer()
+                self.pace.rest(self.interval)
                 await trio.sleep(self.interval)
+                self.pace.begin()
 
     async def _renew(self, chosen: Iterable[Held]) -> None:
         by_queue: dict[str, list[Held]] = {}

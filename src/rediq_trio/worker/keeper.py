@@ -21,6 +21,7 @@ from rediq_trio.store.broadcast import Kind, Signal
 from rediq_trio.store.port import Store
 from rediq_trio.store.relay import relay_some
 from rediq_trio.worker.batcher import Batcher
+from rediq_trio.worker.pace import Pace
 from rediq_trio.worker.ticker import Ticker
 
 LIMIT = 500
@@ -63,6 +64,7 @@ class Keeper:
     """When groups become batches: for each group, or prefix, that has an aggregator."""
     elsewhere: Sequence[str] = ()
     """Queues whose schedules it ticks, and no more."""
+    pace: Pace = attrs.field(factory=Pace)
     _ticker: Ticker = attrs.field(init=False)
     _batchers: dict[str, Batcher] = attrs.field(init=False)
 
@@ -79,7 +81,9 @@ class Keeper:
                 try:
                     nap = await self._tend([d for of in duties.values() for d in of.values()])
                 except ConnectionLost:
+                    self.pace.refuse()
                     nap = random.uniform(0.1, 0.5)
+                self.pace.rest(nap)
                 with trio.move_on_after(nap):
                     while not self._heed(await signals.receive(), duties):
                         pass
@@ -120,7 +124,9 @@ class Keeper:
         """Do what is due; give the seconds until something will be."""
         for duty in duties:
             while duty.at <= trio.current_time():
+                self.pace.begin()
                 due = await duty.step()
+                self.pace.answer()
                 # 1 ms more, so that the store's clock is past the instant, not at its edge.
                 rest = duty.longest if due.next_in_ms is None else (due.next_in_ms + 1) / 1000
                 # A step that moved as many as it may leaves more that are due.

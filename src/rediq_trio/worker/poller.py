@@ -22,6 +22,7 @@ from rediq_trio.store.broadcast import Kind, Signal
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.worker.flow import Flow
 from rediq_trio.worker.leases import Book, Held
+from rediq_trio.worker.pace import Pace
 from rediq_trio.worker.shares import Shares
 
 IDLE = 5.0
@@ -46,8 +47,7 @@ class Poller:
     leases: trio.MemorySendChannel[list[Held]]
     places: Mapping[str, Sequence[str]] = attrs.field(factory=dict[str, Sequence[str]])
     """Where the tasks of a partitioned queue are."""
-    last_look: float = 0.0
-    """When it last got an answer, on Trio's clock."""
+    pace: Pace = attrs.field(factory=Pace)
     _shares: Shares | None = attrs.field(init=False)
     _rounds: int = 0
     _claiming: trio.CancelScope = attrs.field(factory=lambda: trio.CancelScope(shield=True))
@@ -66,10 +66,14 @@ class Poller:
                 try:
                     exhausted = await self._round()
                 except ConnectionLost:
+                    self.pace.refuse()
                     await trio.sleep(random.uniform(0.05, 0.5))
                     continue
                 if exhausted:
-                    await _wait_wake(signals)
+                    longest = IDLE * random.uniform(0.8, 1.2)
+                    self.pace.rest(longest)
+                    await _wait_wake(signals, longest)
+                    self.pace.begin()
 
     def limit_claim(self, seconds: float) -> None:
         """Give a claim under way no longer than that. What it claims beyond will lapse."""
@@ -80,8 +84,16 @@ class Poller:
 
     async def _wait_room(self) -> None:
         # Claiming in halves of what is claimed ahead keeps the batches large.
-        while self._free() <= 0 or self.waiting() > self.flow.ahead() // 2:
-            await self.book.room.park()
+        while self._is_full():
+            self.pace.rest(IDLE, content=True)
+            # It looks by itself, so that it shows it is alive, and a wake-up that was lost costs little.
+            with trio.move_on_after(IDLE):
+                while self._is_full():
+                    await self.book.room.park()
+            self.pace.rest(0.0, content=True)
+
+    def _is_full(self) -> bool:
+        return self._free() <= 0 or self.waiting() > self.flow.ahead() // 2
 
     async def _round(self) -> bool:
         """Claim from the queues while there is room; say whether none has any left."""
@@ -143,11 +155,13 @@ class Poller:
                 worker=self.worker,
                 nonce=os.urandom(8),
             )
-            self.last_look = trio.current_time()
+            self.pace.answer()
             count, more = len(claimed.leases), claimed.remaining > 0
             if claimed.leases:
                 held = self.book.add(queue, claimed.leases, asked=asked, length=self.lease)
                 self.leases.send_nowait(held)
+        if self._claiming.cancelled_caught:
+            self.pace.refuse()
         await trio.lowlevel.checkpoint_if_cancelled()
         return count, more
 
@@ -160,7 +174,7 @@ def _forget(signals: trio.MemoryReceiveChannel[Signal]) -> None:
         pass
 
 
-async def _wait_wake(signals: trio.MemoryReceiveChannel[Signal]) -> None:
-    with trio.move_on_after(IDLE * random.uniform(0.8, 1.2)):
+async def _wait_wake(signals: trio.MemoryReceiveChannel[Signal], longest: float) -> None:
+    with trio.move_on_after(longest):
         while (await signals.receive()).kind not in (Kind.WAKE, Kind.RESYNC):
             pass

@@ -7,6 +7,7 @@ outcomes are settled as soon as the gateway is free, and batches grow with the l
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TypeVar, assert_never
@@ -28,6 +29,7 @@ from rediq_trio.worker.outcomes import (
     Snoozed,
     Succeeded,
 )
+from rediq_trio.worker.pace import Pace
 from rediq_trio.worker.progress import ProgressFlusher
 
 log = logging.getLogger("rediq_trio")
@@ -95,12 +97,15 @@ class Settler:
     flusher: ProgressFlusher
     outcomes: trio.MemoryReceiveChannel[Outcome]
     tally: Tally
+    pace: Pace = attrs.field(factory=Pace)
     _patience: trio.CancelScope = attrs.field(factory=trio.CancelScope)
 
     async def run(self) -> None:
         """Settle what comes until no more does."""
         with self.outcomes, self._patience:
+            self.pace.rest(math.inf)
             async for first in self.outcomes:
+                self.pace.begin()
                 batch = [first]
                 try:
                     while len(batch) < MOST:
@@ -108,6 +113,7 @@ class Settler:
                 except (trio.WouldBlock, trio.EndOfChannel):
                     pass
                 await self._settle(batch)
+                self.pace.rest(math.inf)
         self.tally.unsettled += len(self.book)
 
     def limit(self, seconds: float) -> None:
@@ -169,9 +175,13 @@ class Settler:
         # A settlement may be repeated: the store knows the token of the first.
         while True:
             try:
-                return await settle(queue, items)
+                answer = await settle(queue, items)
             except ConnectionLost:
+                self.pace.refuse()
                 await trio.sleep(random.uniform(0.05, 0.5))
+            else:
+                self.pace.answer()
+                return answer
 
     def _drop(self, held: Held) -> None:
         self.flusher.forget(held)

@@ -34,6 +34,7 @@ from rediq_trio.store.port import Store
 from rediq_trio.worker.attempt import Attempts
 from rediq_trio.worker.executor import Executor
 from rediq_trio.worker.flow import Flow
+from rediq_trio.worker.health import Examiner
 from rediq_trio.worker.heartbeat import Heartbeat
 from rediq_trio.worker.keeper import Keeper
 from rediq_trio.worker.leases import Book, Held
@@ -41,6 +42,7 @@ from rediq_trio.worker.outcomes import Outcome
 from rediq_trio.worker.poller import Poller
 from rediq_trio.worker.progress import ProgressFlusher
 from rediq_trio.worker.settler import Settler, Tally
+from rediq_trio.worker.watchdog import Watchdog
 
 log = logging.getLogger("rediq_trio")
 
@@ -102,6 +104,11 @@ class Worker:
         self.keeper = Keeper(
             store, queues, settings.dead_retention, settings.max_dead, rules, elsewhere
         )
+        self.watchdog = Watchdog(settings.lease, settings.name)
+        self.examiner = Examiner(
+            settings.lease, self.poller.pace, self.heartbeat, self.settler.pace, self.keeper.pace,
+            self.watchdog, self._stopping, self.finished,
+        )  # fmt: skip
 
     def info(self) -> WorkerInfo:
         """Give what the worker says of itself in its heartbeats."""
@@ -137,7 +144,7 @@ class Worker:
         """Work until stopped. Raises `WorkerCrashed` when an actor has a bug."""
         try:
             # Ends by `begin_stop` or `hurry`, which whoever runs the worker calls.
-            with trio.CancelScope(shield=True):
+            with trio.CancelScope(shield=True), self.watchdog.watching():
                 await self._upkeep()
         except BaseException as error:
             cause = innermost(error)

@@ -1,0 +1,1 @@
+"""The door for probes and metrics: HTTP beside a worker."""

@@ -1,0 +1,147 @@
+"""Metrics: a worker's numbers and its queues', as Prometheus reads them.
+
+A table of names, because the names are what dashboards and alerts depend on. The
+series are bounded by the queues that the worker serves; nothing is labelled with
+what a task carries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import attrs
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.values import QueueStats
+from rediq_trio.worker.health import Health
+from rediq_trio.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from rediq_trio.web.counts import Counts
+
+
+@attrs.frozen
+class Reading:
+    """What one scrape shows."""
+
+    health: Health
+    worker: Worker | None
+    """None until it has started."""
+    counts: Counts | None
+    """None when they could not be read."""
+
+
+HEALTH: Mapping[str, tuple[str, Callable[[Health], float]]] = MappingProxyType(
+    {
+        "rediq_worker_alive": ("1 unless a restart would mend the worker.", lambda h: h.alive),
+        "rediq_worker_ready": ("1 when the worker does its work now.", lambda h: h.ready),
+        "rediq_worker_connected": (
+            "1 when Redis answered when it was last asked.", lambda h: h.connected,
+        ),
+        "rediq_worker_last_poll_age_seconds": (
+            "Seconds since the poller got an answer, or had no room for more.", lambda h: h.last_poll,
+        ),
+        "rediq_worker_last_beat_age_seconds": (
+            "Seconds since the leases were renewed and the worker's record written.",
+            lambda h: h.last_beat,
+        ),
+        "rediq_worker_loop_blocked_seconds": (
+            "Seconds for which the event loop has been blocked by now; 0 when it runs.",
+            lambda h: 0.0 if h.blocked is None else h.blocked.seconds,
+        ),
+    }
+)  # fmt: skip
+"""Gauges of every worker, by name."""
+
+WORKER: Mapping[str, tuple[str, Callable[[Worker], float]]] = MappingProxyType(
+    {
+        "rediq_worker_running": ("Attempts that run now.", lambda w: w.executor.running()),
+        "rediq_worker_held": ("Leases in hand: claimed, not yet settled.", lambda w: len(w.book)),
+        "rediq_worker_concurrency": (
+            "Attempts that may run at once.", lambda w: w.settings.concurrency,
+        ),
+    }
+)  # fmt: skip
+"""Gauges of a worker that has started, by name."""
+
+OUTCOMES = ("completed", "failed", "snoozed", "cancelled", "released", "stale")
+"""The labels of `rediq_worker_outcomes_total`."""
+
+QUEUE: Mapping[str, tuple[str, Callable[[QueueStats], float]]] = MappingProxyType(
+    {
+        "rediq_queue_paused": ("1 when the queue is paused.", lambda s: s.paused),
+        "rediq_queue_oldest_pending_age_seconds": (
+            "Seconds that the longest-waiting ready task has waited; 0 for none.",
+            lambda s: s.oldest_pending_age,
+        ),
+    }
+)  # fmt: skip
+"""Gauges of each queue that the worker serves, by name."""
+
+TOTALS: Mapping[str, tuple[str, Callable[[QueueStats], float]]] = MappingProxyType(
+    {
+        "rediq_queue_enqueued_total": ("Tasks enqueued.", lambda s: s.enqueued),
+        "rediq_queue_completed_total": ("Tasks completed.", lambda s: s.completed_total),
+        "rediq_queue_failed_total": ("Attempts failed, retried or not.", lambda s: s.failed_total),
+        "rediq_queue_dead_total": ("Tasks that went to dead.", lambda s: s.dead_total),
+    }
+)
+"""Counters of each queue that the worker serves, by name. They are the queue's: the same from every worker."""
+
+
+class _Once(Collector):
+    """Gives what one scrape shows to one registry."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+
+    def collect(self) -> Iterator[Metric]:
+        reading = self._reading
+        for name, (text, value) in HEALTH.items():
+            yield GaugeMetricFamily(name, text, float(value(reading.health)))
+        text = "Times that the event loop was blocked for longer than a third of the lease."
+        yield CounterMetricFamily("rediq_worker_loop_blocks_total", text, reading.health.blocks)
+        if reading.worker is not None:
+            yield from _worker(reading.worker)
+        text = "1 when the queues' numbers could be read; without them, they are left out."
+        yield GaugeMetricFamily("rediq_queues_read", text, float(reading.counts is not None))
+        if reading.counts is not None:
+            yield from _queues(reading.counts)
+
+
+def _worker(worker: Worker) -> Iterator[Metric]:
+    for name, (text, value) in WORKER.items():
+        yield GaugeMetricFamily(name, text, float(value(worker)))
+    text = "Outcomes that this worker has settled; stale ones were refused."
+    outcomes = CounterMetricFamily("rediq_worker_outcomes_total", text, labels=("outcome",))
+    for outcome in OUTCOMES:
+        outcomes.add_metric((outcome,), getattr(worker.tally, outcome))
+    yield outcomes
+    text = "Writes that were made, and not confirmed as durability asks for."
+    yield CounterMetricFamily("rediq_worker_unconfirmed_total", text, worker.store.unconfirmed)
+
+
+def _queues(counts: Counts) -> Iterator[Metric]:
+    tasks = GaugeMetricFamily("rediq_queue_tasks", "Tasks by state.", labels=("queue", "state"))
+    for queue, stats in counts.items():
+        for state in State:
+            tasks.add_metric((queue, str(state)), getattr(stats, state.value))
+    yield tasks
+    for kind, table in ((GaugeMetricFamily, QUEUE), (CounterMetricFamily, TOTALS)):
+        for name, (text, value) in table.items():
+            family = kind(name, text, labels=("queue",))
+            for queue, stats in counts.items():
+                family.add_metric((queue,), float(value(stats)))
+            yield family
+
+
+def exposition(reading: Reading) -> bytes:
+    """Give a reading in Prometheus' text format."""
+    registry = CollectorRegistry()
+    registry.register(_Once(reading))
+    return generate_latest(registry)

@@ -1,0 +1,220 @@
+"""The watchdog: a thread that sees when the event loop stands still, and who holds it up.
+
+While a handler blocks the loop no Trio task runs, so a task could tell only
+afterwards. The thread asks the loop for a sign of life, again and again; when none
+has come for a third of the lease, it reads the stack of the loop's thread. Which
+attempt that is, the Trio task on the stack tells: its context names the current task,
+in tasks that a handler started as well. So nothing is done per step of a task: a Trio
+instrument that noted each costs a draining worker 3 to 5 % of its CPU, this nothing
+that could be measured.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import sysconfig
+import threading
+import time
+import traceback
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import attrs
+import trio
+
+from rediq_trio.context import CurrentTask, running_in
+
+log = logging.getLogger("rediq_trio.watchdog")
+
+SHARE = 3
+"""The part of the lease for which the loop may stand still: a third of it, as from one renewal to the next."""
+LOOKS = 10
+"""Looks at the loop within that time."""
+SHORTEST_LOOK = 0.02
+"""Seconds between two looks, at least."""
+SHOWN_FRAMES = 10
+"""Lines of the stack that a report shows, the innermost ones."""
+_PATIENCE = 1.0
+"""Seconds to wait for the thread's end, should a log handler hold it up."""
+
+_FOREIGN = tuple(
+    {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+)
+_ENGINE = ("rediq_trio.worker.", "trio._core.", "trio_asyncio.", "asyncio.")
+"""Modules that run tasks: on a stack, what is further out is not of the task."""
+
+
+@attrs.frozen(kw_only=True)
+class BlockedLoop:
+    """The event loop stood still for longer than a third of the lease."""
+
+    handler: str | None
+    """The name of the handler that blocked it; None when it was no handler of a worker."""
+    task: str | None
+    """The id of its task."""
+    where: str
+    """The file, line and function at which it stood."""
+    seconds: float
+    """How long, or how long until now."""
+
+
+@attrs.frozen
+class _Loop:
+    """What a thread needs to look at a loop. Made in the loop itself."""
+
+    token: trio.lowlevel.TrioToken = attrs.field(factory=trio.lowlevel.current_trio_token)
+    thread: int = attrs.field(factory=threading.get_ident)
+    clock: trio.abc.Clock = attrs.field(factory=trio.lowlevel.current_clock)
+    root: trio.lowlevel.Task | None = attrs.field(factory=trio.lowlevel.current_root_task)
+
+
+@attrs.define(eq=False)
+class Watchdog:
+    """The watchdog's state. Its thread writes, anyone may read."""
+
+    lease: float
+    name: str = "worker"
+    """Whose watchdog it is."""
+    count: int = 0
+    """How often the loop stood still for too long."""
+    last: BlockedLoop | None = None
+    """The last time, over or not."""
+    resumed: float = -float("inf")
+    """When the loop last went on after that, on Trio's clock."""
+    _asked: float = 0.0
+    _answered: float | None = 0.0
+    _blocked: bool = False
+
+    @property
+    def bound(self) -> float:
+        """Seconds for which the loop may stand still."""
+        return self.lease / SHARE
+
+    def blocked(self) -> BlockedLoop | None:
+        """Tell what blocks the loop now; None while it runs. Callable from any thread."""
+        last = self.last
+        if not self._blocked or last is None:
+            return None
+        return attrs.evolve(last, seconds=time.monotonic() - self._asked)
+
+    @contextmanager
+    def watching(self) -> Generator[None]:
+        """Watch the loop that this is called in, for as long as the block lasts."""
+        over = threading.Event()
+        thread = threading.Thread(
+            target=self._watch, args=(_Loop(), over), name=f"rediq watchdog {self.name}", daemon=True
+        )
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join(_PATIENCE)
+
+    def _watch(self, loop: _Loop, over: threading.Event) -> None:
+        while not over.wait(max(SHORTEST_LOOK, self.bound / LOOKS)):
+            if self._answered is not None:
+                self._end(loop, self._answered)
+                self._answered, self._asked = None, time.monotonic()
+                try:
+                    loop.token.run_sync_soon(self._answer)
+                except trio.RunFinishedError:
+                    return
+            elif not self._blocked and time.monotonic() - self._asked > self.bound:
+                self._report(loop)
+
+    def _answer(self) -> None:
+        self._answered = time.monotonic()
+
+    def _end(self, loop: _Loop, answered: float) -> None:
+        if not self._blocked or self.last is None:
+            return
+        self.last = attrs.evolve(self.last, seconds=answered - self._asked)
+        self.resumed = loop.clock.current_time()
+        self._blocked = False
+        log.warning("the event loop runs again, after %.3g s in which it was blocked", self.last.seconds)
+
+    def _report(self, loop: _Loop) -> None:
+        seconds = time.monotonic() - self._asked
+        stack = list(_stack(loop.thread))
+        task = _task_on(stack, loop.root)
+        current = None if task is None else running_in(task.context)
+        inner = _inner(stack)
+        where = _where(inner or stack)
+        handler, task_id = (None, None) if current is None else (current.type, current.id)
+        self.last = BlockedLoop(handler=handler, task=task_id, where=where, seconds=seconds)
+        self._blocked = True
+        self.count += 1
+        shown = inner[:SHOWN_FRAMES] if task is not None else []
+        log.error(
+            "the event loop has been blocked for %.3g s %s, at %s: no lease is renewed meanwhile. %s%s",
+            seconds, _whom(task, current), where, _advice(task, current), _lines(shown),
+        )  # fmt: skip
+
+
+def _stack(thread: int) -> Iterator[FrameType]:
+    """Give the frames of a thread, the innermost first."""
+    frame = sys._current_frames().get(thread)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _task_on(
+    stack: list[FrameType], root: trio.lowlevel.Task | None
+) -> trio.lowlevel.Task | None:
+    """Give the Trio task whose coroutine is on the stack; None between two tasks."""
+    frames = set(stack)
+    waiting = [] if root is None else [root]
+    while waiting:
+        task = waiting.pop()
+        if getattr(task.coro, "cr_frame", None) in frames:
+            return task
+        # Copied whole: the loop may go on at any moment.
+        for nursery in list(task.child_nurseries):
+            waiting += list(nursery.child_tasks)
+    return None
+
+
+def _inner(stack: list[FrameType]) -> list[FrameType]:
+    """Give the frames inside of what runs tasks, the innermost first."""
+    found: list[FrameType] = []
+    for frame in stack:
+        if str(frame.f_globals.get("__name__")).startswith(_ENGINE):
+            break
+        found.append(frame)
+    return found
+
+
+def _where(stack: list[FrameType]) -> str:
+    """Tell the innermost line that is no library's; else the outermost, which is the handler's."""
+    if not stack:
+        return "no line of Python"
+    own = [f for f in stack if not f.f_code.co_filename.startswith((*_FOREIGN, "<"))]
+    frame = own[0] if own else stack[-1]
+    code = frame.f_code
+    return f"{Path(code.co_filename).name}:{frame.f_lineno} in {code.co_name}"
+
+
+def _whom(task: trio.lowlevel.Task | None, current: CurrentTask | None) -> str:
+    if current is not None:
+        return f"by the handler {current.type} (task {current.id})"
+    return "by no task of its own" if task is None else f"by the Trio task {task.name}, which is no handler"
+
+
+def _advice(task: trio.lowlevel.Task | None, current: CurrentTask | None) -> str:
+    if current is not None:
+        return "Make the handler a plain def, which runs in a thread, or await in it"
+    if task is None:
+        return "The machine is overloaded, or the process was held up from outside"
+    return "Await in it, or give what blocks to trio.to_thread.run_sync"
+
+
+def _lines(stack: list[FrameType]) -> str:
+    if not stack:
+        return ""
+    summary = traceback.StackSummary.extract((f, f.f_lineno) for f in reversed(stack))
+    return "\n" + "".join(summary.format()).rstrip()

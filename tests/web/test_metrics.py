@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+import trio
+from prometheus_client.parser import text_string_to_metric_families
+
+import rediq_trio as rediq
+from rediq_trio.web.counts import FRESH
+from rediq_trio.web.metrics import HEALTH, OUTCOMES, QUEUE, TOTALS, WORKER, Reading, exposition
+from rediq_trio.worker.health import NOT_STARTED
+from tests.actors.parts import Watched
+
+app = rediq.App()
+PAGE = Path(__file__).parents[2] / "docs" / "health.md"
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+@app.task("noop")
+async def noop() -> None: ...
+
+
+@app.task("fails", max_retry=0)
+async def fails() -> None:
+    raise ValueError
+
+
+def parsed(text: str) -> Samples:
+    """Read a scrape as Prometheus does."""
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def scrape(server: rediq.Server) -> Samples:
+    url = f"http://127.0.0.1:{server.metrics_port}/metrics"
+    answer = await trio.to_thread.run_sync(httpx.get, url)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    return parsed(answer.text)
+
+
+async def test_the_numbers_are_the_worker_s_and_its_queues() -> None:
+    queues = ["default", "other"]
+    async with rediq.serve(app, "memory://", metrics_port=0, queues=queues) as server:
+        client = server.client
+        await client.enqueue_many([noop.task(), noop.task(), fails.task()])
+        await client.enqueue(noop.options(queue="other", delay=3600).task())
+        await client.queue("other").pause()
+        while server.stats().completed + server.stats().failed < 3:
+            await trio.sleep(0.01)
+        found = await scrape(server)
+    both = {name: (("queue", name),) for name in queues}
+    assert found["rediq_worker_outcomes_total", (("outcome", "completed"),)] == 2
+    assert found["rediq_worker_outcomes_total", (("outcome", "failed"),)] == 1
+    assert found["rediq_queue_tasks", (("queue", "default"), ("state", "completed"))] == 2
+    assert found["rediq_queue_tasks", (("queue", "default"), ("state", "dead"))] == 1
+    assert found["rediq_queue_tasks", (("queue", "other"), ("state", "scheduled"))] == 1
+    assert [found["rediq_queue_paused", both[name]] for name in queues] == [0, 1]
+    assert [found["rediq_queue_enqueued_total", both[name]] for name in queues] == [3, 1]
+    assert [found["rediq_queue_dead_total", both[name]] for name in queues] == [1, 0]
+    assert found["rediq_queue_oldest_pending_age_seconds", both["default"]] == 0
+    assert found["rediq_worker_ready", ()] == found["rediq_queues_read", ()] == 1
+
+
+async def test_however_many_scrape_the_queues_are_read_once_a_second_at_most() -> None:
+    store = Watched()
+    async with rediq.serve(app, store, metrics_port=0) as server:
+        url = f"http://127.0.0.1:{server.metrics_port}/metrics"
+        begun = trio.current_time()
+        before = store.count("stats")
+        answers: list[bool] = []
+
+        def scrape_some() -> None:
+            for _ in range(20):
+                answers.append("rediq_queues_read 1.0" in httpx.get(url).text)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(trio.to_thread.run_sync, scrape_some)
+        took = trio.current_time() - begun
+    assert len(answers) == 100
+    assert all(answers)
+    assert 1 <= store.count("stats") - before <= 2 + took / FRESH
+
+
+async def test_while_redis_is_away_the_queues_are_left_out_and_said_to_be() -> None:
+    store = Watched()
+    async with rediq.serve(app, store, metrics_port=0) as server:
+        store.away = True
+        found = await scrape(server)
+        store.away = False
+    assert found["rediq_queues_read", ()] == 0
+    assert not [name for name, _ in found if name.startswith("rediq_queue_")]
+    assert ("rediq_worker_ready", ()) in found
+
+
+def test_before_the_worker_has_started_there_is_its_health_alone() -> None:
+    found = parsed(exposition(Reading(NOT_STARTED, None, None)).decode())
+    assert (found["rediq_worker_alive", ()], found["rediq_worker_ready", ()]) == (1, 0)
+    assert ("rediq_worker_running", ()) not in found
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*HEALTH, *WORKER, *QUEUE, *TOTALS, "rediq_queue_tasks", "rediq_queues_read",
+     "rediq_worker_outcomes_total", "rediq_worker_loop_blocks_total", "rediq_worker_unconfirmed_total"],
+)  # fmt: skip
+def test_every_name_is_in_the_documentation(name: str) -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", PAGE.read_text("utf-8"), re.MULTILINE)
+    assert rows.count(name) == 1
+
+
+def test_every_outcome_that_is_counted_has_its_label() -> None:
+    counted = {"running", "held", "blocked", "unconfirmed"} | {*OUTCOMES}
+    assert {field.name for field in rediq.ServerStats.__attrs_attrs__} == counted
