@@ -22,6 +22,8 @@ from rediq_trio.worker.progress import ProgressFlusher
 
 Q = "work"
 LEASE = 30.0
+PLAIN = ("listen", "unconfirmed")
+"""What a store has that is not asked for over a connection."""
 
 
 class Watched:
@@ -40,7 +42,7 @@ class Watched:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.store, name)
-        if name in ("listen",):
+        if name in PLAIN:
             return method
 
         async def call(*args: Any, **kwargs: Any) -> Any:

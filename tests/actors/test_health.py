@@ -11,7 +11,7 @@ import trio.testing
 
 import rediq_trio as rediq
 from rediq_trio.worker.health import AWAY, HANGS, POLLED_WITHIN
-from tests.actors.parts import Watched
+from tests.actors.parts import PLAIN, Watched
 
 pytestmark = pytest.mark.mock_clock
 
@@ -41,7 +41,7 @@ class Silent(Watched):
 
     def __getattr__(self, name: str) -> Any:
         method = super().__getattr__(name)
-        if name == "listen":
+        if name in PLAIN:
             return method
 
         async def call(*args: Any, **kwargs: Any) -> Any:
