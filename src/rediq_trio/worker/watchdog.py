@@ -104,8 +104,9 @@ class Watchdog:
     def watching(self) -> Generator[None]:
         """Watch the loop that this is called in, for as long as the block lasts."""
         over = threading.Event()
+        loop = _Loop()
         thread = threading.Thread(
-            target=self._watch, args=(_Loop(), over), name=f"rediq watchdog {self.name}", daemon=True
+            target=self._watch, args=(loop, over), name=f"rediq watchdog {self.name}", daemon=True
         )
         thread.start()
         try:
@@ -113,6 +114,8 @@ class Watchdog:
         finally:
             over.set()
             thread.join(_PATIENCE)
+            # The loop runs, for it runs this, whether or not the thread has seen it.
+            self._end(loop, self._answered or time.monotonic())
 
     def _watch(self, loop: _Loop, over: threading.Event) -> None:
         while not over.wait(max(SHORTEST_LOOK, self.bound / LOOKS)):
