@@ -141,11 +141,14 @@ class Histories(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.both = Lockstep(self.portal)
+        self.both = self.open()
         self.fences: list[Fence] = []
         self.last: Step | None = None
         self.history: list[Step] = []
         self.nonce = 0
+
+    def open(self) -> Lockstep:
+        return Lockstep(self.portal)
 
     def do(self, name: str, /, *args: Any, **options: Any) -> Any:
         return self.take(Step(name, args, options))
