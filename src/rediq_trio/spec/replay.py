@@ -179,7 +179,8 @@ class _Walk:
 
     def _holds(self, entry: Entry, before: Record | None) -> Found:
         """Check that nobody else holds the unique key that the task takes."""
-        taken = entry.holds and (entry.event in (Event.ENQUEUE, Event.REVIVE))
+        again = entry.event == Event.REVIVE and before is not None and not before.holds
+        taken = entry.holds and (again or entry.event == Event.ENQUEUE)
         held = self._locks.get(entry.unique) if entry.unique else None
         if taken:
             if held and held.id != entry.id and not 0 < held.till_ms <= entry.now_ms:

@@ -85,7 +85,7 @@ def _run(event: Event, before: Record | None, entry: Entry, seq: int) -> Record 
     if before is None:
         return _come(event, queue, entry)
     before = attrs.evolve(before, until=_until(event, entry))
-    queue = attrs.evolve(queue, records={entry.id: before})
+    queue = attrs.evolve(queue, records={entry.id: before}, needs={entry.id: frozenset()})
     if event is Event.UNBLOCK:
         return _unblock(queue, before, entry)
     if event is Event.BATCH:
@@ -102,7 +102,8 @@ def _until(event: Event, entry: Entry) -> Until:
     """Give what ends the window of its key, as the step shows it."""
     if event is Event.CLAIM and not entry.holds:
         return Until.STARTED
-    return Until.EXPIRED if entry.holds else Until.DONE
+    kept = entry.holds is (event is not Event.REVIVE)
+    return Until.EXPIRED if kept else Until.DONE
 
 
 def _task(entry: Entry, task_id: str, **ties: object) -> NewTask:
