@@ -9,7 +9,7 @@ while they were read.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from typing import Any, cast
 
 import attrs
@@ -25,6 +25,11 @@ from rediq_trio.store.port import BATCH, Store
 VERSION = 1
 """Of the format."""
 
+_NUMBERS = {
+    "begin": (0, 1), "flush": (0, 1), "pause": (1, 1), "resume": (1, 1), "arrange": (1, 1),
+    "limit": (4, 4),
+}  # fmt: skip
+"""How many an entry of a queue has, before and after."""
 _FIELDS = attrs.fields_dict(Entry)
 _NEVER = 2**53
 """Above it a number is not one that a store has written."""
@@ -79,9 +84,9 @@ def _header(place: str, kept: int, settings: Settings) -> str:
 
 def _plain(entry: Entry) -> dict[str, Any]:
     found = {name: getattr(entry, name) for name in _FIELDS}
-    found["nonce"] = entry.nonce.hex()
     said = {name: value for name, value in found.items() if value != _FIELDS[name].default}
-    said.pop("nonce") if not entry.nonce else None
+    if entry.nonce:
+        said["nonce"] = entry.nonce.hex()
     return said
 
 
@@ -99,7 +104,7 @@ def read_recordings(lines: Iterable[str]) -> Iterator[Recording]:
         try:
             data: Any = json.loads(line)
             if not isinstance(data, dict):
-                raise ValueError("no object")
+                raise ValueError("no object")  # noqa: TRY004  (bad data, as any other)
             fields = cast("dict[str, Any]", data)
             if "rediq_history" in fields:
                 if head is not None:
@@ -123,20 +128,29 @@ def _read_head(fields: Mapping[str, Any]) -> Recording:
         _typed("limits", key, str): Limit(*_numbers("limits", numbers))
         for key, numbers in _typed("limits", fields.get("limits", {}), dict).items()
     }
-    flags = [_typed(name, fields.get(name), (bool, type(None))) for name in ("paused", "fair")]
-    return Recording(_typed("queue", fields.get("queue"), str), Settings(*flags, limits), ())
+    paused, fair = (
+        _typed(name, fields.get(name), (bool, type(None))) for name in ("paused", "fair")
+    )
+    return Recording(
+        _typed("queue", fields.get("queue"), str), Settings(paused, fair, limits), ()
+    )
 
 
 def _read_entry(fields: Mapping[str, Any]) -> Entry:
     if unknown := sorted(fields.keys() - _FIELDS.keys()):
         raise ValueError(f"there is no field {unknown[0]!r}")
     read = {name: _READERS[_FIELDS[name].type](name, value) for name, value in fields.items()}
-    return Entry(**read)
+    entry = Entry(**read)
+    if not entry.id and entry.event in _NUMBERS:
+        sizes = len(entry.before), len(entry.after)
+        if sizes != _NUMBERS[entry.event]:
+            raise ValueError(f"a step {entry.event!r} with {sizes[0]} and {sizes[1]} numbers")
+    return entry
 
 
 def _typed(name: str, value: Any, kind: Any) -> Any:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ValueError(f"{name} is {value!r}"[:80])  # noqa: TRY004  (bad data, as any other)
+        raise ValueError(f"{name} is {value!r}"[:80])
     if kind is int and not 0 <= value < _NEVER:
         raise ValueError(f"{name} is {value!r}"[:80])
     return value
@@ -146,15 +160,29 @@ def _numbers(name: str, value: Any) -> tuple[int, ...]:
     return tuple(_typed(name, one, int) for one in _typed(name, value, list))
 
 
-_READERS: dict[Any, Any] = {
-    "int": lambda name, value: _typed(name, value, int),
-    "str": lambda name, value: _typed(name, value, str),
-    "bool": lambda name, value: _typed(name, value, bool),
-    "bytes": lambda name, value: bytes.fromhex(_typed(name, value, str)),
-    "State | None": lambda name, value: value if value is None else State(value),
+def _reader(kind: Any) -> Callable[[str, Any], Any]:
+    return lambda name, value: _typed(name, value, kind)
+
+
+def _texts(name: str, value: Any) -> tuple[str, ...]:
+    return tuple(_typed(name, one, str) for one in _typed(name, value, list))
+
+
+def _state(name: str, value: Any) -> State | None:
+    return None if value is None else State(value)
+
+
+def _bytes(name: str, value: Any) -> bytes:
+    return bytes.fromhex(_typed(name, value, str))
+
+
+_READERS: dict[Any, Callable[[str, Any], Any]] = {
+    "int": _reader(int),
+    "str": _reader(str),
+    "bool": _reader(bool),
+    "bytes": _bytes,
+    "State | None": _state,
     "tuple[int, ...]": _numbers,
-    "tuple[str, ...]": lambda name, value: tuple(
-        _typed(name, one, str) for one in _typed(name, value, list)
-    ),
+    "tuple[str, ...]": _texts,
 }
 """By the type of a field, as it is written."""

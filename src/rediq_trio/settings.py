@@ -15,6 +15,7 @@ import attrs
 
 from rediq_trio._errors import ConfigError
 from rediq_trio.spec import limits
+from rediq_trio.spec.entries import MAX_HISTORY
 from rediq_trio.spec.values import DEFAULT_QUEUE
 
 DAY = 86_400.0
@@ -40,6 +41,7 @@ class ServeOptions(TypedDict, total=False):
     dead_retention: float
     max_dead: int
     allow_eviction: bool
+    history: int
 
 
 _QUEUES_BOUND = "a list of names, or a mapping of names to weights"
@@ -125,6 +127,9 @@ class Settings:
     """Dead tasks that a queue keeps; the oldest go first."""
     allow_eviction: bool = attrs.field(default=False, validator=limits.one_of(bool))
     """Accept a server that may drop tasks when its memory is full."""
+    history: int = attrs.field(default=0, validator=limits.number(0, MAX_HISTORY, whole=True))
+    """Transitions that each queue it serves keeps from its start on, 0 to 1,000,000; 0 leaves
+    what is set."""
 
     def __attrs_post_init__(self) -> None:
         if self.heartbeat is not None and self.heartbeat > self.lease / 2:
@@ -187,6 +192,7 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "dead_retention": float,
     "max_dead": int,
     "allow_eviction": _parse_flag,
+    "history": int,
 }
 
 _KINDS = {

@@ -22,7 +22,8 @@ def describe_step(
     """Give the entry of a task's transition, not numbered yet."""
     record = new or old
     assert record is not None
-    source, target = old and old.state, new and new.state
+    source = None if old is None else old.state
+    target = None if new is None else new.state
     claimed = event is Event.CLAIM and target is State.ACTIVE
     failed = target in (State.RETRY, State.DEAD)
     till_ms = 0

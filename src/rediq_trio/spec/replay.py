@@ -232,9 +232,12 @@ class _Walk:
         while heap:
             score, _, task_id = heap[0]
             record = self._records.get(task_id)
-            if record is not None and record.state is State.PENDING and record.score == score:
-                if lane is None or record.limit_key == lane:
-                    return record
+            if (
+                record is not None
+                and (record.state, record.score) == (State.PENDING, score)
+                and lane in (None, record.limit_key)  # one that was replaced may have another
+            ):
+                return record
             heappop(heap)
         return None
 

@@ -27,7 +27,8 @@ def read_entry(step: int, packed: bytes) -> Entry:
     if len(values) == len(ENTRY_OF_QUEUE):
         now, event, key, before, after = values
         return Entry(step, now, _text(event), key=_text(key), before=(*before,), after=(*after,))
-    fields = dict(zip(ENTRY_FIELDS, values, strict=False))
+    fields: dict[str, Any] = {}
+    fields.update(zip(ENTRY_FIELDS, values, strict=False))
     if len(values) > len(ENTRY_FIELDS):
         fields.update(zip(ENTRY_TIES, values[-1], strict=True))
         fields["needs"] = tuple(map(unpack_ref, fields["needs"]))
