@@ -19,7 +19,7 @@ async def send(to: str) -> None:
         raise LookupError("no such address")
 
 
-async def main(file: Path) -> None:
+async def main() -> list[str]:
     async with rediq.serve(app, "memory://", queues=["mail"], history=1000) as server:
         await server.client.enqueue_many([send.task("ann"), send.task("nobody")])
         await server.wait_idle()
@@ -29,11 +29,11 @@ async def main(file: Path) -> None:
     for step in steps:
         if step.get("id") == failed:
             print(step["event"], step["target"], step.get("attempt", 0))
-    file.write_text("\n".join(lines), "utf-8")
+    return lines
 
 
 with tempfile.TemporaryDirectory() as folder:
     recorded = Path(folder) / "mail.jsonl"
-    trio.run(main, recorded)
+    recorded.write_text("\n".join(trio.run(main)), "utf-8")
     command = [sys.executable, "-m", "rediq_trio", "replay", str(recorded)]
     print(subprocess.run(command, capture_output=True, text=True, check=True).stdout, end="")

@@ -22,7 +22,14 @@ ENTRY_OF_QUEUE = ("now_ms", "event", "key", "before", "after")
 
 
 def read_entry(step: int, packed: bytes) -> Entry:
-    """Read one entry of a history."""
+    """Read one entry of a history; one that cannot be decoded is an event that there is not."""
+    try:
+        return _read(step, packed)
+    except (ValueError, TypeError, OverflowError, RecursionError, LookupError, AttributeError):
+        return Entry(step, 0, "unreadable")
+
+
+def _read(step: int, packed: bytes) -> Entry:
     values: list[Any] = unpack(packed, texts=False)
     if len(values) == len(ENTRY_OF_QUEUE):
         now, event, key, before, after = values

@@ -197,7 +197,7 @@ class RedisStore:
         # Redis cuts whole blocks: before the last `kept` there may be others.
         first = max(after, int(noted or 0) - int(kept or 0)) + 1
         found = await self._gateway.call(b"XRANGE", history, first, b"+", b"COUNT", limit)
-        return tuple(read_entry(int(at.split(b"-")[0]), entry) for at, (_, entry) in found)
+        return tuple(read_entry(int(at.split(b"-")[0]), fields[1]) for at, fields in found)
 
     async def agenda(self, queue: str, *, due: int = 0) -> Agenda:
         now, next_in, *rest = await self._run("agenda", queue, (self._now(), due))
