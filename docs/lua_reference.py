@@ -48,6 +48,7 @@ MEANINGS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "received": ("hash", "other queue -> the number of its last message that was taken in"),
         "schedules": ("hash", "name -> schedule"),
         "ticks": ("sorted set", "schedules, by the instant of the next tick"),
+        "history": ("stream", "the last transitions, by number: see [history](../history.md)"),
         "groups": ("sorted set", "the groups with members, by the instant at which they become a batch"),
         "rules": ("hash", "group -> its most members, its grace and its longest delay"),
     }

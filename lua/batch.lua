@@ -3,7 +3,7 @@
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time; then ids for the new tasks
 -- RETURNS  how many were made; ms until the next group is due, -1 for none
--- INCLUDE  clock keys record lanes places ends ripple due
+-- INCLUDE  clock keys record history lanes places ends ripple due
 local MOST = 8388608
 local now = clock(ARGV[1])
 local made, batched = 0, 0
@@ -27,6 +27,7 @@ local function gather(group)
       leave(own, one)
       unlock_unless_by_time(own, one)
       drop(own, one)
+      note('batch', own, GROUPED, 0, one)
       announce(own, one, 0)
     else
       -- A claim buries what cannot be decoded, and what has lost its payload.
@@ -46,6 +47,7 @@ for i = 2, #ARGV do
       redis.call('HSET', payloads, id, cmsgpack.pack({2, group, found}))
       record[SEQ] = next_seq()
       ready(id, record)
+      note('batch', id, 0, PENDING, record)
       made, batched = made + 1, batched + #found
     end
     touched_groups[group] = true

@@ -3,7 +3,7 @@
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 id
 -- RETURNS  the code of the state the task is in now, 0 when there is none
--- INCLUDE  clock keys record lanes places ends ripple
+-- INCLUDE  clock keys record history lanes places ends ripple
 local now, id = clock(ARGV[1]), ARGV[2]
 local record = load(id)
 if not record then return 0 end
@@ -11,9 +11,12 @@ if record[STATE] == ACTIVE then
   record[CANCEL] = 1
   save(id, record)
   tell('cancel:' .. id)
+  note('cancel', id, ACTIVE, ACTIVE, record)
 elseif record[STATE] <= PENDING or record[STATE] == RETRY then
+  local was = record[STATE]
   leave(id, record)
   abandon(id, record, now)
+  note('cancel', id, was, CANCELLED, record)
 end
 conclude(now)
 return record[STATE]

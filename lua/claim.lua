@@ -5,13 +5,14 @@
 --          4 worker  5 nonce, 8 bytes
 -- RETURNS  how many a further claim would find at least (0 when paused), end of the leases
 --          in ms; then five per lease: id, deliveries, attempt, max_retry, envelope
--- INCLUDE  clock keys record lanes places ends ripple
-local set = redis.call('HMGET', meta, 'paused', 'fair')
+-- INCLUDE  clock keys record history lanes places ends ripple
+local set = redis.call('HMGET', meta, 'paused', 'fair', 'history')
 if set[1] == '1' then return {0, 0} end
 local now, limit, fair = clock(ARGV[1]), tonumber(ARGV[2]), set[2] == '1'
 local till = now + tonumber(ARGV[3])
 local reply = {0, till}
 local saved, leases = {}, {}
+kept = tonumber(set[3] or 0)
 
 -- Buries a task, or leases it; says which.
 local function hand_out(id, raw, envelope)
@@ -32,6 +33,7 @@ local function hand_out(id, raw, envelope)
   if record[EXPIRES] > 0 then redis.call('ZREM', expiring, id) end
   if reason then
     bury(id, record, reason, now)
+    note('claim', id, PENDING, DEAD, record)
     return false
   end
   record[STATE], record[STARTED] = ACTIVE, now
@@ -42,6 +44,7 @@ local function hand_out(id, raw, envelope)
     local key = record[TIES][LIMIT_KEY]
     if key ~= '' then redis.call('HINCRBY', permits, key, 1) end
   end
+  note('claim', id, PENDING, ACTIVE, record, till)
   saved[#saved + 1], saved[#saved + 2] = id, cmsgpack.pack(record)
   leases[#leases + 1], leases[#leases + 2] = till, id
   local n = #reply

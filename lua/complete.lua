@@ -5,7 +5,7 @@
 --          id, deliveries, nonce, result, children ('' or a msgpack array of id, envelope
 --          and options in turn), which come in with it
 -- RETURNS  per outcome the code of the state the task is in now, 0 when stale
--- INCLUDE  clock keys record lanes places ends ripple intake fence freed
+-- INCLUDE  clock keys record history lanes places ends ripple intake fence freed
 local now = clock(ARGV[1])
 local done, answers = 0, {}
 
@@ -68,6 +68,7 @@ for i = 2, #ARGV, 5 do
     else
       dropped[#dropped + 1] = id
     end
+    note('complete', id, ACTIVE, settled[id], record)
     announce(id, record, COMPLETED, ARGV[i + 3])
   end
   answers[#answers + 1] = answer

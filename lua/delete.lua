@@ -4,7 +4,7 @@
 -- ARGV     1 now in ms, '' for the server's time; then ids
 -- RETURNS  per id the code of the state the task was in, 0 when there was none; the code
 --          of `active` means that it is still there
--- INCLUDE  clock keys record lanes places ends ripple
+-- INCLUDE  clock keys record history lanes places ends ripple
 local now = clock(ARGV[1])
 local answers, gone = {}, 0
 for i = 2, #ARGV do
@@ -15,6 +15,7 @@ for i = 2, #ARGV do
     leave(id, record)
     unlock(id, record)
     drop(id, record)
+    note('delete', id, record[STATE], 0, record)
     if record[STATE] < COMPLETED then
       announce(id, record, 0)
     elseif marked(record, WAITED) then

@@ -7,7 +7,7 @@
 -- RETURNS  per task the code of its state, 0 for one that exists already, or an array: why
 --          not (1 taken, 2 replaced, 3 full, 4 missing, 5 withheld, 6 sent), the task that
 --          is meant, the code of its state
--- INCLUDE  clock keys record lanes places ends ripple intake
+-- INCLUDE  clock keys record history lanes places ends ripple intake
 local now = clock(ARGV[1])
 local options, answers = {}, {}
 for i = 5, #ARGV, 3 do options[i] = cmsgpack.unpack(ARGV[i]) end

@@ -3,14 +3,16 @@
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 limit, 1 to 1000
 -- RETURNS  how many moved; ms until the next expires, -1 for none
--- INCLUDE  clock keys record lanes places ends ripple due
+-- INCLUDE  clock keys record history lanes places ends ripple due
 local now = clock(ARGV[1])
 local moved = 0
 for _, id in ipairs(due(expiring, now, ARGV[2])) do
   local record = load(id)
   if record and (record[STATE] <= PENDING or record[STATE] == RETRY) then
+    local was = record[STATE]
     leave(id, record)
     bury(id, record, 'expired', now)
+    note('expire', id, was, DEAD, record)
     moved = moved + 1
   else
     redis.call('ZREM', expiring, id)

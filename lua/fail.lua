@@ -4,7 +4,7 @@
 -- ARGV     1 now in ms, '' for the server's time; then six per outcome:
 --          id, deliveries, nonce, error, delay in ms, 1 when final
 -- RETURNS  per outcome the code of the state the task is in now, 0 when stale
--- INCLUDE  clock keys record lanes places ends ripple fence freed
+-- INCLUDE  clock keys record history lanes places ends ripple fence freed
 local now = clock(ARGV[1])
 local answers = {}
 for i = 2, #ARGV, 6 do
@@ -22,6 +22,7 @@ for i = 2, #ARGV, 6 do
       later(id, record, RETRY, now + tonumber(ARGV[i + 4]))
     end
     answer = record[STATE]
+    note('fail', id, ACTIVE, answer, record)
   end
   answers[#answers + 1] = answer
 end

@@ -5,10 +5,11 @@
 --          number, '' to leave it  4 '' to leave the rate, or a msgpack array: count (0 for any
 --          number), period in ms, burst, interval in microseconds
 -- RETURNS  1
--- INCLUDE  clock keys record lanes
+-- INCLUDE  clock keys record history lanes
 local now, key = clock(ARGV[1]), ARGV[2]
 local raw = redis.call('HGET', limits, key)
 local limit = raw and cmsgpack.unpack(raw) or {0, 0, 0, 1, 0}
+local was = {limit[1], limit[2], limit[3], limit[4]}
 if ARGV[3] ~= '' then limit[1] = tonumber(ARGV[3]) end
 if ARGV[4] ~= '' then
   for n, value in ipairs(cmsgpack.unpack(ARGV[4])) do limit[n + 1] = value end
@@ -39,6 +40,8 @@ else
   if key ~= '' then touched[key] = true end
 end
 touch_lanes(now)
+note_queue('limit', key, was, {limit[1], limit[2], limit[3], limit[4]})
+inscribe(now)
 tell('wake')
 tell('due')
 return 1

@@ -1,9 +1,12 @@
 -- pause: no edge
 -- Refuses claims from now on, or allows them again.
--- KEYS     1 records  2 meta
--- ARGV     1 '1' to pause, '0' to resume
+-- KEYS     all
+-- ARGV     1 now in ms, '' for the server's time  2 '1' to pause, '0' to resume
 -- RETURNS  1
--- INCLUDE  record
-redis.call('HSET', KEYS[2], 'paused', ARGV[1])
-if ARGV[1] == '0' then tell('wake') end
+-- INCLUDE  clock keys record history
+local was, is = redis.call('HGET', meta, 'paused') or '0', ARGV[2]
+redis.call('HSET', meta, 'paused', is)
+if is == '0' then tell('wake') end
+note_queue(is == '1' and 'pause' or 'resume', '', {tonumber(was)}, {tonumber(is)})
+inscribe(clock(ARGV[1]))
 return 1

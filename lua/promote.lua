@@ -3,16 +3,18 @@
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 limit, 1 to 1000
 -- RETURNS  how many moved; ms until the next is due, or a rate allows a start, -1 for none
--- INCLUDE  clock keys record lanes places ends ripple due
+-- INCLUDE  clock keys record history lanes places ends ripple due
 local now = clock(ARGV[1])
 local moved = 0
 for _, index in ipairs({scheduled, retry}) do
   for _, id in ipairs(due(index, now, ARGV[2])) do
     local record = load(id)
     if record then
+      local was = record[STATE]
       leave(id, record)
       record[SEQ] = next_seq()
       ready(id, record)
+      note('promote', id, was, PENDING, record)
       moved = moved + 1
     else
       -- A claim buries what cannot be decoded.

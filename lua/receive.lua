@@ -4,7 +4,7 @@
 -- ARGV     1 now in ms, '' for the server's time  2 the sender; then per message:
 --          number, receiver, kind and what is told, packed
 -- RETURNS  the number of the last message taken in, now or before
--- INCLUDE  clock keys record lanes places ends ripple intake
+-- INCLUDE  clock keys record history lanes places ends ripple intake
 local now, sender = clock(ARGV[1]), ARGV[2]
 local known = tonumber(redis.call('HGET', received, sender) or 0)
 local last = known

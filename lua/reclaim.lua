@@ -3,7 +3,7 @@
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 limit, 1 to 1000
 -- RETURNS  how many moved; ms until the next lease runs out, -1 for none
--- INCLUDE  clock keys record lanes places ends ripple due freed
+-- INCLUDE  clock keys record history lanes places ends ripple due freed
 local now = clock(ARGV[1])
 local lapsed = due(active, now, ARGV[2])
 for _, id in ipairs(lapsed) do
@@ -13,6 +13,7 @@ for _, id in ipairs(lapsed) do
     redis.call('ZREM', active, id)
     redis.call('ZADD', pending, 0, id)
   else
+    local till = keeps() and redis.call('ZSCORE', active, id)
     leave(id, record)
     record[CRASHES] = record[CRASHES] + 1
     record[ATTEMPT] = record[ATTEMPT] - 1
@@ -24,6 +25,7 @@ for _, id in ipairs(lapsed) do
     else
       ready(id, record)
     end
+    note('reclaim', id, ACTIVE, record[STATE], record, tonumber(till))
   end
 end
 freed(#lapsed > 0)

@@ -3,7 +3,7 @@
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time; then ids
 -- RETURNS  per id the code of the state the task is in now, 0 when there is none
--- INCLUDE  clock keys record lanes places ends ripple intake
+-- INCLUDE  clock keys record history lanes places ends ripple intake
 local now = clock(ARGV[1])
 
 local function needed(id)
@@ -38,7 +38,7 @@ for i = 2, #ARGV do
   local id = ARGV[i]
   local record = load(id)
   if record and revivable(id, record) then
-    local ties = record[TIES]
+    local ties, was = record[TIES], record[STATE]
     leave(id, record)
     record[ATTEMPT], record[CRASHES], record[SNOOZES], record[CANCEL] = 0, 0, 0, 0
     record[NONCE], record[ERROR], record[EXPIRES] = '', '', 0
@@ -49,13 +49,16 @@ for i = 2, #ARGV do
     end
     if ties and ties[WAITS] > 0 then
       block(id, record)
+      note('revive', id, was, BLOCKED, record)
       for _, entry in ipairs(needed(id)) do look(id, entry:sub(#id + 2), now) end
       record = load(id)
     elseif ties and ties[GROUP] ~= '' then
       group_in(id, record)
+      note('revive', id, was, GROUPED, record)
     else
       record[SEQ] = next_seq()
       ready(id, record)
+      note('revive', id, was, PENDING, record)
     end
   end
   answers[#answers + 1] = record and record[STATE] or 0

@@ -4,7 +4,7 @@
 -- ARGV     1 now in ms, '' for the server's time; then four per outcome:
 --          id, deliveries, nonce, delay in ms
 -- RETURNS  per outcome the code of the state the task is in now, 0 when stale
--- INCLUDE  clock keys record lanes places ends ripple fence freed
+-- INCLUDE  clock keys record history lanes places ends ripple fence freed
 local now = clock(ARGV[1])
 local answers = {}
 for i = 2, #ARGV, 4 do
@@ -20,6 +20,7 @@ for i = 2, #ARGV, 4 do
       later(id, record, SCHEDULED, now + tonumber(ARGV[i + 3]))
     end
     answer = record[STATE]
+    note('snooze', id, ACTIVE, answer, record)
   end
   answers[#answers + 1] = answer
 end

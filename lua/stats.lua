@@ -6,7 +6,8 @@
 --          retry, completed, dead and cancelled; how many can expire; how many payloads; how
 --          long in ms the first pending task of a priority, or of one of the first limit
 --          keys, has been due, the longest, -1 for none; paused, seq, sent, turn,
---          max_pending, fair, enqueued, completed, failed, dead, purged, deleted, batched
+--          max_pending, fair, history, noted, enqueued, completed, failed, dead, purged,
+--          deleted, batched
 -- INCLUDE  clock keys record
 local now = clock(ARGV[1])
 local reply = {redis.call('HLEN', records)}
@@ -40,8 +41,8 @@ for _, index in ipairs({lanes, shut}) do
   end
 end
 reply[#reply + 1] = oldest
-local totals = {'paused', 'seq', 'sent', 'turn', 'max_pending', 'fair', 'enqueued', 'completed',
-  'failed', 'dead', 'purged', 'deleted', 'batched'}
+local totals = {'paused', 'seq', 'sent', 'turn', 'max_pending', 'fair', 'history', 'noted',
+  'enqueued', 'completed', 'failed', 'dead', 'purged', 'deleted', 'batched'}
 for _, total in ipairs(totals) do
   reply[#reply + 1] = tonumber(redis.call('HGET', meta, total) or 0)
 end

@@ -4,7 +4,7 @@
 -- ARGV     1 now in ms, '' for the server's time; then three per lease:
 --          id, deliveries, nonce
 -- RETURNS  per lease the code of the state the task is in now, 0 when stale
--- INCLUDE  clock keys record lanes places ends ripple fence freed
+-- INCLUDE  clock keys record history lanes places ends ripple fence freed
 local now = clock(ARGV[1])
 local answers = {}
 for i = 2, #ARGV, 3 do
@@ -15,6 +15,7 @@ for i = 2, #ARGV, 3 do
     record[ATTEMPT] = record[ATTEMPT] - 1
     abandon(id, record, now)
     answer = CANCELLED
+    note('stop', id, ACTIVE, answer, record)
   end
   answers[#answers + 1] = answer
 end

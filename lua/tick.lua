@@ -6,7 +6,7 @@
 --          its instant in ms, id, envelope, options of its task
 -- RETURNS  how many tasks it made; -1 when the schedule is not the one that was read, or
 --          the ticks are not due, in order and new
--- INCLUDE  clock keys record lanes places ends ripple intake schedule made
+-- INCLUDE  clock keys record history lanes places ends ripple intake schedule made
 local now, name, expected, following = clock(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[5])
 local schedule = load_schedule(schedules, name)
 if not schedule or schedule[REVISION] ~= tonumber(ARGV[4]) then return -1 end

@@ -3,7 +3,7 @@
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 name  3 id  4 envelope  5 options
 -- RETURNS  the answer of an enqueue; nothing when there is no such schedule
--- INCLUDE  clock keys record lanes places ends ripple intake schedule made
+-- INCLUDE  clock keys record history lanes places ends ripple intake schedule made
 local now, name, id = clock(ARGV[1]), ARGV[2], ARGV[3]
 local schedule = load_schedule(schedules, name)
 if not schedule then return {} end

@@ -3,7 +3,7 @@
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 limit, 1 to 1000
 -- RETURNS  how many were told; 0 when some are left, -1 when none is
--- INCLUDE  clock keys record lanes places ends ripple
+-- INCLUDE  clock keys record history lanes places ends ripple
 local now = clock(ARGV[1])
 for _, raw in ipairs(redis.call('ZRANGE', endings, 0, 99)) do
   redis.call('ZREM', endings, raw)

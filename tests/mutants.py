@@ -55,7 +55,8 @@ SERVER = "redis-6.2"
 SUITES = ("tests/conformance", "tests/redis")
 THEME_OF = MappingProxyType(
     {
-        "arrange": "limits", "include/freed": "limits", "include/lanes": "limits", "limit": "limits",
+        "arrange": "limits", "include/freed": "limits", "include/history": "history",
+        "include/lanes": "limits", "limit": "limits",
         **dict.fromkeys(
             ("agenda", "declare", "include/made", "include/schedule", "retract", "retract_others",
              "suspend", "tick", "trigger"),
@@ -77,7 +78,7 @@ THEME_OF = MappingProxyType(
 """The theme of the conformance suite that is likely to kill a mutant of a script: tried first."""
 ALSO = MappingProxyType(
     {
-        "batch": "damaged_groups", "claim": "limits", "govern": "damaged_groups",
+        "arrange": "history", "batch": "damaged_groups", "claim": "limits", "govern": "damaged_groups",
         "include/intake": "unique", "include/places": "limits", "include/record": "damage",
         "include/ripple": "mail", "include/schedule": "damaged_schedules", "promote": "limits",
         "stats": "limits",

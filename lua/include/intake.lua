@@ -102,14 +102,25 @@ local function replace(id, record, envelope, o, now)
   record[MAX_CRASHES], record[RETENTION] = o[3], o[4]
   record[RUN], record[EXPIRES] = run, expiry(o, now)
   record[TIES][UNTIL], record[TIES][LIMIT_KEY] = ties[ENDS], ties[TO_LIMIT]
-  lock(ties[KEY], id, ties[TTL] > 0 and now + ties[TTL] or 0)
+  local till = ties[TTL] > 0 and now + ties[TTL] or 0
+  lock(ties[KEY], id, till)
   if run > now then
     later(id, record, SCHEDULED, run)
   else
     if was == SCHEDULED then record[SEQ] = next_seq() end
     ready(id, record)
   end
+  note('enqueue', id, was, record[STATE], record, till)
   return {REPLACED, id, record[STATE]}
+end
+
+-- The first of the tasks that a task waits for.
+local function first_of(ties)
+  local found = {}
+  for _, refs in ipairs({ties[NEEDS], ties[AWAITS]}) do
+    for n = 1, math.min(#refs, NEEDED - #found) do found[#found + 1] = refs[n] end
+  end
+  return found
 end
 
 -- Adds a task that nothing refuses but its unique key, or that its id exists (0).
@@ -139,13 +150,15 @@ local function take(id, envelope, options, o, now)
       record[SEQ] = next_seq()
       ready(id, record)
     end
+    note('enqueue', id, 0, record[STATE], record)
     return record[STATE]
   end
   local waits, holds = #ties[NEEDS] + #ties[AWAITS], ties[KEY] ~= '' and 1 or 0
   record[TIES] = {ties[KEY], ties[ENDS], holds, ties[TO_LIMIT], ties[TO_GROUP], waits,
                   ties[RELAXED]}
   if #ties[DEPENDENTS] > 0 then mark(record, FOLLOWED) end
-  if holds == 1 then lock(ties[KEY], id, ties[TTL] > 0 and now + ties[TTL] or 0) end
+  local till = holds == 1 and ties[TTL] > 0 and now + ties[TTL] or 0
+  if holds == 1 then lock(ties[KEY], id, till) end
   if waits > 0 then
     block(id, record)
   elseif ties[TO_GROUP] ~= '' then
@@ -156,6 +169,7 @@ local function take(id, envelope, options, o, now)
     record[SEQ] = next_seq()
     ready(id, record)
   end
+  note('enqueue', id, 0, record[STATE], record, till, keeps() and first_of(ties))
   tie(edges, id, ties[DEPENDENTS])
   tie(needs, id, ties[AWAITS])
   if #ties[NEEDS] == 0 then return record[STATE] end

@@ -8,7 +8,10 @@ local index_of = {
 local seq = nil
 
 local function next_seq()
-  if not seq then seq = tonumber(redis.call('HGET', meta, 'seq') or 0) end
+  if not seq then
+    local set = redis.call('HMGET', meta, 'seq', 'history')
+    seq, kept = tonumber(set[1] or 0), tonumber(set[2] or 0)
+  end
   seq = seq + 1
   return seq
 end

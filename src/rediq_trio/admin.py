@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from types import MappingProxyType
 from typing import Literal
 
@@ -12,6 +13,8 @@ from rediq_trio.dead_letters import DeadLetters
 from rediq_trio.describe import describe, describe_stats, sum_stats
 from rediq_trio.ids import split_id
 from rediq_trio.partitions import MOST, places_of
+from rediq_trio.recording import record_lines
+from rediq_trio.spec.entries import MAX_HISTORY
 from rediq_trio.spec.invariants import Violation, queue_violations, task_violations
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.limits import check_label, check_number, queue_of
@@ -222,6 +225,21 @@ class Queue:
             fair_by="limit_key" if found.fair else None,
             keys=MappingProxyType({key: describe_limit(keys[key]) for key in sorted(keys)}),
         )
+
+    async def keep_history(self, count: int) -> None:
+        """Let the queue keep its last `count` transitions, 0 to 1,000,000; 0 forgets those it has.
+
+        Of a partitioned queue, each partition keeps so many. Raises `ConfigError`.
+        """
+        check_number("count", count, 0, MAX_HISTORY, whole=True)
+        for place in await self._places():
+            await self._store.arrange(place, history=count)
+
+    async def history_lines(self) -> AsyncGenerator[str]:
+        """Give what it keeps of its history, as the lines of a file that `rediq replay` reads."""
+        for place in await self._places():
+            async for line in record_lines(self._store, place):
+                yield line
 
     async def check(self) -> list[Violation]:
         """Check every invariant that can be seen in the queue as it is; give those violated.

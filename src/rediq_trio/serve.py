@@ -11,6 +11,7 @@ import trio
 
 from rediq_trio._errors import ConfigError
 from rediq_trio._nursery import held_back
+from rediq_trio.admin import Queue
 from rediq_trio.app import App
 from rediq_trio.client import Client
 from rediq_trio.partitions import Partitions
@@ -198,6 +199,9 @@ async def serve(
         await timetable.post(store, settings.queues)
         partitions = Partitions(store)
         await partitions.known()
+        if settings.history:
+            for name in settings.queues:
+                await Queue(store, name).keep_history(settings.history)
         worker = Worker(app, store, settings, partitions)
         server = Server(worker)
         server.metrics_port = show(worker, nursery)

@@ -16,6 +16,7 @@ import attrs
 
 from rediq_trio._errors import ConfigError
 from rediq_trio.spec import limits
+from rediq_trio.spec.entries import MAX_HISTORY
 from rediq_trio.spec.values import DEFAULT_QUEUE
 from rediq_trio.store.durability import Durability, Level
 
@@ -46,6 +47,7 @@ class ServeOptions(TypedDict, total=False):
     replicas: int | None
     metrics_port: int | None
     metrics_address: str
+    history: int
 
 
 _QUEUES_BOUND = "a list of names, or a mapping of names to weights"
@@ -149,6 +151,9 @@ class Settings:
     any that is free, None for no endpoint."""
     metrics_address: str = attrs.field(default="127.0.0.1", validator=_check_address)
     """The IP address to listen at; `0.0.0.0` for all of IPv4. What listens there asks for no password."""
+    history: int = attrs.field(default=0, validator=limits.number(0, MAX_HISTORY, whole=True))
+    """Transitions that each queue it serves keeps from its start on, 0 to 1,000,000; 0 leaves
+    what is set."""
 
     def __attrs_post_init__(self) -> None:
         if self.heartbeat is not None and self.heartbeat > self.lease / 2:
@@ -216,6 +221,7 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "replicas": int,
     "metrics_port": int,
     "metrics_address": str,
+    "history": int,
 }
 
 _KINDS = {

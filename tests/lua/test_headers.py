@@ -166,7 +166,7 @@ def test_repeated_arguments_are_as_many_as_declared(script: Script) -> None:
 
 
 ORDER = (
-    "clock", "keys", "record", "lanes", "places", "ends", "ripple", "intake", "schedule",
+    "clock", "keys", "record", "history", "lanes", "places", "ends", "ripple", "intake", "schedule",
     "made", "fence", "due", "freed",
 )  # fmt: skip
 """The order of the snippets: each uses only what is in front of it."""
@@ -298,7 +298,7 @@ def test_the_highest_place_is_counted_exactly_by_a_double() -> None:
     assert 101 * PRIORITY_SPAN <= 2**53
 
 
-KEPT = {"meta", "limits", "rates", "outbox", "received", "schedules", "ticks"}
+KEPT = {"meta", "limits", "rates", "outbox", "received", "schedules", "ticks", "history"}
 """What a flush leaves: totals, limits, schedules, and what concerns other queues."""
 
 

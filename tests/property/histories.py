@@ -141,11 +141,14 @@ class Histories(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.both = Lockstep(self.portal)
+        self.both = self.open()
         self.fences: list[Fence] = []
         self.last: Step | None = None
         self.history: list[Step] = []
         self.nonce = 0
+
+    def open(self) -> Lockstep:
+        return Lockstep(self.portal)
 
     def do(self, name: str, /, *args: Any, **options: Any) -> Any:
         return self.take(Step(name, args, options))
@@ -167,8 +170,11 @@ class Histories(RuleBasedStateMachine):
         nonce = self.nonce.to_bytes(8, "big")
         self.do("claim", limit=limit, lease_ms=lease_ms, worker=worker, nonce=nonce)
 
-    @initialize(batch=st.lists(tasks, min_size=1, max_size=4))
-    def begin(self, batch: list[NewTask]) -> None:
+    @initialize(
+        batch=st.lists(tasks, min_size=1, max_size=4), history=st.sampled_from([0, 3, 1000, 1000])
+    )
+    def begin(self, batch: list[NewTask], history: int) -> None:
+        self.do("arrange", history=history)
         self.do("enqueue", batch)
 
     @rule(batch=st.lists(tasks, max_size=3), whole=st.sampled_from([False, False, True]))
@@ -215,9 +221,13 @@ class Histories(RuleBasedStateMachine):
     def limit(self, key: str, limit: dict[str, int | None]) -> None:
         self.do("limit", key=key, **limit)
 
-    @rule(most=st.sampled_from([None, 0, 1, 3]), fair=st.sampled_from([None, False, True]))
-    def arrange(self, most: int | None, fair: bool | None) -> None:
-        self.do("arrange", max_pending=most, fair=fair)
+    @rule(
+        most=st.sampled_from([None, 0, 1, 3]),
+        fair=st.sampled_from([None, False, True]),
+        history=st.sampled_from([None, None, 0, 2, 5, 1000]),
+    )
+    def arrange(self, most: int | None, fair: bool | None, history: int | None) -> None:
+        self.do("arrange", max_pending=most, fair=fair, history=history)
 
     @rule(limit=st.sampled_from([1, 2, 100]))
     def unblock(self, limit: int) -> None:

@@ -66,6 +66,7 @@ class Walk:
 def walk_every_edge(both: Lockstep) -> None:
     """Take every edge of `TRANSITIONS` at least once."""
     walk, clock = Walk(both), both.clock
+    walk.do("arrange", history=1000)
     _walk_settlements(walk)
     walk.do("flush")
 

@@ -32,6 +32,7 @@ async def test_a_script_that_the_server_forgot_is_sent_again(behind: Behind) -> 
 
 async def fill(bench: Bench) -> None:
     """Put something under every key that a queue may have."""
+    await bench.store.arrange(Q, history=1000)
     for state in (State.COMPLETED, State.DEAD, State.CANCELLED):
         await bench.ended(state, state, expires_in_ms=10**9)
     fence = await bench.active("active")
@@ -71,7 +72,7 @@ async def fill_ties(bench: Bench) -> None:
 
 
 USED = QUEUE_KEYS
-OF_THE_QUEUE = ("meta", "limits", "rates", "outbox", "received", "schedules", "ticks")
+OF_THE_QUEUE = ("meta", "limits", "rates", "outbox", "received", "schedules", "ticks", "history")
 """What outlives a flush."""
 
 
@@ -89,7 +90,7 @@ async def test_a_queue_has_these_keys_and_no_other(behind: Behind) -> None:
     assert found == {*behind.keys.of(Q, USED), behind.keys.queues}
 
 
-async def test_a_flush_leaves_totals_limits_schedules_and_mail_only(behind: Behind) -> None:
+async def test_a_flush_leaves_totals_limits_schedules_mail_and_history_only(behind: Behind) -> None:
     await fill(behind.bench)
     await behind.bench.store.flush(Q)
     found = set(await behind.gateway.call(b"KEYS", b"*"))

@@ -43,6 +43,7 @@ _FLAGS = {
     "max_payload": "bytes of a payload (524288)",
     "dead_retention": "seconds that dead tasks are kept (30 days)",
     "max_dead": "dead tasks that a queue keeps (100000)",
+    "history": "transitions that each queue keeps, for rediq replay (0)",
     "key_prefix": "what all keys begin with (rediq)",
     "name": "the worker's name (host:pid); with --processes, .1, .2 and so on are added",
     "metrics_port": "port of /healthz, /readyz and /metrics (none); with --processes, the first of as many",

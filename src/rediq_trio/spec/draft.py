@@ -8,12 +8,14 @@ a task's end means for those that wait for it follows in `ripple`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import attrs
 
+from rediq_trio.spec.entries import Entry
+from rediq_trio.spec.history import describe_step, with_entries
 from rediq_trio.spec.lifecycle import TERMINAL, Event, State, advance
 from rediq_trio.spec.records import (
     CANCELLED_GRACE_MS,
@@ -60,6 +62,7 @@ class Draft:
         self.turn = queue.turn
         self.turns = dict(queue.turns)
         self._lanes: set[str] = set()
+        self.notes: list[Entry] = []
 
     def count(self, total: str, by: int = 1) -> None:
         self.totals[total] = self.totals.get(total, 0) + by
@@ -67,12 +70,15 @@ class Draft:
     # --- what tasks do
 
     def add(
-        self, record: Record, state: State, event: Event = Event.ENQUEUE, **changes: Any
-    ) -> Record:
+        self, record: Record, state: State, event: Event = Event.ENQUEUE,
+        *, needs: Sequence[str] = (), **changes: Any,
+    ) -> Record:  # fmt: skip
         """Put a new task in, whose `state` is not yet one."""
         advance(event, None, state)
         self.count("enqueued")
-        return self._put(attrs.evolve(record, state=state, **changes))
+        new = attrs.evolve(record, state=state, **changes)
+        self._note(event, None, new, needs)
+        return self._put(new)
 
     def move(self, event: Event, record: Record, target: State, **changes: Any) -> Record:
         """Take a task along an edge of the table."""
@@ -85,6 +91,8 @@ class Draft:
             new = self._unlock(new)
         if target in TERMINAL and record.state not in TERMINAL:
             self._end(new, target, new.result)
+        if event is not Event.RENEW:
+            self._note(event, record, new)
         return self._put(new)
 
     def remove(self, event: Event, record: Record, *, result: bytes | None = None) -> None:
@@ -92,7 +100,9 @@ class Draft:
         advance(event, record.state, None)
         self._touch(record)
         if record.until is not Until.EXPIRED or event in (Event.DELETE, Event.FLUSH):
-            self._unlock(record)
+            record = self._unlock(record)
+        if event is not Event.FLUSH:  # one entry for all
+            self._note(event, record, None)
         if record.state not in TERMINAL:
             how = None if result is None else State.COMPLETED
             self._end(record, how, result or b"")
@@ -118,6 +128,12 @@ class Draft:
         return self.move(
             event, record, State.CANCELLED, finished_ms=self.now, purge_ms=purge, **changes
         )
+
+    def _note(
+        self, event: Event, old: Record | None, new: Record | None, needs: Sequence[str] = ()
+    ) -> None:
+        if self.queue.history:
+            self.notes.append(describe_step(self.now, event, old, new, self.locks, needs))
 
     def _put(self, record: Record) -> Record:
         self.records[record.id] = record
@@ -257,7 +273,7 @@ class Draft:
         counters = attrs.evolve(
             counters, **{name: getattr(counters, name) + by for name, by in self.totals.items()}
         )
-        return attrs.evolve(
+        after = attrs.evolve(
             self.queue,
             records=MappingProxyType(self.records),
             seq=self.seq,
@@ -273,6 +289,7 @@ class Draft:
             turns=MappingProxyType(self.turns),
             rules=self._rules_in_use(),
         )
+        return with_entries(after, self.notes)
 
     def _rules_in_use(self) -> Mapping[str, Rule]:
         rules = self.queue.rules

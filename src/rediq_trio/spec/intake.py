@@ -190,7 +190,7 @@ def _take(draft: Draft, task: NewTask) -> State | Answer:
     )
     if ties.unique:
         draft.lock(record, _till(draft, task))
-    _place(draft, record)
+    _place(draft, record, (*ties.needs, *ties.awaits))
     for dependent in ties.dependents:
         draft.link(draft.records[task.id], dependent)
     for ref in ties.awaits:
@@ -200,9 +200,9 @@ def _take(draft: Draft, task: NewTask) -> State | Answer:
     return draft.records[task.id].state
 
 
-def _place(draft: Draft, record: Record) -> None:
+def _place(draft: Draft, record: Record, needs: Sequence[str]) -> None:
     if record.waits:
-        draft.add(record, State.BLOCKED)
+        draft.add(record, State.BLOCKED, needs=needs)
     elif record.group:
         draft.add(record, State.GROUPED, seq=draft.next_seq())
     elif record.run_ms > draft.now:

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 import attrs
 
 from rediq_trio.spec.draft import Draft
+from rediq_trio.spec.history import keep, noted, numbers_of
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import ANY_KEY, NO_LIMIT, Limit, Queue, Record
 from rediq_trio.spec.stored import pack_id
@@ -154,15 +155,28 @@ def limit(
         holds = limit_of(after, one)
         if holds.count:
             rates[one] = min(arrival, now * 1000 + holds.burst * holds.interval_us)
-    return attrs.evolve(after, rates=rates), None
+    after = attrs.evolve(after, rates=rates)
+    before = numbers_of(queue.limits.get(key, NO_LIMIT))
+    return noted(after, now, "limit", key=key, before=before, after=numbers_of(new)), None
 
 
 def arrange(
-    queue: Queue, now: int, *, max_pending: int | None = None, fair: bool | None = None
+    queue: Queue,
+    now: int,
+    *,
+    max_pending: int | None = None,
+    fair: bool | None = None,
+    history: int | None = None,
 ) -> tuple[Queue, None]:
-    """Bound the pending tasks (0 for no bound), and set whether claims are fair; None leaves it."""
+    """Bound the pending tasks (0 for no bound), set whether claims are fair, and how many entries
+    of its history the queue keeps (0 for none); None leaves it.
+    """
     if max_pending is not None:
         queue = attrs.evolve(queue, max_pending=max_pending)
     if fair is not None:
+        before = (int(queue.fair),)
         queue = attrs.evolve(queue, fair=fair)
+        queue = noted(queue, now, "arrange", before=before, after=(int(fair),))
+    if history is not None:
+        queue = keep(queue, now, history)
     return queue, None

@@ -19,7 +19,9 @@ from typing import Any
 import attrs
 
 from rediq_trio.spec.draft import Draft, pack_raw
+from rediq_trio.spec.entries import Entry
 from rediq_trio.spec.groups import batch, govern
+from rediq_trio.spec.history import noted
 from rediq_trio.spec.intake import acknowledge, admit, enqueue, receive
 from rediq_trio.spec.lanes import Lanes, arrange, limit, next_start, place
 from rediq_trio.spec.lifecycle import TERMINAL, WAITING, Event, State
@@ -498,12 +500,14 @@ def watch(queue: Queue, now: int, task_id: str) -> tuple[Queue, State | None]:
 
 def pause(queue: Queue, now: int) -> tuple[Queue, None]:
     """Refuse claims until `resume`."""
-    return attrs.evolve(queue, paused=True), None
+    before = (int(queue.paused),)
+    return noted(attrs.evolve(queue, paused=True), now, "pause", before=before, after=(1,)), None
 
 
 def resume(queue: Queue, now: int) -> tuple[Queue, None]:
     """Allow claims again."""
-    return attrs.evolve(queue, paused=False), None
+    before = (int(queue.paused),)
+    return noted(attrs.evolve(queue, paused=False), now, "resume", before=before, after=(0,)), None
 
 
 def flush(queue: Queue, now: int) -> tuple[Queue, int]:
@@ -518,6 +522,7 @@ def flush(queue: Queue, now: int) -> tuple[Queue, int]:
     gone = sorted(draft.records.values(), key=lambda r: pack_raw(pack_id(r.id)))
     for record in gone:
         draft.remove(Event.FLUSH, record)
+    draft.notes.append(Entry(0, now, Event.FLUSH.value, after=(len(gone),)))
     draft.ripple(sys.maxsize)
     draft.count("deleted", len(gone))
     draft.locks.clear()

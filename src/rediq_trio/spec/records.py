@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 import attrs
 
+from rediq_trio.spec.entries import Entry
 from rediq_trio.spec.lifecycle import TERMINAL, State
 
 CANCELLED_GRACE_MS = 60_000
@@ -413,6 +414,12 @@ class Queue:
     """Of the schedule that was declared last."""
     rules: Mapping[str, Rule] = MappingProxyType({})
     """For each group with members the rule that it was given."""
+    history: int = 0
+    """How many entries are kept; 0 for none."""
+    noted: int = 0
+    """The number of the last entry."""
+    entries: tuple[Entry, ...] = ()
+    """The last transitions."""
 
 
 @attrs.frozen

@@ -30,6 +30,7 @@ QUEUE_KEYS = (
     "retry", "active", "completed", "dead", "cancelled", "blocked", "grouped", "keyed", "lanes",
     "shut", "permits", "turns", "limits", "rates", "unique", "locks", "edges", "needs", "inputs",
     "endings", "outbox", "received", "steps", "groups", "rules", "schedules", "ticks",
+    "history",
 )  # fmt: skip
 """Every key that a queue may have, in the order in which `include/keys.lua` names them."""
 

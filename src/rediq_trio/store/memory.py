@@ -20,6 +20,7 @@ from rediq_trio._errors import TaskNotFound
 from rediq_trio.spec import invariants
 from rediq_trio.spec import queue as spec
 from rediq_trio.spec.draft import Draft
+from rediq_trio.spec.entries import Entry
 from rediq_trio.spec.groups import Group, groups, sooner
 from rediq_trio.spec.lanes import Lanes
 from rediq_trio.spec.lifecycle import State
@@ -198,11 +199,24 @@ class MemoryStore:
         return tuple(groups(found.records.values(), found.rules)[start : start + limit])
 
     async def arrange(
-        self, queue: str, *, max_pending: int | None = None, fair: bool | None = None
+        self,
+        queue: str,
+        *,
+        max_pending: int | None = None,
+        fair: bool | None = None,
+        history: int | None = None,
     ) -> None:
         await self._do(
-            queue, lambda q, now: spec.arrange(q, now, max_pending=max_pending, fair=fair)
+            queue,
+            lambda q, now: spec.arrange(
+                q, now, max_pending=max_pending, fair=fair, history=history
+            ),
         )
+
+    async def history(self, queue: str, *, after: int, limit: int) -> tuple[Entry, ...]:
+        found = await self.dump(queue)
+        start = max(0, after - found.noted + len(found.entries))
+        return found.entries[start : start + limit]
 
     async def agenda(self, queue: str, *, due: int = 0) -> Agenda:
         return await self._do(queue, lambda q, now: spec.agenda(q, now, due=due))

@@ -19,6 +19,7 @@ import attrs
 import trio
 
 from rediq_trio._errors import RediqError
+from rediq_trio.spec.entries import Entry
 from rediq_trio.spec.groups import Group
 from rediq_trio.spec.invariants import Listing, Picture
 from rediq_trio.spec.lifecycle import State
@@ -102,8 +103,17 @@ class Store(Protocol):
         ...
 
     async def arrange(
-        self, queue: str, *, max_pending: int | None = None, fair: bool | None = None
+        self,
+        queue: str,
+        *,
+        max_pending: int | None = None,
+        fair: bool | None = None,
+        history: int | None = None,
     ) -> None: ...
+
+    async def history(self, queue: str, *, after: int, limit: int) -> tuple[Entry, ...]:
+        """Read the entries that are kept behind step `after`, oldest first, `limit` at most."""
+        ...
 
     async def agenda(self, queue: str, *, due: int = 0) -> Agenda:
         """Read the schedules, by name; or those due, `due` of them at most, the longest due first."""
@@ -243,7 +253,7 @@ class Stats:
     """What `Store.stats` reads."""
 
     queue: Queue
-    """With no records: `paused`, `seq` and the counters."""
+    """With no records: `paused`, `seq`, what the queue keeps of its history, and the counters."""
     sizes: dict[State, int]
     oldest_pending_age_ms: int
     """How long the first task of a priority has been due, the longest of them; -1 when

@@ -13,6 +13,7 @@ import attrs
 import trio
 
 from rediq_trio._errors import TaskNotFound
+from rediq_trio.spec.entries import Entry
 from rediq_trio.spec.groups import Group
 from rediq_trio.spec.invariants import Listing, Picture
 from rediq_trio.spec.lifecycle import State
@@ -60,6 +61,7 @@ from rediq_trio.store.codec import (
 )
 from rediq_trio.store.durability import confirm_of
 from rediq_trio.store.gateway import Gateway, ReplyError
+from rediq_trio.store.history import read_entry
 from rediq_trio.store.keys import HASHES, INDEX_OF, QUEUE_KEYS, Keys
 from rediq_trio.store.port import BATCH, Stats, check_batch
 from rediq_trio.store.scripts import Script
@@ -184,14 +186,23 @@ class RedisStore:
         )
 
     async def arrange(
-        self, queue: str, *, max_pending: int | None = None, fair: bool | None = None
+        self,
+        queue: str,
+        *,
+        max_pending: int | None = None,
+        fair: bool | None = None,
+        history: int | None = None,
     ) -> None:
-        args = (
-            self._now(),
-            "" if max_pending is None else max_pending,
-            "" if fair is None else int(fair),
-        )
-        await self._run("arrange", queue, args)
+        given = (max_pending, None if fair is None else int(fair), history)
+        await self._run("arrange", queue, (self._now(), *("" if n is None else n for n in given)))
+
+    async def history(self, queue: str, *, after: int, limit: int) -> tuple[Entry, ...]:
+        meta, history = self._keys.of(queue, ("meta", "history"))
+        kept, noted = await self._gateway.call(b"HMGET", meta, b"history", b"noted")
+        # Redis cuts whole blocks: before the last `kept` there may be others.
+        first = max(after, int(noted or 0) - int(kept or 0)) + 1
+        found = await self._gateway.call(b"XRANGE", history, first, b"+", b"COUNT", limit)
+        return tuple(read_entry(int(at.split(b"-")[0]), fields[1]) for at, fields in found)
 
     async def agenda(self, queue: str, *, due: int = 0) -> Agenda:
         now, next_in, *rest = await self._run("agenda", queue, (self._now(), due))
@@ -345,10 +356,10 @@ class RedisStore:
         return state_of(await self._run("watch", queue, (pack_id(task_id),)))
 
     async def pause(self, queue: str) -> None:
-        await self._run("pause", queue, ("1",))
+        await self._run("pause", queue, (self._now(), "1"))
 
     async def resume(self, queue: str) -> None:
-        await self._run("pause", queue, ("0",))
+        await self._run("pause", queue, (self._now(), "0"))
 
     async def flush(self, queue: str) -> int:
         gone: int = await self._run("flush", queue, (self._now(),))
@@ -431,6 +442,7 @@ class RedisStore:
             turns={k.decode(): int(n) for k, n in (await self._hash(queue, "turns")).items()},
             schedules={s.name: s for s in (await self.agenda(queue)).schedules},
             revision=await self._revision(queue),
+            entries=await self.history(queue, after=0, limit=1_000_000),
             rules={k.decode(): read_rule(r) for k, r in (await self._hash(queue, "rules")).items()},
         )
 
@@ -499,7 +511,9 @@ _SIZED = (
 
 def _read_stats(reply: list[int]) -> tuple[dict[State, int], int, Queue]:
     sizes = {state: size for state, size in zip(_SIZED, reply[1:], strict=False) if size}
-    age, paused, seq, sent, turn, max_pending, fair, *totals = reply[3 + len(_SIZED) :]
+    age, paused, seq, sent, turn, max_pending, fair, history, noted, *totals = reply[
+        3 + len(_SIZED) :
+    ]
     found = Queue(
         seq=seq,
         paused=bool(paused),
@@ -508,5 +522,7 @@ def _read_stats(reply: list[int]) -> tuple[dict[State, int], int, Queue]:
         turn=turn,
         max_pending=max_pending,
         fair=bool(fair),
+        history=history,
+        noted=noted,
     )
     return sizes, age, found
