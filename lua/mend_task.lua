@@ -34,7 +34,8 @@ end
 local function sits()
   local ties, state = record[TIES], record[STATE]
   if not ties then return false end
-  local lane, group = member(ties[LIMIT_KEY], place(record), id), member(ties[GROUP], record[SEQ], id)
+  local lane = member(ties[LIMIT_KEY], place(record), id)
+  local group = member(ties[GROUP], record[SEQ], id)
   return state ~= PENDING and redis.call('ZSCORE', keyed, lane)
     or state ~= GROUPED and redis.call('ZSCORE', grouped, group)
 end

@@ -188,10 +188,11 @@ def step_violations(before: Queue, after: Queue) -> Iterator[Violation]:
             yield Violation(8, task_id, "claimed while the queue was paused")
     yield from start_violations(before, after)
     yield from tick_violations(before, after)
-    yield from _grown(before.counters, after.counters)
+    yield from total_violations(before.counters, after.counters)
 
 
-def _grown(before: Counters, after: Counters) -> Iterator[Violation]:
+def total_violations(before: Counters, after: Counters) -> Iterator[Violation]:
+    """Check that totals only grow."""
     for total, old in attrs.asdict(before).items():
         if getattr(after, total) < old:
             yield Violation(12, "", f"the total {total} went from {old} to {getattr(after, total)}")

@@ -116,11 +116,12 @@ def _task(picture: Picture) -> Iterator[Repair]:
     about = Subject(Kind.TASK, picture.id)
     record = picture.record
     if record is None:
-        listed = sorted(picture.indexes) or sorted(picture.kept) or ["something left behind"]
-        if not (picture.unreadable or picture.has_envelope):
-            if picture.indexes or picture.kept or picture.expiring is not None:
-                yield Repair(Action.FORGET, about, f"{', '.join(listed)}, no record and no payload",
-                             "nothing", "without a record and a payload there is no task")  # fmt: skip
+        found = [str(state) for state in picture.indexes] + sorted(picture.kept)
+        something = found or picture.expiring is not None
+        if something and not (picture.unreadable or picture.has_envelope):
+            before = f"{', '.join(found) or 'an expiry'}, no record and no payload"
+            yield Repair(Action.FORGET, about, before, "nothing",
+                         "without a record and a payload there is no task")  # fmt: skip
         return
     state, listed = record.state, sorted(picture.indexes)
     if not listed and picture.has_envelope:
@@ -204,7 +205,7 @@ def _lane(picture: LanePicture) -> Iterator[Repair]:
 
 def _unique(picture: KeyPicture) -> Iterator[Repair]:
     unreadable = picture.has_record and picture.record is None
-    if picture.holder is None and picture.till_ms is None or unreadable:
+    if (picture.holder is None and picture.till_ms is None) or unreadable:
         return
     if picture.holder is None or not entitled(picture):
         yield Repair(Action.FREE, picture.subject, f"held by {picture.holder or 'nobody'}", "free",

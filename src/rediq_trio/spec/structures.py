@@ -103,9 +103,13 @@ def _tie(picture: TiePicture) -> Iterator[Violation]:
             yield _of(8, subject, "the second does not know any more that it waits for the first")
     elif dependent is None:
         yield _of(2, subject, "the second left behind that it waits for the first")
-    elif dependent.state is State.BLOCKED and source is not None and not picture.edge:
-        if picture.ending is False or alive:
-            yield _of(13, subject, "the second waits, and the first will not tell")
+    elif (
+        dependent.state is State.BLOCKED
+        and source is not None
+        and not picture.edge
+        and (picture.ending is False or alive)
+    ):
+        yield _of(13, subject, "the second waits, and the first will not tell")
 
 
 def lacks_one(picture: TiePicture) -> bool:
@@ -114,6 +118,13 @@ def lacks_one(picture: TiePicture) -> bool:
     if picture.abroad or dependent is None or dependent.state is not State.BLOCKED:
         return False
     return picture.needs < dependent.waits
+
+
+def permit_violations(picture: LanePicture, least: int, most: int) -> Iterator[Violation]:
+    """Check permits against what the number of active tasks is known to lie between."""
+    if not least <= picture.permits <= max(least, most):
+        text = f"{picture.permits} permits are out, from {least} to {most} tasks are active"
+        yield _of(11, picture.subject, text)
 
 
 def rate_bound(picture: LanePicture) -> int | None:

@@ -17,9 +17,8 @@ import attrs
 import trio
 
 from rediq_trio._errors import TaskNotFound
-from rediq_trio.spec import invariants
+from rediq_trio.spec import invariants, showing
 from rediq_trio.spec import queue as spec
-from rediq_trio.spec import showing
 from rediq_trio.spec.draft import Draft
 from rediq_trio.spec.groups import Group, groups, sooner
 from rediq_trio.spec.lanes import Lanes

@@ -9,19 +9,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-import attrs
-
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import NO_LIMIT, Ending, Fence, Limit, Mail, Record, Rule
+from rediq_trio.spec.records import NO_LIMIT, Fence
 from rediq_trio.spec.repairs import Action, Repair
-from rediq_trio.spec.stored import pack_id, unpack_id
+from rediq_trio.spec.stored import unpack_id
 from rediq_trio.spec.subjects import (
-    CONTENTS,
     GroupPicture,
     KeyPicture,
     Kind,
     LanePicture,
-    LetterPicture,
     Picture,
     SchedulePicture,
     SeatPicture,
@@ -30,18 +26,19 @@ from rediq_trio.spec.subjects import (
     Subject,
     TiePicture,
 )
-from rediq_trio.store.codec import (
-    decode_picture,
-    read_ending,
-    read_limit,
-    read_mail,
-    read_record,
-    read_rule,
-    read_schedule,
-)
+from rediq_trio.store.codec import read_schedule
 from rediq_trio.store.gateway import Gateway
 from rediq_trio.store.keys import HASHES, QUEUE_KEYS, Keys
-from rediq_trio.store.packing import UNREADABLE
+from rediq_trio.store.mending import mending, tie_args
+from rediq_trio.store.sight_codec import (
+    letter_of,
+    limit_of,
+    number_of,
+    picture_of,
+    record_of,
+    rule_of,
+    score_of,
+)
 from rediq_trio.store.sweep import STRUCTURES, split_seat
 
 AT_ONCE = 100
@@ -53,21 +50,6 @@ STRING_HASHES = (*HASHES, "meta", "permits", "turns", "limits", "unique", "recei
 """The keys that are hashes; the others are sorted sets."""
 
 Run = Callable[..., Awaitable[Any]]
-
-
-def _score(text: bytes) -> int | None:
-    return round(float(text)) if text else None
-
-
-def _number(text: bytes) -> int | None:
-    try:
-        return int(text) if text else None
-    except ValueError:
-        return -1
-
-
-def _record(task_id: str, raw: bytes) -> Record | None:
-    return read_record(task_id, raw) if raw else None
 
 
 class Sights:
@@ -131,7 +113,7 @@ class Sights:
         for i in range(0, len(ids), AT_ONCE):
             part = ids[i : i + AT_ONCE]
             for own, reply in zip(part, await self._run("examine", queue, [*part]), strict=True):
-                found.append(_picture(unpack_id(own), reply))
+                found.append(picture_of(unpack_id(own), reply))
         return tuple(found)
 
     async def _seats(self, queue: str, subjects: Sequence[Subject]) -> list[Sight]:
@@ -143,27 +125,27 @@ class Sights:
         for subject, (score, raw, envelope, settled) in zip(subjects, replies, strict=True):
             state, place, name = subject.other.split(" ", 2)
             found.append(
-                SeatPicture(subject, State(state), name, int(place), _score(score),
-                            _record(subject.name, raw), bool(raw), bool(envelope), bool(settled))
+                SeatPicture(subject, State(state), name, int(place), score_of(score),
+                            record_of(subject.name, raw), bool(raw), bool(envelope), bool(settled))
             )  # fmt: skip
         return found
 
     async def _ties(self, queue: str, subjects: Sequence[Subject]) -> list[Sight]:
         args: list[bytes] = []
         for subject in subjects:
-            args += _tie_args(subject)
+            args += tie_args(subject)
         found: list[Sight] = []
         replies = await self._run("inspect_ties", queue, args)
         for subject, reply in zip(subjects, replies, strict=True):
             edge, need, one, two, needs, ending = reply
-            abroad = b"/" in args[0] or "/" in subject.name or "/" in subject.other
+            abroad = "/" in subject.name or "/" in subject.other
             found.append(
                 TiePicture(
                     subject,
                     edge=edge != b"",
                     need=need != b"",
-                    source=_record(subject.name, one),
-                    dependent=_record(subject.other, two),
+                    source=record_of(subject.name, one),
+                    dependent=record_of(subject.other, two),
                     has_source=bool(one),
                     needs=needs,
                     ending=None if ending == b"" else bool(ending),
@@ -183,15 +165,15 @@ class Sights:
                     subject,
                     now_ms=now,
                     fair=fair == b"1",
-                    turn_now=_number(turn_now) or 0,
-                    first=_number(first),
-                    open=_score(lane),
+                    turn_now=number_of(turn_now) or 0,
+                    first=number_of(first),
+                    open=score_of(lane),
                     shut=float(shut) if shut else None,
-                    turn=_number(turn),
-                    permits=_number(permits) or 0,
+                    turn=number_of(turn),
+                    permits=number_of(permits) or 0,
                     active=None if active == b"" else active,
-                    limit=_limit(limit) if limit else NO_LIMIT,
-                    arrival_us=_score(arrival),
+                    limit=limit_of(limit) if limit else NO_LIMIT,
+                    arrival_us=score_of(arrival),
                 )
             )
         return found
@@ -201,8 +183,8 @@ class Sights:
         found: list[Sight] = []
         for subject, (raw_id, till, raw) in zip(subjects, replies, strict=True):
             holder = unpack_id(raw_id) if raw_id else None
-            record = _record(holder or "", raw)
-            found.append(KeyPicture(subject, holder, _score(till), record, bool(raw)))
+            record = record_of(holder or "", raw)
+            found.append(KeyPicture(subject, holder, score_of(till), record, bool(raw)))
         return found
 
     async def _groups(self, queue: str, subjects: Sequence[Subject]) -> list[Sight]:
@@ -210,8 +192,8 @@ class Sights:
         found: list[Sight] = []
         for subject, (size, rule, due, first, last) in zip(subjects, replies, strict=True):
             found.append(
-                GroupPicture(subject, size, _rule(rule) if rule else None, bool(rule),
-                             _score(due), _record("", first), _record("", last))
+                GroupPicture(subject, size, rule_of(rule) if rule else None, bool(rule),
+                             score_of(due), record_of("", first), record_of("", last))
             )  # fmt: skip
         return found
 
@@ -220,9 +202,9 @@ class Sights:
         revision, *replies = await self._run("inspect_schedules", queue, names)
         found: list[Sight] = []
         for subject, (raw, tick) in zip(subjects, replies, strict=True):
-            schedule = read_schedule(subject.name, raw, _score(tick) or 0) if raw else None
+            schedule = read_schedule(subject.name, raw, score_of(tick) or 0) if raw else None
             found.append(
-                SchedulePicture(subject, schedule, bool(raw), _score(tick), int(revision))
+                SchedulePicture(subject, schedule, bool(raw), score_of(tick), int(revision))
             )
         return found
 
@@ -234,7 +216,7 @@ class Sights:
         sent, rippled, *replies = await self._run("inspect_mail", queue, args)
         last = {Kind.MESSAGE: int(sent), Kind.ENDING: int(rippled)}
         return [
-            _letter(subject, last.get(subject.kind, 0), reply)
+            letter_of(subject, last.get(subject.kind, 0), reply)
             for subject, reply in zip(subjects, replies, strict=True)
         ]
 
@@ -246,7 +228,7 @@ class Sights:
         ids = items[::2]
         found: list[tuple[Fence, str]] = []
         for own, raw in zip(ids, await self._records(queue, ids), strict=True):
-            record = _record(unpack_id(own), raw or b"")
+            record = record_of(unpack_id(own), raw or b"")
             if record is not None and record.state is State.ACTIVE:
                 fence = Fence(record.id, record.deliveries, record.nonce)
                 found.append((fence, record.limit_key))
@@ -280,99 +262,7 @@ class Sights:
                 return tuple(sorted(key.decode("utf-8", "replace") for key in strays))
 
     async def mend(self, queue: str, repair: Repair) -> bool:
-        name, args = _mending(repair, self._now())
+        name, args = mending(repair, self._now())
         if repair.what is Action.PERSIST:
             return bool(await self._gateway.call(b"PERSIST", repair.about.name.encode()))
         return bool(await self._run(name, queue, args))
-
-
-def _mending(repair: Repair, now: int | str) -> tuple[str, list[Any]]:
-    """Give the script of a repair, and its arguments."""
-    about, raw = repair.about, repair.about.raw
-    match repair.what:
-        case Action.SEQ:
-            return "mend_meta", ["seq", pack_id(about.name)]
-        case Action.SENT | Action.ENQUEUED:
-            return "mend_meta", [str(repair.what), ""]
-        case Action.SEAT:
-            name, _, own = split_seat(raw[1])
-            return "mend_seat", [now, *raw, own, name]
-        case Action.TIE:
-            edge, need, source, _ = _tie_args(about)
-            return "mend_tie", [now, edge, need, source, raw[1]]
-        case Action.FREE:
-            return "mend_unique", [raw[0]]
-        case Action.PERMITS | Action.LANE:
-            return "mend_lane", [now, str(repair.what), raw[0]]
-        case Action.GROUP:
-            return "mend_group", [raw[0]]
-        case Action.SCHEDULE:
-            return "mend_schedule", [raw[0]]
-        case _:
-            return "mend_task", [now, str(repair.what), pack_id(about.name)]
-
-
-def _tie_args(subject: Subject) -> tuple[bytes, bytes, bytes, bytes]:
-    source, dependent = subject.raw
-    edge = b"" if "/" in subject.name else bytes([len(source)]) + source + dependent
-    need = b"" if "/" in subject.other else bytes([len(dependent)]) + dependent + source
-    return edge, need, source if edge else b"", dependent if need else b""
-
-
-def _picture(task_id: str, reply: Sequence[Any]) -> Picture:
-    raw, envelope, *rest = reply
-    lengths, others = rest[: len(CONTENTS)], rest[len(CONTENTS) :]
-    picture = decode_picture(task_id, (raw, envelope, b"", b"", b"", b"", *others))
-    kept = frozenset(name for name, size in zip(CONTENTS, lengths, strict=True) if size)
-    record = picture.record
-    if record is not None:
-        record = attrs.evolve(record, envelope=b"")
-    return attrs.evolve(picture, record=record, kept=kept, unreadable=bool(raw) and record is None)
-
-
-def _limit(packed: bytes) -> Limit | None:
-    try:
-        limit = read_limit(packed)
-    except (*UNREADABLE, LookupError):
-        return None
-    fields = attrs.astuple(limit)
-    return limit if all(type(n) is int and n >= 0 for n in fields) and limit.burst else None
-
-
-def _rule(packed: bytes) -> Rule | None:
-    try:
-        rule = read_rule(packed)
-    except (*UNREADABLE, LookupError):
-        return None
-    return rule if all(type(n) is int and n >= 0 for n in attrs.astuple(rule)) else None
-
-
-def _letter(subject: Subject, last: int, members: Sequence[bytes]) -> LetterPicture:
-    items: list[Mail | Ending | int | None] = []
-    numbers: list[int] = []
-    for member in members:
-        item, number = _letter_item(subject.kind, member)
-        items.append(item)
-        numbers.append(number)
-    if subject.kind is Kind.SENDER:
-        last = max(numbers, default=0)
-    return LetterPicture(subject, last, tuple(items), tuple(numbers))
-
-
-def _letter_item(kind: Kind, member: bytes) -> tuple[Mail | Ending | int | None, int]:
-    try:
-        if kind is Kind.SENDER:
-            return int(member), int(member)
-        if kind is Kind.MESSAGE:
-            mail = read_mail(member)
-            return mail, int(mail.seq)
-        return read_ending(member), int(_first(member))
-    except (*UNREADABLE, LookupError, AttributeError):
-        return None, -1
-
-
-def _first(member: bytes) -> int:
-    from rediq_trio.store.packing import unpack
-
-    number: int = unpack(member, texts=False)[0]
-    return number
