@@ -196,9 +196,13 @@ def _lane(picture: LanePicture) -> Iterator[Repair]:
             "open" if till <= picture.now_ms else "shut while as many run as may" if till == inf
             else f"shut till {till:.0f}"
         )  # fmt: skip
-        was = [f"open at {picture.open}"] * (picture.open is not None)
-        was += [f"shut till {picture.shut:.0f}"] * (picture.shut is not None)
-        was += [f"next start at {picture.arrival_us} us"] * late
+        was: list[str] = []
+        if picture.open is not None:
+            was.append(f"open at {picture.open}")
+        if picture.shut is not None:
+            was.append(f"shut till {picture.shut:.0f}")
+        if late:
+            was.append(f"next start at {picture.arrival_us} us")
         yield Repair(Action.LANE, about, ", ".join(was) or "no lane", stands,
                      "it follows from its tasks, its permits and its limit")  # fmt: skip
 
@@ -252,10 +256,11 @@ def shape_repairs(shape: Shape) -> Iterator[Repair]:
 
 
 def listing_repairs(listing: Listing) -> Iterator[Repair]:
-    """Give what can be put right of a queue's totals."""
+    """Give what can be put right of a queue's totals, once its tasks are whole."""
     counters, here = listing.counters, listing.records
     ever = here + counters.purged + counters.deleted + counters.batched
-    if counters.enqueued != ever:
+    whole = here == listing.envelopes == sum(listing.sizes.values())
+    if whole and counters.enqueued != ever:
         yield Repair(Action.ENQUEUED, Subject(Kind.QUEUE, "enqueued"), f"{counters.enqueued} enqueued",
                      f"{ever}", "it is what is here, and what has gone")  # fmt: skip
 

@@ -238,12 +238,12 @@ class Sights:
         names = self._keys.of(queue, QUEUE_KEYS)
         mortal: list[str] = []
         odd: list[str] = []
-        for name, key in zip(QUEUE_KEYS, names, strict=True):
-            kind = await self._gateway.call(b"TYPE", key)
+        reply = await self._run("inspect_keys", queue, ())
+        for name, key, kind, left in zip(QUEUE_KEYS, names, reply[::2], reply[1::2], strict=True):
             expected = b"hash" if name in STRING_HASHES else b"zset"
             if kind not in (expected, b"none"):
                 odd.append(f"{key.decode()} ({kind.decode()}, not {expected.decode()})")
-            if await self._gateway.call(b"PTTL", key) >= 0:
+            if left >= 0:
                 mortal.append(key.decode())
         return Shape(tuple(mortal), await self._strays(queue, frozenset(names)), tuple(odd))
 
