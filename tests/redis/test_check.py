@@ -6,7 +6,6 @@ Every case plants its damage by raw commands into a queue that has some of every
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import attrs
@@ -16,8 +15,6 @@ from rediq_trio.admin import Queue
 from rediq_trio.spec.invariants import Violation
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import (
-    Completion,
-    Ending,
     MailKind,
     NewTask,
     Record,
@@ -28,10 +25,9 @@ from rediq_trio.spec.records import (
     Until,
 )
 from rediq_trio.spec.repairs import Action, left_over
-from rediq_trio.spec.stored import pack_id
 from tests.conformance.bench import Q, new
 from tests.redis.conftest import Behind
-from tests.redis.test_damage import GOOD, pack
+from tests.redis.test_damage import pack
 
 PLACE = 50 * 2**45
 Found = set[tuple[int, str, str]]

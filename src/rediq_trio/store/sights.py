@@ -39,10 +39,10 @@ from rediq_trio.store.sight_codec import (
     rule_of,
     score_of,
 )
-from rediq_trio.store.sweep import STRUCTURES, split_seat
+from rediq_trio.store.sweep import STRUCTURES, how_many, split_seat
 
-AT_ONCE = 100
-"""Pictures of one call: it keeps Redis busy for a millisecond or two."""
+AT_ONCE = 50
+"""Pictures of one call: it keeps Redis busy for about a millisecond."""
 BITS = 64
 """More than there are structures."""
 STRING_HASHES = (*HASHES, "meta", "permits", "turns", "limits", "unique", "received", "rules",
@@ -62,6 +62,8 @@ class Sights:
         self._keys = keys
         self._run = run
         self._now = now
+        self._counts: dict[tuple[str, int], int] = {}
+        """How many items to read next of a structure; a hint, whatever sweep it comes from."""
         self._ways: dict[Kind, Callable[[str, Sequence[Subject]], Awaitable[list[Any]]]] = {
             Kind.SEAT: self._seats,
             Kind.TIE: self._ties,
@@ -79,7 +81,9 @@ class Sights:
         structure = STRUCTURES[number]
         scan = b"HSCAN" if structure.is_hash else b"ZSCAN"
         key = self._keys.of(queue, (structure.name,))[0]
-        position, items = await self._gateway.call(scan, key, position, b"COUNT", structure.at_once)
+        count = self._counts.get((queue, number), structure.at_once) if position else structure.at_once
+        position, items = await self._gateway.call(scan, key, position, b"COUNT", count)
+        self._counts[queue, number] = how_many(items)
         following = int(position) * BITS + number
         if not int(position):
             following = (number + 1) % len(STRUCTURES)

@@ -1,12 +1,13 @@
 """What the members and fields of a queue's keys are, for a sweep over all of them.
 
 The structures are swept one after another by SCAN: a cursor is Redis's own, with the
-structure's number in its low digits. Few large values are read at once, and none is sent.
+structure's number in its low digits. The larger the
+values are, the fewer are read at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 
@@ -17,6 +18,14 @@ from rediq_trio.store.keys import HASHES, INDEX_OF
 
 FEW, MANY = 20, 400
 """Items that one SCAN looks at: where they may be large, and where they are small."""
+AT_MOST = 256 * 1024
+"""Bytes that one SCAN should send."""
+
+
+def how_many(last: Sequence[bytes]) -> int:
+    """Give how many items to look at, by the sizes of those that the last call gave."""
+    each = sum(map(len, last)) * 2 // max(1, len(last))
+    return max(FEW, min(MANY, AT_MOST // max(1, each)))
 
 
 @attrs.frozen
