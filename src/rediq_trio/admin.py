@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import Literal
 
 from rediq_trio._errors import ConfigError, TaskNotFound
-from rediq_trio.checking import Progress, check_place, plan_repairs
+from rediq_trio.checking import check_place, plan_repairs
 from rediq_trio.dead_letters import DeadLetters
 from rediq_trio.describe import describe, describe_stats, sum_stats
 from rediq_trio.ids import split_id
@@ -224,7 +224,7 @@ class Queue:
             keys=MappingProxyType({key: describe_limit(keys[key]) for key in sorted(keys)}),
         )
 
-    async def check(self, *, progress: Progress | None = None) -> list[Violation]:
+    async def check(self, *, progress: Callable[[int, int], None] | None = None) -> list[Violation]:
         """Check every invariant that can be seen in the queue as it is; give those violated.
 
         Read-only, in bounded batches, and sound on a live queue: each thing is looked at as

@@ -50,7 +50,7 @@ def own_version() -> str:
 
 def make_parser() -> argparse.ArgumentParser:
     """Make the parser of the whole command line."""
-    from rediq_trio.cli import demo, run
+    from rediq_trio.cli import check, demo, run
 
     parser = _Parser(
         prog="rediq",
@@ -61,6 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)
     demo.add_command(commands)
     run.add_command(commands)
+    check.add_command(commands)
     return parser
 
 

@@ -252,14 +252,13 @@ class Sights:
         return Shape(tuple(mortal), await self._strays(queue, frozenset(names)), tuple(odd))
 
     async def _strays(self, queue: str, known: frozenset[bytes]) -> tuple[str, ...]:
-        # Of what goes by a pattern's characters, the prefix alone can have some.
-        begin = self._keys.of(queue, ("",))[0]
-        pattern = b"".join(b"\\" + bytes([c]) if c in b"*?[]^\\" else bytes([c]) for c in begin)
+        # Names have none of the characters that mean something in a pattern.
+        pattern = self._keys.of(queue, ("*",))[0]
         strays: set[bytes] = set()
         cursor = b"0"
         while True:
             cursor, found = await self._gateway.call(
-                b"SCAN", cursor, b"MATCH", pattern + b"*", b"COUNT", 1000
+                b"SCAN", cursor, b"MATCH", pattern, b"COUNT", 1000
             )
             strays |= set(found) - known
             if int(cursor) == 0:
