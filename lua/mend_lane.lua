@@ -15,6 +15,8 @@ local function sight()
   }, ' ')
 end
 
+local good, limit = pcall(limit_of, key)
+if not good or limit and (type(limit) ~= 'table' or #limit ~= 5) then return 0 end
 local before = sight()
 if ARGV[2] == 'permits' then
   local counts = tally()
@@ -25,7 +27,6 @@ if ARGV[2] == 'permits' then
     redis.call('HDEL', permits, key)
   end
 else
-  local limit = limit_of(key)
   if limit and limit[2] > 0 then
     redis.call('ZADD', rates, 'XX', 'LT', now * 1000 + limit[4] * limit[5], key)
   else

@@ -281,6 +281,10 @@ CASES: dict[str, Case] = {
         (("HSET", "rules", "x", pack([5, 5, 5])),), ((10, "group", "x"),), (A.GROUP,)
     ),
     "a rule that cannot be read": Case((("HSET", "rules", "g", b"\xc1"),), ((10, "group", "g"),)),
+    "a rule that is a number": Case((("HSET", "rules", "g", b"\x05"),), ((10, "group", "g"),)),
+    "a limit that breaks off": Case(
+        (("HSET", "limits", "rated", b"\x95\x01"),), ((11, "lane", "rated"),)
+    ),
     # schedules
     "a schedule that cannot be read": Case(
         (("HSET", "schedules", "s", b"junk"),), ((9, "schedule", "s"),)
