@@ -73,6 +73,16 @@ THEME_OF = MappingProxyType(
         "remember": "steps", "renew": "give_back", "report": "signals", "revive": "operating",
         "roster": "reading", "snooze": "give_back", "stats": "reading", "stop": "give_back",
         "unblock": "dependencies", "watch": "operating",
+        **dict.fromkeys(
+            ("examine", "inspect_groups", "inspect_keys", "inspect_lanes", "inspect_mail",
+             "inspect_schedules", "inspect_seats", "inspect_ties", "inspect_unique"),
+            "check",
+        ),
+        **dict.fromkeys(
+            ("include/listed", "include/over", "include/tally", "mend_group", "mend_lane",
+             "mend_meta", "mend_schedule", "mend_seat", "mend_task", "mend_tie", "mend_unique"),
+            "stale_repairs",
+        ),
     }
 )  # fmt: skip
 """The theme of the conformance suite that is likely to kill a mutant of a script: tried first."""
@@ -82,6 +92,12 @@ ALSO = MappingProxyType(
         "include/intake": "unique", "include/places": "limits", "include/record": "damage",
         "include/ripple": "mail", "include/schedule": "damaged_schedules", "promote": "limits",
         "stats": "limits",
+        **dict.fromkeys(
+            ("include/listed", "include/over", "mend_group", "mend_lane", "mend_schedule",
+             "mend_seat", "mend_task", "mend_tie", "mend_unique"),
+            "check",
+        ),
+        "include/tally": "check_whole", "inspect_keys": "check_whole", "mend_meta": "check_whole",
     }
 )  # fmt: skip
 """Another one."""

@@ -38,6 +38,7 @@ from rediq_trio.signals import Reject, Retry, Snooze
 from rediq_trio.spec.backoff import Exponential, Fixed, Linear
 from rediq_trio.spec.invariants import Violation
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.repairs import Repair
 from rediq_trio.spec.schedule import Cron, Every
 from rediq_trio.spec.throttles import KeyLimit, QueueLimits, Rate
 from rediq_trio.spec.unique import Unique
@@ -76,6 +77,7 @@ __all__ = [
     "Rate",
     "RediqError",
     "Reject",
+    "Repair",
     "Retry",
     "ScheduleInfo",
     "ScheduleNotFound",

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from types import MappingProxyType
 from typing import Literal
 
-import attrs
-
 from rediq_trio._errors import ConfigError, TaskNotFound
+from rediq_trio.checking import check_place, plan_repairs
 from rediq_trio.dead_letters import DeadLetters
 from rediq_trio.describe import describe, describe_stats, sum_stats
 from rediq_trio.ids import split_id
 from rediq_trio.partitions import MOST, places_of
 from rediq_trio.recording import record_lines
 from rediq_trio.spec.entries import MAX_HISTORY
-from rediq_trio.spec.invariants import Violation, queue_violations, task_violations
+from rediq_trio.spec.invariants import Violation
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.limits import check_label, check_number, queue_of
 from rediq_trio.spec.records import ANY_KEY, NO_LIMIT
+from rediq_trio.spec.repairs import Repair
 from rediq_trio.spec.throttles import (
     MAX_PENDING,
     MAX_RATE,
@@ -241,29 +241,39 @@ class Queue:
             async for line in record_lines(self._store, place):
                 yield line
 
-    async def check(self) -> list[Violation]:
+    async def check(self, *, progress: Callable[[int, int], None] | None = None) -> list[Violation]:
         """Check every invariant that can be seen in the queue as it is; give those violated.
 
-        Read-only, in bounded batches, and sound on a live queue: each task is
-        looked at as one consistent picture.
+        Read-only, in bounded batches, and sound on a live queue: each thing is looked at as
+        one consistent picture, whatever moves meanwhile. `progress` is called with the number
+        of tasks looked at so far and how many there are about, a few times a second at most.
         """
         found: list[Violation] = []
         for place in await self._places():
-            wrong = await self._check_place(place)
-            if place != self.name:
-                wrong = [attrs.evolve(one, subject=f"{place}/{one.subject}") for one in wrong]
-            found += wrong
+            found += await check_place(self._store, self.name, place, progress)
         return found
 
-    async def _check_place(self, place: str) -> list[Violation]:
-        found = list(queue_violations(await self._store.listing(place)))
-        cursor = 0
-        seen: set[str] = set()
-        while True:
-            cursor, ids = await self._store.listed(place, cursor)
-            new = [task_id for task_id in ids if task_id not in seen]
-            seen.update(new)
-            for picture in await self._store.pictures(place, new):
-                found += task_violations(picture)
-            if cursor == 0:
-                return found
+    async def repair_plan(self, violations: Sequence[Violation]) -> list[Repair]:
+        """Look again at what `check()` found, and give what can be put right without guessing.
+
+        It only reads. What is not in the plan is for a person to decide. A violation of
+        another queue raises `ConfigError`.
+        """
+        places = await self._places()
+        for violation in violations:
+            if violation.queue not in places:
+                raise ConfigError.of("violations", violation.queue, f"of the queue {self.name}")
+        return await plan_repairs(self._store, violations)
+
+    async def repair(self, plan: Sequence[Repair]) -> list[Repair]:
+        """Make the repairs of a plan; give those that changed something.
+
+        Each is one atomic step, which looks again: what is right by now is left alone, so
+        making a plan twice does no more than once. When cancelled, some may have been made.
+        A repair of another queue raises `ConfigError`, and nothing was repaired then.
+        """
+        places = await self._places()
+        for repair in plan:
+            if repair.queue not in places:
+                raise ConfigError.of("plan", repair.queue, f"for the queue {self.name}")
+        return [repair for repair in plan if await self._store.mend(repair.queue, repair)]

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import trio
 
-from rediq_trio.spec.invariants import queue_violations, task_violations
+from rediq_trio.checking import check_place
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import (
     Completion,
@@ -101,10 +101,7 @@ class Bench:
 
     async def check(self) -> None:
         """Check the invariants of the queue."""
-        found = list(queue_violations(await self.store.listing(Q)))
-        for picture in await self.store.pictures(Q, sorted(await self.mentioned())):
-            found += task_violations(picture)
-        assert found == []
+        assert await check_place(self.store, Q, Q, None) == []
         await self.check_derived()
 
     async def check_derived(self) -> None:

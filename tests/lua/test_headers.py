@@ -167,7 +167,7 @@ def test_repeated_arguments_are_as_many_as_declared(script: Script) -> None:
 
 ORDER = (
     "clock", "keys", "record", "history", "lanes", "places", "ends", "ripple", "intake", "schedule",
-    "made", "fence", "due", "freed",
+    "made", "fence", "due", "freed", "listed", "over", "tally",
 )  # fmt: skip
 """The order of the snippets: each uses only what is in front of it."""
 
@@ -310,7 +310,8 @@ def test_a_flush_forgets_every_key_but_those_that_outlive_the_tasks() -> None:
 
 
 def test_what_reads_a_whole_task_knows_every_key_that_can_hold_it() -> None:
-    assert {*HASHES, "expiring", *INDEX_OF.values(), "keyed"} <= words(body(SCRIPTS["inspect"]))
+    for name in ("inspect", "examine"):
+        assert {*HASHES, "expiring", *INDEX_OF.values(), "keyed"} <= words(body(SCRIPTS[name]))
 
 
 def test_what_removes_a_task_knows_every_key_that_can_hold_it() -> None:

@@ -16,9 +16,11 @@ from typing import Any, TypeVar
 import attrs
 import trio
 
+from rediq_trio.checking import check_place
 from rediq_trio.spec import queue as spec
 from rediq_trio.spec.groups import groups
 from rediq_trio.spec.invariants import (
+    Violation,
     order_violations,
     queue_violations,
     step_violations,
@@ -27,6 +29,7 @@ from rediq_trio.spec.invariants import (
 )
 from rediq_trio.spec.lifecycle import NESTED, TRANSITIONS, Event, State
 from rediq_trio.spec.records import Claimed, Queue, Record
+from rediq_trio.store.memory import MemoryStore
 from tests.conformance.bench import Bench, Clock, Q
 from tests.derived import derived_violations
 from tests.servers import OpenStore, Server, open_redis_store
@@ -168,9 +171,16 @@ class Lockstep:
     def finish(self) -> None:
         """Check at the end of a history that no structure mentions a task that is not there."""
         assert self._portal.run(self._mentioned) == set(self.model.records)
+        assert self._portal.run(self._checked) == []
 
     async def _mentioned(self) -> set[str]:
         return await Bench(self._portal.opened.store, self.clock).mentioned()
+
+    async def _checked(self) -> list[Violation]:
+        memory = MemoryStore(clock=self.clock)
+        memory._queues[Q] = self.model
+        found = await check_place(memory, Q, Q, None)
+        return [*found, *await check_place(self._portal.opened.store, Q, Q, None)]
 
 
 @attrs.frozen

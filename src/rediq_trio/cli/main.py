@@ -50,7 +50,7 @@ def own_version() -> str:
 
 def make_parser() -> argparse.ArgumentParser:
     """Make the parser of the whole command line."""
-    from rediq_trio.cli import demo, history, replay, run
+    from rediq_trio.cli import check, demo, history, replay, run
 
     parser = _Parser(
         prog="rediq",
@@ -63,6 +63,7 @@ def make_parser() -> argparse.ArgumentParser:
     run.add_command(commands)
     history.add_command(commands)
     replay.add_command(commands)
+    check.add_command(commands)
     return parser
 
 

@@ -2,7 +2,8 @@
 
 `Picture` and `Listing` are what can be read of a queue, whichever store it is
 in. A picture of one task and a listing are each consistent in themselves, so
-the checks hold on a live queue too, read in bounded batches.
+the checks hold on a live queue too, read in bounded batches. `spec.structures`
+has those of what stands beside the tasks.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import attrs
 from rediq_trio.spec.lanes import limit_of
 from rediq_trio.spec.lifecycle import TERMINAL, WAITING, State
 from rediq_trio.spec.records import NO_LIMIT, Counters, Queue, Record, Until
+from rediq_trio.spec.subjects import CONTENTS, Kind, Subject
+from rediq_trio.spec.subjects import Picture as Picture
 
 
 @attrs.frozen
@@ -24,30 +27,26 @@ class Violation:
     invariant: int
     """Its number in the contract."""
     subject: str
-    """The task's id within its queue, or '' for the queue as a whole."""
+    """The task's id within its queue, '' for the queue as a whole; or the name of what `kind`
+    says."""
     detail: str
+    about: Subject | None = attrs.field(default=None, repr=False)
+    """What it is about, where that is no task and not the queue as a whole."""
+    queue: str = ""
+    """The queue, or the partition, that it is in, as `Queue.check` fills it in."""
+
+    @property
+    def kind(self) -> Kind:
+        """What the subject is."""
+        if self.about is not None:
+            return self.about.kind
+        return Kind.TASK if self.subject else Kind.QUEUE
 
     def __str__(self) -> str:
-        return f"invariant {self.invariant}, {self.subject or 'the queue'}: {self.detail}"
-
-
-@attrs.frozen
-class Picture:
-    """One task with all that mentions it."""
-
-    id: str
-    record: Record | None
-    """None when there is no record, or it cannot be decoded."""
-    indexes: Mapping[State, int]
-    """The indexes that list the task, with its score in each."""
-    expiring: int | None
-    """Its score in the index of tasks that expire; None when not listed."""
-    has_envelope: bool = True
-    """Whether its payload is there."""
-    needs: int = 0
-    """How many tasks it is listed to wait for."""
-    holder: str | None = None
-    """The holder of its unique key."""
+        what = self.subject or "the queue"
+        if self.kind not in (Kind.TASK, Kind.QUEUE):
+            what = f"{self.kind} {self.subject!r}"
+        return f"invariant {self.invariant}, {what}: {self.detail}"
 
 
 @attrs.frozen
@@ -70,14 +69,17 @@ def task_violations(picture: Picture) -> Iterator[Violation]:
     if record is None:
         for state in picture.indexes:
             yield Violation(1, picture.id, f"is in the index of {state} and has no readable record")
-        if not picture.indexes and (picture.has_envelope or picture.expiring is not None):
-            yield Violation(2, picture.id, "left a payload or an expiry behind")
+        left = ["a payload"] * picture.has_envelope + sorted(picture.kept)
+        left += ["an expiry"] * (picture.expiring is not None)
+        if not picture.indexes and left:
+            yield Violation(2, picture.id, f"has no readable record, and left {', '.join(left)}")
         return
     yield from _one_place(record, picture)
     yield from _one_holder(record)
     yield from _charges(record)
     yield from _ends(record)
     yield from _ties(record, picture)
+    yield from _contents(record, picture)
 
 
 def _one_place(record: Record, picture: Picture) -> Iterator[Violation]:
@@ -142,6 +144,14 @@ def _ties(record: Record, picture: Picture) -> Iterator[Violation]:
         yield Violation(6, record.id, f"has the unique key {record.unique!r}, its window over")
 
 
+def _contents(record: Record, picture: Picture) -> Iterator[Violation]:
+    completed = record.state is State.COMPLETED
+    for name in sorted(picture.kept & ({"inputs", "steps"} if completed else {"result"})):
+        yield Violation(5, record.id, f"is {record.state} and has {name}")
+    if "steps" in picture.kept and not record.stepped:
+        yield Violation(2, record.id, "has steps that it does not know of, and would leave behind")
+
+
 def queue_violations(listing: Listing) -> Iterator[Violation]:
     """Check all that can be said of the queue as a whole."""
     listed = sum(listing.sizes.values())
@@ -178,10 +188,11 @@ def step_violations(before: Queue, after: Queue) -> Iterator[Violation]:
             yield Violation(8, task_id, "claimed while the queue was paused")
     yield from start_violations(before, after)
     yield from tick_violations(before, after)
-    yield from _grown(before.counters, after.counters)
+    yield from total_violations(before.counters, after.counters)
 
 
-def _grown(before: Counters, after: Counters) -> Iterator[Violation]:
+def total_violations(before: Counters, after: Counters) -> Iterator[Violation]:
+    """Check that totals only grow."""
     for total, old in attrs.asdict(before).items():
         if getattr(after, total) < old:
             yield Violation(12, "", f"the total {total} went from {old} to {getattr(after, total)}")
@@ -210,11 +221,12 @@ def picture_of(queue: Queue, record: Record) -> Picture:
     lock = queue.locks.get(record.unique)
     return Picture(
         record.id,
-        record,
+        attrs.evolve(record, envelope=b"", result=b"", progress=b"", inputs=b"", steps=b""),
         {record.state: record.score},
         record.expires_ms if mortal else None,
         needs=len(queue.needs.get(record.id, ())),
         holder=None if lock is None else lock.id,
+        kept=frozenset(name for name in CONTENTS if getattr(record, name)),
     )
 
 

@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import attrs
 
-from rediq_trio.spec.invariants import Picture
 from rediq_trio.spec.lifecycle import WAITING, State
 from rediq_trio.spec.records import (
     NO_TIES,
@@ -28,6 +27,7 @@ from rediq_trio.spec.records import (
     Until,
 )
 from rediq_trio.spec.stored import pack_id, pack_ref, unpack_id, unpack_ref
+from rediq_trio.spec.subjects import Picture
 from rediq_trio.store.packing import pack_for_lua, unpack
 
 STATES = tuple(State)
@@ -248,6 +248,17 @@ def decode_picture(task_id: str, reply: Sequence[Any]) -> Picture:
         needs=needs,
         holder=unpack_id(holder) if holder else None,
     )
+
+
+def read_record(task_id: str, raw: bytes, at: int = 0) -> Record | None:
+    """Read a record without what only handlers read; None for one that cannot be decoded.
+
+    `at` is its score in the index of its state, where that is to be known.
+    """
+    extras: dict[str, Any] = {
+        name: b"" for name in ("envelope", "result", "progress", "inputs", "steps")
+    }
+    return _decode_record(task_id, raw, dict.fromkeys(State, at), extras)
 
 
 def _fields_of(raw: bytes) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ import attrs
 import trio
 
 from rediq_trio._errors import TaskNotFound
-from rediq_trio.spec import invariants
+from rediq_trio.spec import invariants, showing
 from rediq_trio.spec import queue as spec
 from rediq_trio.spec.draft import Draft
 from rediq_trio.spec.entries import Entry
@@ -46,8 +46,10 @@ from rediq_trio.spec.records import (
     Verdict,
     WorkerRecord,
 )
+from rediq_trio.spec.repairs import Repair
+from rediq_trio.spec.subjects import Picture, Shape, Sight, Subject
 from rediq_trio.store.broadcast import Broadcast, Kind, Signal, Topic
-from rediq_trio.store.port import Stats, check_batch
+from rediq_trio.store.port import BATCH, Stats, check_batch
 
 A = TypeVar("A")
 
@@ -380,12 +382,12 @@ class MemoryStore:
         age = max(0, self._clock() - min(heads.values())) if heads else -1
         return Stats(attrs.evolve(found, records={}), sizes, age)
 
-    async def pictures(self, queue: str, ids: Sequence[str]) -> tuple[invariants.Picture, ...]:
+    async def pictures(self, queue: str, ids: Sequence[str]) -> tuple[Picture, ...]:
         found = await self.dump(queue)
         return tuple(
             invariants.picture_of(found, found.records[task_id])
             if task_id in found.records
-            else invariants.Picture(task_id, None, {}, None, has_envelope=False)
+            else Picture(task_id, None, {}, None, has_envelope=False)
             for task_id in ids
         )
 
@@ -396,6 +398,32 @@ class MemoryStore:
 
     async def listing(self, queue: str) -> invariants.Listing:
         return invariants.listing_of(await self.dump(queue))
+
+    async def subjects(self, queue: str, cursor: int) -> tuple[int, tuple[Subject, ...]]:
+        found = showing.subjects_of(await self.dump(queue))
+        part = tuple(found[cursor : cursor + BATCH])
+        return (cursor + BATCH if len(found) > cursor + BATCH else 0), part
+
+    async def examine(self, queue: str, subjects: Sequence[Subject]) -> tuple[Sight, ...]:
+        check_batch("examine", subjects)
+        found, now = await self.dump(queue), self._clock()
+        return tuple(showing.sight_of(found, now, subject) for subject in subjects)
+
+    async def running(
+        self, queue: str, cursor: int
+    ) -> tuple[int, tuple[tuple[Fence, str], ...]]:
+        records = (await self.dump(queue)).records.values()
+        active = (r for r in records if r.state is State.ACTIVE)
+        return 0, tuple((Fence(r.id, r.deliveries, r.nonce), r.limit_key) for r in active)
+
+    async def shape(self, queue: str) -> Shape:
+        await trio.lowlevel.checkpoint()
+        return Shape()
+
+    async def mend(self, queue: str, repair: Repair) -> bool:
+        # What repairs are for cannot befall a value: all that is beside the records follows.
+        await trio.lowlevel.checkpoint()
+        return False
 
     async def dump(self, queue: str) -> Queue:
         await trio.lowlevel.checkpoint()

@@ -21,7 +21,7 @@ import trio
 from rediq_trio._errors import RediqError
 from rediq_trio.spec.entries import Entry
 from rediq_trio.spec.groups import Group
-from rediq_trio.spec.invariants import Listing, Picture
+from rediq_trio.spec.invariants import Listing
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.queue import Settled
 from rediq_trio.spec.records import (
@@ -45,6 +45,8 @@ from rediq_trio.spec.records import (
     Verdict,
     WorkerRecord,
 )
+from rediq_trio.spec.repairs import Repair
+from rediq_trio.spec.subjects import Picture, Shape, Sight, Subject
 from rediq_trio.store.broadcast import Signal, Topic
 
 BATCH = 1000
@@ -219,6 +221,31 @@ class Store(Protocol):
 
     async def listing(self, queue: str) -> Listing:
         """Read the sizes and totals of the queue, as one consistent picture."""
+        ...
+
+    async def subjects(self, queue: str, cursor: int) -> tuple[int, tuple[Subject, ...]]:
+        """Give some of all that can be looked at in the queue, and the next cursor; as `listed`."""
+        ...
+
+    async def examine(self, queue: str, subjects: Sequence[Subject]) -> tuple[Sight, ...]:
+        """Read the pictures of subjects of one kind, each atomically; `BATCH` at most."""
+        ...
+
+    async def running(
+        self, queue: str, cursor: int
+    ) -> tuple[int, tuple[tuple[Fence, str], ...]]:
+        """Give some of the active tasks with their limit keys, and the next cursor; as `listed`.
+
+        What is active as long as the sweep lasts is among them.
+        """
+        ...
+
+    async def shape(self, queue: str) -> Shape:
+        """Look over the keys of the queue, and those that begin like them."""
+        ...
+
+    async def mend(self, queue: str, repair: Repair) -> bool:
+        """Make a repair, in one atomic step, if what it is for is still so; say whether it was."""
         ...
 
     async def dump(self, queue: str) -> Queue:

@@ -15,7 +15,7 @@ import trio
 from rediq_trio._errors import TaskNotFound
 from rediq_trio.spec.entries import Entry
 from rediq_trio.spec.groups import Group
-from rediq_trio.spec.invariants import Listing, Picture
+from rediq_trio.spec.invariants import Listing
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.queue import Settled
 from rediq_trio.spec.records import (
@@ -42,7 +42,9 @@ from rediq_trio.spec.records import (
     Verdict,
     WorkerRecord,
 )
+from rediq_trio.spec.repairs import Repair
 from rediq_trio.spec.stored import pack_id, unpack_id, unpack_ref
+from rediq_trio.spec.subjects import Picture, Shape, Sight, Subject
 from rediq_trio.store.broadcast import Signal, Topic
 from rediq_trio.store.codec import (
     answer_of,
@@ -65,6 +67,7 @@ from rediq_trio.store.history import read_entry
 from rediq_trio.store.keys import HASHES, INDEX_OF, QUEUE_KEYS, Keys
 from rediq_trio.store.port import BATCH, Stats, check_batch
 from rediq_trio.store.scripts import Script
+from rediq_trio.store.sights import Sights
 
 Clock = Callable[[], int]
 
@@ -96,6 +99,7 @@ class RedisStore:
         self._keys = keys
         self._clock = clock
         self._known_queues: set[str] = set()
+        self._sights = Sights(gateway, keys, self._run, self._now)
 
     @property
     def unconfirmed(self) -> int:
@@ -366,7 +370,12 @@ class RedisStore:
         return gone
 
     async def get(self, queue: str, ids: Sequence[str]) -> tuple[Record | None, ...]:
-        return tuple(picture.record for picture in await self.pictures(queue, ids))
+        found: list[Record | None] = []
+        for i in range(0, len(ids), BATCH):
+            part = ids[i : i + BATCH]
+            replies = await self._run("inspect", queue, [*map(pack_id, part)])
+            found += (picture.record for picture in map(decode_picture, part, replies))
+        return tuple(found)
 
     async def list(
         self, queue: str, state: State, *, limit: int, after: str | None = None
@@ -387,12 +396,7 @@ class RedisStore:
         return Stats(found, sizes, age)
 
     async def pictures(self, queue: str, ids: Sequence[str]) -> tuple[Picture, ...]:
-        found: list[Picture] = []
-        for i in range(0, len(ids), BATCH):
-            part = ids[i : i + BATCH]
-            replies = await self._run("inspect", queue, [*map(pack_id, part)])
-            found += map(decode_picture, part, replies)
-        return tuple(found)
+        return await self._sights.pictures(queue, [pack_id(task_id) for task_id in ids])
 
     async def listed(self, queue: str, cursor: int) -> tuple[int, tuple[str, ...]]:
         # The structures are swept one after another: the cursor is Redis's own, with
@@ -422,6 +426,24 @@ class RedisStore:
         return Listing(
             records, envelopes, sizes, expiring, found.seq, found.counters, with_ttl
         )
+
+    async def subjects(self, queue: str, cursor: int) -> tuple[int, tuple[Subject, ...]]:
+        return await self._sights.subjects(queue, cursor)
+
+    async def examine(self, queue: str, subjects: Sequence[Subject]) -> tuple[Sight, ...]:
+        check_batch("examine", subjects)
+        return await self._sights.examine(queue, subjects)
+
+    async def running(
+        self, queue: str, cursor: int
+    ) -> tuple[int, tuple[tuple[Fence, str], ...]]:
+        return await self._sights.running(queue, cursor)
+
+    async def shape(self, queue: str) -> Shape:
+        return await self._sights.shape(queue)
+
+    async def mend(self, queue: str, repair: Repair) -> bool:
+        return await self._sights.mend(queue, repair)
 
     async def dump(self, queue: str) -> Queue:
         found = (await self.stats(queue)).queue

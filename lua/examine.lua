@@ -1,0 +1,44 @@
+-- examine: no edge
+-- Reads where tasks are listed, each as one consistent picture, and not what they carry.
+-- KEYS     all
+-- ARGV     ids
+-- RETURNS  per id an array: record, '' when missing; how long envelope, result, progress,
+--          inputs and steps are; its scores as text ('' where it is not listed) in expiring,
+--          scheduled, blocked, pending, active, retry, completed, dead and cancelled; its
+--          places in grouped and keyed; how many tasks it waits for; the holder of its
+--          unique key
+-- INCLUDE  keys record
+local kept = {payloads, results, progress, inputs, steps}
+local indexes = {
+  expiring, scheduled, blocked, pending, active, retry, completed, dead, cancelled,
+}
+local answers = {}
+for i = 1, #ARGV do
+  local id = ARGV[i]
+  local raw = redis.call('HGET', records, id)
+  local picture = {raw or ''}
+  for _, key in ipairs(kept) do
+    picture[#picture + 1] = redis.call('HSTRLEN', key, id)
+  end
+  for _, index in ipairs(indexes) do
+    picture[#picture + 1] = redis.call('ZSCORE', index, id) or ''
+  end
+  local record = raw and decode(raw)
+  local ties = record and record[TIES] or {'', 0, 0, '', '', 0, 0}
+  local group, key, holder = '', '', ''
+  if ties[GROUP] ~= '' then
+    local listed = redis.call('ZSCORE', grouped, member(ties[GROUP], record[SEQ], id))
+    if listed then group = string.format('%.0f', record[SEQ]) end
+  end
+  if ties[LIMIT_KEY] ~= '' then
+    local listed = redis.call('ZSCORE', keyed, member(ties[LIMIT_KEY], place(record), id))
+    if listed then key = string.format('%.0f', place(record)) end
+  end
+  if ties[UNIQUE] ~= '' then holder = redis.call('HGET', unique, ties[UNIQUE]) or '' end
+  local start, n = prefix(id), #picture
+  picture[n + 1], picture[n + 2] = group, key
+  picture[n + 3] = redis.call('ZLEXCOUNT', needs, '[' .. start, '(' .. start .. '\255')
+  picture[n + 4] = holder
+  answers[i] = picture
+end
+return answers

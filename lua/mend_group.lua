@@ -1,0 +1,18 @@
+-- mend_group: no edge
+-- Notes when a group becomes a batch, or that it has no members.
+-- KEYS     all
+-- ARGV     1 group
+-- RETURNS  1 when that changed something, 0 when there was nothing to do
+-- INCLUDE  keys record lanes places
+local group = ARGV[1]
+
+local function sight()
+  return (redis.call('ZSCORE', groups, group) or '') .. ' ' .. redis.call('HEXISTS', rules, group)
+end
+
+local good, rule = pcall(rule_of, group)
+if not good or type(rule) ~= 'table' or #rule ~= 3 then return 0 end
+local before = sight()
+touched_groups[group] = true
+touch_groups()
+return sight() == before and 0 or 1

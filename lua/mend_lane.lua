@@ -1,0 +1,37 @@
+-- mend_lane: no edge
+-- Puts a limit key's lane where it belongs, and its permits and its rate to what follows from
+-- its tasks and its limit.
+-- KEYS     all
+-- ARGV     1 now in ms, '' for the server's time  2 'lane' or 'permits'  3 limit key
+-- RETURNS  1 when that changed something, 0 when there was nothing to do
+-- INCLUDE  clock keys record lanes tally
+local now, key = clock(ARGV[1]), ARGV[3]
+
+local function sight()
+  return table.concat({
+    redis.call('ZSCORE', lanes, key) or '', redis.call('ZSCORE', shut, key) or '',
+    redis.call('HGET', turns, key) or '', redis.call('ZSCORE', rates, key) or '',
+    redis.call('HGET', permits, key) or '',
+  }, ' ')
+end
+
+local good, limit = pcall(limit_of, key)
+if not good or limit and (type(limit) ~= 'table' or #limit ~= 5) then return 0 end
+local before = sight()
+if ARGV[2] == 'permits' then
+  local counts = tally()
+  if not counts then return 0 end
+  if counts[key] then
+    redis.call('HSET', permits, key, counts[key])
+  else
+    redis.call('HDEL', permits, key)
+  end
+else
+  if limit and limit[2] > 0 then
+    redis.call('ZADD', rates, 'XX', 'LT', now * 1000 + limit[4] * limit[5], key)
+  else
+    redis.call('ZREM', rates, key)
+  end
+end
+if key ~= '' then open_or_shut(key, now) end
+return sight() == before and 0 or 1

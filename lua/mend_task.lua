@@ -1,0 +1,110 @@
+-- mend_task: no edge
+-- Lists a task where its record says, and nowhere else; or forgets what is left of one.
+-- KEYS     all
+-- ARGV     1 now in ms, '' for the server's time  2 what to do: 'list', 'unlist', 'place',
+--          'expiry' or 'forget'  3 id
+-- RETURNS  1 when that changed something, 0 when there was nothing to do
+-- INCLUDE  clock keys record lanes places ends listed
+local now, what, id = clock(ARGV[1]), ARGV[2], ARGV[3]
+local raw = redis.call('HGET', records, id)
+local record = raw and decode(raw)
+local known = record and (index_of[record[STATE]] or record[STATE] == GROUPED)
+if raw and not known then return 0 end
+
+-- The indexes that list it though its record names another one.
+local function elsewhere()
+  local found, own = {}, nil
+  if record then own = seat_of(id, record) end
+  for _, index in pairs(index_of) do
+    if index ~= own and redis.call('ZSCORE', index, id) then found[#found + 1] = index end
+  end
+  return found
+end
+
+-- What the score in its index follows from; nil where the index alone knows it.
+local function score()
+  local state = record[STATE]
+  if state == SCHEDULED or state == RETRY then return record[RUN] end
+  if state == BLOCKED then return record[CREATED] end
+  if state == DEAD then return record[FINISHED] end
+  return state == PENDING and place(record) or nil
+end
+
+-- Whether it sits among those of its limit key, or of its group, in another state.
+local function sits()
+  local ties, state = record[TIES], record[STATE]
+  if not ties then return false end
+  local lane = member(ties[LIMIT_KEY], place(record), id)
+  local group = member(ties[GROUP], record[SEQ], id)
+  return state ~= PENDING and redis.call('ZSCORE', keyed, lane)
+    or state ~= GROUPED and redis.call('ZSCORE', grouped, group)
+end
+
+local function list()
+  if not record or listed_at(id, record) or elsewhere()[1] or sits() then return 0 end
+  if redis.call('HEXISTS', payloads, id) == 0 then return 0 end
+  local index, entry = seat_of(id, record)
+  local at, state, keep = score(), record[STATE], record[RETENTION]
+  if index == keyed or index == grouped then
+    at = 0
+  elseif state == ACTIVE then
+    -- Whoever holds the lease renews it; what nobody holds is taken back by then.
+    at = now + GRACE
+  elseif state == COMPLETED or state == CANCELLED then
+    if state == CANCELLED or marked(record, WAITED) then keep = math.max(keep, GRACE) end
+    at = record[FINISHED] + keep
+  end
+  redis.call('ZADD', index, at, entry)
+  if index == keyed then touched[record[TIES][LIMIT_KEY]] = true end
+  if index == grouped then touched_groups[record[TIES][GROUP]] = true end
+  tell('wake')
+  tell('due')
+  return 1
+end
+
+local function unlist()
+  if not record or not listed_at(id, record) then return 0 end
+  local found = elsewhere()
+  for _, index in ipairs(found) do redis.call('ZREM', index, id) end
+  return math.min(1, #found)
+end
+
+local function put_right()
+  local at = record and listed_at(id, record)
+  local index = record and seat_of(id, record)
+  if not at or index == keyed or index == grouped then return 0 end
+  if not score() or tonumber(at) == score() then return 0 end
+  redis.call('ZADD', index, score(), id)
+  tell('wake')
+  tell('due')
+  return 1
+end
+
+local function expiry()
+  if not record then return 0 end
+  local waiting = record[STATE] <= PENDING or record[STATE] == RETRY
+  local listed = tonumber(redis.call('ZSCORE', expiring, id) or 0)
+  if waiting and record[EXPIRES] > 0 then
+    if listed == record[EXPIRES] then return 0 end
+    mortal(id, record)
+    return 1
+  end
+  return redis.call('ZREM', expiring, id)
+end
+
+local function forget()
+  if raw or redis.call('HEXISTS', payloads, id) == 1 then return 0 end
+  local some = redis.call('ZREM', expiring, id)
+  for _, index in pairs(index_of) do some = some + redis.call('ZREM', index, id) end
+  for _, key in ipairs({results, progress, inputs, steps}) do
+    some = some + redis.call('HDEL', key, id)
+  end
+  untie(id)
+  return math.min(1, some)
+end
+
+local ways = {list = list, unlist = unlist, place = put_right, expiry = expiry, forget = forget}
+local changed = ways[what]()
+touch_lanes(now)
+touch_groups()
+return changed

@@ -1,0 +1,112 @@
+"""What `rediq check` says: to people, and to programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from rediq_trio.cli.check_words import WORDS
+from rediq_trio.cli.screen import Screen
+from rediq_trio.spec.invariants import Violation
+from rediq_trio.spec.repairs import Repair, left_over
+
+SHOWN = 20
+"""Violations of one invariant that are shown to people."""
+
+
+@attrs.frozen
+class Finding:
+    """What was found in one queue, and done about it."""
+
+    queue: str
+    violations: list[Violation]
+    plan: list[Repair]
+    made: list[Repair] | None = None
+    """The repairs that changed something; None when none were asked for."""
+    left: list[Violation] | None = None
+    """What a second check found behind the repairs."""
+
+    @property
+    def sound(self) -> bool:
+        return not (self.violations if self.left is None else self.left)
+
+
+def to_json(findings: Sequence[Finding]) -> str:
+    """Give the findings as a JSON document; `docs/check.md` says what is in it."""
+    sound = all(finding.sound for finding in findings)
+    document = {"version": 1, "sound": sound, "queues": [_queue(each) for each in findings]}
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def _queue(finding: Finding) -> dict[str, Any]:
+    left = left_over(finding.violations, finding.plan)
+    return {
+        "queue": finding.queue,
+        "sound": finding.sound,
+        "violations": [
+            _violation(one) | {"repairable": one not in left} for one in finding.violations
+        ],
+        "plan": [_repair(one) for one in finding.plan],
+        "made": None if finding.made is None else [_repair(one) for one in finding.made],
+        "left": None if finding.left is None else [_violation(one) for one in finding.left],
+    }
+
+
+def _violation(one: Violation) -> dict[str, Any]:
+    return {
+        "invariant": one.invariant,
+        "queue": one.queue,
+        "kind": one.kind.value,
+        "subject": one.subject,
+        "detail": one.detail,
+    }
+
+
+def _repair(one: Repair) -> dict[str, Any]:
+    return {
+        "what": one.what.value,
+        "queue": one.queue,
+        "kind": one.about.kind.value,
+        "subject": one.subject,
+        "before": one.before,
+        "after": one.after,
+        "why": one.why,
+    }
+
+
+def show_violations(screen: Screen, finding: Finding) -> None:
+    """Show what is violated, invariant by invariant."""
+    if finding.sound:
+        screen.say(f"{finding.queue}: every invariant holds")
+        return
+    some = finding.violations if finding.left is None else finding.left
+    what = "violation" if len(some) == 1 else "violations"
+    screen.say(f"{finding.queue}: {len(some):,} {what}")
+    for number in sorted({one.invariant for one in some}):
+        here = [one for one in some if one.invariant == number]
+        screen.say(f"  invariant {number}: {WORDS[number].means}")
+        for one in here[:SHOWN]:
+            subject = one.subject or "the queue"
+            kind = "" if one.kind.value in ("task", "queue") else f"{one.kind.value} "
+            screen.say(f"    {kind}{subject}: {one.detail}")
+        if len(here) > SHOWN:
+            screen.say(f"    and {len(here) - SHOWN:,} more; --json names all")
+
+
+def show_plan(screen: Screen, finding: Finding) -> None:
+    """Show what can be put right, and what a person has to do."""
+    for one in finding.plan[:SHOWN]:
+        screen.say(f"  {one.what.value} {one.about.kind.value} {one.subject}: {one.before} -> {one.after}")
+        screen.say(f"    no guess: {one.why}")
+    if len(finding.plan) > SHOWN:
+        screen.say(f"  and {len(finding.plan) - SHOWN:,} more; --json names all")
+    show_advice(screen, left_over(finding.violations, finding.plan))
+
+
+def show_advice(screen: Screen, violations: Sequence[Violation]) -> None:
+    """Show what a person does about what is not put right."""
+    for number in sorted({one.invariant for one in violations}):
+        screen.say(f"  not repaired, invariant {number}: {WORDS[number].do}")
