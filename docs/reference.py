@@ -159,7 +159,8 @@ def _public(wanted: Any) -> list[Any]:
 
 
 _VALUES = ("TaskInfo", "Progress", "QueueStats", "WorkerInfo", "ServerStats", "ScheduleInfo",
-           "QueueLimits", "KeyLimit", "WorkflowInfo", "Node", "Violation")  # fmt: skip
+           "QueueLimits", "KeyLimit", "WorkflowInfo", "Node", "Violation",
+           "Repair")  # fmt: skip
 
 
 def values() -> str:
