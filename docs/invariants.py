@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from rediq_trio.spec import invariants as checks
+from rediq_trio.spec import structures
 
 WORDS: Mapping[int, str] = MappingProxyType(
     {
@@ -56,20 +57,23 @@ ALSO: Mapping[int, str] = MappingProxyType(
 )
 """Where else an invariant is tested: below `tests/`."""
 
-_LIVE = ("task_violations", "queue_violations")
+_LIVE = ("sight_violations", "shape_violations", "permit_violations", "queue_violations", "total_violations")
 """What `Queue.check()` calls, on a live queue."""
 
 
 def _numbers() -> Mapping[str, set[int]]:
     """Give the invariants that each function can find violated, by itself or by those it calls."""
-    tree = ast.parse(inspect.getsource(checks))
+    trees = [ast.parse(inspect.getsource(module)) for module in (checks, structures)]
     own: dict[str, set[int]] = {}
     called: dict[str, set[str]] = {}
-    for function in (node for node in tree.body if isinstance(node, ast.FunctionDef)):
+    nodes = (node for tree in trees for node in tree.body)
+    for function in (node for node in nodes if isinstance(node, ast.FunctionDef)):
         own[function.name], called[function.name] = set(), set()
         for node in ast.walk(function):
             match node:
-                case ast.Call(func=ast.Name(id="Violation"), args=[ast.Constant(value=int(n)), *_]):
+                case ast.Call(
+                    func=ast.Name(id="Violation" | "_of"), args=[ast.Constant(value=int(n)), *_]
+                ):
                     own[function.name].add(n)
                 case ast.Call(func=ast.Name(id=name)):
                     called[function.name].add(name)

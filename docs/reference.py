@@ -160,7 +160,7 @@ def _public(wanted: Any) -> list[Any]:
 
 _VALUES = ("TaskInfo", "Progress", "QueueStats", "WorkerInfo", "ServerStats", "Health", "BlockedLoop",
            "ScheduleInfo",
-           "QueueLimits", "KeyLimit", "WorkflowInfo", "Node", "Violation")  # fmt: skip
+           "QueueLimits", "KeyLimit", "WorkflowInfo", "Node", "Violation", "Repair")  # fmt: skip
 
 
 def values() -> str:
