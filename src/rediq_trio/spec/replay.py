@@ -76,6 +76,8 @@ def replay(entries: Sequence[Entry], settings: Settings | None = None) -> Iterat
 
 
 Found = Iterator[tuple[int, str]]
+_EVENTS = {*map(str, Event)} - {Event.RENEW, Event.FLUSH}
+"""Those that have an entry for each task."""
 
 
 class _Walk:
@@ -161,7 +163,7 @@ class _Walk:
 
     def _moves(self, entry: Entry, before: Record | None) -> Found:
         """Check the edge, where the task was, and what the specification makes of it."""
-        if entry.event not in set(Event) or entry.event in (Event.RENEW, Event.FLUSH):
+        if entry.event not in _EVENTS:
             yield 0, "there is no such step of a task"
             return
         event = Event(entry.event)
