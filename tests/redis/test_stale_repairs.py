@@ -11,7 +11,7 @@ from rediq_trio.admin import Queue
 from rediq_trio.spec.invariants import Violation
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import CANCELLED_GRACE_MS, Completion, Rule, Ties, Until
-from rediq_trio.spec.repairs import Action, Repair
+from rediq_trio.spec.repairs import Action, Repair, repairs_of
 from rediq_trio.spec.subjects import Kind, Subject
 from tests.conformance.bench import Q, failure, new
 from tests.redis.conftest import Behind
@@ -84,7 +84,7 @@ async def test_what_only_a_person_can_decide_no_repair_decides(behind: Behind, c
 
 @pytest.mark.parametrize(
     ("own", "state"),
-    [("completed", State.COMPLETED), ("cancelled", State.CANCELLED), ("dead", State.DEAD),
+    [("holder", State.PENDING), ("completed", State.COMPLETED), ("cancelled", State.CANCELLED), ("dead", State.DEAD),
      ("pending", State.PENDING), ("scheduled", State.SCHEDULED), ("blocked", State.BLOCKED)],
 )  # fmt: skip
 async def test_a_task_is_listed_again_just_as_it_was(
@@ -95,6 +95,7 @@ async def test_a_task_is_listed_again_just_as_it_was(
     await behind.raw("ZREM", state.value, own)
     assert await mend(behind, A.LIST, task(own))
     assert await record_of(behind, own) == was
+    assert await Queue(behind.bench.store, Q).check() == []
 
 
 @pytest.mark.parametrize(("waited", "keep"), [(True, CANCELLED_GRACE_MS), (False, 5)])
@@ -191,6 +192,9 @@ async def test_the_only_seat_of_a_task_stays_whatever_its_record_says(behind: Be
     await behind.bench.add("t", ties=Ties(limit_key="k"))
     await change(behind, "t", 1, 9)  # its priority
     place = 50 * 2**45 + 1
+    where = Subject(Kind.SEAT, "t", f"pending {place} k", raw=(b"keyed", seat("k", place, "t")))
+    [picture] = await behind.bench.store.examine(Q, [where])
+    assert list(repairs_of(picture)) == []
     assert not await unseat(behind, "keyed", "k", place, "t")
     await behind.raw("HDEL", "records", "t")
     assert not await unseat(behind, "keyed", "k", place, "t")

@@ -255,7 +255,8 @@ def read_record(task_id: str, raw: bytes, at: int = 0) -> Record | None:
 
     `at` is its score in the index of its state, where that is to be known.
     """
-    extras: dict[str, Any] = dict.fromkeys(("envelope", "result", "progress", "inputs", "steps"), b"")
+    names = ("envelope", "result", "progress", "inputs", "steps")
+    extras: dict[str, Any] = dict.fromkeys(names, b"")
     return _decode_record(task_id, raw, dict.fromkeys(State, at), extras)
 
 
