@@ -17,6 +17,7 @@ costs more than the reply); one deadline holds for each trip instead.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import random
 from collections import deque
@@ -31,7 +32,7 @@ import outcome
 import redis.exceptions
 import trio
 import trio_asyncio
-from redis.asyncio.connection import Connection, parse_url
+from redis.asyncio.connection import Connection, SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -40,8 +41,12 @@ from rediq_trio._nursery import held_back
 from rediq_trio.spec.stored import unpack_id
 from rediq_trio.store.broadcast import Broadcast, Kind, Signal, Topic
 from rediq_trio.store.keys import Keys
+from rediq_trio.store.rights import LINES, is_refusal, missing_right
 from rediq_trio.store.scripts import Script
+from rediq_trio.store.tls import settle_tls, unreachable
 from rediq_trio.store.urls import redacted
+
+log = logging.getLogger("rediq_trio")
 
 TRIP_COMMANDS = 512
 """Commands that one trip may carry."""
@@ -53,13 +58,15 @@ CONNECT_DEADLINE = 5.0
 """Seconds one attempt to connect may take."""
 LONGEST_PAUSE = 2.0
 """Seconds: the longest wait between attempts to connect, before jitter."""
+DEAF_PAUSE = 10.0
+"""Seconds before a user who may not subscribe tries again."""
 EAR_PING = 5.0
 """Seconds between pings on a connection that otherwise only listens."""
 
 _BROKEN = (OSError, EOFError, TimeoutError, redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
 _NOT_NOW = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM", "BUSY", "NOREPLICAS")
 """Error replies that pass by themselves: the command was refused, nothing was applied."""
-_NOT_ALLOWED = ("NOAUTH", "WRONGPASS", "NOPERM")
+_NOT_ALLOWED = ("NOAUTH", "WRONGPASS")
 
 
 @attrs.frozen
@@ -70,6 +77,11 @@ class Address:
     arguments: dict[str, Any] = attrs.field(repr=False)
     """May hold a password."""
     shown: str
+
+    @property
+    def secure(self) -> bool:
+        """Whether it is spoken to by TLS."""
+        return issubclass(self.connection_class, SSLConnection)
 
     def __str__(self) -> str:
         return self.shown
@@ -82,6 +94,9 @@ def parse_address(url: str) -> Address:
         parts = urlsplit(url)
         _ = parts.port  # raises for a port that is none
         arguments: dict[str, Any] = dict(parse_url(url))
+        settle_tls(url, arguments, shown)
+    except ConfigError:
+        raise
     except (ValueError, TypeError) as error:
         # No `from`: the cause quotes the URL, password and all.
         raise ConfigError(
@@ -133,7 +148,9 @@ def _is_refusal(error: BaseException) -> bool:
     return isinstance(error, refusal) or isinstance(error.__cause__, refusal)
 
 
-def _translated(error: redis.exceptions.ResponseError) -> RediqError:
+def _translated(
+    error: redis.exceptions.ResponseError, script: Script | None = None
+) -> RediqError:
     text = str(error)
     # redis-py cuts the code off the errors that it has a class for.
     name = {"ReadOnlyError": "READONLY", "OutOfMemoryError": "OOM", "NoPermissionError": "NOPERM"}.get(
@@ -143,6 +160,9 @@ def _translated(error: redis.exceptions.ResponseError) -> RediqError:
     # Redis 6.2 puts its own words around the error of a script's command.
     if said.startswith(_NOT_NOW) or any(f": -{code} " in said for code in _NOT_NOW):
         return ConnectionLost(f"Redis cannot take commands now: {said}", sent=False)
+    if is_refusal(said):
+        right = missing_right(said, script.source if script else "")
+        return ConfigError(f"Redis refused the command: the user lacks the right {right}; {LINES} ({said})")
     if said.startswith(_NOT_ALLOWED):
         return ConfigError(f"Redis refused the command: {said}; check user, password and ACL")
     return ReplyError(said)
@@ -176,9 +196,9 @@ class Gateway:
                 except (*_BROKEN, redis.exceptions.RedisError) as error:
                     if _is_refusal(error):
                         raise ConfigError(f"{self._address} refused the user or password: {error}") from None
-                    said = f"{error or type(error).__name__}; is Redis running there?"
-                    message = f"cannot connect to {self._address}: {said}"
-                    raise ConnectionLost(message, sent=False) from error
+                    raise unreachable(
+                        self._address.shown, error, secure=self._address.secure
+                    ) from error
                 nursery.start_soon(_across(self.pump), connection)
                 nursery.start_soon(self.run_ear)
                 self.connected.set()
@@ -323,7 +343,7 @@ class Gateway:
             call.command = (b"EVAL", call.script.source, *call.command[2:])
             return False
         except redis.exceptions.ResponseError as error:
-            call.refuse(_translated(error))
+            call.refuse(_translated(error, call.script))
         except redis.exceptions.BusyLoadingError as error:
             call.refuse(ConnectionLost(f"Redis cannot take commands now: {error}", sent=False))
         else:
@@ -356,10 +376,13 @@ class Gateway:
                 await trio.sleep(_pause(failures))
                 continue
             failures = 0
+            deaf: RediqError | None = None
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(_across(self._subscribe), connection)
                     await _across(self._hear)(connection)
+            except* redis.exceptions.NoPermissionError as refused:
+                deaf = _translated(refused.exceptions[0])  # type: ignore[arg-type]
             except* (*_BROKEN, redis.exceptions.RedisError):
                 pass
             finally:
@@ -367,6 +390,9 @@ class Gateway:
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
                     # Without the shield a cancelled ear would leak its socket.
                     await _across(_drop)(connection)
+            if deaf is not None:
+                log.error("no signal can be heard, and everything comes late: %s", deaf)
+                await trio.sleep(DEAF_PAUSE)
 
     async def _wait_wanted(self) -> None:
         while not self._wanted:

@@ -41,7 +41,7 @@ async def open_store(
     scheme = scheme_of(url)
     match scheme:
         case "memory":
-            yield _memory(url.partition("://")[2])
+            yield _memory(url)
         case "embedded":
             from rediq_trio.store.embedded import open_embedded
 
@@ -55,10 +55,15 @@ async def open_store(
                 yield store
 
 
-def _memory(name: str) -> MemoryStore:
+def _memory(url: str) -> MemoryStore:
+    name = url.partition("://")[2]
     if not name:
         return MemoryStore()
-    check_name("url", name)
+    try:
+        check_name("url", name)
+    except ConfigError:
+        # Not `from`: the name may be another kind of URL's password.
+        raise ConfigError.of("url", redacted(url), "memory:// and, if any, a name") from None
     try:
         _SHARED.get()
     except LookupError:
