@@ -111,7 +111,7 @@ class Secured:
 
 @contextmanager
 def secured_server(
-    name: str, authority: Authority, server: Pair, *, clients: bool = False, more: tuple[str, ...] = ()
+    name: str, authority: Authority, server: Pair, *, clients: bool = False
 ) -> Iterator[Secured]:
     """Start a server with TLS; with `clients` it wants a certificate of each client."""
     folder = Path(tempfile.mkdtemp(prefix="rediq-test-"))
@@ -122,7 +122,7 @@ def secured_server(
         "--tls-cert-file", str(server.certificate), "--tls-key-file", str(server.key),
         "--tls-ca-cert-file", str(authority.file), "--tls-auth-clients", "yes" if clients else "no",
         "--dir", str(folder), "--save", "", "--appendonly", "no", "--daemonize", "no",
-        "--logfile", str(folder / "log"), *more,
+        "--logfile", str(folder / "log")
     ]  # fmt: skip
     child = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:

@@ -90,18 +90,21 @@ class Address:
 def parse_address(url: str) -> Address:
     """Parse a `redis://`, `rediss://` or `unix://` URL; raise `ConfigError` for a bad one."""
     shown = str(redacted(url))
+    arguments: dict[str, Any] = {}
     try:
         parts = urlsplit(url)
         _ = parts.port  # raises for a port that is none
-        arguments: dict[str, Any] = dict(parse_url(url))
+        arguments = dict(parse_url(url))
         settle_tls(url, arguments, shown)
     except ConfigError:
         raise
     except (ValueError, TypeError) as error:
-        # No `from`: the cause quotes the URL, password and all.
-        raise ConfigError(
-            f"url={shown!r}: cannot be read as a Redis URL ({type(error).__name__})"
-        ) from None
+        bad = type(error).__name__
+    else:
+        bad = ""
+    if bad:
+        # Behind the handler: the error there quotes the URL, and would be this one's context.
+        raise ConfigError(f"url={shown!r}: cannot be read as a Redis URL ({bad})")
     if parts.scheme == "unix" and not unquote(parts.path):
         raise ConfigError.of("url", shown, "unix:// and the path of a socket")
     return Address(arguments.pop("connection_class", Connection), arguments, shown)
@@ -440,10 +443,15 @@ def _pause(failures: int) -> float:
 
 
 async def _drop(connection: Connection) -> None:
+    writer: asyncio.StreamWriter | None = connection._writer
     try:
         await connection.disconnect(nowait=True)
     except (*_BROKEN, redis.exceptions.RedisError):
         pass  # it is going away in any case
+    if writer is not None and writer.get_extra_info("sslcontext") is not None:
+        # A TLS transport takes leave of its peer first, and the loop may be closed before.
+        writer.transport.abort()
+        await asyncio.sleep(0)
 
 
 @asynccontextmanager

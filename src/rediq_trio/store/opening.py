@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from rediq_trio._errors import ConfigError, shown
-from rediq_trio.spec.limits import check_name
+from rediq_trio.spec.limits import is_name
 from rediq_trio.store.memory import MemoryStore
 from rediq_trio.store.port import Store
 from rediq_trio.store.urls import embedded_folder, redacted, scheme_of
@@ -59,11 +59,8 @@ def _memory(url: str) -> MemoryStore:
     name = url.partition("://")[2]
     if not name:
         return MemoryStore()
-    try:
-        check_name("url", name)
-    except ConfigError:
-        # Not `from`: the name may be another kind of URL's password.
-        raise ConfigError.of("url", redacted(url), "memory:// and, if any, a name") from None
+    if not is_name(name):
+        raise ConfigError.of("url", redacted(url), "memory:// and, if any, a name")
     try:
         _SHARED.get()
     except LookupError:

@@ -122,9 +122,16 @@ def unreachable(told: str, error: BaseException, *, secure: bool) -> RediqError:
             "certificate? Give ssl_certfile and ssl_keyfile in the URL, signed by the CA it trusts"
         )
     hint = "is Redis running there?"
-    if secure and not isinstance(_first(error), ConnectionRefusedError):
+    cut = any(word in said.lower() for word in ("closed", "reset", "lost", "pipe"))
+    if secure and cut:
+        # The reason that the server gave may be lost with the connection.
+        hint = (
+            "does it ask for a client certificate? Give ssl_certfile and ssl_keyfile in the URL. Does "
+            "Redis speak TLS on that port? A plain one is reached by redis://, with one s"
+        )
+    elif secure and not isinstance(_first(error), ConnectionRefusedError):
         hint = "does Redis speak TLS on that port? A plain one is reached by redis://, with one s"
-    elif not secure and ("closed" in said or "reset" in said.lower()):
+    elif not secure and cut:
         hint = "does it speak TLS on that port? Then use rediss://, with two s"
     return ConnectionLost(f"cannot connect to {told}: {said}; {hint}", sent=False)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from urllib.parse import urlsplit
 
 from rediq_trio._errors import ConfigError
 
@@ -54,7 +55,19 @@ def redacted(url: object) -> object:
     return f"{scheme}{mark}{hosts}{slash}{path}"
 
 
+def without_secrets(text: str) -> str:
+    """Give a text with each URL in it as `redacted` shows it."""
+    return _URL.sub(lambda found: str(redacted(found[0])), text)
+
+
+def shows_password(url: str) -> bool:
+    """Say whether a URL holds a password."""
+    parts = urlsplit(url)
+    return bool(parts.password) or "password=" in parts.query
+
+
 HIDDEN = "..."
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+_URL = re.compile(r"[A-Za-z][\w+.-]*://\S*[^\s:;,.)'\"]")
+_SCHEME = re.compile(r"[A-Za-z+]{1,20}")
 _QUERY = re.compile(r"[?&]\w+=")
 _HOST = re.compile(r"((\[[0-9A-Fa-f:.%]+\]|[\w.~-]+)(:\d{1,5})?)?")
