@@ -17,6 +17,7 @@ costs more than the reply); one deadline holds for each trip instead.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import math
 import random
@@ -32,7 +33,7 @@ import outcome
 import redis.exceptions
 import trio
 import trio_asyncio
-from redis.asyncio.connection import Connection, SSLConnection, parse_url
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -62,6 +63,12 @@ DEAF_PAUSE = 10.0
 """Seconds before a user who may not subscribe tries again."""
 EAR_PING = 5.0
 """Seconds between pings on a connection that otherwise only listens."""
+
+_NAMES = inspect.signature(AbstractConnection.__init__).parameters
+_UNNAMED: dict[str, None] = dict.fromkeys(
+    ["driver_info"] if "driver_info" in _NAMES else ["lib_name", "lib_version"]
+)
+"""Keeps redis-py from telling its name, which takes a right of its own, and a trip."""
 
 _BROKEN = (OSError, EOFError, TimeoutError, redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
 _NOT_NOW = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM", "BUSY", "NOREPLICAS")
@@ -262,6 +269,7 @@ class Gateway:
             health_check_interval=0,
             decode_responses=False,
             protocol=2,
+            **_UNNAMED,
         )
         try:
             async with asyncio.timeout(CONNECT_DEADLINE):
