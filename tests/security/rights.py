@@ -189,12 +189,12 @@ async def _stop(client: rediq.Client) -> None:
 
 async def _schedules(client: rediq.Client) -> None:
     schedules = client.schedules()
-    await schedules.add("now and then", rediq.Every(3600), double.options(queue="other").task(1))
-    await schedules.add("now and then", rediq.Every(1800), double.options(queue="other").task(1))
-    await schedules.pause("now and then")
-    await schedules.resume("now and then")
-    assert await (await schedules.trigger("now and then")).result(timeout=WITHIN) == 2
-    await schedules.remove("now and then")
+    await schedules.add("hourly", rediq.Every(3600), double.options(queue="other").task(1))
+    await schedules.add("hourly", rediq.Every(1800), double.options(queue="other").task(1))
+    await schedules.pause("hourly")
+    await schedules.resume("hourly")
+    assert await (await schedules.trigger("hourly")).result(timeout=WITHIN) == 2
+    await schedules.remove("hourly")
     with trio.fail_after(WITHIN):
         while (await schedules.get("often")).last_task_id is None:
             await trio.sleep(0.05)
