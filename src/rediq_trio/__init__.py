@@ -42,6 +42,7 @@ from rediq_trio.spec.schedule import Cron, Every
 from rediq_trio.spec.throttles import KeyLimit, QueueLimits, Rate
 from rediq_trio.spec.unique import Unique
 from rediq_trio.spec.values import Progress, QueueStats, Task, TaskInfo, WorkerInfo
+from rediq_trio.store.encryption import Encryption
 from rediq_trio.store.memory import MemoryStore
 from rediq_trio.workflow import Node, Workflow, chain, gather
 from rediq_trio.workflow_handle import WorkflowHandle, WorkflowInfo
@@ -55,6 +56,7 @@ __all__ = [
     "CurrentTask",
     "DeadLetters",
     "DuplicateTask",
+    "Encryption",
     "Every",
     "Exponential",
     "Fixed",

@@ -21,9 +21,11 @@ from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.limits import MAX_PAYLOAD, check_name, check_number, queue_of
 from rediq_trio.spec.records import Answer, AnswerKind, Enqueued, NewTask
 from rediq_trio.spec.values import Task, WorkerInfo
+from rediq_trio.store.encryption import Encryption, settle_encryption
 from rediq_trio.store.opening import open_store
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.store.relay import relay
+from rediq_trio.store.sealed import sealed_by
 from rediq_trio.store.urls import default_url
 from rediq_trio.workflow import Workflow
 from rediq_trio.workflow_handle import WorkflowHandle
@@ -247,15 +249,17 @@ async def connect(
     max_payload: int = MAX_PAYLOAD,
     key_prefix: str = "rediq",
     allow_eviction: bool = False,
+    encryption: Encryption | None = None,
 ) -> AsyncGenerator[Client]:
     """Open a client for as long as the block lasts.
 
-    `url` defaults to `REDIQ_URL`, else to the Redis on this machine. Raises
-    `ConfigError` for a bad URL or setting and `ConnectionLost` when the server
+    `url` defaults to `REDIQ_URL`, else to the Redis on this machine, `encryption` to the
+    keys in `REDIQ_ENCRYPTION_KEYS`, else to none. Raises `ConfigError` for a bad URL or setting and `ConnectionLost` when the server
     cannot be reached. An exception of the block leaves as it was raised.
     """
     check_number("max_payload", max_payload, 1, 512 * 1024 * 1024, whole=True)
     check_name("key_prefix", key_prefix)
+    encryption = settle_encryption(encryption)
     where = default_url() if url is None else url
     async with open_store(where, key_prefix=key_prefix, allow_eviction=allow_eviction) as store:
-        yield Client(store, max_payload=max_payload)
+        yield Client(sealed_by(store, encryption), max_payload=max_payload)

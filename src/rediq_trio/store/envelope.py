@@ -14,7 +14,7 @@ import attrs
 from rediq_trio._errors import PayloadError, PayloadTooLarge, shown
 from rediq_trio.spec.backoff import DEFAULT_BACKOFF, Backoff, decode_backoff, encode_backoff
 from rediq_trio.spec.limits import MAX_DELAY, MAX_DEPTH
-from rediq_trio.store.packing import UNREADABLE, pack, unpack
+from rediq_trio.store.packing import UNREADABLE, SealedFound, pack, unpack
 
 VERSION = 1
 _DEFAULT_TIMEOUT = 30.0
@@ -88,14 +88,16 @@ def pack_value(value: Any, *, what: str = "payload", most: int | None = None) ->
     return packed
 
 
-def unpack_value(packed: bytes, *, most: int | None = None) -> Any:
+def unpack_value(packed: bytes, *, what: str = "payload", most: int | None = None) -> Any:
     """Unpack plain data; raise `PayloadError` for anything that `pack_value` would not have made."""
     if most is not None and len(packed) > most:
-        raise PayloadTooLarge(f"payload: {len(packed):,} bytes packed; at most {most:,} are allowed")
+        raise PayloadTooLarge(f"{what}: {len(packed):,} bytes packed; at most {most:,} are allowed")
     try:
         value = unpack(packed)
+    except SealedFound as error:
+        raise PayloadError(f"the {what} is {error}") from error
     except UNREADABLE as error:
-        raise PayloadError(f"payload cannot be decoded: {shown(str(error))}") from error
+        raise PayloadError(f"{what} cannot be decoded: {shown(str(error))}") from error
     check_depth(value)
     return value
 

@@ -9,6 +9,7 @@ import msgpack
 
 _packb = cast("Callable[..., bytes]", msgpack.packb)  # pyright: ignore  (it has no types)
 _unpacker = cast("Callable[..., Any]", msgpack.Unpacker)  # pyright: ignore  (it has no types)
+_extension = cast("Callable[[int, bytes], Any]", msgpack.ExtType)  # pyright: ignore  (it has no types)
 _unpackb = cast("Callable[..., Any]", msgpack.unpackb)  # pyright: ignore  (it has no types)
 
 
@@ -16,7 +17,28 @@ class ExtensionFound(ValueError):
     """The data holds a msgpack extension type, which nothing here ever writes."""
 
 
+class SealedFound(ValueError):
+    """The data is encrypted and could not be opened; says why."""
+
+
+SEALED, UNOPENED = 1, 2
+"""The extension types that stand for a whole value: encrypted, or why it could not be decrypted.
+
+No value that a user gives holds either, so nothing in clear can be taken for one.
+"""
+NO_KEYS = (
+    "encrypted, and this process has no keys: give encryption=Encryption(keys=[...]), or set "
+    "REDIQ_ENCRYPTION_KEYS"
+)
+_REASON = 300
+"""Characters of a reason that are shown."""
+
+
 def _refuse(code: int, data: bytes) -> Any:
+    if code == SEALED:
+        raise SealedFound(NO_KEYS)
+    if code == UNOPENED:
+        raise SealedFound(data.decode("utf-8", "replace")[:_REASON])
     raise ExtensionFound(f"msgpack extension type {code} is not allowed")
 
 
@@ -46,8 +68,26 @@ def unpack_all(packed: bytes, *, texts: bool = True) -> list[Any]:
     return list(unpacker)
 
 
-def unpack_first(packed: bytes) -> tuple[Any, int]:
-    """Unpack the first of several values; give it and how many bytes it took."""
-    unpacker = _unpacker(raw=False, ext_hook=_refuse, max_buffer_size=len(packed) + 1)
+def measure(packed: bytes) -> int:
+    """Give how many bytes the first of several values takes. Raises one of `UNREADABLE`."""
+    unpacker = _unpacker(max_buffer_size=len(packed) + 1)
     unpacker.feed(packed)
-    return unpacker.unpack(), unpacker.tell()
+    unpacker.skip()
+    return cast("int", unpacker.tell())
+
+
+def pack_extension(code: int, data: bytes) -> bytes:
+    """Pack a value of an extension type."""
+    return _packb(_extension(code, data))
+
+
+def extension_of(packed: bytes) -> tuple[int, bytes] | None:
+    """Give code and data of what is one extension as a whole; None for anything else."""
+    # The first bytes of the format's extension types.
+    if not packed or not (0xC7 <= packed[0] <= 0xC9 or 0xD4 <= packed[0] <= 0xD8):
+        return None
+    try:
+        found: Any = _unpackb(packed)
+    except UNREADABLE:
+        return None
+    return int(found.code), bytes(found.data)
