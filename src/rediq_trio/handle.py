@@ -70,7 +70,7 @@ class TaskHandle(Generic[R]):
             raise TaskFailed(self.id, info.state.value, info.error or "")
         if info.state is State.CANCELLED:
             raise TaskCancelled(self.id)
-        found = unpack_value(record.result, what="result") if record.result else None
+        found: Any = unpack_value(record.result, what="result") if record.result else None
         structure = structurer(self._returns)
         value: R = found if structure is None else structure(found)
         return value

@@ -14,13 +14,13 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
 
 from rediq_trio._errors import ConfigError, PayloadError
-from rediq_trio.store.packing import SEALED, extension_of, pack, pack_extension
+from rediq_trio.store.packing import SEALED, UNOPENED, extension_of, pack, pack_extension
 
 KEY_BYTES = 32
 VARIABLE = "REDIQ_ENCRYPTION_KEYS"
@@ -77,13 +77,12 @@ def _read_key(given: object) -> bytes:
     return key
 
 
-def _read_keys(given: object) -> tuple[_Key, ...]:
+def _read_keys(given: Sequence[str | bytes]) -> tuple[_Key, ...]:
     if isinstance(given, str | bytes) or not isinstance(given, Sequence) or not given:
         raise ConfigError("keys: must be a list of at least one key")
-    return tuple(map(_Key.of, given))  # pyright: ignore[reportUnknownArgumentType]
+    return tuple(map(_Key.of, given))
 
 
-@attrs.frozen(repr=False)
 class Encryption:
     """Keys that keep payloads, metadata, results, steps and progress from whoever reads Redis.
 
@@ -93,20 +92,15 @@ class Encryption:
     `cryptography` is missing.
     """
 
-    keys: Sequence[str | bytes] = attrs.field(converter=_read_keys)
-    allow_clear: bool = False
-    _aead: tuple[Callable[[bytes], Any], type[Exception]] = attrs.field(factory=_aead, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        if not isinstance(self.allow_clear, bool):
-            raise ConfigError.of("allow_clear", self.allow_clear, "True or False")
-
-    @property
-    def _keys(self) -> tuple[_Key, ...]:
-        return self.keys  # type: ignore[return-value]  # what the converter made
+    def __init__(self, keys: Sequence[str | bytes], *, allow_clear: bool = False) -> None:
+        if not isinstance(allow_clear, bool):
+            raise ConfigError.of("allow_clear", allow_clear, "True or False")
+        self._keys = _read_keys(keys)
+        self._allow_clear = allow_clear
+        self._aead = _aead()
 
     def __repr__(self) -> str:
-        return f"<Encryption with {len(self.keys)} keys>"
+        return f"<Encryption with {len(self._keys)} keys>"
 
     @staticmethod
     def generate_key() -> str:
@@ -125,8 +119,10 @@ class Encryption:
     def open(self, packed: bytes, *bound: str) -> bytes:
         """Decrypt what belongs to `bound`; raise `PayloadError` saying why it cannot be."""
         found = extension_of(packed)
+        if found is not None and found[0] == UNOPENED:
+            raise PayloadError(found[1].decode("utf-8", "replace"))
         if found is None or found[0] != SEALED:
-            if self.allow_clear:
+            if self._allow_clear:
                 return packed
             raise PayloadError(
                 "not encrypted, and this process takes nothing else; "

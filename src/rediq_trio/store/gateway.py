@@ -64,9 +64,9 @@ DEAF_PAUSE = 10.0
 EAR_PING = 5.0
 """Seconds between pings on a connection that otherwise only listens."""
 
-_NAMES = inspect.signature(AbstractConnection.__init__).parameters
+_INIT = inspect.signature(AbstractConnection.__init__)  # pyright: ignore  (typed in part)
 _UNNAMED: dict[str, None] = dict.fromkeys(
-    ["driver_info"] if "driver_info" in _NAMES else ["lib_name", "lib_version"]
+    ["driver_info"] if "driver_info" in _INIT.parameters else ["lib_name", "lib_version"]
 )
 """Keeps redis-py from telling its name, which takes a right of its own, and a trip."""
 
@@ -97,22 +97,20 @@ class Address:
 def parse_address(url: str) -> Address:
     """Parse a `redis://`, `rediss://` or `unix://` URL; raise `ConfigError` for a bad one."""
     shown = str(redacted(url))
-    arguments: dict[str, Any] = {}
+    bad, path, arguments = "", "", dict[str, Any]()
     try:
         parts = urlsplit(url)
-        _ = parts.port  # raises for a port that is none
+        _, path = parts.port, unquote(parts.path)  # raises for a port that is none
         arguments = dict(parse_url(url))
         settle_tls(url, arguments, shown)
     except ConfigError:
         raise
     except (ValueError, TypeError) as error:
         bad = type(error).__name__
-    else:
-        bad = ""
     if bad:
         # Behind the handler: the error there quotes the URL, and would be this one's context.
         raise ConfigError(f"url={shown!r}: cannot be read as a Redis URL ({bad})")
-    if parts.scheme == "unix" and not unquote(parts.path):
+    if url.startswith("unix:") and not path:
         raise ConfigError.of("url", shown, "unix:// and the path of a socket")
     return Address(arguments.pop("connection_class", Connection), arguments, shown)
 
@@ -274,10 +272,22 @@ class Gateway:
         try:
             async with asyncio.timeout(CONNECT_DEADLINE):
                 await connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it so
+                await self._greet(connection)
         except BaseException:
             await _drop(connection)
             raise
         return connection
+
+    async def _greet(self, connection: Connection) -> None:
+        # A server that refuses a client's certificate, or speaks TLS where none is expected,
+        # says so only when something is read.
+        await connection.send_packed_command(_pack((b"PING",)), check_health=False)
+        try:
+            await self._read(connection, math.inf)
+        except redis.exceptions.AuthenticationError:
+            raise
+        except redis.exceptions.ResponseError:
+            pass  # it is there, and the commands to come say what is wrong
 
     async def pump(self, connection: Connection | None) -> None:
         """Carry trips, from one connection to the next, until cancelled."""

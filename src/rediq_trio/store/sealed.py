@@ -42,6 +42,9 @@ from rediq_trio.store.packing import (
 from rediq_trio.store.parts import join_inputs, part_inputs, part_steps
 from rediq_trio.store.port import Store
 
+_UNFIT: tuple[type[Exception], ...] = (*UNREADABLE, AttributeError, LookupError)
+
+
 def sealed_by(store: Store, encryption: Encryption | None) -> Store:
     """Give the store as it is, or behind encryption."""
     if encryption is None or isinstance(store, SealedStore):
@@ -98,7 +101,7 @@ class SealedStore:
                 return packed
             payload, metadata = unpack(opened)
             return _repacked(envelope, payload, metadata)
-        except (PayloadError, *UNREADABLE) as error:
+        except _UNFIT as error:
             return _repacked(envelope, _unopened(error), {})
 
     def _opened_batch(self, packed: bytes, queue: str) -> bytes:
@@ -107,7 +110,7 @@ class SealedStore:
             for member in parts[2]:
                 member[1] = self._opened_envelope(member[1], "task", queue, unpack_id(member[0]))
             return pack_for_lua(parts)
-        except (AttributeError, LookupError, *UNREADABLE):
+        except _UNFIT:
             return packed  # whoever opens it next says so
 
     async def enqueue(
