@@ -21,6 +21,7 @@ import inspect
 import logging
 import math
 import random
+import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
@@ -192,24 +193,41 @@ class Gateway:
         self.connected = trio.Event()
         """Set when the first connection is there."""
         self._closed = False
+        self._secure = weakref.WeakSet[asyncio.WriteTransport]()
+        """The transports that speak TLS; some may be closed by now."""
 
     async def serve(self) -> None:
         """Connect, set `connected`, and run both actors until `close`."""
         # The shield ends with `close`. Until the gateway is connected, it lasts no longer
         # than CONNECT_DEADLINE.
         with self._switch:
-            async with trio_asyncio.open_loop(), trio.open_nursery() as nursery:  # pyright: ignore  (untyped)
+            async with trio_asyncio.open_loop():  # pyright: ignore  (untyped)
                 try:
-                    connection = await _across(self.connect)()
-                except (*_BROKEN, redis.exceptions.RedisError) as error:
-                    if _is_refusal(error):
-                        raise ConfigError(f"{self._address} refused the user or password: {error}") from None
-                    raise unreachable(
-                        self._address.shown, error, secure=self._address.secure
-                    ) from error
-                nursery.start_soon(_across(self.pump), connection)
-                nursery.start_soon(self.run_ear)
-                self.connected.set()
+                    async with trio.open_nursery() as nursery:
+                        await self._begin(nursery)
+                finally:
+                    with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
+                        # Without the shield, sockets would be left open when the loop is gone.
+                        await _across(self._hang_up)()
+
+    async def _begin(self, nursery: trio.Nursery) -> None:
+        try:
+            connection = await _across(self.connect)()
+        except (*_BROKEN, redis.exceptions.RedisError) as error:
+            if _is_refusal(error):
+                raise ConfigError(f"{self._address} refused the user or password: {error}") from None
+            secure = self._address.secure
+            raise unreachable(self._address.shown, error, secure=secure) from error
+        nursery.start_soon(_across(self.pump), connection)
+        nursery.start_soon(self.run_ear)
+        self.connected.set()
+
+    async def _hang_up(self) -> None:
+        # TLS takes leave of its peer before it closes, which the loop's end would cut short.
+        for transport in list(self._secure):
+            transport.abort()
+        for _ in range(3):
+            await asyncio.sleep(0)
 
     def close(self) -> None:
         """End both actors; calls that wait are refused."""
@@ -267,18 +285,21 @@ class Gateway:
             health_check_interval=0,
             decode_responses=False,
             protocol=2,
+            redis_connect_func=self._greet,
             **_UNNAMED,
         )
         try:
             async with asyncio.timeout(CONNECT_DEADLINE):
                 await connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it so
-                await self._greet(connection)
         except BaseException:
             await _drop(connection)
             raise
         return connection
 
     async def _greet(self, connection: Connection) -> None:
+        if self._address.secure and connection._writer is not None:
+            self._secure.add(connection._writer.transport)
+        await connection.on_connect()
         # A server that refuses a client's certificate, or speaks TLS where none is expected,
         # says so only when something is read.
         await connection.send_packed_command(_pack((b"PING",)), check_health=False)
@@ -461,15 +482,10 @@ def _pause(failures: int) -> float:
 
 
 async def _drop(connection: Connection) -> None:
-    writer: asyncio.StreamWriter | None = connection._writer
     try:
         await connection.disconnect(nowait=True)
     except (*_BROKEN, redis.exceptions.RedisError):
         pass  # it is going away in any case
-    if writer is not None and writer.get_extra_info("sslcontext") is not None:
-        # A TLS transport takes leave of its peer first, and the loop may be closed before.
-        writer.transport.abort()
-        await asyncio.sleep(0)
 
 
 @asynccontextmanager
