@@ -18,6 +18,8 @@ from rediq_trio.store.packing import UNREADABLE, SealedFound, pack, unpack
 
 VERSION = 1
 _DEFAULT_TIMEOUT = 30.0
+MAX_AROUND = 5 * 1024 * 1024
+"""Bytes of an envelope beside its payload: metadata and dependencies at their bounds fit in."""
 LAST_MS = 253_402_300_799_999
 """The last instant that a datetime in UTC can hold."""
 _DEADLINES = range(-round(MAX_DELAY * 1000), LAST_MS + 1)
@@ -153,13 +155,18 @@ def open_envelope(packed: bytes) -> Envelope:
         and isinstance(timeout, int | float)
         and timeout > 0
         and isinstance(backoff, list)
-        and isinstance(metadata, dict)
+        and _texts(metadata)
         and type(deadline) is int
         and deadline in _DEADLINES
         and isinstance(needs, list)
+        and all(isinstance(need, str) for need in cast("list[Any]", needs))
     ):
         raise PayloadError("envelope cannot be decoded: a field has the wrong type")
     policy = decode_backoff(cast("list[Any]", backoff))
-    texts = cast("dict[str, str]", metadata)
-    depends_on = tuple(map(str, cast("list[Any]", needs)))
-    return Envelope(kind, payload, float(timeout), policy, texts, deadline, depends_on)
+    return Envelope(kind, payload, float(timeout), policy, metadata, deadline, tuple(needs))
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(text, str) for item in cast("dict[Any, Any]", value).items() for text in item
+    )

@@ -34,6 +34,11 @@ _REASON = 300
 """Characters of a reason that are shown."""
 
 
+_Timestamp = cast("type[Any]", msgpack.Timestamp)  # pyright: ignore  (it has no types)
+_STAMPS = (b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff")
+"""How timestamps begin; other data may hold these bytes too."""
+
+
 def _refuse(code: int, data: bytes) -> Any:
     if code == SEALED:
         raise SealedFound(NO_KEYS)
@@ -58,7 +63,23 @@ def pack_for_lua(value: Any) -> bytes:
 
 def unpack(packed: bytes, *, texts: bool = True) -> Any:
     """Unpack; with `texts` False every text stays bytes. Raises one of `UNREADABLE`."""
-    return _unpackb(packed, raw=not texts, ext_hook=_refuse)
+    value = _unpackb(packed, raw=not texts, ext_hook=_refuse)
+    if any(mark in packed for mark in _STAMPS) and _holds_stamp(value):
+        # Of the extension types, msgpack asks no one about this one.
+        raise ExtensionFound("msgpack timestamps are not allowed")
+    return value
+
+
+def _holds_stamp(value: Any) -> bool:
+    left = [value]
+    for item in left:
+        if isinstance(item, _Timestamp):
+            return True
+        if isinstance(item, dict):
+            left += [*cast("dict[Any, Any]", item).keys(), *cast("dict[Any, Any]", item).values()]
+        elif isinstance(item, list):
+            left += cast("list[Any]", item)
+    return False
 
 
 def unpack_all(packed: bytes, *, texts: bool = True) -> list[Any]:
