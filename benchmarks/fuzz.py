@@ -150,8 +150,8 @@ class Run:
                 stdout=subprocess.PIPE,
                 cwd=Path(__file__).resolve().parents[1],
             )
+            assert worker.stdout is not None
             try:
-                assert worker.stdout is not None
                 await trio.to_thread.run_sync(worker.stdout.readline)
                 begun = time.perf_counter()
                 await queue.resume()
@@ -162,6 +162,7 @@ class Run:
             finally:
                 assert worker.stdin is not None
                 worker.stdin.close()
+                worker.stdout.close()
                 status = await trio.to_thread.run_sync(worker.wait)
             if status:
                 self.found.wrong.append(f"the worker ended with status {status}")

@@ -9,7 +9,7 @@ import msgpack
 
 _packb = cast("Callable[..., bytes]", msgpack.packb)  # pyright: ignore  (it has no types)
 _unpacker = cast("Callable[..., Any]", msgpack.Unpacker)  # pyright: ignore  (it has no types)
-_extension = cast("Callable[[int, bytes], Any]", msgpack.ExtType)  # pyright: ignore  (it has no types)
+_extension = cast("type[Any]", msgpack.ExtType)  # pyright: ignore  (it has no types)
 _unpackb = cast("Callable[..., Any]", msgpack.unpackb)  # pyright: ignore  (it has no types)
 
 
@@ -34,6 +34,7 @@ _REASON = 300
 """Characters of a reason that are shown."""
 
 
+_out_of_data = cast("type[Exception]", msgpack.OutOfData)  # pyright: ignore  (it has no types)
 _Timestamp = cast("type[Any]", msgpack.Timestamp)  # pyright: ignore  (it has no types)
 _STAMPS = (b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff")
 """How timestamps begin; other data may hold these bytes too."""
@@ -43,7 +44,9 @@ def _refuse(code: int, data: bytes) -> Any:
     if code == SEALED:
         raise SealedFound(NO_KEYS)
     if code == UNOPENED:
-        raise SealedFound(data.decode("utf-8", "replace")[:_REASON])
+        # Anybody who can write to Redis may have made it.
+        text = data.decode("utf-8", "replace")[:_REASON]
+        raise SealedFound(text if text.isprintable() and text else "damaged")
     raise ExtensionFound(f"msgpack extension type {code} is not allowed")
 
 
@@ -93,7 +96,10 @@ def measure(packed: bytes) -> int:
     """Give how many bytes the first of several values takes. Raises one of `UNREADABLE`."""
     unpacker = _unpacker(max_buffer_size=len(packed) + 1)
     unpacker.feed(packed)
-    unpacker.skip()
+    try:
+        unpacker.skip()
+    except _out_of_data as error:
+        raise ValueError("a value is cut short") from error
     return cast("int", unpacker.tell())
 
 
@@ -111,4 +117,5 @@ def extension_of(packed: bytes) -> tuple[int, bytes] | None:
         found: Any = _unpackb(packed)
     except UNREADABLE:
         return None
-    return int(found.code), bytes(found.data)
+    # A timestamp is one too, and comes out as another type.
+    return (int(found.code), bytes(found.data)) if isinstance(found, _extension) else None
