@@ -144,12 +144,7 @@ class Run:
             queue = client.queue(QUEUE)
             await queue.pause()
             await self._write(client)
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.fuzz", "--serve", self._bench.url],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                cwd=Path(__file__).resolve().parents[1],
-            )
+            worker = _start_worker(self._bench.url)
             assert worker.stdout is not None
             try:
                 await trio.to_thread.run_sync(worker.stdout.readline)
@@ -230,6 +225,15 @@ class Run:
         else:
             said = f"{own} is {info.state}, reason {info.error!r}: {self._harmed[own][:200].hex()}"
             self.found.wrong.append(said)
+
+
+def _start_worker(url: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.fuzz", "--serve", url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).resolve().parents[1],
+    )
 
 
 def _number(envelope: bytes) -> int:

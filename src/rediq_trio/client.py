@@ -254,8 +254,9 @@ async def connect(
     """Open a client for as long as the block lasts.
 
     `url` defaults to `REDIQ_URL`, else to the Redis on this machine, `encryption` to the
-    keys in `REDIQ_ENCRYPTION_KEYS`, else to none. Raises `ConfigError` for a bad URL or setting and `ConnectionLost` when the server
-    cannot be reached. An exception of the block leaves as it was raised.
+    keys in `REDIQ_ENCRYPTION_KEYS`, else to none. Raises `ConfigError` for a bad URL or
+    setting and `ConnectionLost` when the server cannot be reached. An exception of the
+    block leaves as it was raised.
     """
     check_number("max_payload", max_payload, 1, 512 * 1024 * 1024, whole=True)
     check_name("key_prefix", key_prefix)

@@ -157,7 +157,7 @@ async def test_a_key_with_a_password_is_opened_by_it(scene: Scene) -> None:
     password = f"ssl_password={KEY_PASSWORD.replace(' ', '+')}"
     await _serves(scene.demanding.url(scene.ca, *_as_client(pair, password)))
     for wrong in ([], ["ssl_password=s3cret"]):
-        with pytest.raises(ConfigError, match="^ssl_certfile=") as caught:
+        with pytest.raises(ConfigError, match=r"^ssl_certfile=") as caught:
             parse_address(scene.demanding.url(scene.ca, *_as_client(pair, *wrong)))
         assert "s3cret" not in str(caught.value)
 

@@ -135,7 +135,7 @@ async def _run(client: rediq.Client) -> None:
             double.options(limit_key="k").task(3), double.options(limit_key="k").task(4),
             double.options(queue="spread").task(5), double.options(expires=600).task(6),
             double.options(unique=rediq.Unique(ttl=60)).task(7),
-        ]  # fmt: skip
+        ]
     )
     assert [await handle.result(timeout=WITHIN) for handle in handles] == [
         2, "fine", 8, 4, 6, 8, 10, 12, 14,

@@ -198,7 +198,7 @@ def test_any_bytes_are_refused_with_a_payload_error(data: bytes, code: int) -> N
     "keys", [[], "one", [""], ["short"], [b"x" * 31], [b"x" * 33], [5], None, [OLD, "bad-s3cret"]]
 )
 def test_bad_keys_are_refused_and_not_shown(keys: Any) -> None:
-    with pytest.raises(ConfigError, match="^keys: ") as caught:
+    with pytest.raises(ConfigError, match=r"^keys: ") as caught:
         Encryption(keys)
     assert "s3cret" not in str(caught.value)
     assert caught.value.__context__ is None or "s3cret" not in str(caught.value.__context__)
@@ -225,7 +225,7 @@ def test_without_the_package_the_error_names_the_extra() -> None:
 
 async def test_what_is_no_encryption_is_refused_before_anything_is_opened() -> None:
     for attempt in (rediq.connect("memory://", encryption=OLD), rediq.serve(app, encryption=OLD)):  # type: ignore[arg-type]
-        with pytest.raises(ConfigError, match="^encryption=") as caught:
+        with pytest.raises(ConfigError, match=r"^encryption=") as caught:
             async with attempt:
                 pass
         assert OLD not in str(caught.value)
@@ -505,7 +505,7 @@ async def test_the_environment_gives_keys(place: Place, monkeypatch: pytest.Monk
     async with client(place, NEW) as us:
         assert await us.task(handle.id).result(timeout=WITHIN) == MARK
     monkeypatch.setenv(VARIABLE, f"{NEW},s3cret")
-    with pytest.raises(ConfigError, match="^keys: ") as caught:
+    with pytest.raises(ConfigError, match=r"^keys: ") as caught:
         async with rediq.connect(place.store):
             pass
     assert "s3cret" not in str(caught.value)

@@ -119,7 +119,7 @@ def test_a_timestamp_in_the_place_of_a_sealed_value_is_refused() -> None:
 
 def test_a_reason_that_somebody_else_wrote_is_shown_as_text_only() -> None:
     for data in (b"", b"\x1b[2J", b"a\nb", b"\xff" * 5 + b"\0"):
-        with pytest.raises(PayloadError, match="^the payload is damaged$"):
+        with pytest.raises(PayloadError, match=r"^the payload is damaged$"):
             unpack_value(pack_extension(UNOPENED, data))
 
 

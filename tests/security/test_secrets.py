@@ -8,7 +8,6 @@ import re
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from urllib.parse import quote
 
 import psutil
@@ -221,7 +220,7 @@ def test_no_process_of_a_fleet_has_the_password_on_its_command_line(
             assert len(family) >= 3
             for process in family:
                 assert SECRET not in repr(process.cmdline()) + process.name()
-                assert SECRET not in Path(f"/proc/{process.pid}/comm").read_text()
+                assert SECRET not in await trio.Path(f"/proc/{process.pid}/comm").read_text()
             command.signal()
             assert await trio.to_thread.run_sync(command.end) == 0
 
