@@ -8,6 +8,7 @@ import re
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from urllib.parse import quote
 
 import psutil

@@ -163,7 +163,9 @@ def open_envelope(packed: bytes) -> Envelope:
     ):
         raise PayloadError("envelope cannot be decoded: a field has the wrong type")
     policy = decode_backoff(cast("list[Any]", backoff))
-    return Envelope(kind, payload, float(timeout), policy, metadata, deadline, tuple(needs))
+    texts = cast("dict[str, str]", metadata)
+    depends_on = tuple(cast("list[str]", needs))
+    return Envelope(kind, payload, float(timeout), policy, texts, deadline, depends_on)
 
 
 def _texts(value: object) -> bool:
