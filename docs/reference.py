@@ -200,9 +200,9 @@ def _type(hint: Any) -> str:
 _IN_API = ("serve", "connect", "current_task", "App", "TaskType", "Task", "Unique", "Client",
            "TaskHandle", "Queue", "Rate", "DeadLetters", "Schedules", "Every", "Cron", "Workflow",
            "chain", "gather", "WorkflowHandle", "Server", "CurrentTask", "Retry", "Reject",
-           "Snooze", "MemoryStore")  # fmt: skip
+           "Snooze", "MemoryStore", "Encryption")  # fmt: skip
 _BUILT = ("App", "Task", "Unique", "Rate", "Every", "Cron", "Workflow", "Retry", "Reject", "Snooze",
-          "MemoryStore")  # fmt: skip
+          "MemoryStore", "Encryption")  # fmt: skip
 """Classes that a user makes values of."""
 _STORE = ("MemoryStore",)
 """Classes whose methods are inside matters: only what they are is told."""

@@ -43,6 +43,7 @@ from rediq_trio.spec.schedule import Cron, Every
 from rediq_trio.spec.throttles import KeyLimit, QueueLimits, Rate
 from rediq_trio.spec.unique import Unique
 from rediq_trio.spec.values import Progress, QueueStats, Task, TaskInfo, WorkerInfo
+from rediq_trio.store.encryption import Encryption
 from rediq_trio.store.memory import MemoryStore
 from rediq_trio.worker.health import Health
 from rediq_trio.worker.watchdog import BlockedLoop
@@ -59,6 +60,7 @@ __all__ = [
     "CurrentTask",
     "DeadLetters",
     "DuplicateTask",
+    "Encryption",
     "Every",
     "Exponential",
     "Fixed",

@@ -22,9 +22,11 @@ from rediq_trio.spec.limits import MAX_PAYLOAD, check_name, check_number, queue_
 from rediq_trio.spec.records import Answer, AnswerKind, Enqueued, NewTask
 from rediq_trio.spec.values import Task, WorkerInfo
 from rediq_trio.store.durability import Durability, Level
+from rediq_trio.store.encryption import Encryption, settle_encryption
 from rediq_trio.store.opening import open_store
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.store.relay import relay
+from rediq_trio.store.sealed import sealed_by
 from rediq_trio.store.urls import default_url
 from rediq_trio.workflow import Workflow
 from rediq_trio.workflow_handle import WorkflowHandle
@@ -254,21 +256,23 @@ async def connect(
     allow_eviction: bool = False,
     durability: Level = "memory",
     replicas: int | None = None,
+    encryption: Encryption | None = None,
 ) -> AsyncGenerator[Client]:
     """Open a client for as long as the block lasts.
 
-    `url` defaults to `REDIQ_URL`, else to the Redis on this machine. With
-    `durability` "replicated" or "fsynced" a write that is not confirmed within a
-    second, by `replicas` replicas (1 unless given, 0 with "fsynced") or on the
-    server's disk, raises `Unconfirmed`. Raises `ConfigError` for a bad URL or
-    setting and `ConnectionLost` when the server cannot be reached. An exception
-    of the block leaves as it was raised.
+    `url` defaults to `REDIQ_URL`, else to the Redis on this machine, `encryption` to the
+    keys in `REDIQ_ENCRYPTION_KEYS`, else to none. With `durability` "replicated" or
+    "fsynced" a write that is not confirmed within a second, by `replicas` replicas (1
+    unless given, 0 with "fsynced") or on the server's disk, raises `Unconfirmed`. Raises
+    `ConfigError` for a bad URL or setting and `ConnectionLost` when the server cannot be
+    reached. An exception of the block leaves as it was raised.
     """
     check_number("max_payload", max_payload, 1, 512 * 1024 * 1024, whole=True)
     check_name("key_prefix", key_prefix)
     wanted = Durability.of(durability, replicas)
+    encryption = settle_encryption(encryption)
     where = default_url() if url is None else url
     async with open_store(
         where, key_prefix=key_prefix, allow_eviction=allow_eviction, durability=wanted
     ) as store:
-        yield Client(store, max_payload=max_payload)
+        yield Client(sealed_by(store, encryption), max_payload=max_payload)

@@ -21,7 +21,7 @@ from rediq_trio.store.packing import pack
 from rediq_trio.store.port import Stats
 
 UNREADABLE = "(unreadable)"
-"""The type shown for a task whose envelope cannot be read."""
+"""The type shown for a task whose envelope cannot be read, and the result where that cannot."""
 
 
 def instant(ms: int) -> dt.datetime:
@@ -83,7 +83,10 @@ def _opened(packed: bytes) -> Envelope:
 def _result(record: Record) -> Any:
     if record.state is not State.COMPLETED or not record.result:
         return None
-    return unpack_value(record.result)
+    try:
+        return unpack_value(record.result, what="result")
+    except PayloadError:
+        return UNREADABLE
 
 
 def pack_progress(percent: float, message: str | None, at: float) -> bytes:

@@ -15,6 +15,7 @@ from rediq_trio.spec.limits import check_number, queue_of
 from rediq_trio.spec.records import Record
 from rediq_trio.spec.values import Progress, TaskInfo
 from rediq_trio.store.broadcast import Kind
+from rediq_trio.store.envelope import unpack_value
 from rediq_trio.store.port import Store
 from rediq_trio.store.relay import relay
 from rediq_trio.structuring import structurer
@@ -59,8 +60,8 @@ class TaskHandle(Generic[R]):
         """Wait for the task's end and give what its handler returned.
 
         Raises `TaskFailed` when it is dead, `TaskCancelled`, `TaskNotFound` when
-        there is no such task (any more), `PayloadError` when the result does not
-        fit the handler's return type, and `trio.TooSlowError` after `timeout`
+        there is no such task (any more), `PayloadError` when the result cannot be read
+        (it is encrypted, say) or does not fit the handler's return type, and `trio.TooSlowError` after `timeout`
         seconds. Cancelling the wait leaves the task alone.
         """
         record = await self._ended(timeout)
@@ -69,8 +70,9 @@ class TaskHandle(Generic[R]):
             raise TaskFailed(self.id, info.state.value, info.error or "")
         if info.state is State.CANCELLED:
             raise TaskCancelled(self.id)
+        found: Any = unpack_value(record.result, what="result") if record.result else None
         structure = structurer(self._returns)
-        value: R = info.result if structure is None else structure(info.result)
+        value: R = found if structure is None else structure(found)
         return value
 
     async def wait(self, timeout: float | None = None) -> TaskInfo:

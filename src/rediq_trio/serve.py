@@ -19,8 +19,10 @@ from rediq_trio.settings import ServeOptions, Settings, settle_settings
 from rediq_trio.spec.records import RIPPLE
 from rediq_trio.spec.values import WorkerInfo
 from rediq_trio.store.durability import Durability
+from rediq_trio.store.encryption import Encryption, settle_encryption
 from rediq_trio.store.opening import open_store
 from rediq_trio.store.port import Store
+from rediq_trio.store.sealed import sealed_by
 from rediq_trio.store.urls import default_url
 from rediq_trio.timetable import Timetable
 from rediq_trio.worker.health import Health
@@ -166,12 +168,17 @@ async def _open_door(
 
 @asynccontextmanager
 async def serve(
-    app: App, url: str | Store | None = None, **options: Unpack[ServeOptions]
+    app: App,
+    url: str | Store | None = None,
+    *,
+    encryption: Encryption | None = None,
+    **options: Unpack[ServeOptions],
 ) -> AsyncGenerator[Server]:
     """Run a worker for as long as the block lasts.
 
     `url` defaults to `REDIQ_URL`, else to the Redis on this machine; the options
-    are those of `Settings`. Leaving the block stops the worker in good order:
+    are those of `Settings`. `encryption` defaults to the keys in
+    `REDIQ_ENCRYPTION_KEYS`, else to none. Leaving the block stops the worker in good order:
     it claims no more, running handlers have `shutdown_grace`, then they are
     cancelled, and what did not finish is given back uncharged. When the block or
     a scope around it is cancelled, that takes at most `cleanup_grace`; no lease
@@ -184,6 +191,7 @@ async def serve(
     if not isinstance(app, App):
         raise ConfigError.of("app", app, "an App")
     settings = settle_settings(options)
+    encryption = settle_encryption(encryption)
     timetable = Timetable.of(app.name, app.schedules, settings.max_payload)
     where = default_url() if url is None else url
     opened = open_store(
@@ -195,7 +203,8 @@ async def serve(
         trip_deadline=min(TRIP_DEADLINE, max(1.0, settings.lease)),
     )
     door = _open_door(settings)
-    async with door as show, opened as store, held_back() as hold, trio.open_nursery() as nursery:
+    async with door as show, opened as clear, held_back() as hold, trio.open_nursery() as nursery:
+        store = sealed_by(clear, encryption)
         await timetable.post(store, settings.queues)
         partitions = Partitions(store)
         await partitions.known()

@@ -14,9 +14,9 @@ import trio
 
 from rediq_trio._errors import ConnectionLost, PayloadError, StaleLease
 from rediq_trio.spec.records import Record
-from rediq_trio.spec.stored import unpack_ref
 from rediq_trio.store.envelope import pack_value, unpack_value
-from rediq_trio.store.packing import UNREADABLE, unpack_all, unpack_first
+from rediq_trio.store.packing import UNREADABLE, unpack, unpack_all
+from rediq_trio.store.parts import part_inputs
 from rediq_trio.store.port import Store
 from rediq_trio.structuring import plain, structurer
 
@@ -95,24 +95,17 @@ def _read_pairs(packed: bytes) -> list[tuple[str, Any]]:
         values = unpack_all(packed)
     except UNREADABLE as error:
         raise PayloadError(f"the kept steps cannot be decoded: {error}") from error
+    if len(values) % 2:
+        raise PayloadError("the kept steps cannot be decoded: a result is missing")
     return list(zip(values[::2], values[1::2], strict=True))
 
 
 def read_inputs(queue: str, packed: bytes) -> dict[str, Any]:
-    """Read the results that came to a task of a queue: by the ids of the tasks that gave them."""
-    found: dict[str, Any] = {}
-    at = 0
-    while at < len(packed):
-        # References are kept as they are stored, which need not be text: lengths by hand.
-        kind = packed[at]
-        head, size = 1, kind & 0x1F
-        if kind == 0xD9:
-            head, size = 2, packed[at + 1]
-        elif kind == 0xDA:
-            head, size = 3, int.from_bytes(packed[at + 1 : at + 3], "big")
-        ref = unpack_ref(packed[at + head : at + head + size])
-        at += head + size
-        value, used = unpack_first(packed[at:])
-        at += used
-        found[ref if "/" in ref else f"{queue}/{ref}"] = value
-    return found
+    """Read the results that came to a task of a queue: by the ids of the tasks that gave them.
+
+    Raises `PayloadError` when they cannot be decoded.
+    """
+    try:
+        return {name: unpack(value) for name, value in part_inputs(queue, packed)}
+    except UNREADABLE as error:
+        raise PayloadError(f"the results of other tasks cannot be decoded: {error}") from error

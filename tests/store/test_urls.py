@@ -93,15 +93,15 @@ async def test_no_store_is_opened_at_a_bad_url(url: object) -> None:
 def test_sentinels_have_a_service_a_database_and_a_user_of_their_own() -> None:
     address = parse_address(
         f"redis+sentinel://app:{SECRET}@h1:7000,h2,[::1]:7001/main/3"
-        "?sentinel_username=watch&sentinel_password=pa%2Fss&socket_keepalive=true"
+        "?sentinel_username=watch&sentinel_password=pa%2Fss&client_name=me"
     )
     assert address.nodes == (Node("h1", 7000), Node("h2", 26379), Node("::1", 7001))
     assert address.service == "main"
     assert address.arguments == {
-        "username": "app", "password": SECRET, "db": 3, "socket_keepalive": True
+        "username": "app", "password": SECRET, "db": 3, "client_name": "me"
     }  # fmt: skip
     assert address.sentinel_arguments == {
-        "username": "watch", "password": "pa/ss", "socket_keepalive": True
+        "username": "watch", "password": "pa/ss", "client_name": "me"
     }  # fmt: skip
     assert SECRET not in f"{address} {address!r}"
 

@@ -11,6 +11,7 @@ from types import ModuleType
 
 from rediq_trio._errors import ConfigError, shown
 from rediq_trio.app import App
+from rediq_trio.store.urls import redacted
 
 log = logging.getLogger("rediq_trio")
 
@@ -21,6 +22,8 @@ def load_app(target: str) -> App:
     Raises `ConfigError` when the module cannot be imported, or what is named is
     missing or no `App`.
     """
+    if "://" in target:
+        raise ConfigError.of("app", redacted(target), "module:attribute; a URL goes to --url or REDIQ_URL")
     module_name, colon, path = target.partition(":")
     if not module_name or not colon or not path:
         raise ConfigError.of("app", target, "module:attribute, like worker_app:app")

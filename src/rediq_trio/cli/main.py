@@ -22,6 +22,7 @@ from rediq_trio._errors import (
     WorkerCrashed,
 )
 from rediq_trio._nursery import innermost
+from rediq_trio.store.urls import without_secrets
 
 INTERRUPTED = 130
 """128 and the number of SIGINT, as shells have it."""
@@ -37,7 +38,8 @@ _MISUSE = (ConfigError, PayloadError, UnknownTaskType)
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see '{self.prog} --help'\n")
+        # It quotes arguments, which may hold a URL's password.
+        self.exit(2, f"{self.prog}: {without_secrets(message)}; see '{self.prog} --help'\n")
 
 
 def own_version() -> str:
@@ -85,7 +87,7 @@ def _failure(error: BaseException) -> int | None:
     """Tell what went wrong and give the exit status; None for a bug."""
     match error:
         case RediqError():
-            print(f"rediq: {explain(error)}", file=sys.stderr)
+            print(f"rediq: {without_secrets(explain(error))}", file=sys.stderr)
             return 2 if isinstance(error, _MISUSE) else 1
         case BrokenPipeError():
             # Whoever read our output has gone. Python would complain once more at its exit.

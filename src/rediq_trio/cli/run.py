@@ -21,7 +21,7 @@ from rediq_trio.cli.loading import load_app
 from rediq_trio.cli.stopping import Stop, ask_when_input_ends, end_process, stop_signals
 from rediq_trio.serve import Server, serve
 from rediq_trio.settings import ServeOptions, Settings, read_setting, settle_settings
-from rediq_trio.store.urls import default_url, redacted, scheme_of
+from rediq_trio.store.urls import default_url, redacted, scheme_of, shows_password
 
 log = logging.getLogger("rediq_trio")
 
@@ -93,6 +93,9 @@ def execute(arguments: argparse.Namespace) -> int:
     count = _processes(arguments.processes)
     app = load_app(arguments.app)
     _log_to_stderr(arguments.log_level)
+    if arguments.url and shows_password(arguments.url):
+        log.warning("--url holds a password, and every user of this machine can see the command "
+                    "lines of processes: set REDIQ_URL instead")  # fmt: skip
     if count == 1:
         worker = _Worker(app, url, cast("ServeOptions", options), settings)
         return trio.run(worker.run, arguments.stop_with_stdin)

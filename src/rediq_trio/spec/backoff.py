@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from rediq_trio._errors import ConfigError, PayloadError
+from rediq_trio._errors import ConfigError, PayloadError, shown
 from rediq_trio.spec.limits import MAX_DELAY, number
 
 
@@ -88,7 +88,7 @@ def decode_backoff(data: Sequence[object]) -> Backoff:
         return DEFAULT_BACKOFF
     kind, *fields = data
     if not isinstance(kind, int) or not 0 <= kind < len(_KINDS):
-        raise PayloadError(f"backoff policy number {kind!r} is unknown to this version")
+        raise PayloadError(f"backoff policy number {shown(kind)} is unknown to this version")
     try:
         return _KINDS[kind](*fields)  # type: ignore[arg-type]  # the validators check
     except (TypeError, ConfigError) as error:

@@ -14,10 +14,12 @@ import attrs
 from rediq_trio._errors import PayloadError, PayloadTooLarge, shown
 from rediq_trio.spec.backoff import DEFAULT_BACKOFF, Backoff, decode_backoff, encode_backoff
 from rediq_trio.spec.limits import MAX_DELAY, MAX_DEPTH
-from rediq_trio.store.packing import UNREADABLE, pack, unpack
+from rediq_trio.store.packing import UNREADABLE, SealedFound, pack, unpack
 
 VERSION = 1
 _DEFAULT_TIMEOUT = 30.0
+MAX_AROUND = 5 * 1024 * 1024
+"""Bytes of an envelope beside its payload: metadata and dependencies at their bounds fit in."""
 LAST_MS = 253_402_300_799_999
 """The last instant that a datetime in UTC can hold."""
 _DEADLINES = range(-round(MAX_DELAY * 1000), LAST_MS + 1)
@@ -88,14 +90,16 @@ def pack_value(value: Any, *, what: str = "payload", most: int | None = None) ->
     return packed
 
 
-def unpack_value(packed: bytes, *, most: int | None = None) -> Any:
+def unpack_value(packed: bytes, *, what: str = "payload", most: int | None = None) -> Any:
     """Unpack plain data; raise `PayloadError` for anything that `pack_value` would not have made."""
     if most is not None and len(packed) > most:
-        raise PayloadTooLarge(f"payload: {len(packed):,} bytes packed; at most {most:,} are allowed")
+        raise PayloadTooLarge(f"{what}: {len(packed):,} bytes packed; at most {most:,} are allowed")
     try:
         value = unpack(packed)
+    except SealedFound as error:
+        raise PayloadError(f"the {what} is {error}") from error
     except UNREADABLE as error:
-        raise PayloadError(f"payload cannot be decoded: {shown(str(error))}") from error
+        raise PayloadError(f"{what} cannot be decoded: {shown(str(error))}") from error
     check_depth(value)
     return value
 
@@ -151,13 +155,20 @@ def open_envelope(packed: bytes) -> Envelope:
         and isinstance(timeout, int | float)
         and timeout > 0
         and isinstance(backoff, list)
-        and isinstance(metadata, dict)
+        and _texts(metadata)
         and type(deadline) is int
         and deadline in _DEADLINES
         and isinstance(needs, list)
+        and all(isinstance(need, str) for need in cast("list[Any]", needs))
     ):
         raise PayloadError("envelope cannot be decoded: a field has the wrong type")
     policy = decode_backoff(cast("list[Any]", backoff))
     texts = cast("dict[str, str]", metadata)
-    depends_on = tuple(map(str, cast("list[Any]", needs)))
+    depends_on = tuple(cast("list[str]", needs))
     return Envelope(kind, payload, float(timeout), policy, texts, deadline, depends_on)
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(text, str) for item in cast("dict[Any, Any]", value).items() for text in item
+    )

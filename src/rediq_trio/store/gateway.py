@@ -28,11 +28,12 @@ from rediq_trio.store.bridge.confirming import Confirming
 from rediq_trio.store.bridge.ear import Ear
 from rediq_trio.store.bridge.line import MAX_HOPS, PATIENCE, Call, Line, Ways
 from rediq_trio.store.bridge.routes import Cluster, routes_of
-from rediq_trio.store.bridge.wire import FAILED, ReplyError, across, is_refusal
+from rediq_trio.store.bridge.wire import FAILED, Dialer, ReplyError, across, is_refusal
 from rediq_trio.store.broadcast import Signal, Topic
 from rediq_trio.store.durability import Confirm, Durability
 from rediq_trio.store.keys import Keys
 from rediq_trio.store.scripts import Script
+from rediq_trio.store.tls import unreachable
 
 __all__ = ["Gateway", "ReplyError", "open_gateway", "parse_address"]
 
@@ -53,7 +54,8 @@ class Gateway:
         trip_deadline: float = TRIP_DEADLINE,
     ) -> None:
         self._address = address
-        self._routes = routes_of(address)
+        self._dialer = Dialer(address)
+        self._routes = routes_of(self._dialer)
         self._ear = Ear(keys, self._routes.dial_any)
         self._confirming: Confirming | None = None
         if durability is not None and (command := durability.command):
@@ -84,16 +86,20 @@ class Gateway:
         # The shield ends with `close`. Until the gateway is connected, it lasts no longer
         # than the deadlines of its attempts.
         with self._switch:
-            try:
-                async with trio_asyncio.open_loop(), trio.open_nursery() as nursery:  # pyright: ignore  (untyped)
-                    await self._begin()
-                    nursery.start_soon(self._ear.run)
-                    nursery.start_soon(across(self._routes.run), self._changed)
-                    self.connected.set()
-                    async for line in self._arriving:
-                        nursery.start_soon(across(line.pump))
-            finally:
-                self._end()
+            async with trio_asyncio.open_loop():  # pyright: ignore  (untyped)
+                try:
+                    async with trio.open_nursery() as nursery:
+                        await self._begin()
+                        nursery.start_soon(self._ear.run)
+                        nursery.start_soon(across(self._routes.run), self._changed)
+                        self.connected.set()
+                        async for line in self._arriving:
+                            nursery.start_soon(across(line.pump))
+                finally:
+                    self._end()
+                    with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
+                        # Without the shield, sockets would be left open when the loop is gone.
+                        await across(self._dialer.hang_up)()
 
     async def _begin(self) -> None:
         try:
@@ -110,8 +116,8 @@ class Gateway:
         except FAILED as error:
             if is_refusal(error):
                 raise ConfigError(f"{self._address} refused the user or password: {error}") from None
-            said = f"{error or type(error).__name__}; is Redis running there?"
-            raise ConnectionLost(f"cannot connect to {self._address}: {said}", sent=False) from error
+            secure = self._address.secure
+            raise unreachable(self._address.shown, error, secure=secure) from error
 
     def _end(self) -> None:
         self._closed = True

@@ -9,7 +9,7 @@ import attrs
 import trio
 
 from rediq_trio._errors import ConfigError, shown
-from rediq_trio.spec.limits import check_name
+from rediq_trio.spec.limits import is_name
 from rediq_trio.store.durability import Durability
 from rediq_trio.store.memory import MemoryStore
 from rediq_trio.store.port import Store
@@ -54,7 +54,7 @@ async def open_store(
                 raise ConfigError.of(
                     "durability", durability.level, "memory: memory:// ends with its process"
                 )
-            yield _memory(url.partition("://")[2])
+            yield _memory(url)
         case "embedded":
             from rediq_trio.store.embedded import open_embedded
 
@@ -76,10 +76,12 @@ class _Options:
     trip_deadline: float
 
 
-def _memory(name: str) -> MemoryStore:
+def _memory(url: str) -> MemoryStore:
+    name = url.partition("://")[2]
     if not name:
         return MemoryStore()
-    check_name("url", name)
+    if not is_name(name):
+        raise ConfigError.of("url", redacted(url), "memory:// and, if any, a name")
     try:
         _SHARED.get()
     except LookupError:

@@ -9,6 +9,7 @@ import msgpack
 
 _packb = cast("Callable[..., bytes]", msgpack.packb)  # pyright: ignore  (it has no types)
 _unpacker = cast("Callable[..., Any]", msgpack.Unpacker)  # pyright: ignore  (it has no types)
+_extension = cast("type[Any]", msgpack.ExtType)  # pyright: ignore  (it has no types)
 _unpackb = cast("Callable[..., Any]", msgpack.unpackb)  # pyright: ignore  (it has no types)
 
 
@@ -16,7 +17,36 @@ class ExtensionFound(ValueError):
     """The data holds a msgpack extension type, which nothing here ever writes."""
 
 
+class SealedFound(ValueError):
+    """The data is encrypted and could not be opened; says why."""
+
+
+SEALED, UNOPENED = 1, 2
+"""The extension types that stand for a whole value: encrypted, or why it could not be decrypted.
+
+No value that a user gives holds either, so nothing in clear can be taken for one.
+"""
+NO_KEYS = (
+    "encrypted, and this process has no keys: give encryption=Encryption(keys=[...]), or set "
+    "REDIQ_ENCRYPTION_KEYS"
+)
+_REASON = 300
+"""Characters of a reason that are shown."""
+
+
+_out_of_data = cast("type[Exception]", msgpack.OutOfData)  # pyright: ignore  (it has no types)
+_Timestamp = cast("type[Any]", msgpack.Timestamp)  # pyright: ignore  (it has no types)
+_STAMPS = (b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff")
+"""How timestamps begin; other data may hold these bytes too."""
+
+
 def _refuse(code: int, data: bytes) -> Any:
+    if code == SEALED:
+        raise SealedFound(NO_KEYS)
+    if code == UNOPENED:
+        # Anybody who can write to Redis may have made it.
+        text = data.decode("utf-8", "replace")[:_REASON]
+        raise SealedFound(text if text.isprintable() and text else "damaged")
     raise ExtensionFound(f"msgpack extension type {code} is not allowed")
 
 
@@ -36,7 +66,23 @@ def pack_for_lua(value: Any) -> bytes:
 
 def unpack(packed: bytes, *, texts: bool = True) -> Any:
     """Unpack; with `texts` False every text stays bytes. Raises one of `UNREADABLE`."""
-    return _unpackb(packed, raw=not texts, ext_hook=_refuse)
+    value = _unpackb(packed, raw=not texts, ext_hook=_refuse)
+    if any(mark in packed for mark in _STAMPS) and _holds_stamp(value):
+        # Of the extension types, msgpack asks no one about this one.
+        raise ExtensionFound("msgpack timestamps are not allowed")
+    return value
+
+
+def _holds_stamp(value: Any) -> bool:
+    left = [value]
+    for item in left:
+        if isinstance(item, _Timestamp):
+            return True
+        if isinstance(item, dict):
+            left += [*cast("dict[Any, Any]", item).keys(), *cast("dict[Any, Any]", item).values()]
+        elif isinstance(item, list):
+            left += cast("list[Any]", item)
+    return False
 
 
 def unpack_all(packed: bytes, *, texts: bool = True) -> list[Any]:
@@ -46,8 +92,30 @@ def unpack_all(packed: bytes, *, texts: bool = True) -> list[Any]:
     return list(unpacker)
 
 
-def unpack_first(packed: bytes) -> tuple[Any, int]:
-    """Unpack the first of several values; give it and how many bytes it took."""
-    unpacker = _unpacker(raw=False, ext_hook=_refuse, max_buffer_size=len(packed) + 1)
+def measure(packed: bytes) -> int:
+    """Give how many bytes the first of several values takes. Raises one of `UNREADABLE`."""
+    unpacker = _unpacker(max_buffer_size=len(packed) + 1)
     unpacker.feed(packed)
-    return unpacker.unpack(), unpacker.tell()
+    try:
+        unpacker.skip()
+    except _out_of_data as error:
+        raise ValueError("a value is cut short") from error
+    return cast("int", unpacker.tell())
+
+
+def pack_extension(code: int, data: bytes) -> bytes:
+    """Pack a value of an extension type."""
+    return _packb(_extension(code, data))
+
+
+def extension_of(packed: bytes) -> tuple[int, bytes] | None:
+    """Give code and data of what is one extension as a whole; None for anything else."""
+    # The first bytes of the format's extension types.
+    if not packed or not (0xC7 <= packed[0] <= 0xC9 or 0xD4 <= packed[0] <= 0xD8):
+        return None
+    try:
+        found: Any = _unpackb(packed)
+    except UNREADABLE:
+        return None
+    # A timestamp is one too, and comes out as another type.
+    return (int(found.code), bytes(found.data)) if isinstance(found, _extension) else None

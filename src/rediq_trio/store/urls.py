@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from urllib.parse import urlsplit
 
 from rediq_trio._errors import ConfigError
 
@@ -32,17 +34,43 @@ def embedded_folder(url: str) -> str | None:
     """Give the folder of an `embedded://` URL, None for a temporary one; raise `ConfigError`."""
     folder = url.partition("://")[2]
     if folder and not folder.startswith("/"):
-        raise ConfigError.of("url", url, "embedded:// or embedded:///path/of/a/folder")
+        raise ConfigError.of("url", redacted(url), "embedded:// or embedded:///path/of/a/folder")
     return folder or None
 
 
 def redacted(url: object) -> object:
-    """Give a URL without its user, password and query; anything that is no text as its type's name."""
+    """Give a URL without its user, password and query; anything that is no text as its type's name.
+
+    What may be a piece of a password, because the URL is not as it should be, is "..." too.
+    """
     if not isinstance(url, str):
         return f"<{type(url).__name__}>"
     scheme, mark, rest = url.partition("://")
     if not mark:  # no URL, but it may still hold a password
         scheme, rest = "", url
-    host = rest.rpartition("@")[2].partition("?")[0]
-    return f"{scheme}{mark}{host}"
+    elif not _SCHEME.fullmatch(scheme):
+        scheme = HIDDEN
+    front, at, behind = rest.rpartition("@")
+    # With a query in front of the last @, that may stand in a password of the query's.
+    place = HIDDEN if at and _QUERY.search(front) else re.split("[?#]", behind, maxsplit=1)[0]
+    hosts, slash, path = place.partition("/")
+    hosts = ",".join(host if _HOST.fullmatch(host) else HIDDEN for host in hosts.split(","))
+    return f"{scheme}{mark}{hosts}{slash}{path}"
 
+
+def without_secrets(text: str) -> str:
+    """Give a text with each URL in it as `redacted` shows it."""
+    return _URL.sub(lambda found: str(redacted(found[0])), text)
+
+
+def shows_password(url: str) -> bool:
+    """Say whether a URL holds a password."""
+    parts = urlsplit(url)
+    return bool(parts.password) or "password=" in parts.query
+
+
+HIDDEN = "..."
+_URL = re.compile(r"[A-Za-z][\w+.-]*://\S*[^\s:;,.)'\"]")
+_SCHEME = re.compile(r"[A-Za-z+]{1,20}")
+_QUERY = re.compile(r"[?&]\w+=")
+_HOST = re.compile(r"((\[[0-9A-Fa-f:.%]+\]|[\w.~-]+)(:\d{1,5})?)?")

@@ -11,14 +11,14 @@ from typing import Any, cast
 
 import attrs
 
-from rediq_trio._errors import ConfigError, PayloadError, UnknownTaskType, shown
+from rediq_trio._errors import ConfigError, PayloadError, PayloadTooLarge, UnknownTaskType, shown
 from rediq_trio.aggregators import Aggregator
 from rediq_trio.app import App
 from rediq_trio.context import CurrentTask
 from rediq_trio.retry_rules import RetryRules
 from rediq_trio.spec.values import Task
 from rediq_trio.store.batch import Batch, Member, is_batch, open_batch
-from rediq_trio.store.envelope import Envelope, open_envelope, unpack_value
+from rediq_trio.store.envelope import MAX_AROUND, Envelope, open_envelope, unpack_value
 from rediq_trio.worker.leases import Held
 
 NO_RULES = RetryRules()
@@ -60,6 +60,11 @@ def open_job(app: App, held: Held, most: int) -> Job:
     packed = held.lease.envelope
     if is_batch(packed):
         return _open_batch(app, held, open_batch(packed), most)
+    if len(packed) > most + MAX_AROUND:
+        # Before anything is unpacked: a short text can declare more than there is memory for.
+        raise PayloadTooLarge(
+            f"envelope: {len(packed):,} bytes; at most {most + MAX_AROUND:,} are allowed"
+        )
     envelope = open_envelope(packed)
     handler = app.handler(envelope.type)
     payload = unpack_value(envelope.payload, most=most)

@@ -7,10 +7,11 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 import attrs
-from redis.asyncio.connection import Connection, parse_url
+from redis.asyncio.connection import Connection, SSLConnection, parse_url
 
 from rediq_trio._errors import ConfigError
 from rediq_trio.spec.limits import is_name
+from rediq_trio.store.tls import settle_tls
 from rediq_trio.store.urls import redacted
 
 REDIS_PORT, SENTINEL_PORT = 6379, 26379
@@ -61,6 +62,11 @@ class Address:
     """What the Sentinels call the service."""
     sentinel_arguments: dict[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
 
+    @property
+    def secure(self) -> bool:
+        """Whether it is spoken to by TLS."""
+        return issubclass(self.connection_class, SSLConnection)
+
     def __str__(self) -> str:
         return self.shown
 
@@ -70,26 +76,24 @@ def parse_address(url: str) -> Address:
     shown = str(redacted(url))
     scheme = url.partition("://")[0]
     kind = KINDS[scheme]
+    bad = ""
     try:
-        if kind is Kind.SINGLE:
-            _ = urlsplit(url).port  # raises for a port that is none
-            address = _single(url, shown)
-        else:
-            address = _several(url, shown, kind)
+        return _single(url, shown) if kind is Kind.SINGLE else _several(url, shown, kind)
     except ConfigError:
         raise
     except (ValueError, TypeError) as error:
-        # No `from`: the cause quotes the URL, password and all.
-        raise ConfigError(
-            f"url={shown!r}: cannot be read as a Redis URL ({type(error).__name__})"
-        ) from None
-    if scheme == "unix" and not unquote(urlsplit(url).path):
-        raise ConfigError.of("url", shown, "unix:// and the path of a socket")
-    return address
+        bad = type(error).__name__
+    # Behind the handler: the error there quotes the URL, and would be this one's context.
+    raise ConfigError(f"url={shown!r}: cannot be read as a Redis URL ({bad})")
 
 
 def _single(url: str, shown: str) -> Address:
+    parts = urlsplit(url)
+    _ = parts.port  # raises for a port that is none
     arguments: dict[str, Any] = dict(parse_url(url))
+    settle_tls(url, arguments, shown)
+    if parts.scheme == "unix" and not unquote(parts.path):
+        raise ConfigError.of("url", shown, "unix:// and the path of a socket")
     return Address(Kind.SINGLE, arguments.pop("connection_class", Connection), arguments, shown)
 
 
@@ -113,6 +117,7 @@ def _several(url: str, shown: str, kind: Kind) -> Address:
     base = "rediss" if scheme.startswith("rediss") else "redis"
     one = f"{base}://{user}{at}{nodes[0]}/{database}?{urlencode(options, doseq=True)}"
     arguments: dict[str, Any] = dict(parse_url(one))
+    settle_tls(url, arguments, shown)
     connection_class = arguments.pop("connection_class", Connection)
     for name in ("host", "port"):
         arguments.pop(name, None)

@@ -6,22 +6,30 @@ In a Cluster one connection hears all: what a node publishes comes to every node
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import cast
 
+import redis.exceptions
 import trio
 from redis.asyncio.connection import Connection
 
+from rediq_trio._errors import RediqError
 from rediq_trio.spec.stored import unpack_id
-from rediq_trio.store.bridge.wire import FAILED, across, drop, pause, read, send
+from rediq_trio.store.bridge.wire import FAILED, across, drop, pause, read, send, translated
 from rediq_trio.store.broadcast import Broadcast, Kind, Signal, Topic
 from rediq_trio.store.keys import Keys
 
 EAR_PING = 5.0
 """Seconds between pings on a connection that otherwise only listens."""
+DEAF_PAUSE = 10.0
+"""Seconds before a user who may not subscribe tries again."""
 SILENCE = 10.0
 """Seconds that a ping's answer may take."""
+
+
+log = logging.getLogger("rediq_trio")
 
 
 class Ear:
@@ -66,10 +74,13 @@ class Ear:
                 await trio.sleep(pause(failures))
                 continue
             failures = 0
+            deaf: RediqError | None = None
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(across(self._subscribe), connection)
                     await across(self._hear)(connection)
+            except* redis.exceptions.NoPermissionError as refused:
+                deaf = translated(refused.exceptions[0])  # type: ignore[arg-type]
             except* FAILED:
                 pass
             finally:
@@ -77,6 +88,9 @@ class Ear:
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
                     # Without the shield a cancelled ear would leak its socket.
                     await across(drop)(connection)
+            if deaf is not None:
+                log.error("no signal can be heard, and everything comes late: %s", deaf)
+                await trio.sleep(DEAF_PAUSE)
 
     async def _wait_wanted(self) -> None:
         while not self._wanted:

@@ -226,7 +226,7 @@ class Line:
                 self._stale = True
                 self._ways.failed(self.node)
             if not self._ways.elsewhere(call, error):
-                call.refuse(translated(error))
+                call.refuse(translated(error, call.script))
         except redis.exceptions.BusyLoadingError as error:
             call.refuse(ConnectionLost(f"Redis cannot take commands now: {error}", sent=False))
         else:

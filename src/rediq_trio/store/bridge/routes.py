@@ -16,9 +16,9 @@ import redis.exceptions
 from redis.asyncio.connection import Connection
 
 from rediq_trio._errors import ConfigError
-from rediq_trio.store.bridge.address import Address, Kind, Node
+from rediq_trio.store.bridge.address import Kind, Node
 from rediq_trio.store.bridge.slots import SLOTS, slot_of
-from rediq_trio.store.bridge.wire import FAILED, ask, dial, drop, is_refusal, pause
+from rediq_trio.store.bridge.wire import FAILED, Dialer, ask, drop, is_refusal, pause
 
 WATCH_EVERY = 2.0
 """Seconds between two looks at who is the master, while all seems well."""
@@ -59,8 +59,9 @@ class Routes(Protocol):
 class Single:
     """One server."""
 
-    def __init__(self, address: Address) -> None:
-        self._address = address
+    def __init__(self, dialer: Dialer) -> None:
+        self._dialer = dialer
+        address = dialer.address
         self._node = address.nodes[0]
 
     async def begin(self) -> Sequence[Node]:
@@ -70,10 +71,10 @@ class Single:
         return self._node
 
     async def dial(self, node: Node) -> Connection:
-        return await dial(self._address, node)
+        return await self._dialer.dial(node)
 
     async def dial_any(self) -> Connection:
-        return await dial(self._address, self._node)
+        return await self._dialer.dial(self._node)
 
     def doubt(self) -> None:
         pass
@@ -104,9 +105,10 @@ class _Asked:
 class Sentinels(_Asked):
     """A master that Sentinels name: https://redis.io/docs/latest/develop/reference/sentinel-clients"""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, dialer: Dialer) -> None:
         super().__init__(WATCH_EVERY)
-        self._address = address
+        self._dialer = dialer
+        self._address = address = dialer.address
         self._sentinels = list(address.nodes)
         self._master: Node | None = None
 
@@ -126,7 +128,7 @@ class Sentinels(_Asked):
         if self._master is None:
             await self._look()
         assert self._master is not None
-        connection = await dial(self._address, self._master)
+        connection = await self._dialer.dial(self._master)
         try:
             role, *_ = await ask(connection, b"ROLE")
         except BaseException:
@@ -155,7 +157,7 @@ class Sentinels(_Asked):
         causes: list[str] = []
         for sentinel in list(self._sentinels):
             try:
-                async with _lent(dial(self._address, sentinel, sentinel=True)) as connection:
+                async with _lent(self._dialer.dial(sentinel, sentinel=True)) as connection:
                     found = await ask(
                         connection, b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self._address.service,
                         within=ASK_WITHIN,
@@ -180,9 +182,10 @@ class Sentinels(_Asked):
 class Cluster(_Asked):
     """Masters that share the slots: https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec"""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, dialer: Dialer) -> None:
         super().__init__(MAP_EVERY)
-        self._address = address
+        self._dialer = dialer
+        self._address = address = dialer.address
         self._known: list[Node] = list(address.nodes)
         self._owners: list[Node | None] = [None] * SLOTS
 
@@ -204,11 +207,11 @@ class Cluster(_Asked):
         self.doubt()
 
     async def dial(self, node: Node) -> Connection:
-        return await dial(self._address, node)
+        return await self._dialer.dial(node)
 
     async def dial_any(self) -> Connection:
         # Any node will do; one that is down is not asked twice in a row.
-        return await dial(self._address, random.choice(self._known))
+        return await self._dialer.dial(random.choice(self._known))
 
     async def run(self, changed: Callable[[], None]) -> None:
         failures = 0
@@ -230,7 +233,7 @@ class Cluster(_Asked):
         random.shuffle(asked)
         for node in asked:
             try:
-                async with _lent(dial(self._address, node)) as connection:
+                async with _lent(self._dialer.dial(node)) as connection:
                     found = await ask(connection, b"CLUSTER", b"SLOTS", within=ASK_WITHIN)
             except redis.exceptions.ResponseError as error:
                 if "cluster support disabled" in str(error):
@@ -271,12 +274,12 @@ async def _lent(dialled: Awaitable[Connection]) -> AsyncGenerator[Connection]:
         await drop(connection)
 
 
-def routes_of(address: Address) -> Routes:
+def routes_of(dialer: Dialer) -> Routes:
     """Give the routes that fit an address."""
-    match address.kind:
+    match dialer.address.kind:
         case Kind.SINGLE:
-            return Single(address)
+            return Single(dialer)
         case Kind.SENTINEL:
-            return Sentinels(address)
+            return Sentinels(dialer)
         case Kind.CLUSTER:
-            return Cluster(address)
+            return Cluster(dialer)

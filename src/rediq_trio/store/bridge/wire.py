@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import math
 import random
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
 import hiredis
 import redis.exceptions
 import trio_asyncio
-from redis.asyncio.connection import Connection
+from redis.asyncio.connection import AbstractConnection, Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from rediq_trio._errors import ConfigError, ConnectionLost, RediqError
+from rediq_trio.store import rights
 from rediq_trio.store.bridge.address import Address, Node
+from rediq_trio.store.scripts import Script
 
 CONNECT_DEADLINE = 5.0
 """Seconds one attempt to connect may take."""
 LONGEST_PAUSE = 2.0
 """Seconds: the longest wait between attempts to connect, before jitter."""
+
+_INIT = inspect.signature(AbstractConnection.__init__)  # pyright: ignore  (typed in part)
+_UNNAMED: dict[str, None] = dict.fromkeys(
+    ["driver_info"] if "driver_info" in _INIT.parameters else ["lib_name", "lib_version"]
+)
+"""Keeps redis-py from telling its name, which takes a right of its own, and a trip."""
 
 BROKEN = (OSError, EOFError, TimeoutError, redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
 """What a connection that is of no use any more raises."""
@@ -28,7 +39,7 @@ FAILED = (*BROKEN, redis.exceptions.RedisError)
 """What an attempt to connect may raise."""
 _NOT_NOW = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM", "BUSY", "NOREPLICAS")
 """Error replies that pass by themselves: the command was refused, nothing was applied."""
-_NOT_ALLOWED = ("NOAUTH", "WRONGPASS", "NOPERM")
+_NOT_ALLOWED = ("NOAUTH", "WRONGPASS")
 _CODES = {
     "ReadOnlyError": "READONLY",
     "OutOfMemoryError": "OOM",
@@ -66,12 +77,19 @@ def is_refusal(error: BaseException) -> bool:
     return isinstance(error, refusal) or isinstance(error.__cause__, refusal)
 
 
-def translated(error: redis.exceptions.ResponseError) -> RediqError:
-    """Give our error for an error reply."""
+def translated(
+    error: redis.exceptions.ResponseError, script: Script | None = None
+) -> RediqError:
+    """Give our error for an error reply, to a script if it was one."""
     said = f"{_CODES.get(type(error).__name__, '')} {error}".strip()
     # Redis 6.2 puts its own words around the error of a script's command.
     if said.startswith(_NOT_NOW) or any(f": -{code} " in said for code in _NOT_NOW):
         return ConnectionLost(f"Redis cannot take commands now: {said}", sent=False)
+    if rights.is_refusal(said):
+        right = rights.missing_right(said, script.source if script else "")
+        return ConfigError(
+            f"Redis refused the command: the user lacks the right {right}; {rights.LINES} ({said})"
+        )
     if said.startswith(_NOT_ALLOWED):
         return ConfigError(f"Redis refused the command: {said}; check user, password and ACL")
     if said.startswith("MOVED"):
@@ -81,27 +99,58 @@ def translated(error: redis.exceptions.ResponseError) -> RediqError:
     return ReplyError(said)
 
 
-async def dial(address: Address, node: Node, *, sentinel: bool = False) -> Connection:
-    """Open a connection; raise one of `FAILED`."""
-    arguments = address.sentinel_arguments if sentinel else address.arguments
-    where: dict[str, Any] = {"host": node.host, "port": node.port} if node.host else {}
-    connection: Connection = address.connection_class(
-        **{**arguments, **where},
-        socket_timeout=None,
-        socket_connect_timeout=CONNECT_DEADLINE,
-        retry=Retry(NoBackoff(), 0),
-        retry_on_timeout=False,
-        health_check_interval=0,
-        decode_responses=False,
-        protocol=2,
-    )
-    try:
-        async with asyncio.timeout(CONNECT_DEADLINE):
-            await connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it so
-    except BaseException:
-        await drop(connection)
-        raise
-    return connection
+class Dialer:
+    """Connects to the servers of one address, and knows what is to be closed before the loop is."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._secure = weakref.WeakSet[asyncio.WriteTransport]()
+        """The transports that speak TLS; some may be closed by now."""
+
+    async def dial(self, node: Node, *, sentinel: bool = False) -> Connection:
+        """Open a connection; raise one of `FAILED`."""
+        address = self.address
+        arguments = address.sentinel_arguments if sentinel else address.arguments
+        where: dict[str, Any] = {"host": node.host, "port": node.port} if node.host else {}
+        connection: Connection = address.connection_class(
+            **{**arguments, **where, **_UNNAMED},
+            socket_timeout=None,
+            socket_connect_timeout=CONNECT_DEADLINE,
+            retry=Retry(NoBackoff(), 0),
+            retry_on_timeout=False,
+            health_check_interval=0,
+            decode_responses=False,
+            protocol=2,
+            redis_connect_func=self._greet,
+        )
+        try:
+            async with asyncio.timeout(CONNECT_DEADLINE):
+                await connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it so
+        except BaseException:
+            await drop(connection)
+            raise
+        return connection
+
+    async def _greet(self, connection: Connection) -> None:
+        if self.address.secure and connection._writer is not None:
+            self._secure.add(connection._writer.transport)
+        await connection.on_connect()
+        # A server that refuses a client's certificate, or speaks TLS where none is expected,
+        # says so only when something is read.
+        await send(connection, (b"PING",))
+        try:
+            await read(connection, math.inf)
+        except redis.exceptions.AuthenticationError:
+            raise
+        except redis.exceptions.ResponseError:
+            pass  # it is there, and the commands to come say what is wrong
+
+    async def hang_up(self) -> None:
+        """Close what the end of the loop would cut short: TLS takes leave of its peer."""
+        for transport in list(self._secure):
+            transport.abort()
+        for _ in range(3):
+            await asyncio.sleep(0)
 
 
 async def drop(connection: Connection) -> None:

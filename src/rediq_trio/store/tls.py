@@ -1,0 +1,162 @@
+"""TLS: what a `rediss://` URL says of it, and what a failed handshake means.
+
+Verification is on: the certificate must be signed by a CA that is trusted and name the
+host. A URL's query carries the settings under redis-py's names, so that one string says
+all; a name that nobody knows is refused, lest a slip of the pen switch anything off.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from rediq_trio._errors import ConfigError, ConnectionLost, RediqError, shown
+
+log = logging.getLogger("rediq_trio")
+
+SERVER_OPTIONS = ("db", "username", "password", "client_name")
+"""What any URL's query may hold."""
+SENTINEL_OPTIONS = ("sentinel_username", "sentinel_password")
+FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
+"""TLS options that name a file, or a folder of files."""
+TLS_OPTIONS = (*FILES, "ssl_password", "ssl_check_hostname", "ssl_cert_reqs")
+_FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+def settle_tls(url: str, arguments: dict[str, Any], told: str) -> None:
+    """Check a URL's query, and put its TLS options into redis-py's arguments.
+
+    `told` is the URL as it may be shown. Raises `ConfigError` for an unknown option, a TLS
+    option without `rediss`, and files that cannot be read or do not belong together.
+    """
+    query = {
+        name: values[-1]
+        for name, values in parse_qs(urlsplit(url).query, keep_blank_values=True).items()
+    }
+    secure = url.startswith("rediss")
+    _check_names(url, query, secure, told)
+    if not secure:
+        return
+    arguments["ssl_check_hostname"] = _flag(query)
+    arguments["ssl_cert_reqs"] = _requirement(query)
+    if "ssl_keyfile" in query and "ssl_certfile" not in query:
+        raise ConfigError.of("ssl_keyfile", query["ssl_keyfile"], "given with ssl_certfile")
+    _check_files(query)
+    if arguments["ssl_cert_reqs"] == "none":
+        arguments["ssl_check_hostname"] = False
+        log.warning("%s: ssl_cert_reqs=none: anyone in between can read and change all tasks", told)
+
+
+def _check_names(url: str, query: Mapping[str, str], secure: bool, told: str) -> None:
+    known: tuple[str, ...] = SERVER_OPTIONS
+    if "+sentinel" in url.partition("://")[0]:
+        known += SENTINEL_OPTIONS
+    for name in query:
+        if name in TLS_OPTIONS:
+            if not secure:
+                raise ConfigError(f"url={told!r}: {name} needs rediss://, with two s")
+        elif name not in known:
+            # Its value is not shown: it may be a password.
+            raise ConfigError(
+                f"url={told!r}: no option is named {shown(name)}; there are "
+                f"{', '.join((*known, *TLS_OPTIONS))}"
+            )
+
+
+def _flag(query: Mapping[str, str]) -> bool:
+    text = query.get("ssl_check_hostname", "true")
+    if text.lower() not in _FLAGS:
+        raise ConfigError.of("ssl_check_hostname", text, "true or false")
+    return _FLAGS[text.lower()]
+
+
+def _requirement(query: Mapping[str, str]) -> str:
+    text = query.get("ssl_cert_reqs", "required")
+    if text not in ("required", "none"):
+        raise ConfigError.of("ssl_cert_reqs", text, "required, or none (dangerous)")
+    return text
+
+
+def _check_files(query: Mapping[str, str]) -> None:
+    """Read the files once, here, so that a bad one is an error before any connection."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    for name in ("ssl_ca_certs", "ssl_ca_path"):
+        if name in query:
+            where = query[name]
+            way = {"cafile": where} if name == "ssl_ca_certs" else {"capath": where}
+            try:
+                context.load_verify_locations(**way)
+            except OSError as error:  # ssl.SSLError is one
+                raise ConfigError.of(name, where, f"readable as certificates: {error}") from error
+    if "ssl_certfile" in query:
+        try:
+            context.load_cert_chain(
+                query["ssl_certfile"],
+                query.get("ssl_keyfile"),
+                # Never None: OpenSSL would ask at the terminal.
+                query.get("ssl_password", ""),
+            )
+        except OSError as error:
+            raise ConfigError.of(
+                "ssl_certfile",
+                query["ssl_certfile"],
+                "readable as a certificate, with its key there or in ssl_keyfile "
+                f"(ssl_password, if it has one): {error}",
+            ) from error
+
+
+def unreachable(told: str, error: BaseException, *, secure: bool) -> RediqError:
+    """Give the error that says why a server could not be reached, and what to do."""
+    found = _handshake(error)
+    if isinstance(found, ssl.SSLCertVerificationError):
+        return ConfigError(
+            f"{told}: the server's certificate is refused: {found.verify_message}; {_remedy(found)}"
+        )
+    said = f"{error or type(error).__name__}"
+    if found is not None and "ALERT" in (found.reason or ""):
+        return ConfigError(
+            f"{told}: the server refused the TLS connection: {found.reason}; does it ask for a client "
+            "certificate? Give ssl_certfile and ssl_keyfile in the URL, signed by the CA it trusts"
+        )
+    hint = "is Redis running there?"
+    cut = any(word in said.lower() for word in ("closed", "reset", "lost", "pipe"))
+    if secure and cut:
+        # The reason that the server gave may be lost with the connection.
+        hint = (
+            "does it ask for a client certificate? Give ssl_certfile and ssl_keyfile in the URL. Does "
+            "Redis speak TLS on that port? A plain one is reached by redis://, with one s"
+        )
+    elif secure and not isinstance(_first(error), ConnectionRefusedError):
+        hint = "does Redis speak TLS on that port? A plain one is reached by redis://, with one s"
+    elif not secure and cut:
+        hint = "does it speak TLS on that port? Then use rediss://, with two s"
+    return ConnectionLost(f"cannot connect to {told}: {said}; {hint}", sent=False)
+
+
+def _remedy(error: ssl.SSLCertVerificationError) -> str:
+    message = error.verify_message
+    if "expired" in message or "not yet valid" in message:
+        return "renew it, or set the clock right"
+    if "mismatch" in message.lower():
+        return "use the host name that the certificate has, or have one made for this host"
+    return "if it is the right server, give the CA that signed it as ssl_ca_certs in the URL"
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    found: list[BaseException] = []
+    at: BaseException | None = error
+    while at is not None and at not in found:
+        found.append(at)
+        at = at.__cause__ or at.__context__
+    return found
+
+
+def _first(error: BaseException) -> BaseException:
+    return _chain(error)[-1]
+
+
+def _handshake(error: BaseException) -> ssl.SSLError | None:
+    return next((each for each in _chain(error) if isinstance(each, ssl.SSLError)), None)

@@ -1,0 +1,113 @@
+"""What fuzzers call: everything that reads bytes which anybody may have written."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import uuid
+from decimal import Decimal
+from typing import Any
+
+import attrs
+
+import rediq_trio as rediq
+from rediq_trio._errors import ConfigError, PayloadError, UnknownTaskType
+from rediq_trio.describe import describe, describe_progress
+from rediq_trio.spec.records import Fence, Lease, Record
+from rediq_trio.steps import _read_pairs, read_inputs
+from rediq_trio.store.batch import is_batch, open_batch
+from rediq_trio.store.codec import read_schedule
+from rediq_trio.store.encryption import Encryption
+from rediq_trio.store.envelope import open_envelope, pack_value, unpack_value
+from rediq_trio.structuring import structurer
+from rediq_trio.worker.jobs import open_job
+from rediq_trio.worker.leases import Book, Held
+
+app = rediq.App()
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+@attrs.frozen
+class Tree:
+    """Something that holds itself."""
+
+    name: str
+    children: list[Tree]
+
+
+@app.task("any")
+async def take_any(value: Any = None) -> Any: ...
+
+
+@app.task("t")
+async def take_more(**more: Any) -> Any: ...
+
+
+@app.task("typed")
+async def take_typed(when: dt.datetime, ids: list[uuid.UUID], amount: Decimal, point: Tree) -> None: ...
+
+
+@app.aggregator("g")
+async def put_together(tasks: list[rediq.Task[Any]]) -> None: ...
+
+
+_STRUCTURED = tuple(
+    structurer(kind)
+    for kind in (dt.datetime, dt.timedelta, uuid.UUID, Decimal, Tree, Colour, set[int], tuple[int, str])
+)
+_KEYS = Encryption([b"k" * 32])
+
+
+def try_everything(data: bytes) -> None:
+    """Read bytes in every way; raise nothing but what a worker makes a reason of."""
+    for read in (
+        _job, open_envelope, unpack_value, _opened_batch, lambda d: read_inputs("q", d), _read_pairs,
+        lambda d: _KEYS.open(d, "a"),
+    ):  # fmt: skip
+        try:
+            read(data)
+        except (PayloadError, UnknownTaskType, ConfigError):
+            pass
+    describe_progress(data)
+    read_schedule("s", data, 0)
+    describe("q", record_with(data))
+    _structured(data)
+
+
+def _job(data: bytes) -> None:
+    open_job(app, held_with(data), 1024 * 1024)
+
+
+def held_with(envelope: bytes) -> Held:
+    """Give a lease in hand for such an envelope."""
+    return Held("q", Lease(Fence("a", 1, b"n"), 1, 3, envelope, 0), 0.0, 0.0, Book())
+
+
+def record_with(data: bytes) -> Record:
+    """Give a completed task's record whose parts are such bytes."""
+    return Record(
+        "a", data, rediq.State.COMPLETED, 50, 3, 3, 1000, 1, 1, result=data, progress=data
+    )
+
+
+def _opened_batch(data: bytes) -> None:
+    if is_batch(data):
+        for member in open_batch(data).members:
+            member.open()
+
+
+def _structured(data: bytes) -> None:
+    try:
+        value = unpack_value(data)
+    except PayloadError:
+        return
+    assert unpack_value(pack_value(value)) == value or value != value or "nan" in repr(value)
+    for structure in _STRUCTURED:
+        assert structure is not None
+        try:
+            structure(value)
+        except PayloadError:
+            pass
