@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Unpack
 
 import attrs
 import trio
 
-from rediq_trio._errors import ConfigError
+from rediq_trio._errors import ConfigError, Unconfirmed
 from rediq_trio._nursery import held_back
 from rediq_trio.admin import Queue
 from rediq_trio.app import App
@@ -166,6 +166,23 @@ async def _open_door(
         yield door.show
 
 
+def _open(settings: Settings, where: str | Store) -> AbstractAsyncContextManager[Store]:
+    return open_store(
+        where,
+        key_prefix=settings.key_prefix,
+        allow_eviction=settings.allow_eviction,
+        durability=Durability.of(settings.durability, settings.replicas),
+        # No longer than a lease: what hangs is noticed before it is over.
+        trip_deadline=min(TRIP_DEADLINE, max(1.0, settings.lease)),
+    )
+
+
+async def _keep_histories(store: Store, settings: Settings) -> None:
+    for name in settings.queues if settings.history else ():
+        with suppress(Unconfirmed):  # the next start sets it again
+            await Queue(store, name).keep_history(settings.history)
+
+
 @asynccontextmanager
 async def serve(
     app: App,
@@ -194,23 +211,14 @@ async def serve(
     encryption = settle_encryption(encryption)
     timetable = Timetable.of(app.name, app.schedules, settings.max_payload)
     where = default_url() if url is None else url
-    opened = open_store(
-        where,
-        key_prefix=settings.key_prefix,
-        allow_eviction=settings.allow_eviction,
-        durability=Durability.of(settings.durability, settings.replicas),
-        # No longer than a lease: what hangs is noticed before it is over.
-        trip_deadline=min(TRIP_DEADLINE, max(1.0, settings.lease)),
-    )
+    opened = _open(settings, where)
     door = _open_door(settings)
     async with door as show, opened as clear, held_back() as hold, trio.open_nursery() as nursery:
         store = sealed_by(clear, encryption)
         await timetable.post(store, settings.queues)
         partitions = Partitions(store)
         await partitions.known()
-        if settings.history:
-            for name in settings.queues:
-                await Queue(store, name).keep_history(settings.history)
+        await _keep_histories(store, settings)
         worker = Worker(app, store, settings, partitions)
         server = Server(worker)
         server.metrics_port = show(worker, nursery)
