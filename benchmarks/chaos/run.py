@@ -1,0 +1,183 @@
+"""One run: the ground, the fleet, the faults, the end, the judgement."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+
+from benchmarks.chaos import ground as grounds
+from benchmarks.chaos.accounting import Account, account
+from benchmarks.chaos.faults import cause, possible, rounds
+from benchmarks.chaos.final import drain, dump
+from benchmarks.chaos.ground import SPARE, Ground, work_folder
+from benchmarks.chaos.kinds import LIMITS, SCHEDULES
+from rediq_trio import ConfigError, Rate, connect
+
+PRODUCERS = 2
+WARM_UP = 2.0
+"""Seconds of work before the first fault."""
+STOP_WITHIN = 30.0
+"""Seconds that processes have to stop in good order."""
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """What a run is to be."""
+
+    seed: int
+    seconds: float
+    rate: float = 260.0
+    """Tasks that the producers enqueue each second, together."""
+    tasks: int | None = None
+    """Stop with the faults when so many were enqueued, if that comes first."""
+    workers: int = 4
+    server: str = "plain"
+    program: str | None = None
+    durability: str = "memory"
+    faults: tuple[str, ...] | None = None
+    keep: Path | None = None
+
+
+@attrs.define
+class Report:
+    """What a run came to."""
+
+    plan: Plan
+    seconds: float = 0.0
+    tasks: int = 0
+    acknowledged: int = 0
+    starts: int = 0
+    duplicates: int = 0
+    faults: dict[str, int] = attrs.field(factory=dict)
+    recoveries: dict[str, float] = attrs.field(factory=dict)
+    """The longest of each kind of fault, in seconds."""
+    allowed: float = 0.0
+    violations: list[str] = attrs.field(factory=list)
+    judged: str = ""
+    """What the judge has to say beyond that."""
+
+    @property
+    def passed(self) -> bool:
+        return not self.violations
+
+    def as_data(self) -> dict[str, Any]:
+        """Give it as what JSON can carry."""
+        data = attrs.asdict(self)
+        data["plan"]["keep"] = str(self.plan.keep) if self.plan.keep else None
+        return {**data, "passed": self.passed}
+
+
+Say = Callable[[str], None]
+
+
+async def run(plan: Plan, say: Say) -> Report:
+    """Run it all; what goes wrong is in the report."""
+    report = Report(plan)
+    with work_folder(plan.keep) as folder:
+        async with open_ground(folder, plan) as ground:
+            names = _chosen(ground, plan)
+            report.allowed = ground.lease + SPARE
+            await _set_up(ground, plan)
+            begun = time.monotonic()
+            await _work(ground, plan, names, say)
+            report.seconds = time.monotonic() - begun
+            await _finish(ground, report, say)
+        say("judging")
+        _judge(folder, report, account(folder))
+    return report
+
+
+def open_ground(folder: Path, plan: Plan) -> Any:
+    """Give the context in which the servers of a plan run."""
+    if plan.server == "plain":
+        return grounds.plain(folder, plan.seed, plan.program)
+    raise ConfigError.of("server", plan.server, "plain")
+
+
+def _chosen(ground: Ground, plan: Plan) -> list[str]:
+    names = possible(ground, plan.seconds)
+    if plan.faults is None:
+        return names
+    if unknown := sorted({*plan.faults} - {*names}):
+        raise ConfigError.of("faults", unknown[0], "one of " + ", ".join(names))
+    return [*plan.faults]
+
+
+async def _set_up(ground: Ground, plan: Plan) -> None:
+    ground.observer.note(
+        "setup",
+        limits=LIMITS,
+        schedules=SCHEDULES,
+        lease=ground.lease,
+        seed=plan.seed,
+        durability=plan.durability,
+        server=plan.server,
+    )
+    async with connect(ground.url) as client:
+        for key, limit in LIMITS.items():
+            if "concurrency" in limit:
+                await client.queue("lanes").limit(key=key, concurrency=limit["concurrency"])
+            else:
+                count, per, burst = limit["rate"]
+                await client.queue("lanes").limit(key=key, rate=Rate(count, per, burst=burst))
+    for number in range(plan.workers):
+        ground.fleet.hire("worker", f"w{number}", "--lease", str(ground.lease))
+    for number in range(PRODUCERS):
+        ground.fleet.hire("producer", f"p{number}", "--rate", str(plan.rate / PRODUCERS))
+
+
+async def _work(ground: Ground, plan: Plan, names: list[str], say: Say) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ground.fleet.tend)
+        await ground.measure("start")
+        ground.recoveries.clear()
+        await trio.sleep(WARM_UP)
+        give_up = trio.current_time() + plan.seconds
+        for chosen in rounds(names, ground.rng):
+            if trio.current_time() >= give_up or (plan.tasks and ground.total >= plan.tasks):
+                break
+            say(_progress(ground, give_up - trio.current_time(), chosen))
+            await cause(ground, chosen)
+        say("draining")
+        await ground.fleet.dismiss(ground.fleet.places("producer"), STOP_WITHIN)
+        nursery.cancel_scope.cancel()
+
+
+def _progress(ground: Ground, left: float, chosen: list[str]) -> str:
+    longest = max((one.seconds for one in ground.recoveries), default=0.0)
+    done = sum(ground.faults.values())
+    return (
+        f"{max(left, 0):4.0f} s left, {done} faults, longest recovery {longest:.1f} s, "
+        f"{ground.total:,} tasks; now {' and '.join(chosen)}"
+    )
+
+
+async def _finish(ground: Ground, report: Report, say: Say) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ground.fleet.tend)
+        left = await drain(ground)
+        await ground.fleet.dismiss(ground.fleet.members, STOP_WITHIN)
+        nursery.cancel_scope.cancel()
+    report.violations += [f"stuck after the end: {count} {what}" for what, count in left.items()]
+    report.violations += ground.fleet.unexpected
+    report.violations += [
+        f"recovery: {one.seconds:.1f} s after {one.kind}, more than {report.allowed:g} s"
+        for one in ground.late()
+    ]
+    for one in ground.recoveries:
+        report.recoveries[one.kind] = max(one.seconds, report.recoveries.get(one.kind, 0.0))
+    report.faults = dict(sorted(ground.faults.items()))
+    say("writing down what is there")
+    report.tasks = await dump(ground)
+
+
+def _judge(folder: Path, report: Report, found: Account) -> None:
+    report.acknowledged = len(found.acknowledged)
+    report.starts = found.begun
+    report.duplicates = len(found.duplicates())
+    report.violations += found.violations()
