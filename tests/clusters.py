@@ -168,6 +168,16 @@ def _server(program: Path, folder: str, port: int, *more: str) -> Node:
     return Node(program, str(own), port, arguments)
 
 
+@contextmanager
+def single(name: str = "redis-7", *more: str) -> Iterator[Node]:
+    """Run one server on a port while the block lasts."""
+    with _folder() as folder:
+        node = _server(program_of(name), folder, free_port(), *more)
+        with _ended([node]):
+            node.start()
+            yield node
+
+
 @attrs.define(eq=False)
 class Replicated:
     """A master, its replicas and the Sentinels that watch them."""
@@ -293,6 +303,18 @@ class Cluster:
         wait_until(f"a new owner of slot {slot}", lambda: self.owner(slot) is not other_than)
         return self.owner(slot)
 
+    def wait_replicas(self) -> None:
+        """Wait until each of three masters has a replica that is in step."""
+
+        def replicated() -> bool:
+            masters = [node for node in self.nodes if node.role() == "master"]
+            roles = [master.ask("ROLE") for master in masters]
+            return len(masters) == 3 and all(
+                any(int(replica[2]) > 0 for replica in role[2]) for role in roles
+            )
+
+        wait_until("a replica for each master", replicated)
+
     def wait_whole(self) -> None:
         """Wait until every node that runs says that all is well."""
         for node in self.nodes:
@@ -368,5 +390,4 @@ def _meet(cluster: Cluster) -> None:
         wait_until("nodes that know each other", lambda n=node, m=master: m in cluster._nodes(n))
         node.ask("CLUSTER", "REPLICATE", master)
     cluster.wait_whole()
-    for master in masters:
-        wait_until("replicas in step", lambda m=master: bool(m.ask("ROLE")[2]))
+    cluster.wait_replicas()

@@ -139,7 +139,18 @@ class ConnectionLost(RediqError):
 
 
 class Unconfirmed(RediqError):
-    """The write is less durable than was asked for."""
+    """The write was made, and is less durable than was asked for, or not known to be more.
+
+    It may last, or be lost if the server fails now. What has an own id can be repeated
+    without harm.
+    """
+
+    def __init__(self, message: str, *, answer: object = None) -> None:
+        super().__init__(message)
+        self.answer = answer
+        """What the server answered to the write."""
+        self.ids: tuple[str, ...] = ()
+        """The ids of the tasks that were written, where it was an enqueue."""
 
 
 class StaleLease(RediqError):

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, overload
 
 import trio
 
-from rediq_trio._errors import ConnectionLost, DuplicateTask, QueueFull, TaskNotFound
+from rediq_trio._errors import ConnectionLost, DuplicateTask, QueueFull, TaskNotFound, Unconfirmed
 from rediq_trio.admin import Queue
 from rediq_trio.describe import describe_worker
 from rediq_trio.handle import TaskHandle
@@ -21,6 +21,7 @@ from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.limits import MAX_PAYLOAD, check_name, check_number, queue_of
 from rediq_trio.spec.records import Answer, AnswerKind, Enqueued, NewTask
 from rediq_trio.spec.values import Task, WorkerInfo
+from rediq_trio.store.durability import Durability, Level
 from rediq_trio.store.opening import open_store
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.store.relay import relay
@@ -61,7 +62,8 @@ class Client:
         exist; `QueueFull` unless `wait`, which waits for room instead; `PayloadError`
         or `PayloadTooLarge`; and `ConnectionLost`. In each case nothing was written,
         except that with `ConnectionLost` and an own id the task may be there (to
-        enqueue it again is safe). When cancelled, it may be there too.
+        enqueue it again is safe). `Unconfirmed` says that it was written, and is less
+        durable than was asked for. When cancelled, it may be there too.
         """
         if isinstance(task, Workflow):
             return await self._enqueue_workflow(task, wait=wait)
@@ -201,6 +203,9 @@ class Client:
                     raise
                 sent_before = sent_before or lost.sent
                 await trio.sleep(random.uniform(0.05, 0.5))
+            except Unconfirmed as short:
+                short.ids = tuple(f"{queue}/{task.id}" for task in tasks)
+                raise
             else:
                 if sent_before and repeatable:
                     return tuple(State.PENDING if a is None else a for a in answers)
@@ -247,15 +252,23 @@ async def connect(
     max_payload: int = MAX_PAYLOAD,
     key_prefix: str = "rediq",
     allow_eviction: bool = False,
+    durability: Level = "memory",
+    replicas: int | None = None,
 ) -> AsyncGenerator[Client]:
     """Open a client for as long as the block lasts.
 
-    `url` defaults to `REDIQ_URL`, else to the Redis on this machine. Raises
-    `ConfigError` for a bad URL or setting and `ConnectionLost` when the server
-    cannot be reached. An exception of the block leaves as it was raised.
+    `url` defaults to `REDIQ_URL`, else to the Redis on this machine. With
+    `durability` "replicated" or "fsynced" a write that is not confirmed within a
+    second, by `replicas` replicas (1 unless given, 0 with "fsynced") or on the
+    server's disk, raises `Unconfirmed`. Raises `ConfigError` for a bad URL or
+    setting and `ConnectionLost` when the server cannot be reached. An exception
+    of the block leaves as it was raised.
     """
     check_number("max_payload", max_payload, 1, 512 * 1024 * 1024, whole=True)
     check_name("key_prefix", key_prefix)
+    wanted = Durability.of(durability, replicas)
     where = default_url() if url is None else url
-    async with open_store(where, key_prefix=key_prefix, allow_eviction=allow_eviction) as store:
+    async with open_store(
+        where, key_prefix=key_prefix, allow_eviction=allow_eviction, durability=wanted
+    ) as store:
         yield Client(store, max_payload=max_payload)

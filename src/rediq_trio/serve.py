@@ -17,12 +17,15 @@ from rediq_trio.partitions import Partitions
 from rediq_trio.settings import ServeOptions, settle_settings
 from rediq_trio.spec.records import RIPPLE
 from rediq_trio.spec.values import WorkerInfo
+from rediq_trio.store.durability import Durability
 from rediq_trio.store.opening import open_store
 from rediq_trio.store.port import Store
 from rediq_trio.store.urls import default_url
 from rediq_trio.timetable import Timetable
 from rediq_trio.worker.worker import Worker
 
+TRIP_DEADLINE = 10.0
+"""Seconds that Redis may take to answer before a connection is given up; with a short lease, that."""
 IDLE_LOOK = 0.1
 """Seconds between looks at the queues while someone waits for them to be empty."""
 
@@ -44,6 +47,8 @@ class ServerStats:
     """Tasks given back unfinished."""
     stale: int
     """Outcomes refused because their lease was over."""
+    unconfirmed: int
+    """Writes of this worker that were made, and not confirmed as `durability` asks for."""
 
 
 class Server:
@@ -66,6 +71,7 @@ class Server:
             cancelled=tally.cancelled,
             released=tally.released,
             stale=tally.stale,
+            unconfirmed=self._worker.store.unconfirmed,
         )
 
     def info(self) -> WorkerInfo:
@@ -143,7 +149,12 @@ async def serve(
     timetable = Timetable.of(app.name, app.schedules, settings.max_payload)
     where = default_url() if url is None else url
     opened = open_store(
-        where, key_prefix=settings.key_prefix, allow_eviction=settings.allow_eviction
+        where,
+        key_prefix=settings.key_prefix,
+        allow_eviction=settings.allow_eviction,
+        durability=Durability.of(settings.durability, settings.replicas),
+        # No longer than a lease: what hangs is noticed before it is over.
+        trip_deadline=min(TRIP_DEADLINE, max(1.0, settings.lease)),
     )
     async with opened as store, held_back() as hold, trio.open_nursery() as nursery:
         await timetable.post(store, settings.queues)

@@ -16,6 +16,7 @@ import attrs
 from rediq_trio._errors import ConfigError
 from rediq_trio.spec import limits
 from rediq_trio.spec.values import DEFAULT_QUEUE
+from rediq_trio.store.durability import Durability, Level
 
 DAY = 86_400.0
 MAX_CONCURRENCY = 100_000
@@ -40,6 +41,8 @@ class ServeOptions(TypedDict, total=False):
     dead_retention: float
     max_dead: int
     allow_eviction: bool
+    durability: Level
+    replicas: int | None
 
 
 _QUEUES_BOUND = "a list of names, or a mapping of names to weights"
@@ -125,10 +128,15 @@ class Settings:
     """Dead tasks that a queue keeps; the oldest go first."""
     allow_eviction: bool = attrs.field(default=False, validator=limits.one_of(bool))
     """Accept a server that may drop tasks when its memory is full."""
+    durability: Level = "memory"
+    """"memory" (Redis answered), "replicated" (replicas have it) or "fsynced" (it is on disk)."""
+    replicas: int | None = None
+    """Replicas that are to have each write, 1 to 100; None for 1, or 0 with "fsynced"."""
 
     def __attrs_post_init__(self) -> None:
         if self.heartbeat is not None and self.heartbeat > self.lease / 2:
             raise ConfigError.of("heartbeat", self.heartbeat, f"at most half the lease, {self.lease / 2:g}")
+        Durability.of(self.durability, self.replicas)
 
     @property
     def beat(self) -> float:
@@ -187,6 +195,8 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "dead_retention": float,
     "max_dead": int,
     "allow_eviction": _parse_flag,
+    "durability": str,
+    "replicas": int,
 }
 
 _KINDS = {

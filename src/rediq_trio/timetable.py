@@ -9,12 +9,13 @@ from __future__ import annotations
 import datetime as dt
 import random
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, cast
 
 import attrs
 import trio
 
-from rediq_trio._errors import ConfigError, ConnectionLost
+from rediq_trio._errors import ConfigError, ConnectionLost, Unconfirmed
 from rediq_trio.describe import instant
 from rediq_trio.ids import new_id
 from rediq_trio.preparing import prepare
@@ -111,9 +112,15 @@ async def declare(store: Store, queue: str, schedules: Iterable[Schedule]) -> No
             "schedule a queue that is not partitioned"
         )
     now = (await store.agenda(queue, due=1)).now_ms
+    short: Unconfirmed | None = None
     for schedule in schedules:
         first = read_times(schedule).next_ms(now) or 0
-        await store.declare(queue, schedule=attrs.evolve(schedule, next_ms=first))
+        try:
+            await store.declare(queue, schedule=attrs.evolve(schedule, next_ms=first))
+        except Unconfirmed as error:
+            short = error
+    if short is not None:
+        raise short
 
 
 def is_routed(template: NewTask) -> bool:
@@ -159,4 +166,5 @@ class Timetable:
         names = [schedule.name for schedule in mine]
         await store.retract_others(queue, owner=self.owner, names=names)
         if mine:
-            await declare(store, queue, mine)
+            with suppress(Unconfirmed):  # the next start declares it again
+                await declare(store, queue, mine)

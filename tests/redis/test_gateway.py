@@ -10,7 +10,7 @@ import trio
 import rediq_trio as rediq
 from rediq_trio import ConfigError, ConnectionLost, State
 from rediq_trio.spec.records import NewTask
-from rediq_trio.store import gateway as gateways
+from rediq_trio.store.bridge import line
 from rediq_trio.store.broadcast import Kind
 from rediq_trio.store.gateway import ReplyError, open_gateway, parse_address
 from rediq_trio.store.keys import Keys
@@ -69,17 +69,17 @@ async def test_it_connects_again_when_the_server_cut_it_off(redis_server: Server
 
 
 async def test_a_server_that_does_not_answer_is_given_up(
-    redis_server: Server, monkeypatch: pytest.MonkeyPatch
+    redis_server: Server,
 ) -> None:
-    monkeypatch.setattr(gateways, "TRIP_DEADLINE", 0.3)
-    async with open_redis_store(redis_server) as opened:
+    address = parse_address(redis_server.url)
+    async with open_gateway(address, Keys("test"), trip_deadline=0.3) as gateway:
         with pytest.raises(ConnectionLost) as lost:
-            await opened.gateway.call(b"DEBUG", b"SLEEP", b"1")
+            await gateway.call(b"DEBUG", b"SLEEP", b"1")
         assert lost.value.sent
         with trio.fail_after(20):
             while True:
                 try:
-                    assert await opened.gateway.call(b"ECHO", b"back") == b"back"
+                    assert await gateway.call(b"ECHO", b"back") == b"back"
                     break
                 except ConnectionLost:
                     await trio.sleep(0.05)
@@ -88,7 +88,7 @@ async def test_a_server_that_does_not_answer_is_given_up(
 async def test_calls_wait_for_a_server_only_so_long_and_serve_outlives_its_absence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(gateways, "PATIENCE", 0.3)
+    monkeypatch.setattr(line, "PATIENCE", 0.3)
     app = rediq.App()
 
     @app.task("ok")

@@ -1,8 +1,12 @@
 """URLs: what is taken, what is refused, and that no password shows."""
 
+from urllib.parse import quote
+
 import pytest
+from redis.asyncio.connection import Connection, SSLConnection
 
 from rediq_trio._errors import ConfigError
+from rediq_trio.store.bridge.address import Node
 from rediq_trio.store.gateway import parse_address
 from rediq_trio.store.opening import open_store
 from rediq_trio.store.urls import DEFAULT_URL, default_url, redacted, scheme_of
@@ -27,6 +31,10 @@ def test_a_bad_url_is_refused_without_its_password(url: object) -> None:
         f"redis://u:{SECRET}@h:port", f"redis://u:{SECRET}@h:99999999", f"redis://u:{SECRET}@[::1",
         f"unix://u:{SECRET}@", f"redis://u:{SECRET}@h?db=many",
         f"redis://h?password={SECRET}&socket_timeout=x",
+        f"redis+sentinel://u:{SECRET}@h:1,h:2", f"redis+sentinel://u:{SECRET}@h:1,h:port/main",
+        f"redis+sentinel://u:{SECRET}@h:1,,h:2/main", f"redis+sentinel://u:{SECRET}@h/a service",
+        f"redis+sentinel://u:{SECRET}@h/main/many", f"redis+cluster://u:{SECRET}@",
+        f"redis+cluster://u:{SECRET}@h:1/3", f"redis+cluster://u:{SECRET}@h:99999999",
     ],
 )  # fmt: skip
 def test_an_address_that_cannot_be_read_is_refused_without_its_password(url: str) -> None:
@@ -46,6 +54,8 @@ def test_an_address_that_cannot_be_read_is_refused_without_its_password(url: str
         (f"redis://h?password={SECRET}", "redis://h"),
         (f"unix://u:{SECRET}@/tmp/r.sock?db=1", "unix:///tmp/r.sock"),
         ("redis://h", "redis://h"),
+        (f"redis+sentinel://u:{SECRET}@h:1,i:2/main/0", "redis+sentinel://h:1,i:2/main/0"),
+        (f"redis+cluster://:{SECRET}@h:1,i:2?x=1", "redis+cluster://h:1,i:2"),
         (f"u:{SECRET}@h", "h"),
     ],
 )
@@ -78,3 +88,38 @@ async def test_no_store_is_opened_at_a_bad_url(url: object) -> None:
     with pytest.raises(ConfigError):
         async with open_store(url):  # type: ignore[arg-type]
             pass
+
+
+def test_sentinels_have_a_service_a_database_and_a_user_of_their_own() -> None:
+    address = parse_address(
+        f"redis+sentinel://app:{SECRET}@h1:7000,h2,[::1]:7001/main/3"
+        "?sentinel_username=watch&sentinel_password=pa%2Fss&socket_keepalive=true"
+    )
+    assert address.nodes == (Node("h1", 7000), Node("h2", 26379), Node("::1", 7001))
+    assert address.service == "main"
+    assert address.arguments == {
+        "username": "app", "password": SECRET, "db": 3, "socket_keepalive": True
+    }  # fmt: skip
+    assert address.sentinel_arguments == {
+        "username": "watch", "password": "pa/ss", "socket_keepalive": True
+    }  # fmt: skip
+    assert SECRET not in f"{address} {address!r}"
+
+
+@pytest.mark.parametrize("password", ["a/b?c@d:e,f", "%2F", "ü{}", "a b+c"])
+def test_a_password_may_hold_anything(password: str) -> None:
+    quoted = quote(password, safe="")
+    for url in (
+        f"redis://u:{quoted}@h:1/0", f"redis+cluster://u:{quoted}@h:1,i:2",
+        f"redis+sentinel://u:{quoted}@h:1,i:2/main",
+    ):  # fmt: skip
+        address = parse_address(url)
+        assert address.arguments["password"] == password
+        assert password not in f"{address!r}"
+
+
+def test_a_cluster_is_named_by_some_of_its_nodes_with_or_without_tls() -> None:
+    plain, safe = (parse_address(f"{scheme}+cluster://h1,h2:7/") for scheme in ("redis", "rediss"))
+    assert plain.nodes == safe.nodes == (Node("h1", 6379), Node("h2", 7))
+    assert plain.connection_class is Connection
+    assert safe.connection_class is SSLConnection

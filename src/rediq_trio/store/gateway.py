@@ -1,213 +1,175 @@
-"""The gateway: the one module that knows redis-py and trio-asyncio.
+"""The gateway: where callers, who are Trio tasks, meet the servers, which are reached by asyncio.
 
-Two actors, each with a connection of its own on the gateway's asyncio loop:
+Callers never touch asyncio: they wait as Trio tasks, and one that is cancelled just stops
+waiting, so no cancellation can tear a connection. What carries their calls is in `bridge`, the
+one room that knows redis-py, asyncio and trio-asyncio:
 
-- the pump takes every command that waits in the inbox, sends them in one trip,
-  and answers each caller. Crossing between Trio and asyncio costs tens of
-  microseconds, so it happens once per trip, not once per command;
-- the ear subscribes to the queues' channels and hands signals to listeners.
-
-Callers never touch asyncio: they wait as Trio tasks, and one that is cancelled
-just stops waiting, so no cancellation can tear a connection. redis-py's own
-retries are off (a repeated script may run twice, and only the caller knows what
-that means), and so are its timeouts (an `asyncio.timeout` around every reply
-costs more than the reply); one deadline holds for each trip instead.
+- a line for each server: its pump sends what waits as one trip, and answers each caller;
+- the ear: hears the signals, on a connection of its own;
+- routes: who serves what, be it one server, the master that Sentinels name, or a Cluster's nodes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-import random
-from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
-from typing import Any, ParamSpec, TypeVar, cast
-from urllib.parse import unquote, urlsplit
+from typing import Any
 
-import attrs
-import hiredis
-import outcome
 import redis.exceptions
 import trio
 import trio_asyncio
-from redis.asyncio.connection import Connection, parse_url
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
-from rediq_trio._errors import ConfigError, ConnectionLost, RediqError
+from rediq_trio._errors import ConfigError, ConnectionLost
 from rediq_trio._nursery import held_back
-from rediq_trio.spec.stored import unpack_id
-from rediq_trio.store.broadcast import Broadcast, Kind, Signal, Topic
+from rediq_trio.store.bridge.address import Address, Node, parse_address
+from rediq_trio.store.bridge.confirming import Confirming
+from rediq_trio.store.bridge.ear import Ear
+from rediq_trio.store.bridge.line import MAX_HOPS, PATIENCE, Call, Line, Ways
+from rediq_trio.store.bridge.routes import Cluster, routes_of
+from rediq_trio.store.bridge.wire import FAILED, ReplyError, across, is_refusal
+from rediq_trio.store.broadcast import Signal, Topic
+from rediq_trio.store.durability import Confirm, Durability
 from rediq_trio.store.keys import Keys
 from rediq_trio.store.scripts import Script
-from rediq_trio.store.urls import redacted
 
-TRIP_COMMANDS = 512
-"""Commands that one trip may carry."""
+__all__ = ["Gateway", "ReplyError", "open_gateway", "parse_address"]
+
 TRIP_DEADLINE = 10.0
-"""Seconds a trip may take before its connection is given up."""
-PATIENCE = 5.0
-"""Seconds a command may wait, unsent, for a connection."""
-CONNECT_DEADLINE = 5.0
-"""Seconds one attempt to connect may take."""
-LONGEST_PAUSE = 2.0
-"""Seconds: the longest wait between attempts to connect, before jitter."""
-EAR_PING = 5.0
-"""Seconds between pings on a connection that otherwise only listens."""
-
-_BROKEN = (OSError, EOFError, TimeoutError, redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
-_NOT_NOW = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM", "BUSY", "NOREPLICAS")
-"""Error replies that pass by themselves: the command was refused, nothing was applied."""
-_NOT_ALLOWED = ("NOAUTH", "WRONGPASS", "NOPERM")
-
-
-@attrs.frozen
-class Address:
-    """A Redis server, as redis-py wants it named."""
-
-    connection_class: Any = attrs.field(repr=False)
-    arguments: dict[str, Any] = attrs.field(repr=False)
-    """May hold a password."""
-    shown: str
-
-    def __str__(self) -> str:
-        return self.shown
-
-
-def parse_address(url: str) -> Address:
-    """Parse a `redis://`, `rediss://` or `unix://` URL; raise `ConfigError` for a bad one."""
-    shown = str(redacted(url))
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # raises for a port that is none
-        arguments: dict[str, Any] = dict(parse_url(url))
-    except (ValueError, TypeError) as error:
-        # No `from`: the cause quotes the URL, password and all.
-        raise ConfigError(
-            f"url={shown!r}: cannot be read as a Redis URL ({type(error).__name__})"
-        ) from None
-    if parts.scheme == "unix" and not unquote(parts.path):
-        raise ConfigError.of("url", shown, "unix:// and the path of a socket")
-    return Address(arguments.pop("connection_class", Connection), arguments, shown)
-
-
-_pack = cast("Callable[[tuple[Any, ...]], bytes]", hiredis.pack_command)  # pyright: ignore  (typed in part)
-"""hiredis's packer: redis-py's own wraps it and costs four times as much per command."""
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def _across(call: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-    """Make an asyncio function callable from Trio, inside the gateway's loop."""
-    crossing: Callable[P, Awaitable[R]] = trio_asyncio.aio_as_trio(call)  # pyright: ignore  (untyped)
-    return crossing
-
-
-class ReplyError(RediqError):
-    """An error reply of the server that has no name of its own here."""
-
-
-@attrs.define(eq=False)
-class _Call:
-    command: tuple[Any, ...]
-    script: Script | None
-    born: float
-    waiter: trio.lowlevel.Task | None
-
-    def answer(self, result: Any) -> None:
-        if self.waiter is not None:
-            trio.lowlevel.reschedule(self.waiter, outcome.Value(result))
-            self.waiter = None
-
-    def refuse(self, error: BaseException) -> None:
-        if self.waiter is not None:
-            trio.lowlevel.reschedule(self.waiter, outcome.Error(error))
-            self.waiter = None
-
-
-def _is_refusal(error: BaseException) -> bool:
-    # redis-py wraps it where it connects.
-    refusal = redis.exceptions.AuthenticationError
-    return isinstance(error, refusal) or isinstance(error.__cause__, refusal)
-
-
-def _translated(error: redis.exceptions.ResponseError) -> RediqError:
-    text = str(error)
-    # redis-py cuts the code off the errors that it has a class for.
-    name = {"ReadOnlyError": "READONLY", "OutOfMemoryError": "OOM", "NoPermissionError": "NOPERM"}.get(
-        type(error).__name__, ""
-    )
-    said = f"{name} {text}".strip()
-    # Redis 6.2 puts its own words around the error of a script's command.
-    if said.startswith(_NOT_NOW) or any(f": -{code} " in said for code in _NOT_NOW):
-        return ConnectionLost(f"Redis cannot take commands now: {said}", sent=False)
-    if said.startswith(_NOT_ALLOWED):
-        return ConfigError(f"Redis refused the command: {said}; check user, password and ACL")
-    return ReplyError(said)
+"""Seconds a trip may take before its connection is given up, unless told otherwise."""
+AGAIN = 0.05
+"""Seconds until a call is sent again that a Cluster cannot serve at the moment."""
 
 
 class Gateway:
-    """The way to one Redis server. Made by `open_gateway`."""
+    """The way to Redis. Made by `open_gateway`."""
 
-    def __init__(self, address: Address, keys: Keys) -> None:
+    def __init__(
+        self,
+        address: Address,
+        keys: Keys,
+        durability: Durability | None = None,
+        trip_deadline: float = TRIP_DEADLINE,
+    ) -> None:
         self._address = address
-        self._keys = keys
-        self._inbox: deque[_Call] = deque()
-        self._arrived = asyncio.Event()
-        self._broadcast = Broadcast()
-        self._wanted: set[str] = set()
-        self._heard: set[str] = set()
-        self._more_wanted = asyncio.Event()
+        self._routes = routes_of(address)
+        self._ear = Ear(keys, self._routes.dial_any)
+        self._confirming: Confirming | None = None
+        if durability is not None and (command := durability.command):
+            self._confirming = Confirming(durability, command)
+        self._trip_deadline = trip_deadline
+        self._lines: dict[Node, Line] = {}
+        self._new_lines, self._arriving = trio.open_memory_channel[Line](math.inf)
+        self._resting: set[Call] = set()
+        self._ways = Ways(self._routes.dial, self._elsewhere, self._failed)
         self._switch = trio.CancelScope(shield=True)
         self.connected = trio.Event()
         """Set when the first connection is there."""
         self._closed = False
+        self._nursery: trio.Nursery | None = None
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The servers that calls went to."""
+        return tuple(self._lines)
+
+    @property
+    def unconfirmed(self) -> int:
+        """Writes of the worker that were answered and not confirmed in time."""
+        return self._confirming.unconfirmed if self._confirming else 0
 
     async def serve(self) -> None:
-        """Connect, set `connected`, and run both actors until `close`."""
+        """Connect, set `connected`, and run the actors until `close`."""
         # The shield ends with `close`. Until the gateway is connected, it lasts no longer
-        # than CONNECT_DEADLINE.
+        # than the deadlines of its attempts.
         with self._switch:
-            async with trio_asyncio.open_loop(), trio.open_nursery() as nursery:  # pyright: ignore  (untyped)
+            try:
+                async with trio_asyncio.open_loop(), trio.open_nursery() as nursery:  # pyright: ignore  (untyped)
+                    await self._begin()
+                    nursery.start_soon(self._ear.run)
+                    nursery.start_soon(across(self._routes.run), self._changed)
+                    self.connected.set()
+                    async for line in self._arriving:
+                        nursery.start_soon(across(line.pump))
+            finally:
+                self._end()
+
+    async def _begin(self) -> None:
+        try:
+            nodes = await across(self._routes.begin)()
+            for left, node in enumerate(nodes, start=1 - len(nodes)):
+                line = self._line(node)
                 try:
-                    connection = await _across(self.connect)()
-                except (*_BROKEN, redis.exceptions.RedisError) as error:
-                    if _is_refusal(error):
-                        raise ConfigError(f"{self._address} refused the user or password: {error}") from None
-                    said = f"{error or type(error).__name__}; is Redis running there?"
-                    message = f"cannot connect to {self._address}: {said}"
-                    raise ConnectionLost(message, sent=False) from error
-                nursery.start_soon(_across(self.pump), connection)
-                nursery.start_soon(self.run_ear)
-                self.connected.set()
+                    line.connection = await across(self._routes.dial)(node)
+                except FAILED as error:
+                    # A Cluster is there while some of it is.
+                    connected = any(line.connection for line in self._lines.values())
+                    if is_refusal(error) or not (left or connected):
+                        raise
+        except FAILED as error:
+            if is_refusal(error):
+                raise ConfigError(f"{self._address} refused the user or password: {error}") from None
+            said = f"{error or type(error).__name__}; is Redis running there?"
+            raise ConnectionLost(f"cannot connect to {self._address}: {said}", sent=False) from error
+
+    def _end(self) -> None:
+        self._closed = True
+        for line in self._lines.values():
+            line.refuse_all("the client is closed")
+        for call in self._resting:
+            call.refuse(ConnectionLost("the client is closed", sent=False))
 
     def close(self) -> None:
-        """End both actors; calls that wait are refused."""
+        """End the actors; calls that wait are refused."""
         self._switch.cancel()
 
     # --- the callers' side: Trio
 
-    async def call(self, *command: Any) -> Any:
+    async def call(self, *command: Any, key: bytes | None = None, confirm: Confirm = Confirm.NO) -> Any:
         """Send one command and give its reply.
 
-        Raises `ConnectionLost`, `ConfigError` (not permitted) or `ReplyError`.
-        When cancelled, the command may or may not be carried out.
+        In a Cluster it goes to the node of `key`, or else of its first argument.
+        Raises `ConnectionLost`, `ConfigError` (not permitted), `ReplyError`, or
+        `Unconfirmed` when `confirm` says so. When cancelled, the command may or may
+        not be carried out.
         """
-        return await self._wait(command, None)
+        if key is None:
+            key = command[1] if len(command) > 1 and isinstance(command[1], bytes) else b""
+        return await self._wait(command, None, key, confirm)
 
-    async def run(self, script: Script, keys: Sequence[bytes], args: Sequence[Any]) -> Any:
+    async def run(
+        self,
+        script: Script,
+        keys: Sequence[bytes],
+        args: Sequence[Any],
+        confirm: Confirm = Confirm.NO,
+    ) -> Any:
         """Run a script and give its reply; as `call`."""
-        return await self._wait((b"EVALSHA", script.sha, len(keys), *keys, *args), script)
+        command = (b"EVALSHA", script.sha, len(keys), *keys, *args)
+        return await self._wait(command, script, keys[0], confirm)
 
-    async def _wait(self, command: tuple[Any, ...], script: Script | None) -> Any:
+    async def call_each(self, *command: Any) -> dict[Node, Any]:
+        """Send a command to every server with data, and give the replies; as `call`."""
+        return {
+            node: await self._wait(command, None, b"", Confirm.NO, node) for node in [*self._lines]
+        }
+
+    async def _wait(
+        self,
+        command: tuple[Any, ...],
+        script: Script | None,
+        key: bytes,
+        confirm: Confirm,
+        node: Node | None = None,
+    ) -> Any:
         if self._closed:
             raise ConnectionLost("the client is closed", sent=False)
         task = trio.lowlevel.current_task()
-        call = _Call(command, script, trio.current_time(), task)
-        self._inbox.append(call)
-        self._arrived.set()
+        if self._confirming is None:
+            confirm = Confirm.NO
+        call = Call(command, script, key, confirm, trio.current_time(), task)
+        self._line(node or self._routes.of(key)).put(call)
 
         def abort(_: object) -> trio.lowlevel.Abort:
             call.waiter = None
@@ -219,209 +181,83 @@ class Gateway:
         self, topics: Iterable[Topic]
     ) -> AbstractContextManager[trio.MemoryReceiveChannel[Signal]]:
         """Receive the signals of these topics while the block lasts."""
-        chosen = list(topics)
-        new = {queue for queue, _ in chosen} - self._wanted
-        if new:
-            self._wanted |= new
-            self._more_wanted.set()
-        return self._broadcast.listen(chosen, heard=self._heard)
+        return self._ear.listen(topics)
 
-    # --- the pump: asyncio
+    def _line(self, node: Node) -> Line:
+        line = self._lines.get(node)
+        if line is None:
+            shown = str(self._address) if node == Node() else f"{node} of {self._address}"
+            line = Line(node, shown, self._ways, self._confirming, self._trip_deadline)
+            self._lines[node] = line
+            self._new_lines.send_nowait(line)
+        return line
 
-    async def connect(self) -> Connection:
-        """Open a connection; raise what redis-py raises."""
-        connection: Connection = self._address.connection_class(
-            **self._address.arguments,
-            socket_timeout=None,
-            socket_connect_timeout=CONNECT_DEADLINE,
-            retry=Retry(NoBackoff(), 0),
-            retry_on_timeout=False,
-            health_check_interval=0,
-            decode_responses=False,
-            protocol=2,
-        )
-        try:
-            async with asyncio.timeout(CONNECT_DEADLINE):
-                await connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it so
-        except BaseException:
-            await _drop(connection)
-            raise
-        return connection
+    # --- what the lines and routes call, on the loop
 
-    async def pump(self, connection: Connection | None) -> None:
-        """Carry trips, from one connection to the next, until cancelled."""
-        failures = 0
-        try:
-            while True:
-                if connection is None:
-                    try:
-                        connection = await self.connect()
-                    except (*_BROKEN, redis.exceptions.RedisError) as error:
-                        self._refuse_impatient(error)
-                        failures += 1
-                        await asyncio.sleep(_pause(failures))
-                        continue
-                if await self._trip(connection):
-                    failures = 0
-                else:
-                    connection = None
-        finally:
-            if connection is not None:
-                await _drop(connection)
-            self._closed = True
-            while self._inbox:
-                self._inbox.popleft().refuse(ConnectionLost("the client is closed", sent=False))
+    def _failed(self, node: Node) -> None:
+        self._routes.doubt()
 
-    async def _trip(self, connection: Connection) -> bool:
-        """Carry what waits; say whether the connection still serves."""
-        if not self._inbox:
-            self._arrived.clear()
-            await self._arrived.wait()
-        calls: list[_Call] = []
-        packed: list[bytes] = []
-        while self._inbox and len(calls) < TRIP_COMMANDS:
-            call = self._inbox.popleft()
-            if call.waiter is None:
-                continue  # it was cancelled before it was sent
-            try:
-                packed.append(_pack(call.command))
-            except (TypeError, ValueError) as error:
-                call.refuse(ConfigError(f"an argument cannot be sent: {error}"))
+    def _elsewhere(self, call: Call, error: redis.exceptions.ResponseError) -> bool:
+        """Send a call where a node of the Cluster says; hold what none can serve just now."""
+        routes = self._routes
+        if not isinstance(routes, Cluster):
+            return False
+        call.hops += 1
+        if isinstance(error, redis.exceptions.AskError):
+            if call.hops > MAX_HOPS:
+                message = f"{self._address}: its nodes send a command from one to the other"
+                call.refuse(ConnectionLost(message, sent=False))
+                return True
+            node = Node(str(error.host), error.port)  # pyright: ignore  (untyped)
+            if isinstance(error, redis.exceptions.MovedError):
+                routes.learn(error.slot_id, node)
             else:
-                calls.append(call)
-        if not calls:
+                call.asking = True
+            self._line(node).put(call)
             return True
-        answered = 0
-        again: list[_Call] = []
-        try:
-            async with asyncio.timeout(TRIP_DEADLINE):
-                await connection.send_packed_command(packed, check_health=False)
-                for call in calls:
-                    if not await self._receive(connection, call):
-                        again.append(call)
-                    answered += 1
-        except _BROKEN as error:
-            for call in calls[answered:]:
-                call.refuse(ConnectionLost(f"the connection to {self._address} broke: {error!r}"))
-            await _drop(connection)
-            return False
-        except BaseException:
-            for call in calls[answered:]:
-                call.refuse(ConnectionLost("the client was closed under the call"))
-            raise
-        finally:
-            # Ahead of what came since, in their order.
-            self._inbox.extendleft(reversed(again))
-        return True
+        passing = (redis.exceptions.TryAgainError, redis.exceptions.ClusterDownError)
+        if isinstance(error, passing) and trio.current_time() - call.born < PATIENCE:
+            routes.doubt()
+            call.hops = 0
+            self._resting.add(call)
+            asyncio.get_running_loop().call_later(AGAIN, self._resume, call)
+            return True
+        return False
 
-    async def _receive(self, connection: Connection, call: _Call) -> bool:
-        """Answer a call; say whether that was possible: a script may have to be sent whole."""
-        try:
-            reply = await self._read(connection, math.inf)
-        except redis.exceptions.NoScriptError:
-            assert call.script is not None
-            call.command = (b"EVAL", call.script.source, *call.command[2:])
-            return False
-        except redis.exceptions.ResponseError as error:
-            call.refuse(_translated(error))
-        except redis.exceptions.BusyLoadingError as error:
-            call.refuse(ConnectionLost(f"Redis cannot take commands now: {error}", sent=False))
+    def _resume(self, call: Call) -> None:
+        self._resting.discard(call)
+        if self._closed:
+            call.refuse(ConnectionLost("the client is closed", sent=False))
         else:
-            call.answer(reply)
-        return True
+            self._line(self._routes.of(call.key)).put(call)
 
-    async def _read(self, connection: Connection, seconds: float) -> Any:
-        read: Any = connection.read_response  # typed in part only
-        return await read(disable_decoding=True, timeout=seconds)
-
-    def _refuse_impatient(self, error: Exception) -> None:
-        latest = trio.current_time() - PATIENCE
-        while self._inbox and self._inbox[0].born <= latest:
-            message = f"no connection to {self._address} for {PATIENCE:g} s: {error}"
-            self._inbox.popleft().refuse(ConnectionLost(message, sent=False))
-
-    # --- the ear: asyncio, two coroutines on one connection
-
-    async def run_ear(self) -> None:
-        """Subscribe and hand out signals, from one connection to the next, until cancelled."""
-        failures = 0
-        while True:
-            self._heard.clear()
-            if not self._wanted:
-                await _across(self._wait_wanted)()
-            try:
-                connection = await _across(self.connect)()
-            except (*_BROKEN, redis.exceptions.RedisError):
-                failures += 1
-                await trio.sleep(_pause(failures))
+    def _changed(self) -> None:
+        """Lead the calls that wait to who serves now."""
+        routes = self._routes
+        if not isinstance(routes, Cluster):
+            for line in self._lines.values():
+                line.hang_up()
+            self._ear.hang_up()
+            return
+        masters = routes.masters()
+        for node, line in list(self._lines.items()):
+            if node in masters:
                 continue
-            failures = 0
-            try:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(_across(self._subscribe), connection)
-                    await _across(self._hear)(connection)
-            except* (*_BROKEN, redis.exceptions.RedisError):
-                pass
-            finally:
-                self._heard.clear()
-                with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
-                    # Without the shield a cancelled ear would leak its socket.
-                    await _across(_drop)(connection)
-
-    async def _wait_wanted(self) -> None:
-        while not self._wanted:
-            self._more_wanted.clear()
-            await self._more_wanted.wait()
-
-    async def _subscribe(self, connection: Connection) -> None:
-        asked: set[str] = set()
-        while True:
-            self._more_wanted.clear()
-            new = sorted(self._wanted - asked)
-            channels = [self._keys.channel(queue) for queue in new]
-            command = ("SUBSCRIBE", *channels) if channels else ("PING",)
-            await connection.send_packed_command(connection.pack_command(*command), check_health=False)
-            asked.update(new)
-            try:
-                async with asyncio.timeout(EAR_PING):
-                    await self._more_wanted.wait()
-            except TimeoutError:
-                pass
-
-    async def _hear(self, connection: Connection) -> None:
-        while True:
-            reply = await self._read(connection, EAR_PING + TRIP_DEADLINE)
-            kind, *rest = cast("list[bytes]", reply)
-            if kind == b"subscribe":
-                queue = self._keys.queue_of(rest[0].decode())
-                self._heard.add(queue)
-                self._broadcast.publish(Signal(queue, Kind.RESYNC))
-            elif kind == b"message":
-                self._broadcast.publish(_signal(self._keys.queue_of(rest[0].decode()), rest[1]))
-
-
-def _signal(queue: str, message: bytes) -> Signal:
-    kind, _, task_id = message.partition(b":")
-    try:
-        return Signal(queue, Kind(kind.decode()), unpack_id(task_id))
-    except ValueError:
-        # A newer version may say what this one does not know: look at the truth.
-        return Signal(queue, Kind.RESYNC)
-
-
-def _pause(failures: int) -> float:
-    return min(LONGEST_PAUSE, 0.05 * 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.0)
-
-
-async def _drop(connection: Connection) -> None:
-    try:
-        await connection.disconnect(nowait=True)
-    except (*_BROKEN, redis.exceptions.RedisError):
-        pass  # it is going away in any case
+            waiting = list(line.inbox)
+            line.inbox.clear()
+            for call in waiting:
+                self._line(routes.of(call.key)).put(call)
+            if not line.inbox:
+                line.hang_up()
 
 
 @asynccontextmanager
-async def open_gateway(address: Address, keys: Keys) -> AsyncGenerator[Gateway]:
+async def open_gateway(
+    address: Address,
+    keys: Keys,
+    durability: Durability | None = None,
+    trip_deadline: float = TRIP_DEADLINE,
+) -> AsyncGenerator[Gateway]:
     """Connect and give a running gateway; close it behind the block.
 
     Raises `ConnectionLost` when the server cannot be reached and `ConfigError`
@@ -430,7 +266,7 @@ async def open_gateway(address: Address, keys: Keys) -> AsyncGenerator[Gateway]:
     is left: whoever cleans up in there still needs it.
     """
     async with held_back() as hold, trio.open_nursery() as nursery:
-        gateway = Gateway(address, keys)
+        gateway = Gateway(address, keys, durability, trip_deadline)
         # Not `nursery.start`: cancelled, it would wait for the gateway, which is shielded.
         nursery.start_soon(gateway.serve)
         with hold:

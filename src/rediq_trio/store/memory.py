@@ -94,6 +94,10 @@ class MemoryStore:
         self._partitions: dict[str, int] = {}
         self._broadcast = Broadcast()
 
+    @property
+    def unconfirmed(self) -> int:
+        return 0
+
     async def _do(self, queue: str, step: Callable[[Queue, int], tuple[Queue, A]]) -> A:
         # The checkpoint comes first: a caller that is cancelled here changed nothing.
         await trio.lowlevel.checkpoint()

@@ -4,34 +4,42 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
+import attrs
 import trio
 
 from rediq_trio._errors import ConfigError, shown
 from rediq_trio.spec.limits import check_name
+from rediq_trio.store.durability import Durability
 from rediq_trio.store.memory import MemoryStore
 from rediq_trio.store.port import Store
 from rediq_trio.store.urls import embedded_folder, redacted, scheme_of
-
-if TYPE_CHECKING:
-    from rediq_trio.store.gateway import Gateway
 
 _SHARED: trio.lowlevel.RunVar[dict[str, MemoryStore]] = trio.lowlevel.RunVar("rediq_memory_stores")
 """The named memory stores of one `trio.run`; they end with it."""
 
 OLDEST_SERVER = (6, 2)
+FSYNC_SERVER = (7, 2)
+"""The first version with `WAITAOF`; Valkey 8 says that it is like Redis 7.2."""
+IN_MEMORY = Durability()
 
 
 @asynccontextmanager
 async def open_store(
-    url: str | Store, *, key_prefix: str = "rediq", allow_eviction: bool = False
+    url: str | Store,
+    *,
+    key_prefix: str = "rediq",
+    allow_eviction: bool = False,
+    durability: Durability = IN_MEMORY,
+    trip_deadline: float = 10.0,
 ) -> AsyncGenerator[Store]:
     """Open what the URL names and close it behind the block.
 
-    A store is given back as it is and stays open. Raises `ConfigError` for a bad
-    URL, a server older than 6.2 or one that may evict keys (unless
-    `allow_eviction`), and `ConnectionLost` when it cannot be reached.
+    A store is given back as it is and stays open. `trip_deadline` is how many
+    seconds Redis may take to answer before a connection is given up. Raises
+    `ConfigError` for a bad URL, a server older than 6.2, one that may evict keys
+    (unless `allow_eviction`) or that cannot confirm what `durability` asks for,
+    and `ConnectionLost` when it cannot be reached.
     """
     if not isinstance(url, str):
         if not hasattr(url, "claim"):
@@ -39,20 +47,33 @@ async def open_store(
         yield url
         return
     scheme = scheme_of(url)
+    options = _Options(key_prefix, allow_eviction, durability, trip_deadline)
     match scheme:
         case "memory":
+            if durability.command:
+                raise ConfigError.of(
+                    "durability", durability.level, "memory: memory:// ends with its process"
+                )
             yield _memory(url.partition("://")[2])
         case "embedded":
             from rediq_trio.store.embedded import open_embedded
 
             async with (
                 open_embedded(embedded_folder(url)) as private,
-                _open_server(private, key_prefix, allow_eviction) as store,
+                _open_server(private, options) as store,
             ):
                 yield store
         case _:
-            async with _open_server(url, key_prefix, allow_eviction) as store:
+            async with _open_server(url, options) as store:
                 yield store
+
+
+@attrs.frozen
+class _Options:
+    key_prefix: str
+    allow_eviction: bool
+    durability: Durability
+    trip_deadline: float
 
 
 def _memory(name: str) -> MemoryStore:
@@ -67,7 +88,7 @@ def _memory(name: str) -> MemoryStore:
 
 
 @asynccontextmanager
-async def _open_server(url: str, key_prefix: str, allow_eviction: bool) -> AsyncGenerator[Store]:
+async def _open_server(url: str, options: _Options) -> AsyncGenerator[Store]:
     # Late: importing trio_asyncio patches asyncio for the whole process, which a user
     # of memory:// need not have.
     from rediq_trio.store.gateway import open_gateway, parse_address
@@ -75,25 +96,48 @@ async def _open_server(url: str, key_prefix: str, allow_eviction: bool) -> Async
     from rediq_trio.store.redis import RedisStore
     from rediq_trio.store.scripts import load_scripts
 
-    keys = Keys(key_prefix)
+    keys = Keys(options.key_prefix)
     scripts = load_scripts()
-
-    async with open_gateway(parse_address(url), keys) as gateway:
-        await _check_server(gateway, url, allow_eviction)
+    opened = open_gateway(parse_address(url), keys, options.durability, options.trip_deadline)
+    async with opened as gateway:
+        for node, info in (await gateway.call_each(b"INFO")).items():
+            where = str(redacted(url)) if len(gateway.nodes) == 1 else str(node)
+            _check_server(where, _fields(info), options)
         yield RedisStore(gateway, scripts, keys)
 
 
-async def _check_server(gateway: Gateway, url: str, allow_eviction: bool) -> None:
-    info = _fields(await gateway.call(b"INFO"))
+def _check_server(where: str, info: dict[str, str], options: _Options) -> None:
     version = info.get("redis_version", "0.0")
-    if tuple(map(int, version.split(".")[:2])) < OLDEST_SERVER:
-        raise ConfigError(f"the server at {redacted(url)} is Redis {version}: 6.2 or later is needed")
-    policy = info.get("maxmemory_policy", "noeviction")
-    if policy.startswith("allkeys") and not allow_eviction:
+    if _parts(version) < OLDEST_SERVER:
+        raise ConfigError(f"the server at {where} is Redis {version}: 6.2 or later is needed")
+    if info.get("redis_mode") == "sentinel":
         raise ConfigError(
-            f"the server at {redacted(url)} has maxmemory-policy {shown(policy)}, which may drop "
+            f"the server at {where} is a Sentinel: connect as redis+sentinel://host:port/service"
+        )
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy.startswith("allkeys") and not options.allow_eviction:
+        raise ConfigError(
+            f"the server at {where} has maxmemory-policy {shown(policy)}, which may drop "
             "tasks: set it to noeviction, or pass allow_eviction=True and accept the loss"
         )
+    if options.durability.level == "fsynced":
+        _check_fsync(where, version, info)
+
+
+def _check_fsync(where: str, version: str, info: dict[str, str]) -> None:
+    if _parts(version) < FSYNC_SERVER:
+        raise ConfigError(
+            f"durability='fsynced': the server at {where} is Redis {version}; WAITAOF needs 7.2 or "
+            "Valkey. Use durability='replicated', or 'memory' with appendfsync always"
+        )
+    if info.get("aof_enabled") != "1":
+        raise ConfigError(
+            f"durability='fsynced': the server at {where} keeps no append-only file: set appendonly yes"
+        )
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")[:2]))
 
 
 def _fields(info: bytes) -> dict[str, str]:

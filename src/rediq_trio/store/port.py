@@ -59,6 +59,11 @@ def check_batch(name: str, items: Sized) -> None:
 class Store(Protocol):
     """Where tasks live."""
 
+    @property
+    def unconfirmed(self) -> int:
+        """Writes of a worker that were answered, and not confirmed as `durability` asks for."""
+        ...
+
     async def enqueue(
         self, queue: str, tasks: Sequence[NewTask], *, whole: bool = False
     ) -> Enqueued: ...

@@ -58,6 +58,7 @@ from rediq_trio.store.codec import (
     read_schedule,
     state_of,
 )
+from rediq_trio.store.durability import confirm_of
 from rediq_trio.store.gateway import Gateway, ReplyError
 from rediq_trio.store.keys import HASHES, INDEX_OF, QUEUE_KEYS, Keys
 from rediq_trio.store.port import BATCH, Stats, check_batch
@@ -94,12 +95,16 @@ class RedisStore:
         self._clock = clock
         self._known_queues: set[str] = set()
 
+    @property
+    def unconfirmed(self) -> int:
+        return self._gateway.unconfirmed
+
     async def _run(self, name: str, queue: str, args: Sequence[Any], **swap: str) -> Any:
         script = self._scripts[name]
         names = script.keys
         if swap:
             names = tuple(swap.get(key, key) for key in names)
-        return await self._gateway.run(script, self._keys.of(queue, names), args)
+        return await self._gateway.run(script, self._keys.of(queue, names), args, confirm_of(name))
 
     def _now(self) -> int | str:
         return self._clock() if self._clock else ""

@@ -16,26 +16,32 @@ from itertools import groupby
 
 import attrs
 
-from rediq_trio._errors import ConnectionLost
+from rediq_trio._errors import ConnectionLost, Unconfirmed
 from rediq_trio.spec.records import Due
 from rediq_trio.store.port import Store
 
 AT_ONCE = 100
 """Messages that are carried together."""
+UNCONFIRMED_MS = 500
+"""When messages are carried again that were not confirmed, in ms."""
 
 
 async def relay(store: Store, queue: str) -> None:
     """Carry what waits in a queue's outbox; leave it to another relay when the server is away."""
     try:
         await _relay_all(store, (queue,))
-    except ConnectionLost:
+    except (ConnectionLost, Unconfirmed):
         pass  # a keeper carries it
 
 
 async def relay_some(store: Store, queue: str, *, limit: int = AT_ONCE) -> Due:
     """Carry the oldest messages; give how many, and 0 ms when there are more, None otherwise."""
-    carried = await _carry(store, queue, limit)
-    await _relay_all(store, carried.receivers - {queue}, but=queue)
+    try:
+        carried = await _carry(store, queue, limit)
+        await _relay_all(store, carried.receivers - {queue}, but=queue)
+    except Unconfirmed:
+        # Not acknowledged: what is received but not confirmed may be forgotten there.
+        return Due(0, UNCONFIRMED_MS)
     return Due(carried.count, 0 if carried.left else None)
 
 

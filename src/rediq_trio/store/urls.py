@@ -7,7 +7,10 @@ import os
 from rediq_trio._errors import ConfigError
 
 DEFAULT_URL = "redis://127.0.0.1:6379"
-SCHEMES = ("redis", "rediss", "unix", "memory", "embedded")
+SCHEMES = (
+    "redis", "rediss", "unix", "redis+cluster", "rediss+cluster", "redis+sentinel",
+    "rediss+sentinel", "memory", "embedded",
+)  # fmt: skip
 
 
 def default_url() -> str:

@@ -1,0 +1,124 @@
+"""The ear: subscribes to the queues' channels and hands signals to listeners.
+
+In a Cluster one connection hears all: what a node publishes comes to every node.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import cast
+
+import trio
+from redis.asyncio.connection import Connection
+
+from rediq_trio.spec.stored import unpack_id
+from rediq_trio.store.bridge.wire import FAILED, across, drop, pause, read, send
+from rediq_trio.store.broadcast import Broadcast, Kind, Signal, Topic
+from rediq_trio.store.keys import Keys
+
+EAR_PING = 5.0
+"""Seconds between pings on a connection that otherwise only listens."""
+SILENCE = 10.0
+"""Seconds that a ping's answer may take."""
+
+
+class Ear:
+    """Listens on a connection of its own; `run` is its actor."""
+
+    def __init__(self, keys: Keys, dial: Callable[[], Awaitable[Connection]]) -> None:
+        self._keys = keys
+        self._dial = dial
+        self._broadcast = Broadcast()
+        self._wanted: set[str] = set()
+        self._heard: set[str] = set()
+        self._more_wanted = asyncio.Event()
+        self._limit: asyncio.Timeout | None = None
+
+    def listen(
+        self, topics: Iterable[Topic]
+    ) -> AbstractContextManager[trio.MemoryReceiveChannel[Signal]]:
+        """Receive the signals of these topics while the block lasts."""
+        chosen = list(topics)
+        new = {queue for queue, _ in chosen} - self._wanted
+        if new:
+            self._wanted |= new
+            self._more_wanted.set()
+        return self._broadcast.listen(chosen, heard=self._heard)
+
+    def hang_up(self) -> None:
+        """Give the connection up; the next one leads to who serves now."""
+        if self._limit is not None:
+            self._limit.reschedule(asyncio.get_running_loop().time())
+
+    async def run(self) -> None:
+        """Subscribe and hand out signals, from one connection to the next, until cancelled."""
+        failures = 0
+        while True:
+            self._heard.clear()
+            if not self._wanted:
+                await across(self._wait_wanted)()
+            try:
+                connection = await across(self._dial)()
+            except FAILED:
+                failures += 1
+                await trio.sleep(pause(failures))
+                continue
+            failures = 0
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(across(self._subscribe), connection)
+                    await across(self._hear)(connection)
+            except* FAILED:
+                pass
+            finally:
+                self._heard.clear()
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
+                    # Without the shield a cancelled ear would leak its socket.
+                    await across(drop)(connection)
+
+    async def _wait_wanted(self) -> None:
+        while not self._wanted:
+            self._more_wanted.clear()
+            await self._more_wanted.wait()
+
+    async def _subscribe(self, connection: Connection) -> None:
+        asked: set[str] = set()
+        while True:
+            self._more_wanted.clear()
+            new = sorted(self._wanted - asked)
+            channels = [self._keys.channel(queue) for queue in new]
+            await send(connection, ("SUBSCRIBE", *channels) if channels else ("PING",))
+            asked.update(new)
+            try:
+                async with asyncio.timeout(EAR_PING):
+                    await self._more_wanted.wait()
+            except TimeoutError:
+                pass
+
+    async def _hear(self, connection: Connection) -> None:
+        try:
+            async with asyncio.timeout(None) as self._limit:
+                while True:
+                    self._hand_out(await read(connection, EAR_PING + SILENCE))
+        finally:
+            self._limit = None
+
+    def _hand_out(self, reply: object) -> None:
+        kind, *rest = cast("list[bytes]", reply)
+        if kind == b"subscribe":
+            queue = self._keys.queue_of(rest[0].decode())
+            self._heard.add(queue)
+            self._broadcast.publish(Signal(queue, Kind.RESYNC))
+        elif kind == b"message":
+            self._broadcast.publish(_signal(self._keys.queue_of(rest[0].decode()), rest[1]))
+
+
+def _signal(queue: str, message: bytes) -> Signal:
+    kind, _, task_id = message.partition(b":")
+    try:
+        return Signal(queue, Kind(kind.decode()), unpack_id(task_id))
+    except ValueError:
+        # A newer version may say what this one does not know: look at the truth.
+        return Signal(queue, Kind.RESYNC)

@@ -1,0 +1,248 @@
+"""A line: the way to one server. Its pump takes every call that waits in the inbox, sends
+them in one trip, and answers each caller.
+
+Crossing between Trio and asyncio costs tens of microseconds, so it happens once per trip,
+not once per command. redis-py's own retries are off (a repeated script may run twice, and
+only the caller knows what that means), and so are its timeouts (an `asyncio.timeout` around
+every reply costs more than the reply); one deadline holds for each trip instead.
+
+Where writes are to be more than answered, `WAIT` or `WAITAOF` ends the trip: it holds for all
+that came before it on the connection, and on the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import attrs
+import outcome
+import redis.exceptions
+import trio
+from redis.asyncio.connection import Connection
+
+from rediq_trio._errors import ConfigError, ConnectionLost, Unconfirmed
+from rediq_trio.store.bridge.address import Node
+from rediq_trio.store.bridge.confirming import Confirming
+from rediq_trio.store.bridge.wire import BROKEN, FAILED, drop, pack, pause, read, translated
+from rediq_trio.store.durability import Confirm
+from rediq_trio.store.scripts import Script
+
+TRIP_COMMANDS = 512
+"""Commands that one trip may carry."""
+PATIENCE = 5.0
+"""Seconds a command may wait, unsent, for a connection."""
+MAX_HOPS = 16
+"""Times that a Cluster may send a command on to another node."""
+
+_ASKING = (b"ASKING",)
+
+
+@attrs.define(eq=False)
+class Call:
+    """A command on its way, and who waits for its reply."""
+
+    command: tuple[Any, ...]
+    script: Script | None
+    key: bytes
+    """What says where in a Cluster it goes."""
+    confirm: Confirm
+    born: float
+    waiter: trio.lowlevel.Task | None
+    hops: int = 0
+    asking: bool = False
+    """Whether a node is to take it although the slot is still another's."""
+
+    def answer(self, result: Any) -> None:
+        if self.waiter is not None:
+            trio.lowlevel.reschedule(self.waiter, outcome.Value(result))
+            self.waiter = None
+
+    def refuse(self, error: BaseException) -> None:
+        if self.waiter is not None:
+            trio.lowlevel.reschedule(self.waiter, outcome.Error(error))
+            self.waiter = None
+
+
+@attrs.frozen
+class Ways:
+    """What a line needs of the gateway."""
+
+    dial: Callable[[Node], Awaitable[Connection]]
+    elsewhere: Callable[[Call, redis.exceptions.ResponseError], bool]
+    """Takes a call that the server sent on, or put off; says whether it did."""
+    failed: Callable[[Node], None]
+    """Hears that the server cannot be reached, or refused to be the right one."""
+
+
+class Line:
+    """The way to one server; `pump` is its actor."""
+
+    def __init__(
+        self, node: Node, shown: str, ways: Ways, confirming: Confirming | None, deadline: float
+    ) -> None:
+        self.node = node
+        self.inbox: deque[Call] = deque()
+        self.connection: Connection | None = None
+        self._shown = shown
+        self._ways = ways
+        self._confirming = confirming
+        self._deadline = deadline
+        self._arrived = asyncio.Event()
+        self._trip_limit: asyncio.Timeout | None = None
+        self._stale = False
+
+    def put(self, call: Call) -> None:
+        """Take a call; never blocks."""
+        self.inbox.append(call)
+        self._arrived.set()
+
+    def hang_up(self) -> None:
+        """Give the connection up; a trip under way is broken off."""
+        self._stale = True
+        if self._trip_limit is not None:
+            self._trip_limit.reschedule(asyncio.get_running_loop().time())
+        self._arrived.set()
+
+    def refuse_all(self, message: str) -> None:
+        """Refuse the calls that wait."""
+        while self.inbox:
+            self.inbox.popleft().refuse(ConnectionLost(message, sent=False))
+
+    async def pump(self) -> None:
+        """Carry trips, from one connection to the next, until cancelled."""
+        failures = 0
+        try:
+            while True:
+                if not self.inbox:
+                    self._arrived.clear()
+                    await self._arrived.wait()
+                if self._stale:
+                    await self._hung_up()
+                if not self.inbox:
+                    continue
+                if self.connection is None:
+                    try:
+                        self.connection = await self._ways.dial(self.node)
+                    except FAILED as error:
+                        self._ways.failed(self.node)
+                        self._refuse_impatient(error)
+                        failures += 1
+                        await asyncio.sleep(pause(failures))
+                        continue
+                if await self._trip(self.connection):
+                    failures = 0
+                else:
+                    await self._hung_up()
+        finally:
+            await self._hung_up()
+
+    async def _hung_up(self) -> None:
+        self._stale = False
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            await drop(connection)
+
+    async def _trip(self, connection: Connection) -> bool:
+        """Carry what waits; say whether the connection still serves."""
+        calls, packed = self._load()
+        if not calls:
+            return True
+        confirming = self._confirming
+        if confirming and not any(call.confirm for call in calls):
+            confirming = None
+        if confirming:
+            packed.append(pack(confirming.command))
+        answered = 0
+        again: list[Call] = []
+        written: list[tuple[Call, Any]] = []
+        try:
+            async with asyncio.timeout(self._deadline) as self._trip_limit:
+                await connection.send_packed_command(packed, check_health=False)
+                for call in calls:
+                    await self._receive(connection, call, again, written if confirming else None)
+                    answered += 1
+                if confirming and not confirming.settle(written, await self._confirmed(connection)):
+                    # A master that lost its replicas may be one no more.
+                    self._ways.failed(self.node)
+        except BROKEN as error:
+            lost = ConnectionLost(f"the connection to {self._shown} broke: {error!r}")
+            for call in (*calls[answered:], *(call for call, _ in written)):
+                call.refuse(lost)
+            self._ways.failed(self.node)
+            return False
+        except BaseException:
+            for call in (*calls[answered:], *(call for call, _ in written)):
+                call.refuse(ConnectionLost("the client was closed under the call"))
+            raise
+        finally:
+            self._trip_limit = None
+            # Ahead of what came since, in their order.
+            self.inbox.extendleft(reversed(again))
+        return not self._stale
+
+    def _load(self) -> tuple[list[Call], list[bytes]]:
+        calls: list[Call] = []
+        packed: list[bytes] = []
+        inbox = self.inbox
+        while inbox and len(calls) < TRIP_COMMANDS:
+            call = inbox.popleft()
+            if call.waiter is None:
+                continue  # it was cancelled before it was sent
+            try:
+                command = pack(call.command)
+            except (TypeError, ValueError) as error:
+                call.refuse(ConfigError(f"an argument cannot be sent: {error}"))
+                continue
+            if call.asking:
+                packed.append(pack(_ASKING))
+            packed.append(command)
+            calls.append(call)
+        return calls, packed
+
+    async def _receive(
+        self,
+        connection: Connection,
+        call: Call,
+        again: list[Call],
+        written: list[tuple[Call, Any]] | None,
+    ) -> None:
+        """Read a reply and hand it over; a call that is to be sent once more is put into `again`."""
+        try:
+            if call.asking:
+                call.asking = False
+                await read(connection, math.inf)
+            reply = await read(connection, math.inf)
+        except redis.exceptions.NoScriptError:
+            assert call.script is not None
+            call.command = (b"EVAL", call.script.source, *call.command[2:])
+            again.append(call)
+        except redis.exceptions.ResponseError as error:
+            if isinstance(error, redis.exceptions.ReadOnlyError):
+                # It is a replica now: the next connection leads to the master.
+                self._stale = True
+                self._ways.failed(self.node)
+            if not self._ways.elsewhere(call, error):
+                call.refuse(translated(error))
+        except redis.exceptions.BusyLoadingError as error:
+            call.refuse(ConnectionLost(f"Redis cannot take commands now: {error}", sent=False))
+        else:
+            if written is not None and call.confirm:
+                written.append((call, reply))
+            else:
+                call.answer(reply)
+
+    async def _confirmed(self, connection: Connection) -> Any:
+        try:
+            return await read(connection, math.inf)
+        except redis.exceptions.ResponseError as error:
+            return Unconfirmed(f"the server cannot confirm writes: {error}")
+
+    def _refuse_impatient(self, error: Exception) -> None:
+        latest = trio.current_time() - PATIENCE
+        while self.inbox and self.inbox[0].born <= latest:
+            message = f"no connection to {self._shown} for {PATIENCE:g} s: {error}"
+            self.inbox.popleft().refuse(ConnectionLost(message, sent=False))

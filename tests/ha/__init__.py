@@ -1,0 +1,1 @@
+"""Redis with replicas: Sentinels and a Cluster, killed and resharded under load."""

@@ -1,0 +1,191 @@
+"""What each level waits for, and what is said when it is not reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import trio
+
+import rediq_trio as rediq
+from rediq_trio import ConfigError, State, Task, Unconfirmed
+from rediq_trio.settings import settle_settings
+from rediq_trio.store.durability import _BY_A_CLIENT, _BY_A_WORKER, Durability
+from rediq_trio.store.scripts import load_scripts
+from tests.clusters import Node, single, wait_until
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[tuple[Node, Node]]:
+    """Give a master and its replica."""
+    with single() as master, single("redis-7", "--replicaof", f"127.0.0.1 {master.port}") as replica:
+        wait_until("a replica in step", lambda: master.ask("ROLE")[2:] and bool(master.ask("ROLE")[2]))
+        yield master, replica
+
+
+def url(node: Node) -> str:
+    return f"redis://127.0.0.1:{node.port}"
+
+
+async def test_a_replica_that_hangs_leaves_a_write_unconfirmed(pair: tuple[Node, Node]) -> None:
+    master, replica = pair
+    async with rediq.connect(url(master), durability="replicated") as client:
+        await client.enqueue(Task("t", {}, id="before"))
+        replica.freeze()
+        try:
+            with pytest.raises(Unconfirmed, match=r"0 of 1 replicas have it") as short:
+                await client.enqueue(Task("t", {}, id="after"))
+            assert short.value.ids == ("default/after",)
+            assert (await client.task("default/after").info()).state is State.PENDING
+            # Said again, and not taken for confirmed because it is there.
+            with pytest.raises(Unconfirmed):
+                await client.enqueue(Task("t", {}, id="after"))
+            with pytest.raises(Unconfirmed):
+                await client.task("default/after").cancel()
+        finally:
+            replica.thaw()
+        with pytest.raises(rediq.DuplicateTask):
+            await client.enqueue(Task("t", {}, id="after"))
+
+
+async def test_a_write_that_is_confirmed_is_on_the_replica(pair: tuple[Node, Node]) -> None:
+    master, replica = pair
+    async with rediq.connect(url(master), durability="replicated") as client:
+        for n in range(50):
+            await client.enqueue(Task("t", {}, id=f"n{n}", queue="copied"))
+            assert replica.ask("HLEN", "rediq:{copied}:records") == n + 1
+
+
+async def test_a_worker_goes_on_and_says_that_its_writes_are_unconfirmed(
+    pair: tuple[Node, Node], caplog: pytest.LogCaptureFixture
+) -> None:
+    master, replica = pair
+    app = rediq.App()
+
+    @app.task("fine", queue="frozen")
+    async def fine() -> str:
+        return "fine"
+
+    async with (
+        rediq.connect(url(master)) as client,
+        rediq.serve(app, url(master), queues=["frozen"], durability="replicated") as server,
+    ):
+        replica.freeze()
+        try:
+            handle = await client.enqueue(fine.task())
+            assert await handle.result(timeout=20) == "fine"
+            assert server.stats().unconfirmed >= 1
+        finally:
+            replica.thaw()
+    assert "0 of 1 replicas have it" in caplog.text
+
+
+async def test_messages_stay_in_the_outbox_until_their_receipt_is_confirmed(
+    pair: tuple[Node, Node],
+) -> None:
+    master, replica = pair
+    app = rediq.App()
+
+    @app.task("first", queue="source")
+    async def first() -> None:
+        rediq.current_task().enqueue_after(Task("second", {}, queue="target", id="child"))
+
+    @app.task("second", queue="target")
+    async def second() -> str:
+        return "told"
+
+    outbox = "rediq:{source}:outbox"
+    async with rediq.connect(url(master)) as client:
+        async with rediq.serve(
+            app, url(master), queues=["source"], durability="replicated"
+        ) as server:
+            replica.freeze()
+            try:
+                handle = await client.enqueue(first.task())
+                await handle.wait(timeout=20)
+                assert master.ask("ZCARD", outbox) == 1
+                with trio.fail_after(20):
+                    while not master.ask("HLEN", "rediq:{target}:records"):
+                        await trio.sleep(0.05)
+                assert master.ask("ZCARD", outbox) == 1
+                assert server.stats().completed == 1
+            finally:
+                replica.thaw()
+            with trio.fail_after(20):
+                while master.ask("ZCARD", outbox):
+                    await trio.sleep(0.05)
+        async with rediq.serve(app, url(master), queues=["target"]):
+            assert await client.task("target/child").result(timeout=20) == "told"
+
+
+async def test_fsynced_is_on_disk_when_it_returns() -> None:
+    with single("valkey-8", "--appendonly", "yes", "--appendfsync", "everysec") as node:
+        async with rediq.connect(url(node), durability="fsynced") as client:
+            for n in range(3):
+                await client.enqueue(Task("t", {}, id=f"n{n}"))
+        node.kill()
+        node.start()
+        async with rediq.connect(url(node)) as client:
+            assert (await client.queue("default").stats()).pending == 3
+
+
+async def test_what_does_not_come_to_disk_in_time_is_unconfirmed() -> None:
+    with single("valkey-8", "--appendonly", "yes", "--appendfsync", "no") as node:
+        async with rediq.connect(url(node), durability="fsynced") as client:
+            with pytest.raises(Unconfirmed, match="has not written it to disk"):
+                await client.enqueue(Task("t", {}))
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "said"),
+    [
+        ("redis-7", ("--appendonly", "yes"), r"is Redis 7\.0\.\d+; WAITAOF needs 7\.2 or Valkey"),
+        ("valkey-8", (), "keeps no append-only file: set appendonly yes"),
+    ],
+)
+async def test_fsynced_is_refused_where_it_cannot_be_had(
+    name: str, more: tuple[str, ...], said: str
+) -> None:
+    with single(name, *more) as node, pytest.raises(ConfigError, match=said):
+        async with rediq.connect(url(node), durability="fsynced"):
+            pass
+
+
+async def test_a_store_in_this_process_has_memory_only() -> None:
+    with pytest.raises(ConfigError, match=r"durability='replicated': must be memory"):
+        async with rediq.connect("memory://", durability="replicated"):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("level", "replicas", "said"),
+    [
+        ("sync", None, "durability='sync': must be one of memory, replicated, fsynced"),
+        ("replicated", 0, "replicas=0"),
+        ("replicated", 101, "replicas=101"),
+        ("replicated", 1.5, r"replicas=1\.5"),
+        ("fsynced", -1, "replicas=-1"),
+        ("memory", 1, "replicas=1: must be left away"),
+    ],
+)
+def test_a_level_that_is_none_is_refused(level: str, replicas: object, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Durability.of(level, replicas)
+
+
+async def test_a_bad_level_is_refused_before_anything_is_opened() -> None:
+    for options in ({"durability": "sync"}, {"replicas": 1}):
+        with pytest.raises(ConfigError):
+            async with rediq.serve(rediq.App(), "redis://127.0.0.1:1", **options):  # type: ignore[arg-type]
+                pass
+
+
+def test_the_environment_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIQ_DURABILITY", "fsynced")
+    monkeypatch.setenv("REDIQ_REPLICAS", "2")
+    settings = settle_settings({})
+    assert Durability.of(settings.durability, settings.replicas).command == (b"WAITAOF", 1, 2, 1000)
+
+
+def test_what_is_confirmed_are_scripts_that_there_are() -> None:
+    assert load_scripts().keys() >= _BY_A_CLIENT | _BY_A_WORKER
