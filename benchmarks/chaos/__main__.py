@@ -62,7 +62,7 @@ def show(report: Report) -> str:
         f"seed {report.plan.seed}, {report.plan.server}, {report.seconds:.0f} s",
         f"tasks              {report.tasks:,}, {report.acknowledged:,} acknowledged",
         f"throughput         {report.tasks / max(report.seconds, 1e-9):,.0f} tasks/s",
-        f"starts             {report.starts:,}, {report.duplicates:,} tasks done more than once",
+        f"starts             {report.starts:,}, {report.duplicates:,} of them after the first of their task",
         f"faults             {sum(report.faults.values())}",
         *(f"  {count:4} {kind}" for kind, count in report.faults.items()),
         f"longest recovery   {longest[1]:.2f} s after {longest[0]} (allowed: {report.allowed:g} s)",

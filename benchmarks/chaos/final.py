@@ -15,6 +15,7 @@ from rediq_trio.describe import describe
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.store.opening import open_store
 from rediq_trio.store.port import BATCH, Store
+from rediq_trio.timetable import SCHEDULE, TICK
 
 DRAIN_WITHIN = 90.0
 """Seconds in which everything has to end."""
@@ -101,4 +102,6 @@ async def _dump_tasks(store: Store, observer: Observer, place: str, ids: Sequenc
             finished_ms=record.finished_ms,
             error=info.error,
             members=list(info.members) or None,
+            schedule=info.metadata.get(SCHEDULE),
+            tick=info.metadata.get(TICK),
         )

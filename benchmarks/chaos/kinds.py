@@ -13,6 +13,7 @@ import trio
 
 import rediq_trio as rediq
 from benchmarks.chaos.observe import Observer
+from rediq_trio.timetable import SCHEDULE, TICK
 
 QUEUES = {"main": 4.0, "side": 2.0, "lanes": 1.0}
 """The queues and their weights."""
@@ -21,8 +22,6 @@ NARROW, PACED = "narrow", "paced"
 LIMITS: dict[str, dict[str, Any]] = {NARROW: {"concurrency": 3}, PACED: {"rate": [15, 1.0, 5]}}
 SCHEDULES = {"every-2s": 2.0, "every-minute": 60.0}
 GROUP_SIZE, GROUP_GRACE, GROUP_DELAY = 6, 0.4, 2.0
-TICK = "rediq.tick"
-"""The metadata that names a scheduled task's tick."""
 
 
 @contextmanager
@@ -32,7 +31,7 @@ def witnessed(observer: Observer) -> Generator[list[str]]:
     more: dict[str, Any] = {"members": list(task.members)} if task.members else {}
     if TICK in task.metadata:
         more["tick"] = task.metadata[TICK]
-        more["schedule"] = task.metadata["rediq.schedule"]
+        more["schedule"] = task.metadata[SCHEDULE]
     observer.note(
         "start", id=task.id, fence=task.fence, attempt=task.attempt, worker=observer.client, **more
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ import attrs
 import trio
 
 from benchmarks.chaos import ground as grounds
-from benchmarks.chaos.accounting import Account, account
 from benchmarks.chaos.faults import cause, possible, rounds
 from benchmarks.chaos.final import drain, dump
 from benchmarks.chaos.ground import SPARE, Ground, work_folder
@@ -53,6 +53,9 @@ class Report:
     acknowledged: int = 0
     starts: int = 0
     duplicates: int = 0
+    """Starts after the first of their task."""
+    explained: dict[str, int] = attrs.field(factory=dict)
+    """How many of them by what."""
     faults: dict[str, int] = attrs.field(factory=dict)
     recoveries: dict[str, float] = attrs.field(factory=dict)
     """The longest of each kind of fault, in seconds."""
@@ -88,7 +91,7 @@ async def run(plan: Plan, say: Say) -> Report:
             report.seconds = time.monotonic() - begun
             await _finish(ground, report, say)
         say("judging")
-        _judge(folder, report, account(folder))
+        await trio.to_thread.run_sync(_judge, folder, report)
     return report
 
 
@@ -176,8 +179,14 @@ async def _finish(ground: Ground, report: Report, say: Say) -> None:
     report.tasks = await dump(ground)
 
 
-def _judge(folder: Path, report: Report, found: Account) -> None:
-    report.acknowledged = len(found.acknowledged)
-    report.starts = found.begun
-    report.duplicates = len(found.duplicates())
-    report.violations += found.violations()
+def _judge(folder: Path, report: Report) -> None:
+    # Late: what runs does not depend on who judges it.
+    from benchmarks.chaos.judge import judge
+
+    verdict = judge(folder)
+    report.acknowledged = verdict.counts["acknowledged"]
+    report.starts = verdict.counts["starts"]
+    report.duplicates = len(verdict.duplicates)
+    report.explained = dict(Counter(each.explanation for each in verdict.duplicates))
+    report.violations += [str(each) for each in verdict.violations]
+    report.judged = verdict.report()
