@@ -98,7 +98,7 @@ class Caller:
             return None
         except rediq.RediqError as error:
             self.observer.raised(number, error)
-            return False
+            return isinstance(error, rediq.Unconfirmed)
         self.observer.returned(number, {"created": handle.created, "id": handle.id})
         self.made += handle.created
         return handle.created

@@ -8,6 +8,7 @@ from typing import ClassVar, Protocol
 
 import trio
 
+from benchmarks.chaos.failovers import CLUSTER, SENTINEL
 from benchmarks.chaos.ground import Ground
 from benchmarks.chaos.network import NETWORK
 from benchmarks.chaos.outages import JUMPS, OUTAGES, Away
@@ -38,7 +39,7 @@ class Fault(Protocol):
 
 
 KINDS: dict[str, type[Fault]] = {
-    kind.kind: kind for kind in (*PROCESSES, *NETWORK, *OUTAGES, *JUMPS)
+    kind.kind: kind for kind in (*PROCESSES, *NETWORK, *OUTAGES, *JUMPS, *SENTINEL, *CLUSTER)
 }
 
 
@@ -51,12 +52,15 @@ def possible(ground: Ground, seconds: float) -> list[str]:
         found += [kind.kind for kind in OUTAGES if kind is not Away or seconds >= LONG_RUN]
         if ground.redis.jumps:
             found += [kind.kind for kind in JUMPS]
+    if ground.service is not None:
+        cluster = hasattr(ground.service, "move_slot")
+        found += [kind.kind for kind in (CLUSTER if cluster else SENTINEL)]
     return found
 
 
 def rounds(names: Sequence[str], rng: random.Random) -> Iterator[list[str]]:
     """Give faults for ever, in an order of chance: each once before any comes again."""
-    alone = {Away.kind}
+    alone = {Away.kind, *(kind.kind for kind in (*SENTINEL, *CLUSTER))}
     while True:
         left = [*names]
         rng.shuffle(left)

@@ -120,3 +120,24 @@ async def plain(folder: Path, seed: int, program: str | None) -> AsyncGenerator[
                 fleet.end()
     finally:
         server.discard()
+
+
+@asynccontextmanager
+async def several(
+    folder: Path, seed: int, kind: str, program: str | None
+) -> AsyncGenerator[Ground]:
+    """Stand on a Sentinel set or a Cluster, with no proxy before it."""
+    # Late: the starters are the tests', which a plain run does without.
+    from tests.clusters import cluster, sentinel_set
+
+    start = sentinel_set if kind == "sentinel" else cluster
+    name = program or "redis-7"
+    with start(name, more=("--appendonly", "yes")) as service:
+        observer = Observer(folder, "driver")
+        fleet = Fleet(folder, service.url, seed, observer)
+        ground = Ground(folder, observer, fleet, random.Random(seed), service.url)
+        ground.service = service
+        try:
+            yield ground
+        finally:
+            fleet.end()

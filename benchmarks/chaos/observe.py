@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rediq_trio import Unconfirmed
+
 
 class Observer:
     """Notes what one client sees, in `<folder>/<client>.jsonl`."""
@@ -41,7 +43,8 @@ class Observer:
 
     def raised(self, number: int, error: BaseException) -> None:
         """Note what an operation raised, and whether it may have been applied."""
-        sent = getattr(error, "sent", False)
+        # What is not confirmed was applied; whether it lasts, nobody knows.
+        sent = getattr(error, "sent", isinstance(error, Unconfirmed))
         self.note("raise", n=number, error=type(error).__name__, sent=sent)
 
     def close(self) -> None:

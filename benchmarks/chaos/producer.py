@@ -95,7 +95,7 @@ async def produce(given: argparse.Namespace, observer: Observer, told: trio.Even
     """Connect, as often as it takes, and produce."""
     while not told.is_set():
         try:
-            async with rediq.connect(given.url) as client:
+            async with rediq.connect(given.url, durability=given.durability) as client:
                 mix = Mix(Caller(client, observer), random.Random(given.seed))
                 producer = Producer(mix, given.rate)
                 async with trio.open_nursery() as nursery:
@@ -114,6 +114,7 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--seed", default="0")
     parser.add_argument("--rate", type=float, default=100.0)
+    parser.add_argument("--durability", default="memory")
     given = parser.parse_args()
     trio.run(run, given, Observer(given.folder, given.name))
 

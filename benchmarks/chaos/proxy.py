@@ -177,13 +177,15 @@ class Proxy:
             nursery.start_soon(self._carry, stream)
 
     async def _carry(self, client: trio.SocketStream) -> None:
-        try:
-            server = await trio.open_tcp_stream(self.host, self.upstream)
-        except OSError:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
-                await client.aclose()
-            return
-        pair = _Pair(client, server)
+        async with client:
+            try:
+                server = await trio.open_tcp_stream(self.host, self.upstream)
+            except OSError:
+                return
+            async with server:
+                await self._carry_between(_Pair(client, server))
+
+    async def _carry_between(self, pair: _Pair) -> None:
         self._pairs.add(pair)
         try:
             with pair.scope:
@@ -192,10 +194,6 @@ class Proxy:
                     nursery.start_soon(self._pump, pair, "down")
         finally:
             self._pairs.discard(pair)
-            # Both ends are closed whatever ended it; `aclose` of a socket does not wait.
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
-                await trio.aclose_forcefully(client)
-                await trio.aclose_forcefully(server)
 
     async def _pump(self, pair: _Pair, way: Way) -> None:
         source, sink = (pair.client, pair.server) if way == "up" else (pair.server, pair.client)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -95,11 +96,13 @@ async def run(plan: Plan, say: Say) -> Report:
     return report
 
 
-def open_ground(folder: Path, plan: Plan) -> Any:
+def open_ground(folder: Path, plan: Plan) -> AbstractAsyncContextManager[Ground]:
     """Give the context in which the servers of a plan run."""
     if plan.server == "plain":
+        if plan.durability != "memory":
+            raise ConfigError.of("durability", plan.durability, "memory with a plain server")
         return grounds.plain(folder, plan.seed, plan.program)
-    raise ConfigError.of("server", plan.server, "plain")
+    return grounds.several(folder, plan.seed, plan.server, plan.program)
 
 
 def _chosen(ground: Ground, plan: Plan) -> list[str]:
@@ -128,10 +131,11 @@ async def _set_up(ground: Ground, plan: Plan) -> None:
             else:
                 count, per, burst = limit["rate"]
                 await client.queue("lanes").limit(key=key, rate=Rate(count, per, burst=burst))
+    told = ("--durability", plan.durability)
     for number in range(plan.workers):
-        ground.fleet.hire("worker", f"w{number}", "--lease", str(ground.lease))
+        ground.fleet.hire("worker", f"w{number}", "--lease", str(ground.lease), *told)
     for number in range(PRODUCERS):
-        ground.fleet.hire("producer", f"p{number}", "--rate", str(plan.rate / PRODUCERS))
+        ground.fleet.hire("producer", f"p{number}", "--rate", str(plan.rate / PRODUCERS), *told)
 
 
 async def _work(ground: Ground, plan: Plan, names: list[str], say: Say) -> None:

@@ -44,6 +44,7 @@ async def serve_until_told(
                 shutdown_grace=1.0,
                 cleanup_grace=1.0,
                 name=observer.client,
+                durability=given.durability,
             ):
                 await given.told.wait()
         except rediq.ConnectionLost:
@@ -59,6 +60,7 @@ def main() -> None:
     parser.add_argument("--seed")
     parser.add_argument("--lease", type=float, default=3.0)
     parser.add_argument("--concurrency", type=int, default=40)
+    parser.add_argument("--durability", default="memory")
     given = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
     given.told = trio.Event()
