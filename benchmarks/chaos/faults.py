@@ -27,7 +27,7 @@ class Fault(Protocol):
 
     kind: ClassVar[str]
     lasts: ClassVar[tuple[float, float]]
-    """Seconds, the shortest and the longest."""
+    """Seconds with a lease of 3, the shortest and the longest."""
 
     async def begin(self, ground: Ground) -> str:
         """Do it; give what it was done to."""
@@ -77,7 +77,7 @@ async def cause(ground: Ground, names: Sequence[str]) -> None:
         for name in names:
             nursery.start_soon(_one, ground, name)
     await ground.measure("+".join(names))
-    await trio.sleep(ground.rng.uniform(*QUIET))
+    await trio.sleep(ground.rng.uniform(*QUIET) * ground.pace)
 
 
 async def _one(ground: Ground, name: str) -> None:
@@ -85,7 +85,7 @@ async def _one(ground: Ground, name: str) -> None:
     note = ground.observer.note
     note("fault", kind=name, target="", begin=True)
     target = await fault.begin(ground)
-    await trio.sleep(ground.rng.uniform(*fault.lasts))
+    await trio.sleep(ground.rng.uniform(*fault.lasts) * ground.pace)
     await fault.end(ground)
     note("fault", kind=name, target=target, begin=False)
     ground.faults[name] = ground.faults.get(name, 0) + 1

@@ -48,6 +48,8 @@ class Ground:
     url: str
     """As the driver reaches the servers: no fault of the network is in the way."""
     lease: float = LEASE
+    away: float = 60.0
+    """Seconds for which the server is away, when it is away for long."""
     redis: Redis | None = None
     proxy: Proxy | None = None
     service: Any = None
@@ -57,6 +59,11 @@ class Ground:
     poison: int = 0
     total: int = 0
     """Tasks in the queues, as of the last look."""
+
+    @property
+    def pace(self) -> float:
+        """By what the time that faults last is multiplied: a shorter lease makes for shorter faults."""
+        return self.lease / LEASE
 
     async def settled(self) -> int | None:
         """Count the attempts that were settled so far; None when the servers cannot say."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import attrs
+import trio
 
 from benchmarks.chaos.ground import Ground
 from benchmarks.chaos.server import Redis
@@ -54,10 +55,15 @@ class Restart(Crash):
 
 @attrs.define
 class Away(Crash):
-    """Kill the server for a minute."""
+    """Kill the server, and leave it away for a minute."""
 
     kind: ClassVar[str] = "redis-away"
-    lasts: ClassVar[tuple[float, float]] = (60.0, 60.0)
+    lasts: ClassVar[tuple[float, float]] = (0.0, 0.0)
+
+    async def begin(self, ground: Ground) -> str:
+        await server_of(ground).kill()
+        await trio.sleep(ground.away)
+        return f"{ground.away:g} s"
 
 
 @attrs.define
@@ -93,7 +99,7 @@ class StandStill(_Outage):
     lasts: ClassVar[tuple[float, float]] = (0.0, 0.0)
 
     async def begin(self, ground: Ground) -> str:
-        seconds = ground.rng.uniform(0.5, 5.0)
+        seconds = ground.rng.uniform(0.5, 5.0) * ground.pace
         await server_of(ground).ask("DEBUG", "SLEEP", f"{seconds:.3f}")
         return f"{seconds:.1f} s"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import trio
 from benchmarks.chaos import ground as grounds
 from benchmarks.chaos.faults import cause, possible, rounds
 from benchmarks.chaos.final import drain, dump
-from benchmarks.chaos.ground import SPARE, Ground, work_folder
+from benchmarks.chaos.ground import LEASE, SPARE, Ground, work_folder
 from benchmarks.chaos.kinds import LIMITS, SCHEDULES
 from rediq_trio import ConfigError, Rate, connect
 
@@ -42,6 +43,11 @@ class Plan:
     durability: str = "memory"
     faults: tuple[str, ...] | None = None
     keep: Path | None = None
+    once: bool = False
+    """Stop with the faults when each has come once, if that comes first."""
+    lease: float = LEASE
+    away: float = 60.0
+    """Seconds for which the server is away, when it is away for long."""
 
 
 @attrs.define
@@ -84,6 +90,7 @@ async def run(plan: Plan, say: Say) -> Report:
     report = Report(plan)
     with work_folder(plan.keep) as folder:
         async with open_ground(folder, plan) as ground:
+            ground.lease, ground.away = plan.lease, plan.away
             names = _chosen(ground, plan)
             report.allowed = ground.lease + SPARE
             await _set_up(ground, plan)
@@ -106,9 +113,9 @@ def open_ground(folder: Path, plan: Plan) -> AbstractAsyncContextManager[Ground]
 
 
 def _chosen(ground: Ground, plan: Plan) -> list[str]:
-    names = possible(ground, plan.seconds)
     if plan.faults is None:
-        return names
+        return possible(ground, plan.seconds)
+    names = possible(ground, math.inf)
     if unknown := sorted({*plan.faults} - {*names}):
         raise ConfigError.of("faults", unknown[0], "one of " + ", ".join(names))
     return [*plan.faults]
@@ -146,13 +153,19 @@ async def _work(ground: Ground, plan: Plan, names: list[str], say: Say) -> None:
         await trio.sleep(WARM_UP)
         give_up = trio.current_time() + plan.seconds
         for chosen in rounds(names, ground.rng):
-            if trio.current_time() >= give_up or (plan.tasks and ground.total >= plan.tasks):
+            if trio.current_time() >= give_up or _enough(ground, plan, names):
                 break
             say(_progress(ground, give_up - trio.current_time(), chosen))
             await cause(ground, chosen)
         say("draining")
         await ground.fleet.dismiss(ground.fleet.places("producer"), STOP_WITHIN)
         nursery.cancel_scope.cancel()
+
+
+def _enough(ground: Ground, plan: Plan, names: list[str]) -> bool:
+    if plan.once and ground.faults.keys() >= {*names}:
+        return True
+    return plan.tasks is not None and ground.total >= plan.tasks
 
 
 def _progress(ground: Ground, left: float, chosen: list[str]) -> str:
