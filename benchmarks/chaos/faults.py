@@ -76,6 +76,8 @@ async def cause(ground: Ground, names: Sequence[str]) -> None:
     async with trio.open_nursery() as nursery:
         for name in names:
             nursery.start_soon(_one, ground, name)
+    # Python takes its time to start: a process that was killed is away until it is back.
+    await ground.fleet.wait_ready()
     await ground.measure("+".join(names))
     await trio.sleep(ground.rng.uniform(*QUIET) * ground.pace)
 

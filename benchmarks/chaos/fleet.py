@@ -13,11 +13,13 @@ import attrs
 import trio
 
 import rediq_trio as rediq
-from benchmarks.chaos.observe import Observer
+from benchmarks.chaos.observe import Observer, ready_file
 
 HERE = Path(__file__).parents[2]
 LOOK = 0.1
 """Seconds between looks at the processes."""
+BACK_WITHIN = 30.0
+"""Seconds in which processes have to be back at work."""
 REPLACED_AFTER = 0.5
 """Seconds until a process that has gone is replaced."""
 
@@ -98,6 +100,15 @@ class Fleet:
     def producers(self) -> list[Member]:
         """Give the places of producers that live."""
         return [m for m in self.places("producer") if m.alive]
+
+    async def wait_ready(self) -> None:
+        """Wait until every place is filled by a process that is at work."""
+        with trio.move_on_after(BACK_WITHIN):
+            while not all(m.retired or (m.alive and self._is_ready(m)) for m in self.members):
+                await trio.sleep(LOOK)
+
+    def _is_ready(self, member: Member) -> bool:
+        return ready_file(self.folder, member.name).exists()
 
     def kill(self, member: Member) -> None:
         """End a process at once; it is replaced."""

@@ -25,7 +25,7 @@ SPARE = 5.0
 """Seconds beyond the lease in which work has to go on after a fault."""
 LOOK = 0.05
 """Seconds between looks at the queues' totals."""
-GIVE_UP = 30.0
+GIVE_UP = 60.0
 """Seconds after which work that has not gone on is no more waited for."""
 
 
@@ -90,10 +90,6 @@ class Ground:
                     break
                 await trio.sleep(LOOK)
         self.recoveries.append(Recovery(kind, trio.current_time() - begun))
-
-    def late(self) -> list[Recovery]:
-        """Give the recoveries that took longer than is promised."""
-        return [one for one in self.recoveries if one.seconds > self.lease + SPARE]
 
 
 @contextmanager

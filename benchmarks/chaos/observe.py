@@ -47,9 +47,18 @@ class Observer:
         sent = getattr(error, "sent", isinstance(error, Unconfirmed))
         self.note("raise", n=number, error=type(error).__name__, sent=sent)
 
+    def ready(self) -> None:
+        """Tell the driver, by a file, that the client is at work."""
+        ready_file(self.folder, self.client).touch()
+
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
+
+
+def ready_file(folder: Path, client: str) -> Path:
+    """Give the file that is there once a client is at work."""
+    return folder / f"{client}.ready"
 
 
 def read(folder: Path) -> Iterator[dict[str, Any]]:

@@ -111,7 +111,8 @@ class Poison:
     """Enqueue a task that kills whoever runs it."""
 
     kind: ClassVar[str] = "poison"
-    lasts: ClassVar[tuple[float, float]] = (1.0, 1.0)
+    lasts: ClassVar[tuple[float, float]] = (0.0, 0.0)
+    _task: str = ""
 
     async def begin(self, ground: Ground) -> str:
         async with rediq.connect(ground.url) as client:
@@ -122,10 +123,13 @@ class Poison:
             ground.poison += 1
             ground.fleet.suicides.add(f"main/{task.id}")
             await caller.enqueue(task)
-        return f"main/{task.id}"
+        self._task = f"main/{task.id}"
+        return self._task
 
     async def end(self, ground: Ground) -> None:
-        pass
+        with trio.move_on_after(BACK_WITHIN):
+            async with rediq.connect(ground.url) as client:
+                await client.task(self._task).wait()
 
 
 PROCESSES = (KillWorkers, KillProducer, FreezeWorker, Deploy, Poison)

@@ -96,6 +96,7 @@ async def produce(given: argparse.Namespace, observer: Observer, told: trio.Even
     while not told.is_set():
         try:
             async with rediq.connect(given.url, durability=given.durability) as client:
+                observer.ready()
                 mix = Mix(Caller(client, observer), random.Random(given.seed))
                 producer = Producer(mix, given.rate)
                 async with trio.open_nursery() as nursery:

@@ -123,8 +123,11 @@ class Proxy:
         return len(self._pairs)
 
     def vanished(self) -> int:
-        """Count the connections that vanished and whose client has not given up yet."""
-        return sum(pair.lost for pair in self._pairs)
+        """Count the connections that vanished and whose client has not given up yet.
+
+        One that only listens does not count: its client misses nothing but a hurry.
+        """
+        return sum(pair.lost and not pair.listens for pair in self._pairs)
 
     def lose_replies(self, count: int = 1) -> None:
         """Lose the replies to the next script calls of so many connections."""

@@ -46,6 +46,7 @@ async def serve_until_told(
                 name=observer.client,
                 durability=given.durability,
             ):
+                observer.ready()
                 await given.told.wait()
         except rediq.ConnectionLost:
             await trio.sleep(0.2)
