@@ -123,6 +123,7 @@ async def plain(folder: Path, seed: int, program: str | None) -> AsyncGenerator[
                 fleet.end()
     finally:
         server.discard()
+        observer.close()
 
 
 @asynccontextmanager
@@ -144,3 +145,4 @@ async def several(
             yield ground
         finally:
             fleet.end()
+            observer.close()

@@ -26,6 +26,8 @@ from typing import Literal
 import attrs
 import trio
 
+from rediq_trio._nursery import held_back
+
 CHUNK = 65_536
 """Bytes that pass at once."""
 SETTLED = 0.02
@@ -250,9 +252,8 @@ class Proxy:
 async def run_proxy(upstream: int, *, host: str = "127.0.0.1", port: int = 0) -> AsyncGenerator[Proxy]:
     """Run a proxy before a server's port while the block lasts."""
     proxy = Proxy(host, upstream, port)
-    async with trio.open_nursery() as nursery:
+    async with held_back() as hold, trio.open_nursery() as nursery:
         await nursery.start(proxy.serve)
-        try:
+        with hold:
             yield proxy
-        finally:
-            nursery.cancel_scope.cancel()
+        nursery.cancel_scope.cancel()
