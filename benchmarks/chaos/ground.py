@@ -65,31 +65,29 @@ class Ground:
         """By what the time that faults last is multiplied: a shorter lease makes for shorter faults."""
         return self.lease / LEASE
 
-    async def settled(self) -> int | None:
-        """Count the attempts that were settled so far; None when the servers cannot say."""
-        try:
-            with trio.move_on_after(2.0):
-                async with rediq.connect(self.url) as client:
-                    stats = [await client.queue(name).stats() for name in QUEUES]
-                self.total = sum(one.enqueued for one in stats)
-                return sum(one.completed_total + one.failed_total for one in stats)
-        except rediq.ConnectionLost:
-            pass
-        return None
-
     async def measure(self, kind: str) -> None:
         """Wait until one more task is settled; note how long it took since now."""
         begun = trio.current_time()
-        before: int | None = None
         with trio.move_on_after(GIVE_UP):
             while True:
-                now = await self.settled()
-                if before is None:
-                    before = now
-                elif now is not None and now > before:
+                try:
+                    async with rediq.connect(self.url) as client:
+                        await self._wait_settled(client)
                     break
-                await trio.sleep(LOOK)
+                except rediq.ConnectionLost:
+                    await trio.sleep(LOOK)
         self.recoveries.append(Recovery(kind, trio.current_time() - begun))
+
+    async def _wait_settled(self, client: rediq.Client) -> None:
+        before = await self._settled(client)
+        while await self._settled(client) <= before:
+            await trio.sleep(LOOK)
+
+    async def _settled(self, client: rediq.Client) -> int:
+        """Count the attempts that were settled so far."""
+        stats = [await client.queue(name).stats() for name in QUEUES]
+        self.total = sum(one.enqueued for one in stats)
+        return sum(one.completed_total + one.failed_total for one in stats)
 
 
 @contextmanager
