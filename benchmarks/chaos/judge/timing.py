@@ -18,6 +18,7 @@ from benchmarks.chaos.judge.observed import NEVER, SECOND, Call, Observed, Start
 from benchmarks.chaos.judge.once import completing
 from benchmarks.chaos.judge.verdict import Violation, tell
 
+
 def judge_times(observed: Observed) -> Iterator[Violation]:
     """Find starts that came too early or too late."""
     clock = ServerClock.of(observed)
