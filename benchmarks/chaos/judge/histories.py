@@ -15,7 +15,7 @@ from benchmarks.chaos.judge.accounting import families
 from benchmarks.chaos.judge.linearize import Operation, linearize
 from benchmarks.chaos.judge.model import GONE, Model
 from benchmarks.chaos.judge.observed import Observed
-from benchmarks.chaos.judge.steps import Step, effect, rivals, steps_of
+from benchmarks.chaos.judge.steps import Step, effect, steps_of
 from benchmarks.chaos.judge.verdict import Violation, tell
 from rediq_trio.spec.lifecycle import State
 
@@ -124,13 +124,13 @@ def judge_histories(
 
     `skip` names the tasks of which something is known to be wrong.
     """
-    named, unanswered, known = families(observed), rivals(observed), {*skip}
+    named, known = families(observed), {*skip}
     violations: list[Violation] = []
     undecided: list[str] = []
     for task in observed.tasks.values():
         if task.id in known:
             continue
-        steps = steps_of(observed, task, named, unanswered)
+        steps = steps_of(observed, task, named)
         possible = histories.judge(steps)
         if possible is None:
             undecided.append(task.id)
