@@ -2,8 +2,10 @@
 
     python -m benchmarks.soak                     an hour
     python -m benchmarks.soak --minutes 5         what CI runs
-    python -m benchmarks.soak --brief             without tasks that are kept for a minute
-    python -m benchmarks.soak --plant objects     with a leak, which it has to find
+    python -m benchmarks.soak --minutes 0.2 --brief --plant objects,clients
+
+`--brief` is for trying the soak itself: no task is kept for a minute, and what is left is
+flushed and not waited for. `--plant` makes leaks, which it has to find.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from benchmarks.server import run_server
 from benchmarks.soak.chores import OTHER, QUEUE
 from benchmarks.soak.looking import Look, Looker
 from benchmarks.soak.producing import Producer
+from benchmarks.soak.trend import LEAST
 from benchmarks.soak.verdict import Row, judge, left_over, table
 
 WARM_UP = 8.0
@@ -33,8 +36,10 @@ STEADY = 3.0
 """Seconds for which nothing changes in Redis once all is purged."""
 DRAINS_WITHIN = 150.0
 """Seconds; a task that someone waited for is kept for 60."""
+LEAKS = ("objects", "clients")
+"""Leaks that can be planted: a handler that keeps objects, clients that are never closed."""
 LOOKS = 240
-"""Looks at a long run; a short one has two a second."""
+"""Looks at a long run; a short one has some each second."""
 
 
 @attrs.frozen(kw_only=True)
@@ -44,14 +49,14 @@ class Plan:
     minutes: float
     rate: float
     brief: bool = False
-    plant: str = ""
+    plant: tuple[str, ...] = ()
     server: str | None = None
     json: Path | None = None
 
     @property
     def every(self) -> float:
         """Seconds between looks."""
-        return max(0.5, self.minutes * 60 / LOOKS)
+        return max(0.2, self.minutes * 60 / LOOKS)
 
 
 @attrs.define
@@ -96,18 +101,19 @@ def run_worker(url: str, *, leaks: bool) -> Iterator[subprocess.Popen[str]]:
 
 async def soak(plan: Plan, say: Say) -> Result:
     """Run it all."""
-    with run_server(plan.server) as bench, run_worker(bench.url, leaks=plan.plant == "objects") as worker:
+    with run_server(plan.server) as bench, run_worker(bench.url, leaks="objects" in plan.plant) as worker:
         looker = Looker(bench, worker)
         async with trio.open_nursery() as leaking, rediq.connect(bench.url) as client:
             producer = Producer(bench.url, plan.rate, lingering=not plan.brief)
             say("warming up")
             await _work(producer, client, min(WARM_UP, plan.minutes * 60))
-            before = await _drain(client, looker, say)
+            drain = _flush if plan.brief else _drain
+            before = await drain(client, looker, say)
             await looker.look(types=True)
-            if plan.plant == "clients":
+            if "clients" in plan.plant:
                 producer.leaks = leaking
             looks = await _soak(plan, producer, client, looker, say)
-            after = await _drain(client, looker, say, like=before)
+            after = await drain(client, looker, say, like=before)
             grown = (await looker.look(types=True)).grown
             leaking.cancel_scope.cancel()
     rows = judge(before, looks, after)
@@ -128,17 +134,20 @@ async def _soak(
     looks: list[Look] = []
     await client.schedules().resume("every-second")
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_work, producer, client, plan.minutes * 60)
+        producer.stopping = False
+        nursery.start_soon(producer.run, client)
         end = trio.current_time() + plan.minutes * 60
-        while (left := end - trio.current_time()) > 0:
+        # On a busy machine a look takes its time, and a trend needs some.
+        while (left := end - trio.current_time()) > 0 or len(looks) < 2 * LEAST:
             looks.append(look := await looker.look())
             figures = look.figures
             say(
-                f"{left / 60:5.1f} min left, {producer.told:,} stories, worker "
+                f"{max(left, 0) / 60:5.1f} min left, {producer.told:,} stories, worker "
                 f"{figures['worker rss_kib'] / 1024:.1f} MiB, {figures['worker objects']:,} objects, "
                 f"redis {figures['redis used_kib'] / 1024:.2f} MiB, {figures['redis members']:,} members"
             )
-            await trio.sleep(min(plan.every, max(left, 0)))
+            await trio.sleep(min(plan.every, max(left, 0.1)))
+        producer.stopping = True
     return looks
 
 
@@ -158,6 +167,19 @@ async def _drain(
         if enough and (like is None or look.holds == like.holds):
             return look
         await trio.sleep(0.5)
+    return await looker.look()
+
+
+async def _flush(
+    client: rediq.Client, looker: Looker, say: Say, *, like: Look | None = None
+) -> Look:
+    """Remove what is left, once nothing comes any more; give the last look."""
+    await client.schedules().pause("every-second")
+    for _ in range(2):  # what ran meanwhile may have sent something to the other queue
+        for name in (QUEUE, OTHER):
+            await client.queue(name).flush()
+        await trio.sleep(0.5)
+    say("flushed")
     return await looker.look()
 
 
@@ -191,13 +213,16 @@ def parse() -> Plan:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak")
     parser.add_argument("--minutes", type=float, default=60.0, help="of work (60)")
     parser.add_argument("--rate", type=float, default=60.0, help="stories a second (60)")
-    parser.add_argument("--brief", action="store_true", help="no tasks that are kept for a minute")
-    parser.add_argument("--plant", choices=("objects", "clients"), default="", help="a leak, to be found")
+    parser.add_argument("--brief", action="store_true", help="flush what is left, do not wait for it")
+    parser.add_argument("--plant", default="", help="leaks to be found: objects, clients")
     parser.add_argument("--server", help="the redis-server to run")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all looks there too")
     given = parser.parse_args()
     if given.minutes <= 0 or given.rate <= 0:
         parser.error("--minutes and --rate: must be above 0")
+    given.plant = tuple(filter(None, given.plant.split(",")))
+    if unknown := sorted({*given.plant} - {*LEAKS}):
+        parser.error(f"--plant {unknown[0]}: must be some of {', '.join(LEAKS)}")
     return Plan(**vars(given))
 
 

@@ -17,6 +17,9 @@ from benchmarks.soak.own import look_at_self
 
 CARDS = {"string": "STRLEN", "list": "LLEN", "set": "SCARD", "zset": "ZCARD", "hash": "HLEN", "stream": "XLEN"}
 """How to count what a key of each type holds."""
+NAMES = ":meta"
+"""What the key ends with whose fields are names that the library knows: each queue's totals and
+settings, which are there from their first use on. It counts as one."""
 ANSWERS_WITHIN = 30.0
 """Seconds that the worker has to say how it is."""
 
@@ -82,7 +85,7 @@ class Looker:
 
 
 def count_members(raw: redis.Redis) -> dict[str, int]:
-    """Say how much each key holds; strings count as one."""
+    """Say how much each key holds; strings, and `NAMES`, count as one."""
     keys = sorted(raw.scan_iter(count=1000))
     pipeline = raw.pipeline(transaction=False)
     for key in keys:
@@ -93,6 +96,7 @@ def count_members(raw: redis.Redis) -> dict[str, int]:
     counts = pipeline.execute()
     found: dict[str, int] = {}
     for key, kind, count in zip(keys, kinds, counts, strict=True):
+        name = key.decode("utf-8", "replace")
         if count:
-            found[key.decode("utf-8", "replace")] = 1 if kind == "string" else count
+            found[name] = 1 if kind == "string" or name.endswith(NAMES) else count
     return found

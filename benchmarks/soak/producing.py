@@ -18,6 +18,8 @@ AT_ONCE = 100
 KINDS = ("plain", "plain", "plain", "fails", "rejects", "snoozes", "parent", "steps")
 STUCK = 60.0
 """Seconds that a waiter waits, at most."""
+AWAITED = 60.0
+"""Seconds that a task is kept that someone asks for what it returned."""
 
 
 def chore(kind: str, **options: object) -> rediq.Task[str]:
@@ -77,14 +79,16 @@ class Producer:
 
     async def awaited(self, client: rediq.Client) -> None:
         """Enqueue a task, in a thread or not, and wait for what it returns."""
-        threaded = rediq.Task("threaded", {}, queue=QUEUE, retention=KEPT)
-        handle = await client.enqueue(self._rng.choice((chore("plain"), threaded)))
+        threaded = rediq.Task("threaded", {}, queue=QUEUE, retention=AWAITED)
+        plain = chore("plain", retention=AWAITED)
+        handle = await client.enqueue(self._rng.choice((plain, threaded)))
         await handle.result(timeout=STUCK)
 
     async def tied(self, client: rediq.Client) -> None:
         """Enqueue a chain over two queues, and follow it."""
-        chain = rediq.chain(chore("plain"), chore("plain", queue=OTHER), chore("plain"))
-        handle = await client.enqueue(chain)
+        places = (QUEUE, OTHER, QUEUE)
+        links = [chore("plain", queue=place, retention=AWAITED) for place in places]
+        handle = await client.enqueue(rediq.chain(*links))
         await handle.result(timeout=STUCK)
 
     async def cancelled(self, client: rediq.Client) -> None:

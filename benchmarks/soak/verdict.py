@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import attrs
 
 from benchmarks.soak.looking import Look
-from benchmarks.soak.trend import LEAST, Trend, trend
+from benchmarks.soak.trend import Trend, trend
 
 
 @attrs.frozen
@@ -52,13 +52,16 @@ class Row:
 
 
 def judge(before: Look, under_way: Sequence[Look], after: Look) -> list[Row]:
-    """Compare the figures before, under way and after with their bounds."""
+    """Compare the figures before, under way and after with their bounds.
+
+    Raises `ValueError` when there are too few looks for a trend.
+    """
     second = under_way[len(under_way) // 2 :]
     rows: list[Row] = []
     for name in dict.fromkeys([*BOUNDS, *LEFT]):
         bound = BOUNDS.get(name)
         found = None
-        if bound is not None and len(second) >= LEAST:
+        if bound is not None:
             found = trend([(look.at, look.figures[name]) for look in second])
         wrong: list[str] = []
         if found is not None and bound is not None and found.low > bound.slope and found.rise > bound.rise:
