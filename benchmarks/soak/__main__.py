@@ -208,8 +208,8 @@ def progress() -> Say:
     return say
 
 
-def parse() -> Plan:
-    """Read the command line."""
+def parse(arguments: list[str] | None = None) -> Plan:
+    """Read the command line, or what is given in its place."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak")
     parser.add_argument("--minutes", type=float, default=60.0, help="of work (60)")
     parser.add_argument("--rate", type=float, default=60.0, help="stories a second (60)")
@@ -217,7 +217,7 @@ def parse() -> Plan:
     parser.add_argument("--plant", default="", help="leaks to be found: objects, clients")
     parser.add_argument("--server", help="the redis-server to run")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all looks there too")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     if given.minutes <= 0 or given.rate <= 0:
         parser.error("--minutes and --rate: must be above 0")
     given.plant = tuple(filter(None, given.plant.split(",")))
