@@ -292,12 +292,24 @@ def test_a_long_hole_in_the_ticks_is_found_where_nothing_went_wrong(story: Story
     assert blamed(story.judge()) == [(2, "s")]
 
 
-def test_a_long_hole_in_the_ticks_may_come_with_a_fault(story: Story) -> None:
+@pytest.mark.parametrize(
+    ("kind", "begin", "end"), [("redis-away", 20, 90), ("clock-forward", 2, 3)]
+)
+def test_a_long_hole_in_the_ticks_may_come_with_a_fault(
+    story: Story, kind: str, begin: float, end: float
+) -> None:
     story.setup["schedules"] = {"s": 10.0}
     tick(story, "one", 10, 10_000)
     tick(story, "ten", 100, 100_000)
-    story.note(20, "driver", "fault", kind="redis-away", target="", begin=True)
-    story.note(90, "driver", "fault", kind="redis-away", target="server", begin=False)
+    story.note(begin, "driver", "fault", kind=kind, target="", begin=True)
+    story.note(end, "driver", "fault", kind=kind, target="+90 s", begin=False)
+    assert story.judge().passed
+
+
+def test_a_hole_that_nobody_lived_through_is_none(story: Story) -> None:
+    story.setup["schedules"] = {"s": 10.0}
+    tick(story, "one", 10, 10_000)
+    tick(story, "ten", 12, 100_000)
     assert story.judge().passed
 
 
