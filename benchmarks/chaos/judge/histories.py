@@ -15,7 +15,7 @@ from benchmarks.chaos.judge.accounting import families
 from benchmarks.chaos.judge.linearize import Operation, linearize
 from benchmarks.chaos.judge.model import GONE, Model
 from benchmarks.chaos.judge.observed import Observed
-from benchmarks.chaos.judge.steps import Step, effect, rivals, steps_of
+from benchmarks.chaos.judge.steps import Step, effect, steps_of
 from benchmarks.chaos.judge.verdict import Violation, tell
 from rediq_trio.spec.lifecycle import State
 
@@ -77,10 +77,15 @@ def _moves(steps: Sequence[Step]) -> Callable[[Model], Iterable[Model]]:
     seen = {step.params[0] for step in steps if step.kind == "claim"}
     final = next((step.params for step in steps if step.kind == "final" and step.params), None)
     known = [step.params[2] for step in steps if step.kind == "info" and step.params]
-    deliveries = final[2] if final else max([*seen, *known], default=0) + UNSEEN
+    deliveries = max([*seen, *known], default=0) + UNSEEN
+    again = _reborn(steps)
+    if final and not again:
+        deliveries = final[2]
     revived = any(step.kind in ("retry", "revived") for step in steps)
     # Counters only grow, but for a revival: beyond those of the end there is nothing to find.
-    bound = (final[3], final[4]) if final and not revived and not _reborn(steps) else None
+    bound = (final[3], final[4]) if final and not revived and not again else None
+    if again:
+        seen = set()  # of two lives each has a first fence, and one of them may be unseen
 
     def moves(model: Model) -> Iterable[Model]:
         found = [*spec.kept(model)]
@@ -99,7 +104,11 @@ def _moves(steps: Sequence[Step]) -> Callable[[Model], Iterable[Model]]:
 
 
 def _reborn(steps: Sequence[Step]) -> bool:
-    return sum(step.kind in ("created", "enqueue") for step in steps) > 1
+    """Say whether the task may have gone and come again."""
+    births = [step for step in steps if step.kind in ("created", "enqueue")]
+    forms = [step.params[0] for step in births]
+    gone = any(step.kind in ("delete", "deleted") for step in steps)
+    return len(births) > 1 and (gone or any(f.grouped or f.vanishes or f.purged for f in forms))
 
 
 def _within(model: Model, deliveries: int, bound: tuple[int, int] | None) -> bool:
@@ -115,13 +124,13 @@ def judge_histories(
 
     `skip` names the tasks of which something is known to be wrong.
     """
-    named, unanswered, known = families(observed), rivals(observed), {*skip}
+    named, known = families(observed), {*skip}
     violations: list[Violation] = []
     undecided: list[str] = []
     for task in observed.tasks.values():
         if task.id in known:
             continue
-        steps = steps_of(observed, task, named, unanswered)
+        steps = steps_of(observed, task, named)
         possible = histories.judge(steps)
         if possible is None:
             undecided.append(task.id)

@@ -29,7 +29,7 @@ def judge_limits(observed: Observed) -> Iterator[Violation]:
     """Find what went beyond a limit."""
     lanes: defaultdict[tuple[str, str], list[Task]] = defaultdict(list)
     for task in observed.tasks.values():
-        keys = {call.args.get("limit_key") or "" for call in (*task.enqueues, *task.held)}
+        keys = {call.args.get("limit_key") or "" for call in task.orders}
         if len(keys) == 1 and task.starts and (key := keys.pop()):
             lanes[task.queue, key].append(task)
     clock = ServerClock.of(observed)

@@ -8,10 +8,14 @@ state. Between the operations the object may move by itself.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 import attrs
+
+NO_BOUND = math.inf
+"""When one returned that never did."""
 
 S = TypeVar("S", bound=Hashable)
 
@@ -22,7 +26,7 @@ class Operation(Generic[S]):
 
     call: float
     back: float
-    """Infinite for one that may have taken effect at any later time."""
+    """`NO_BOUND` for one that may have taken effect at any later time."""
     apply: Callable[[S], Iterable[S]]
     """From the state before to those that may be after it; none where it cannot be."""
     must: bool = True

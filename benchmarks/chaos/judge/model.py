@@ -143,13 +143,13 @@ def replaced(model: Model, form: Form) -> tuple[Model, ...]:
     if model.state is None:
         return ()
     rival = attrs.evolve(_task(form), id="rival")
-    after, (answer,) = spec.enqueue(_queue(attrs_keyed(model), due=False), NOW, [rival])
+    after, (answer,) = spec.enqueue(_queue(_keyed(model), due=False), NOW, [rival])
     if after.records.keys() != {OWN} or getattr(answer, "state", None) is None:
         return ()
     return (_read(after, form),)
 
 
-def attrs_keyed(model: Model) -> Model:
+def _keyed(model: Model) -> Model:
     """Give the task with a unique key."""
     return model._replace(form=attrs.evolve(model.form, keyed=True))
 
@@ -230,7 +230,7 @@ def told(model: Model) -> tuple[Model, ...]:
     found: list[Model] = []
     for how in (State.COMPLETED, State.DEAD):
         mail = [Mail(1, "elsewhere", MailKind.TOLD, id=OWN, ref="y", how=how)]
-        for due in (True, False) if model.form.delayed else (True,):
+        for due in (True, False):  # not due, too, where the clock has gone back since
             after, _ = spec.receive(_queue(model, due=due), NOW, "elsewhere", mail)
             found.append(_read(after, model.form))
     return tuple(dict.fromkeys(found))

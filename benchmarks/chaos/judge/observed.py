@@ -156,6 +156,8 @@ class Task:
     """Those that name it."""
     held: list[Call] = attrs.field(factory=list)
     """Enqueues of others that were told that it holds their unique key."""
+    rivals: list[Call] = attrs.field(factory=list)
+    """Enqueues of others that were told nothing, and may have taken its place under its key."""
     starts: list[Start] = attrs.field(factory=list)
     ends: list[End] = attrs.field(factory=list)
     finals: list[Final] = attrs.field(factory=list)
@@ -176,6 +178,12 @@ class Task:
     def enqueues(self) -> list[Call]:
         """The calls that may have made it: not those that say that they did not."""
         return [call for call in self.of("enqueue") if not call.known or call.created]
+
+    @property
+    def orders(self) -> list[Call]:
+        """The enqueues that may have said what its options are: its own, and those that may
+        have put themselves in its place."""
+        return [*self.enqueues, *self.held, *self.rivals]
 
     @property
     def revived(self) -> bool:

@@ -31,6 +31,7 @@ def read(folder: Path) -> Observed:
     if not observed.whole:
         raise Unreadable(f"{folder}: there is no final.jsonl with a queue in it, so nothing can be judged")
     _note_stops(observed)
+    rivals = _rivals(observed)
     for task in list(observed.tasks.values()):
         task.calls.sort(key=lambda call: call.at)
         task.starts.sort(key=lambda start: start.at)
@@ -38,7 +39,21 @@ def read(folder: Path) -> Observed:
         for call in task.calls:
             if call.holder not in ("", task.id):
                 observed.task(call.holder).held.append(call)
+        if rivals and (unique := task.args.get("unique")):
+            found = rivals.get((task.queue, unique["key"]), ())
+            task.rivals = [call for call in found if call.id != task.id]
     return observed
+
+
+def _rivals(observed: Observed) -> dict[tuple[str, str], list[Call]]:
+    """Find the enqueues without an answer that may have replaced the holder of a key."""
+    found: dict[tuple[str, str], list[Call]] = {}
+    for task in observed.tasks.values():
+        for call in task.calls:
+            unique = call.args.get("unique") if call.op == "enqueue" else None
+            if unique and unique["on_conflict"] == "replace" and call.may_have_happened:
+                found.setdefault((task.queue, unique["key"]), []).append(call)
+    return found
 
 
 def _note_stops(observed: Observed) -> None:

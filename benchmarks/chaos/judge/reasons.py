@@ -76,14 +76,14 @@ def _disagreements(task: Task, final: Final) -> Iterator[str]:
     charged = final.attempt - (final.state in ("active", "completed"))
     if charged > failed:
         yield f"its record charges {charged} attempts that failed, and {failed} were seen"
-    most = max((call.args.get("max_retry", 3) for call in (*task.enqueues, *task.held)), default=None)
+    most = max((call.args.get("max_retry", 3) for call in task.orders), default=None)
     if most is not None and final.attempt > most + 1:
         yield f"its record counts {final.attempt} attempts, and {most + 1} are allowed"
 
 
 def _is_charged_blindly(task: Task) -> bool:
     """Say whether an attempt may fail before its handler begins: by a deadline."""
-    return any(call.args.get("deadline_s") for call in (*task.enqueues, *task.held))
+    return any(call.args.get("deadline_s") for call in task.orders)
 
 
 def _ready_again(task: Task, start: Start, end: End | None) -> str:

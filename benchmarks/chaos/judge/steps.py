@@ -64,30 +64,13 @@ def form_of(observed: Observed, args: Mapping[str, Any]) -> Form:
     )
 
 
-Rivals = Mapping[tuple[str, str], list[Call]]
-"""For each queue and unique key the enqueues that may have replaced its holder unnoticed."""
-
-
-def rivals(observed: Observed) -> Rivals:
-    """Find the enqueues without an answer that may have replaced another task."""
-    found: dict[tuple[str, str], list[Call]] = {}
-    for task in observed.tasks.values():
-        for call in task.calls:
-            unique = call.args.get("unique") if call.op == "enqueue" else None
-            if unique and unique["on_conflict"] == "replace" and call.may_have_happened:
-                found.setdefault((task.queue, unique["key"]), []).append(call)
-    return found
-
-
-def steps_of(
-    observed: Observed, task: Task, named: Mapping[str, list[End]], rivals: Rivals
-) -> list[Step]:
+def steps_of(observed: Observed, task: Task, named: Mapping[str, list[End]]) -> list[Step]:
     """Give the operations on one task."""
     found = [*_births(observed, task, named)]
     for call in task.calls:
         if not call.void:
             found.append(_called(observed, call))
-    found += _replacements(observed, task, rivals)
+    found += _replacements(observed, task)
     for start in task.starts:
         found.append(Step("claim", (start.fence, start.attempt), -NEVER, start.at, True, start))
         process = observed.processes.get(start.process)
@@ -152,7 +135,7 @@ def _called(observed: Observed, call: Call) -> Step:
     return Step(kind, params, call.at, call.back, True, call)
 
 
-def _replacements(observed: Observed, task: Task, rivals: Rivals) -> Iterator[Step]:
+def _replacements(observed: Observed, task: Task) -> Iterator[Step]:
     for call in task.held:
         unique = call.args.get("unique")
         assert call.back is not None
@@ -163,12 +146,11 @@ def _replacements(observed: Observed, task: Task, rivals: Rivals) -> Iterator[St
             yield Step("replaced", params, call.at, call.back, True, call)
         else:
             yield Step("taken", (unique["until"],), call.at, call.back, True, call)
-    unique = task.args.get("unique")
     counts: dict[Form, int] = {}
-    for call in rivals.get((task.queue, unique["key"]), ()) if unique else ():
+    for call in task.rivals:
         form = form_of(observed, call.args)
         counts[form] = counts.get(form, 0) + 1
-        if call.id != task.id and counts[form] <= RIVALS:
+        if counts[form] <= RIVALS:
             yield Step("replace", (form,), call.at, NEVER, False, call)
 
 

@@ -3,8 +3,8 @@
 What `catch_up` says decides which ticks had to come. With "all" it is every one between
 the first and the last that made a task. With "once" and "skip" the latest of those that
 are due together comes, and the others never: a tick may be missing whenever nobody looked
-in time. So only a hole is found that is longer than `GRACE`, with no fault in it. A twin
-is always found.
+in time, and a clock that goes ahead and back jumps over some. So only a hole is found that
+is longer than `GRACE`, with no fault in it. A twin is always found.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from benchmarks.chaos.judge.observed import NEVER, Observed, Task
+from benchmarks.chaos.judge.observed import NEVER, SECOND, Observed, Task
 from benchmarks.chaos.judge.verdict import Seen, Violation, tell
 
 GRACE = 60.0
@@ -58,16 +58,21 @@ def _missing(
         if holes < 1:
             continue
         seen = _seen(observed, made[before] | made[after])
-        if catch_up == "all" or (holes * every > GRACE + every and _quiet(observed, seen)):
+        length = holes * every
+        if catch_up == "all" or (length > GRACE + every and _lived_through(observed, seen, length)):
             said = f"{holes} of its ticks are missing between {_shown(before)} and {_shown(after)}"
             yield Violation(2, name, said, tell(observed, seen))
 
 
-def _quiet(observed: Observed, seen: list[Seen]) -> bool:
-    """Say whether there was no fault between two observations, and nobody came or went."""
+def _lived_through(observed: Observed, seen: list[Seen], length: float) -> bool:
+    """Say whether that many seconds passed between two observations, without a fault, and with
+    nobody who came or went; and whether no clock ever jumped over them."""
     first, last = min(each.at for each in seen), max(each.at for each in seen)
-    if any(fault.begin <= last and fault.end >= first for fault in observed.faults):
+    if (last - first) / SECOND < length:
         return False
+    for fault in observed.faults:
+        if fault.kind.startswith("clock") or (fault.begin <= last and fault.end >= first):
+            return False
     changes = [p.boot for p in observed.processes.values()]
     changes += [p.exit or NEVER for p in observed.processes.values()]
     return not any(first <= at <= last for at in changes)

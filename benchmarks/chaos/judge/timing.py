@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchmarks.chaos.judge.accounting import may_be_gone
+from benchmarks.chaos.judge.accounting import may_be_gone, reborn
 from benchmarks.chaos.judge.clock import ServerClock
 from benchmarks.chaos.judge.observed import NEVER, SECOND, Call, Observed, Start, Task
 from benchmarks.chaos.judge.once import completing
@@ -30,27 +30,27 @@ def judge_times(observed: Observed) -> Iterator[Violation]:
         yield from _before_needs(observed, task)
 
 
-def orders(task: Task) -> list[Call]:
-    """Give the enqueues that may have said when the task is due: its own, and those that may
-    have put themselves in its place."""
-    return [*task.enqueues, *task.held]
-
-
 def claimed_from(observed: Observed, task: Task, start: Start) -> float:
-    """Give an instant before which a start was certainly not claimed."""
-    process = observed.processes.get(start.process)
-    found = [process.boot if process is not None else -NEVER]
-    found += [call.at for call in task.enqueues[:1]]
-    found += [other.at for other in task.starts if other.fence < start.fence and other.at < start.at]
-    for call in task.calls:
+    """Give an instant before which a start was certainly not claimed.
+
+    It was claimed after the earlier fences were, though not after they were started: their
+    workers may have been slower. Of a task that may have come twice little is known.
+    """
+    once = not reborn(task)
+    found = [call.at for call in task.enqueues[:1]]
+    for other in task.starts if once else [start]:
+        process = observed.processes.get(other.process)
+        if process is not None and other.fence <= start.fence:
+            found.append(process.boot)
+    for call in task.calls if once else ():
         told = call.answer if call.op == "info" and call.known and call.at < start.at else None
         if told and told["deliveries"] < start.fence:
             found.append(call.at)
-    return max(found)
+    return max(found, default=-NEVER)
 
 
 def _too_early(observed: Observed, clock: ServerClock, task: Task) -> Iterator[Violation]:
-    calls = orders(task)
+    calls = task.orders
     delays = [call.args.get("due_s") or 0.0 for call in calls]
     if not calls or min(delays) <= 0:
         return
@@ -68,7 +68,7 @@ def _too_early(observed: Observed, clock: ServerClock, task: Task) -> Iterator[V
 
 
 def _too_late(observed: Observed, clock: ServerClock, task: Task) -> Iterator[Violation]:
-    calls = orders(task)
+    calls = task.orders
     bounds = [_expiry(call) for call in calls]
     if not bounds or max(bounds) == NEVER:
         return
