@@ -60,7 +60,8 @@ def _major(program: str) -> int:
     return int(version.split(".")[0] or 0)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Give a port of loopback that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -73,7 +74,7 @@ def run_server(path: str | None = None, *, unix: bool = False) -> Iterator[Bench
     program = choose_program(path)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         where = Path(folder) / "redis.sock"
-        port = 0 if unix else _free_port()
+        port = 0 if unix else free_port()
         arguments = [
             program, "--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", "",
             "--appendonly", "no", "--maxmemory-policy", "noeviction", "--daemonize", "no",

@@ -88,7 +88,12 @@ class CurrentTask:
 
         `"timeout"`, `"deadline"`, `"cancelled"` (someone asked), `"lease lost"` or `"shutdown"`.
         """
-        reason: str | None = self._held.why_cancelled()
+        reason: str | None
+        if trio.lowlevel.in_trio_run():
+            reason = self._held.why_cancelled()
+        else:
+            # A timeout is told by Trio's clock, which only its own thread can read.
+            reason = trio.from_thread.run_sync(self._held.why_cancelled)
         return reason
 
     @property

@@ -62,6 +62,29 @@ async def test_a_thread_that_asks_can_be_cancelled() -> None:
         assert (await handle.wait(timeout=10)).state is State.CANCELLED
 
 
+async def test_a_thread_learns_why_it_is_cancelled() -> None:
+    app = rediq.App()
+    started = threading.Event()
+    reasons: list[str | None] = []
+
+    @app.task("curious")
+    def curious() -> None:
+        task = rediq.current_task()
+        reasons.append(task.cancel_reason)
+        started.set()
+        while task.cancel_reason is None:
+            threading.Event().wait(0.01)
+        reasons.append(task.cancel_reason)
+        trio.from_thread.check_cancelled()
+
+    async with rediq.serve(app, MemoryStore()) as server:
+        handle = await server.client.enqueue(curious.task())
+        await trio.to_thread.run_sync(started.wait)
+        await handle.cancel()
+        assert (await handle.wait(timeout=10)).state is State.CANCELLED
+    assert reasons == [None, "cancelled"]
+
+
 async def test_no_more_threads_run_than_are_allowed() -> None:
     app = rediq.App()
     lock = threading.Lock()

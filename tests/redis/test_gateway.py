@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import uuid
 
 import pytest
@@ -10,11 +11,11 @@ import trio
 import rediq_trio as rediq
 from rediq_trio import ConfigError, ConnectionLost, State
 from rediq_trio.spec.records import NewTask
-from rediq_trio.store.bridge import line
+from rediq_trio.store.bridge import ear, line
 from rediq_trio.store.broadcast import Kind
-from rediq_trio.store.gateway import ReplyError, open_gateway, parse_address
+from rediq_trio.store.gateway import Gateway, ReplyError, open_gateway, parse_address
 from rediq_trio.store.keys import Keys
-from tests.faults.crew import crew
+from tests.faults.crew import WITHIN, crew
 from tests.servers import Server, open_redis_store
 
 
@@ -160,3 +161,33 @@ async def test_a_signal_of_a_newer_version_makes_one_look_at_the_truth(
             assert (await signals.receive()).kind is Kind.RESYNC
             await opened.gateway.call(b"PUBLISH", opened.keys.channel("q"), b"novelty:x")
             assert (await signals.receive()).kind is Kind.RESYNC
+
+
+def hears(gateway: Gateway) -> bool:
+    """Say whether signals of the queue arrive already: a listener is told so at once then."""
+    with gateway.listen([("q", "")]) as signals:
+        try:
+            signals.receive_nowait()
+        except trio.WouldBlock:
+            return False
+        return True
+
+
+async def test_the_ear_of_a_server_that_falls_silent_listens_again_on_another_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A server that stands still is, to the ear, a network that swallows what it says.
+    monkeypatch.setattr(ear, "EAR_PING", 0.1)
+    monkeypatch.setattr(ear, "SILENCE", 0.2)
+    with crew() as us:
+        async with open_gateway(parse_address(us.server.url), Keys("test")) as gateway:
+            with gateway.listen([("q", "")]) as signals:
+                assert (await signals.receive()).kind is Kind.RESYNC
+                assert us.server.child is not None
+                us.server.child.send_signal(signal.SIGSTOP)
+                with trio.fail_after(WITHIN):
+                    while hears(gateway):
+                        await trio.sleep(0.02)
+                us.server.child.send_signal(signal.SIGCONT)
+                with trio.fail_after(WITHIN):
+                    assert (await signals.receive()).kind is Kind.RESYNC

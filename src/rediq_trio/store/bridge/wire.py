@@ -169,7 +169,11 @@ async def send(connection: Connection, *commands: tuple[Any, ...]) -> None:
 async def read(connection: Connection, seconds: float) -> Any:
     """Read a reply; raise `TimeoutError` when none comes in time."""
     read_response: Any = connection.read_response  # typed in part only
-    return await read_response(disable_decoding=True, timeout=seconds)
+    if seconds == math.inf:
+        return await read_response(disable_decoding=True, timeout=math.inf)
+    # redis-py's own timeout gives None, as if that were the reply.
+    async with asyncio.timeout(seconds):
+        return await read_response(disable_decoding=True, timeout=math.inf)
 
 
 async def ask(connection: Connection, *command: Any, within: float = CONNECT_DEADLINE) -> Any:

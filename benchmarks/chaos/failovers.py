@@ -1,0 +1,129 @@
+"""Faults of servers that stand in for one another: failovers, asked for and forced, and slots that move."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import attrs
+import trio
+
+from benchmarks.chaos.ground import Ground
+from benchmarks.chaos.kinds import QUEUES
+
+
+@attrs.define
+class KillMaster:
+    """Kill the master; when another has its place, start it again as a replica of that."""
+
+    kind: ClassVar[str] = "sentinel-kill"
+    lasts: ClassVar[tuple[float, float]] = (0.0, 0.0)
+    _old: Any = None
+
+    async def begin(self, ground: Ground) -> str:
+        self._old = await trio.to_thread.run_sync(ground.service.master)
+        await trio.to_thread.run_sync(self._old.kill)
+        return f"port {self._old.port}"
+
+    async def end(self, ground: Ground) -> None:
+        await trio.to_thread.run_sync(ground.service.wait_master, self._old)
+        await trio.to_thread.run_sync(self._old.start)
+        await trio.to_thread.run_sync(ground.service.wait_replicas, 2)
+
+
+@attrs.define
+class Failover:
+    """Ask a Sentinel for another master."""
+
+    kind: ClassVar[str] = "sentinel-failover"
+    lasts: ClassVar[tuple[float, float]] = (0.0, 0.0)
+    _old: Any = None
+
+    async def begin(self, ground: Ground) -> str:
+        service = ground.service
+        self._old = await trio.to_thread.run_sync(service.master)
+        sentinel = service.sentinels[0]
+        await trio.to_thread.run_sync(sentinel.ask, "SENTINEL", "FAILOVER", "main")
+        return f"port {self._old.port}"
+
+    async def end(self, ground: Ground) -> None:
+        await trio.to_thread.run_sync(ground.service.wait_master, self._old)
+        await trio.to_thread.run_sync(ground.service.wait_replicas, 2)
+
+
+SENTINEL = (KillMaster, Failover)
+
+
+async def choose_slot(ground: Ground) -> int:
+    """Give the slot of a queue of chance."""
+    queue = ground.rng.choice([*QUEUES])
+    node = await trio.to_thread.run_sync(ground.service.alive)
+    return int(await trio.to_thread.run_sync(node.ask, "CLUSTER", "KEYSLOT", f"{{{queue}}}"))
+
+
+@attrs.define
+class KillOwner:
+    """Kill the node that has a queue's slot; start it again when another has it."""
+
+    kind: ClassVar[str] = "cluster-kill"
+    lasts: ClassVar[tuple[float, float]] = (0.0, 0.0)
+    _slot: int = 0
+    _old: Any = None
+
+    async def begin(self, ground: Ground) -> str:
+        self._slot = await choose_slot(ground)
+        self._old = await trio.to_thread.run_sync(ground.service.owner, self._slot)
+        await trio.to_thread.run_sync(self._old.kill)
+        return f"port {self._old.port}"
+
+    async def end(self, ground: Ground) -> None:
+        await trio.to_thread.run_sync(ground.service.wait_owner, self._slot, self._old)
+        await trio.to_thread.run_sync(self._old.start)
+        await trio.to_thread.run_sync(ground.service.wait_whole)
+
+
+@attrs.define
+class TakeOver:
+    """Let a replica take its master's place in good order."""
+
+    kind: ClassVar[str] = "cluster-failover"
+    lasts: ClassVar[tuple[float, float]] = (0.0, 0.0)
+    _slot: int = 0
+    _old: Any = None
+
+    async def begin(self, ground: Ground) -> str:
+        self._slot = await choose_slot(ground)
+        self._old = await trio.to_thread.run_sync(ground.service.owner, self._slot)
+        replica = await trio.to_thread.run_sync(ground.service.replica_of, self._old)
+        await trio.to_thread.run_sync(replica.ask, "CLUSTER", "FAILOVER")
+        return f"port {self._old.port}"
+
+    async def end(self, ground: Ground) -> None:
+        await trio.to_thread.run_sync(ground.service.wait_owner, self._slot, self._old)
+        await trio.to_thread.run_sync(ground.service.wait_whole)
+
+
+@attrs.define
+class MoveSlot:
+    """Move the slot of a queue to another master, under load."""
+
+    kind: ClassVar[str] = "move-slot"
+    lasts: ClassVar[tuple[float, float]] = (0.0, 0.0)
+
+    async def begin(self, ground: Ground) -> str:
+        service = ground.service
+        slot = await choose_slot(ground)
+        owner = await trio.to_thread.run_sync(service.owner, slot)
+        others = await trio.to_thread.run_sync(_masters, service, owner)
+        target = ground.rng.choice(others)
+        await trio.to_thread.run_sync(service.move_slot, slot, target)
+        return f"slot {slot} from port {owner.port} to port {target.port}"
+
+    async def end(self, ground: Ground) -> None:
+        pass
+
+
+def _masters(service: Any, owner: Any) -> list[Any]:
+    return [n for n in service.nodes if n.process and n is not owner and n.role() == "master"]
+
+
+CLUSTER = (KillOwner, TakeOver, MoveSlot)

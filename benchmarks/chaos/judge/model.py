@@ -1,0 +1,266 @@
+"""One task as the specification has it: which states may follow from which.
+
+No second truth: each move builds a queue of one task, calls the function of `spec.queue`
+that the stores follow, and reads back what became of the task. Time is not modelled:
+whatever waits for an instant may happen at any. Nor are the tasks that it needs, so a
+blocked task may be told at any instant that they have ended. The answers are kept, because
+the states of one task are few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from types import MappingProxyType
+from typing import NamedTuple
+
+import attrs
+
+from rediq_trio.spec import queue as spec
+from rediq_trio.spec.lifecycle import TERMINAL, TRANSITIONS, Event, State
+from rediq_trio.spec.records import (
+    Completion,
+    Deferral,
+    Failure,
+    Fence,
+    Lock,
+    Mail,
+    MailKind,
+    NewTask,
+    Queue,
+    Record,
+    Rule,
+    Ties,
+)
+
+NOW, LATER = 1_000, 2_000
+OWN, NEEDED, KEY, NONCE = "x", "elsewhere/y", "k", b"nonce..."
+
+
+@attrs.frozen(cache_hash=True)
+class Form:
+    """What an enqueue asks of a task, as far as its states depend on it."""
+
+    max_retry: int = 3
+    max_crashes: int = 3
+    delayed: bool = False
+    mortal: bool = False
+    """It expires."""
+    needs: bool = False
+    """It waits for others, or did."""
+    lenient: bool = False
+    grouped: bool = False
+    keyed: bool = False
+    vanishes: bool = False
+    """No retention: it may be gone with its completion."""
+    purged: bool = False
+    """Its retention is shorter than the run."""
+    strict: bool = False
+    """It has a deadline, which makes any failure final, and fails it before it begins."""
+    held: bool = False
+    """It is a batch."""
+
+
+class Model(NamedTuple):
+    """One task at one instant. `state` is None while there is none."""
+
+    state: State | None = None
+    deliveries: int = 0
+    attempt: int = 0
+    crashes: int = 0
+    snoozes: int = 0
+    cancel: bool = False
+    waits: bool = False
+    mortal: bool = False
+    form: Form = Form()
+
+
+GONE = Model()
+
+
+def _task(form: Form) -> NewTask:
+    return NewTask(
+        OWN, b"", max_retry=form.max_retry, max_crashes=form.max_crashes,
+        retention_ms=0 if form.vanishes else 3_600_000,
+        delay_ms=LATER if form.delayed else 0, expires_in_ms=LATER if form.mortal else 0,
+        ties=Ties(
+            needs=(NEEDED,) if form.needs else (), lenient=form.lenient,
+            group="g" if form.grouped else "", unique=KEY if form.keyed else "", replace=form.keyed,
+        ),
+    )  # fmt: skip
+
+
+def _queue(model: Model, *, due: bool = True, lapsed: bool = False, over: bool = False) -> Queue:
+    """Give the queue that holds the task, with instants that allow what is asked for."""
+    form = model.form
+    assert model.state is not None
+    record = Record(
+        id=OWN, envelope=b"", state=model.state, priority=50,
+        max_retry=form.max_retry, max_crashes=form.max_crashes,
+        retention_ms=0 if form.vanishes else 3_600_000, created_ms=NOW,
+        run_ms=NOW if due else LATER, expires_ms=(NOW if over else LATER) if model.mortal else 0, seq=1,
+        attempt=model.attempt, deliveries=model.deliveries, crashes=model.crashes,
+        snoozes=model.snoozes, nonce=NONCE, lease_ms=NOW if lapsed else LATER, cancel=model.cancel,
+        unique=KEY if form.keyed else "", holds=form.keyed, waits=int(model.waits),
+        lenient=form.lenient, group="g" if form.grouped else "", purge_ms=NOW,
+    )  # fmt: skip
+    needs = {OWN: frozenset({NEEDED})} if model.waits else {}
+    locks = {KEY: Lock(OWN)} if form.keyed and model.state not in TERMINAL else {}
+    return Queue(
+        records=MappingProxyType({OWN: record}),
+        needs=MappingProxyType(needs),
+        locks=MappingProxyType(locks),
+        rules=MappingProxyType({"g": Rule(1)}) if model.state is State.GROUPED else {},
+    )
+
+
+def _read(queue: Queue, form: Form) -> Model:
+    record = queue.records.get(OWN)
+    if record is None:
+        return GONE
+    return Model(
+        record.state, record.deliveries, record.attempt, record.crashes, record.snoozes,
+        record.cancel, record.waits > 0, record.expires_ms > 0, form,
+    )  # fmt: skip
+
+
+# --- what callers do
+
+
+@cache
+def enqueued(form: Form) -> tuple[Model, ...]:
+    """Give what an enqueue makes where there is no such task."""
+    if form.held:
+        assert (None, State.PENDING) in TRANSITIONS[Event.BATCH]
+        return (Model(State.PENDING, form=form),)
+    after, _ = spec.enqueue(Queue(), NOW, [_task(form)])
+    return (_read(after, form),)
+
+
+@cache
+def replaced(model: Model, form: Form) -> tuple[Model, ...]:
+    """Give what becomes of a task that another one of its key takes the place of."""
+    if model.state is None:
+        return ()
+    rival = attrs.evolve(_task(form), id="rival")
+    after, (answer,) = spec.enqueue(_queue(_keyed(model), due=False), NOW, [rival])
+    if after.records.keys() != {OWN} or getattr(answer, "state", None) is None:
+        return ()
+    return (_read(after, form),)
+
+
+def _keyed(model: Model) -> Model:
+    """Give the task with a unique key."""
+    return model._replace(form=attrs.evolve(model.form, keyed=True))
+
+
+@cache
+def cancelled(model: Model) -> tuple[Model, ...]:
+    """Give what a cancel makes of a task."""
+    return (_read(spec.cancel(_queue(model), NOW, OWN)[0], model.form),)
+
+
+@cache
+def deleted(model: Model) -> tuple[Model, ...]:
+    """Give what a delete makes of a task."""
+    return (_read(spec.delete(_queue(model), NOW, [OWN])[0], model.form),)
+
+
+@cache
+def revived(model: Model) -> tuple[Model, ...]:
+    """Give what a revival makes of a task: nothing, too, where others may forbid it."""
+    after = _read(spec.revive(_queue(model), NOW, [OWN])[0], model.form)
+    found = [after]
+    if after.state is State.BLOCKED:
+        found += told(after)  # those it needs in its own queue tell it at once
+    if model.form.needs or model.form.keyed:
+        found.append(model)
+    return tuple(dict.fromkeys(found))
+
+
+# --- what workers do
+
+
+@cache
+def claimed(model: Model) -> tuple[Model, ...]:
+    """Give what a claim makes of a ready task."""
+    if model.state is not State.PENDING:
+        return ()
+    after, _ = spec.claim(_queue(model), NOW, limit=1, lease_ms=1, worker="w", nonce=NONCE)
+    return (_read(after, model.form),)
+
+
+def _fence(model: Model) -> Fence:
+    return Fence(OWN, model.deliveries, NONCE)
+
+
+@cache
+def settled(model: Model, how: str) -> tuple[Model, ...]:
+    """Give what the settlement of the last claim makes of a running task."""
+    if model.state is not State.ACTIVE:
+        return ()
+    queue, fence = _queue(model), _fence(model)
+    match how:
+        case "complete":
+            after, _ = spec.complete(queue, NOW, [Completion(fence, b"")])
+        case "fail" | "bury":
+            after, _ = spec.fail(queue, NOW, [Failure(fence, "", 1, final=how == "bury")])
+        case "snooze":
+            after, _ = spec.snooze(queue, NOW, [Deferral(fence, 1)])
+        case "release":
+            after, _ = spec.release(queue, NOW, [fence])
+        case "stop":
+            after, _ = spec.stop(queue, NOW, [fence])
+        case _:
+            raise AssertionError(how)
+    found = [_read(after, model.form)]
+    if how == "complete" and model.form.vanishes:
+        # Someone may wait for it, and then it is kept.
+        kept = attrs.evolve(model.form, vanishes=False)
+        found += [each._replace(form=model.form) for each in settled(model._replace(form=kept), how)]
+    return tuple(found)
+
+
+# --- what the queue does by itself
+
+
+@cache
+def told(model: Model) -> tuple[Model, ...]:
+    """Give what the end of the last task that it needs makes of a blocked one."""
+    found: list[Model] = []
+    for how in (State.COMPLETED, State.DEAD):
+        mail = [Mail(1, "elsewhere", MailKind.TOLD, id=OWN, ref="y", how=how)]
+        for due in (True, False):  # not due, too, where the clock has gone back since
+            after, _ = spec.receive(_queue(model, due=due), NOW, "elsewhere", mail)
+            found.append(_read(after, model.form))
+    return tuple(dict.fromkeys(found))
+
+
+@cache
+def kept(model: Model) -> tuple[Model, ...]:
+    """Give what a keeper may make of a task: promote, expire, unblock, batch, reclaim, purge."""
+    return tuple(dict.fromkeys(each for each in _kept(model) if each != model))
+
+
+def _kept(model: Model) -> Iterator[Model]:
+    form = model.form
+    match model.state:
+        case None:
+            return
+        case State.SCHEDULED | State.RETRY:
+            yield _read(spec.promote(_queue(model), NOW, limit=1)[0], form)
+        case State.BLOCKED:
+            yield from told(model)
+        case State.GROUPED:
+            yield _read(spec.batch(_queue(model), NOW, ids=["b"])[0], form)
+        case State.ACTIVE:
+            yield _read(spec.reclaim(_queue(model, lapsed=True), NOW, limit=1)[0], form)
+        case _ if form.purged and model.state in TERMINAL:
+            purged, _ = spec.purge(
+                _queue(model), NOW, limit=1, dead_retention_ms=2**50, max_dead=1_000_000
+            )
+            yield _read(purged, form)
+        case _:
+            pass
+    if model.mortal:
+        yield _read(spec.expire(_queue(model, over=True), NOW, limit=1)[0], form)
