@@ -84,8 +84,8 @@ async def test_what_only_a_person_can_decide_no_repair_decides(behind: Behind, c
 
 @pytest.mark.parametrize(
     ("own", "state"),
-    [("holder", State.PENDING), ("completed", State.COMPLETED), ("cancelled", State.CANCELLED), ("dead", State.DEAD),
-     ("pending", State.PENDING), ("scheduled", State.SCHEDULED), ("blocked", State.BLOCKED)],
+    [("completed", State.COMPLETED), ("cancelled", State.CANCELLED), ("dead", State.DEAD),
+     ("holder", State.PENDING), ("pending", State.PENDING), ("scheduled", State.SCHEDULED), ("blocked", State.BLOCKED)],
 )  # fmt: skip
 async def test_a_task_is_listed_again_just_as_it_was(
     behind: Behind, own: str, state: State
