@@ -687,7 +687,6 @@ MUTANTS = tuple(
             ("only so many endings are looked at", "include/over", "if redis.call('ZCARD', endings) > ENDINGS_SEEN then return nil end", ""),
             ("an ending that cannot be read is passed over", "include/over", "if type(ending) == 'table' and ending[2] then", "if true then"),
             ("an ended task may be told of still", "inspect_ties", "told = told == nil and '' or told and 1 or 0", "told = 0"),
-            ("what elsewhere waits has no list here", "inspect_ties", "if id ~= '' then", "if false then"),
             ("a place in its group is shown", "examine", "if listed then group = string.format('%.0f', record[SEQ]) end", ""),
             ("a place in its lane is shown", "examine", "if listed then key = string.format('%.0f', place(record)) end", ""),
             ("the holder of its key is shown", "examine", "holder = redis.call('HGET', unique, ties[UNIQUE]) or ''", "holder = ''"),

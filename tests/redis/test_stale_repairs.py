@@ -85,7 +85,8 @@ async def test_what_only_a_person_can_decide_no_repair_decides(behind: Behind, c
 @pytest.mark.parametrize(
     ("own", "state"),
     [("completed", State.COMPLETED), ("cancelled", State.CANCELLED), ("dead", State.DEAD),
-     ("holder", State.PENDING), ("pending", State.PENDING), ("scheduled", State.SCHEDULED), ("blocked", State.BLOCKED)],
+     ("holder", State.PENDING), ("pending", State.PENDING), ("scheduled", State.SCHEDULED),
+     ("blocked", State.BLOCKED)],
 )  # fmt: skip
 async def test_a_task_is_listed_again_just_as_it_was(
     behind: Behind, own: str, state: State
@@ -266,6 +267,13 @@ async def test_where_endings_are_too_many_to_look_at_no_tie_is_touched(behind: B
     await changes_nothing(behind, [tie("x", "y")])
     await behind.raw("ZREMRANGEBYRANK", "endings", 0, 0)
     assert await mend(behind, A.TIE, tie("x", "y"))
+
+
+async def test_an_ending_that_cannot_be_read_hides_no_tie(behind: Behind) -> None:
+    await behind.raw("ZADD", "endings", 1, b"\x05")
+    await behind.raw("ZADD", "edges", 0, edge("x", "y"))
+    found = await Queue(behind.bench.store, Q).check()
+    assert {(one.invariant, one.subject) for one in found} == {(13, "x -> y"), (2, "1")}
 
 
 async def test_who_waits_for_a_task_that_is_gone_is_left_to_a_person(behind: Behind) -> None:
