@@ -9,21 +9,19 @@
 -- INCLUDE  keys record over
 local answers = {}
 for i = 1, #ARGV, 4 do
-  local source, id, waiting = ARGV[i + 2], ARGV[i + 3], 0
+  local source, id = ARGV[i + 2], ARGV[i + 3]
+  local start = prefix(id)
   local raw = redis.call('HGET', records, source)
   local record, told = raw and decode(raw), 0
   if source ~= '' and (not record or record[STATE] >= COMPLETED) then
     told = in_endings(source)
     told = told == nil and '' or told and 1 or 0
   end
-  if id ~= '' then
-    local start = prefix(id)
-    waiting = redis.call('ZLEXCOUNT', needs, '[' .. start, '(' .. start .. '\255')
-  end
   answers[#answers + 1] = {
     ARGV[i] ~= '' and redis.call('ZSCORE', edges, ARGV[i]) or '',
     ARGV[i + 1] ~= '' and redis.call('ZSCORE', needs, ARGV[i + 1]) or '',
-    raw or '', redis.call('HGET', records, id) or '', waiting, told,
+    raw or '', redis.call('HGET', records, id) or '',
+    redis.call('ZLEXCOUNT', needs, '[' .. start, '(' .. start .. '\255'), told,
   }
 end
 return answers

@@ -10,8 +10,9 @@ local function sight()
   return (redis.call('ZSCORE', groups, group) or '') .. ' ' .. redis.call('HEXISTS', rules, group)
 end
 
-local good, rule = pcall(rule_of, group)
-if not good or type(rule) ~= 'table' or #rule ~= 3 then return 0 end
+-- What cannot be unpacked gives an error's text in its place, which is no table.
+local _, rule = pcall(rule_of, group)
+if type(rule) ~= 'table' or #rule ~= 3 then return 0 end
 local before = sight()
 touched_groups[group] = true
 touch_groups()

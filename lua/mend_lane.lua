@@ -15,8 +15,9 @@ local function sight()
   }, ' ')
 end
 
-local good, limit = pcall(limit_of, key)
-if not good or limit and (type(limit) ~= 'table' or #limit ~= 5) then return 0 end
+-- What cannot be unpacked gives an error's text in its place, which is no table.
+local _, limit = pcall(limit_of, key)
+if limit and (type(limit) ~= 'table' or #limit ~= 5) then return 0 end
 local before = sight()
 if ARGV[2] == 'permits' then
   local counts = tally()

@@ -115,6 +115,16 @@ async def test_permits_that_move_between_two_counts_are_no_violation(behind: Beh
     assert await check_place(store, Q, Q, None) == []
 
 
+async def test_the_limit_of_all_keys_holds_for_each_and_not_for_the_queue(behind: Behind) -> None:
+    await behind.bench.store.limit(Q, key="*", concurrency=1, count=1, period_ms=100)
+    await behind.bench.add("a", "b", ties=Ties(limit_key="k"))
+    await behind.bench.take(2)
+    queue = Queue(behind.bench.store, Q)
+    assert await queue.check() == []
+    await behind.raw("ZADD", "rates", behind.bench.clock.now * 1000, "")
+    assert [(one.invariant, one.subject) for one in await queue.check()] == [(11, "")]
+
+
 async def test_a_check_is_told_how_far_it_has_come(behind: Behind) -> None:
     await behind.bench.store.enqueue(Q, [new(f"t{n}") for n in range(250)])
     seen: list[tuple[int, int]] = []

@@ -84,9 +84,9 @@ async def test_what_only_a_person_can_decide_no_repair_decides(behind: Behind, c
 
 @pytest.mark.parametrize(
     ("own", "state"),
-    [("holder", State.PENDING), ("completed", State.COMPLETED),
-     ("cancelled", State.CANCELLED), ("dead", State.DEAD),
-     ("pending", State.PENDING), ("scheduled", State.SCHEDULED), ("blocked", State.BLOCKED)],
+    [("completed", State.COMPLETED), ("cancelled", State.CANCELLED), ("dead", State.DEAD),
+     ("holder", State.PENDING), ("pending", State.PENDING), ("scheduled", State.SCHEDULED),
+     ("blocked", State.BLOCKED)],
 )  # fmt: skip
 async def test_a_task_is_listed_again_just_as_it_was(
     behind: Behind, own: str, state: State
@@ -154,6 +154,29 @@ async def test_a_state_that_is_none_is_not_listed(behind: Behind) -> None:
     await behind.raw("ZREM", "pending", "t")
     await behind.raw("HSET", "records", "t", pack([12, *GOOD[1:]]))
     await changes_nothing(behind, [task("t")])
+
+
+async def test_a_task_without_its_payload_is_not_listed(behind: Behind) -> None:
+    await behind.bench.add("t")
+    await behind.raw("ZREM", "pending", "t")
+    await behind.raw("HDEL", "payloads", "t")
+    await changes_nothing(behind, [task("t")])
+
+
+async def test_a_lane_and_a_group_follow_what_is_listed(behind: Behind) -> None:
+    await behind.bench.add("t", ties=Ties(limit_key="k"))
+    await behind.bench.add("m", ties=Ties(group="g"))
+    for name in ("keyed", "lanes", "grouped", "groups"):
+        await behind.raw("DEL", name)
+    assert await mend(behind, A.LIST, task("t"))
+    assert await mend(behind, A.LIST, task("m"))
+    await behind.bench.check()
+
+
+async def test_what_does_not_wait_is_not_listed_to_expire(behind: Behind) -> None:
+    await behind.bench.active("a", expires_in_ms=10**6)
+    await behind.bench.ended("d", State.DEAD, expires_in_ms=10**6)
+    await changes_nothing(behind, [task("a"), task("d")])
 
 
 async def test_what_waits_is_woken_by_what_is_listed(behind: Behind) -> None:
@@ -269,16 +292,32 @@ async def test_where_endings_are_too_many_to_look_at_no_tie_is_touched(behind: B
     assert await mend(behind, A.TIE, tie("x", "y"))
 
 
+async def test_an_ending_that_cannot_be_read_hides_no_tie(behind: Behind) -> None:
+    await behind.raw("ZADD", "endings", 1, b"\x05")
+    await behind.raw("ZADD", "edges", 0, edge("x", "y"))
+    found = await Queue(behind.bench.store, Q).check()
+    assert {(one.invariant, one.subject) for one in found} == {(13, "x -> y"), (2, "1")}
+
+
 async def test_who_waits_for_a_task_that_is_gone_is_left_to_a_person(behind: Behind) -> None:
     await tied(behind)
     for name in ("records", "payloads"):
         await behind.raw("HDEL", name, "one")
+    await changes_nothing(behind, [tie("one", "two")])
+    await behind.raw("DEL", "edges")
     await changes_nothing(behind, [tie("one", "two")])
 
 
 async def test_a_source_that_cannot_be_read_is_left_alone(behind: Behind) -> None:
     await tied(behind)
     await behind.raw("HSET", "records", "one", b"junk")
+    await changes_nothing(behind, [tie("one", "two")])
+    await behind.raw("DEL", "needs")
+    await changes_nothing(behind, [tie("one", "two")])
+
+
+async def test_a_source_of_no_edge_stays_as_it_is(behind: Behind) -> None:
+    await behind.bench.add("one", "two")
     await changes_nothing(behind, [tie("one", "two")])
 
 
@@ -334,8 +373,9 @@ async def test_a_key_of_a_task_that_has_ended_is_freed_though_it_has_an_end(behi
     await behind.bench.ended("t", State.DEAD, ties=Ties(unique="k", ttl_ms=10**6))
     await behind.raw("HSET", "unique", "k", "t")
     await change(behind, "t", 22, 1)  # it holds, says its record
+    await behind.raw("ZADD", "locks", 10**14, "k")
     assert await mend(behind, A.FREE, named(Kind.UNIQUE, "k"))
-    assert await behind.raw("EXISTS", "unique") == 0
+    assert await behind.raw("EXISTS", "unique") == await behind.raw("EXISTS", "locks") == 0
 
 
 async def test_permits_are_those_of_the_key_alone(behind: Behind) -> None:
@@ -358,6 +398,14 @@ async def test_the_turn_of_tasks_without_a_key_stays(behind: Behind) -> None:
     await changes_nothing(behind, [named(Kind.LANE, "")])
 
 
+async def test_a_start_that_the_rate_lets_come_soon_is_not_put_off(behind: Behind) -> None:
+    await behind.bench.store.limit(Q, key="k", count=1, period_ms=100, burst=1)
+    await behind.bench.add("a", "b", ties=Ties(limit_key="k"))
+    await behind.bench.take()
+    behind.bench.clock.advance(50)
+    await changes_nothing(behind, [named(Kind.LANE, "k")])
+
+
 async def test_a_group_that_is_due_keeps_its_rule(behind: Behind) -> None:
     await behind.bench.add("m", ties=Ties(group="g"))
     await behind.bench.store.govern(Q, rules={"g": Rule(1, 5, 5)})
@@ -370,6 +418,8 @@ async def test_a_group_that_is_due_keeps_its_rule(behind: Behind) -> None:
 async def test_the_last_message_is_what_counts(behind: Behind) -> None:
     await behind.bench.store.enqueue(Q, [new(f"t{n}", ties=Ties(queue="o")) for n in range(3)])
     sent = (await behind.bench.dump()).sent
+    await behind.raw("HSET", "meta", "sent", sent + 9)
+    await changes_nothing(behind, [named(Kind.MESSAGE, str(sent))])
     await behind.raw("HSET", "meta", "sent", 1)
     assert await mend(behind, A.SENT, named(Kind.MESSAGE, str(sent)))
     assert (await behind.bench.dump()).sent == sent
