@@ -5,7 +5,7 @@
 -- RETURNS  per seat an array: its score as text, '' when it is not there; record, '' when
 --          missing; whether there is an envelope; whether the task is listed where its record
 --          says
--- INCLUDE  keys record lanes places listed
+-- INCLUDE  keys record history lanes places listed
 local answers = {}
 for i = 1, #ARGV, 3 do
   local index, id = ARGV[i] == 'keyed' and keyed or grouped, ARGV[i + 2]

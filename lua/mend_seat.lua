@@ -5,7 +5,7 @@
 -- ARGV     1 now in ms, '' for the server's time  2 'keyed' or 'grouped'  3 member  4 id
 --          5 the limit key or the group
 -- RETURNS  1 when that changed something, 0 when there was nothing to do
--- INCLUDE  clock keys record lanes places listed
+-- INCLUDE  clock keys record history lanes places listed
 local now, entry, id = clock(ARGV[1]), ARGV[3], ARGV[4]
 local index = ARGV[2] == 'keyed' and keyed or grouped
 local at = redis.call('ZSCORE', index, entry)

@@ -4,7 +4,7 @@
 -- ARGV     1 now in ms, '' for the server's time  2 what to do: 'list', 'unlist', 'place',
 --          'expiry' or 'forget'  3 id
 -- RETURNS  1 when that changed something, 0 when there was nothing to do
--- INCLUDE  clock keys record lanes places ends listed
+-- INCLUDE  clock keys record history lanes places ends listed
 local now, what, id = clock(ARGV[1]), ARGV[2], ARGV[3]
 local raw = redis.call('HGET', records, id)
 local record = raw and decode(raw)

@@ -4,7 +4,7 @@
 -- ARGV     1 now in ms, '' for the server's time  2 member of edges  3 member of needs ('' where
 --          the second is elsewhere)  4 id of the first  5 the second as the first refers to it
 -- RETURNS  1 when that changed something, 0 when there was nothing to do
--- INCLUDE  clock keys record lanes places ends ripple over
+-- INCLUDE  clock keys record history lanes places ends ripple over
 local now, own, dependent = clock(ARGV[1]), ARGV[4], ARGV[5]
 local there = redis.call('ZSCORE', edges, ARGV[2])
 local needed = ARGV[3] ~= '' and redis.call('ZSCORE', needs, ARGV[3])

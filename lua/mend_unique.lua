@@ -3,7 +3,7 @@
 -- KEYS     all
 -- ARGV     1 unique key
 -- RETURNS  1 when that changed something, 0 when there was nothing to do
--- INCLUDE  clock keys record lanes places ends
+-- INCLUDE  clock keys record history lanes places ends
 local key = ARGV[1]
 local holder, till = redis.call('HGET', unique, key), redis.call('ZSCORE', locks, key)
 if holder then

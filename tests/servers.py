@@ -79,6 +79,11 @@ class Server:
     url: str
     pid: int
 
+    @property
+    def socket(self) -> str:
+        """The path of its socket."""
+        return self.url.removeprefix("unix://")
+
 
 @contextmanager
 def running_server(name: str) -> Iterator[Server]:

@@ -15,6 +15,8 @@ import attrs
 
 import rediq_trio as rediq
 from rediq_trio import DuplicateTask, QueueFull, State, TaskNotFound, Unique
+from rediq_trio.spec.repairs import Action, Repair
+from rediq_trio.spec.subjects import Kind, Subject
 from rediq_trio.timetable import Entry, Timetable
 from tests.faults.stage import FAR, YEAR, Stage
 
@@ -433,7 +435,47 @@ LOOKING = Story(
     ),
 )
 
+SOUND = (
+    Repair(Action.SEQ, Subject(Kind.TASK, "n"), "", "", ""),
+    Repair(Action.LIST, Subject(Kind.TASK, "n"), "", "", ""),
+    Repair(Action.SEAT, Subject(Kind.SEAT, "n", raw=(b"grouped", b"\x01g" + b"0" * 16 + b"n")), "", "", ""),
+    Repair(Action.TIE, Subject(Kind.TIE, "n", "needs", raw=(b"n", b"needs")), "", "", ""),
+    Repair(Action.FREE, Subject(Kind.UNIQUE, "u", raw=(b"u",)), "", "", ""),
+    Repair(Action.LANE, Subject(Kind.LANE, "k", raw=(b"k",)), "", "", ""),
+    Repair(Action.GROUP, Subject(Kind.GROUP, "g", raw=(b"g",)), "", "", ""),
+    Repair(Action.SCHEDULE, Subject(Kind.SCHEDULE, "s", raw=(b"s",)), "", "", ""),
+)
+"""A repair of each kind, of what needs none: it looks again, and changes nothing."""
+
+
+async def mend(stage: Stage) -> None:
+    for repair in SOUND:
+        assert not await stage.store.mend("a", repair)
+
+
+LATER = rediq.Every(YEAR)
+
+MENDING = Story(
+    "mending",
+    (
+        limit(key="k", concurrency=5),
+        add(
+            task("ok", "n", delay=FAR),
+            task("ok", "u", unique=Unique(key="u"), delay=FAR),
+            task("ok", "key", limit_key="k"),
+            task("ok", "group", group="g"),
+            task("ok", "needs", depends_on="a/n"),
+        ),
+        schedules(lambda s: s.add("s", LATER, task("tick", None))),
+        queue(lambda q: q.keep_history(100)),
+        one(task("ok", "far", "b", depends_on="a/n")),
+        queue(lambda q: q.check()),
+        mend,
+        queue(lambda q: q.check()),
+    ),
+)
+
 STORIES = (
     COMING, RUNNING, CANCELLING, LAPSING, EXPIRING, REVIVING, DELETING, FLUSHING, PURGING,
-    GROUPING, TYING, LIMITING, SCHEDULING, LOOKING,
+    GROUPING, TYING, LIMITING, SCHEDULING, LOOKING, MENDING,
 )  # fmt: skip

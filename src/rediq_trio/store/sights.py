@@ -47,7 +47,7 @@ BITS = 64
 """More than there are structures."""
 STRING_HASHES = (*HASHES, "meta", "permits", "turns", "limits", "unique", "received", "rules",
                  "schedules")  # fmt: skip
-"""The keys that are hashes; the others are sorted sets."""
+"""The keys that are hashes; the history is a stream, the others are sorted sets."""
 
 Run = Callable[..., Awaitable[Any]]
 
@@ -244,7 +244,7 @@ class Sights:
         odd: list[str] = []
         reply = await self._run("inspect_keys", queue, ())
         for name, key, kind, left in zip(QUEUE_KEYS, names, reply[::2], reply[1::2], strict=True):
-            expected = b"hash" if name in STRING_HASHES else b"zset"
+            expected = b"hash" if name in STRING_HASHES else b"stream" if name == "history" else b"zset"
             if kind not in (expected, b"none"):
                 odd.append(f"{key.decode()} ({kind.decode()}, not {expected.decode()})")
             if left >= 0:
@@ -258,7 +258,7 @@ class Sights:
         cursor = b"0"
         while True:
             cursor, found = await self._gateway.call(
-                b"SCAN", cursor, b"MATCH", pattern, b"COUNT", 1000
+                b"SCAN", cursor, b"MATCH", pattern, b"COUNT", 1000, key=pattern
             )
             strays |= set(found) - known
             if int(cursor) == 0:
