@@ -70,7 +70,7 @@ ties = st.one_of(
         ttl_ms=st.sampled_from([0, 3, 9]),
         replace=st.booleans(),
         limit_key=lanes,
-    ),
+    ).filter(lambda tie: tie.ttl_ms or tie.until is not Until.EXPIRED),  # as `Unique` asks
     st.builds(Ties, queue=st.just(OTHER), needs=some_refs),
 )
 """Ways of being tied to others."""

@@ -171,7 +171,8 @@ class Lockstep:
     def finish(self) -> None:
         """Check at the end of a history that no structure mentions a task that is not there."""
         assert self._portal.run(self._mentioned) == set(self.model.records)
-        assert self._portal.run(self._checked) == []
+        wrong = self._portal.run(self._checked)
+        assert not wrong, wrong
 
     async def _mentioned(self) -> set[str]:
         return await Bench(self._portal.opened.store, self.clock).mentioned()

@@ -29,6 +29,11 @@ class Behind:
         """Send a command about one key of the queue."""
         return await self.gateway.call(command, self.keys.of(Q, (name,))[0], *args)
 
+    async def contents(self) -> dict[bytes, bytes]:
+        """Give all that the server holds, to see later whether anything was changed."""
+        keys = sorted(await self.gateway.call("KEYS", "*"))
+        return {key: await self.gateway.call("DUMP", key) for key in keys}
+
     async def upkeep(self, hours: int = 1) -> list[str]:
         """Do once what keepers and workers do, `hours` later; give the ids that were claimed."""
         store = self.bench.store
