@@ -89,6 +89,7 @@ def main() -> None:
     parser.add_argument("--against", type=Path, metavar="FOLDER", help="other scripts")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--tasks", type=int, default=4_000, help="in each round")
+    parser.add_argument("--sizes", default="1,100", help="tasks in a call")
     parser.add_argument("--server", metavar="PATH")
     given = parser.parse_args()
     variants = [Variant("off", None, 0), Variant(f"on, {KEPT:,}", None, KEPT)]
@@ -96,10 +97,12 @@ def main() -> None:
         variants.insert(0, Variant("against", given.against, 0))
     with run_server(given.server, unix=True) as bench:
         print(f"{bench.version}, us per task: median (least)")
-        for size in (1, 100):
+        for size in map(int, given.sizes.split(",")):
             seen: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
-            for _ in range(given.rounds):
-                for variant in variants:
+            for number in range(given.rounds):
+                # Each in turn goes first: what comes after another may find a warmer machine.
+                turn = number % len(variants)
+                for variant in variants[turn:] + variants[:turn]:
                     calls = given.tasks // size
                     for step, us in trio.run(measure, bench, variant, size, calls).items():
                         seen[step, variant.name].append(us)

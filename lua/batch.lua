@@ -27,7 +27,7 @@ local function gather(group)
       leave(own, one)
       unlock_unless_by_time(own, one)
       drop(own, one)
-      note('batch', own, GROUPED, 0, one)
+      note(now, 'batch', own, GROUPED, 0, one)
       announce(own, one, 0)
     else
       -- A claim buries what cannot be decoded, and what has lost its payload.
@@ -47,7 +47,7 @@ for i = 2, #ARGV do
       redis.call('HSET', payloads, id, cmsgpack.pack({2, group, found}))
       record[SEQ] = next_seq()
       ready(id, record)
-      note('batch', id, 0, PENDING, record)
+      note(now, 'batch', id, 0, PENDING, record)
       made, batched = made + 1, batched + #found
     end
     touched_groups[group] = true

@@ -11,12 +11,12 @@ if record[STATE] == ACTIVE then
   record[CANCEL] = 1
   save(id, record)
   tell('cancel:' .. id)
-  note('cancel', id, ACTIVE, ACTIVE, record)
+  note(now, 'cancel', id, ACTIVE, ACTIVE, record)
 elseif record[STATE] <= PENDING or record[STATE] == RETRY then
   local was = record[STATE]
   leave(id, record)
   abandon(id, record, now)
-  note('cancel', id, was, CANCELLED, record)
+  note(now, 'cancel', id, was, CANCELLED, record)
 end
 conclude(now)
 return record[STATE]

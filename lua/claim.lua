@@ -33,7 +33,7 @@ local function hand_out(id, raw, envelope)
   if record[EXPIRES] > 0 then redis.call('ZREM', expiring, id) end
   if reason then
     bury(id, record, reason, now)
-    note('claim', id, PENDING, DEAD, record)
+    note(now, 'claim', id, PENDING, DEAD, record)
     return false
   end
   record[STATE], record[STARTED] = ACTIVE, now
@@ -44,7 +44,7 @@ local function hand_out(id, raw, envelope)
     local key = record[TIES][LIMIT_KEY]
     if key ~= '' then redis.call('HINCRBY', permits, key, 1) end
   end
-  note('claim', id, PENDING, ACTIVE, record, till)
+  note(now, 'claim', id, PENDING, ACTIVE, record, till)
   saved[#saved + 1], saved[#saved + 2] = id, cmsgpack.pack(record)
   leases[#leases + 1], leases[#leases + 2] = till, id
   local n = #reply

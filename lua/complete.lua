@@ -68,7 +68,7 @@ for i = 2, #ARGV, 5 do
     else
       dropped[#dropped + 1] = id
     end
-    note('complete', id, ACTIVE, settled[id], record)
+    note(now, 'complete', id, ACTIVE, settled[id], record)
     announce(id, record, COMPLETED, ARGV[i + 3])
   end
   answers[#answers + 1] = answer

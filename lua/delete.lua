@@ -15,7 +15,7 @@ for i = 2, #ARGV do
     leave(id, record)
     unlock(id, record)
     drop(id, record)
-    note('delete', id, record[STATE], 0, record)
+    note(now, 'delete', id, record[STATE], 0, record)
     if record[STATE] < COMPLETED then
       announce(id, record, 0)
     elseif marked(record, WAITED) then

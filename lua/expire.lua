@@ -12,7 +12,7 @@ for _, id in ipairs(due(expiring, now, ARGV[2])) do
     local was = record[STATE]
     leave(id, record)
     bury(id, record, 'expired', now)
-    note('expire', id, was, DEAD, record)
+    note(now, 'expire', id, was, DEAD, record)
     moved = moved + 1
   else
     redis.call('ZREM', expiring, id)

@@ -22,7 +22,7 @@ for i = 2, #ARGV, 6 do
       later(id, record, RETRY, now + tonumber(ARGV[i + 4]))
     end
     answer = record[STATE]
-    note('fail', id, ACTIVE, answer, record)
+    note(now, 'fail', id, ACTIVE, answer, record)
   end
   answers[#answers + 1] = answer
 end

@@ -3,7 +3,7 @@
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time
 -- RETURNS  how many tasks went
--- INCLUDE  clock keys record history lanes places ends ripple
+-- INCLUDE  clock keys record history lanes places ends ripple noted
 local now = clock(ARGV[1])
 local gone = redis.call('HLEN', records)
 -- What has ended already is told as it was, before the rest is gone.
@@ -21,7 +21,7 @@ redis.call('UNLINK', records, payloads, results, progress, expiring, pending, sc
   active, completed, dead, cancelled, blocked, grouped, keyed, lanes, shut, permits, turns,
   unique, locks, edges, needs, inputs, endings, steps, groups, rules)
 if gone > 0 then count('deleted', gone) end
-note_queue('flush', '', {}, {gone})
+note_queue(now, 'flush', '', {}, {gone})
 conclude(now)
 tell('flush')
 return gone

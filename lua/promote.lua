@@ -14,7 +14,7 @@ for _, index in ipairs({scheduled, retry}) do
       leave(id, record)
       record[SEQ] = next_seq()
       ready(id, record)
-      note('promote', id, was, PENDING, record)
+      note(now, 'promote', id, was, PENDING, record)
       moved = moved + 1
     else
       -- A claim buries what cannot be decoded.

@@ -13,7 +13,7 @@ local function drop_all(index, ids)
   for i, id in ipairs(ids) do
     local record = raws[i] and decode(raws[i])
     if record and (record[TIES] or marked(record, STEPPED)) then untie(id) end
-    if record then note('purge', id, record[STATE], 0, record) end
+    if record then note(now, 'purge', id, record[STATE], 0, record) end
   end
   for _, key in ipairs({records, payloads, results, progress}) do
     redis.call('HDEL', key, unpack(ids))
@@ -28,7 +28,7 @@ local many = redis.call('ZCARD', dead) - tonumber(ARGV[4])
 local quota = math.min(limit, math.max(old, many))
 if quota > 0 then drop_all(dead, redis.call('ZRANGE', dead, 0, quota - 1)) end
 if gone > 0 then count('purged', gone) end
-inscribe(now)
+if step then redis.call('HSET', meta, 'noted', step) end
 
 local lapsed = due(locks, now, limit)
 if #lapsed > 0 then

@@ -13,7 +13,7 @@ for _, id in ipairs(lapsed) do
     redis.call('ZREM', active, id)
     redis.call('ZADD', pending, 0, id)
   else
-    local till = keeps() and redis.call('ZSCORE', active, id)
+    local till = redis.call('ZSCORE', active, id)
     leave(id, record)
     record[CRASHES] = record[CRASHES] + 1
     record[ATTEMPT] = record[ATTEMPT] - 1
@@ -25,7 +25,7 @@ for _, id in ipairs(lapsed) do
     else
       ready(id, record)
     end
-    note('reclaim', id, ACTIVE, record[STATE], record, tonumber(till))
+    note(now, 'reclaim', id, ACTIVE, record[STATE], record, tonumber(till))
   end
 end
 freed(#lapsed > 0)

@@ -19,7 +19,7 @@ for i = 2, #ARGV, 3 do
       ready(id, record)
     end
     answer = record[STATE]
-    note('release', id, ACTIVE, answer, record)
+    note(now, 'release', id, ACTIVE, answer, record)
   end
   answers[#answers + 1] = answer
 end

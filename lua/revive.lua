@@ -49,16 +49,16 @@ for i = 2, #ARGV do
     end
     if ties and ties[WAITS] > 0 then
       block(id, record)
-      note('revive', id, was, BLOCKED, record)
+      note(now, 'revive', id, was, BLOCKED, record)
       for _, entry in ipairs(needed(id)) do look(id, entry:sub(#id + 2), now) end
       record = load(id)
     elseif ties and ties[GROUP] ~= '' then
       group_in(id, record)
-      note('revive', id, was, GROUPED, record)
+      note(now, 'revive', id, was, GROUPED, record)
     else
       record[SEQ] = next_seq()
       ready(id, record)
-      note('revive', id, was, PENDING, record)
+      note(now, 'revive', id, was, PENDING, record)
     end
   end
   answers[#answers + 1] = record and record[STATE] or 0

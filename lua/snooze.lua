@@ -20,7 +20,7 @@ for i = 2, #ARGV, 4 do
       later(id, record, SCHEDULED, now + tonumber(ARGV[i + 3]))
     end
     answer = record[STATE]
-    note('snooze', id, ACTIVE, answer, record)
+    note(now, 'snooze', id, ACTIVE, answer, record)
   end
   answers[#answers + 1] = answer
 end

@@ -15,7 +15,7 @@ for i = 2, #ARGV, 3 do
     record[ATTEMPT] = record[ATTEMPT] - 1
     abandon(id, record, now)
     answer = CANCELLED
-    note('stop', id, ACTIVE, answer, record)
+    note(now, 'stop', id, ACTIVE, answer, record)
   end
   answers[#answers + 1] = answer
 end

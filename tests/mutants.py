@@ -55,7 +55,7 @@ SERVER = "redis-6.2"
 SUITES = ("tests/conformance", "tests/redis")
 THEME_OF = MappingProxyType(
     {
-        "arrange": "limits", "include/freed": "limits", "include/history": "history",
+        "arrange": "limits", "include/freed": "limits", "include/history": "history", "include/noted": "history",
         "include/lanes": "limits", "limit": "limits",
         **dict.fromkeys(
             ("agenda", "declare", "include/made", "include/schedule", "retract", "retract_others",

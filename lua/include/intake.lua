@@ -110,17 +110,8 @@ local function replace(id, record, envelope, o, now)
     if was == SCHEDULED then record[SEQ] = next_seq() end
     ready(id, record)
   end
-  note('enqueue', id, was, record[STATE], record, till)
+  note(now, 'enqueue', id, was, record[STATE], record, till)
   return {REPLACED, id, record[STATE]}
-end
-
--- The first of the tasks that a task waits for.
-local function first_of(ties)
-  local found = {}
-  for _, refs in ipairs({ties[NEEDS], ties[AWAITS]}) do
-    for n = 1, math.min(#refs, NEEDED - #found) do found[#found + 1] = refs[n] end
-  end
-  return found
 end
 
 -- Adds a task that nothing refuses but its unique key, or that its id exists (0).
@@ -150,7 +141,7 @@ local function take(id, envelope, options, o, now)
       record[SEQ] = next_seq()
       ready(id, record)
     end
-    note('enqueue', id, 0, record[STATE], record)
+    note(now, 'enqueue', id, 0, record[STATE], record)
     return record[STATE]
   end
   local waits, holds = #ties[NEEDS] + #ties[AWAITS], ties[KEY] ~= '' and 1 or 0
@@ -169,7 +160,7 @@ local function take(id, envelope, options, o, now)
     record[SEQ] = next_seq()
     ready(id, record)
   end
-  note('enqueue', id, 0, record[STATE], record, till, keeps() and first_of(ties))
+  note(now, 'enqueue', id, 0, record[STATE], record, till, ties[NEEDS], ties[AWAITS])
   tie(edges, id, ties[DEPENDENTS])
   tie(needs, id, ties[AWAITS])
   if #ties[NEEDS] == 0 then return record[STATE] end

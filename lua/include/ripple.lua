@@ -51,7 +51,7 @@ local function resolve(id, ref, how, result, now)
   if how ~= COMPLETED and ties[LENIENT] == 0 then
     leave(id, record)
     bury(id, record, 'the task ' .. text_of(ref) .. ' that it needs ' .. HOW[how], now)
-    note('unblock', id, BLOCKED, DEAD, record)
+    note(now, 'unblock', id, BLOCKED, DEAD, record)
     return
   end
   redis.call('ZREM', needs, entry)
@@ -71,7 +71,7 @@ local function resolve(id, ref, how, result, now)
     record[SEQ] = next_seq()
     ready(id, record)
   end
-  note('unblock', id, BLOCKED, record[STATE], record)
+  note(now, 'unblock', id, BLOCKED, record[STATE], record)
 end
 
 -- Tells a dependent, here or elsewhere, how a task has ended.
@@ -153,7 +153,7 @@ local function conclude(now)
   ripple(now, RIPPLE)
   touch_lanes(now)
   touch_groups()
-  inscribe(now)
   if seq then redis.call('HSET', meta, 'seq', seq) end
   if sent then redis.call('HSET', meta, 'sent', sent) end
+  if step then redis.call('HSET', meta, 'noted', step) end
 end
