@@ -91,14 +91,14 @@ def judge_accounts(observed: Observed) -> Iterator[Violation]:
 
 
 def _lost(observed: Observed, task: Task, proofs: list[Seen]) -> Violation:
-    setup = observed.setup
-    confirmed = setup.server in ("sentinel", "cluster") and setup.durability != "memory"
+    outlives = observed.forgetful and observed.confirmed
     kept = {id(each): each for each in (*task.of("enqueue"), *proofs, *task.ends)}
     return Violation(
-        6 if confirmed else 1,
+        6 if outlives else 1,
         task.id,
         "was there, and is not there at the end, though nobody deleted it",
         tell(observed, kept.values()),
+        forgivable=not outlives,
     )
 
 

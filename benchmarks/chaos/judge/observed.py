@@ -14,6 +14,11 @@ from typing import Any
 
 import attrs
 
+BY_HAND = ("sentinel-failover",)
+"""Faults that put a replica in the place of a master that lives on."""
+FORGETTING = ("sentinel-kill", "cluster-kill", *BY_HAND)
+"""Faults after which a server goes on that may not have had the newest steps."""
+
 Line = Mapping[str, Any]
 
 SECOND = 1_000_000_000
@@ -232,6 +237,15 @@ class Observed:
 
     @property
     def forgetful(self) -> bool:
-        """Whether a failover may have lost what was answered, as is documented."""
-        several = self.setup.server in ("sentinel", "cluster")
-        return several and self.setup.durability == "memory" and bool(self.faults)
+        """Whether a failover may have undone steps: what it may forget is documented, and which
+        of a worker's claims and outcomes replicas had confirmed is not observed."""
+        return any(fault.kind in FORGETTING for fault in self.faults)
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether every enqueue that returned outlives the failovers that there were.
+
+        One by hand, while the old master lives on, may take back what one replica has confirmed.
+        """
+        by_hand = any(fault.kind in BY_HAND for fault in self.faults)
+        return self.setup.durability == "replicated" and not by_hand
