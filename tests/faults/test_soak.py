@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import pytest
 
 from benchmarks.soak.__main__ import parse
 from benchmarks.soak.looking import Look
+from benchmarks.soak.picture import FAILED, draw
 from benchmarks.soak.trend import trend
 from benchmarks.soak.verdict import BOUNDS, LEFT, judge, left_over, table
 
@@ -65,6 +67,15 @@ def test_the_slope_does_not_care_for_outliers() -> None:
     assert found.slope == pytest.approx(3)
     assert found.low <= 3 <= found.high
     assert found.rise == pytest.approx(87)
+
+
+def test_the_picture_has_a_panel_for_each_figure_and_marks_what_failed() -> None:
+    under_way = looks(worker_objects=1000)
+    root = ElementTree.fromstring(draw(under_way, judge(looks()[0], under_way, looks()[0])))
+    texts = root.findall(".//{http://www.w3.org/2000/svg}text")
+    assert {*BOUNDS} <= {text.text for text in texts}
+    assert {text.text for text in texts if text.get("fill") == FAILED} >= {"worker objects"}
+    assert sum(text.get("fill") == FAILED for text in texts) == 2
 
 
 def test_too_few_looks_are_no_pass() -> None:

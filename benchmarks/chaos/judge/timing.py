@@ -83,7 +83,7 @@ def _too_late(observed: Observed, clock: ServerClock, task: Task) -> Iterator[Vi
             seen = (*calls, *(c for c in task.calls if c.op == "info"), *task.starts)
             yield Violation(
                 3, task.id, f"was claimed at least {late:.3f} s after it had expired",
-                tell(observed, seen), forgivable=False,
+                tell(observed, seen),
             )  # fmt: skip
             return
 
