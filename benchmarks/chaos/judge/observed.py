@@ -29,15 +29,21 @@ REFUSALS = ("DuplicateTask", "QueueFull", "TaskNotFound", "ConfigError", "Payloa
 
 
 @attrs.define(eq=False)
-class Call:
+class Observation:
+    """Something that was seen of a task, at an instant."""
+
+    id: str
+    at: float
+
+
+@attrs.define(eq=False)
+class Call(Observation):
     """One operation of a client."""
 
     client: str
     number: int
     op: str
-    id: str
     args: Mapping[str, Any]
-    at: float
     back: float | None = None
     """When it was answered; None while nobody knows what came of it."""
     answer: Any = None
@@ -81,29 +87,32 @@ class Call:
 
 
 @attrs.define(eq=False)
-class Start:
-    """A handler that began."""
+class Sight(Observation):
+    """A task as it was found, with what tells where it came from."""
 
-    id: str
-    fence: int
-    attempt: int
-    process: str
-    at: float
-    members: tuple[str, ...] = ()
-    schedule: str = ""
-    tick: str = ""
+    members: tuple[str, ...]
+    """Of a batch."""
+    schedule: str
+    tick: str
 
 
 @attrs.define(eq=False)
-class End:
+class Start(Sight):
+    """A handler that began."""
+
+    fence: int
+    attempt: int
+    process: str
+
+
+@attrs.define(eq=False)
+class End(Observation):
     """A handler that ended."""
 
-    id: str
     fence: int
     how: str
     reason: str | None
     process: str
-    at: float
     children: tuple[str, ...] = ()
 
     @property
@@ -136,20 +145,14 @@ class Process:
 
 
 @attrs.define(eq=False)
-class Final:
+class Final(Sight):
     """A task that was there at the end."""
 
-    id: str
     state: str
     attempt: int
     deliveries: int
     crashes: int
     snoozes: int
-    at: float
-    members: tuple[str, ...] = ()
-    schedule: str = ""
-    tick: str = ""
-    error: str = ""
 
 
 @attrs.define(eq=False)

@@ -93,7 +93,7 @@ def _expiry(call: Call) -> float:
     lasts = [call.args[name] for name in ("expires_s", "deadline_s") if call.args.get(name)]
     if not lasts or call.back is None or call.error:
         return NEVER  # nobody knows when it was carried out
-    return call.back + min(lasts) * SECOND
+    return call.back + float(min(lasts)) * SECOND
 
 
 def _before_needs(observed: Observed, task: Task) -> Iterator[Violation]:
