@@ -53,10 +53,11 @@ def test_each_figure_that_grows_is_found(name: str) -> None:
 @pytest.mark.parametrize("name", [*LEFT])
 def test_whatever_is_left_is_found(name: str) -> None:
     before = looks()[0]
-    after = Look(1, {**before.figures, name: before.figures[name] + 1}, {"key": 5, "another": 1})
+    more = LEFT[name] + 1
+    after = Look(1, {**before.figures, name: before.figures[name] + more}, {"key": 5, "another": 1})
     rows = judge(before, looks(), after)
     assert [row.name for row in rows if row.wrong] == [name]
-    assert "1 more are left than there were before" in table(rows)
+    assert f"{more:,} more are left than there were before" in table(rows)
     assert left_over(before, after) == ["another: 1 more"]
 
 
@@ -70,11 +71,11 @@ def test_the_slope_does_not_care_for_outliers() -> None:
 
 
 def test_the_picture_has_a_panel_for_each_figure_and_marks_what_failed() -> None:
-    under_way = looks(worker_objects=1000)
+    under_way = looks(redis_used_kib=1000)
     root = ElementTree.fromstring(draw(under_way, judge(looks()[0], under_way, looks()[0])))
     texts = root.findall(".//{http://www.w3.org/2000/svg}text")
     assert {*BOUNDS} <= {text.text for text in texts}
-    assert {text.text for text in texts if text.get("fill") == FAILED} >= {"worker objects"}
+    assert {text.text for text in texts if text.get("fill") == FAILED} >= {"redis used_kib"}
     assert sum(text.get("fill") == FAILED for text in texts) == 2
 
 
