@@ -26,6 +26,7 @@ import rediq_trio as rediq
 from benchmarks.server import run_server
 from benchmarks.soak.chores import OTHER, QUEUE
 from benchmarks.soak.looking import Look, Looker
+from benchmarks.soak.picture import draw
 from benchmarks.soak.producing import Producer
 from benchmarks.soak.trend import LEAST
 from benchmarks.soak.verdict import Row, judge, left_over, table
@@ -52,6 +53,7 @@ class Plan:
     plant: tuple[str, ...] = ()
     server: str | None = None
     json: Path | None = None
+    svg: Path | None = None
 
     @property
     def every(self) -> float:
@@ -217,6 +219,7 @@ def parse(arguments: list[str] | None = None) -> Plan:
     parser.add_argument("--plant", default="", help="leaks to be found: objects, clients")
     parser.add_argument("--server", help="the redis-server to run")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all looks there too")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the looks there")
     given = parser.parse_args(arguments)
     if given.minutes <= 0 or given.rate <= 0:
         parser.error("--minutes and --rate: must be above 0")
@@ -242,6 +245,8 @@ def main() -> int:
     if plan.json:
         data = [{"at": look.at, **look.figures} for look in result.looks]
         plan.json.write_text(json.dumps(data, indent=1) + "\n", "utf-8")
+    if plan.svg:
+        plan.svg.write_text(draw(result.looks[1:-1], result.rows), "utf-8")
     print("passed" if result.passed else "FAILED")
     return 0 if result.passed else 1
 

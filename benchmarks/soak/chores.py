@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import trio
@@ -23,7 +23,7 @@ def make_app(*, leaks: bool = False) -> rediq.App:
     app = rediq.App("soak")
 
     @app.middleware
-    async def around(task: rediq.CurrentTask) -> AsyncIterator[None]:
+    async def around(task: rediq.CurrentTask) -> AsyncGenerator[None]:
         yield
 
     @app.task("chore", queue=QUEUE, retention=KEPT, backoff=BACKOFF, max_retry=1)
@@ -57,7 +57,7 @@ async def _do(kind: str) -> None:
         case "slow":
             await trio.sleep(30)
         case "parent":
-            child = rediq.Task("chore", {"kind": "child"}, queue=OTHER, retention=KEPT)
+            child: rediq.Task[str] = rediq.Task("chore", {"kind": "child"}, queue=OTHER, retention=KEPT)
             task.enqueue_after(child)
         case "steps":
             await task.once("one", trio.sleep, 0)

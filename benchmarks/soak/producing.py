@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import attrs
 import trio
@@ -79,7 +80,7 @@ class Producer:
 
     async def awaited(self, client: rediq.Client) -> None:
         """Enqueue a task, in a thread or not, and wait for what it returns."""
-        threaded = rediq.Task("threaded", {}, queue=QUEUE, retention=AWAITED)
+        threaded: rediq.Task[Any] = rediq.Task("threaded", {}, queue=QUEUE, retention=AWAITED)
         plain = chore("plain", retention=AWAITED)
         handle = await client.enqueue(self._rng.choice((plain, threaded)))
         await handle.result(timeout=STUCK)

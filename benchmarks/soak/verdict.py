@@ -23,16 +23,17 @@ BOUNDS = {
     "worker rss_kib": Bound(64, 6144),
     "producer rss_kib": Bound(64, 6144),
     "redis used_kib": Bound(32, 1024),
-    "worker objects": Bound(100, 5000),
     "worker files": Bound(0, 2),
     "worker tasks": Bound(0, 30),
     "redis clients": Bound(0, 3),
     "redis keys": Bound(0, 10),
-    "redis members": Bound(10, 500),
+    "redis members": Bound(10, 20_000),
 }
-"""Under way, over the second half. Set by measurement, several times what a sound run shows."""
+"""Under way, over the second half. Set by measurement, several times what a sound run shows. What
+Redis holds rises until the first are purged; what it should not hold shows at the end."""
 
 LEFT = {
+    "worker objects": 5000,  # of tens of thousands; how many there are under way follows the load
     "worker files": 0, "worker tasks": 0, "producer files": 0, "producer tasks": 0, "redis clients": 0,
     "redis keys": 0, "redis members": 0,
 }  # fmt: skip

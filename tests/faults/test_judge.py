@@ -508,18 +508,44 @@ def test_a_history_that_is_too_long_is_undecided_and_a_violation(story: Story) -
 
 
 @pytest.mark.parametrize(
-    ("durability", "found", "lost"), [("memory", [], 1), ("replicated", [(6, "q/gone")], 0)]
+    ("durability", "kind", "found", "lost"),
+    [
+        ("memory", "sentinel-kill", [], 1),
+        ("memory", "move-slot", [(1, "q/gone")], 0),
+        ("replicated", "sentinel-kill", [(6, "q/gone")], 0),
+        ("replicated", "sentinel-failover", [], 1),
+    ],
 )
-def test_a_failover_loses_what_no_replica_has_confirmed(
-    story: Story, durability: str, found: list[tuple[int, str]], lost: int
+def test_a_failover_loses_what_is_documented_and_no_more(
+    story: Story, durability: str, kind: str, found: list[tuple[int, str]], lost: int
 ) -> None:
     story.setup |= {"server": "sentinel", "durability": durability}
     story.enqueue(5, "gone")
-    story.note(5, "driver", "fault", kind="failover", target="master", begin=True)
-    story.note(9, "driver", "fault", kind="failover", target="master", begin=False)
+    story.note(5, "driver", "fault", kind=kind, target="", begin=True)
+    story.note(9, "driver", "fault", kind=kind, target="port 1", begin=False)
     verdict = story.judge()
     assert blamed(verdict) == found
     assert len(verdict.losses) == lost
+
+
+def test_a_step_that_a_failover_has_undone_is_forgiven(story: Story) -> None:
+    story.setup |= {"server": "sentinel", "durability": "replicated"}
+    story.enqueue(5, "again")
+    story.run(6, "again", 1)
+    story.run(9, "again", 1, worker="w2")
+    story.final("again")
+    story.note(7, "driver", "fault", kind="sentinel-kill", target="", begin=True)
+    story.note(8, "driver", "fault", kind="sentinel-kill", target="port 1", begin=False)
+    verdict = story.judge()
+    assert verdict.passed
+    assert [each.subject for each in verdict.losses] == ["q/again"]
+
+
+def test_a_failover_does_not_explain_a_phantom(story: Story) -> None:
+    story.setup |= {"server": "sentinel"}
+    story.final("ghost", "pending", attempt=0, deliveries=0)
+    story.note(7, "driver", "fault", kind="sentinel-kill", target="", begin=True)
+    assert blamed(story.judge()) == [(1, "q/ghost")]
 
 
 # --- what is read

@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import pytest
 
 from benchmarks.soak.__main__ import parse
 from benchmarks.soak.looking import Look
+from benchmarks.soak.picture import FAILED, draw
 from benchmarks.soak.trend import trend
 from benchmarks.soak.verdict import BOUNDS, LEFT, judge, left_over, table
 
@@ -51,10 +53,11 @@ def test_each_figure_that_grows_is_found(name: str) -> None:
 @pytest.mark.parametrize("name", [*LEFT])
 def test_whatever_is_left_is_found(name: str) -> None:
     before = looks()[0]
-    after = Look(1, {**before.figures, name: before.figures[name] + 1}, {"key": 5, "another": 1})
+    more = LEFT[name] + 1
+    after = Look(1, {**before.figures, name: before.figures[name] + more}, {"key": 5, "another": 1})
     rows = judge(before, looks(), after)
     assert [row.name for row in rows if row.wrong] == [name]
-    assert "1 more are left than there were before" in table(rows)
+    assert f"{more:,} more are left than there were before" in table(rows)
     assert left_over(before, after) == ["another: 1 more"]
 
 
@@ -65,6 +68,15 @@ def test_the_slope_does_not_care_for_outliers() -> None:
     assert found.slope == pytest.approx(3)
     assert found.low <= 3 <= found.high
     assert found.rise == pytest.approx(87)
+
+
+def test_the_picture_has_a_panel_for_each_figure_and_marks_what_failed() -> None:
+    under_way = looks(redis_used_kib=1000)
+    root = ElementTree.fromstring(draw(under_way, judge(looks()[0], under_way, looks()[0])))
+    texts = root.findall(".//{http://www.w3.org/2000/svg}text")
+    assert {*BOUNDS} <= {text.text for text in texts}
+    assert {text.text for text in texts if text.get("fill") == FAILED} >= {"redis used_kib"}
+    assert sum(text.get("fill") == FAILED for text in texts) == 2
 
 
 def test_too_few_looks_are_no_pass() -> None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
-from benchmarks.chaos.judge.observed import SECOND, Call, End, Observed, Task
-from benchmarks.chaos.judge.verdict import Seen, Violation, tell
+from benchmarks.chaos.judge.observed import SECOND, Call, End, Observation, Observed, Task
+from benchmarks.chaos.judge.verdict import Violation, tell
 
 Batches = Mapping[str, frozenset[str]]
 """For each member the batches that were seen to hold it."""
@@ -64,9 +64,9 @@ def reborn(task: Task) -> bool:
     return len(task.enqueues) > 1 and bool(gone or task.args.get("retention") == 0)
 
 
-def was_there(task: Task) -> list[Seen]:
+def was_there(task: Task) -> list[Observation]:
     """Give what proves that a task was there; the last of it is told where it is missing."""
-    found: list[Seen] = [call for call in task.calls if call.created or call.holder == task.id]
+    found: list[Observation] = [call for call in task.calls if call.created or call.holder == task.id]
     found += task.held
     found += [c for c in task.calls if c.op in ("info", "cancel", "retry") and c.known and c.answer]
     return [*found, *task.starts]
@@ -90,15 +90,15 @@ def judge_accounts(observed: Observed) -> Iterator[Violation]:
             yield Violation(1, queue["name"], f"its own check found: {wrong}", forgivable=False)
 
 
-def _lost(observed: Observed, task: Task, proofs: list[Seen]) -> Violation:
-    setup = observed.setup
-    confirmed = setup.server in ("sentinel", "cluster") and setup.durability != "memory"
+def _lost(observed: Observed, task: Task, proofs: list[Observation]) -> Violation:
+    outlives = observed.forgetful and observed.confirmed
     kept = {id(each): each for each in (*task.of("enqueue"), *proofs, *task.ends)}
     return Violation(
-        6 if confirmed else 1,
+        6 if outlives else 1,
         task.id,
         "was there, and is not there at the end, though nobody deleted it",
         tell(observed, kept.values()),
+        forgivable=not outlives,
     )
 
 

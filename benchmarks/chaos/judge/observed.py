@@ -14,6 +14,11 @@ from typing import Any
 
 import attrs
 
+BY_HAND = ("sentinel-failover",)
+"""Faults that put a replica in the place of a master that lives on."""
+FORGETTING = ("sentinel-kill", "cluster-kill", *BY_HAND)
+"""Faults after which a server goes on that may not have had the newest steps."""
+
 Line = Mapping[str, Any]
 
 SECOND = 1_000_000_000
@@ -24,15 +29,21 @@ REFUSALS = ("DuplicateTask", "QueueFull", "TaskNotFound", "ConfigError", "Payloa
 
 
 @attrs.define(eq=False)
-class Call:
+class Observation:
+    """Something that was seen of a task, at an instant."""
+
+    id: str
+    at: float
+
+
+@attrs.define(eq=False)
+class Call(Observation):
     """One operation of a client."""
 
     client: str
     number: int
     op: str
-    id: str
     args: Mapping[str, Any]
-    at: float
     back: float | None = None
     """When it was answered; None while nobody knows what came of it."""
     answer: Any = None
@@ -76,29 +87,32 @@ class Call:
 
 
 @attrs.define(eq=False)
-class Start:
-    """A handler that began."""
+class Sight(Observation):
+    """A task as it was found, with what tells where it came from."""
 
-    id: str
-    fence: int
-    attempt: int
-    process: str
-    at: float
-    members: tuple[str, ...] = ()
-    schedule: str = ""
-    tick: str = ""
+    members: tuple[str, ...]
+    """Of a batch."""
+    schedule: str
+    tick: str
 
 
 @attrs.define(eq=False)
-class End:
+class Start(Sight):
+    """A handler that began."""
+
+    fence: int
+    attempt: int
+    process: str
+
+
+@attrs.define(eq=False)
+class End(Observation):
     """A handler that ended."""
 
-    id: str
     fence: int
     how: str
     reason: str | None
     process: str
-    at: float
     children: tuple[str, ...] = ()
 
     @property
@@ -131,20 +145,14 @@ class Process:
 
 
 @attrs.define(eq=False)
-class Final:
+class Final(Sight):
     """A task that was there at the end."""
 
-    id: str
     state: str
     attempt: int
     deliveries: int
     crashes: int
     snoozes: int
-    at: float
-    members: tuple[str, ...] = ()
-    schedule: str = ""
-    tick: str = ""
-    error: str = ""
 
 
 @attrs.define(eq=False)
@@ -232,6 +240,15 @@ class Observed:
 
     @property
     def forgetful(self) -> bool:
-        """Whether a failover may have lost what was answered, as is documented."""
-        several = self.setup.server in ("sentinel", "cluster")
-        return several and self.setup.durability == "memory" and bool(self.faults)
+        """Whether a failover may have undone steps: what it may forget is documented, and which
+        of a worker's claims and outcomes replicas had confirmed is not observed."""
+        return any(fault.kind in FORGETTING for fault in self.faults)
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether every enqueue that returned outlives the failovers that there were.
+
+        One by hand, while the old master lives on, may take back what one replica has confirmed.
+        """
+        by_hand = any(fault.kind in BY_HAND for fault in self.faults)
+        return self.setup.durability == "replicated" and not by_hand

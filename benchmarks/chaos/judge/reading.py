@@ -96,7 +96,8 @@ class _Reader:
         self._observed.ended = max(self._observed.ended, at)
 
     def _call(self, line: Line) -> None:
-        call = Call(line["c"], line["n"], line["op"], line["id"], line.get("args") or {}, line["t"])
+        args = line.get("args") or {}
+        call = Call(line["id"], line["t"], line["c"], line["n"], line["op"], args)
         self._calls[call.client, call.number] = call
         self._observed.task(call.id).calls.append(call)
 
@@ -109,16 +110,13 @@ class _Reader:
         process = self._process(line)
         process.last_start = max(process.last_start, line["t"])
         self._observed.task(line["id"]).starts.append(
-            Start(
-                line["id"], line["fence"], line["attempt"], line["c"], line["t"],
-                tuple(line.get("members") or ()), line.get("schedule") or "", _text(line.get("tick")),
-            )
-        )  # fmt: skip
+            Start(*_sight(line), line["fence"], line["attempt"], line["c"])
+        )
 
     def _end(self, line: Line) -> None:
         self._observed.task(line["id"]).ends.append(
             End(
-                line["id"], line["fence"], line["how"], line.get("reason"), line["c"], line["t"],
+                line["id"], line["t"], line["fence"], line["how"], line.get("reason"), line["c"],
                 tuple(line.get("children") or ()),
             )
         )  # fmt: skip
@@ -153,9 +151,8 @@ class _Reader:
     def _task(self, line: Line) -> None:
         self._observed.task(line["id"]).finals.append(
             Final(
-                line["id"], line["state"], line["attempt"], line["deliveries"], line["crashes"],
-                line["snoozes"], line["t"], tuple(line.get("members") or ()),
-                line.get("schedule") or "", _text(line.get("tick")), line.get("error") or "",
+                *_sight(line), line["state"], line["attempt"], line["deliveries"], line["crashes"],
+                line["snoozes"],
             )
         )  # fmt: skip
 
@@ -164,5 +161,8 @@ class _Reader:
         self._observed.whole = True
 
 
-def _text(tick: object) -> str:
-    return "" if tick is None else str(tick)
+def _sight(line: Line) -> tuple[str, float, tuple[str, ...], str, str]:
+    """Give the fields that a start and a task at the end have in common."""
+    tick = line.get("tick")
+    members, schedule = tuple(line.get("members") or ()), line.get("schedule") or ""
+    return line["id"], line["t"], members, schedule, "" if tick is None else str(tick)

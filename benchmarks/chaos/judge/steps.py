@@ -15,8 +15,7 @@ import attrs
 
 from benchmarks.chaos.judge import model as spec
 from benchmarks.chaos.judge.model import GONE, Form, Model
-from benchmarks.chaos.judge.observed import NEVER, SECOND, Call, End, Observed, Task
-from benchmarks.chaos.judge.verdict import Seen
+from benchmarks.chaos.judge.observed import NEVER, SECOND, Call, End, Observation, Observed, Task
 from rediq_trio.spec.lifecycle import TERMINAL, WAITING, State
 
 UNKNOWN = Form(10**6, 10**6, delayed=True, mortal=True, strict=True)
@@ -36,7 +35,7 @@ class Step:
     call: float
     back: float
     must: bool
-    seen: Seen | None = attrs.field(default=None, eq=False)
+    seen: Observation | None = attrs.field(default=None, eq=False)
     """What was observed; None at the end for a task that is not there."""
 
     @property
@@ -207,8 +206,8 @@ def _effect(kind: str, params: tuple[Any, ...], model: Model) -> Iterable[Model]
             facts = model.state, model.attempt, model.deliveries, model.crashes, model.snoozes
             return (model,) if (facts == params if params else not there) else ()
         case "info":
-            facts = model.state, model.attempt, model.deliveries, model.crashes
-            return (model,) if (facts == params if params else not there) else ()
+            told = model.state, model.attempt, model.deliveries, model.crashes
+            return (model,) if (told == params if params else not there) else ()
         case _:
             return _operated(kind, params, model)
 

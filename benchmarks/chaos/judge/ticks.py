@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from benchmarks.chaos.judge.observed import NEVER, SECOND, Observed, Task
-from benchmarks.chaos.judge.verdict import Seen, Violation, tell
+from benchmarks.chaos.judge.observed import NEVER, SECOND, Observation, Observed, Task
+from benchmarks.chaos.judge.verdict import Violation, tell
 
 GRACE = 60.0
 """Seconds within which a tick that "skip" has missed may still fire."""
@@ -64,7 +64,7 @@ def _missing(
             yield Violation(2, name, said, tell(observed, seen))
 
 
-def _lived_through(observed: Observed, seen: list[Seen], length: float) -> bool:
+def _lived_through(observed: Observed, seen: list[Observation], length: float) -> bool:
     """Say whether that many seconds passed between two observations, without a fault, and with
     nobody who came or went; and whether no clock ever jumped over them."""
     first, last = min(each.at for each in seen), max(each.at for each in seen)
@@ -78,7 +78,7 @@ def _lived_through(observed: Observed, seen: list[Seen], length: float) -> bool:
     return not any(first <= at <= last for at in changes)
 
 
-def _seen(observed: Observed, ids: set[str]) -> list[Seen]:
+def _seen(observed: Observed, ids: set[str]) -> list[Observation]:
     tasks: list[Task] = [observed.tasks[task_id] for task_id in sorted(ids)]
     return [each for task in tasks for each in (task.starts[:1] or task.finals[:1])]
 

@@ -83,7 +83,7 @@ def _too_late(observed: Observed, clock: ServerClock, task: Task) -> Iterator[Vi
             seen = (*calls, *(c for c in task.calls if c.op == "info"), *task.starts)
             yield Violation(
                 3, task.id, f"was claimed at least {late:.3f} s after it had expired",
-                tell(observed, seen), forgivable=False,
+                tell(observed, seen),
             )  # fmt: skip
             return
 
@@ -93,7 +93,7 @@ def _expiry(call: Call) -> float:
     lasts = [call.args[name] for name in ("expires_s", "deadline_s") if call.args.get(name)]
     if not lasts or call.back is None or call.error:
         return NEVER  # nobody knows when it was carried out
-    return call.back + min(lasts) * SECOND
+    return call.back + float(min(lasts)) * SECOND
 
 
 def _before_needs(observed: Observed, task: Task) -> Iterator[Violation]:

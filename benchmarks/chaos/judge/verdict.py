@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import attrs
 
-from benchmarks.chaos.judge.observed import SECOND, Call, End, Final, Observed, Start
+from benchmarks.chaos.judge.observed import SECOND, Call, End, Final, Observation, Observed, Start
 
 PROMISES = {
     1: "nothing is lost, and nothing comes from nowhere",
@@ -21,9 +21,6 @@ PROMISES = {
 
 SHOWN = 10
 """Violations of each promise that the report shows in full."""
-
-Seen = Call | Start | End | Final
-
 
 @attrs.frozen
 class Violation:
@@ -87,12 +84,12 @@ class Verdict:
         return "\n".join(lines)
 
 
-def tell(observed: Observed, seen: Iterable[Seen]) -> tuple[str, ...]:
+def tell(observed: Observed, seen: Iterable[Observation]) -> tuple[str, ...]:
     """Give observations as a readable history, in the order of time."""
     return tuple(_line(observed, each) for each in sorted(seen, key=lambda each: each.at))
 
 
-def _line(observed: Observed, seen: Seen) -> str:
+def _line(observed: Observed, seen: Observation) -> str:
     at = f"{(seen.at - observed.begun) / SECOND:9.3f} s  "
     match seen:
         case Call():
@@ -110,6 +107,8 @@ def _line(observed: Observed, seen: Seen) -> str:
                 f"{at}at the end: {seen.state}, attempt {seen.attempt}, deliveries {seen.deliveries}, "
                 f"crashes {seen.crashes}, snoozes {seen.snoozes}{held}"
             )
+        case _:
+            raise AssertionError(seen)
 
 
 _TOLD = (
