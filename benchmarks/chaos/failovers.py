@@ -5,10 +5,25 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import attrs
+import redis
 import trio
 
 from benchmarks.chaos.ground import Ground
 from benchmarks.chaos.kinds import QUEUES
+
+STANDBY_WITHIN = 90.0
+"""Seconds until a replica has to be in step with a new master."""
+
+
+async def wait_standby(ground: Ground) -> None:
+    """Wait until a replica could take the master's place: the next failover needs one."""
+    with trio.fail_after(STANDBY_WITHIN):
+        while True:
+            try:
+                await trio.to_thread.run_sync(ground.service.wait_replicas, 1)
+            except RuntimeError:
+                continue  # a full copy takes long on a busy machine
+            return
 
 
 @attrs.define
@@ -27,7 +42,7 @@ class KillMaster:
     async def end(self, ground: Ground) -> None:
         await trio.to_thread.run_sync(ground.service.wait_master, self._old)
         await trio.to_thread.run_sync(self._old.start)
-        await trio.to_thread.run_sync(ground.service.wait_replicas, 2)
+        await wait_standby(ground)
 
 
 @attrs.define
@@ -42,12 +57,23 @@ class Failover:
         service = ground.service
         self._old = await trio.to_thread.run_sync(service.master)
         sentinel = service.sentinels[0]
-        await trio.to_thread.run_sync(sentinel.ask, "SENTINEL", "FAILOVER", "main")
+        with trio.fail_after(STANDBY_WITHIN):
+            while not await trio.to_thread.run_sync(_accepted, sentinel):
+                await trio.sleep(0.5)
         return f"port {self._old.port}"
 
     async def end(self, ground: Ground) -> None:
         await trio.to_thread.run_sync(ground.service.wait_master, self._old)
-        await trio.to_thread.run_sync(ground.service.wait_replicas, 2)
+        await wait_standby(ground)
+
+
+def _accepted(sentinel: Any) -> bool:
+    """Ask for a failover; say whether the Sentinel has begun one."""
+    try:
+        sentinel.ask("SENTINEL", "FAILOVER", "main")
+    except redis.ResponseError:
+        return False  # one is under way, or no replica is good enough yet
+    return True
 
 
 SENTINEL = (KillMaster, Failover)
