@@ -11,6 +11,7 @@ import trio
 from rediq_trio._errors import ConfigError, shown
 from rediq_trio.spec.limits import is_name
 from rediq_trio.store.durability import Durability
+from rediq_trio.spec.limits import NAME_BOUND, is_name
 from rediq_trio.store.memory import MemoryStore
 from rediq_trio.store.port import Store
 from rediq_trio.store.urls import embedded_folder, redacted, scheme_of
@@ -81,7 +82,7 @@ def _memory(url: str) -> MemoryStore:
     if not name:
         return MemoryStore()
     if not is_name(name):
-        raise ConfigError.of("url", redacted(url), "memory:// and, if any, a name")
+        raise ConfigError.of("url", redacted(url), f"memory:// and, if any, a name, {NAME_BOUND}")
     try:
         _SHARED.get()
     except LookupError:
