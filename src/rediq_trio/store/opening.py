@@ -9,9 +9,8 @@ import attrs
 import trio
 
 from rediq_trio._errors import ConfigError, shown
-from rediq_trio.spec.limits import is_name
-from rediq_trio.store.durability import Durability
 from rediq_trio.spec.limits import NAME_BOUND, is_name
+from rediq_trio.store.durability import Durability
 from rediq_trio.store.memory import MemoryStore
 from rediq_trio.store.port import Store
 from rediq_trio.store.urls import embedded_folder, redacted, scheme_of
