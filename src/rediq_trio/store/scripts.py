@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
@@ -56,7 +57,12 @@ def lua_folder() -> Path:
 
 def load_scripts(folder: Path | None = None) -> dict[str, Script]:
     """Read every script of a folder (default: the library's own), by name."""
-    folder = folder or lua_folder()
+    return dict(_read(folder or lua_folder()))
+
+
+@cache
+def _read(folder: Path) -> Mapping[str, Script]:
+    # Once in a process: putting them together takes longer than all else when connecting.
     return {path.stem: _load(path) for path in sorted(folder.glob("*.lua"))}
 
 
