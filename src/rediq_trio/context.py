@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import attrs
 import trio
 
-from rediq_trio._errors import ConfigError, PayloadTooLarge, StaleLease
+from rediq_trio._errors import ConfigError, PayloadTooLarge, StaleLease, TaskNotFound
 from rediq_trio.handle import TaskHandle
 from rediq_trio.preparing import MAX_WHOLE, prepare
 from rediq_trio.spec.limits import check_label, check_number, queue_of
@@ -168,10 +168,14 @@ class CurrentTask:
 
         None for one that returned None, or that did not complete
         (`on_dependency_failure="run"`). Kept with this task, whatever their retention.
+        While Redis is away it waits, as long as the attempt may.
         """
-        (record,) = await self.client._store.get(self._held.queue, (self._held.fence.id,))
-        if record is None:
-            raise StaleLease(f"{self.id} is gone: another worker has settled it, or it was flushed")
+        try:
+            record = await self.client.task(self.id)._record_patiently()
+        except TaskNotFound:
+            raise StaleLease(
+                f"{self.id} is gone: another worker has settled it, or it was flushed"
+            ) from None
         found: dict[str, Any] = dict.fromkeys(self.depends_on)
         return found | read_inputs(self._held.queue, record.inputs)
 
