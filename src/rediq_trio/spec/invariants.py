@@ -38,6 +38,8 @@ class Picture:
     id: str
     record: Record | None
     """None when there is no record, or it cannot be decoded."""
+    newer: int = attrs.field(default=0, kw_only=True)
+    """The layout of its record where a newer version wrote it, else 0."""
     indexes: Mapping[State, int]
     """The indexes that list the task, with its score in each."""
     expiring: int | None
@@ -67,6 +69,8 @@ class Listing:
 def task_violations(picture: Picture) -> Iterator[Violation]:
     """Check all that can be said of one task."""
     record = picture.record
+    if picture.newer:
+        return  # only the version that wrote it can tell
     if record is None:
         for state in picture.indexes:
             yield Violation(1, picture.id, f"is in the index of {state} and has no readable record")

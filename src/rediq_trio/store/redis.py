@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Sized
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import attrs
@@ -46,6 +47,7 @@ from rediq_trio.store.broadcast import Signal, Topic
 from rediq_trio.store.codec import (
     answer_of,
     decode_picture,
+    known_states,
     pack_children,
     pack_mail,
     pack_options,
@@ -60,6 +62,7 @@ from rediq_trio.store.codec import (
 )
 from rediq_trio.store.gateway import Gateway, ReplyError
 from rediq_trio.store.keys import HASHES, INDEX_OF, QUEUE_KEYS, Keys
+from rediq_trio.store.layout import known_record, newer_layout
 from rediq_trio.store.port import BATCH, Stats, check_batch
 from rediq_trio.store.scripts import Script
 
@@ -256,6 +259,7 @@ class RedisStore:
         args = (self._now(), min(limit, BATCH), lease_ms, worker, nonce)
         reply = await self._run("claim", queue, args)
         remaining, till = reply[0], reply[1]
+        newer = newer_layout(-remaining)
         leases = [
             Lease(
                 Fence(unpack_id(reply[i]), reply[i + 1], nonce),
@@ -266,7 +270,7 @@ class RedisStore:
             )
             for i in range(2, len(reply), 5)
         ]
-        return Claimed(tuple(leases), remaining)
+        return Claimed(tuple(leases), max(0, remaining), newer)
 
     async def renew(
         self, queue: str, fences: Sequence[Fence], *, lease_ms: int
@@ -328,16 +332,23 @@ class RedisStore:
         return _due(await self._run("purge", queue, args))
 
     async def cancel(self, queue: str, task_id: str) -> State | None:
-        return state_of(await self._run("cancel", queue, (self._now(), pack_id(task_id))))
+        code = await self._run("cancel", queue, (self._now(), pack_id(task_id)))
+        return known_states(queue, (task_id,), (code,))[0]
 
     async def revive(self, queue: str, ids: Sequence[str]) -> Settled:
-        return await self._settle("revive", queue, [self._now(), *map(pack_id, ids)], ids)
+        return await self._operate("revive", queue, ids)
 
     async def delete(self, queue: str, ids: Sequence[str]) -> Settled:
-        return await self._settle("delete", queue, [self._now(), *map(pack_id, ids)], ids)
+        return await self._operate("delete", queue, ids)
+
+    async def _operate(self, name: str, queue: str, ids: Sequence[str]) -> Settled:
+        check_batch(name, ids)
+        codes = await self._run(name, queue, [self._now(), *map(pack_id, ids)])
+        return known_states(queue, ids, codes)
 
     async def watch(self, queue: str, task_id: str) -> State | None:
-        return state_of(await self._run("watch", queue, (pack_id(task_id),)))
+        code = await self._run("watch", queue, (pack_id(task_id),))
+        return known_states(queue, (task_id,), (code,))[0]
 
     async def pause(self, queue: str) -> None:
         await self._run("pause", queue, ("1",))
@@ -350,7 +361,7 @@ class RedisStore:
         return gone
 
     async def get(self, queue: str, ids: Sequence[str]) -> tuple[Record | None, ...]:
-        return tuple(picture.record for picture in await self.pictures(queue, ids))
+        return tuple(map(partial(known_record, queue), await self.pictures(queue, ids)))
 
     async def list(
         self, queue: str, state: State, *, limit: int, after: str | None = None
