@@ -8,13 +8,39 @@ local MOST = 8388608
 local now = clock(ARGV[1])
 local made, batched = 0, 0
 
+-- The members of a group that may go into its next batch: {id, record, the entry} each; nil
+-- when a newer layout is among them, which makes the batch then.
+local function members_of(group)
+  local those = {}
+  for i, entry in ipairs(beginning(grouped, prefix(group), rule_of(group)[1])) do
+    local own = entry:sub(#group + 18)
+    local record, newer = load(own)
+    if newer then return nil end
+    those[i] = {own, record, entry}
+  end
+  return those
+end
+
+local skipped = 0
+
+-- The first group that is due, and its members.
+local function next_group()
+  while skipped < PASSED do
+    local group = redis.call('ZRANGEBYSCORE', groups, '-inf', now, 'LIMIT', skipped, 1)[1]
+    local those = group and members_of(group)
+    if those or not group then return group, those end
+    skipped, passed[groups] = skipped + 1, true
+  end
+  return nil
+end
+
 -- Takes members out of their group, in order, as many as fit; gives them and a record for all.
-local function gather(group)
+local function gather(those)
   local found, size = {}, 0
   local record = {0, 100, 0, 0, 0, now, now, 0, 0, 0, 0, 0, 0, '', '', 0, 0, 0, 0, ''}
-  for _, entry in ipairs(beginning(grouped, prefix(group), rule_of(group)[1])) do
-    local own = entry:sub(#group + 18)
-    local one, envelope = load(own), redis.call('HGET', payloads, own)
+  for _, each in ipairs(those) do
+    local own, one, entry = each[1], each[2], each[3]
+    local envelope = redis.call('HGET', payloads, own)
     if one and envelope then
       size = size + #envelope
       if #found > 0 and size > MOST then break end
@@ -39,10 +65,11 @@ local function gather(group)
 end
 
 for i = 2, #ARGV do
-  local group, id = due(groups, now, 1)[1], ARGV[i]
+  local group, those = next_group()
+  local id = ARGV[i]
   if not group then break end
   if redis.call('HEXISTS', payloads, id) == 0 then
-    local found, record = gather(group)
+    local found, record = gather(those)
     if #found > 0 then
       redis.call('HSET', payloads, id, cmsgpack.pack({2, group, found}))
       record[SEQ] = next_seq()

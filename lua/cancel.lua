@@ -2,11 +2,12 @@
 -- Cancels a waiting task; for an active one the wish is kept and its worker told.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 id
--- RETURNS  the code of the state the task is in now, 0 when there is none
+-- RETURNS  the code of the state the task is in now, 0 when there is none, below 0 what the
+--          record of a newer layout begins with: it stays as it is
 -- INCLUDE  clock keys record history lanes places ends ripple
 local now, id = clock(ARGV[1]), ARGV[2]
-local record = load(id)
-if not record then return 0 end
+local record, newer = load(id)
+if not record then return -(newer or 0) end
 if record[STATE] == ACTIVE then
   record[CANCEL] = 1
   save(id, record)

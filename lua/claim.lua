@@ -3,8 +3,10 @@
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 limit, 1 to 1000  3 lease in ms
 --          4 worker  5 nonce, 8 bytes
--- RETURNS  how many a further claim would find at least (0 when paused), end of the leases
---          in ms; then five per lease: id, deliveries, attempt, max_retry, envelope
+-- RETURNS  how many a further claim would find at least (0 when paused), or below 0 what the
+--          record of the next task begins with, where that is of a newer layout: it stays, and
+--          so does what is behind it; end of the leases in ms; then five per lease: id,
+--          deliveries, attempt, max_retry, envelope
 -- INCLUDE  clock keys record history lanes places ends ripple
 local set = redis.call('HMGET', meta, 'paused', 'fair', 'history')
 if set[1] == '1' then return {0, 0} end
@@ -15,8 +17,7 @@ local saved, leases = {}, {}
 kept = tonumber(set[3] or 0)
 
 -- Buries a task, or leases it; says which.
-local function hand_out(id, raw, envelope)
-  local record = raw and decode(raw)
+local function hand_out(id, record, envelope)
   local reason = nil
   if not record then
     redis.call('ZREM', expiring, id)
@@ -53,7 +54,12 @@ local function hand_out(id, raw, envelope)
   return true
 end
 
-local whole = limit_of('')
+local function read(raw)
+  if raw then return decode(raw) end
+  return nil
+end
+
+local whole, stopped_by = limit_of(''), nil
 open_due(now)
 local running = whole and redis.call('ZCARD', active) or 0
 
@@ -71,7 +77,15 @@ if not whole and not fair and redis.call('EXISTS', lanes) == 0 then
   if #ids > 0 then
     local raws = redis.call('HMGET', records, unpack(ids))
     local envelopes = redis.call('HMGET', payloads, unpack(ids))
-    for i, id in ipairs(ids) do hand_out(id, raws[i], envelopes[i]) end
+    for i, id in ipairs(ids) do
+      local record, newer = read(raws[i])
+      if newer then
+        for n = i, #ids do redis.call('ZADD', pending, popped[2 * n], ids[n]) end
+        stopped_by = newer
+        break
+      end
+      hand_out(id, record, envelopes[i])
+    end
   end
 else
   for _ = 1, limit do
@@ -84,21 +98,24 @@ else
       if fair then at = redis.call('HGET', turns, '') or 0 end
       if tonumber(at) <= tonumber(lane[2]) then key = nil end
     end
+    local first = id
     if key then
       local start = prefix(key)
-      local first = beginning(keyed, start, 1)[1]
-      redis.call('ZREM', keyed, first)
+      first = beginning(keyed, start, 1)[1]
       id = first:sub(#start + 17)
-    elseif id then
-      redis.call('ZREM', pending, id)
-    else
+    elseif not id then
       break
     end
+    local record, newer = read(redis.call('HGET', records, id))
+    if newer then
+      stopped_by = newer
+      break
+    end
+    redis.call('ZREM', key and keyed or pending, first)
     if key or fair then
       redis.call('HSET', turns, key or '', redis.call('HINCRBY', meta, 'turn', 1))
     end
-    local raw, envelope = redis.call('HGET', records, id), redis.call('HGET', payloads, id)
-    if hand_out(id, raw, envelope) then
+    if hand_out(id, record, redis.call('HGET', payloads, id)) then
       running = running + 1
       charge(whole, '', now)
       if key then charge(limit_of(key), key, now) end
@@ -111,7 +128,9 @@ if #saved > 0 then
   redis.call('ZADD', active, unpack(leases))
 end
 conclude(now)
-if allowed() then
+if stopped_by then
+  reply[1] = -stopped_by
+elseif allowed() then
   reply[1] = redis.call('ZCARD', pending) + redis.call('ZCARD', lanes)
 elseif free_at(whole, '') > now then
   tell('due')

@@ -5,9 +5,11 @@
 --          6 '1' to keep it when its owner declares it no more
 --          7 '1' to skip ticks while the last task has not ended
 --          8 tick to expect in ms, 0 for none
--- RETURNS  1, 0 when it was there like that
+-- RETURNS  1, 0 when it was there like that, or is there in a newer layout
 -- INCLUDE  record schedule
-local name, old = ARGV[1], load_schedule(KEYS[3], ARGV[1])
+local name = ARGV[1]
+local old, newer = load_schedule(KEYS[3], name)
+if newer then return 0 end
 local new = {ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), 0, 0, '', 0}
 local same_times, same = false, false
 if old then

@@ -3,14 +3,15 @@
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time; then ids
 -- RETURNS  per id the code of the state the task was in, 0 when there was none; the code
---          of `active` means that it is still there
+--          of `active` means that it is still there, and so does one below 0: what the
+--          record of a newer layout begins with
 -- INCLUDE  clock keys record history lanes places ends ripple
 local now = clock(ARGV[1])
 local answers, gone = {}, 0
 for i = 2, #ARGV do
   local id = ARGV[i]
-  local record = load(id)
-  answers[#answers + 1] = record and record[STATE] or 0
+  local record, newer = load(id)
+  answers[#answers + 1] = record and record[STATE] or -(newer or 0)
   if record and record[STATE] ~= ACTIVE then
     leave(id, record)
     unlock(id, record)

@@ -6,8 +6,9 @@
 -- INCLUDE  clock keys record history lanes places ends ripple due
 local now = clock(ARGV[1])
 local moved = 0
-for _, id in ipairs(due(expiring, now, ARGV[2])) do
-  local record = load(id)
+local ids, found = due_tasks(expiring, now, tonumber(ARGV[2]))
+for i, id in ipairs(ids) do
+  local record = found[i]
   if record and (record[STATE] <= PENDING or record[STATE] == RETRY) then
     local was = record[STATE]
     leave(id, record)

@@ -9,7 +9,11 @@ local gone = redis.call('HLEN', records)
 -- What has ended already is told as it was, before the rest is gone.
 for _, raw in ipairs(redis.call('ZRANGE', endings, 0, -1)) do
   local ending = cmsgpack.unpack(raw)
-  ended[#ended + 1] = {ending[2], ending[3], ending[4]}
+  if not ending[5] then
+    ended[#ended + 1] = {ending[2], ending[3], ending[4]}
+  elseif split(ending[5]) then
+    tell_dependent(ending[2], ending[5], 0, '', now)
+  end
 end
 ripple(now, 2147483647)
 for _, edge in ipairs(redis.call('ZRANGE', edges, 0, -1)) do

@@ -7,8 +7,9 @@
 local now = clock(ARGV[1])
 local moved = 0
 for _, index in ipairs({scheduled, retry}) do
-  for _, id in ipairs(due(index, now, ARGV[2])) do
-    local record = load(id)
+  local ids, found = due_tasks(index, now, tonumber(ARGV[2]))
+  for i, id in ipairs(ids) do
+    local record = found[i]
     if record then
       local was = record[STATE]
       leave(id, record)

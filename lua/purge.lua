@@ -7,11 +7,10 @@
 -- INCLUDE  clock keys record history lanes places ends ripple due
 local now, limit, span = clock(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local gone = 0
-local function drop_all(index, ids)
+local function drop_all(index, ids, found)
   if #ids == 0 then return end
-  local raws = redis.call('HMGET', records, unpack(ids))
   for i, id in ipairs(ids) do
-    local record = raws[i] and decode(raws[i])
+    local record = found[i]
     if record and (record[TIES] or marked(record, STEPPED)) then untie(id) end
     if record then note(now, 'purge', id, record[STATE], 0, record) end
   end
@@ -21,12 +20,12 @@ local function drop_all(index, ids)
   redis.call('ZREM', index, unpack(ids))
   gone = gone + #ids
 end
-drop_all(completed, due(completed, now, limit))
-drop_all(cancelled, due(cancelled, now, limit))
+drop_all(completed, due_tasks(completed, now, limit))
+drop_all(cancelled, due_tasks(cancelled, now, limit))
 local old = redis.call('ZCOUNT', dead, '-inf', now - span)
 local many = redis.call('ZCARD', dead) - tonumber(ARGV[4])
 local quota = math.min(limit, math.max(old, many))
-if quota > 0 then drop_all(dead, redis.call('ZRANGE', dead, 0, quota - 1)) end
+if quota > 0 then drop_all(dead, readable(dead, redis.call('ZRANGE', dead, 0, quota - 1))) end
 if gone > 0 then count('purged', gone) end
 if step then redis.call('HSET', meta, 'noted', step) end
 

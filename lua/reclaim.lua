@@ -5,9 +5,9 @@
 -- RETURNS  how many moved; ms until the next lease runs out, -1 for none
 -- INCLUDE  clock keys record history lanes places ends ripple due freed
 local now = clock(ARGV[1])
-local lapsed = due(active, now, ARGV[2])
-for _, id in ipairs(lapsed) do
-  local record = load(id)
+local lapsed, found = due_tasks(active, now, tonumber(ARGV[2]))
+for i, id in ipairs(lapsed) do
+  local record = found[i]
   if not record then
     -- A claim buries what cannot be decoded.
     redis.call('ZREM', active, id)

@@ -2,7 +2,8 @@
 -- Makes tasks ready again, as if new but for their deliveries; `expires` is dropped.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time; then ids
--- RETURNS  per id the code of the state the task is in now, 0 when there is none
+-- RETURNS  per id the code of the state the task is in now, 0 when there is none, below 0 what
+--          the record of a newer layout begins with: it stays as it is
 -- INCLUDE  clock keys record history lanes places ends ripple intake
 local now = clock(ARGV[1])
 
@@ -15,8 +16,7 @@ local function failed(id)
   for _, entry in ipairs(needed(id)) do
     local queue, own = split(entry:sub(#id + 2))
     if not queue then
-      local source = load(own)
-      local state = source and source[STATE]
+      local state = state_of(own)
       if not state or state == DEAD or state == CANCELLED or state == GROUPED then return true end
     end
   end
@@ -36,7 +36,7 @@ end
 local answers = {}
 for i = 2, #ARGV do
   local id = ARGV[i]
-  local record = load(id)
+  local record, newer = load(id)
   if record and revivable(id, record) then
     local ties, was = record[TIES], record[STATE]
     leave(id, record)
@@ -61,7 +61,7 @@ for i = 2, #ARGV do
       note(now, 'revive', id, was, PENDING, record)
     end
   end
-  answers[#answers + 1] = record and record[STATE] or 0
+  answers[#answers + 1] = record and record[STATE] or -(newer or 0)
 end
 conclude(now)
 return answers

@@ -23,8 +23,8 @@ if following > 0 and following <= math.max(expected, last) then return -1 end
 local fired = 0
 for i = 6, #ARGV, 4 do
   local id, options = ARGV[i + 1], ARGV[i + 3]
-  local before = schedule[SKIPS] == 1 and load(schedule[LAST_ID])
-  if not before or before[STATE] >= COMPLETED then
+  local before = schedule[SKIPS] == 1 and state_of(schedule[LAST_ID])
+  if not before or before >= COMPLETED then
     local o, answer = cmsgpack.unpack(options), 0
     if redis.call('HEXISTS', payloads, id) == 0 or (o[9] and o[9][TO] ~= '') then
       answer = take(id, ARGV[i + 2], options, o, now)

@@ -2,10 +2,11 @@
 -- Notes that someone waits for a task's end, so that the end is told and kept a while.
 -- KEYS     1 records  2 meta
 -- ARGV     1 id
--- RETURNS  the code of the task's state, 0 when there is none
+-- RETURNS  the code of the task's state, 0 when there is none, below 0 what the record of a
+--          newer layout begins with: it stays as it is
 -- INCLUDE  record
-local record = load(ARGV[1])
-if not record then return 0 end
+local record, newer = load(ARGV[1])
+if not record then return -(newer or 0) end
 if record[STATE] < COMPLETED and not marked(record, WAITED) then
   mark(record, WAITED)
   save(ARGV[1], record)

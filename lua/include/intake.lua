@@ -16,7 +16,8 @@ local function holder_of(key, now)
   local till = redis.call('ZSCORE', locks, key)
   if till then return tonumber(till) > now and holder or nil end
   -- One whose record was damaged knows nothing of its key, and would never free it.
-  local record = load(holder)
+  local record, newer = load(holder)
+  if newer then return holder end
   return record and record[TIES] and record[TIES][UNIQUE] == key and holder or nil
 end
 
@@ -70,8 +71,8 @@ local function refusal(id, o, now, before)
   for _, ref in ipairs(ties and ties[NEEDS] or {}) do
     local queue, own = split(ref)
     if not queue and not (before and before.ids[own] == 'needed') then
-      local source = load(own)
-      if not source or source[STATE] == GROUPED then return {MISSING, ref, 0} end
+      local state = state_of(own)
+      if not state or state == GROUPED then return {MISSING, ref, 0} end
     end
   end
   return nil

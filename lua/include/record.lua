@@ -7,6 +7,10 @@ local CANCEL, MARKS, STARTED, FINISHED, ERROR = 16, 17, 18, 19, 20
 local TIES = 21
 local UNIQUE, UNTIL, HOLDS, LIMIT_KEY, GROUP, WAITS, LENIENT = 1, 2, 3, 4, 5, 6, 7
 
+-- The layout that these scripts write. A record of layout N begins with its state's code plus
+-- LAYER * (N - 1); that is all that older scripts read of it, and they leave it as it is.
+local LAYOUT, LAYER = 1, 100
+
 -- Bits of MARKS.
 local WAITED, FOLLOWED, STEPPED = 1, 2, 4
 local band, bor = bit.band, bit.bor
@@ -35,13 +39,17 @@ local function tied(ties)
 end
 
 -- The record, or nil when the bytes are not one: a script that fails half-way over a
--- field of the wrong type would lose the task it has just taken out of an index.
+-- field of the wrong type would lose the task it has just taken out of an index. For one
+-- of a newer layout nil too, and behind that what it begins with.
 local function decode(raw)
   -- What cannot be unpacked gives an error's text in its place, which is no table.
   local _, record = pcall(cmsgpack.unpack, raw)
   if type(record) ~= 'table' then return nil end
+  local code = record[STATE]
+  if type(code) ~= 'number' then return nil end
+  if code >= LAYOUT * LAYER and code < LAYER * LAYER then return nil, code end
   if #record ~= ERROR and (#record ~= TIES or not tied(record[TIES])) then return nil end
-  for n = 1, ERROR do
+  for n = PRIORITY, ERROR do
     if type(record[n]) ~= KINDS[n] then return nil end
   end
   return record
@@ -49,7 +57,15 @@ end
 
 local function load(id)
   local raw = redis.call('HGET', KEYS[1], id)
-  return raw and decode(raw) or nil
+  if raw then return decode(raw) end
+  return nil
+end
+
+-- The code of a task's state, whatever its layout; nil for none.
+local function state_of(id)
+  local record, newer = load(id)
+  if newer then return newer % LAYER end
+  return record and record[STATE]
 end
 
 local function save(id, record)

@@ -37,9 +37,27 @@ local function post(now, ...)
   redis.call('ZADD', outbox, sent, cmsgpack.pack({sent, ...}))
 end
 
+-- What `how` says of a task that nobody has looked at yet.
+local UNKNOWN = 255
+-- What is held over once more is told to nobody.
+local held_over, quiet = 0, false
+
+-- Leaves it to a newer version to tell one dependent of an end, or to look for it.
+local function hold_over(own, how, result, dependent)
+  local order = redis.call('HINCRBY', meta, 'rippled', 1)
+  redis.call('ZADD', endings, order, cmsgpack.pack({order, own, how, result, dependent}))
+  held_over = held_over + 1
+  if not quiet then tell('mail') end
+end
+
 -- Takes note, once, of the end of a task that another one here waits for.
 local function resolve(id, ref, how, result, now)
-  local record = load(id)
+  local record, newer = load(id)
+  if newer then
+    local waits = newer % LAYER == BLOCKED and redis.call('ZSCORE', needs, prefix(id) .. ref)
+    if waits then hold_over(ref, how, result, id) end
+    return
+  end
   if not record then
     -- A claim buries what cannot be decoded.
     if redis.call('ZREM', blocked, id) == 1 then redis.call('ZADD', pending, 0, id) end
@@ -86,17 +104,29 @@ end
 
 -- Lets a dependent be told of the end of a task, now where it has ended or is not there.
 local function follow(own, dependent, now)
-  local source = load(own)
-  if not source or source[STATE] == GROUPED then
+  local source, newer = load(own)
+  local state = newer and newer % LAYER or source and source[STATE]
+  if not state or state == GROUPED then
     tell_dependent(own, dependent, 0, '', now)
-  elseif source[STATE] >= COMPLETED then
-    tell_dependent(own, dependent, source[STATE], redis.call('HGET', results, own) or '', now)
+  elseif state >= COMPLETED then
+    tell_dependent(own, dependent, state, redis.call('HGET', results, own) or '', now)
+  elseif newer then
+    hold_over(own, UNKNOWN, '', dependent)
   else
     redis.call('ZADD', edges, 0, prefix(own) .. dependent)
     if not marked(source, FOLLOWED) then
       mark(source, FOLLOWED)
       save(own, source)
     end
+  end
+end
+
+-- Takes up what was held over for one dependent.
+local function take_up(ending, now)
+  if ending[3] == UNKNOWN then
+    follow(ending[2], ending[5], now)
+  else
+    tell_dependent(ending[2], ending[5], ending[3], ending[4], now)
   end
 end
 

@@ -7,12 +7,16 @@ local SKIPS, PAUSED, LAST, LAST_ID, REVISION = 6, 7, 8, 9, 10
 local SORTS = {'string', 'string', 'string', 'string', 'number',
                'number', 'number', 'number', 'string', 'number'}
 
--- The schedule, or nil when there is none, or the bytes are not one.
+-- The schedule, or nil when there is none, or the bytes are not one. One of a newer layout N
+-- begins with LAYER * (N - 1), a number: nil too, and behind that the number.
 local function load_schedule(key, name)
   local raw = redis.call('HGET', key, name)
   if not raw then return nil end
   local good, schedule = pcall(cmsgpack.unpack, raw)
-  if not good or type(schedule) ~= 'table' or #schedule ~= REVISION then return nil end
+  if not good or type(schedule) ~= 'table' then return nil end
+  local begins = schedule[WHEN]
+  if type(begins) == 'number' and begins >= LAYOUT * LAYER then return nil, begins end
+  if #schedule ~= REVISION then return nil end
   for n = 1, REVISION do
     if type(schedule[n]) ~= SORTS[n] then return nil end
   end

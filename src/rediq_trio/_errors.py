@@ -7,6 +7,7 @@
     ├── UnknownTaskType      the caller: no handler goes by that name
     ├── DuplicateTask        the caller: that id exists, or that unique key is taken
     ├── TaskNotFound         the caller, or time: no such task, or purged
+    ├── NewerTask            the caller's age: a newer version wrote the task
     ├── ScheduleNotFound     the caller: no schedule goes by that name
     ├── QueueFull            the world: the queue is bounded and full
     ├── TaskFailed           the task: it ended in `dead`
@@ -94,6 +95,21 @@ class TaskNotFound(RediqError, LookupError):
             "retention, or went into a batch of its group"
         )
         self.task_id = task_id
+
+
+class NewerTask(RediqError):
+    """A newer version of the library wrote the task, in a layout that this one cannot read.
+
+    Nothing was changed. Upgrade this process.
+    """
+
+    def __init__(self, task_id: str, layout: int) -> None:
+        super().__init__(
+            f"task {shown(task_id)} was written by a newer rediq-trio (layout {layout}); "
+            "upgrade this process"
+        )
+        self.task_id = task_id
+        self.layout = layout
 
 
 class ScheduleNotFound(RediqError, LookupError):

@@ -122,12 +122,12 @@ class Queue:
         self, place: str, state: State, limit: int, after: str | None
     ) -> list[TaskInfo]:
         ids = await self._store.list(place, state, limit=limit, after=after)
-        records = await self._store.get(place, ids)
-        # A task may have moved on between the two reads.
+        pictures = await self._store.pictures(place, ids)
+        # A task may have moved on between the two reads; one of a newer version is not shown.
         return [
-            describe(place, record)
-            for record in records
-            if record is not None and record.state is state
+            describe(place, picture.record)
+            for picture in pictures
+            if picture.record is not None and picture.record.state is state
         ]
 
     def _split(self, task_id: str) -> tuple[str, str]:
@@ -247,6 +247,7 @@ class Queue:
         Read-only, in bounded batches, and sound on a live queue: each thing is looked at as
         one consistent picture, whatever moves meanwhile. `progress` is called with the number
         of tasks looked at so far and how many there are about, a few times a second at most.
+        Raises `NewerTask` where a newer version wrote a task: only that version can judge.
         """
         found: list[Violation] = []
         for place in await self._places():

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import attrs
 
+from rediq_trio._errors import NewerTask
 from rediq_trio.spec.invariants import (
     Listing,
     Violation,
@@ -123,6 +124,9 @@ class _Check:
             return
         if not isinstance(sight, Picture):
             return
+        if sight.newer:
+            # Indexes and counts follow from records: without one nothing can be judged.
+            raise NewerTask(f"{self._place}/{sight.id}", sight.newer)
         self._looked += 1
         if self._progress is not None and self._looked % 100 == 0:
             self._progress(self._looked, max(self._looked, before.records))

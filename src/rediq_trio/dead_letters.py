@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
-from rediq_trio._errors import TaskNotFound
+from rediq_trio._errors import NewerTask, TaskNotFound
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.queue import Settled
 from rediq_trio.spec.values import TaskInfo
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.store.relay import relay
@@ -71,9 +73,9 @@ class DeadLetters:
             for first in range(0, len(left), BATCH):
                 part = left[first : first + BATCH]
                 if not revive:
-                    done += (await self._store.delete(name, part)).count(State.DEAD)
+                    done += (await _change(self._store.delete, name, part)).count(State.DEAD)
                     continue
-                states = await self._store.revive(name, part)
+                states = await _change(self._store.revive, name, part)
                 done += sum(state in _REVIVED for state in states)
                 stuck += tuple(i for i, s in zip(part, states, strict=True) if s is State.DEAD)
             await relay(self._store, name)
@@ -96,3 +98,12 @@ class DeadLetters:
             if len(ids) < BATCH:
                 return tuple(found)
             after = ids[-1]
+
+
+async def _change(
+    change: Callable[[str, Sequence[str]], Awaitable[Settled]], name: str, ids: Sequence[str]
+) -> Settled:
+    try:
+        return await change(name, ids)
+    except NewerTask:
+        return (State.ACTIVE,)  # the only one of these, and it stays

@@ -22,6 +22,8 @@ import rediq_trio as rediq
 from tests.servers import find_servers, wait_ready
 
 HERE = Path(__file__).parent
+LIBRARY = Path(rediq.__file__).parents[1]
+"""The folder of the library under test."""
 WITHIN = 90.0
 """Seconds that anything awaited may take on a busy machine."""
 LEASE = 2.0
@@ -71,11 +73,11 @@ class Crew:
         lease: float = LEASE,
         grace: float = 5.0,
         stderr: IO[bytes] | None = None,
+        library: Path = LIBRARY,
     ) -> subprocess.Popen[bytes]:
-        """Start a worker process; its log goes to `stderr`, or to the tests' own."""
-        environment = {name: text for name, text in os.environ.items() if "REDIQ" not in name}
-        environment["PYTHONPATH"] = os.pathsep.join([str(Path(rediq.__file__).parents[1]), str(HERE)])
-        environment["LABOR_LOG"] = str(self.log)
+        """Start a worker process, of the library that is in that folder; its log goes to
+        `stderr`, or to the tests' own."""
+        environment = self.environment(library)
         worker = subprocess.Popen(
             [
                 sys.executable, "-m", "rediq_trio", "run", app, "--url", self.server.url,
@@ -90,6 +92,15 @@ class Crew:
         )  # fmt: skip
         self.workers.append(worker)
         return worker
+
+    def environment(self, library: Path = LIBRARY) -> dict[str, str]:
+        """Give the environment of a process that uses the library in that folder."""
+        # Lines of another version are none of the checkout's to count.
+        left_out = ("REDIQ",) if library == LIBRARY else ("REDIQ", "COV")
+        found = {n: text for n, text in os.environ.items() if not any(part in n for part in left_out)}
+        found["PYTHONPATH"] = os.pathsep.join([str(library), str(HERE)])
+        found["LABOR_LOG"] = str(self.log)
+        return found
 
     def lines(self, word: str) -> list[list[str]]:
         """Give the noted beginnings or ends: task, fence, pid."""

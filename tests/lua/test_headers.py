@@ -29,6 +29,7 @@ from rediq_trio.store.codec import (
     pack_options,
 )
 from rediq_trio.store.keys import HASHES, INDEX_OF, QUEUE_KEYS
+from rediq_trio.store.layout import LAYER, LAYOUT
 from rediq_trio.store.packing import unpack
 from rediq_trio.store.scripts import Script, load_scripts, lua_folder, parse_header
 
@@ -249,7 +250,7 @@ def test_the_fields_and_codes_of_a_record_are_pythons() -> None:
         places(TIES_FIELDS),
         {mark.upper(): bit for mark, bit in MARKS.items()},
         {state.name: CODE_OF[state] for state in INDEX_OF},
-        {"SPAN": PRIORITY_SPAN},
+        {"SPAN": PRIORITY_SPAN, "LAYOUT": LAYOUT, "LAYER": LAYER},
     ]
     # RETRY is a state; MAX_RETRY the field: no name stands for two things.
     names = [name for each in expected for name in each]
@@ -275,7 +276,7 @@ def test_the_grace_and_the_ends_of_a_window_are_pythons() -> None:
 
 def test_the_kinds_of_mail_and_how_many_are_told_at_once_are_pythons() -> None:
     kinds = {kind.name: int(kind) for kind in MailKind}
-    assert constants("ripple") == {"RIPPLE": RIPPLE} | kinds
+    assert constants("ripple") == {"RIPPLE": RIPPLE, "UNKNOWN": 255} | kinds
     assert f"NIL = '\\{NIL[0]}'" in included("ripple")
     assert f"'ZRANGE', endings, 0, {ENDINGS - 1})" in body(SCRIPTS["unblock"])
 

@@ -10,7 +10,7 @@ import pytest
 from rediq_trio._errors import PayloadError
 from rediq_trio.spec.backoff import DEFAULT_BACKOFF, Exponential, Fixed
 from rediq_trio.spec.limits import MAX_DELAY
-from rediq_trio.store.envelope import LAST_MS, Envelope, open_envelope, pack_envelope
+from rediq_trio.store.envelope import LAST_MS, Envelope, NewerEnvelope, open_envelope, pack_envelope
 
 PAYLOAD = b"\x80"
 YEAR_MS = round(MAX_DELAY * 1000)
@@ -75,3 +75,19 @@ def test_the_tasks_that_it_depends_on_are_kept() -> None:
 def test_more_than_there_is_room_for_is_refused() -> None:
     with pytest.raises(PayloadError, match="array of 3 to 8"):
         open_envelope(packed(30.0, [], {}, 0, [], 0))
+
+
+@pytest.mark.parametrize("rest", [[], [{"novel": 1}], ["t", PAYLOAD], list(range(20))])
+@pytest.mark.parametrize("version", [3, 99])
+def test_an_envelope_of_a_newer_version_is_known_whatever_is_in_it(
+    version: int, rest: list[Any]
+) -> None:
+    with pytest.raises(NewerEnvelope, match=f"envelope has version {version}; this library reads 1"):
+        open_envelope(msgpack.packb([version, *rest]))
+
+
+@pytest.mark.parametrize("version", [-1, 0, 2, 100, 3.0, "3", None])
+def test_what_begins_with_no_version_is_damaged(version: Any) -> None:
+    with pytest.raises(PayloadError) as refused:
+        open_envelope(msgpack.packb([version, "t", PAYLOAD]))
+    assert not isinstance(refused.value, NewerEnvelope)

@@ -429,6 +429,9 @@ class Claimed:
     leases: tuple[Lease, ...]
     remaining: int
     """Pending tasks left that a further claim could have now; 0 when paused."""
+    newer: int = 0
+    """The layout of the next task, where a newer version wrote it: it, and what is behind it, is
+    left to workers that can read it. 0 as a rule; a store of one process never has one."""
 
 
 @attrs.frozen

@@ -77,6 +77,8 @@ class Picture:
     """Which of its result, progress, inputs and steps are there."""
     unreadable: bool = False
     """There is a record, and it cannot be decoded."""
+    newer: int = 0
+    """The layout of its record where a newer version wrote it, else 0."""
 
 
 CONTENTS = ("result", "progress", "inputs", "steps")

@@ -37,7 +37,7 @@ class Member:
         try:
             return open_envelope(self.envelope)
         except PayloadError as error:
-            raise PayloadError(f"member {self.id}: {error}") from error
+            raise type(error)(f"member {self.id}: {error}") from error
 
 
 @attrs.frozen

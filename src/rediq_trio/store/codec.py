@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import attrs
 
+from rediq_trio._errors import NewerTask
 from rediq_trio.spec.lifecycle import WAITING, State
 from rediq_trio.spec.records import (
     NO_TIES,
@@ -28,6 +29,7 @@ from rediq_trio.spec.records import (
 )
 from rediq_trio.spec.stored import pack_id, pack_ref, unpack_id, unpack_ref
 from rediq_trio.spec.subjects import Picture
+from rediq_trio.store.layout import newer_layout, newer_record
 from rediq_trio.store.packing import pack_for_lua, unpack
 
 STATES = tuple(State)
@@ -60,6 +62,16 @@ _INSPECT_ORDER = (
 def state_of(code: int) -> State | None:
     """Give the state of a script's answer; None for 0."""
     return STATES[code - 1] if code else None
+
+
+def known_states(queue: str, ids: Sequence[str], codes: Sequence[int]) -> tuple[State | None, ...]:
+    """Give the states of a script's answers; raise `NewerTask` for a task of a newer layout.
+
+    Of several tasks, such a one is still there, as is one that a worker holds.
+    """
+    if len(ids) == 1 and codes[0] < 0:
+        raise NewerTask(f"{queue}/{ids[0]}", newer_layout(-codes[0]))
+    return tuple(State.ACTIVE if code < 0 else state_of(code) for code in codes)
 
 
 def answer_of(reply: int | Sequence[Any]) -> State | Answer | None:
@@ -151,8 +163,9 @@ def pack_mail(mail: Mail) -> bytes:
 
 def read_ending(member: bytes) -> Ending:
     """Read one task whose dependents are still to be told."""
-    _, own, how, result = unpack(member, texts=False)
-    return Ending(unpack_id(own), state_of(how), result)
+    _, own, how, result, *_ = unpack(member, texts=False)
+    # Held over for a task of a newer version, it may be of a task that nobody has looked at.
+    return Ending(unpack_id(own), state_of(how) if how <= len(STATES) else None, result)
 
 
 def pack_rate(count: int | None, period_ms: int, burst: int) -> bytes:
@@ -239,9 +252,11 @@ def decode_picture(task_id: str, reply: Sequence[Any]) -> Picture:
             "inputs": inputs, "steps": steps,
         }  # fmt: skip
         record = _decode_record(task_id, raw, indexes, extras)
+    newer = newer_record(raw) if raw and record is None else 0
     return Picture(
         id=task_id,
         record=record,
+        newer=newer,
         indexes=indexes,
         expiring=_score(expiring) if expiring else None,
         has_envelope=bool(envelope) or (record is not None and record.state not in WAITING),

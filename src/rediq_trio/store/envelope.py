@@ -13,16 +13,24 @@ import attrs
 
 from rediq_trio._errors import PayloadError, PayloadTooLarge, shown
 from rediq_trio.spec.backoff import DEFAULT_BACKOFF, Backoff, decode_backoff, encode_backoff
+from rediq_trio.spec.groups import BATCH_VERSION
 from rediq_trio.spec.limits import MAX_DELAY, MAX_DEPTH
 from rediq_trio.store.packing import UNREADABLE, SealedFound, pack, unpack
 
 VERSION = 1
+"""Of what this version writes. An envelope is an array that begins with its version; those up to
+`BATCH_VERSION` are taken, so the next is the one behind it."""
+MOST_VERSIONS = 100
 _DEFAULT_TIMEOUT = 30.0
 MAX_AROUND = 5 * 1024 * 1024
 """Bytes of an envelope beside its payload: metadata and dependencies at their bounds fit in."""
 LAST_MS = 253_402_300_799_999
 """The last instant that a datetime in UTC can hold."""
 _DEADLINES = range(-round(MAX_DELAY * 1000), LAST_MS + 1)
+
+
+class NewerEnvelope(PayloadError):
+    """The envelope is of a newer version: whoever can read it will."""
 
 
 @attrs.frozen
@@ -132,12 +140,19 @@ def pack_envelope(
     return pack(parts + rest)
 
 
+def _is_newer(version: Any) -> bool:
+    return type(version) is int and BATCH_VERSION < version < MOST_VERSIONS
+
+
 def open_envelope(packed: bytes) -> Envelope:
-    """Open an envelope; raise `PayloadError` for one that cannot be read or is of a newer version."""
+    """Open an envelope; raise `PayloadError` for one that cannot be read, `NewerEnvelope` for a newer one."""
     try:
         parts: Any = unpack(packed)
     except UNREADABLE as error:
         raise PayloadError(f"envelope cannot be decoded: {shown(str(error))}") from error
+    if isinstance(parts, list) and parts and _is_newer(cast("list[Any]", parts)[0]):
+        said = shown(cast("list[Any]", parts)[0])
+        raise NewerEnvelope(f"envelope has version {said}; this library reads {VERSION}")
     if not isinstance(parts, list) or not 3 <= len(cast("list[Any]", parts)) <= 8:
         raise PayloadError("envelope cannot be decoded: it is no array of 3 to 8")
     fields = cast("list[Any]", parts)

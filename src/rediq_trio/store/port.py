@@ -193,7 +193,11 @@ class Store(Protocol):
     async def flush(self, queue: str) -> int: ...
 
     async def get(self, queue: str, ids: Sequence[str]) -> tuple[Record | None, ...]:
-        """Read tasks, each as one consistent picture."""
+        """Read tasks, each as one consistent picture.
+
+        Raises `NewerTask` when a newer version wrote one of them; so do `cancel`, `watch`, and
+        `revive` and `delete` of a single task.
+        """
         ...
 
     async def list(

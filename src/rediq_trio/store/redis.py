@@ -49,6 +49,7 @@ from rediq_trio.store.broadcast import Signal, Topic
 from rediq_trio.store.codec import (
     answer_of,
     decode_picture,
+    known_states,
     pack_children,
     pack_mail,
     pack_options,
@@ -65,6 +66,7 @@ from rediq_trio.store.durability import confirm_of
 from rediq_trio.store.gateway import Gateway, ReplyError
 from rediq_trio.store.history import read_entry
 from rediq_trio.store.keys import HASHES, INDEX_OF, QUEUE_KEYS, Keys
+from rediq_trio.store.layout import known_record, newer_layout
 from rediq_trio.store.port import BATCH, Stats, check_batch
 from rediq_trio.store.scripts import Script
 from rediq_trio.store.sights import Sights
@@ -276,6 +278,7 @@ class RedisStore:
         args = (self._now(), min(limit, BATCH), lease_ms, worker, nonce)
         reply = await self._run("claim", queue, args)
         remaining, till = reply[0], reply[1]
+        newer = newer_layout(-remaining)
         leases = [
             Lease(
                 Fence(unpack_id(reply[i]), reply[i + 1], nonce),
@@ -286,7 +289,7 @@ class RedisStore:
             )
             for i in range(2, len(reply), 5)
         ]
-        return Claimed(tuple(leases), remaining)
+        return Claimed(tuple(leases), max(0, remaining), newer)
 
     async def renew(
         self, queue: str, fences: Sequence[Fence], *, lease_ms: int
@@ -348,16 +351,23 @@ class RedisStore:
         return _due(await self._run("purge", queue, args))
 
     async def cancel(self, queue: str, task_id: str) -> State | None:
-        return state_of(await self._run("cancel", queue, (self._now(), pack_id(task_id))))
+        code = await self._run("cancel", queue, (self._now(), pack_id(task_id)))
+        return known_states(queue, (task_id,), (code,))[0]
 
     async def revive(self, queue: str, ids: Sequence[str]) -> Settled:
-        return await self._settle("revive", queue, [self._now(), *map(pack_id, ids)], ids)
+        return await self._operate("revive", queue, ids)
 
     async def delete(self, queue: str, ids: Sequence[str]) -> Settled:
-        return await self._settle("delete", queue, [self._now(), *map(pack_id, ids)], ids)
+        return await self._operate("delete", queue, ids)
+
+    async def _operate(self, name: str, queue: str, ids: Sequence[str]) -> Settled:
+        check_batch(name, ids)
+        codes = await self._run(name, queue, [self._now(), *map(pack_id, ids)])
+        return known_states(queue, ids, codes)
 
     async def watch(self, queue: str, task_id: str) -> State | None:
-        return state_of(await self._run("watch", queue, (pack_id(task_id),)))
+        code = await self._run("watch", queue, (pack_id(task_id),))
+        return known_states(queue, (task_id,), (code,))[0]
 
     async def pause(self, queue: str) -> None:
         await self._run("pause", queue, (self._now(), "1"))
@@ -374,7 +384,7 @@ class RedisStore:
         for i in range(0, len(ids), BATCH):
             part = ids[i : i + BATCH]
             replies = await self._run("inspect", queue, [*map(pack_id, part)])
-            found += (picture.record for picture in map(decode_picture, part, replies))
+            found += (known_record(queue, decode_picture(*both)) for both in zip(part, replies, strict=True))
         return tuple(found)
 
     async def list(

@@ -50,7 +50,8 @@ def picture_of(task_id: str, reply: Sequence[Any]) -> Picture:
     record = picture.record
     if record is not None:
         record = attrs.evolve(record, envelope=b"")
-    return attrs.evolve(picture, record=record, kept=kept, unreadable=bool(raw) and record is None)
+    unreadable = bool(raw) and record is None and not picture.newer
+    return attrs.evolve(picture, record=record, kept=kept, unreadable=unreadable)
 
 
 def limit_of(packed: bytes) -> Limit | None:

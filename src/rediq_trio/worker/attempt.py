@@ -24,7 +24,7 @@ from rediq_trio.deadlines import deadline_ms
 from rediq_trio.describe import instant
 from rediq_trio.retry_rules import BadRule, RetryRules
 from rediq_trio.signals import Reject, Retry, Snooze
-from rediq_trio.store.envelope import Envelope, pack_value
+from rediq_trio.store.envelope import Envelope, NewerEnvelope, pack_value
 from rediq_trio.structuring import plain
 from rediq_trio.worker.jobs import Job, open_job
 from rediq_trio.worker.leases import Held, Reason
@@ -41,6 +41,8 @@ from rediq_trio.worker.progress import ProgressFlusher
 
 log = logging.getLogger("rediq_trio")
 
+HAND_BACK = 5.0
+"""Seconds for which a task that only a newer version can read is left to others."""
 MAX_ERROR = 2000
 """Characters of an error that are kept with its task."""
 
@@ -58,7 +60,7 @@ def say(error: BaseException) -> str:
 
 @attrs.define(eq=False)
 class Attempts:
-    """Runs attempts. Holds what they need, and no state of its own."""
+    """Runs attempts. Holds what they need, and what was said once."""
 
     app: App
     client: Client
@@ -66,6 +68,8 @@ class Attempts:
     max_payload: int
     cleanup_grace: float
     threads: trio.CapacityLimiter
+    _outgrown: set[str] = attrs.field(factory=set)
+    """Queues of which it was said that they hold tasks of a newer version."""
 
     async def run(self, held: Held) -> Outcome:
         """Run one attempt in its scope and give its outcome.
@@ -75,6 +79,8 @@ class Attempts:
         """
         try:
             job = open_job(self.app, held, self.max_payload)
+        except NewerEnvelope as error:
+            return self._left_to_newer(held, error)
         except (PayloadError, UnknownTaskType, ConfigError) as error:
             return Failed(held, say(error), 0.0, final=True)
         envelope, rules = job.envelope, job.rules
@@ -105,6 +111,15 @@ class Attempts:
         if held.scope.cancelled_caught:
             outcome = _stopped(held, envelope)
         return _in_time(outcome) if held.deadline_ms else outcome
+
+    def _left_to_newer(self, held: Held, error: NewerEnvelope) -> Outcome:
+        if held.queue not in self._outgrown:
+            self._outgrown.add(held.queue)
+            log.warning(
+                "queue %s holds tasks of a newer rediq-trio (%s), which are handed back uncharged: "
+                "upgrade this worker", held.queue, error,
+            )  # fmt: skip
+        return Snoozed(held, HAND_BACK)
 
     async def _too_late(self, held: Held, envelope: Envelope) -> Outcome | None:
         """Learn the task's deadline; give an outcome when there is nothing left to begin.

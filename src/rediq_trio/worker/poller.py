@@ -10,6 +10,7 @@ to the others in the same round.
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,8 @@ from rediq_trio.worker.flow import Flow
 from rediq_trio.worker.leases import Book, Held
 from rediq_trio.worker.pace import Pace
 from rediq_trio.worker.shares import Shares
+
+log = logging.getLogger("rediq_trio")
 
 IDLE = 5.0
 """Seconds after which an idle poller looks again without a signal."""
@@ -50,6 +53,8 @@ class Poller:
     pace: Pace = attrs.field(factory=Pace)
     _shares: Shares | None = attrs.field(init=False)
     _rounds: int = 0
+    _outgrown: set[str] = attrs.field(factory=set)
+    """Queues of which it was said that a newer version's task is next."""
     _claiming: trio.CancelScope = attrs.field(factory=lambda: trio.CancelScope(shield=True))
 
     def __attrs_post_init__(self) -> None:
@@ -157,6 +162,8 @@ class Poller:
             )
             self.pace.answer()
             count, more = len(claimed.leases), claimed.remaining > 0
+            if claimed.newer:
+                self._leave_to_newer(queue, claimed.newer)
             if claimed.leases:
                 held = self.book.add(queue, claimed.leases, asked=asked, length=self.lease)
                 self.leases.send_nowait(held)
@@ -164,6 +171,14 @@ class Poller:
             self.pace.refuse()
         await trio.lowlevel.checkpoint_if_cancelled()
         return count, more
+
+    def _leave_to_newer(self, queue: str, layout: int) -> None:
+        if queue not in self._outgrown:
+            self._outgrown.add(queue)
+            log.warning(
+                "queue %s: a newer rediq-trio wrote its next task (layout %d); it and those behind "
+                "it are left to newer workers: upgrade this one", queue, layout,
+            )  # fmt: skip
 
 
 def _forget(signals: trio.MemoryReceiveChannel[Signal]) -> None:
