@@ -10,6 +10,7 @@ import trio
 import trio.testing
 
 import rediq_trio as rediq
+from rediq_trio.settings import Settings
 from rediq_trio.worker.health import AWAY, HANGS, POLLED_WITHIN
 from tests.actors.parts import PLAIN, Watched
 
@@ -162,7 +163,11 @@ async def test_while_redis_is_away_it_is_alive_and_not_ready_and_comes_back_by_i
         health = await when(server, lambda h: not h.ready)
         assert AWAY - 6 <= trio.current_time() - begun <= AWAY + 1
         assert not health.connected
-        assert health.reasons == ("Redis has not answered for 10 s",)
+        # An idle poller, which looks every 4 to 6 s, may have had its last answer before that.
+        late = ("the poller has had no answer for 15 s", "Redis has not answered for 10 s")
+        assert {*health.reasons} <= {*late}
+        health = await when(server, lambda h: late[1] in h.reasons)
+        assert trio.current_time() - begun <= AWAY + 1
         seen = await observed(server, LONG)
         assert all(h.alive and not h.ready for h in seen)
         assert "the heartbeat has not succeeded for" in " ".join(seen[-1].reasons)
@@ -212,4 +217,4 @@ async def test_it_can_be_asked_from_another_thread() -> None:
         await observed(server, LONG)
         there = await trio.to_thread.run_sync(server.health)
         assert there.ready
-        assert there.last_beat <= server.health().last_beat
+        assert 0 <= there.last_beat <= Settings().beat + 1

@@ -94,6 +94,7 @@ async def walk(url: str) -> None:
                 await _graph(server.client)
                 await _stop(server.client)
                 await _schedules(server.client)
+            await _record(client)
             await operate(client)
             await _clean(client)
 
@@ -207,11 +208,20 @@ async def operate(client: rediq.Client) -> None:
         assert await queue.check() == []
         await queue.stats()
         await queue.limits()
+        assert [line async for line in queue.history_lines()]
         for state in State:
             for task in await queue.tasks(state):
                 await client.task(task.id).info()
     await client.schedules().list()
     await client.workers()
+
+
+async def _record(client: rediq.Client) -> None:
+    queue = client.queue("recorded")
+    await queue.keep_history(10)
+    await client.enqueue(double.options(queue="recorded", delay=3600).task(1))
+    assert len([line async for line in queue.history_lines()]) > 1
+    await queue.keep_history(1)
 
 
 async def _clean(client: rediq.Client) -> None:

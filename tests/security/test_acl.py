@@ -12,7 +12,7 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio import ConfigError, ConnectionLost, WorkerCrashed
-from rediq_trio.store import gateway as gateways
+from rediq_trio.store.bridge import ear
 from rediq_trio.store.gateway import Gateway, open_gateway, parse_address
 from rediq_trio.store.keys import Keys
 from rediq_trio.store.rights import missing_right
@@ -25,7 +25,7 @@ PASSWORD = "PASSWORD"
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the ear ping within the time that a walk takes."""
-    monkeypatch.setattr(gateways, "EAR_PING", 0.1)
+    monkeypatch.setattr(ear, "EAR_PING", 0.1)
 
 
 @asynccontextmanager
