@@ -1,8 +1,9 @@
 """Run the tests of the stores against every mutant of the Lua.
 
-    python -m tests.mutants [word of a name ...]
+    python -m tests.mutants [word of a name ...] [--sample N] [--seed S]
 
-Prints which test kills which mutant; exits with 1 when one survives. A mutant
+Prints which test kills which mutant; exits with 1 when one survives. A sample is another
+one each time, and the same for the same seed, which is printed. A mutant
 whose old text is not found exactly once is an error, not a survivor; so is a test
 that kills one, and fails without a mutant too.
 
@@ -13,10 +14,13 @@ tests of each, which begins with those that killed others in the same script.
 
 from __future__ import annotations
 
+import argparse
 import gc
 import multiprocessing
 import os
+import random
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -301,11 +305,20 @@ def wrong_killer(killers: frozenset[str | None]) -> str | None:
     return failing(lua_folder(), items) if items else None
 
 
-def main(words: list[str]) -> int:
-    """Run the mutants whose name holds any of the words (all, without words)."""
+def main(arguments: list[str]) -> int:
+    """Run the mutants whose name holds any of the words (all, without words), or some of them."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants")
+    parser.add_argument("words", nargs="*", metavar="word", help="part of a name")
+    parser.add_argument("--sample", type=int, metavar="N", help="so many of them")
+    parser.add_argument("--seed", type=int, default=secrets.randbits(32), help="which ones")
+    given = parser.parse_args(arguments)
+    words = given.words
     chosen = [m for m in MUTANTS if not words or any(word in m.name for word in words)]
     for mutant in chosen:
         mutated(mutant, lua_folder())
+    if given.sample is not None and given.sample < len(chosen):
+        print(f"{given.sample} of {len(chosen)} mutants: --sample {given.sample} --seed {given.seed}")
+        chosen = random.Random(given.seed).sample(chosen, given.sample)
     begin = time.monotonic()
     os.chdir(ROOT)
     os.environ["HYPOTHESIS_PROFILE"] = "dev"
