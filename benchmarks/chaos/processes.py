@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import ClassVar
 
 import attrs
@@ -106,6 +108,19 @@ class Deploy:
         pass
 
 
+@asynccontextmanager
+async def reached(url: str) -> AsyncGenerator[rediq.Client]:
+    """Connect, however long Redis is away for another fault."""
+    async with AsyncExitStack() as stack:
+        while True:
+            try:
+                client = await stack.enter_async_context(rediq.connect(url))
+                break
+            except rediq.ConnectionLost:
+                await trio.sleep(0.1)
+        yield client
+
+
 @attrs.define
 class Poison:
     """Enqueue a task that kills whoever runs it."""
@@ -115,7 +130,7 @@ class Poison:
     _task: str = ""
 
     async def begin(self, ground: Ground) -> str:
-        async with rediq.connect(ground.url) as client:
+        async with reached(ground.url) as client:
             caller = Caller(client, ground.observer)
             task = caller.task(
                 "poison", id=f"poison-{ground.poison}", priority=0, max_crashes=ground.rng.randint(0, 2)
@@ -128,7 +143,7 @@ class Poison:
 
     async def end(self, ground: Ground) -> None:
         with trio.move_on_after(BACK_WITHIN):
-            async with rediq.connect(ground.url) as client:
+            async with reached(ground.url) as client:
                 await client.task(self._task).wait()
 
 
