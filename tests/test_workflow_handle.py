@@ -156,12 +156,14 @@ class Counting(MemoryStore):
         self.least = 1
         """Ids that a call has at least which loses the connection."""
 
-    async def get(self, queue: str, ids: Sequence[str]) -> tuple[Record | None, ...]:
+    async def get(
+        self, queue: str, ids: Sequence[str], *, skip_newer: bool = False
+    ) -> tuple[Record | None, ...]:
         if self.lose and len(ids) >= self.least:
             self.lose -= 1
             raise ConnectionLost("lost")
         self.read[queue] += 1
-        return await super().get(queue, ids)
+        return await super().get(queue, ids, skip_newer=skip_newer)
 
 
 async def test_a_thousand_nodes_are_read_by_one_call_per_queue() -> None:

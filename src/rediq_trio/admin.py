@@ -122,12 +122,12 @@ class Queue:
         self, place: str, state: State, limit: int, after: str | None
     ) -> list[TaskInfo]:
         ids = await self._store.list(place, state, limit=limit, after=after)
-        pictures = await self._store.pictures(place, ids)
-        # A task may have moved on between the two reads; one of a newer version is not shown.
+        # One of a newer version is not shown, and one may have moved on between the two reads.
+        records = await self._store.get(place, ids, skip_newer=True)
         return [
-            describe(place, picture.record)
-            for picture in pictures
-            if picture.record is not None and picture.record.state is state
+            describe(place, record)
+            for record in records
+            if record is not None and record.state is state
         ]
 
     def _split(self, task_id: str) -> tuple[str, str]:

@@ -357,7 +357,9 @@ class MemoryStore:
         self._broadcast.publish(Signal(queue, Kind.FLUSH))
         return gone
 
-    async def get(self, queue: str, ids: Sequence[str]) -> tuple[Record | None, ...]:
+    async def get(
+        self, queue: str, ids: Sequence[str], *, skip_newer: bool = False
+    ) -> tuple[Record | None, ...]:
         found = await self.dump(queue)
         return tuple(found.records.get(task_id) for task_id in ids)
 

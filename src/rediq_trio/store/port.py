@@ -192,11 +192,13 @@ class Store(Protocol):
 
     async def flush(self, queue: str) -> int: ...
 
-    async def get(self, queue: str, ids: Sequence[str]) -> tuple[Record | None, ...]:
+    async def get(
+        self, queue: str, ids: Sequence[str], *, skip_newer: bool = False
+    ) -> tuple[Record | None, ...]:
         """Read tasks, each as one consistent picture.
 
         Raises `NewerTask` when a newer version wrote one of them; so do `cancel`, `watch`, and
-        `revive` and `delete` of a single task.
+        `revive` and `delete` of a single task. With `skip_newer` such a one is None instead.
         """
         ...
 

@@ -379,12 +379,15 @@ class RedisStore:
         gone: int = await self._run("flush", queue, (self._now(),))
         return gone
 
-    async def get(self, queue: str, ids: Sequence[str]) -> tuple[Record | None, ...]:
+    async def get(
+        self, queue: str, ids: Sequence[str], *, skip_newer: bool = False
+    ) -> tuple[Record | None, ...]:
         found: list[Record | None] = []
         for i in range(0, len(ids), BATCH):
             part = ids[i : i + BATCH]
             replies = await self._run("inspect", queue, [*map(pack_id, part)])
-            found += (known_record(queue, decode_picture(*both)) for both in zip(part, replies, strict=True))
+            pictures = map(decode_picture, part, replies)
+            found += (p.record if skip_newer else known_record(queue, p) for p in pictures)
         return tuple(found)
 
     async def list(

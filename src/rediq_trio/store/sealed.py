@@ -160,8 +160,10 @@ class SealedStore:
         ]
         return await self._store.report(queue, sealed)
 
-    async def get(self, queue: str, ids: Sequence[str]) -> tuple[Record | None, ...]:
-        records = await self._store.get(queue, ids)
+    async def get(
+        self, queue: str, ids: Sequence[str], *, skip_newer: bool = False
+    ) -> tuple[Record | None, ...]:
+        records = await self._store.get(queue, ids, skip_newer=skip_newer)
         return tuple(None if one is None else self._opened_record(queue, one) for one in records)
 
     def _opened_record(self, queue: str, record: Record) -> Record:
