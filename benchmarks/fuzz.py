@@ -4,8 +4,8 @@
 
 Each payload is put in the place of a sound one, next to as many again that stay sound. A
 worker, a process of its own, runs them all. Fails when the worker ends, when a task neither
-runs nor is dead with a reason, when a sound one is disturbed, when an invariant is violated,
-or when the worker's memory grows beyond `MEMORY`.
+runs, nor is dead with a reason, nor is left to the newer version that it says it is of, when
+a sound one is disturbed, when an invariant is violated, or when the worker's memory grows beyond `MEMORY`.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ import trio
 import rediq_trio as rediq
 from benchmarks.payloads import Maker
 from benchmarks.server import Bench, run_server
+from rediq_trio import PayloadError
 from rediq_trio.describe import describe
 from rediq_trio.spec.stored import pack_id
-from rediq_trio.store.envelope import open_envelope, unpack_value
+from rediq_trio.store.envelope import NewerEnvelope, open_envelope, unpack_value
 from rediq_trio.store.keys import Keys
 
 QUEUE = "fuzz"
@@ -92,6 +93,8 @@ class Findings:
 
     ran: int = 0
     dead: Counter[str] = attrs.field(factory=Counter)
+    newer: int = 0
+    """Look as if a newer version wrote them: handed back to whoever can read them."""
     wrong: list[str] = attrs.field(factory=list)
     seconds: float = 0.0
     worst_mib: float = 0.0
@@ -101,7 +104,8 @@ class Findings:
         died = sum(self.dead.values())
         return [
             f"{payloads:,} payloads in {self.seconds:.1f} s: {payloads / self.seconds:,.0f}/s",
-            f"ran {self.ran:,}, dead {died:,}, worker's peak memory {self.worst_mib:.0f} MiB",
+            f"ran {self.ran:,}, dead {died:,}, left to a newer version {self.newer:,}; "
+            f"worker's peak memory {self.worst_mib:.0f} MiB",
             *(f"  {count:8,}  {reason}" for reason, count in self.dead.most_common()),
             *(f"WRONG: {said}" for said in self.wrong[:20]),
         ]
@@ -136,6 +140,7 @@ class Run:
         self._key = Keys("rediq").of(QUEUE, ("payloads",))[0]
         self._sound: dict[str, int] = {}
         self._harmed: dict[str, bytes] = {}
+        self._newer: set[str] = set()
         self.found = Findings()
 
     async def main(self) -> Findings:
@@ -187,6 +192,8 @@ class Run:
                     self._sound[own] = n
                     continue
                 self._harmed[own] = harm = next(self._maker)
+                if _is_newer(harm):
+                    self._newer.add(own)
                 pipeline.hset(self._key, pack_id(own), harm)  # type: ignore[arg-type]
             pipeline.execute()
 
@@ -195,7 +202,7 @@ class Run:
         while worker.poll() is None:
             stats = await queue.stats()
             left = stats.pending + stats.active + stats.retry + stats.scheduled
-            if not left:
+            if left == len(self._newer) == stats.scheduled:
                 return
             if left != last:
                 last, since = left, time.perf_counter()
@@ -218,6 +225,8 @@ class Run:
         elif own in self._sound:
             if info.state is not rediq.State.COMPLETED or info.result != self._sound[own]:
                 self.found.wrong.append(f"{own}: a sound task is {info.state}: {info.error}")
+        elif own in self._newer and (info.state, info.attempt) == (rediq.State.SCHEDULED, 0):
+            self.found.newer += 1
         elif info.state is rediq.State.COMPLETED:
             self.found.ran += 1
         elif info.state is rediq.State.DEAD and info.error:
@@ -234,6 +243,16 @@ def _start_worker(url: str) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         cwd=Path(__file__).resolve().parents[1],
     )
+
+
+def _is_newer(envelope: bytes) -> bool:
+    try:
+        open_envelope(envelope)
+    except NewerEnvelope:
+        return True
+    except PayloadError:
+        pass
+    return False
 
 
 def _number(envelope: bytes) -> int:

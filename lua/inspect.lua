@@ -1,42 +1,20 @@
 -- inspect: no edge
--- Reads tasks whole, each as one consistent picture, wherever they are listed.
+-- Reads tasks whole, each as one consistent picture.
 -- KEYS     all
 -- ARGV     ids
--- RETURNS  per id an array: record, envelope, result, progress, inputs, steps (each '' when
---          missing); its scores as text ('' where it is not listed) in expiring, scheduled,
---          blocked, pending, active, retry, completed, dead and cancelled; its places in
---          grouped and keyed; how many tasks it waits for; the holder of its unique key
--- INCLUDE  keys record
+-- RETURNS  per id an array: record, envelope, result, progress, inputs, steps, and its score as
+--          text in active, completed or cancelled; each '' when missing
+-- INCLUDE  keys
 local kept = {records, payloads, results, progress, inputs, steps}
-local indexes = {
-  expiring, scheduled, blocked, pending, active, retry, completed, dead, cancelled,
-}
 local answers = {}
 for i = 1, #ARGV do
   local id = ARGV[i]
-  local picture = {}
+  local task = {}
   for n, key in ipairs(kept) do
-    picture[n] = redis.call('HGET', key, id) or ''
+    task[n] = redis.call('HGET', key, id) or ''
   end
-  for _, index in ipairs(indexes) do
-    picture[#picture + 1] = redis.call('ZSCORE', index, id) or ''
-  end
-  local record = picture[1] ~= '' and decode(picture[1])
-  local ties = record and record[TIES] or {'', 0, 0, '', '', 0, 0}
-  local group, key, holder = '', '', ''
-  if ties[GROUP] ~= '' then
-    local listed = redis.call('ZSCORE', grouped, member(ties[GROUP], record[SEQ], id))
-    if listed then group = string.format('%.0f', record[SEQ]) end
-  end
-  if ties[LIMIT_KEY] ~= '' then
-    local listed = redis.call('ZSCORE', keyed, member(ties[LIMIT_KEY], place(record), id))
-    if listed then key = string.format('%.0f', place(record)) end
-  end
-  if ties[UNIQUE] ~= '' then holder = redis.call('HGET', unique, ties[UNIQUE]) or '' end
-  local start, n = prefix(id), #picture
-  picture[n + 1], picture[n + 2] = group, key
-  picture[n + 3] = redis.call('ZLEXCOUNT', needs, '[' .. start, '(' .. start .. '\255')
-  picture[n + 4] = holder
-  answers[i] = picture
+  task[#task + 1] = redis.call('ZSCORE', active, id) or redis.call('ZSCORE', completed, id)
+    or redis.call('ZSCORE', cancelled, id) or ''
+  answers[i] = task
 end
 return answers

@@ -4,7 +4,6 @@ import attrs
 import msgpack
 import pytest
 
-from rediq_trio.spec.invariants import Picture
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import (
     Answer,
@@ -23,7 +22,6 @@ from rediq_trio.store.codec import (
     CODE_OF,
     MARKS,
     answer_of,
-    decode_picture,
     pack_children,
     pack_mail,
     pack_options,
@@ -32,28 +30,22 @@ from rediq_trio.store.codec import (
     read_limit,
     read_mail,
     read_task,
+    read_task_whole,
     state_of,
 )
 from rediq_trio.store.packing import pack_for_lua, unpack
 
 UUID7 = "018f3b2c-0000-7abc-8def-0123456789ab"
 RAW = [5, 50, 3, 2, 1000, 10, 11, 12, 13, 1, 2, 3, 4, b"nonce", b"w", 1, 0, 14, 0, b"e\xff"]
-NOWHERE: list[object] = [b""] * 8
-NOTHING: list[object] = [b"", b"", 0, b""]
-"""No place among the grouped and the keyed, nothing to wait for, no holder."""
 
 
-def reply(
-    record: list[object], scores: list[object], ties: list[object] = NOTHING, expiring: bytes = b""
-) -> list[object]:
+def read(record: list[object], score: bytes = b"") -> Record | None:
     packed: bytes = msgpack.packb(record, use_bin_type=False)
-    kept = [b"envelope", b"result", b"progress", b"inputs", b"steps"]
-    return [packed, *kept, expiring, *scores, *ties]
+    return read_task_whole("t", [packed, b"envelope", b"result", b"progress", b"inputs", b"steps", score])
 
 
 def test_a_record_is_decoded_with_what_its_index_says() -> None:
-    scores = [*NOWHERE[:3], b"1700000000000", *NOWHERE[:4]]
-    record = Record(
+    assert read(RAW, b"1700000000000") == Record(
         id="t",
         envelope=b"envelope",
         state=State.ACTIVE,
@@ -81,42 +73,42 @@ def test_a_record_is_decoded_with_what_its_index_says() -> None:
         inputs=b"inputs",
         steps=b"steps",
     )
-    picture = Picture("t", record, {State.ACTIVE: 1_700_000_000_000}, None)
-    assert decode_picture("t", reply(RAW, scores)) == picture
+
+
+def test_only_a_settled_task_is_purged_at_its_score() -> None:
+    for state in State:
+        found = read([CODE_OF[state], *RAW[1:]], b"17")
+        assert found is not None
+        assert found.purge_ms == (17 if state in (State.COMPLETED, State.CANCELLED) else 0)
+        assert found.lease_ms == (17 if state is State.ACTIVE else 0)
 
 
 @pytest.mark.parametrize("code", [0, -1, 10, 1000])
 def test_a_state_that_is_none_cannot_be_decoded(code: int) -> None:
-    assert decode_picture("t", reply([code, *RAW[1:]], NOWHERE)).record is None
+    assert read([code, *RAW[1:]]) is None
 
 
 @pytest.mark.parametrize("at", range(len(RAW)))
 def test_a_field_of_another_type_cannot_be_decoded(at: int) -> None:
     others: list[object] = [None, True, 1.5, [], b"" if isinstance(RAW[at], int) else 5]
     for value in others:
-        assert (
-            decode_picture("t", reply([*RAW[:at], value, *RAW[at + 1 :]], NOWHERE)).record is None
-        )
+        assert read([*RAW[:at], value, *RAW[at + 1 :]]) is None
 
 
 @pytest.mark.parametrize("raw", [b"\xc1", b"x", b"\xc0", b"\x90", b"\xdc\x00\x14\x01", b"\x80"])
 def test_bytes_that_are_no_record_cannot_be_decoded(raw: bytes) -> None:
-    assert decode_picture("t", [raw, *[b""] * 6, *NOWHERE, *NOTHING]).record is None
+    assert read_task_whole("t", [raw, *[b""] * 6]) is None
 
 
 TIED = [*RAW[:16], 0, *RAW[17:], [b"key", 2, 1, b"lane", b"group", 3, 1]]
 
 
 def test_a_record_with_ties_is_decoded_with_them() -> None:
-    ties: list[object] = [b"17", b"18", 3, b"holder"]
-    picture = decode_picture("t", reply(TIED, NOWHERE, ties, expiring=b"19"))
-    record = picture.record
+    record = read(TIED)
     assert record is not None
     assert (record.unique, record.until, record.holds) == ("key", Until.STARTED, True)
     assert (record.limit_key, record.group) == ("lane", "group")
     assert (record.waits, record.lenient) == (3, True)
-    assert picture.indexes == {State.GROUPED: 17, State.PENDING: 18}
-    assert (picture.expiring, picture.needs, picture.holder) == (19, 3, "holder")
 
 
 @pytest.mark.parametrize("at", range(7))
@@ -125,27 +117,20 @@ def test_a_tie_of_another_type_cannot_be_decoded(at: int) -> None:
     assert isinstance(ties, list)
     for value in (None, 1.5, [], b"" if isinstance(ties[at], int) else 5):
         record = [*TIED[:20], [*ties[:at], value, *ties[at + 1 :]]]
-        assert decode_picture("t", reply(record, NOWHERE)).record is None
+        assert read(record) is None
 
 
 @pytest.mark.parametrize("ties", [None, 5, b"", [], TIED[20][:-1], [*TIED[20], 1], [b"", 4, 0, b"", b"", 0, 0]])
 def test_ties_that_are_none_cannot_be_decoded(ties: object) -> None:
-    assert decode_picture("t", reply([*TIED[:20], ties], NOWHERE)).record is None
-    assert decode_picture("t", reply([*TIED, 1], NOWHERE)).record is None
+    assert read([*TIED[:20], ties]) is None
+    assert read([*TIED, 1]) is None
 
 
 @pytest.mark.parametrize("mark", MARKS)
 def test_each_mark_is_one_bit(mark: str) -> None:
-    record = decode_picture("t", reply([*RAW[:16], MARKS[mark], *RAW[17:]], NOWHERE)).record
+    record = read([*RAW[:16], MARKS[mark], *RAW[17:]])
     assert record is not None
     assert {name for name in MARKS if getattr(record, name)} == {mark}
-
-
-def test_a_task_listed_as_pending_in_two_places_is_at_none() -> None:
-    scores = [*NOWHERE[:2], b"18", *NOWHERE[:5]]
-    assert decode_picture("t", reply(TIED, scores, [b"", b"18", 3, b""])).indexes == {
-        State.PENDING: -1
-    }
 
 
 @pytest.mark.parametrize(
@@ -200,11 +185,6 @@ def test_an_answer_is_a_state_or_says_why_not() -> None:
     replaced = Answer(AnswerKind.REPLACED, "t", State.SCHEDULED)
     assert answer_of([2, b"t", 1]) == replaced
     assert answer_of([4, b"o/" + pack_id(UUID7), 0]) == Answer(AnswerKind.MISSING, f"o/{UUID7}")
-
-
-def test_a_score_beyond_32_bits_is_exact() -> None:
-    scores = [*NOWHERE[:2], b"3553621580972033", *NOWHERE[:5]]
-    assert decode_picture("t", reply(RAW, scores)).indexes == {State.PENDING: 3553621580972033}
 
 
 @pytest.mark.parametrize("state", State)

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, cast
 
 import attrs
 
 from rediq_trio._errors import NewerTask
-from rediq_trio.spec.lifecycle import WAITING, State
+from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import (
     NO_TIES,
     Answer,
@@ -28,8 +29,7 @@ from rediq_trio.spec.records import (
     Until,
 )
 from rediq_trio.spec.stored import pack_id, pack_ref, unpack_id, unpack_ref
-from rediq_trio.spec.subjects import Picture
-from rediq_trio.store.layout import newer_layout, newer_record
+from rediq_trio.store.layout import newer_layout
 from rediq_trio.store.packing import pack_for_lua, unpack
 
 STATES = tuple(State)
@@ -43,6 +43,8 @@ RECORD_FIELDS = (
     "cancel", "marks", "started_ms", "finished_ms", "error",
 )  # fmt: skip
 """The fields of a record's msgpack array, in order."""
+_CONTENTS = ("envelope", "result", "progress", "inputs", "steps")
+"""What is kept of a task beside its record, in the order in which `inspect.lua` gives it."""
 TIES_FIELDS = ("unique", "until", "holds", "limit_key", "group", "waits", "lenient")
 """The fields of the array behind them, which a task that is tied to others has."""
 MARKS = {"waited": 1, "followed": 2, "stepped": 4}
@@ -51,12 +53,6 @@ _KINDS = [bytes if field in ("nonce", "worker", "error") else int for field in R
 _TIES_KINDS = [
     bytes if field in ("unique", "limit_key", "group") else int for field in TIES_FIELDS
 ]
-
-_INSPECT_ORDER = (
-    State.SCHEDULED, State.BLOCKED, State.PENDING, State.ACTIVE, State.RETRY,
-    State.COMPLETED, State.DEAD, State.CANCELLED,
-)  # fmt: skip
-"""The indexes whose scores `inspect.lua` gives, in order, behind that of `expiring`."""
 
 
 def state_of(code: int) -> State | None:
@@ -229,50 +225,21 @@ def _text(value: bytes) -> str:
     return value.decode("utf-8", "replace")
 
 
-def _score(text: bytes) -> int:
-    return round(float(text))
+def read_task_whole(task_id: str, reply: Sequence[Any]) -> Record | None:
+    """Read an answer of `inspect.lua`; None for a record that is missing or cannot be decoded."""
+    raw, *contents, score = reply
+    scores = dict.fromkeys(State, round(float(score))) if score else {}
+    return _decode_record(task_id, raw, scores, contents) if raw else None
 
 
-def decode_picture(task_id: str, reply: Sequence[Any]) -> Picture:
-    """Decode one answer of `inspect.lua`; a record that cannot be decoded counts as missing."""
-    raw, envelope, result, progress, inputs, steps, expiring, *rest = reply
-    scores, (group, key, needs, holder) = rest[: len(_INSPECT_ORDER)], rest[len(_INSPECT_ORDER) :]
-    indexes = {
-        state: _score(score) for state, score in zip(_INSPECT_ORDER, scores, strict=True) if score
-    }
-    if group:
-        indexes[State.GROUPED] = _score(group)
-    if key:
-        # Listed in both: at a place that no task has.
-        indexes[State.PENDING] = -1 if State.PENDING in indexes else _score(key)
-    record = None
-    if raw:
-        extras: dict[str, Any] = {
-            "envelope": envelope, "result": result, "progress": progress,
-            "inputs": inputs, "steps": steps,
-        }  # fmt: skip
-        record = _decode_record(task_id, raw, indexes, extras)
-    newer = newer_record(raw) if raw and record is None else 0
-    return Picture(
-        id=task_id,
-        record=record,
-        newer=newer,
-        indexes=indexes,
-        expiring=_score(expiring) if expiring else None,
-        has_envelope=bool(envelope) or (record is not None and record.state not in WAITING),
-        needs=needs,
-        holder=unpack_id(holder) if holder else None,
-    )
-
-
-def read_record(task_id: str, raw: bytes, at: int = 0) -> Record | None:
+def read_record(
+    task_id: str, raw: bytes, scores: Mapping[State, int] = MappingProxyType({})
+) -> Record | None:
     """Read a record without what only handlers read; None for one that cannot be decoded.
 
-    `at` is its score in the index of its state, where that is to be known.
+    `scores` are those in the index of its state, where they are to be known.
     """
-    names = ("envelope", "result", "progress", "inputs", "steps")
-    extras: dict[str, Any] = dict.fromkeys(names, b"")
-    return _decode_record(task_id, raw, dict.fromkeys(State, at), extras)
+    return _decode_record(task_id, raw, scores, [b""] * len(_CONTENTS))
 
 
 def _fields_of(raw: bytes) -> dict[str, Any] | None:
@@ -297,7 +264,7 @@ def _fields_of(raw: bytes) -> dict[str, Any] | None:
 
 
 def _decode_record(
-    task_id: str, raw: bytes, indexes: dict[State, int], extras: dict[str, Any]
+    task_id: str, raw: bytes, scores: Mapping[State, int], contents: Sequence[bytes]
 ) -> Record | None:
     try:
         fields = _fields_of(raw)
@@ -308,10 +275,11 @@ def _decode_record(
     except (ValueError, TypeError, OverflowError, AttributeError, KeyError):
         return None
     state: State = fields["state"]
-    at = indexes.get(state, 0)
+    at = scores.get(state, 0)
     marks = fields.pop("marks")
     fields |= {mark: bool(marks & bit) for mark, bit in MARKS.items()}
     fields["cancel"] = bool(fields["cancel"])
     fields["lease_ms"] = at if state is State.ACTIVE else 0
     fields["purge_ms"] = at if state in (State.COMPLETED, State.CANCELLED) else 0
-    return Record(id=task_id, **extras, **fields)
+    fields.update(zip(_CONTENTS, contents, strict=True))
+    return Record(id=task_id, **fields)

@@ -10,8 +10,6 @@ from __future__ import annotations
 from typing import Any, cast
 
 from rediq_trio._errors import NewerTask
-from rediq_trio.spec.records import Record
-from rediq_trio.spec.subjects import Picture
 from rediq_trio.store.packing import UNREADABLE, unpack
 
 LAYOUT = 1
@@ -36,8 +34,7 @@ def newer_record(packed: bytes) -> int:
     return newer_layout(first) if type(first) is int else 0
 
 
-def known_record(queue: str, picture: Picture) -> Record | None:
-    """Give the record of a task; raise `NewerTask` when a newer version wrote it."""
-    if picture.newer:
-        raise NewerTask(f"{queue}/{picture.id}", picture.newer)
-    return picture.record
+def refuse_newer(name: str, packed: bytes) -> None:
+    """Raise `NewerTask` for a packed record that a newer version wrote."""
+    if newer := newer_record(packed):
+        raise NewerTask(name, newer)

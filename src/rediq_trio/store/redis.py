@@ -48,7 +48,6 @@ from rediq_trio.spec.subjects import Picture, Shape, Sight, Subject
 from rediq_trio.store.broadcast import Signal, Topic
 from rediq_trio.store.codec import (
     answer_of,
-    decode_picture,
     known_states,
     pack_children,
     pack_mail,
@@ -60,13 +59,14 @@ from rediq_trio.store.codec import (
     read_mail,
     read_rule,
     read_schedule,
+    read_task_whole,
     state_of,
 )
 from rediq_trio.store.durability import confirm_of
 from rediq_trio.store.gateway import Gateway, ReplyError
 from rediq_trio.store.history import read_entry
 from rediq_trio.store.keys import HASHES, INDEX_OF, QUEUE_KEYS, Keys
-from rediq_trio.store.layout import known_record, newer_layout
+from rediq_trio.store.layout import newer_layout, refuse_newer
 from rediq_trio.store.port import BATCH, Stats, check_batch
 from rediq_trio.store.scripts import Script
 from rediq_trio.store.sights import Sights
@@ -386,8 +386,11 @@ class RedisStore:
         for i in range(0, len(ids), BATCH):
             part = ids[i : i + BATCH]
             replies = await self._run("inspect", queue, [*map(pack_id, part)])
-            pictures = map(decode_picture, part, replies)
-            found += (p.record if skip_newer else known_record(queue, p) for p in pictures)
+            for task_id, reply in zip(part, replies, strict=True):
+                record = read_task_whole(task_id, reply)
+                if record is None and not skip_newer:
+                    refuse_newer(f"{queue}/{task_id}", reply[0])
+                found.append(record)
         return tuple(found)
 
     async def list(

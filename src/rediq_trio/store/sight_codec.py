@@ -7,18 +7,25 @@ from typing import Any
 
 import attrs
 
+from rediq_trio.spec.lifecycle import WAITING, State
 from rediq_trio.spec.records import Ending, Limit, Mail, Record, Rule
+from rediq_trio.spec.stored import unpack_id
 from rediq_trio.spec.subjects import CONTENTS, Kind, LetterPicture, Picture, Subject
 from rediq_trio.store.codec import (
-    decode_picture,
     read_ending,
     read_limit,
     read_mail,
     read_record,
     read_rule,
 )
+from rediq_trio.store.layout import newer_record
 from rediq_trio.store.packing import UNREADABLE, unpack
 
+_INDEXES = (
+    State.SCHEDULED, State.BLOCKED, State.PENDING, State.ACTIVE, State.RETRY,
+    State.COMPLETED, State.DEAD, State.CANCELLED,
+)  # fmt: skip
+"""The indexes whose scores `examine.lua` gives, in order, behind that of `expiring`."""
 _BAD: tuple[type[Exception], ...] = (*UNREADABLE, LookupError, AttributeError)
 """What reading damaged bytes may raise."""
 
@@ -44,14 +51,32 @@ def record_of(task_id: str, raw: bytes) -> Record | None:
 def picture_of(task_id: str, reply: Sequence[Any]) -> Picture:
     """Give the picture of a task from an answer of `examine.lua`."""
     raw, envelope, *rest = reply
-    lengths, others = rest[: len(CONTENTS)], rest[len(CONTENTS) :]
-    picture = decode_picture(task_id, (raw, envelope, b"", b"", b"", b"", *others))
-    kept = frozenset(name for name, size in zip(CONTENTS, lengths, strict=True) if size)
-    record = picture.record
-    if record is not None:
-        record = attrs.evolve(record, envelope=b"")
-    unreadable = bool(raw) and record is None and not picture.newer
-    return attrs.evolve(picture, record=record, kept=kept, unreadable=unreadable)
+    lengths, (expiring, *rest) = rest[: len(CONTENTS)], rest[len(CONTENTS) :]
+    scores, (group, key, needs, holder) = rest[: len(_INDEXES)], rest[len(_INDEXES) :]
+    indexes = {
+        state: at
+        for state, score in zip(_INDEXES, scores, strict=True)
+        if (at := score_of(score)) is not None
+    }
+    if group:
+        indexes[State.GROUPED] = int(group)
+    if key:
+        # Listed in both: at a place that no task has.
+        indexes[State.PENDING] = -1 if State.PENDING in indexes else int(key)
+    record = read_record(task_id, raw, indexes) if raw else None
+    newer = newer_record(raw) if raw and record is None else 0
+    return Picture(
+        id=task_id,
+        record=record,
+        indexes=indexes,
+        expiring=score_of(expiring),
+        has_envelope=bool(envelope) or (record is not None and record.state not in WAITING),
+        needs=needs,
+        holder=unpack_id(holder) if holder else None,
+        kept=frozenset(name for name, size in zip(CONTENTS, lengths, strict=True) if size),
+        unreadable=bool(raw) and record is None and not newer,
+        newer=newer,
+    )
 
 
 def limit_of(packed: bytes) -> Limit | None:
