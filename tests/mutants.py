@@ -108,7 +108,7 @@ ALSO = MappingProxyType(
 HARDER = ("tests/property/test_histories.py",)
 """What a mutant that survives the suites has to face next."""
 HANGS = "the tests hang"
-QUIETLY = ("-q", "-s", "-p", "no:cacheprovider", "-p", "no:pytest_cov", "-p", "no:timeout", "-p", "no:xdist")
+QUIETLY = ("-q", "-s", "-p", "no:cacheprovider", "-p", "no:pytest_cov", "-p", "no:xdist", "--timeout=0")
 
 
 class Misplaced(Exception):
