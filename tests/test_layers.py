@@ -94,7 +94,7 @@ LONG = {
     "rediq_trio.spec.invariants": 350,  # one short function for each
     "rediq_trio.spec.values": 320,  # a task's options, one short line for each
     "rediq_trio.spec.draft": 335,  # all that may happen to a task within one step
-    "rediq_trio.store.redis": 560,  # one short method per script
+    "rediq_trio.store.redis": 570,  # one short method per script
     "rediq_trio.store.memory": 480,  # one short method per transition
     "rediq_trio.store.codec": 320,  # one short function for each kind of bytes
     "rediq_trio.app": 390,  # four kinds of things to register, each with its typed decorator
