@@ -20,7 +20,7 @@ from typing import Any
 import attrs
 import redis
 
-from tests.servers import STOP_DEADLINE, find_servers
+from tests.servers import IN_MEMORY, STOP_DEADLINE, find_servers
 
 READY_WITHIN = 30.0
 """Seconds that servers have to find each other."""
@@ -141,7 +141,7 @@ def program_of(name: str) -> Path:
 
 @contextmanager
 def _folder() -> Iterator[str]:
-    folder = tempfile.mkdtemp(prefix="rediq-test-")
+    folder = tempfile.mkdtemp(prefix="rediq-test-", dir=IN_MEMORY)
     try:
         yield folder
     finally:
