@@ -128,7 +128,7 @@ async def test_workers_and_producers_of_both_versions_do_everything_once(blended
         assert scripts["old"]["claim"] != scripts["new"]["claim"]
         gateway = client._store._gateway
         for version in scripts:
-            for name in ("claim", "complete", "enqueue", "promote", "renew"):
+            for name in ("claim", "complete", "enqueue", "promote"):
                 assert await gateway.call(b"SCRIPT", b"EXISTS", scripts[version][name]) == [1], name
 
 

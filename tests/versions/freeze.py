@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 PARTS = ("src/rediq_trio", "lua")
@@ -36,7 +37,9 @@ def thaw(name: str, folder: Path) -> Path:
     """Unpack a frozen version below a folder; give what to put on the Python path."""
     packed = gzip.decompress((HERE / f"{name}.tar.gz").read_bytes())
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-        archive.extractall(folder, filter="data")
+        # Python knows filters from 3.11.4 on.
+        more: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        archive.extractall(folder, **more)
     return folder / "src"
 
 

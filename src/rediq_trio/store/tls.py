@@ -11,7 +11,7 @@ import logging
 import ssl
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from rediq_trio._errors import ConfigError, ConnectionLost, RediqError, shown
 
@@ -34,7 +34,7 @@ def settle_tls(url: str, arguments: dict[str, Any], told: str) -> None:
     """
     query = {
         name: values[-1]
-        for name, values in parse_qs(urlsplit(url).query, keep_blank_values=True).items()
+        for name, values in parse_qs(_query_of(url), keep_blank_values=True).items()
     }
     secure = url.startswith("rediss")
     _check_names(url, query, secure, told)
@@ -48,6 +48,11 @@ def settle_tls(url: str, arguments: dict[str, Any], told: str) -> None:
     if arguments["ssl_cert_reqs"] == "none":
         arguments["ssl_check_hostname"] = False
         log.warning("%s: ssl_cert_reqs=none: anyone in between can read and change all tasks", told)
+
+
+def _query_of(url: str) -> str:
+    # Python's own way refuses an IPv6 address behind another host.
+    return url.partition("?")[2].partition("#")[0]
 
 
 def _check_names(url: str, query: Mapping[str, str], secure: bool, told: str) -> None:

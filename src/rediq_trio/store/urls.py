@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from urllib.parse import urlsplit
 
 from rediq_trio._errors import ConfigError
 
@@ -65,8 +64,8 @@ def without_secrets(text: str) -> str:
 
 def shows_password(url: str) -> bool:
     """Say whether a URL holds a password."""
-    parts = urlsplit(url)
-    return bool(parts.password) or "password=" in parts.query
+    place, _, query = url.partition("://")[2].partition("?")
+    return bool(place.rpartition("@")[0].partition(":")[2]) or "password=" in query
 
 
 HIDDEN = "..."

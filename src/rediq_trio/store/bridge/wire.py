@@ -8,6 +8,7 @@ import math
 import random
 import weakref
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar, cast
 
 import hiredis
@@ -148,7 +149,9 @@ class Dialer:
     async def hang_up(self) -> None:
         """Close what the end of the loop would cut short: TLS takes leave of its peer."""
         for transport in list(self._secure):
-            transport.abort()
+            # Until Python 3.11.4 one that was closed twice has no protocol to abort any more.
+            with suppress(AttributeError):
+                transport.abort()
         for _ in range(3):
             await asyncio.sleep(0)
 
