@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 
 import attrs
@@ -26,6 +27,24 @@ async def wait_standby(ground: Ground) -> None:
             return
 
 
+async def wait_other_master(
+    ground: Ground, old: Any, again: Callable[[], Awaitable[None]] | None = None
+) -> None:
+    """Wait until another server is the master; ask again for what the Sentinels gave up.
+
+    What they begin by themselves they begin again by themselves.
+    """
+    with trio.fail_after(STANDBY_WITHIN):
+        while True:
+            try:
+                await trio.to_thread.run_sync(ground.service.wait_master, old)
+            except RuntimeError:
+                if again is not None:
+                    await again()
+            else:
+                return
+
+
 @attrs.define
 class KillMaster:
     """Kill the master; when another has its place, start it again as a replica of that."""
@@ -40,7 +59,7 @@ class KillMaster:
         return f"port {self._old.port}"
 
     async def end(self, ground: Ground) -> None:
-        await trio.to_thread.run_sync(ground.service.wait_master, self._old)
+        await wait_other_master(ground, self._old)
         await trio.to_thread.run_sync(self._old.start)
         await wait_standby(ground)
 
@@ -56,14 +75,16 @@ class Failover:
     async def begin(self, ground: Ground) -> str:
         service = ground.service
         self._old = await trio.to_thread.run_sync(service.master)
-        sentinel = service.sentinels[0]
         with trio.fail_after(STANDBY_WITHIN):
-            while not await trio.to_thread.run_sync(_accepted, sentinel):
-                await trio.sleep(0.5)
+            await self._ask(ground)
         return f"port {self._old.port}"
 
+    async def _ask(self, ground: Ground) -> None:
+        while not await trio.to_thread.run_sync(_accepted, ground.service.sentinels[0]):
+            await trio.sleep(0.5)
+
     async def end(self, ground: Ground) -> None:
-        await trio.to_thread.run_sync(ground.service.wait_master, self._old)
+        await wait_other_master(ground, self._old, lambda: self._ask(ground))
         await wait_standby(ground)
 
 
