@@ -64,9 +64,15 @@ def reborn(task: Task) -> bool:
     return len(task.enqueues) > 1 and bool(gone or task.args.get("retention") == 0)
 
 
-def was_there(task: Task) -> list[Observation]:
-    """Give what proves that a task was there; the last of it is told where it is missing."""
+def was_there(task: Task, *, confirmed: bool = False) -> list[Observation]:
+    """Give what proves that a task was there; the last of it is told where it is missing.
+
+    With `confirmed` only what replicas had confirmed by then: a task that was seen, and whose
+    enqueue was not confirmed, may go with the master that had it.
+    """
     found: list[Observation] = [call for call in task.calls if call.created or call.holder == task.id]
+    if confirmed:
+        return found
     found += task.held
     found += [c for c in task.calls if c.op in ("info", "cancel", "retry") and c.known and c.answer]
     return [*found, *task.starts]
@@ -76,7 +82,8 @@ def judge_accounts(observed: Observed) -> Iterator[Violation]:
     """Find what was lost, what came from nowhere, and what the queues' own check found."""
     held, named = batches(observed), families(observed)
     for task in observed.tasks.values():
-        proofs = [] if task.finals else was_there(task)
+        confirmed = observed.forgetful and observed.confirmed
+        proofs = [] if task.finals else was_there(task, confirmed=confirmed)
         if proofs and task.id not in held and not may_be_gone(observed, task):
             yield _lost(observed, task, proofs)
         if len(task.finals) > 1:

@@ -40,6 +40,7 @@ FAILED = (*BROKEN, redis.exceptions.RedisError)
 """What an attempt to connect may raise."""
 _NOT_NOW = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM", "BUSY", "NOREPLICAS")
 """Error replies that pass by themselves: the command was refused, nothing was applied."""
+_HALF_MOVED = "access a non local key"
 _NOT_ALLOWED = ("NOAUTH", "WRONGPASS")
 _CODES = {
     "ReadOnlyError": "READONLY",
@@ -86,6 +87,9 @@ def translated(
     # Redis 6.2 puts its own words around the error of a script's command.
     if said.startswith(_NOT_NOW) or any(f": -{code} " in said for code in _NOT_NOW):
         return ConnectionLost(f"Redis cannot take commands now: {said}", sent=False)
+    if _HALF_MOVED in said:
+        # The script met a key that its slot has lost on the way: it may have been carried out in part.
+        return ConnectionLost(f"a slot of the Cluster moves: {said}")
     if rights.is_refusal(said):
         right = rights.missing_right(said, script.source if script else "")
         return ConfigError(
