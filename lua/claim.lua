@@ -71,21 +71,20 @@ local function allowed()
 end
 
 if not whole and not fair and redis.call('EXISTS', lanes) == 0 then
-  local popped = redis.call('ZPOPMIN', pending, limit)
-  local ids = {}
-  for i = 1, #popped, 2 do ids[#ids + 1] = popped[i] end
+  local ids, taken = redis.call('ZRANGE', pending, 0, limit - 1), 0
   if #ids > 0 then
     local raws = redis.call('HMGET', records, unpack(ids))
     local envelopes = redis.call('HMGET', payloads, unpack(ids))
     for i, id in ipairs(ids) do
       local record, newer = read(raws[i])
       if newer then
-        for n = i, #ids do redis.call('ZADD', pending, popped[2 * n], ids[n]) end
         stopped_by = newer
         break
       end
       hand_out(id, record, envelopes[i])
+      taken = i
     end
+    if taken > 0 then redis.call('ZREMRANGEBYRANK', pending, 0, taken - 1) end
   end
 else
   for _ = 1, limit do

@@ -29,9 +29,21 @@ local function write()
   left, dropped, saved, kept, ends = {}, {}, {}, {}, {}
 end
 
+-- Read together, unless children come in between, which may touch any record.
+local ids, raws = {}, nil
 for i = 2, #ARGV, 5 do
-  local id = ARGV[i]
-  local record, answer = settling(id, ARGV[i + 1], ARGV[i + 2])
+  if ARGV[i + 4] ~= '' then
+    ids = {}
+    break
+  end
+  ids[#ids + 1] = ARGV[i]
+end
+if #ids > 0 then raws = redis.call('HMGET', records, unpack(ids)) end
+
+for i = 2, #ARGV, 5 do
+  local id, raw = ARGV[i], nil
+  if raws then raw = raws[(i + 3) / 5] end
+  local record, answer = settling(id, ARGV[i + 1], ARGV[i + 2], raw)
   if record and settled[id] then
     record, answer = nil, settled[id]
   end

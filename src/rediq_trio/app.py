@@ -102,13 +102,15 @@ class TaskType(Generic[P, R, C]):
         payload = cast("dict[Any, Any]", payload)
         # Sets, not `signature.bind`, which costs more than all else on a short task's way.
         names = payload.keys()
-        if missing := self.required - names:
-            raise PayloadError(f"{self.name}: the payload has no {shown(sorted(missing)[0])}")
-        if self.accepted is not None and not names <= self.accepted:
+        if not names >= self.required:
+            missing = min(self.required - names)
+            raise PayloadError(f"{self.name}: the payload has no {shown(missing)}")
+        if self.accepted is None:
+            if not all(isinstance(name, str) for name in names):
+                raise PayloadError(f"{self.name}: keyword arguments must be named by text")
+        elif not names <= self.accepted:
             unknown = next(name for name in names if name not in self.accepted)
             raise PayloadError(f"{self.name}: the payload has {shown(unknown)}, which it does not take")
-        if not all(isinstance(name, str) for name in names):
-            raise PayloadError(f"{self.name}: keyword arguments must be named by text")
         if not self.structurers:
             return (), payload
         found = {

@@ -31,56 +31,103 @@ MAX_MESSAGE = 1000
 """Characters of a progress message that are kept."""
 
 
+@attrs.frozen(eq=False)
+class Desk:
+    """What all attempts of a worker share."""
+
+    client: Client
+    report: Callable[[Any, float, str | None], None]
+    """Takes note of an attempt's progress."""
+    cleanup_grace: float
+    """Seconds."""
+
+
 class CurrentTask:
     """The running task, as its handler sees it. Made by the worker, one per attempt."""
 
-    def __init__(
-        self,
-        *,
-        id: str,
-        queue: str,
-        type: str,
-        attempt: int,
-        max_retry: int,
-        deadline: dt.datetime | None,
-        metadata: Mapping[str, str],
-        fence: int,
-        client: Client,
-        held: Any,
-        report: Callable[[Any, float, str | None], None],
-        cleanup_grace: float,
-        depends_on: tuple[str, ...] = (),
-        group: str | None = None,
-        members: tuple[str, ...] = (),
-    ) -> None:
-        self.id = id
+    # What most handlers never ask for is looked up when asked for: it is made for each task.
+    __slots__ = ("_children_size", "_deadline", "_desk", "_held", "_job", "_steps")
+
+    def __init__(self, desk: Desk, held: Any, job: Any) -> None:
+        self._desk = desk
+        self._held = held
+        self._job = job
+        self._steps: Steps | None = None
+        self._deadline: dt.datetime | None = None
+        self._children_size = 0
+
+    @property
+    def id(self) -> str:
         """`"<queue>/<id>"`."""
-        self.queue = queue_of(queue)
-        self.type = type
-        self.attempt = attempt
+        return str(self._held.name)
+
+    @property
+    def queue(self) -> str:
+        """The name of its queue."""
+        return queue_of(self._held.queue)
+
+    @property
+    def type(self) -> str:
+        """The name of its type."""
+        return str(self._job.envelope.type)
+
+    @property
+    def attempt(self) -> int:
         """From 1."""
-        self.max_retry = max_retry
-        self.deadline = deadline
+        return int(self._held.lease.attempt)
+
+    @property
+    def max_retry(self) -> int:
+        """How often it is attempted again at most."""
+        return int(self._held.lease.max_retry)
+
+    @property
+    def deadline(self) -> dt.datetime | None:
         """When the attempt is out of time, by this machine's clock; None when it never is.
 
         Its timeout or the task's deadline, whichever comes first."""
-        self.metadata = metadata
-        self.fence = fence
+        if self._deadline is None:
+            self._deadline = deadline_of(self._in_loop(self._held.time_left))
+        return self._deadline
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What it was enqueued with."""
+        found: Mapping[str, str] = self._job.envelope.metadata
+        return found
+
+    @property
+    def fence(self) -> int:
         """Grows with every delivery of this task: let a database refuse a smaller one."""
-        self.depends_on = depends_on
+        return int(self._held.lease.fence.deliveries)
+
+    @property
+    def depends_on(self) -> tuple[str, ...]:
         """Ids of the tasks that it depends on."""
-        self.group = group
+        found: tuple[str, ...] = self._job.envelope.depends_on
+        return found
+
+    @property
+    def group(self) -> str | None:
         """The group whose batch it is; None for any other task. A batch has the type of its
         first member, and no metadata."""
-        self.members = members
+        found: str | None = self._job.group
+        return found
+
+    @property
+    def members(self) -> tuple[str, ...]:
         """Ids of the tasks that a batch holds."""
-        self.client = client
+        found: tuple[str, ...] = self._job.members
+        return found
+
+    @property
+    def client(self) -> Client:
         """The worker's own client: enqueue more, look at other tasks."""
-        self._held = held
-        self._report = report
-        self._cleanup_grace = cleanup_grace
-        self._steps: Steps | None = None
-        self._children_size = 0
+        return self._desk.client
+
+    def _in_loop(self, ask: Callable[[], R]) -> R:
+        # Trio's clock can be read in its own thread only; handlers run in others too.
+        return ask() if trio.lowlevel.in_trio_run() else trio.from_thread.run_sync(ask)
 
     @property
     def cancel_reason(self) -> str | None:
@@ -88,12 +135,7 @@ class CurrentTask:
 
         `"timeout"`, `"deadline"`, `"cancelled"` (someone asked), `"lease lost"` or `"shutdown"`.
         """
-        reason: str | None
-        if trio.lowlevel.in_trio_run():
-            reason = self._held.why_cancelled()
-        else:
-            # A timeout is told by Trio's clock, which only its own thread can read.
-            reason = trio.from_thread.run_sync(self._held.why_cancelled)
+        reason: str | None = self._in_loop(self._held.why_cancelled)
         return reason
 
     @property
@@ -113,10 +155,7 @@ class CurrentTask:
         if message is not None and not isinstance(message, str):
             raise ConfigError.of("message", message, "text")
         text = message if message is None else message[:MAX_MESSAGE]
-        if trio.lowlevel.in_trio_run():
-            self._report(self._held, percent, text)
-        else:
-            trio.from_thread.run_sync(self._report, self._held, percent, text)
+        self._in_loop(lambda: self._desk.report(self._held, percent, text))
 
     def enqueue_after(self, task: Task[R]) -> TaskHandle[R]:
         """Enqueue a task in the same atomic step in which this one completes; give its handle.
@@ -192,7 +231,7 @@ class CurrentTask:
         """
         # Bounded by cleanup_grace; unshielded, no `await` in a cancelled handler's `finally` would run.
         with trio.CancelScope(
-            shield=True, deadline=trio.current_time() + self._cleanup_grace
+            shield=True, deadline=trio.current_time() + self._desk.cleanup_grace
         ) as scope:
             yield scope
 

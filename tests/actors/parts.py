@@ -11,6 +11,7 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio import ConnectionLost, MemoryStore, State
+from rediq_trio.context import Desk
 from rediq_trio.spec.records import NewTask, Record
 from rediq_trio.store.envelope import pack_envelope, pack_value
 from rediq_trio.worker.attempt import Attempts
@@ -105,10 +106,8 @@ class Bench:
         outcomes_in, self.outcomes = trio.open_memory_channel[Outcome](math.inf)
         attempts = Attempts(
             app,
-            rediq.Client(self.store),
-            self.flusher,
+            Desk(rediq.Client(self.store), self.flusher.note, 5.0),
             512 * 1024,
-            5.0,
             trio.CapacityLimiter(10),
         )
         self.executor = Executor(attempts, self.book, self.flow, leases_out, outcomes_in)

@@ -185,6 +185,15 @@ async def test_a_child_that_needs_one_completed_in_the_same_step_has_it(bench: B
     assert (await bench.record("child")).state is State.PENDING
 
 
+async def test_a_child_that_needs_the_next_of_the_same_step_is_told_of_it(bench: Bench) -> None:
+    one = await bench.active("s", retention_ms=0)
+    two = await bench.active()
+    child = new("child", ties=Ties(needs=("s",)))
+    await bench.store.complete(Q, [Completion(two, b"r", (child,)), Completion(one, b"\x07")])
+    record = await bench.record("child")
+    assert (record.state, record.inputs) == (State.PENDING, b"\xa1s\x07")
+
+
 async def test_those_that_wait_for_a_child_that_was_sent_are_told_by_it(bench: Bench) -> None:
     await bench.add("w", ties=Ties(awaits=("other/child",)))
     fence = await bench.active()

@@ -18,6 +18,7 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio import ConnectionLost, MemoryStore
+from rediq_trio.context import Desk
 from rediq_trio.spec.records import WorkerRecord
 from rediq_trio.worker.attempt import Attempts
 from rediq_trio.worker.flow import Flow
@@ -145,7 +146,7 @@ class Stage:
         _, outcomes_out = trio.open_memory_channel[Outcome](math.inf)
         flusher = ProgressFlusher(store, 0.01)
         self.attempts = Attempts(
-            self.app, self.client, flusher, 512 * 1024, 5.0, trio.CapacityLimiter(1)
+            self.app, Desk(self.client, flusher.note, 5.0), 512 * 1024, trio.CapacityLimiter(1)
         )
         flow = Flow(1000, 0)
         self.poller = Poller(

@@ -83,7 +83,7 @@ def _job(data: bytes) -> None:
 
 def held_with(envelope: bytes) -> Held:
     """Give a lease in hand for such an envelope."""
-    return Held("q", Lease(Fence("a", 1, b"n"), 1, 3, envelope, 0), 0.0, 0.0, Book())
+    return Held("q", Lease(Fence("a", 1, b"n"), 1, 3, envelope, 0), 0.0, 0.0, ("q", "a"), Book())
 
 
 def record_with(data: bytes) -> Record:

@@ -36,7 +36,7 @@ _REASON = 300
 
 _out_of_data = cast("type[Exception]", msgpack.OutOfData)  # pyright: ignore  (it has no types)
 _Timestamp = cast("type[Any]", msgpack.Timestamp)  # pyright: ignore  (it has no types)
-_STAMPS = (b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff")
+_STAMP_4, _STAMP_8, _STAMP_12 = b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff"
 """How timestamps begin; other data may hold these bytes too."""
 
 
@@ -67,7 +67,8 @@ def pack_for_lua(value: Any) -> bytes:
 def unpack(packed: bytes, *, texts: bool = True) -> Any:
     """Unpack; with `texts` False every text stays bytes. Raises one of `UNREADABLE`."""
     value = _unpackb(packed, raw=not texts, ext_hook=_refuse)
-    if any(mark in packed for mark in _STAMPS) and _holds_stamp(value):
+    maybe = _STAMP_4 in packed or _STAMP_8 in packed or _STAMP_12 in packed
+    if maybe and _holds_stamp(value):
         # Of the extension types, msgpack asks no one about this one.
         raise ExtensionFound("msgpack timestamps are not allowed")
     return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -18,8 +19,7 @@ from rediq_trio._errors import (
     nested,
 )
 from rediq_trio.app import App
-from rediq_trio.client import Client
-from rediq_trio.context import CurrentTask, deadline_of, enter
+from rediq_trio.context import CurrentTask, Desk, enter
 from rediq_trio.deadlines import deadline_ms
 from rediq_trio.describe import instant
 from rediq_trio.retry_rules import BadRule, RetryRules
@@ -37,12 +37,13 @@ from rediq_trio.worker.outcomes import (
     Snoozed,
     Succeeded,
 )
-from rediq_trio.worker.progress import ProgressFlusher
 
 log = logging.getLogger("rediq_trio")
 
 HAND_BACK = 5.0
 """Seconds for which a task that only a newer version can read is left to others."""
+NONE = pack_value(None)
+"""What a handler that returns nothing has for a result."""
 MAX_ERROR = 2000
 """Characters of an error that are kept with its task."""
 
@@ -63,10 +64,8 @@ class Attempts:
     """Runs attempts. Holds what they need, and what was said once."""
 
     app: App
-    client: Client
-    flusher: ProgressFlusher
+    desk: Desk
     max_payload: int
-    cleanup_grace: float
     threads: trio.CapacityLimiter
     _outgrown: set[str] = attrs.field(factory=set)
     """Queues of which it was said that they hold tasks of a newer version."""
@@ -77,6 +76,7 @@ class Attempts:
         Raises nothing but what is meant for the worker: `trio.Cancelled` of a
         surrounding scope and `KeyboardInterrupt`.
         """
+        held.begun = trio.current_time()
         try:
             job = open_job(self.app, held, self.max_payload)
         except NewerEnvelope as error:
@@ -85,13 +85,20 @@ class Attempts:
             return Failed(held, say(error), 0.0, final=True)
         envelope, rules = job.envelope, job.rules
         outcome: Outcome = Interrupted(held)
-        with held.scope:
-            if envelope.deadline_ms and (over := await self._too_late(held, envelope)):
-                return over
-            held.set_limit(envelope.timeout)
+        with held.open_scope(math.inf if envelope.deadline_ms else envelope.timeout) as scope:
+            if envelope.deadline_ms:
+                if over := await self._too_late(held, envelope):
+                    return over
+                held.set_limit(envelope.timeout)
             try:
-                task = self._current(held, job)
-                value = await self._call(task, job)
+                task = CurrentTask(self.desk, held, job)
+                enter(task)
+                if self.app.layers:
+                    value = await self._through_layers(task, job)
+                elif job.is_async:
+                    value = await job.function(*job.args, **job.kwargs)
+                else:
+                    value = await self._in_thread(job)
                 outcome = _success(held, job, task, value)
             except trio.Cancelled as error:
                 if not _is_cancelled():
@@ -108,7 +115,7 @@ class Attempts:
             except BaseException as error:
                 # SystemExit and the like too: a handler cannot end the worker.
                 outcome = _failure(held, envelope, rules, error)
-        if held.scope.cancelled_caught:
+        if scope.cancelled_caught:
             outcome = _stopped(held, envelope)
         return _in_time(outcome) if held.deadline_ms else outcome
 
@@ -127,7 +134,7 @@ class Attempts:
         Waits for the store as long as the lease is good.
         """
         try:
-            record = await self.client.task(held.name)._record_patiently()
+            record = await self.desk.client.task(held.name)._record_patiently()
         except TaskNotFound:
             return Lost(held)
         if (record.deliveries, record.nonce) != (held.fence.deliveries, held.fence.nonce):
@@ -137,44 +144,19 @@ class Attempts:
             return _past(held, "passed before the attempt began")
         return None
 
-    def _current(self, held: Held, job: Job) -> CurrentTask:
-        left = job.envelope.timeout
-        if held.deadline_ms:
-            left = held.scope.deadline - trio.current_time()
-        return CurrentTask(
-            id=held.name,
-            queue=held.queue,
-            type=job.envelope.type,
-            attempt=held.lease.attempt,
-            max_retry=held.lease.max_retry,
-            deadline=deadline_of(left),
-            metadata=job.envelope.metadata,
-            fence=held.lease.fence.deliveries,
-            client=self.client,
-            held=held,
-            report=self.flusher.note,
-            cleanup_grace=self.cleanup_grace,
-            depends_on=job.envelope.depends_on,
-            group=job.group,
-            members=job.members,
-        )
-
-    async def _call(self, task: CurrentTask, job: Job) -> Any:
-        enter(task)
-        layers = self.app.layers
-        if not layers:
-            return await self._function(job)
+    async def _through_layers(self, task: CurrentTask, job: Job) -> Any:
         value = None
         async with AsyncExitStack() as stack:
-            for layer in layers:
+            for layer in self.app.layers:
                 await stack.enter_async_context(layer(task))
-            value = await self._function(job)
+            if job.is_async:
+                value = await job.function(*job.args, **job.kwargs)
+            else:
+                value = await self._in_thread(job)
         # Without a value here, a layer has swallowed the error: the attempt succeeded with None.
-        return value  # noqa: RET504
+        return value
 
-    async def _function(self, job: Job) -> Any:
-        if job.is_async:
-            return await job.function(*job.args, **job.kwargs)
+    async def _in_thread(self, job: Job) -> Any:
         # Trio runs it in a copy of this context. A thread cannot be stopped: the attempt
         # waits for it, and holds its lease meanwhile.
         return await trio.to_thread.run_sync(
@@ -201,6 +183,8 @@ def _is_cancelled() -> bool:
 
 
 def _success(held: Held, job: Job, task: CurrentTask, given: Any) -> Outcome:
+    if given is None:
+        return Succeeded(held, NONE)
     try:
         if job.aggregates:
             given = job.value(task, given)

@@ -96,16 +96,15 @@ class Executor:
             self._context.run(self._nursery.start_soon, self._attempt, held)
 
     async def _attempt(self, held: Held) -> None:
-        begun = trio.current_time()
         outcome: Outcome = Interrupted(held)
         try:
             outcome = await self.attempts.run(held)
         finally:
             self._running.discard(held)
             self._settle(held, outcome)
-            self.flow.ended(trio.current_time() - begun)
+            self.flow.ended(trio.current_time() - held.begun)
             self._start()
-            self.book.room.unpark_all()
+            self.book.make_room()
 
     def _settle(self, held: Held, outcome: Outcome) -> None:
         if not held.settled:

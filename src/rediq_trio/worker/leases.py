@@ -46,8 +46,13 @@ class Held:
     """On Trio's clock: from then on another worker may hold the task."""
     ahead: float
     """Seconds that the store's clock is ahead of Trio's."""
+    key: tuple[str, str]
+    """Its queue and its task's id."""
     book: Book = attrs.field(repr=False)
-    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, repr=False)
+    begun: float = 0.0
+    """When its attempt began, on Trio's clock."""
+    scope: trio.CancelScope | None = attrs.field(default=None, repr=False)
+    """The attempt's, once it is open."""
     reason: Reason | None = None
     settled: bool = False
     """Its outcome is handed over; a later one does not count."""
@@ -61,10 +66,6 @@ class Held:
         return self.lease.fence
 
     @property
-    def key(self) -> tuple[str, str]:
-        return self.queue, self.lease.fence.id
-
-    @property
     def name(self) -> str:
         """The task's id, with its queue."""
         return f"{self.queue}/{self.lease.fence.id}"
@@ -73,25 +74,41 @@ class Held:
         """Cancel the attempt; the first reason stays."""
         if self.reason is None:
             self.reason = reason
-            self.scope.cancel(reason=reason.value)
+            if self.scope is not None:
+                self.scope.cancel(reason=reason.value)
 
     def why_cancelled(self) -> str | None:
         """Give the reason of the cancellation that is under way, a timeout's too."""
-        if self.reason is None and self.scope.deadline <= trio.current_time():
+        if self.reason is None and self.time_left() <= 0:
             return self.time_out().value
         return None if self.reason is None else self.reason.value
 
+    def open_scope(self, timeout: float) -> trio.CancelScope:
+        """Make the attempt's scope: it may take `timeout` seconds from when it began."""
+        # A deadline that is there from the start costs half of one that is set later.
+        self.scope = scope = trio.CancelScope(deadline=self.begun + timeout)
+        if self.reason is not None:
+            scope.cancel(reason=self.reason.value)
+        return scope
+
     def set_limit(self, timeout: float) -> None:
         """Give the attempt that long from now, but no longer than to its deadline."""
+        assert self.scope is not None
         limit = trio.current_time() + timeout
         if self.deadline_ms:
             limit = min(limit, self.on_trio_clock(self.deadline_ms))
         self.scope.deadline = limit
 
+    def time_left(self) -> float:
+        """Give for how many seconds the attempt may go on; inf without an end."""
+        return math.inf if self.scope is None else self.scope.deadline - trio.current_time()
+
     def time_out(self) -> Reason:
         """Give the reason for which time itself ends the attempt: whichever comes first."""
-        first = self.deadline_ms and self.scope.deadline >= self.on_trio_clock(self.deadline_ms)
-        return Reason.DEADLINE if first else Reason.TIMEOUT
+        if self.deadline_ms and self.scope is not None:
+            first = self.scope.deadline >= self.on_trio_clock(self.deadline_ms)
+            return Reason.DEADLINE if first else Reason.TIMEOUT
+        return Reason.TIMEOUT
 
     def on_trio_clock(self, instant_ms: int) -> float:
         """Give when an instant of the store's clock comes, on Trio's clock."""
@@ -140,7 +157,7 @@ class Book:
             old = self._held.get(key)
             if old is not None:
                 old.cancel(Reason.LEASE_LOST)
-            self._held[key] = held = Held(queue, lease, good_until, ahead, self)
+            self._held[key] = held = Held(queue, lease, good_until, ahead, key, self)
             taken.append(held)
         return taken
 
@@ -148,7 +165,12 @@ class Book:
         """Let a lease go: it is settled, or lost for good."""
         if self._held.get(held.key) is held:
             del self._held[held.key]
-        self.room.unpark_all()
+        self.make_room()
+
+    def make_room(self) -> None:
+        """Wake those that wait for room."""
+        if self.room:
+            self.room.unpark_all()
 
     def get(self, queue: str, task_id: str) -> Held | None:
         return self._held.get((queue, task_id))

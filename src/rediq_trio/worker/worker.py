@@ -26,6 +26,7 @@ from rediq_trio._errors import ConnectionLost, WorkerCrashed
 from rediq_trio._nursery import Hold, innermost
 from rediq_trio.app import App
 from rediq_trio.client import Client
+from rediq_trio.context import Desk
 from rediq_trio.describe import pack_worker
 from rediq_trio.partitions import FRESH, Partitions, places_of
 from rediq_trio.settings import Settings
@@ -80,10 +81,8 @@ class Worker:
         self.flusher = ProgressFlusher(store, settings.progress_interval)
         attempts = Attempts(
             app,
-            self.client,
-            self.flusher,
+            Desk(self.client, self.flusher.note, settings.cleanup_grace),
             settings.max_payload,
-            settings.cleanup_grace,
             trio.CapacityLimiter(settings.threads),
         )
         places = {queue: places_of(queue, count) for queue, count in self._partitions.items()}
