@@ -28,9 +28,13 @@ if whole then
 end
 for i = 5, #ARGV, 3 do
   local id, o = ARGV[i - 2], options[i]
-  local answer = not whole and (o[9] or most > 0) and refusal(id, o, now)
-  answers[#answers + 1] = answer or take(id, ARGV[i - 1], ARGV[i], o, now)
+  -- One that is tied, or counted, looks at those before it.
+  local alone = not o[9] and most == 0
+  if not alone then write_together() end
+  local answer = not whole and not alone and refusal(id, o, now)
+  answers[#answers + 1] = answer or take(id, ARGV[i - 1], ARGV[i], o, now, alone)
 end
+write_together()
 count_added()
 conclude(now)
 return answers

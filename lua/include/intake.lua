@@ -115,8 +115,9 @@ local function replace(id, record, envelope, o, now)
   return {REPLACED, id, record[STATE]}
 end
 
--- Adds a task that nothing refuses but its unique key, or that its id exists (0).
-local function take(id, envelope, options, o, now)
+-- Adds a task that nothing refuses but its unique key, or that its id exists (0). An untied one
+-- that is `lazily` made pending is so by the next `write_together`.
+local function take(id, envelope, options, o, now, lazily)
   local ties = o[9]
   if ties and ties[TO] ~= '' then
     post(now, ties[TO], TASK, id, envelope, options)
@@ -140,7 +141,7 @@ local function take(id, envelope, options, o, now)
       later(id, record, SCHEDULED, run)
     else
       record[SEQ] = next_seq()
-      ready(id, record)
+      ready(id, record, lazily)
     end
     note(now, 'enqueue', id, 0, record[STATE], record)
     return record[STATE]

@@ -90,10 +90,21 @@ end
 
 local stirred = false
 
--- Into pending, at the place the record names.
-local function ready(id, record)
+-- Records and places that are written together: a command costs more than its work.
+local together = {{}, {}}
+
+local function write_together()
+  if #together[1] > 0 then
+    redis.call('HSET', records, unpack(together[1]))
+    redis.call('ZADD', pending, unpack(together[2]))
+    together = {{}, {}}
+  end
+end
+
+-- Into pending, at the place the record names; by the next `write_together` where `lazily`.
+local function ready(id, record, lazily)
   record[STATE] = PENDING
-  save(id, record)
+  if not lazily then save(id, record) end
   local key = record[TIES] and record[TIES][LIMIT_KEY] or ''
   if key ~= '' then
     redis.call('ZADD', keyed, 0, member(key, place(record), id))
@@ -101,7 +112,13 @@ local function ready(id, record)
   else
     if not stirred and redis.call('EXISTS', pending) == 0 then tell('wake') end
     stirred = true
-    redis.call('ZADD', pending, place(record), id)
+    if lazily then
+      local saved, places = together[1], together[2]
+      saved[#saved + 1], saved[#saved + 2] = id, cmsgpack.pack(record)
+      places[#places + 1], places[#places + 2] = place(record), id
+    else
+      redis.call('ZADD', pending, place(record), id)
+    end
   end
   mortal(id, record)
 end

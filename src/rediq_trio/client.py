@@ -126,7 +126,10 @@ class Client:
         holder of a unique key. When an error or a cancellation ends it half-way,
         the steps that were done stay done.
         """
-        prepared = [prepare(await self._placed(task), self._max_payload) for task in tasks]
+        await self._partitions.known()
+        prepared = [
+            prepare(self._partitions.placer()(task), self._max_payload) for task in tasks
+        ]
         await self._check_elsewhere(need for one in prepared for need in one.elsewhere)
         handles: dict[int, TaskHandle[R]] = {}
         by_queue: dict[str, list[int]] = {}
@@ -146,6 +149,8 @@ class Client:
     def _handle(self, one: Prepared, answer: State | Answer | None) -> TaskHandle[Any]:
         """Give the handle that an answer stands for; raise what refused the task."""
         queue, returns = one.task.queue, one.task.returns
+        if isinstance(answer, State):
+            return TaskHandle(self._store, queue, one.own, returns)
         match answer:
             case Answer(AnswerKind.TAKEN | AnswerKind.REPLACED, ref):
                 return TaskHandle(self._store, queue, ref, returns, created=False)

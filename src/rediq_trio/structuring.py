@@ -23,7 +23,7 @@ import cattrs
 
 from rediq_trio._errors import PayloadError, members, shown
 
-_PLAIN = (str, int, float, bool, bytes, type(None))
+_PLAIN = frozenset({str, int, float, bool, bytes, type(None)})
 
 
 def _converter() -> cattrs.Converter:
@@ -52,7 +52,10 @@ def plain(value: Any) -> Any:
         return value
     if type(value) is dict:
         value = cast("dict[Any, Any]", value)
-        if all(type(item) in _PLAIN for item in value.values()):
+        for item in value.values():
+            if type(item) not in _PLAIN:
+                break
+        else:
             return value
     try:
         return _CONVERTER.unstructure(value)
