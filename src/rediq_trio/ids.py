@@ -9,7 +9,6 @@ import time
 from rediq_trio._errors import ConfigError, shown
 from rediq_trio.spec.limits import NAME_BOUND, Place, is_name, is_place
 
-
 # Seeded by the system, and anew in a forked child: ids must differ, they need not be secret.
 _CHANCE = random.Random()
 os.register_at_fork(after_in_child=_CHANCE.seed)

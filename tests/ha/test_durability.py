@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import trio
@@ -46,6 +47,31 @@ async def test_a_replica_that_hangs_leaves_a_write_unconfirmed(pair: tuple[Node,
             replica.thaw()
         with pytest.raises(rediq.DuplicateTask):
             await client.enqueue(Task("t", {}, id="after"))
+
+
+async def test_each_of_those_that_wait_together_is_told_that_it_is_unconfirmed(
+    pair: tuple[Node, Node],
+) -> None:
+    master, replica = pair
+    told: dict[str, Any] = {}
+    async with rediq.connect(url(master), durability="replicated") as client:
+        await client.enqueue(Task("t", {}, id="there"))
+
+        async def enqueue(own: str) -> None:
+            with pytest.raises(Unconfirmed) as short:
+                await client.enqueue(Task("t", {}, id=own))
+            told[own] = (short.value.ids, short.value.answer)
+
+        replica.freeze()
+        try:
+            async with trio.open_nursery() as nursery:
+                for own in ("x", "there", "y"):
+                    nursery.start_soon(enqueue, own)
+        finally:
+            replica.thaw()
+    # As the script answers: pending, or there before.
+    found = {"x": 4, "there": 0, "y": 4}
+    assert told == {own: ((f"default/{own}",), [code]) for own, code in found.items()}
 
 
 async def test_a_write_that_is_confirmed_is_on_the_replica(pair: tuple[Node, Node]) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import uuid
+from functools import partial
+from typing import Any
 
 import pytest
 import trio
 
 import rediq_trio as rediq
 from rediq_trio import ConfigError, ConnectionLost, State
-from rediq_trio.spec.records import NewTask
+from rediq_trio.spec.records import Answer, AnswerKind, NewTask
 from rediq_trio.store.bridge import ear, line
 from rediq_trio.store.broadcast import Kind
 from rediq_trio.store.gateway import Gateway, ReplyError, open_gateway, parse_address
@@ -43,6 +46,85 @@ async def test_what_waits_is_sent_in_one_trip_and_each_has_its_answer(redis_serv
             for n in range(1500):
                 nursery.start_soon(ask, n)
         assert answers == {n: str(n).encode() for n in range(1500)}
+
+
+async def test_tasks_that_wait_together_go_in_one_call_and_each_has_its_answer(
+    redis_server: Server,
+) -> None:
+    answers: dict[int, tuple[Any, ...]] = {}
+    async with open_redis_store(redis_server) as opened:
+        calls = opened.gateway.call
+
+        async def enqueue(n: int) -> None:
+            # Each of ten ids comes in once; every third has company.
+            tasks = [NewTask(f"t{n % 10}", b"x"), *[NewTask(f"more {n}", b"x")] * (n % 3 == 0)]
+            answers[n] = await opened.store.enqueue("q", tasks)
+
+        await opened.store.enqueue("q", [NewTask("first", b"x")])
+        await calls(b"CONFIG", b"RESETSTAT")
+        async with trio.open_nursery() as nursery:
+            for n in range(100):
+                nursery.start_soon(enqueue, n)
+        stats = (await calls(b"INFO", b"commandstats")).decode()
+        pending = await opened.store.list("q", State.PENDING, limit=100)
+    assert re.findall(r"cmdstat_eval(?:sha)?:calls=(\d+)", stats) == ["1"]
+    firsts = [answer[0] for _, answer in sorted(answers.items())]
+    assert sorted(firsts, key=str) == [None] * 90 + [State.PENDING] * 10
+    assert [answer[1:] for _, answer in sorted(answers.items())] == [
+        (State.PENDING,) if n % 3 == 0 else () for n in range(100)
+    ]
+    assert len(pending) == 1 + 10 + 34
+
+
+async def test_a_task_whose_caller_is_cancelled_takes_nobodys_answer(redis_server: Server) -> None:
+    answers: dict[str, Any] = {}
+    async with open_redis_store(redis_server) as opened:
+
+        async def enqueue(own: str, scope: trio.CancelScope) -> None:
+            with scope:
+                answers[own] = await opened.store.enqueue("q", [NewTask(own, b"x")])
+
+        scopes = [trio.CancelScope() for _ in range(30)]
+        async with trio.open_nursery() as nursery:
+            for n, scope in enumerate(scopes):
+                nursery.start_soon(enqueue, f"t{n}", scope)
+            await trio.lowlevel.checkpoint()
+            for scope in scopes[::2]:
+                scope.cancel()
+        assert answers == {f"t{n}": (State.PENDING,) for n in range(1, 30, 2)}
+        there = await opened.store.list("q", State.PENDING, limit=100)
+        assert set(there) >= set(answers)
+
+
+async def test_large_tasks_do_not_go_in_one_call(redis_server: Server) -> None:
+    envelope = b"x" * (line.JOINED_BYTES // 2 - 1)
+    async with open_redis_store(redis_server) as opened:
+        await opened.store.enqueue("q", [NewTask("first", b"x")])
+        await opened.gateway.call(b"CONFIG", b"RESETSTAT")
+        async with trio.open_nursery() as nursery:
+            for n in range(6):
+                nursery.start_soon(opened.store.enqueue, "q", [NewTask(f"t{n}", envelope)])
+        stats = (await opened.gateway.call(b"INFO", b"commandstats")).decode()
+    assert re.findall(r"cmdstat_eval(?:sha)?:calls=(\d+)", stats) == ["3"]
+
+
+async def test_a_whole_goes_alone(redis_server: Server) -> None:
+    answers: dict[str, Any] = {}
+    async with open_redis_store(redis_server) as opened:
+        await opened.store.enqueue("q", [NewTask("there", b"x")])
+
+        async def enqueue(*owns: str, whole: bool) -> None:
+            tasks = [NewTask(own, b"x") for own in owns]
+            answers[owns[0]] = await opened.store.enqueue("q", tasks, whole=whole)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(enqueue, "a", "there", whole=True))
+            nursery.start_soon(partial(enqueue, "b", "c", whole=True))
+            nursery.start_soon(partial(enqueue, "d", "there", whole=False))
+        assert answers["a"] == (Answer(AnswerKind.WITHHELD), None)
+        assert answers["b"] == (State.PENDING, State.PENDING)
+        assert answers["d"] == (State.PENDING, None)
+        assert set(await opened.store.list("q", State.PENDING, limit=9)) == {"there", "b", "c", "d"}
 
 
 async def test_an_error_reply_is_for_its_caller_only(redis_server: Server) -> None:

@@ -26,7 +26,7 @@ from rediq_trio._nursery import held_back
 from rediq_trio.store.bridge.address import Address, Node, parse_address
 from rediq_trio.store.bridge.confirming import Confirming
 from rediq_trio.store.bridge.ear import Ear
-from rediq_trio.store.bridge.line import MAX_HOPS, PATIENCE, Call, Line, Ways
+from rediq_trio.store.bridge.line import MAX_HOPS, PATIENCE, Call, Joint, Line, Ways
 from rediq_trio.store.bridge.routes import Cluster, routes_of
 from rediq_trio.store.bridge.wire import FAILED, Dialer, ReplyError, across, is_refusal
 from rediq_trio.store.broadcast import Signal, Topic
@@ -150,10 +150,22 @@ class Gateway:
         keys: Sequence[bytes],
         args: Sequence[Any],
         confirm: Confirm = Confirm.NO,
+        *,
+        head: int = 0,
+        items: int = 0,
+        size: int = 0,
     ) -> Any:
-        """Run a script and give its reply; as `call`."""
+        """Run a script and give its reply; as `call`.
+
+        One that does the same to each of its `items`, which come behind `head` arguments and
+        are of some `size` bytes, may be sent as one with others that wait.
+        """
         command = (b"EVALSHA", script.sha, len(keys), *keys, *args)
-        return await self._wait(command, script, keys[0], confirm)
+        joint = None
+        if items:
+            key = (script.name, keys[0], confirm, *args[:head])
+            joint = Joint(key, len(command) - len(args) + head, items, size)
+        return await self._wait(command, script, keys[0], confirm, joint=joint)
 
     async def call_each(self, *command: Any) -> dict[Node, Any]:
         """Send a command to every server with data, and give the replies; as `call`."""
@@ -168,13 +180,14 @@ class Gateway:
         key: bytes,
         confirm: Confirm,
         node: Node | None = None,
+        joint: Joint | None = None,
     ) -> Any:
         if self._closed:
             raise ConnectionLost("the client is closed", sent=False)
         task = trio.lowlevel.current_task()
         if self._confirming is None:
             confirm = Confirm.NO
-        call = Call(command, script, key, confirm, trio.current_time(), task)
+        call = Call(command, script, key, confirm, trio.current_time(), task, joint)
         self._line(node or self._routes.of(key)).put(call)
 
         def abort(_: object) -> trio.lowlevel.Abort:

@@ -127,9 +127,18 @@ class RedisStore:
         check_batch("enqueue", tasks)
         await self._name(queue)
         args: list[Any] = [self._now(), int(whole)]
+        size = 0
         for task in tasks:
             args += (pack_id(task.id), task.envelope, pack_options(task))
-        return tuple(map(answer_of, await self._run("enqueue", queue, args)))
+            size += len(task.envelope)
+        script, confirm = self._scripts["enqueue"], confirm_of("enqueue")
+        keys = self._keys.of(queue, script.keys)
+        # Producers that wait at the same time share a call, but for a whole, which comes in or not.
+        items = 0 if whole else len(tasks)
+        reply = await self._gateway.run(
+            script, keys, args, confirm, head=2, items=items, size=size
+        )
+        return tuple(map(answer_of, reply))
 
     async def _name(self, queue: str) -> None:
         if queue not in self._known_queues:

@@ -33,7 +33,7 @@ class Confirming:
         short = self._short(reply)
         for call, answer in written:
             if short and call.confirm is Confirm.RAISE:
-                call.refuse(Unconfirmed(short, answer=answer))
+                call.doubt(short, answer)
             else:
                 call.answer(answer)
         if short:

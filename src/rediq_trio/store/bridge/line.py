@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable, Iterator
 from typing import Any
 
 import attrs
@@ -35,10 +35,28 @@ TRIP_COMMANDS = 512
 """Commands that one trip may carry."""
 PATIENCE = 5.0
 """Seconds a command may wait, unsent, for a connection."""
+JOINED = 256
+"""Items that one call carries at most when several are sent as one."""
+JOINED_BYTES = 256 * 1024
 MAX_HOPS = 16
 """Times that a Cluster may send a command on to another node."""
 
 _ASKING = (b"ASKING",)
+
+
+@attrs.define(eq=False)
+class Joint:
+    """Where a script does the same to each of its items, and answers with one entry for each:
+    calls that wait together are sent as one. Redis then looks at the script, and at the names
+    of its keys, once for all of them."""
+
+    key: Hashable
+    """The same for calls that differ in their items only."""
+    head: int
+    """Parts of the command before the first item."""
+    items: int
+    size: int
+    """Bytes, roughly."""
 
 
 @attrs.define(eq=False)
@@ -52,6 +70,7 @@ class Call:
     confirm: Confirm
     born: float
     waiter: trio.lowlevel.Task | None
+    joint: Joint | None = None
     hops: int = 0
     asking: bool = False
     """Whether a node is to take it although the slot is still another's."""
@@ -65,6 +84,81 @@ class Call:
         if self.waiter is not None:
             trio.lowlevel.reschedule(self.waiter, outcome.Error(error))
             self.waiter = None
+
+    def doubt(self, short: str, result: Any) -> None:
+        """Refuse because what was answered is not confirmed."""
+        self.refuse(Unconfirmed(short, answer=result))
+
+    @property
+    def is_awaited(self) -> bool:
+        return self.waiter is not None
+
+
+@attrs.define(eq=False)
+class Joined(Call):
+    """Several calls, sent as one."""
+
+    parts: list[Call] = attrs.field(factory=list)
+
+    @classmethod
+    def of(cls, calls: list[Call]) -> Joined:
+        first = calls[0]
+        joint = first.joint
+        assert joint is not None
+        command = list(first.command)
+        for call in calls[1:]:
+            command += call.command[joint.head :]
+        return cls(
+            tuple(command), first.script, first.key, first.confirm, first.born, None, parts=calls
+        )
+
+    def _shares(self, result: Any) -> Iterator[tuple[Call, Any]]:
+        at = 0
+        for call in self.parts:
+            assert call.joint is not None
+            yield call, result[at : at + call.joint.items]
+            at += call.joint.items
+
+    def answer(self, result: Any) -> None:
+        for call, share in self._shares(result):
+            call.answer(share)
+
+    def refuse(self, error: BaseException) -> None:
+        for call in self.parts:
+            call.refuse(error)
+
+    def doubt(self, short: str, result: Any) -> None:
+        for call, share in self._shares(result):
+            call.doubt(short, share)
+
+    @property
+    def is_awaited(self) -> bool:
+        return any(call.is_awaited for call in self.parts)
+
+
+class _Load:
+    """The calls of a trip, those that can be joined in each other's company."""
+
+    def __init__(self) -> None:
+        self._groups: list[list[Call]] = []
+        self._open: dict[Hashable, tuple[list[Call], int, int]] = {}
+
+    def take(self, call: Call) -> None:
+        joint = call.joint
+        if joint is None:
+            self._groups.append([call])
+            return
+        nothing: tuple[list[Call], int, int] = ([], 0, 0)
+        group, items, size = self._open.get(joint.key, nothing)
+        items, size = items + joint.items, size + joint.size
+        if not group or items > JOINED or size > JOINED_BYTES:
+            group, items, size = list[Call](), joint.items, joint.size
+            self._groups.append(group)
+        group.append(call)
+        self._open[joint.key] = group, items, size
+
+    def calls(self) -> list[Call]:
+        return [group[0] if len(group) == 1 else Joined.of(group) for group in self._groups]
 
 
 @attrs.frozen
@@ -185,13 +279,17 @@ class Line:
         return not self._stale
 
     def _load(self) -> tuple[list[Call], list[bytes]]:
+        load = _Load()
+        inbox = self.inbox
+        left = TRIP_COMMANDS
+        while inbox and left:
+            call = inbox.popleft()
+            if call.is_awaited:  # else it was cancelled before it was sent
+                load.take(call)
+                left -= 1
         calls: list[Call] = []
         packed: list[bytes] = []
-        inbox = self.inbox
-        while inbox and len(calls) < TRIP_COMMANDS:
-            call = inbox.popleft()
-            if call.waiter is None:
-                continue  # it was cancelled before it was sent
+        for call in load.calls():
             try:
                 command = pack(call.command)
             except (TypeError, ValueError) as error:
