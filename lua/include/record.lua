@@ -23,11 +23,17 @@ local COMPLETED, DEAD, CANCELLED = 7, 8, 9
 local SPAN = 35184372088832
 
 local type = type
-local KINDS = {
-  'number', 'number', 'number', 'number', 'number', 'number', 'number', 'number', 'number',
-  'number', 'number', 'number', 'number', 'string', 'string', 'number', 'number', 'number',
-  'number', 'string',
-}
+
+-- Raises an error unless each field is of its type: an order is between numbers, or between
+-- texts, and asking for it costs a fraction of asking for 19 types.
+local function order(record)
+  local _
+  for n = PRIORITY, SNOOZES do _ = record[n] < 0 end
+  for n = CANCEL, FINISHED do _ = record[n] < 0 end
+  _ = record[NONCE] < ''
+  _ = record[WORKER] < ''
+  _ = record[ERROR] < ''
+end
 
 local function tied(ties)
   if type(ties) ~= 'table' or #ties ~= LENIENT then return false end
@@ -49,9 +55,7 @@ local function decode(raw)
   if type(code) ~= 'number' then return nil end
   if code >= LAYOUT * LAYER and code < LAYER * LAYER then return nil, code end
   if #record ~= ERROR and (#record ~= TIES or not tied(record[TIES])) then return nil end
-  for n = PRIORITY, ERROR do
-    if type(record[n]) ~= KINDS[n] then return nil end
-  end
+  if not pcall(order, record) then return nil end
   return record
 end
 
