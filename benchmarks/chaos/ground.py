@@ -17,7 +17,7 @@ from benchmarks.chaos.fleet import Fleet
 from benchmarks.chaos.kinds import QUEUES
 from benchmarks.chaos.observe import Observer
 from benchmarks.chaos.proxy import Proxy, run_proxy
-from benchmarks.chaos.server import Redis
+from benchmarks.chaos.server import Redis, server_folder
 from rediq_trio.store.embedded import find_server
 
 LEASE = 3.0
@@ -104,9 +104,7 @@ def work_folder(keep: Path | None) -> Iterator[Path]:
 @asynccontextmanager
 async def plain(folder: Path, seed: int, program: str | None) -> AsyncGenerator[Ground]:
     """Stand on one server behind a proxy."""
-    home = folder / "redis"
-    home.mkdir(exist_ok=True)
-    server = Redis(home, program or find_server())
+    server = Redis(server_folder(), program or find_server())
     observer = Observer(folder, "driver")
     try:
         await server.start_able_to_jump()

@@ -541,6 +541,23 @@ def test_a_step_that_a_failover_has_undone_is_forgiven(story: Story) -> None:
     assert [each.subject for each in verdict.losses] == ["q/again"]
 
 
+@pytest.mark.parametrize(("confirmed", "found"), [(True, [(6, "q/gone")]), (False, [])])
+def test_only_what_replicas_confirmed_outlives_a_failover(
+    story: Story, confirmed: bool, found: list[tuple[int, str]]
+) -> None:
+    story.setup |= {"server": "sentinel", "durability": "replicated"}
+    if confirmed:
+        story.enqueue(5, "gone")
+    else:
+        story.note(5, "p", "call", n=100, op="enqueue", id="q/gone", args=OPTIONS)
+        story.note(5.5, "p", "raise", n=100, error="Unconfirmed", sent=True)
+    # It was there for certain, at the master that was lost.
+    story.run(6, "gone", how="")
+    story.note(7, "driver", "fault", kind="sentinel-kill", target="", begin=True)
+    story.note(8, "driver", "fault", kind="sentinel-kill", target="port 1", begin=False)
+    assert blamed(story.judge()) == found
+
+
 def test_a_failover_does_not_explain_a_phantom(story: Story) -> None:
     story.setup |= {"server": "sentinel"}
     story.final("ghost", "pending", attempt=0, deliveries=0)
