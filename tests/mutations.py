@@ -140,7 +140,7 @@ MUTANTS = tuple(
             ("those that wait for what was refused are told", "include/intake", "for _, dependent in ipairs(ties[DEPENDENTS]) do tell_dependent(id, dependent, 0, '', now) end", ""),
             ("those that wait for what was sent are not told", "include/intake", "if type(answer) == 'table' and answer[1] ~= SENT then", "if type(answer) == 'table' then"),
             # enqueue
-            ("a refused task is not taken", "enqueue", "(o[9] or most > 0) and refusal(id, o, now)", "false"),
+            ("a refused task is not taken", "enqueue", "not whole and not alone and refusal(id, o, now)", "false"),
             ("a whole is checked before it is written", "enqueue", "if refused then return answers end", ""),
             ("one refused keeps the whole out", "enqueue", "refused = refused or answer ~= nil", "refused = answer ~= nil"),
             ("the others are withheld", "enqueue", "answer or {WITHHELD, '', 0}", "answer or 0"),
@@ -239,7 +239,7 @@ MUTANTS = tuple(
             ("what begins with no layout is damaged", "include/record", " and code < LAYER * LAYER then return", " then return"),
             ("the state of a newer record is known", "include/record", "  if newer then return newer % LAYER end\n", ""),
             ("a claim stops at a newer record", "claim", "    if newer then\n      stopped_by = newer\n      break\n    end\n", ""),
-            ("a claimed task leaves the pending", "claim", "if taken > 0 then redis.call('ZREMRANGEBYRANK', pending, 0, taken - 1) end", ""),
+            ("claimed tasks leave the pending together", "claim", "if taken > 0 then redis.call('ZREMRANGEBYRANK', pending, 0, taken - 1) end", ""),
             ("a newer record stays", "claim", "pending, 0, taken - 1)", "pending, 0, taken)"),
             ("a newer record that is first stays", "claim", "if taken > 0 then redis", "if true then redis"),
             ("a claim tells of a newer layout", "claim", "reply[1] = -stopped_by", "reply[1] = 0"),

@@ -260,9 +260,13 @@ def test_the_fields_and_codes_of_a_record_are_pythons() -> None:
 
 def test_the_text_fields_of_a_record_are_pythons() -> None:
     text = included("record")
-    [kinds] = re.findall(r"local KINDS = \{(.*?)\}", text, re.DOTALL)
-    texts = {n for n, kind in enumerate(re.findall(r"'(\w+)'", kinds)) if kind == "string"}
-    assert {RECORD_FIELDS[n] for n in texts} == {"nonce", "worker", "error"}
+    spans = re.findall(r"for n = (\w+), (\w+) do _ = record\[n\] < 0 end", text)
+    texts = re.findall(r"_ = record\[(\w+)\] < ''", text)
+    place = {name: n - 1 for name, n in constants("record").items()}
+    numbers = [n for first, last in spans for n in range(place[first], place[last] + 1)]
+    assert [place[name] for name in texts] == [place[name] for name in ("NONCE", "WORKER", "ERROR")]
+    # Each once; the state is looked at before.
+    assert sorted([*numbers, *(place[name] for name in texts)]) == [*range(1, len(RECORD_FIELDS))]
     assert "(n == UNIQUE or n == LIMIT_KEY or n == GROUP) and 'string' or 'number'" in text
 
 

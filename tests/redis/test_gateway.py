@@ -14,7 +14,7 @@ import trio
 import rediq_trio as rediq
 from rediq_trio import ConfigError, ConnectionLost, State
 from rediq_trio.spec.records import Answer, AnswerKind, NewTask
-from rediq_trio.store.bridge import ear, line
+from rediq_trio.store.bridge import calls, ear, line
 from rediq_trio.store.broadcast import Kind
 from rediq_trio.store.gateway import Gateway, ReplyError, open_gateway, parse_address
 from rediq_trio.store.keys import Keys
@@ -53,7 +53,7 @@ async def test_tasks_that_wait_together_go_in_one_call_and_each_has_its_answer(
 ) -> None:
     answers: dict[int, tuple[Any, ...]] = {}
     async with open_redis_store(redis_server) as opened:
-        calls = opened.gateway.call
+        call = opened.gateway.call
 
         async def enqueue(n: int) -> None:
             # Each of ten ids comes in once; every third has company.
@@ -61,11 +61,11 @@ async def test_tasks_that_wait_together_go_in_one_call_and_each_has_its_answer(
             answers[n] = await opened.store.enqueue("q", tasks)
 
         await opened.store.enqueue("q", [NewTask("first", b"x")])
-        await calls(b"CONFIG", b"RESETSTAT")
+        await call(b"CONFIG", b"RESETSTAT")
         async with trio.open_nursery() as nursery:
             for n in range(100):
                 nursery.start_soon(enqueue, n)
-        stats = (await calls(b"INFO", b"commandstats")).decode()
+        stats = (await call(b"INFO", b"commandstats")).decode()
         pending = await opened.store.list("q", State.PENDING, limit=100)
     assert re.findall(r"cmdstat_eval(?:sha)?:calls=(\d+)", stats) == ["1"]
     firsts = [answer[0] for _, answer in sorted(answers.items())]
@@ -97,7 +97,7 @@ async def test_a_task_whose_caller_is_cancelled_takes_nobodys_answer(redis_serve
 
 
 async def test_large_tasks_do_not_go_in_one_call(redis_server: Server) -> None:
-    envelope = b"x" * (line.JOINED_BYTES // 2 - 1)
+    envelope = b"x" * (calls.JOINED_BYTES // 2 - 100)
     async with open_redis_store(redis_server) as opened:
         await opened.store.enqueue("q", [NewTask("first", b"x")])
         await opened.gateway.call(b"CONFIG", b"RESETSTAT")

@@ -24,9 +24,10 @@ import trio_asyncio
 from rediq_trio._errors import ConfigError, ConnectionLost
 from rediq_trio._nursery import held_back
 from rediq_trio.store.bridge.address import Address, Node, parse_address
+from rediq_trio.store.bridge.calls import Call, Joint
 from rediq_trio.store.bridge.confirming import Confirming
 from rediq_trio.store.bridge.ear import Ear
-from rediq_trio.store.bridge.line import MAX_HOPS, PATIENCE, Call, Joint, Line, Ways
+from rediq_trio.store.bridge.line import MAX_HOPS, PATIENCE, Line, Ways
 from rediq_trio.store.bridge.routes import Cluster, routes_of
 from rediq_trio.store.bridge.wire import FAILED, Dialer, ReplyError, across, is_refusal
 from rediq_trio.store.broadcast import Signal, Topic
@@ -153,17 +154,17 @@ class Gateway:
         *,
         head: int = 0,
         items: int = 0,
-        size: int = 0,
     ) -> Any:
         """Run a script and give its reply; as `call`.
 
-        One that does the same to each of its `items`, which come behind `head` arguments and
-        are of some `size` bytes, may be sent as one with others that wait.
+        One that does the same to each of its `items`, which come behind `head` arguments, may be
+        sent as one with others that wait.
         """
         command = (b"EVALSHA", script.sha, len(keys), *keys, *args)
         joint = None
         if items:
             key = (script.name, keys[0], confirm, *args[:head])
+            size = sum(len(arg) for arg in args[head:] if isinstance(arg, bytes))
             joint = Joint(key, len(command) - len(args) + head, items, size)
         return await self._wait(command, script, keys[0], confirm, joint=joint)
 

@@ -107,12 +107,13 @@ class RedisStore:
     def unconfirmed(self) -> int:
         return self._gateway.unconfirmed
 
-    async def _run(self, name: str, queue: str, args: Sequence[Any], **swap: str) -> Any:
+    async def _run(
+        self, name: str, queue: str, args: Sequence[Any], *, head: int = 0, items: int = 0, **swap: str
+    ) -> Any:
         script = self._scripts[name]
-        names = script.keys
-        if swap:
-            names = tuple(swap.get(key, key) for key in names)
-        return await self._gateway.run(script, self._keys.of(queue, names), args, confirm_of(name))
+        names = tuple(swap.get(key, key) for key in script.keys) if swap else script.keys
+        keys, confirm = self._keys.of(queue, names), confirm_of(name)
+        return await self._gateway.run(script, keys, args, confirm, head=head, items=items)
 
     def _now(self) -> int | str:
         return self._clock() if self._clock else ""
@@ -127,18 +128,11 @@ class RedisStore:
         check_batch("enqueue", tasks)
         await self._name(queue)
         args: list[Any] = [self._now(), int(whole)]
-        size = 0
         for task in tasks:
             args += (pack_id(task.id), task.envelope, pack_options(task))
-            size += len(task.envelope)
-        script, confirm = self._scripts["enqueue"], confirm_of("enqueue")
-        keys = self._keys.of(queue, script.keys)
         # Producers that wait at the same time share a call, but for a whole, which comes in or not.
         items = 0 if whole else len(tasks)
-        reply = await self._gateway.run(
-            script, keys, args, confirm, head=2, items=items, size=size
-        )
-        return tuple(map(answer_of, reply))
+        return tuple(map(answer_of, await self._run("enqueue", queue, args, head=2, items=items)))
 
     async def _name(self, queue: str) -> None:
         if queue not in self._known_queues:

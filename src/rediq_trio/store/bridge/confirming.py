@@ -11,7 +11,7 @@ from rediq_trio._errors import Unconfirmed
 from rediq_trio.store.durability import CONFIRM_WITHIN_MS, Confirm, Durability
 
 if TYPE_CHECKING:
-    from rediq_trio.store.bridge.line import Call
+    from rediq_trio.store.bridge.calls import Call
 
 LOG_EVERY = 10.0
 """Seconds between two lines in the log."""
