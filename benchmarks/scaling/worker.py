@@ -2,8 +2,8 @@
 
     python -m benchmarks.scaling.worker URL --queues many0,many1 --concurrency 100
 
-For each line on its standard input it says, as JSON, what it did since the line before. It ends
-when the input closes.
+For each line on its standard input it says, as JSON, what it did since the last line that was empty:
+any other is a peek, and begins nothing anew. It ends when the input closes.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ async def run(url: str, queues: list[str], concurrency: int, lease: float) -> No
         nursery.start_soon(watch_memory, peak)
         cpu, at = time.process_time(), time.perf_counter()
         print("ready", flush=True)
-        while await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True):
+        while line := await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True):
             now, used, stats = time.perf_counter(), time.process_time(), server.stats()
             lags.sort()
             said = {
@@ -92,10 +92,11 @@ async def run(url: str, queues: list[str], concurrency: int, lease: float) -> No
                 "p99": share(lags, 0.99),
                 "most": share(lags, 1.0),
             }
-            lags.clear()
-            peak[0] = 0.0
             print(json.dumps(said), flush=True)
-            cpu, at = time.process_time(), time.perf_counter()
+            if not line.strip():
+                lags.clear()
+                peak[0] = 0.0
+                cpu, at = time.process_time(), time.perf_counter()
         nursery.cancel_scope.cancel()
 
 

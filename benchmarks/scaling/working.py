@@ -26,20 +26,22 @@ class Working:
     _output: IO[str]
 
     def look(self) -> dict[str, Any]:
-        """Ask what it did since it was asked before."""
-        self._input.write("\n")
+        """Ask what it did since it was asked so before."""
+        return self._ask("\n")
+
+    def _ask(self, line: str) -> dict[str, Any]:
+        self._input.write(line)
         self._input.flush()
         said: dict[str, Any] = json.loads(self._output.readline())
         return said
 
     async def until(self, completed: int) -> dict[str, Any]:
-        """Wait until it has completed so many in all; give its last look, with the most of memory."""
-        peak, before, moved = 0.0, -1, trio.current_time()
+        """Wait until it has completed so many in all; give what it did since it was last asked."""
+        before, moved = -1, trio.current_time()
         while True:
-            seen = await trio.to_thread.run_sync(self.look)
-            peak = max(peak, seen["peak"])
+            seen = await trio.to_thread.run_sync(self._ask, "peek\n")
             if seen["completed"] >= completed:
-                return seen | {"peak": peak}
+                return seen
             if seen["completed"] != before:
                 before, moved = seen["completed"], trio.current_time()
             elif trio.current_time() - moved > STALLED:

@@ -1,7 +1,8 @@
 """The settler: writes outcomes, in batches, until each is in Redis.
 
 Nothing counts as done before. While one batch is on its way the next collects, so
-outcomes are settled as soon as the gateway is free, and batches grow with the load.
+outcomes are settled as soon as the gateway is free, and batches grow with the load. All
+queues of a batch are written to at once, so that many of them share a trip.
 """
 
 from __future__ import annotations
@@ -131,8 +132,12 @@ class Settler:
                 self._drop(outcome.held)
             else:
                 batches.setdefault(outcome.held.queue, _Batch()).add(outcome)
-        for queue, batch in batches.items():
-            await self._settle_queue(queue, batch)
+        if len(batches) == 1:
+            await self._settle_queue(*batches.popitem())
+            return
+        async with trio.open_nursery() as nursery:
+            for queue, batch in batches.items():
+                nursery.start_soon(self._settle_queue, queue, batch)
 
     async def _settle_queue(self, queue: str, batch: _Batch) -> None:
         store, tally = self.store, self.tally
