@@ -209,7 +209,7 @@ class Keeper:
                 post.wake()
         for duty in post.duties.values():
             while duty.at <= trio.current_time():
-                await self._do(duty)
+                await self._do(duty, REST_LONGEST if post.rests else duty.longest)
         needed = any(duty.needed for duty in post.duties.values())
         if needed and post.rests:
             post.wake()
@@ -219,7 +219,7 @@ class Keeper:
             else:
                 post.keep_up()
 
-    async def _do(self, duty: _Duty) -> None:
+    async def _do(self, duty: _Duty, longest: float) -> None:
         self.pace.begin()
         due = await duty.step()
         self.pace.answer()
@@ -228,7 +228,7 @@ class Keeper:
         rest = math.inf if due.next_in_ms is None else (due.next_in_ms + 1) / 1000
         # A step that moved as many as it may leaves more that are due.
         duty.at = trio.current_time() + (0.0 if due.moved >= LIMIT else rest)
-        duty.within(duty.longest)
+        duty.within(longest)
 
     @property
     def _rest_every(self) -> float:
