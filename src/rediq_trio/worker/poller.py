@@ -87,7 +87,6 @@ class Poller:
             while True:
                 await self._wait_room()
                 self._heed_all(signals)
-                self._look_again()
                 try:
                     exhausted = await self._round()
                 except ConnectionLost:
@@ -180,6 +179,7 @@ class Poller:
 
     async def _round(self) -> bool:
         """Claim from the queues while there is room; say whether none has any left."""
+        self._look_again()
         if self._shares is not None:
             return await self._round_by_weight(self._shares)
         for queue in self._asked():
