@@ -140,28 +140,24 @@ class Settler:
                 nursery.start_soon(self._settle_queue, queue, batch)
 
     async def _settle_queue(self, queue: str, batch: _Batch) -> None:
-        store, tally = self.store, self.tally
-        if batch.completed:
-            tally.completed += await self._write(queue, batch.completed, store.complete)
-        if batch.failed:
-            tally.failed += await self._write(queue, batch.failed, store.fail)
-        if batch.snoozed:
-            tally.snoozed += await self._write(queue, batch.snoozed, store.snooze)
-        if batch.stopped:
-            tally.cancelled += await self._write(queue, batch.stopped, store.stop)
-        if batch.released:
-            tally.released += await self._write(queue, batch.released, store.release)
+        store = self.store
+        await self._write(queue, batch.completed, store.complete, "completed")
+        await self._write(queue, batch.failed, store.fail, "failed")
+        await self._write(queue, batch.snoozed, store.snooze, "snoozed")
+        await self._write(queue, batch.stopped, store.stop, "cancelled")
+        await self._write(queue, batch.released, store.release, "released")
 
     async def _write(
         self,
         queue: str,
         items: Sequence[tuple[Held, T]],
         settle: Callable[[str, Sequence[T]], Awaitable[Settled]],
-    ) -> int:
-        """Settle outcomes of one kind; give how many were accepted."""
-        accepted = 0
+        counter: str,
+    ) -> None:
+        """Settle outcomes of one kind, and count those accepted in the tally."""
         for part in _parts(items):
             states = await self._insist(queue, [item for _, item in part], settle)
+            accepted = 0
             for (held, _), state in zip(part, states, strict=True):
                 if state is None:
                     self.tally.stale += 1
@@ -169,7 +165,8 @@ class Settler:
                 else:
                     accepted += 1
                 self._drop(held)
-        return accepted
+            # Read and written without an await in between: other queues count at the same time.
+            setattr(self.tally, counter, getattr(self.tally, counter) + accepted)
 
     async def _insist(
         self,
@@ -196,7 +193,8 @@ class Settler:
 def _parts(items: Sequence[tuple[Held, T]]) -> Iterator[list[tuple[Held, T]]]:
     """Split what one call would carry: each task counts, and each that it enqueues."""
     if len(items) <= BATCH and not any(held.children for held, _ in items):
-        yield list(items)
+        if items:
+            yield list(items)
         return
     part: list[tuple[Held, T]] = []
     size = 0
