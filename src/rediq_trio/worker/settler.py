@@ -140,24 +140,29 @@ class Settler:
                 nursery.start_soon(self._settle_queue, queue, batch)
 
     async def _settle_queue(self, queue: str, batch: _Batch) -> None:
-        store = self.store
-        await self._write(queue, batch.completed, store.complete, "completed")
-        await self._write(queue, batch.failed, store.fail, "failed")
-        await self._write(queue, batch.snoozed, store.snooze, "snoozed")
-        await self._write(queue, batch.stopped, store.stop, "cancelled")
-        await self._write(queue, batch.released, store.release, "released")
+        store, tally = self.store, self.tally
+        # `+=` behind an await of its own would lose what other queues count meanwhile.
+        count = await self._write(queue, batch.completed, store.complete)
+        tally.completed += count
+        count = await self._write(queue, batch.failed, store.fail)
+        tally.failed += count
+        count = await self._write(queue, batch.snoozed, store.snooze)
+        tally.snoozed += count
+        count = await self._write(queue, batch.stopped, store.stop)
+        tally.cancelled += count
+        count = await self._write(queue, batch.released, store.release)
+        tally.released += count
 
     async def _write(
         self,
         queue: str,
         items: Sequence[tuple[Held, T]],
         settle: Callable[[str, Sequence[T]], Awaitable[Settled]],
-        counter: str,
-    ) -> None:
-        """Settle outcomes of one kind, and count those accepted in the tally."""
+    ) -> int:
+        """Settle outcomes of one kind; give how many were accepted."""
+        accepted = 0
         for part in _parts(items):
             states = await self._insist(queue, [item for _, item in part], settle)
-            accepted = 0
             for (held, _), state in zip(part, states, strict=True):
                 if state is None:
                     self.tally.stale += 1
@@ -165,8 +170,7 @@ class Settler:
                 else:
                     accepted += 1
                 self._drop(held)
-            # Read and written without an await in between: other queues count at the same time.
-            setattr(self.tally, counter, getattr(self.tally, counter) + accepted)
+        return accepted
 
     async def _insist(
         self,
