@@ -29,13 +29,20 @@ WANTED = 50.0
 
 
 async def measure(stage: Stage) -> list[Table]:
-    """Keep many tasks asleep."""
+    """Keep many tasks asleep, with Python's garbage collector as it is, and with rare full collections."""
     rate = stage.some(RATE)
+    found = [await _sleep(stage, rate, *flags) for flags in ((), ("--collect-rarely",))]
+    rows = [(name, *(dict(some)[name] for some in found)) for name, _ in found[0]]
+    title = f"{int(rate * SLEEPS):,} tasks asleep on one worker, {rate:,} started a second, lease 30 s"
+    return [Table(title, ("what", "seen", "with rare full collections"), tuple(rows))]
+
+
+async def _sleep(stage: Stage, rate: int, *flags: str) -> list[tuple[str, str]]:
     most = int(rate * SLEEPS)
     stage.empty()
     # A little more than sleep at once, so that what waits is no slot but the worker.
     room = most + most // 10 + 50
-    with working(stage.bench.url, [QUEUE], "--concurrency", str(room)) as worker:
+    with working(stage.bench.url, [QUEUE], "--concurrency", str(room), *flags) as worker:
         async with rediq.connect(stage.bench.url) as client:
             sent = await _load(stage, client, rate, SLEEPS + 2)
             worker.look()
@@ -45,19 +52,19 @@ async def measure(stage: Stage) -> list[Table]:
             redis = (stage.bench.cpu() - cpu) / (time.perf_counter() - begin)
             last = await worker.until(sent)
     verdict = "ok" if seen["p99"] <= WANTED else "late"
-    rows = [
+    return [
         ("asleep at once", number(seen["running"])),
         ("enqueued to started, p50 ms", number(seen["p50"])),
         (f"enqueued to started, p99 ms (wanted: {WANTED:g})", f"{number(seen['p99'])} {verdict}"),
         ("enqueued to started, most ms", number(seen["most"])),
-        ("leases lost", number(last["stale"])),
+        ("worker's loop late, most ms", number(seen["late"])),
+        ("Python's garbage collector at once, most ms", number(seen["collected"])),
+        ("outcomes refused, their lease lost", number(last["stale"])),
         ("warnings", f"{last['warned']} {last['warning'][:60]}".strip()),
         ("worker's CPU, %", number(seen["cpu"] * 100)),
         ("Redis's CPU, %", number(redis * 100)),
         ("worker's memory, MiB", number(seen["rss"])),
     ]
-    title = f"{most:,} tasks asleep on one worker, {rate:,} started a second, lease 30 s"
-    return [Table(title, ("what", "seen"), tuple(rows))]
 
 
 async def _load(stage: Stage, client: rediq.Client, rate: int, seconds: float) -> int:

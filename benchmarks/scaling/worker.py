@@ -9,15 +9,22 @@ any other is a peek, and begins nothing anew. It ends when the input closes.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import logging
 import sys
 import time
 
+import attrs
 import trio
 
 import rediq_trio as rediq
 from benchmarks.scaling.stage import share
+
+RARELY = (10_000, 20, 1_000)
+"""Thresholds of Python's garbage collector with which a full collection is rare."""
+LOOK = 0.02
+"""Seconds between looks at itself."""
 
 app = rediq.App()
 lags: list[float] = []
@@ -58,19 +65,39 @@ def resident() -> float:
         return int(file.read().split()[1]) * 4096 / 2**20
 
 
-async def watch_memory(peak: list[float]) -> None:
-    while True:
-        peak[0] = max(peak[0], resident())
-        await trio.sleep(0.02)
+@attrs.define
+class Watch:
+    """The most that was seen: of memory in MiB; of how late the loop was, and how long Python's
+    garbage collector held everything up, in ms."""
+
+    memory: float = 0.0
+    late: float = 0.0
+    collected: float = 0.0
+    _begun: float = 0.0
+
+    def collecting(self, phase: str, info: dict[str, int]) -> None:
+        """Hear of the garbage collector."""
+        if phase == "start":
+            self._begun = time.perf_counter()
+        else:
+            self.collected = max(self.collected, (time.perf_counter() - self._begun) * 1000)
+
+    async def run(self) -> None:
+        while True:
+            self.memory = max(self.memory, resident())
+            wanted = trio.current_time() + LOOK
+            await trio.sleep(LOOK)
+            self.late = max(self.late, (trio.current_time() - wanted) * 1000)
 
 
 async def run(url: str, queues: list[str], concurrency: int, lease: float) -> None:
     warnings = Warnings()
     logging.getLogger("rediq_trio").addHandler(warnings)
     options = {"queues": queues, "concurrency": concurrency, "lease": lease, "shutdown_grace": 0}
-    peak = [0.0]
+    watch = Watch()
+    gc.callbacks.append(watch.collecting)
     async with rediq.serve(app, url, **options) as server, trio.open_nursery() as nursery:  # type: ignore[arg-type]
-        nursery.start_soon(watch_memory, peak)
+        nursery.start_soon(watch.run)
         cpu, at = time.process_time(), time.perf_counter()
         print("ready", flush=True)
         while line := await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True):
@@ -86,7 +113,9 @@ async def run(url: str, queues: list[str], concurrency: int, lease: float) -> No
                 "warning": warnings.said[-1] if warnings.said else "",
                 "cpu": (used - cpu) / (now - at),
                 "rss": resident(),
-                "peak": peak[0],
+                "peak": watch.memory,
+                "late": watch.late,
+                "collected": watch.collected,
                 "lags": len(lags),
                 "p50": share(lags, 0.5),
                 "p99": share(lags, 0.99),
@@ -95,7 +124,7 @@ async def run(url: str, queues: list[str], concurrency: int, lease: float) -> No
             print(json.dumps(said), flush=True)
             if not line.strip():
                 lags.clear()
-                peak[0] = 0.0
+                watch.memory = watch.late = watch.collected = 0.0
                 cpu, at = time.process_time(), time.perf_counter()
         nursery.cancel_scope.cancel()
 
@@ -106,7 +135,10 @@ def main() -> None:
     parser.add_argument("--queues", required=True)
     parser.add_argument("--concurrency", type=int, default=100)
     parser.add_argument("--lease", type=float, default=30.0)
+    parser.add_argument("--collect-rarely", action="store_true", help="few full garbage collections")
     given = parser.parse_args()
+    if given.collect_rarely:
+        gc.set_threshold(*RARELY)
     trio.run(run, given.url, given.queues.split(","), given.concurrency, given.lease)
 
 
