@@ -19,7 +19,9 @@ from rediq_trio.store.embedded import find_server
 OLDEST_PREFERRED = 7
 """The major version from which a server on PATH is taken before the embedded one."""
 START_DEADLINE = 10.0
-"""Seconds a server may take to answer."""
+"""Seconds a server may take to start."""
+ANSWER_DEADLINE = 60.0
+"""Seconds it may take to answer later, on a machine that is busy with what is measured."""
 
 
 @attrs.frozen
@@ -86,7 +88,7 @@ def run_server(path: str | None = None, *, unix: bool = False) -> Iterator[Bench
             url = f"unix://{where}"
         child = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
         try:
-            raw = redis.Redis.from_url(url)
+            raw = redis.Redis.from_url(url, socket_timeout=ANSWER_DEADLINE)
             version = str(_wait_ready(child, raw)["redis_version"])
             yield Bench(url, raw, program, version)
             raw.close()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from rediq_trio import State
+from rediq_trio import ConnectionLost, State
 from rediq_trio.spec.records import RIPPLE, Completion, Ties
 from rediq_trio.worker import keeper as keeping
 from rediq_trio.worker.keeper import Keeper
@@ -183,4 +183,119 @@ async def test_a_message_whose_receipt_was_lost_is_taken_in_once() -> None:
         await trio.sleep(0.01)
         assert (await store.dump("other")).counters.enqueued == 1
         assert (await store.dump(Q)).outbox == ()
+        nursery.cancel_scope.cancel()
+
+
+async def calls_of(store: Watched, seconds: float) -> int:
+    before = len(store.calls)
+    await trio.sleep(seconds)
+    return len(store.calls) - before
+
+
+async def test_an_empty_queue_is_at_rest_and_is_asked_for_next_to_nothing() -> None:
+    store = Watched()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keeper(store).run)
+        await trio.sleep(2 * keeping.TOLD_EVERY)
+        assert await calls_of(store, 1200) <= 1200 / keeping.REST_EVERY * 1.3 + 100
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_queue_that_holds_anything_is_not_at_rest() -> None:
+    store = Watched()
+    await store.enqueue(Q, [new_task(id="t")])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keeper(store).run)
+        await trio.sleep(2 * keeping.TOLD_EVERY)
+        before = store.count("reclaim"), store.count("expire")
+        await trio.sleep(150)
+        assert store.count("reclaim") - before[0] >= 150 / keeping.RECLAIM_EVERY - 1
+        assert store.count("expire") - before[1] >= 150 / keeping.OTHERS_EVERY - 1
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("rested", [100.0, 1000.0, 1017.0])
+async def test_what_comes_to_a_queue_at_rest_is_kept_as_soon_as_anywhere(rested: float) -> None:
+    store = Watched()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keeper(store).run)
+        await trio.sleep(rested)
+        await store.enqueue(Q, [new_task(id="t", delay_ms=500), new_task(id="u", delay_ms=40_000)])
+        await trio.sleep(0.51)
+        assert (await states(store))["t"] is State.PENDING
+        await claim(store, Book())
+        await trio.sleep(LEASE + 5)
+        assert (await states(store))["t"] is State.PENDING
+        await trio.sleep(4.51)
+        assert (await states(store))["u"] is State.PENDING
+        nursery.cancel_scope.cancel()
+
+
+class Deaf(Watched):
+    """A store whose signals are all lost."""
+
+    def listen(self, topics: object) -> object:
+        return self.store.listen([])
+
+
+@pytest.mark.parametrize("lease", [3.0, LEASE])
+async def test_a_lease_in_a_queue_at_rest_is_reclaimed_in_time_though_no_signal_was_heard(
+    lease: float,
+) -> None:
+    store = Deaf()
+    keeping_it = Keeper(store, (Q,), dead_retention=300.0, max_dead=100, lease=lease)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keeping_it.run)
+        for rested in (100.0, 107.0, 111.0):
+            await trio.sleep(rested)
+            await store.enqueue(Q, [new_task(retention_ms=0)])
+            (held,) = await claim(store, Book(), lease=lease)
+            await trio.sleep(lease + 5)
+            assert (await states(store))[held.fence.id] is State.PENDING
+            await finish(store)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_schedule_in_a_queue_at_rest_ticks_though_no_signal_was_heard() -> None:
+    store = Deaf()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keeper(store).run)
+        await trio.sleep(100)
+        ticks = store.count("agenda")
+        await trio.sleep(keeping.REST_LONGEST + 1)
+        assert store.count("agenda") > ticks
+        nursery.cancel_scope.cancel()
+
+
+async def test_many_queues_are_tended_at_once() -> None:
+    under_way, most = 0, 0
+
+    class Slow(Watched):
+        async def promote(self, queue: str, *, limit: int) -> object:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            await trio.sleep(0.01)
+            under_way -= 1
+            return await self.store.promote(queue, limit=limit)
+
+    queues = [f"q{n}" for n in range(100)]
+    with trio.move_on_after(1):
+        await Keeper(Slow(), queues, dead_retention=300.0, max_dead=100).run()
+    assert most == keeping.AT_ONCE
+
+
+async def test_one_queue_that_cannot_be_kept_keeps_no_other_from_it() -> None:
+    class Half(Watched):
+        async def promote(self, queue: str, *, limit: int) -> object:
+            if queue == "broken":
+                raise ConnectionLost("away", sent=False)
+            return await self.store.promote(queue, limit=limit)
+
+    store = Half()
+    await store.enqueue(Q, [new_task(id="t", delay_ms=1000)])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(Keeper(store, ("broken", Q), dead_retention=300.0, max_dead=100).run)
+        await trio.sleep(1.6)
+        assert (await states(store))["t"] is State.PENDING
         nursery.cancel_scope.cancel()

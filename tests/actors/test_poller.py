@@ -9,7 +9,7 @@ import trio
 from rediq_trio import State
 from rediq_trio.worker.flow import Flow
 from rediq_trio.worker.leases import Book, Held
-from rediq_trio.worker.poller import IDLE, Poller
+from rediq_trio.worker.poller import FEW, IDLE, LOOKS, RAREST, Poller
 from tests.actors.parts import LEASE, Q, Watched, new_task, states
 
 pytestmark = pytest.mark.mock_clock
@@ -174,3 +174,105 @@ async def test_what_a_cancelled_one_has_claimed_is_handed_over() -> None:
         assert at.claimed() == (["t"] if active else [])
         with pytest.raises(trio.EndOfChannel):
             at.leases.receive_nowait()
+
+
+def names(count: int) -> list[str]:
+    return [f"q{n}" for n in range(count)]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+async def test_of_many_queues_it_asks_the_one_that_a_signal_names(weighted: bool) -> None:
+    many = names(200)
+    at = Polling(queues=dict.fromkeys(many, 1.0) if weighted else many)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(at.poller.run)
+        await trio.sleep(1)
+        before, begun = at.store.count("claim"), trio.current_time()
+        await at.store.enqueue("q150", [new_task(id="t")])
+        assert [held.fence.id for held in await at.leases.receive()] == ["t"]
+        assert trio.current_time() == begun
+        assert at.store.count("claim") == before + 1
+        nursery.cancel_scope.cancel()
+
+
+async def test_of_many_queues_it_empties_the_first_before_the_others() -> None:
+    at = Polling(queues=names(FEW + 4), concurrency=100)
+    for queue in ("q19", "q3"):
+        await at.store.enqueue(queue, [new_task(id=f"{queue}-{n}") for n in range(2)])
+    with trio.move_on_after(1):
+        await at.poller.run()
+    assert at.claimed() == ["q3-0", "q3-1", "q19-0", "q19-1"]
+
+
+@pytest.mark.parametrize("count", [FEW + 1, 1000])
+async def test_many_idle_queues_are_looked_at_rarely_and_one_after_another(count: int) -> None:
+    at = Polling(queues=names(count))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(at.poller.run)
+        await trio.sleep(100)
+        before, quiet = at.store.count("claim"), 0.0
+        for _ in range(300):
+            seen = at.store.count("claim")
+            await trio.sleep(1)
+            quiet = quiet + 1 if at.store.count("claim") == seen else 0
+            assert quiet <= IDLE
+        looks = (at.store.count("claim") - before) / 300
+        assert looks <= 1.5 * max(LOOKS, count / IDLE if count <= LOOKS * IDLE else 0)
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(("count", "within"), [(FEW + 1, IDLE), (1000, RAREST)])
+async def test_a_task_whose_signal_was_lost_is_found_by_a_look(count: int, within: float) -> None:
+    at = Polling(queues=names(count), concurrency=100)
+    at.store.store.listen, listen = lambda _: listen([]), at.store.store.listen  # type: ignore[method-assign]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(at.poller.run)
+        await trio.sleep(100)
+        for queue in ("q0", "q7", "q16"):
+            await at.store.enqueue(queue, [new_task()])
+        await trio.sleep(within + 1)
+        assert len(at.claimed()) == 3
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_queue_that_had_more_is_asked_again_without_a_signal() -> None:
+    at = Polling(queues=names(100), concurrency=1)
+    await at.store.enqueue("q50", [new_task(id=f"t{n}") for n in range(3)])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(at.poller.run)
+        for n in range(3):
+            (held,) = await at.leases.receive()
+            assert held.fence.id == f"t{n}"
+            at.book.drop(held)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_queue_whose_claim_failed_is_asked_again() -> None:
+    at = Polling(queues=names(100))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(at.poller.run)
+        await trio.sleep(1)
+        at.store.away = True
+        await at.store.store.enqueue("q50", [new_task(id="t")])
+        await trio.sleep(1)
+        at.store.away = False
+        await trio.sleep(0.5)
+        assert at.claimed() == ["t"]
+        nursery.cancel_scope.cancel()
+
+
+async def test_large_payloads_are_not_claimed_ahead_by_the_hundred() -> None:
+    at = Polling(concurrency=2, prefetch=1000)
+    large = [new_task("bytes", b"x" * 500_000) for _ in range(100)]
+    await at.store.enqueue(Q, large[:50])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(at.poller.run)
+        await trio.sleep(1)
+        # What it had not seen before, it could not judge.
+        assert len(at.claimed()) == 50
+        for held in at.book:
+            at.book.drop(held)
+        await at.store.enqueue(Q, large[50:])
+        await trio.sleep(1)
+        assert len(at.claimed()) == at.flow.capacity() < 25
+        nursery.cancel_scope.cancel()

@@ -5,7 +5,7 @@ import math
 import pytest
 import trio
 
-from rediq_trio import State
+from rediq_trio import ConnectionLost, State
 from rediq_trio.worker.leases import Book
 from rediq_trio.worker.outcomes import (
     Cancelled,
@@ -165,3 +165,48 @@ async def test_one_call_enqueues_no_more_children_than_it_may_carry() -> None:
     assert at.store.count("complete") == 3
     assert at.tally.completed == 4
     assert (await at.store.dump(Q)).counters.enqueued == 4 + 1998
+
+
+async def test_a_queue_that_cannot_be_written_to_holds_no_other_up() -> None:
+    class Half(Watched):
+        async def complete(self, queue: str, items: object) -> object:
+            if queue == "broken":
+                raise ConnectionLost("away", sent=False)
+            return await self.store.complete(queue, items)
+
+    at = Settling()
+    at.store = at.settler.store = Half()
+    for queue in ("broken", "sound"):
+        await at.store.enqueue(queue, [new_task(id=queue)])
+        claimed = await at.store.claim(queue, limit=1, lease_ms=30_000, worker="w", nonce=b"12345678")
+        (held,) = at.book.add(queue, claimed.leases, asked=trio.current_time(), length=30.0)
+        at.send.send_nowait(Succeeded(held, b"\xc0"))
+    at.settler.limit(5)
+    await at.settler.run()
+    assert (await record(at.store, "sound", "sound")).state is State.COMPLETED
+    assert (at.tally.completed, at.tally.unsettled) == (1, 1)
+
+
+async def test_outcomes_of_many_queues_are_written_at_once_and_all_are_counted() -> None:
+    under_way, most = 0, 0
+
+    class Slow(Watched):
+        async def complete(self, queue: str, items: object) -> object:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            await trio.sleep(1)
+            under_way -= 1
+            return await self.store.complete(queue, items)
+
+    at = Settling()
+    at.store = at.settler.store = Slow()
+    for number in range(20):
+        queue = f"q{number}"
+        await at.store.enqueue(queue, [new_task()])
+        claimed = await at.store.claim(queue, limit=1, lease_ms=30_000, worker="w", nonce=b"12345678")
+        (held,) = at.book.add(queue, claimed.leases, asked=trio.current_time(), length=30.0)
+        at.send.send_nowait(Succeeded(held, b"\xc0"))
+    at.send.close()
+    await at.settler.run()
+    assert (most, at.tally.completed, len(at.book)) == (20, 20, 0)

@@ -5,12 +5,17 @@ goes on telling those that wait for others, carries messages to other queues, ma
 batches of groups, ticks schedules, and purges finished tasks. Each answer tells when
 the next is due, so it sleeps until then; the longest sleeps are bounded, because other
 workers' leases and tasks come without a signal.
+
+A queue that is empty, and in which no duty has anything to do, is at rest: nothing comes
+to it without a signal. There it makes sure by one look now and then instead of by eight,
+so that a thousand of them cost next to nothing.
 """
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import attrs
 import trio
@@ -32,6 +37,12 @@ OTHERS_EVERY = 15.0
 """Seconds: the longest sleep of the other duties."""
 TOLD_EVERY = 30.0
 """Seconds: the longest sleep of what a signal is sent for whenever there is something to do."""
+REST_EVERY = 30.0
+"""Seconds between looks at a queue that is at rest, at most; less if the lease is shorter."""
+REST_LONGEST = 120.0
+"""Seconds: the longest sleep of every duty in a queue that is at rest."""
+AT_ONCE = 32
+"""Queues that are tended at once."""
 
 
 _HURRY = {
@@ -50,6 +61,50 @@ class _Duty:
     longest: float
     at: float = 0.0
     """On Trio's clock."""
+    needed: bool = True
+    """Whether it had anything to do, or will have, when it was last done."""
+
+    def within(self, longest: float) -> None:
+        """Let it be due no later than in so many seconds, or a little less."""
+        self.at = min(self.at, trio.current_time() + longest * random.uniform(0.8, 1.0))
+
+
+@attrs.define(eq=False)
+class _Post:
+    """The duties in one queue."""
+
+    queue: str
+    duties: Mapping[str, _Duty]
+    rests: bool = False
+    look_at: float = math.inf
+    """When to look whether it is still empty, on Trio's clock; inf while it is not at rest."""
+
+    @property
+    def at(self) -> float:
+        """When there is something to do."""
+        return min(self.look_at, min(duty.at for duty in self.duties.values()))
+
+    def rest(self, every: float) -> None:
+        """Put it to rest."""
+        self.look_at = trio.current_time() + every * random.uniform(0.8, 1.0)
+        if not self.rests:
+            self.rests = True
+            for duty in self.duties.values():
+                duty.at = math.inf
+                duty.within(REST_LONGEST)
+
+    def wake(self) -> bool:
+        """End its rest; say whether it was at rest."""
+        rested, self.rests, self.look_at = self.rests, False, math.inf
+        if rested:
+            self.keep_up()
+        return rested
+
+    def keep_up(self) -> None:
+        """Have each duty done again before the queue may be at rest."""
+        for duty in self.duties.values():
+            duty.needed = True
+            duty.within(duty.longest)
 
 
 @attrs.define(eq=False)
@@ -64,6 +119,8 @@ class Keeper:
     """When groups become batches: for each group, or prefix, that has an aggregator."""
     elsewhere: Sequence[str] = ()
     """Queues whose schedules it ticks, and no more."""
+    lease: float = math.inf
+    """The worker's own; others are taken to have no shorter ones."""
     pace: Pace = attrs.field(factory=Pace)
     _ticker: Ticker = attrs.field(init=False)
     _batchers: dict[str, Batcher] = attrs.field(init=False)
@@ -74,34 +131,35 @@ class Keeper:
 
     async def run(self) -> None:
         """Keep until cancelled."""
-        duties = {queue: self._duties(queue) for queue in self.queues}
-        duties |= {queue: {"tick": self._ticking(queue)} for queue in self.elsewhere}
-        with self.store.listen([(queue, "") for queue in duties]) as signals:
+        posts = {queue: _Post(queue, self._duties(queue)) for queue in self.queues}
+        posts |= {queue: _Post(queue, {"tick": self._ticking(queue)}) for queue in self.elsewhere}
+        with self.store.listen([(queue, "") for queue in posts]) as signals:
             while True:
-                try:
-                    nap = await self._tend([d for of in duties.values() for d in of.values()])
-                except ConnectionLost:
+                if await self._tend_all(posts.values()):
+                    nap = max(0.0, min(post.at for post in posts.values()) - trio.current_time())
+                else:
                     self.pace.refuse()
                     nap = random.uniform(0.1, 0.5)
                 self.pace.rest(nap)
                 with trio.move_on_after(nap):
-                    while not self._heed(await signals.receive(), duties):
+                    while not self._heed(await signals.receive(), posts):
                         pass
                     try:
                         while True:
-                            self._heed(signals.receive_nowait(), duties)
+                            self._heed(signals.receive_nowait(), posts)
                     except trio.WouldBlock:
                         pass  # all that has come is heeded in one round
 
-    def _heed(self, signal: Signal, duties: Mapping[str, Mapping[str, _Duty]]) -> bool:
+    def _heed(self, signal: Signal, posts: Mapping[str, _Post]) -> bool:
         """Make due what a signal hurries; say whether there is anything."""
         if signal.queue in self._batchers:
             self._batchers[signal.queue].heed(signal)
-        of = duties[signal.queue]
-        hurried = of.keys() & {*_HURRY.get(signal.kind, ())}
+        post = posts[signal.queue]
+        woken = post.wake()
+        hurried = post.duties.keys() & {*_HURRY.get(signal.kind, ())}
         for duty in hurried:
-            of[duty].at = 0.0
-        return bool(hurried)
+            post.duties[duty].at = 0.0
+        return woken or bool(hurried)
 
     def _duties(self, queue: str) -> dict[str, _Duty]:
         store = self.store
@@ -120,20 +178,64 @@ class Keeper:
     def _ticking(self, queue: str) -> _Duty:
         return _Duty(lambda: self._ticker.tick(queue), TOLD_EVERY)
 
-    async def _tend(self, duties: Sequence[_Duty]) -> float:
-        """Do what is due; give the seconds until something will be."""
-        for duty in duties:
-            while duty.at <= trio.current_time():
-                self.pace.begin()
-                due = await duty.step()
-                self.pace.answer()
-                # 1 ms more, so that the store's clock is past the instant, not at its edge.
-                rest = duty.longest if due.next_in_ms is None else (due.next_in_ms + 1) / 1000
-                # A step that moved as many as it may leaves more that are due.
-                rest = 0.0 if due.moved >= LIMIT else rest
-                spread = duty.longest * random.uniform(0.8, 1.0)
-                duty.at = trio.current_time() + min(rest, spread)
-                if rest:
-                    break
-        return max(0.0, min(duty.at for duty in duties) - trio.current_time())
+    async def _tend_all(self, posts: Iterable[_Post]) -> bool:
+        """Do all that is due, in many queues at once; say whether the store answered."""
+        now = trio.current_time()
+        due = [post for post in posts if post.at <= now]
+        waiting, answered = iter(due), True
 
+        async def tend_some() -> None:
+            nonlocal answered
+            try:
+                for post in waiting:
+                    await self._tend(post)
+            except ConnectionLost:
+                answered = False
+
+        if len(due) == 1:
+            await tend_some()
+        else:
+            async with trio.open_nursery() as nursery:
+                for _ in range(min(AT_ONCE, len(due))):
+                    nursery.start_soon(tend_some)
+        return answered
+
+    async def _tend(self, post: _Post) -> None:
+        """Do what is due in one queue."""
+        if post.look_at <= trio.current_time():
+            if await self._is_empty(post.queue):
+                post.rest(self._rest_every)
+            else:
+                post.wake()
+        for duty in post.duties.values():
+            while duty.at <= trio.current_time():
+                await self._do(duty, REST_LONGEST if post.rests else duty.longest)
+        needed = any(duty.needed for duty in post.duties.values())
+        if needed and post.rests:
+            post.wake()
+        elif not needed and not post.rests and post.queue in self._batchers:
+            if await self._is_empty(post.queue):
+                post.rest(self._rest_every)
+            else:
+                post.keep_up()
+
+    async def _do(self, duty: _Duty, longest: float) -> None:
+        self.pace.begin()
+        due = await duty.step()
+        self.pace.answer()
+        duty.needed = due.moved > 0 or due.next_in_ms is not None
+        # 1 ms more, so that the store's clock is past the instant, not at its edge.
+        rest = math.inf if due.next_in_ms is None else (due.next_in_ms + 1) / 1000
+        # A step that moved as many as it may leaves more that are due.
+        duty.at = trio.current_time() + (0.0 if due.moved >= LIMIT else rest)
+        duty.within(longest)
+
+    @property
+    def _rest_every(self) -> float:
+        return max(RECLAIM_EVERY, min(REST_EVERY, self.lease))
+
+    async def _is_empty(self, queue: str) -> bool:
+        self.pace.begin()
+        empty = not any((await self.store.stats(queue)).sizes.values())
+        self.pace.answer()
+        return empty

@@ -1,7 +1,8 @@
 """The settler: writes outcomes, in batches, until each is in Redis.
 
 Nothing counts as done before. While one batch is on its way the next collects, so
-outcomes are settled as soon as the gateway is free, and batches grow with the load.
+outcomes are settled as soon as the gateway is free, and batches grow with the load. All
+queues of a batch are written to at once, so that many of them share a trip.
 """
 
 from __future__ import annotations
@@ -131,21 +132,26 @@ class Settler:
                 self._drop(outcome.held)
             else:
                 batches.setdefault(outcome.held.queue, _Batch()).add(outcome)
-        for queue, batch in batches.items():
-            await self._settle_queue(queue, batch)
+        if len(batches) == 1:
+            await self._settle_queue(*batches.popitem())
+            return
+        async with trio.open_nursery() as nursery:
+            for queue, batch in batches.items():
+                nursery.start_soon(self._settle_queue, queue, batch)
 
     async def _settle_queue(self, queue: str, batch: _Batch) -> None:
         store, tally = self.store, self.tally
-        if batch.completed:
-            tally.completed += await self._write(queue, batch.completed, store.complete)
-        if batch.failed:
-            tally.failed += await self._write(queue, batch.failed, store.fail)
-        if batch.snoozed:
-            tally.snoozed += await self._write(queue, batch.snoozed, store.snooze)
-        if batch.stopped:
-            tally.cancelled += await self._write(queue, batch.stopped, store.stop)
-        if batch.released:
-            tally.released += await self._write(queue, batch.released, store.release)
+        # `+=` behind an await of its own would lose what other queues count meanwhile.
+        count = await self._write(queue, batch.completed, store.complete)
+        tally.completed += count
+        count = await self._write(queue, batch.failed, store.fail)
+        tally.failed += count
+        count = await self._write(queue, batch.snoozed, store.snooze)
+        tally.snoozed += count
+        count = await self._write(queue, batch.stopped, store.stop)
+        tally.cancelled += count
+        count = await self._write(queue, batch.released, store.release)
+        tally.released += count
 
     async def _write(
         self,
@@ -191,7 +197,8 @@ class Settler:
 def _parts(items: Sequence[tuple[Held, T]]) -> Iterator[list[tuple[Held, T]]]:
     """Split what one call would carry: each task counts, and each that it enqueues."""
     if len(items) <= BATCH and not any(held.children for held, _ in items):
-        yield list(items)
+        if items:
+            yield list(items)
         return
     part: list[tuple[Held, T]] = []
     size = 0

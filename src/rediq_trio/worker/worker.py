@@ -101,8 +101,9 @@ class Worker:
         rules = {name: each.rule for name, each in app.aggregators.items()}
         elsewhere = tuple(sorted({entry.queue for entry in app.schedules} - {*queues}))
         self.keeper = Keeper(
-            store, queues, settings.dead_retention, settings.max_dead, rules, elsewhere
-        )
+            store, queues, settings.dead_retention, settings.max_dead, rules, elsewhere,
+            lease=settings.lease,
+        )  # fmt: skip
         self.watchdog = Watchdog(settings.lease, settings.name)
         self.examiner = Examiner(
             settings.lease, self.poller.pace, self.heartbeat, self.settler.pace, self.keeper.pace,

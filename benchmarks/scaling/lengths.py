@@ -1,4 +1,4 @@
-"""What an operation costs as the queue grows: `python -m benchmarks.lengths`.
+"""What an operation costs as the queue grows.
 
 For each length the queue is filled with that many tasks that are pending without a
 limit key, that many pending under a hundredth as many keys, and a tenth as many that
@@ -7,27 +7,17 @@ operation is done some hundred times, and the time that its scripts took inside 
 is read from Redis's own statistics: that is where a cost that grows would show, and
 no other load disturbs it much. Figures are microseconds per call; the last column is
 the growth from the first length to the last.
-
-    --lengths A,B,C   the lengths (1000,100000,1000000)
-    --calls N         calls per operation (300)
-    --json FILE       write the figures there too
-    --server PATH     the redis-server to run
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import sys
 from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import attrs
-import trio
 
-from benchmarks.server import Bench, run_server
+from benchmarks.scaling.stage import Stage, Table
 from rediq_trio.ids import new_id
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import (
@@ -44,6 +34,9 @@ from rediq_trio.store.opening import open_store
 from rediq_trio.store.port import BATCH, Store
 
 QUEUE = "long"
+LENGTHS = (1_000, 100_000, 1_000_000)
+CALLS = 300
+"""Calls of each operation."""
 ENVELOPE = b"e" * 100
 LEASE = 600_000
 ONE = "one"
@@ -57,13 +50,13 @@ class Long:
     """A long queue, and what is done to it."""
 
     store: Store
-    bench: Bench
+    stage: Stage
     leases: list[Lease] = attrs.field(factory=list)
     _some: Iterator[str] = attrs.field(factory=lambda: iter(()))
 
     async def fill(self, length: int) -> None:
         """Put the tasks in."""
-        self.bench.raw.flushall()
+        self.stage.bench.raw.flushall()
         await self.add(NewTask(ONE, ENVELOPE, delay_ms=86_400_000))
         await self._many(length, lambda _: NewTask(new_id(), ENVELOPE))
         keys = max(1, length // 100)
@@ -78,7 +71,7 @@ class Long:
         for start in range(0, number, BATCH):
             tasks = [make(n) for n in range(start, min(number, start + BATCH))]
             await self.store.enqueue(QUEUE, tasks)
-            show(f"{start:,} of {number:,}")
+            self.stage.say(f"{start:,} of {number:,}")
 
     async def _bury(self, number: int) -> None:
         await self._many(number, lambda _: NewTask(new_id(), ENVELOPE, priority=0))
@@ -147,16 +140,16 @@ class Long:
             needed = name in ("complete", "fail, retried", "snooze", "release")
             while needed and len(self.leases) <= calls:
                 self.leases += await self.claim(BATCH)
-            self.bench.raw.config_resetstat()
+            self.stage.bench.raw.config_resetstat()
             for _ in range(calls):
                 await operation()
             found[name] = self._microseconds() / calls
-            show(name)
+            self.stage.say(name)
         return found
 
     def _microseconds(self) -> float:
         # What scripts call is within the scripts' own time.
-        return float(self.bench.raw.info("commandstats")["cmdstat_evalsha"]["usec"])
+        return float(self.stage.bench.raw.info("commandstats")["cmdstat_evalsha"]["usec"])
 
 
 def _tied(**ties: Any) -> NewTask:
@@ -164,46 +157,20 @@ def _tied(**ties: Any) -> NewTask:
     return NewTask(new_id(), ENVELOPE, ties=Ties(**ties))
 
 
-def show(said: str) -> None:
-    """Say on a terminal how far it is."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r{said[:60]:60}\r")
-        sys.stderr.flush()
-
-
-async def measured(bench: Bench, lengths: list[int], calls: int) -> dict[str, list[float]]:
-    """Measure at each length; give each operation's figures in order."""
-    table: dict[str, list[float]] = {}
-    async with open_store(bench.url) as store:
+async def measure(stage: Stage) -> list[Table]:
+    """Measure at each length."""
+    lengths = LENGTHS[:-1] if stage.quick else LENGTHS
+    found: dict[str, list[float]] = {}
+    async with open_store(stage.bench.url) as store:
         for length in lengths:
-            queue = Long(store, bench)
+            queue = Long(store, stage)
             await queue.fill(length)
-            for name, figure in (await queue.measure(calls)).items():
-                table.setdefault(name, []).append(figure)
-    return table
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.lengths")
-    parser.add_argument("--lengths", default="1000,100000,1000000")
-    parser.add_argument("--calls", type=int, default=300)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--server")
-    chosen = parser.parse_args()
-    lengths = [int(each) for each in chosen.lengths.split(",")]
-    with run_server(chosen.server) as bench:
-        table = trio.run(measured, bench, lengths, chosen.calls)
-        version = bench.version
-    print(f"Redis {version}, microseconds inside Redis per call, {chosen.calls} calls each\n")
-    print("| operation | " + " | ".join(f"{n:,}" for n in lengths) + " | growth |")
-    print("| --- |" + " ---: |" * (len(lengths) + 1))
-    for name, figures in table.items():
-        cells = " | ".join(f"{figure:.1f}" for figure in figures)
-        print(f"| {name} | {cells} | {figures[-1] / figures[0]:.2f} x |")
-    if chosen.json:
-        chosen.json.write_text(json.dumps({"lengths": lengths, "us": table}, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+            for name, figure in (await queue.measure(stage.some(CALLS))).items():
+                found.setdefault(name, []).append(figure)
+    rows = tuple(
+        (name, *(f"{figure:.1f}" for figure in figures), f"{figures[-1] / figures[0]:.2f} x")
+        for name, figures in found.items()
+    )
+    columns = ("operation", *(f"{length:,}" for length in lengths), "growth")
+    title = f"Microseconds inside Redis per call, {stage.some(CALLS)} calls each, by the queue's length"
+    return [Table(title, columns, rows)]
