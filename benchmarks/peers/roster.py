@@ -59,7 +59,7 @@ ROSTER = (
         settings="asyncio on uvloop, concurrency 100, prefetch 100, silent, ttl 0",
     ),
     Peer(
-        name="saq", adapter="saq", requires=("saq[redis,hiredis]", "uvloop"),
+        name="saq", adapter="saq", requires=("saq[redis,hiredis]", "typing-extensions", "uvloop"),
         shown=("saq", "redis", "uvloop"),
         concurrency=100, drains=1_800, sends=3_000, bulk=5_500,
         settings="uvloop, concurrency 100, ttl -1; no bulk call, so 100 callers",

@@ -14,7 +14,9 @@ TASKS: dict[str, Any] = {f"async_{name}": function for name, function in ASYNC.i
 
 async def main() -> None:
     kept = timedelta(seconds=KEPT if order.results else 0)
-    async with Docket(name="bench", url=f"{order.url}/0", execution_ttl=kept) as docket:
+    # redis-py's own limit is 100 connections, beyond which docket fails and leaves tasks behind.
+    url = f"{order.url}/0?max_connections=5000"
+    async with Docket(name="bench", url=url, execution_ttl=kept) as docket:
         for function in TASKS.values():
             docket.register(function)
         if order.role == "produce":

@@ -10,9 +10,13 @@ from taskiq.api import run_receiver_task
 from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
 
 order: Order = take_order()
-broker: Any = RedisStreamBroker(order.url, xread_count=1000, unacknowledged_lock_timeout=60)
+broker: Any = RedisStreamBroker(
+    order.url, xread_count=1000, unacknowledged_lock_timeout=60, max_connection_pool_size=5000
+)
 if order.results:
-    broker = broker.with_result_backend(RedisAsyncResultBackend(order.url, result_ex_time=KEPT))
+    broker = broker.with_result_backend(
+        RedisAsyncResultBackend(order.url, result_ex_time=KEPT, max_connection_pool_size=5000)
+    )
 TASKS = {name: broker.register_task(function, task_name=name) for name, function in ASYNC.items()}
 GROUP = ["taskiq", "taskiq"]
 
