@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from adapter import KEPT, SYNC, Order, produce_in_threads, take_order
-
 from celery import Celery
 
 order: Order = take_order()
