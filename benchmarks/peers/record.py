@@ -28,6 +28,8 @@ class Row:
     unit: str
     least: bool = False
     """Less is better."""
+    compared: bool = True
+    """A ratio says something."""
 
 
 ROWS = (
@@ -42,18 +44,18 @@ ROWS = (
     Row("idle-to-start", "p50", "idle to start, p50", "ms", least=True),
     Row("idle-to-start", "p95", "idle to start, p95", "ms", least=True),
     Row("idle-to-start", "p99", "idle to start, p99", "ms", least=True),
-    Row("load", "rate", "load offered (half of what saturates it)", "/s"),
+    Row("load", "rate", "load offered: half of what saturates it", "/s", compared=False),
     Row("load", "p50", "latency at that load, p50", "ms", least=True),
     Row("load", "p99", "latency at that load, p99", "ms", least=True),
     Row("drain-1", "cpu_us", "worker CPU per task", "us", least=True),
     Row("drain-1", "redis_cpu_us", "Redis CPU per task", "us", least=True),
     Row("commands", "sent", "commands per task, sent", "", least=True),
-    Row("commands", "inside", "commands per task, inside scripts", "", least=True),
+    Row("commands", "inside", "commands per task, inside scripts", "", least=True, compared=False),
     Row("memory", "bytes", "Redis memory per queued task", "bytes", least=True),
     Row("drain-1", "rss_mib", "worker memory after a drain", "MiB", least=True),
     Row("idle", "cpu", "idle worker, CPU", "% of a core", least=True),
     Row("idle", "sent", "idle worker, commands sent", "/s", least=True),
-    Row("idle", "inside", "idle worker, commands inside scripts", "/s", least=True),
+    Row("idle", "inside", "idle worker, commands inside scripts", "/s", least=True, compared=False),
 )
 """Every row of the tables, in their order."""
 

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from benchmarks.peers.record import Record, Row
 from benchmarks.peers.roster import OWN
 
+USUAL = "at least once"
+"""What a peer promises of which nothing else is said."""
+
 
 def number(value: float | None) -> str:
     """Give a figure with as many digits as it is worth."""
@@ -47,9 +50,11 @@ def ratios(record: Record, rows: Sequence[Row]) -> str:
     lines = []
     for row in rows:
         best = record.best(row)
-        if best is None or record.median(row, OWN) is None:
+        if not row.compared or best is None or record.median(row, OWN) is None:
             continue
-        first = [times(record.ratio(row, best)), best]
+        promise = record.peers[best]["promise"]
+        called = best if promise == USUAL else f"{best}, {promise}"
+        first = [times(record.ratio(row, best)), called]
         lines.append([row.title, *first, *(times(record.ratio(row, name)) for name in names)])
     return _table(["times better", "than the best", "which is", *names], lines)
 
@@ -60,7 +65,8 @@ def settings(record: Record) -> str:
     for name, peer in record.peers.items():
         known = peer.get("versions", {})
         shown = ", ".join(f"{package} {known[package]}" for package in peer["shown"] if package in known)
-        lines.append([name, peer["settings"], peer["promise"], shown])
+        sleeping = f"{peer['naps']:,} at once that sleep"
+        lines.append([name, f"{peer['settings']}; {sleeping}", peer["promise"], shown])
     return _table(["peer", "set up", "promise", "versions"], lines).replace("---:", "---")
 
 

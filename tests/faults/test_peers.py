@@ -44,7 +44,8 @@ CPU = next(row for row in ROWS if (row.measure, row.figure) == ("drain-1", "cpu_
 
 
 def peer(name: str) -> dict[str, object]:
-    return {"settings": "as it comes", "promise": "at least once", "shown": [name], "versions": {name: "1.0"}}
+    said = {"settings": "as it comes", "promise": "at least once"}
+    return {**said, "shown": [name], "naps": 9, "versions": {name: "1.0"}}
 
 
 def made() -> Record:

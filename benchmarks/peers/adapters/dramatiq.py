@@ -12,6 +12,8 @@ from dramatiq.middleware import Retries
 from dramatiq.results import Results
 from dramatiq.results.backends import RedisBackend
 
+PREFETCH = 1000
+"""Else twice the threads, and it pauses whenever it has that many."""
 order: Order = take_order()
 broker: Any = RedisBroker(url=order.url, middleware=[Retries()])
 options: dict[str, Any] = {}
@@ -30,6 +32,7 @@ if order.role == "produce":
     produce_in_threads(order, one)
 else:
     worker = dramatiq.Worker(broker, worker_timeout=100, worker_threads=order.concurrency)
+    worker.queue_prefetch = PREFETCH
     order.unsettled(["HLEN", "dramatiq:default.msgs"])
     worker.start()
     threading.Event().wait()
