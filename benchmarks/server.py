@@ -88,10 +88,9 @@ def run_server(path: str | None = None, *, unix: bool = False) -> Iterator[Bench
             url = f"unix://{where}"
         child = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
         try:
-            raw = redis.Redis.from_url(url, socket_timeout=ANSWER_DEADLINE)
-            version = str(_wait_ready(child, raw)["redis_version"])
-            yield Bench(url, raw, program, version)
-            raw.close()
+            with redis.Redis.from_url(url, socket_timeout=ANSWER_DEADLINE) as raw:
+                version = str(_wait_ready(child, raw)["redis_version"])
+                yield Bench(url, raw, program, version)
         finally:
             child.terminate()
             child.wait(10)
