@@ -177,7 +177,7 @@ class Order:
     def ready(self, **facts: Any) -> None:
         """Say that all is set up, and wait until the benchmark lets go."""
         self._say({"ready": facts})
-        if not sys.stdin.readline():
+        if not os.read(0, 100):
             _end()
         threading.Thread(target=_follow, daemon=True).start()
 
@@ -201,8 +201,9 @@ def _end() -> NoReturn:
 
 
 def _follow() -> None:
-    # The benchmark holds the other end, however it ends.
-    while sys.stdin.readline():
+    # The benchmark holds the other end, however it ends. Not by `sys.stdin`: whoever is forked
+    # meanwhile would wait for its lock for ever.
+    while os.read(0, 100):
         pass
     if os.getpgid(0) == os.getpid():
         _end()
