@@ -74,7 +74,9 @@ def _panel(record: Record, row: Row) -> str:
         )
         median = record.median(row, name)
         if median is None:
-            parts.append(f'<text x="{NAMES:g}" y="{y + BAR - 2:g}" fill="{TEXT}">failed</text>')
+            tried = record.peers[name].get("missing") or record.tried(name, row.measure)
+            said = "failed" if tried else "not measured"
+            parts.append(f'<text x="{NAMES:g}" y="{y + BAR - 2:g}" fill="{TEXT}">{said}</text>')
             continue
         across = max(1.0, median / most * long)
         low, top = (NAMES + value / most * long for value in (min(values.values()), max(values.values())))
