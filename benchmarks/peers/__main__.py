@@ -164,6 +164,8 @@ def run(plan: Plan, record: Record, progress: Progress) -> None:
             record.add(Sample(number, peer.name, measure, MEASURES[measure](stage)))
         except AdapterFailed as error:
             record.add(Sample(number, peer.name, measure, failed=str(error)))
+        except Exception as error:  # whatever a peer leads to, the others are measured
+            record.add(Sample(number, peer.name, measure, failed=repr(error)))
         progress.took(measure, time.monotonic() - begin)
         if plan.json is not None:
             record.write(plan.json)

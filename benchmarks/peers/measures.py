@@ -249,6 +249,8 @@ def timed(stage: Stage, times: list[float]) -> tuple[list[float], list[float], l
         _, _, sent = produce(stage, bench, "timed", 0, "--times", str(plan))
         wait_settled(bench, workers, len(times) + FIRST)
         starts = stamps(workers.folder)
+    if missing := len(times) - sum(number in starts for number in range(len(times))):
+        raise AdapterFailed(f"{missing:,} of {len(times):,} tasks never started")
     begin, *sent = sent
     return [begin + at for at in times], sent, [starts[number] for number in range(len(times))]
 

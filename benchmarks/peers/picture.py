@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from textwrap import wrap
 
 from benchmarks.peers.record import Record, Row
 from benchmarks.peers.roster import OWN
-from benchmarks.peers.tables import number
+from benchmarks.peers.tables import number, shown_versions
 
 WIDE, COLUMNS = 400.0, 2
 NAMES, FIGURES, BAR, GAP = 120.0, 66.0, 11.0, 5.0
 """Across, the room for names and figures; down, a bar and what is between two."""
-MARGIN, TITLE, FOOT = 18.0, 26.0, 34.0
+MARGIN, TITLE, LINE = 18.0, 26.0, 14.0
+LETTERS = 120
+"""In a line below the panels."""
 TEXT, LIBRARY, PEER, SPREAD = "#7a8698", "#3f8fd0", "#9aa5b4", "#c98a1b"
 
 
@@ -26,7 +29,8 @@ def draw(record: Record, rows: Sequence[Row]) -> str:
     high = TITLE + len(record.peers) * (BAR + GAP)
     down = -(-len(shown) // COLUMNS)
     width = COLUMNS * (WIDE + MARGIN) + MARGIN
-    height = down * (high + MARGIN) + MARGIN + FOOT
+    foot = _foot(record)
+    height = down * (high + MARGIN) + 2 * MARGIN + len(foot) * LINE
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" '
         f'font-family="system-ui, sans-serif" font-size="11" role="img">',
@@ -36,21 +40,23 @@ def draw(record: Record, rows: Sequence[Row]) -> str:
         left = MARGIN + place % COLUMNS * (WIDE + MARGIN)
         top = MARGIN + place // COLUMNS * (high + MARGIN)
         parts.append(f'<g transform="translate({left:g} {top:g})">{_panel(record, row)}</g>')
-    for line, text in enumerate(_foot(record)):
-        y = height - FOOT + 8 + line * 14
+    for line, text in enumerate(foot):
+        y = height - MARGIN - (len(foot) - 1 - line) * LINE
         parts.append(f'<text x="{MARGIN:g}" y="{y:g}" fill="{TEXT}">{escape(text)}</text>')
     return "\n".join([*parts, "</svg>", ""])
 
 
 def _foot(record: Record) -> list[str]:
     facts = record.facts
-    where = ", ".join(facts[name] for name in ("cpu", "system", "python", "server") if name in facts)
-    return [f"{facts.get('command', '')}, {facts.get('date', '')}", where]
+    where = [facts[name] for name in ("date", "cpu", "system", "python", "server") if name in facts]
+    with_ = [shown_versions(peer) for peer in record.peers.values()]
+    texts = [facts.get("command", ""), ", ".join(where), "; ".join(filter(None, with_))]
+    return [line for text in texts for line in wrap(text, LETTERS)]
 
 
 def _panel(record: Record, row: Row) -> str:
     unit = f", {row.unit}" if row.unit else ""
-    better = "less is better" if row.least else "more is better"
+    better = ("less is better" if row.least else "more is better") if row.compared else ""
     parts = [
         f'<text y="12" fill="{TEXT}" font-weight="600" font-size="12">{escape(row.title + unit)}</text>',
         f'<text x="{WIDE:g}" y="12" fill="{TEXT}" text-anchor="end">{better}</text>',
@@ -68,7 +74,9 @@ def _panel(record: Record, row: Row) -> str:
         )
         median = record.median(row, name)
         if median is None:
-            parts.append(f'<text x="{NAMES:g}" y="{y + BAR - 2:g}" fill="{TEXT}">failed</text>')
+            tried = record.peers[name].get("missing") or record.tried(name, row.measure)
+            said = "failed" if tried else "not measured"
+            parts.append(f'<text x="{NAMES:g}" y="{y + BAR - 2:g}" fill="{TEXT}">{said}</text>')
             continue
         across = max(1.0, median / most * long)
         low, top = (NAMES + value / most * long for value in (min(values.values()), max(values.values())))

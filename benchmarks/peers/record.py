@@ -90,6 +90,10 @@ class Record:
         """Say whether this was measured, or failed."""
         return any(s.round == round_ and s.peer == peer and s.measure == measure for s in self.samples)
 
+    def tried(self, peer: str, measure: str) -> bool:
+        """Say whether this was measured, or failed, in any round."""
+        return any(s.peer == peer and s.measure == measure for s in self.samples)
+
     def hopeless(self, peer: str, measure: str) -> bool:
         """Say whether a peer has failed at a measure so often that it is not tried again."""
         mine = [s for s in self.samples if s.peer == peer and s.measure == measure]

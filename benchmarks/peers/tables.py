@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from benchmarks.peers.record import Record, Row
 from benchmarks.peers.roster import OWN
@@ -59,14 +60,18 @@ def ratios(record: Record, rows: Sequence[Row]) -> str:
     return _table(["times better", "than the best", "which is", *names], lines)
 
 
+def shown_versions(peer: dict[str, Any]) -> str:
+    """Give the versions of the packages that matter most for a peer."""
+    known = peer.get("versions", {})
+    return ", ".join(f"{package} {known[package]}" for package in peer["shown"] if package in known)
+
+
 def settings(record: Record) -> str:
     """Give how each was set up."""
     lines = []
     for name, peer in record.peers.items():
-        known = peer.get("versions", {})
-        shown = ", ".join(f"{package} {known[package]}" for package in peer["shown"] if package in known)
         sleeping = f"{peer['naps']:,} at once that sleep"
-        lines.append([name, f"{peer['settings']}; {sleeping}", peer["promise"], shown])
+        lines.append([name, f"{peer['settings']}; {sleeping}", peer["promise"], shown_versions(peer)])
     return _table(["peer", "set up", "promise", "versions"], lines).replace("---:", "---")
 
 

@@ -59,21 +59,21 @@ def make(peer: Peer, below: Path) -> Path:
     return python
 
 
-def _run(command: list[str]) -> None:
+def _run(command: list[str]) -> str:
     try:
-        subprocess.run(command, capture_output=True, text=True, check=True, timeout=WITHIN)
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=WITHIN)
     except subprocess.CalledProcessError as error:
         lines = [line.strip() for line in f"{error.stdout}\n{error.stderr}".splitlines() if line.strip()]
         wrong = [line for line in lines if line.startswith("ERROR")] or lines
         raise NotInstalled(" / ".join(wrong[-2:]) or f"status {error.returncode}") from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NotInstalled(str(error)) from None
+    return done.stdout
 
 
 def versions(peer: Peer, python: Path) -> dict[str, str]:
     """Give the version of every package of a peer's environment; of the library, of what it uses."""
-    said = subprocess.run([str(python), "-c", LIST], capture_output=True, text=True, check=True).stdout
-    found: dict[str, str] = json.loads(said)
+    found: dict[str, str] = json.loads(_run([str(python), "-c", LIST]))
     if not peer.requires:
         return {name: found[name] for name in PACKAGES if name in found}
     return dict(sorted(found.items()))

@@ -112,6 +112,7 @@ def test_the_picture_has_a_panel_for_each_row_and_says_who_failed() -> None:
     assert sum(text.startswith(tuple(row.title for row in measured)) for text in texts) == len(measured)
     assert texts.count("failed") == 2 * len(measured)
     assert len([*root.iter(f"{SVG}rect")]) == 2 * len(measured)
+    assert {"python -m benchmarks.peers", "rediq-trio 1.0; slow 1.0; broken 1.0; absent 1.0"} <= {*texts}
     width = float(root.attrib["viewBox"].split()[2])
     assert all(float(text.get("x", "0")) <= width for text in root.iter(f"{SVG}text"))
 
