@@ -112,8 +112,8 @@ def read_budgets(file: Path = FILE) -> tuple[Mapping[str, Mapping[str, Budget]],
     return stories, told["versions"]
 
 
-def held(story: str, budgets: Mapping[str, Budget], written: Mapping[str, str]) -> dict[str, Budget]:
-    """Give the budgets of a story that hold for this Python."""
+def held(budgets: Mapping[str, Budget], written: Mapping[str, str]) -> dict[str, Budget]:
+    """Give those of a story's budgets that hold for this Python."""
     same = versions() == dict(written)
     return {name: budget for name, budget in budgets.items() if same or name not in OF_PYTHON}
 
