@@ -46,7 +46,7 @@ class Counting(trio.abc.Instrument):
             return calls, packed
 
         # The one place where a benchmark reaches into the library: there alone is a trip whole.
-        Line._load = loading  # type: ignore[method-assign]
+        Line._load = loading  # type: ignore[method-assign, assignment]
         trio.lowlevel.add_instrument(self)
         profile.enable()
         try:

@@ -30,7 +30,7 @@ def test_no_story_costs_more_than_its_budget_or_so_little_that_it_guards_nothing
     bench: Bench, story: str
 ) -> None:
     stories, written = read_budgets()
-    assert broken(bench, story, held(story, stories[story], written)) == []
+    assert broken(bench, story, held(stories[story], written)) == []
 
 
 def test_each_figure_of_each_story_has_a_budget_or_a_reason_to_have_none() -> None:
@@ -52,3 +52,10 @@ def test_a_story_that_became_dearer_fails(bench: Bench, monkeypatch: pytest.Monk
     wrong = broken(bench, "enqueue_many", {"inside": Budget(0, 1), "tasks": Budget(0, 0)})
     assert len(wrong) == 1
     assert wrong[0].startswith("enqueue_many: inside: ")
+
+
+def test_steps_and_calls_hold_for_the_versions_that_they_were_written_with() -> None:
+    every = {name: Budget(0, 1) for name in ALLOWED}
+    assert held(every, budgets.versions()) == every
+    others = held(every, {"python": "3.1"})
+    assert others.keys() == every.keys() - {"steps", "calls"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import rediq_trio as rediq
 from benchmarks.scaling.stage import COST, Stage, Table
@@ -34,7 +35,9 @@ async def measure(stage: Stage) -> list[Table]:
                 buried += len(failures)
                 stage.say(f"dead: {buried:,} of {many:,}")
 
-        made = [rediq.Task("noop", {"at": 0.0}, queue=QUEUE) for _ in range(many)]
+        made: list[rediq.Task[Any]] = [
+            rediq.Task("noop", {"at": 0.0}, queue=QUEUE) for _ in range(many)
+        ]
         await client.enqueue_many(made)
         with stage.timed() as timed:
             await bury()

@@ -285,17 +285,18 @@ async def test_many_queues_are_tended_at_once() -> None:
     assert most == keeping.AT_ONCE
 
 
-async def test_one_queue_that_cannot_be_kept_keeps_no_other_from_it() -> None:
+async def test_queues_that_cannot_be_kept_keep_no_other_from_it() -> None:
     class Half(Watched):
         async def promote(self, queue: str, *, limit: int) -> object:
-            if queue == "broken":
+            if queue.startswith("broken"):
                 raise ConnectionLost("away", sent=False)
             return await self.store.promote(queue, limit=limit)
 
     store = Half()
     await store.enqueue(Q, [new_task(id="t", delay_ms=1000)])
+    queues = [*(f"broken{n}" for n in range(2 * keeping.AT_ONCE)), Q]
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(Keeper(store, ("broken", Q), dead_retention=300.0, max_dead=100).run)
+        nursery.start_soon(Keeper(store, queues, dead_retention=300.0, max_dead=100).run)
         await trio.sleep(1.6)
         assert (await states(store))["t"] is State.PENDING
         nursery.cancel_scope.cancel()

@@ -78,11 +78,12 @@ class _Post:
     rests: bool = False
     look_at: float = math.inf
     """When to look whether it is still empty, on Trio's clock; inf while it is not at rest."""
+    at: float = 0.0
+    """When there is something to do: kept, because a thousand are looked through again and again."""
 
-    @property
-    def at(self) -> float:
-        """When there is something to do."""
-        return min(self.look_at, min(duty.at for duty in self.duties.values()))
+    def reckon(self) -> None:
+        """Keep when there is something to do, after any change."""
+        self.at = min(self.look_at, min(duty.at for duty in self.duties.values()))
 
     def rest(self, every: float) -> None:
         """Put it to rest."""
@@ -138,7 +139,6 @@ class Keeper:
                 if await self._tend_all(posts.values()):
                     nap = max(0.0, min(post.at for post in posts.values()) - trio.current_time())
                 else:
-                    self.pace.refuse()
                     nap = random.uniform(0.1, 0.5)
                 self.pace.rest(nap)
                 with trio.move_on_after(nap):
@@ -159,6 +159,7 @@ class Keeper:
         hurried = post.duties.keys() & {*_HURRY.get(signal.kind, ())}
         for duty in hurried:
             post.duties[duty].at = 0.0
+        post.reckon()
         return woken or bool(hurried)
 
     def _duties(self, queue: str) -> dict[str, _Duty]:
@@ -186,11 +187,15 @@ class Keeper:
 
         async def tend_some() -> None:
             nonlocal answered
-            try:
-                for post in waiting:
+            for post in waiting:
+                try:
                     await self._tend(post)
-            except ConnectionLost:
-                answered = False
+                except ConnectionLost:
+                    # Others may be on a node of a Cluster that answers.
+                    self.pace.refuse()
+                    answered = False
+                finally:
+                    post.reckon()
 
         if len(due) == 1:
             await tend_some()
