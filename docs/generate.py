@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from docs import invariants, lua_reference, reference, state_picture, workflow_example
+from docs import invariants, lua_reference, measured, reference, state_picture, workflow_example
 
 HERE = Path(__file__).resolve().parent
 
@@ -34,6 +34,8 @@ BLOCKS: Mapping[str, Callable[[], str]] = MappingProxyType(
         "keys": lua_reference.keys,
         "record": lua_reference.record,
         "scripts": lua_reference.scripts,
+        "peers": measured.peers,
+        "scaling": measured.scaling,
         "workflow": lambda: f"```text\n{workflow_example.mermaid()}```",
     }
 )
