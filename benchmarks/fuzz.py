@@ -32,6 +32,7 @@ from benchmarks.server import Bench, run_server
 from rediq_trio import PayloadError
 from rediq_trio.describe import describe
 from rediq_trio.spec.stored import pack_id
+from rediq_trio.store.batch import is_batch, open_batch
 from rediq_trio.store.envelope import NewerEnvelope, open_envelope, unpack_value
 from rediq_trio.store.keys import Keys
 
@@ -192,7 +193,7 @@ class Run:
                     self._sound[own] = n
                     continue
                 self._harmed[own] = harm = next(self._maker)
-                if _is_newer(harm):
+                if is_newer(harm):
                     self._newer.add(own)
                 pipeline.hset(self._key, pack_id(own), harm)  # type: ignore[arg-type]
             pipeline.execute()
@@ -245,9 +246,14 @@ def _start_worker(url: str) -> subprocess.Popen[bytes]:
     )
 
 
-def _is_newer(envelope: bytes) -> bool:
+def is_newer(envelope: bytes) -> bool:
+    """Say whether it looks as if a newer version wrote it, or a batch's first unreadable member."""
     try:
-        open_envelope(envelope)
+        if is_batch(envelope):
+            for member in open_batch(envelope).members:
+                member.open()
+        else:
+            open_envelope(envelope)
     except NewerEnvelope:
         return True
     except PayloadError:

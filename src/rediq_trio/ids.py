@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import os
-import random
 import time
 
 from rediq_trio._errors import ConfigError, shown
 from rediq_trio.spec.limits import NAME_BOUND, Place, is_name, is_place
 
-# Seeded by the system, and anew in a forked child: ids must differ, they need not be secret.
-_CHANCE = random.Random()
-os.register_at_fork(after_in_child=_CHANCE.seed)
-
 
 def new_id() -> str:
     """Give a UUIDv7: 48 bits of Unix time in ms, then 74 random bits (RFC 9562, section 5.7)."""
-    value = (time.time_ns() // 1_000_000) << 80 | _CHANCE.getrandbits(80)
+    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
     value = value & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rediq_trio as rediq
-from benchmarks.fuzz import MEMORY, fuzz, reason_of
+from benchmarks.fuzz import MEMORY, fuzz, is_newer, reason_of
 from benchmarks.payloads import Maker
 from rediq_trio import Encryption, PayloadError, PayloadTooLarge
 from rediq_trio.describe import UNREADABLE, describe
@@ -19,7 +19,13 @@ from rediq_trio.preparing import prepare
 from rediq_trio.steps import read_inputs
 from rediq_trio.store.batch import is_batch, open_batch
 from rediq_trio.store.codec import read_schedule
-from rediq_trio.store.envelope import MAX_AROUND, open_envelope, pack_envelope, unpack_value
+from rediq_trio.store.envelope import (
+    MAX_AROUND,
+    NewerEnvelope,
+    open_envelope,
+    pack_envelope,
+    unpack_value,
+)
 from rediq_trio.store.packing import UNOPENED, extension_of, pack_extension
 from rediq_trio.worker.jobs import open_job
 from tests.fuzz.target import app, held_with, record_with, try_everything
@@ -43,6 +49,29 @@ def test_a_worker_outlives_thousands_of_bad_payloads() -> None:
     assert found.ran > 50
     assert len(found.dead) > 8
     assert 0 < found.worst_mib < MEMORY
+
+
+def test_a_batch_whose_member_looks_newer_is_counted_as_the_worker_takes_it() -> None:
+    sound, newer, damaged = (msgpack.packb([version, "t", b"\x80"]) for version in (1, 65, 100))
+
+    def batch(*envelopes: bytes) -> bytes:
+        members = [[b"m%d" % n, each, 50, 3, 3, 0] for n, each in enumerate(envelopes)]
+        packed: bytes = msgpack.packb([2, b"g", members], use_bin_type=False)
+        return packed
+
+    for made, wanted in [
+        (newer, True), (damaged, False), (batch(sound), False), (batch(sound, newer), True),
+        (batch(damaged, newer), False), (batch(newer, damaged), True),
+    ]:  # fmt: skip
+        assert is_newer(made) is wanted
+        try:
+            open_job(app, held_with(made), 1000)
+        except NewerEnvelope:
+            assert wanted
+        except (PayloadError, rediq.UnknownTaskType):
+            assert not wanted
+        else:
+            assert not wanted
 
 
 def test_one_seed_gives_the_same_payloads_again() -> None:

@@ -119,7 +119,8 @@ class Load:
 
     def take(self, call: Call) -> None:
         joint = call.joint
-        if joint is None:
+        if joint is None or call.asking:
+            # One that asks goes behind a command of its own.
             self._groups.append([call])
             return
         nothing: tuple[list[Call], int, int] = ([], 0, 0)
