@@ -19,6 +19,8 @@ from benchmarks.server import choose_program, free_port
 STARTS_WITHIN = 60.0
 """Seconds a server has to read its file and answer."""
 ENDS_WITHIN = 30.0
+LOOK = 0.02
+"""Seconds until a server that is not ready is asked again."""
 ROOM = 2 * 1024**3
 """Bytes that a server's files may take."""
 FAKETIME = ("/usr/lib/*/faketime/libfaketime.so.1", "/usr/local/lib/faketime/libfaketime.so.1")
@@ -108,7 +110,7 @@ class Redis:
                 try:
                     await self.ask("PING")
                 except redis.RedisError:
-                    await trio.sleep(0.02)
+                    await trio.sleep(LOOK)
                 else:
                     return
         raise RuntimeError(f"redis-server on port {self.port} did not start: {self.log_end()}")
@@ -126,8 +128,16 @@ class Redis:
             return client.execute_command(*command)
 
     async def ask(self, *command: Any) -> Any:
-        """Send one command on a connection of its own and give the reply."""
-        return await trio.to_thread.run_sync(lambda: self.ask_now(*command))
+        """Send one command on a connection of its own and give the reply, once its file is read."""
+        with trio.fail_after(STARTS_WITHIN):
+            while True:
+                try:
+                    return await trio.to_thread.run_sync(lambda: self.ask_now(*command))
+                except redis.ResponseError as error:
+                    # redis-py itself waits for the rest of what a server refuses while it loads.
+                    if "during loading" not in str(error):
+                        raise
+                    await trio.sleep(LOOK)
 
     def jump(self, seconds: float) -> None:
         """Set its clock so many seconds before or behind the machine's."""

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from rediq_trio.spec.lifecycle import TRANSITIONS
-from rediq_trio.spec.records import NewTask, Ties
+from rediq_trio.spec.records import Due, NewTask, Ties
 from tests.property.histories import Histories
 from tests.property.lockstep import Lockstep, Portal, Step, open_portal
 from tests.property.uncounted import uncounted
@@ -48,3 +48,16 @@ def test_tasks_without_a_key_that_were_never_served_come_first_in_a_fair_queue(
     options = {"limit": 1, "lease_ms": 10, "worker": "w", "nonce": b"12345678"}
     [lease] = both.do(Step("claim", (), options)).leases
     assert lease.fence.id == "plain"
+
+
+@pytest.mark.parametrize("ahead", [6, 9])
+def test_an_expiry_that_buries_what_waits_for_it_tells_of_no_expiry_of_that(
+    portal: Portal, ahead: int
+) -> None:
+    """Found by random histories: the specification went by what had been waiting before."""
+    both = Lockstep(portal)
+    waiting = NewTask("waits", b"e", expires_in_ms=8, ties=Ties(needs=("first",)))
+    first = NewTask("first", b"e", delay_ms=20, expires_in_ms=5)
+    both.do(Step("enqueue", ([first, waiting],)))
+    portal.clock.advance(ahead)
+    assert both.do(Step("expire", (), {"limit": 1})) == Due(1, None)

@@ -360,14 +360,14 @@ def crashed(crashes: int) -> str:
 def expire(queue: Queue, now: int, *, limit: int) -> tuple[Queue, Due]:
     """Bury waiting tasks whose `expires` has come."""
     draft = Draft(queue, now)
-    mortal = [r for r in queue.records.values() if r.state in WAITING and r.expires_ms]
-    due = [r for r in mortal if _expired(r, now)]
+    due = [r for r in queue.records.values() if r.state in WAITING and _expired(r, now)]
     chosen = nsmallest(limit, due, key=lambda r: (r.expires_ms, pack_id(r.id)))
     for record in chosen:
         draft.bury(Event.EXPIRE, record, EXPIRED)
-    gone = {r.id for r in chosen}
     after = draft.done()
-    return after, Due(len(chosen), _next_in((r.expires_ms for r in mortal if r.id not in gone), now))
+    # Of what is left: those that waited for one of them may have died with it.
+    mortal = (r.expires_ms for r in after.records.values() if r.state in WAITING and r.expires_ms)
+    return after, Due(len(chosen), _next_in(mortal, now))
 
 
 def purge(
