@@ -11,7 +11,7 @@ import trio
 from benchmarks.chaos.failovers import CLUSTER, SENTINEL
 from benchmarks.chaos.ground import Ground
 from benchmarks.chaos.network import NETWORK
-from benchmarks.chaos.outages import JUMPS, OUTAGES, Away
+from benchmarks.chaos.outages import GONE, JUMPS, OUTAGES, Away
 from benchmarks.chaos.processes import PROCESSES
 
 QUIET = (0.3, 2.0)
@@ -58,15 +58,21 @@ def possible(ground: Ground, seconds: float) -> list[str]:
     return found
 
 
+def may_meet(one: str, other: str) -> bool:
+    """Tell whether two faults may come at once."""
+    alone = {Away.kind, *(kind.kind for kind in (*SENTINEL, *CLUSTER))}
+    gone = {kind.kind for kind in GONE}
+    return not alone & {one, other} and not gone >= {one, other}
+
+
 def rounds(names: Sequence[str], rng: random.Random) -> Iterator[list[str]]:
     """Give faults for ever, in an order of chance: each once before any comes again."""
-    alone = {Away.kind, *(kind.kind for kind in (*SENTINEL, *CLUSTER))}
     while True:
         left = [*names]
         rng.shuffle(left)
         while left:
             chosen = [left.pop()]
-            if left and rng.random() < TOGETHER and not alone & {chosen[0], left[-1]}:
+            if left and rng.random() < TOGETHER and may_meet(chosen[0], left[-1]):
                 chosen.append(left.pop())
             yield chosen
 
@@ -75,14 +81,15 @@ async def cause(ground: Ground, names: Sequence[str]) -> None:
     """Let faults begin, last and end; then wait for the recovery, and be quiet for a while."""
     async with trio.open_nursery() as nursery:
         for name in names:
-            nursery.start_soon(_one, ground, name)
+            nursery.start_soon(cause_one, ground, name)
     # Python takes its time to start: a process that was killed is away until it is back.
     await ground.fleet.wait_ready()
     await ground.measure("+".join(names))
     await trio.sleep(ground.rng.uniform(*QUIET) * ground.pace)
 
 
-async def _one(ground: Ground, name: str) -> None:
+async def cause_one(ground: Ground, name: str) -> None:
+    """Let one fault begin, last and end."""
     fault = KINDS[name]()
     note = ground.observer.note
     note("fault", kind=name, target="", begin=True)

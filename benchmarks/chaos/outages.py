@@ -148,5 +148,7 @@ class ClockBackward(ClockForward):
         return self._jump(ground, -1.0)
 
 
+GONE = (Crash, Restart, Away)
+"""Those that end the server's process and start it again: one at a time."""
 JUMPS = (ClockForward, ClockBackward)
 OUTAGES = (Crash, Restart, KillClients, FlushScripts, StandStill, Full, Away)

@@ -108,7 +108,7 @@ class Redis:
         with trio.move_on_after(STARTS_WITHIN):
             while self.child is not None and self.child.poll() is None:
                 try:
-                    await self.ask("PING")
+                    await self.ask_once("PING")
                 except redis.RedisError:
                     await trio.sleep(LOOK)
                 else:
@@ -127,12 +127,22 @@ class Redis:
         ) as client:
             return client.execute_command(*command)
 
+    async def ask_once(self, *command: Any) -> Any:
+        """Send one command as `ask_now` does, in a thread."""
+        return await trio.to_thread.run_sync(lambda: self.ask_now(*command))
+
     async def ask(self, *command: Any) -> Any:
-        """Send one command on a connection of its own and give the reply, once its file is read."""
+        """Give the reply to one command, once the server is there and its file is read.
+
+        Two faults may come at once: one asks while another has it killed, restarted or let go of
+        its clients. What was asked may then be done twice.
+        """
         with trio.fail_after(STARTS_WITHIN):
             while True:
                 try:
-                    return await trio.to_thread.run_sync(lambda: self.ask_now(*command))
+                    return await self.ask_once(*command)
+                except (redis.ConnectionError, redis.TimeoutError):
+                    await trio.sleep(LOOK)
                 except redis.ResponseError as error:
                     # redis-py itself waits for the rest of what a server refuses while it loads.
                     if "during loading" not in str(error):
@@ -156,10 +166,12 @@ class Redis:
         """End it in good order."""
         # Not SIGTERM: its handler asks for the time, and under libfaketime may wait for ever
         # for the lock of the very call that it has interrupted.
-        try:
-            await self.ask("SHUTDOWN")
-        except redis.ConnectionError:
-            pass  # it is gone, as it was told
+        while self.child is not None and self.child.poll() is None:
+            try:
+                await self.ask_once("SHUTDOWN")
+            except redis.ConnectionError:
+                # It goes, as it was told; or another fault had it close this connection before.
+                await trio.sleep(LOOK)
         await self._wait_ended()
 
     async def _wait_ended(self) -> None:

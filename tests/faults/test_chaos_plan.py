@@ -43,6 +43,11 @@ def test_failovers_come_alone() -> None:
         assert len(chosen) == 1 or not alone
 
 
+def test_a_server_is_ended_by_one_fault_at_a_time() -> None:
+    for chosen in islice(rounds(sorted(KINDS), random.Random(5)), 2_000):
+        assert sum(name in ("redis-crash", "redis-restart", "redis-away") for name in chosen) <= 1
+
+
 def test_what_is_noted_is_read_back(tmp_path: Path) -> None:
     observer = Observer(tmp_path, "p0.0")
     number = observer.call("enqueue", "main/1", {"kind": "plain"})
