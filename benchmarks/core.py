@@ -114,6 +114,7 @@ def plan(bench: Bench, quick: bool, concurrency: int) -> list[Measure]:
         return lambda: trio.run(measure, bench, *args)
 
     return [
+        Measure("PING, one by one", "/s", run(measures.ping_singly, 4_000)),
         Measure("enqueue, one by one", "/s", run(measures.enqueue_singly, 2_000)),
         Measure("enqueue, 100 callers", "/s", run(measures.enqueue_together, 10_000)),
         Measure("enqueue_many by 1,000", "/s", run(measures.enqueue_in_bulk, 50_000), floor=50_000),

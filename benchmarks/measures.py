@@ -16,6 +16,8 @@ import trio
 
 import rediq_trio as rediq
 from benchmarks.server import Bench
+from rediq_trio.store.gateway import open_gateway, parse_address
+from rediq_trio.store.keys import Keys
 
 QUEUE = "bench"
 BY = 1000
@@ -47,6 +49,16 @@ def _rate(count: int, begin: float, cpu: float, bench: Bench, used: float) -> Fi
     took = time.perf_counter() - begin
     mine, redis = time.process_time() - cpu, bench.cpu() - used
     return Figure(count / took, {"cpu_us": mine / count * 1e6, "redis_cpu_us": redis / count * 1e6})
+
+
+async def ping_singly(bench: Bench, count: int) -> Figure:
+    """Trips a second, one after another, that carry a PING: what the bridge alone allows."""
+    async with open_gateway(parse_address(bench.url), Keys("bench")) as gateway:
+        await gateway.call(b"PING")
+        begin, cpu, used = time.perf_counter(), time.process_time(), bench.cpu()
+        for _ in range(count):
+            await gateway.call(b"PING")
+        return _rate(count, begin, cpu, bench, used)
 
 
 async def enqueue_singly(bench: Bench, count: int) -> Figure:

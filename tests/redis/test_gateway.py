@@ -67,7 +67,8 @@ async def test_tasks_that_wait_together_go_in_one_call_and_each_has_its_answer(
                 nursery.start_soon(enqueue, n)
         stats = (await call(b"INFO", b"commandstats")).decode()
         pending = await opened.store.list("q", State.PENDING, limit=100)
-    assert re.findall(r"cmdstat_eval(?:sha)?:calls=(\d+)", stats) == ["1"]
+    # The first went ahead at once; all others came together behind it.
+    assert re.findall(r"cmdstat_eval(?:sha)?:calls=(\d+)", stats) == ["2"]
     firsts = [answer[0] for _, answer in sorted(answers.items())]
     assert sorted(firsts, key=str) == [None] * 90 + [State.PENDING] * 10
     assert [answer[1:] for _, answer in sorted(answers.items())] == [
@@ -105,7 +106,7 @@ async def test_large_tasks_do_not_go_in_one_call(redis_server: Server) -> None:
             for n in range(6):
                 nursery.start_soon(opened.store.enqueue, "q", [NewTask(f"t{n}", envelope)])
         stats = (await opened.gateway.call(b"INFO", b"commandstats")).decode()
-    assert re.findall(r"cmdstat_eval(?:sha)?:calls=(\d+)", stats) == ["3"]
+    assert re.findall(r"cmdstat_eval(?:sha)?:calls=(\d+)", stats) == ["4"]  # one ahead, then two, two and one
 
 
 async def test_a_whole_goes_alone(redis_server: Server) -> None:
@@ -166,6 +167,40 @@ async def test_a_server_that_does_not_answer_is_given_up(
                     break
                 except ConnectionLost:
                     await trio.sleep(0.05)
+
+
+async def test_each_trip_has_the_whole_deadline(redis_server: Server) -> None:
+    address = parse_address(redis_server.url)
+    async with open_gateway(address, Keys("test"), trip_deadline=0.5) as gateway:
+        for _ in range(4):
+            # The timer of the first is still set when these are under way.
+            await gateway.call(b"DEBUG", b"SLEEP", b"0.3")
+        begun = trio.current_time()
+        with pytest.raises(ConnectionLost, match=r"no answer for 0\.5 s"):
+            await gateway.call(b"DEBUG", b"SLEEP", b"1.5")
+        assert 0.45 < trio.current_time() - begun < 1.4
+
+
+async def test_a_call_that_was_sent_at_once_is_refused_when_its_client_closes(
+    redis_server: Server,
+) -> None:
+    refused: list[bool] = []
+
+    async def stand_still(gateway: Gateway) -> None:
+        with pytest.raises(ConnectionLost) as lost:
+            await gateway.call(b"DEBUG", b"SLEEP", b"1")
+        refused.append(lost.value.sent)
+
+    for naps in range(4):
+        address = parse_address(redis_server.url)
+        async with trio.open_nursery() as nursery, open_gateway(address, Keys("test")) as gateway:
+            await gateway.call(b"PING")
+            nursery.start_soon(stand_still, gateway)
+            # The pump has not heard of it yet, or is at it.
+            for _ in range(naps):
+                await trio.lowlevel.checkpoint()
+    assert True in refused
+    assert len(refused) == 4
 
 
 async def test_calls_wait_for_a_server_only_so_long_and_serve_outlives_its_absence(

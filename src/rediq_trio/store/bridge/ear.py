@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import cast
@@ -17,7 +18,8 @@ from redis.asyncio.connection import Connection
 
 from rediq_trio._errors import RediqError
 from rediq_trio.spec.stored import unpack_id
-from rediq_trio.store.bridge.wire import FAILED, across, drop, pause, read, send, translated
+from rediq_trio.store.bridge.deadline import Deadline
+from rediq_trio.store.bridge.wire import FAILED, abort, across, drop, pause, read, send, translated
 from rediq_trio.store.broadcast import Broadcast, Kind, Signal, Topic
 from rediq_trio.store.keys import Keys
 
@@ -42,7 +44,7 @@ class Ear:
         self._wanted: set[str] = set()
         self._heard: set[str] = set()
         self._more_wanted = asyncio.Event()
-        self._limit: asyncio.Timeout | None = None
+        self._connection: Connection | None = None
 
     def listen(
         self, topics: Iterable[Topic]
@@ -57,8 +59,8 @@ class Ear:
 
     def hang_up(self) -> None:
         """Give the connection up; the next one leads to who serves now."""
-        if self._limit is not None:
-            self._limit.reschedule(asyncio.get_running_loop().time())
+        if self._connection is not None:
+            abort(self._connection)
 
     async def run(self) -> None:
         """Subscribe and hand out signals, from one connection to the next, until cancelled."""
@@ -112,12 +114,15 @@ class Ear:
                 pass
 
     async def _hear(self, connection: Connection) -> None:
+        silence = Deadline(lambda: abort(connection))
+        self._connection = connection
         try:
-            async with asyncio.timeout(None) as self._limit:
-                while True:
-                    self._hand_out(await read(connection, EAR_PING + SILENCE))
+            while True:
+                silence.set(EAR_PING + SILENCE)
+                self._hand_out(await read(connection, math.inf))
         finally:
-            self._limit = None
+            self._connection = None
+            silence.stop()
 
     def _hand_out(self, reply: object) -> None:
         kind, *rest = cast("list[bytes]", reply)

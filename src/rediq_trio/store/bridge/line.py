@@ -27,7 +27,18 @@ from rediq_trio._errors import ConfigError, ConnectionLost, Unconfirmed
 from rediq_trio.store.bridge.address import Node
 from rediq_trio.store.bridge.calls import Call, Load
 from rediq_trio.store.bridge.confirming import Confirming
-from rediq_trio.store.bridge.wire import BROKEN, FAILED, drop, pack, pause, read, translated
+from rediq_trio.store.bridge.deadline import Deadline
+from rediq_trio.store.bridge.wire import (
+    BROKEN,
+    FAILED,
+    abort,
+    drop,
+    pack,
+    pause,
+    read,
+    translated,
+    write,
+)
 
 TRIP_COMMANDS = 512
 """Commands that one trip may carry."""
@@ -64,19 +75,43 @@ class Line:
         self._confirming = confirming
         self._deadline = deadline
         self._arrived = asyncio.Event()
-        self._trip_limit: asyncio.Timeout | None = None
+        self._limit = Deadline(self._miss)
+        self._overdue = False
         self._stale = False
+        self._is_idle = False
+        """Whether the pump waits for a call."""
+        self._is_quiet = True
+        """Whether the last trip had one call only."""
+        self._ahead: Call | None = None
+        """A call that was sent before the pump woke up."""
 
     def put(self, call: Call) -> None:
-        """Take a call; never blocks."""
-        self.inbox.append(call)
+        """Take a call; never blocks.
+
+        Where calls come one by one it is sent at once: the pump wakes up while the server is at
+        it already. Where they come in crowds it waits for the others.
+        """
+        if not (self._is_idle and self._is_quiet and self._sent_ahead(call)):
+            self.inbox.append(call)
         self._arrived.set()
+
+    def _sent_ahead(self, call: Call) -> bool:
+        if self.connection is None or self._stale or self._confirming or self.inbox or call.asking:
+            return False
+        try:
+            packed = pack(call.command)
+            write(self.connection, [packed])
+        except (TypeError, ValueError, OSError):
+            return False  # the pump refuses it, or finds the connection broken
+        self._is_idle = False
+        self._ahead = call
+        return True
 
     def hang_up(self) -> None:
         """Give the connection up; a trip under way is broken off."""
         self._stale = True
-        if self._trip_limit is not None:
-            self._trip_limit.reschedule(asyncio.get_running_loop().time())
+        if self._limit.is_set or self._ahead is not None:
+            self._break_off()
         self._arrived.set()
 
     def refuse_all(self, message: str) -> None:
@@ -91,7 +126,15 @@ class Line:
             while True:
                 if not self.inbox:
                     self._arrived.clear()
+                    self._is_idle = True
                     await self._arrived.wait()
+                    self._is_idle = False
+                if self._ahead is not None:
+                    assert self.connection is not None
+                    ahead, self._ahead = self._ahead, None
+                    if not await self._exchange(self.connection, [], [ahead], None):
+                        await self._hung_up()
+                    continue
                 if self._stale:
                     await self._hung_up()
                 if not self.inbox:
@@ -110,7 +153,20 @@ class Line:
                 else:
                     await self._hung_up()
         finally:
+            self._is_idle = False
+            self._limit.stop()
+            if self._ahead is not None:
+                self._ahead.refuse(ConnectionLost("the client was closed under the call"))
             await self._hung_up()
+
+    def _miss(self) -> None:
+        self._overdue = True
+        self._break_off()
+
+    def _break_off(self) -> None:
+        """Cut the connection under the trip, which then ends as if the server had."""
+        if self.connection is not None:
+            abort(self.connection)
 
     async def _hung_up(self) -> None:
         self._stale = False
@@ -128,20 +184,34 @@ class Line:
             confirming = None
         if confirming:
             packed.append(pack(confirming.command))
+        return await self._exchange(connection, packed, calls, confirming)
+
+    async def _exchange(
+        self,
+        connection: Connection,
+        packed: list[bytes],
+        calls: list[Call],
+        confirming: Confirming | None,
+    ) -> bool:
+        """Send what was not sent ahead, and hand over the replies; say whether it still serves."""
         answered = 0
         again: list[Call] = []
         written: list[tuple[Call, Any]] = []
+        self._overdue = False
+        self._limit.set(self._deadline)
         try:
-            async with asyncio.timeout(self._deadline) as self._trip_limit:
-                await connection.send_packed_command(packed, check_health=False)
-                for call in calls:
-                    await self._receive(connection, call, again, written if confirming else None)
-                    answered += 1
-                if confirming and not confirming.settle(written, await self._confirmed(connection)):
-                    # A master that lost its replicas may be one no more.
-                    self._ways.failed(self.node)
+            if packed:
+                # What the kernel does not take at once the loop sends on while replies are read.
+                write(connection, packed)
+            for call in calls:
+                await self._receive(connection, call, again, written if confirming else None)
+                answered += 1
+            if confirming and not confirming.settle(written, await self._confirmed(connection)):
+                # A master that lost its replicas may be one no more.
+                self._ways.failed(self.node)
         except BROKEN as error:
-            lost = ConnectionLost(f"the connection to {self._shown} broke: {error!r}")
+            why = f"no answer for {self._deadline:g} s" if self._overdue else repr(error)
+            lost = ConnectionLost(f"the connection to {self._shown} broke: {why}")
             for call in (*calls[answered:], *(call for call, _ in written)):
                 call.refuse(lost)
             self._ways.failed(self.node)
@@ -151,7 +221,7 @@ class Line:
                 call.refuse(ConnectionLost("the client was closed under the call"))
             raise
         finally:
-            self._trip_limit = None
+            self._limit.clear()
             # Ahead of what came since, in their order.
             self.inbox.extendleft(reversed(again))
         return not self._stale
@@ -165,6 +235,7 @@ class Line:
             if call.is_awaited:  # else it was cancelled before it was sent
                 load.take(call)
                 left -= 1
+        self._is_quiet = left >= TRIP_COMMANDS - 1
         calls: list[Call] = []
         packed: list[bytes] = []
         for call in load.calls():

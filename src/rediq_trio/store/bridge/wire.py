@@ -160,6 +160,27 @@ class Dialer:
             await asyncio.sleep(0)
 
 
+def write(connection: Connection, packed: list[bytes]) -> None:
+    """Give packed commands to a connection, without a wait; raise `OSError` when it was closed.
+
+    redis-py's own way waits until the last of it is on its way, which whoever waits for the
+    reply need not. That it breaks meanwhile shows where the reply is read.
+    """
+    writer = connection._writer
+    if writer is None:
+        raise BrokenPipeError("the connection is closed")
+    writer.writelines(packed)
+
+
+def abort(connection: Connection) -> None:
+    """Cut a connection: who reads from it, or waits to write, finds it broken."""
+    writer = connection._writer
+    if writer is not None:
+        # Until Python 3.11.4 a TLS transport that was closed has nothing to abort any more.
+        with suppress(AttributeError):
+            writer.transport.abort()
+
+
 async def drop(connection: Connection) -> None:
     """Give a connection up."""
     try:
