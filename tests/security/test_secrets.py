@@ -70,6 +70,9 @@ passwords = st.text(
 @example("?password=a@bcdefgh", SHAPES[3], False)
 @example("12345678?x=y", SHAPES[0], False)
 @example("a@bcdefgh", SHAPES[4], False)
+@example("?00000000", SHAPES[0], False)
+@example("x&00000000", SHAPES[3], False)
+@example("?abcdefgh=x", SHAPES[0], False)
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_no_url_shows_its_password_however_it_is_written(
     password: str, shape: str, encode: bool

@@ -8,6 +8,7 @@ all; a name that nobody knows is refused, lest a slip of the pen switch anything
 from __future__ import annotations
 
 import logging
+import re
 import ssl
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +24,8 @@ SENTINEL_OPTIONS = ("sentinel_username", "sentinel_password")
 FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 """TLS options that name a file, or a folder of files."""
 TLS_OPTIONS = (*FILES, "ssl_password", "ssl_check_hostname", "ssl_cert_reqs")
+_PLAIN_NAME = re.compile(r"(client|connection|health|retry|sentinel|socket|ssl)_[a-z_]{1,30}")
+"""How options of redis-py's URLs begin, and passwords do not."""
 _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -64,10 +67,13 @@ def _check_names(url: str, query: Mapping[str, str], secure: bool, told: str) ->
             if not secure:
                 raise ConfigError(f"url={told!r}: {name} needs rediss://, with two s")
         elif name not in known:
-            # Its value is not shown: it may be a password.
+            # Its value is not shown: it may be a password. So may be what looks like a name, behind
+            # a ? or & that a password has and that was not percent-encoded.
+            named = shown(name) if _PLAIN_NAME.fullmatch(name) else "as one in its query"
             raise ConfigError(
-                f"url={told!r}: no option is named {shown(name)}; there are "
-                f"{', '.join((*known, *TLS_OPTIONS))}"
+                f"url={told!r}: no option is named {named}; there are "
+                f"{', '.join((*known, *TLS_OPTIONS))}; ?, &, # and % of a password are written "
+                "as %3F, %26, %23 and %25"
             )
 
 
