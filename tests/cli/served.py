@@ -30,6 +30,7 @@ async def sleep(seconds: float) -> str:
 
 @app.task("block", timeout=1000)
 def block(seconds: float) -> str:
-    """Wait in a thread, which nothing ends."""
+    """Wait in a thread, which nothing ends; say when."""
+    print("in its thread", file=sys.stderr, flush=True)
     time.sleep(seconds)
     return "slept"

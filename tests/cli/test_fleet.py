@@ -65,12 +65,13 @@ def test_two_processes_share_the_work_and_end_together(cli_start: Start, cli_pla
 def test_a_killed_worker_starts_again_and_its_task_is_not_lost(
     cli_start: Start, cli_place: Place
 ) -> None:
-    flags = ("--processes=2", "--name=w", "--lease=1", "--shutdown-grace=0")
+    flags = ("--processes=2", "--name=w", "--lease=4", "--shutdown-grace=0")
     command = cli_start("run", "served:app", *cli_place.flags, *flags)
 
     async def main() -> None:
         async with cli_place.client() as client:
             before = await _workers(client, 2)
+            # Long leases: those of a worker that the machine does not let run are lost as well.
             handle = await client.enqueue(call("sleep", seconds=1.5))
 
             async def holder() -> str:

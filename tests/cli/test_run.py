@@ -96,7 +96,8 @@ def test_the_second_signal_ends_a_process_whose_threads_do_not_end(
     async def main() -> None:
         async with cli_place.client() as client:
             handle = await client.enqueue(call("block", seconds=600))
-            await _running(client, 1)
+            # Claimed only, it would be given back before it has a thread.
+            await command.wait_said("in its thread")
             command.signal()
 
             async def given_back() -> bool:
