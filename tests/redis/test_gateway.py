@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 import rediq_trio as rediq
 from rediq_trio import ConfigError, ConnectionLost, State
@@ -201,6 +202,35 @@ async def test_a_call_that_was_sent_at_once_is_refused_when_its_client_closes(
                 await trio.lowlevel.checkpoint()
     assert True in refused
     assert len(refused) == 4
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+async def test_a_line_that_hangs_up_breaks_its_trip_off_and_serves_again(
+    ahead: bool, redis_server: Server
+) -> None:
+    refused: list[bool] = []
+
+    async def stand_still(gateway: Gateway) -> None:
+        with pytest.raises(ConnectionLost) as lost:
+            await gateway.call(b"DEBUG", b"SLEEP", b"1.5")
+        refused.append(lost.value.sent)
+
+    address = parse_address(redis_server.url)
+    async with open_gateway(address, Keys("test")) as gateway:
+        await gateway.call(b"PING")
+        (node,) = gateway.nodes
+        begun = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stand_still, gateway)
+            if ahead:  # sent, and the pump has not woken up
+                await trio.lowlevel.checkpoint()
+            else:
+                await trio.testing.wait_all_tasks_blocked(0.02)
+            assert (gateway._lines[node]._ahead is not None) is ahead
+            gateway._lines[node].hang_up()
+        assert refused == [True]
+        assert trio.current_time() - begun < 1
+        assert await gateway.call(b"ECHO", b"back") == b"back"
 
 
 async def test_calls_wait_for_a_server_only_so_long_and_serve_outlives_its_absence(

@@ -69,9 +69,10 @@ def _check_names(url: str, query: Mapping[str, str], secure: bool, told: str) ->
         elif name not in known:
             # Its value is not shown: it may be a password. So may be what looks like a name, behind
             # a ? or & that a password has and that was not percent-encoded.
-            named = shown(name) if _PLAIN_NAME.fullmatch(name) else "as one in its query"
+            plain = _PLAIN_NAME.fullmatch(name)
+            wrong = f"no option is named {shown(name)}" if plain else "its query has an unknown option"
             raise ConfigError(
-                f"url={told!r}: no option is named {named}; there are "
+                f"url={told!r}: {wrong}; there are "
                 f"{', '.join((*known, *TLS_OPTIONS))}; ?, &, # and % of a password are written "
                 "as %3F, %26, %23 and %25"
             )
