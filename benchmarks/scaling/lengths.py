@@ -1,17 +1,19 @@
 """What an operation costs as the queue grows.
 
-For each length the queue is filled with that many tasks that are pending without a
-limit key, that many pending under a hundredth as many keys, and a tenth as many that
-are delayed, that wait for one task, that are grouped, and that are dead. Then each
-operation is done some hundred times, and the time that its scripts took inside Redis
-is read from Redis's own statistics: that is where a cost that grows would show, and
-no other load disturbs it much. Figures are microseconds per call; the last column is
-the growth from the first length to the last.
+One server has a queue of each length, filled with that many tasks that are pending
+without a limit key, that many pending under a hundredth as many keys, and a tenth as
+many that are delayed, that wait for one task, that are grouped, and that are dead.
+Each operation is done in rounds, some calls on every queue in turn, so that whatever
+slows the machine down meets all lengths. The time that its scripts took inside Redis is
+read from Redis's own statistics: that is where a cost that grows would show. Figures are
+medians of the rounds, in microseconds per call; the last column is the median of the
+growth, within each round, from the first length to the last.
 """
 
 from __future__ import annotations
 
 import os
+import statistics
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -33,10 +35,10 @@ from rediq_trio.spec.records import (
 from rediq_trio.store.opening import open_store
 from rediq_trio.store.port import BATCH, Store
 
-QUEUE = "long"
 LENGTHS = (1_000, 100_000, 1_000_000)
-CALLS = 300
-"""Calls of each operation."""
+ROUNDS = 15
+CALLS = 20
+"""Calls of each operation in a round, on each queue."""
 ENVELOPE = b"e" * 100
 LEASE = 600_000
 ONE = "one"
@@ -51,12 +53,17 @@ class Long:
 
     store: Store
     stage: Stage
+    length: int
     leases: list[Lease] = attrs.field(factory=list)
     _some: Iterator[str] = attrs.field(factory=lambda: iter(()))
 
-    async def fill(self, length: int) -> None:
+    @property
+    def queue(self) -> str:
+        return f"long{self.length}"
+
+    async def fill(self) -> None:
         """Put the tasks in."""
-        self.stage.bench.raw.flushall()
+        length = self.length
         await self.add(NewTask(ONE, ENVELOPE, delay_ms=86_400_000))
         await self._many(length, lambda _: NewTask(new_id(), ENVELOPE))
         keys = max(1, length // 100)
@@ -66,11 +73,12 @@ class Long:
         await self._many(length // 10, lambda n: _tied(group=f"group {n % keys}"))
         await self._many(length // 10, lambda n: _tied(unique=f"unique {n}"))
         await self._bury(length // 10)
+        await self.store.limit(self.queue, key="key 1", concurrency=1)
 
     async def _many(self, number: int, make: Callable[[int], NewTask]) -> None:
         for start in range(0, number, BATCH):
             tasks = [make(n) for n in range(start, min(number, start + BATCH))]
-            await self.store.enqueue(QUEUE, tasks)
+            await self.store.enqueue(self.queue, tasks)
             self.stage.say(f"{start:,} of {number:,}")
 
     async def _bury(self, number: int) -> None:
@@ -79,15 +87,15 @@ class Long:
         while done < number:
             leases = await self.claim(BATCH)
             failures = [Failure(lease.fence, "boom", 0, final=True) for lease in leases]
-            await self.store.fail(QUEUE, failures)
+            await self.store.fail(self.queue, failures)
             done += len(leases)
 
     async def add(self, *tasks: NewTask) -> None:
-        await self.store.enqueue(QUEUE, tasks)
+        await self.store.enqueue(self.queue, tasks)
 
     async def claim(self, limit: int) -> list[Lease]:
         claimed = await self.store.claim(
-            QUEUE, limit=limit, lease_ms=LEASE, worker="w", nonce=os.urandom(8)
+            self.queue, limit=limit, lease_ms=LEASE, worker="w", nonce=os.urandom(8)
         )
         return list(claimed.leases)
 
@@ -108,44 +116,40 @@ class Long:
             "enqueue, limit key": lambda: self.add(_tied(limit_key="key 1")),
             "enqueue, grouped": lambda: self.add(_tied(group="group 1")),
             "claim 1": self._claim_one,
-            "renew": lambda: store.renew(QUEUE, [self.leases[-1].fence], lease_ms=LEASE),
-            "complete": lambda: store.complete(QUEUE, [Completion(self.taken(), b"r")]),
-            "fail, retried": lambda: store.fail(QUEUE, [Failure(self.taken(), "boom", 10**6)]),
-            "snooze": lambda: store.snooze(QUEUE, [Deferral(self.taken(), 10**6)]),
-            "release": lambda: store.release(QUEUE, [self.taken()]),
-            "cancel": lambda: store.cancel(QUEUE, next(self._some)),
-            "delete": lambda: store.delete(QUEUE, [next(self._some)]),
-            "read a task": lambda: store.get(QUEUE, [ONE]),
-            "list 100 pending": lambda: store.list(QUEUE, State.PENDING, limit=100),
-            "stats": lambda: store.stats(QUEUE),
-            "promote, nothing due": lambda: store.promote(QUEUE, limit=500),
-            "reclaim, none lapsed": lambda: store.reclaim(QUEUE, limit=500),
-            "expire, none": lambda: store.expire(QUEUE, limit=500),
+            "renew": lambda: store.renew(self.queue, [self.leases[-1].fence], lease_ms=LEASE),
+            "complete": lambda: store.complete(self.queue, [Completion(self.taken(), b"r")]),
+            "fail, retried": lambda: store.fail(self.queue, [Failure(self.taken(), "boom", 10**6)]),
+            "snooze": lambda: store.snooze(self.queue, [Deferral(self.taken(), 10**6)]),
+            "release": lambda: store.release(self.queue, [self.taken()]),
+            "cancel": lambda: store.cancel(self.queue, next(self._some)),
+            "delete": lambda: store.delete(self.queue, [next(self._some)]),
+            "read a task": lambda: store.get(self.queue, [ONE]),
+            "list 100 pending": lambda: store.list(self.queue, State.PENDING, limit=100),
+            "stats": lambda: store.stats(self.queue),
+            "promote, nothing due": lambda: store.promote(self.queue, limit=500),
+            "reclaim, none lapsed": lambda: store.reclaim(self.queue, limit=500),
+            "expire, none": lambda: store.expire(self.queue, limit=500),
             "purge, nothing old": lambda: store.purge(
-                QUEUE, limit=500, dead_retention_ms=10**10, max_dead=10**9
+                self.queue, limit=500, dead_retention_ms=10**10, max_dead=10**9
             ),
         }
 
     async def _claim_one(self) -> None:
         self.leases += await self.claim(1)
 
-    async def measure(self, calls: int) -> dict[str, float]:
-        """Give each operation's microseconds inside Redis."""
-        await self.store.limit(QUEUE, key="key 1", concurrency=1)
-        found: dict[str, float] = {}
-        for name, operation in self.operations().items():
-            if name in ("cancel", "delete"):
-                ids = await self.store.list(QUEUE, State.SCHEDULED, limit=min(BATCH, 2 * calls))
-                self._some = iter([each for each in ids if each != ONE])
-            needed = name in ("complete", "fail, retried", "snooze", "release")
-            while needed and len(self.leases) <= calls:
-                self.leases += await self.claim(BATCH)
-            self.stage.bench.raw.config_resetstat()
-            for _ in range(calls):
-                await operation()
-            found[name] = self._microseconds() / calls
-            self.stage.say(name)
-        return found
+    async def time(self, name: str, calls: int) -> float:
+        """Do an operation so often; give the microseconds inside Redis of each."""
+        operation = self.operations()[name]
+        if name in ("cancel", "delete"):
+            ids = await self.store.list(self.queue, State.SCHEDULED, limit=min(BATCH, 2 * calls))
+            self._some = iter([each for each in ids if each != ONE])
+        needed = name in ("complete", "fail, retried", "snooze", "release")
+        while needed and len(self.leases) <= calls:
+            self.leases += await self.claim(BATCH)
+        self.stage.bench.raw.config_resetstat()
+        for _ in range(calls):
+            await operation()
+        return self._microseconds() / calls
 
     def _microseconds(self) -> float:
         # What scripts call is within the scripts' own time.
@@ -158,19 +162,21 @@ def _tied(**ties: Any) -> NewTask:
 
 
 async def measure(stage: Stage) -> list[Table]:
-    """Measure at each length."""
+    """Measure all lengths in turn."""
     lengths = LENGTHS[:-1] if stage.quick else LENGTHS
-    found: dict[str, list[float]] = {}
+    stage.bench.raw.flushall()
+    rounds, calls = stage.some(ROUNDS), CALLS
+    rows: list[tuple[str, ...]] = []
     async with open_store(stage.bench.url) as store:
-        for length in lengths:
-            queue = Long(store, stage)
-            await queue.fill(length)
-            for name, figure in (await queue.measure(stage.some(CALLS))).items():
-                found.setdefault(name, []).append(figure)
-    rows = tuple(
-        (name, *(f"{figure:.1f}" for figure in figures), f"{figures[-1] / figures[0]:.2f} x")
-        for name, figures in found.items()
-    )
+        queues = [Long(store, stage, length) for length in lengths]
+        for queue in queues:
+            await queue.fill()
+        for name in queues[0].operations():
+            stage.say(name)
+            found = [[await queue.time(name, calls) for queue in queues] for _ in range(rounds)]
+            figures = [statistics.median(series) for series in zip(*found, strict=True)]
+            growth = statistics.median(some[-1] / some[0] for some in found)
+            rows.append((name, *(f"{figure:.1f}" for figure in figures), f"{growth:.2f} x"))
     columns = ("operation", *(f"{length:,}" for length in lengths), "growth")
-    title = f"Microseconds inside Redis per call, {stage.some(CALLS)} calls each, by the queue's length"
-    return [Table(title, columns, rows)]
+    title = f"Microseconds inside Redis per call, {rounds} rounds of {calls} calls, by the queue's length"
+    return [Table(title, columns, tuple(rows))]

@@ -29,12 +29,12 @@ WANTED = 50.0
 
 
 async def measure(stage: Stage) -> list[Table]:
-    """Keep many tasks asleep, with Python's garbage collector as it is, and with rare full collections."""
+    """Keep many tasks asleep, with Python's garbage collector as it is, and as `rediq run` sets it."""
     rate = stage.some(RATE)
     found = [await _sleep(stage, rate, *flags) for flags in ((), ("--collect-rarely",))]
     rows = [(name, *(dict(some)[name] for some in found)) for name, _ in found[0]]
     title = f"{int(rate * SLEEPS):,} tasks asleep on one worker, {rate:,} started a second, lease 30 s"
-    return [Table(title, ("what", "seen", "with rare full collections"), tuple(rows))]
+    return [Table(title, ("what", "in a program of one's own", "under rediq run"), tuple(rows))]
 
 
 async def _sleep(stage: Stage, rate: int, *flags: str) -> list[tuple[str, str]]:

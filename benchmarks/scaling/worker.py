@@ -20,9 +20,8 @@ import trio
 
 import rediq_trio as rediq
 from benchmarks.scaling.stage import share
+from rediq_trio.cli.collecting import collect_rarely
 
-RARELY = (10_000, 20, 1_000)
-"""Thresholds of Python's garbage collector with which a full collection is rare."""
 LOOK = 0.02
 """Seconds between looks at itself."""
 
@@ -135,10 +134,10 @@ def main() -> None:
     parser.add_argument("--queues", required=True)
     parser.add_argument("--concurrency", type=int, default=100)
     parser.add_argument("--lease", type=float, default=30.0)
-    parser.add_argument("--collect-rarely", action="store_true", help="few full garbage collections")
+    parser.add_argument("--collect-rarely", action="store_true", help="as rediq run does")
     given = parser.parse_args()
     if given.collect_rarely:
-        gc.set_threshold(*RARELY)
+        collect_rarely()
     trio.run(run, given.url, given.queues.split(","), given.concurrency, given.lease)
 
 

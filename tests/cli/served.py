@@ -1,5 +1,6 @@
 """The app that the tests of the command line serve: run in this folder, as `served:app`."""
 
+import gc
 import os
 import sys
 import time
@@ -11,6 +12,9 @@ import rediq_trio as rediq
 if "--stop-with-stdin" in sys.argv and "SERVED_ENDS_WITH" in os.environ:
     os._exit(int(os.environ["SERVED_ENDS_WITH"]))  # in the children of a fleet only
 
+if wish := os.environ.get("SERVED_COLLECTS"):
+    gc.set_threshold(int(wish))
+
 app = rediq.App()
 no_app = "text"
 
@@ -19,6 +23,12 @@ no_app = "text"
 async def pid() -> int:
     """Give the process that runs the task."""
     return os.getpid()
+
+
+@app.task("collector")
+async def collector() -> list[int]:
+    """Give the garbage collector's thresholds, and how much it leaves alone."""
+    return [*gc.get_threshold(), gc.get_freeze_count()]
 
 
 @app.task("sleep", timeout=1000)

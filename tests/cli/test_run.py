@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import gc
 import signal
 
 import pytest
 import trio
 
 import rediq_trio as rediq
+from rediq_trio.cli.collecting import THRESHOLDS
 from tests.cli.conftest import Place, Start, call, cli_call, eventually
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
@@ -122,6 +124,30 @@ def test_a_burst_ends_by_itself(cli_start: Start, cli_place: Place) -> None:
             assert await handle.result(timeout=10) == command.pid
 
     trio.run(main)
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+@pytest.mark.parametrize("wish", ["", "5000"])
+def test_full_garbage_collections_are_rare_unless_the_app_has_a_wish(
+    wish: str, processes: str, cli_start: Start, cli_place: Place
+) -> None:
+    flags = ("--processes", processes, *cli_place.flags)
+    command = cli_start("run", "served:app", *flags, SERVED_COLLECTS=wish)
+
+    async def main() -> list[int]:
+        async with cli_place.client() as client:
+            handle = await client.enqueue(call("collector"))
+            found: list[int] = await handle.result(timeout=30)
+            return found
+
+    *thresholds, frozen = trio.run(main)
+    if wish:
+        assert (thresholds, frozen) == ([5000, *gc.get_threshold()[1:]], 0)
+    else:
+        assert tuple(thresholds) == THRESHOLDS
+        assert frozen > 10_000
+    command.signal()
+    assert command.end() == 0
 
 
 def test_flags_win_over_the_environment(cli_start: Start, cli_place: Place) -> None:

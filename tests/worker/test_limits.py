@@ -97,7 +97,7 @@ async def test_work_goes_on_as_soon_as_a_permit_frees(redis_server: Server) -> N
         await other.result(timeout=5)
         seen.go["a"].set()
         # Shorter than an idle poller's sleep: it was woken.
-        ended = await second.wait(timeout=2)
+        ended = await second.wait(timeout=3.5)
         before = (await first.info()).finished_at
         assert before is not None
         assert ended.started_at is not None
@@ -115,7 +115,7 @@ async def test_work_goes_on_as_soon_as_a_permit_of_the_queue_frees(redis_server:
             await second.wait()
         assert (await second.info()).state is rediq.State.PENDING
         seen.go["a"].set()
-        await second.result(timeout=2)
+        await second.result(timeout=3.5)
 
 
 async def test_a_limit_that_is_lifted_lets_tasks_start_at_once(redis_server: Server) -> None:
@@ -126,7 +126,7 @@ async def test_a_limit_that_is_lifted_lets_tasks_start_at_once(redis_server: Ser
         await seen.begun.wait()
         second = await client.enqueue(task("b"))
         await queue.limit(concurrency=None)
-        await second.result(timeout=2)
+        await second.result(timeout=3.5)
         seen.go["a"].set()
 
 

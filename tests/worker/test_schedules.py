@@ -52,7 +52,7 @@ async def test_two_servers_that_race_make_one_task_per_tick(redis_server: Server
         tasks = [task for state in State for task in await queue.tasks(state, limit=1000)]
     made = {task.id: dict(task.metadata) for task in tasks}
     found = instants([*made.values()])
-    assert len(found) >= 30
+    assert len(found) >= 20
     apart = {later - sooner for sooner, later in pairwise(found)}
     assert apart == {dt.timedelta(seconds=0.1)}, "each tick once, and none left out"
     assert len(seen) == len({*instants(seen)}) > 0

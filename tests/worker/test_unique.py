@@ -71,7 +71,7 @@ async def test_debounced_it_runs_once_with_what_came_last(redis_server: Server) 
     app = rediq.App()
     got: list[int] = []
 
-    @app.task("save", delay=0.3, unique=Unique("document", on_conflict="replace"))
+    @app.task("save", delay=1.5, unique=Unique("document", on_conflict="replace"))
     async def save(version: int) -> None:
         got.append(version)
 

@@ -8,6 +8,7 @@ behind the second signal there is a time at which the process ends regardless.
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 from typing import Any, cast
@@ -16,6 +17,7 @@ import trio
 
 from rediq_trio._errors import ConfigError
 from rediq_trio.app import App
+from rediq_trio.cli.collecting import collect_rarely
 from rediq_trio.cli.fleet import Fleet
 from rediq_trio.cli.loading import load_app
 from rediq_trio.cli.stopping import Stop, ask_when_input_ends, end_process, stop_signals
@@ -91,12 +93,15 @@ def execute(arguments: argparse.Namespace) -> int:
     url = arguments.url or default_url()
     scheme = scheme_of(url)
     count = _processes(arguments.processes)
+    thresholds = gc.get_threshold()
     app = load_app(arguments.app)
     _log_to_stderr(arguments.log_level)
     if arguments.url and shows_password(arguments.url):
         log.warning("--url holds a password, and every user of this machine can see the command "
                     "lines of processes: set REDIQ_URL instead")  # fmt: skip
     if count == 1:
+        if gc.isenabled() and gc.get_threshold() == thresholds:  # the app has no wish of its own
+            collect_rarely()
         worker = _Worker(app, url, cast("ServeOptions", options), settings)
         return trio.run(worker.run, arguments.stop_with_stdin)
     if scheme == "memory":
