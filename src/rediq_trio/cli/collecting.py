@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gc
 
-THRESHOLDS = (10_000, 20, 100)
+THRESHOLDS = (2_000, 10, 1_000)
 """As for `gc.set_threshold`: see benchmarks/scaling/sleepers.py."""
 
 
