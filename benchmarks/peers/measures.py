@@ -42,6 +42,8 @@ PAYLOAD = 100
 """Bytes of payload of the tasks whose memory is measured."""
 SETTLING = 3.0
 """Seconds after which an idle worker does only what it does for ever."""
+STEADY = 500.0
+"""Tasks a second that nearly every peer bears, for a latency at the same load."""
 FIRST = 1
 """A producer enqueues a task to connect and warm up; it is done with the others."""
 
@@ -281,7 +283,17 @@ def load(stage: Stage) -> Figures:
     The instants are fixed beforehand and nobody waits for an answer, so a stall counts against
     every task that should have been sent meanwhile.
     """
-    rate = saturating(stage.seen) / 2
+    return _at_load(stage, saturating(stage.seen) / 2)
+
+
+def steady(stage: Stage) -> Figures:
+    """Measure the same at `STEADY` tasks a second, of a peer that bears twice as many."""
+    if (most := saturating(stage.seen)) < 2 * STEADY:
+        raise AdapterFailed(f"{STEADY:,.0f} a second are too many: {most:,.0f} saturate it")
+    return _at_load(stage, STEADY)
+
+
+def _at_load(stage: Stage, rate: float) -> Figures:
     meant, _, starts = timed(stage, arrivals(stage.seed, rate, stage.scale.load))
     latencies = [start - at for start, at in zip(starts, meant, strict=True)]
     return {**summed(latencies), "rate": rate}
@@ -330,9 +342,10 @@ MEASURES: dict[str, Callable[[Stage], Figures]] = {
     "commands": commands,
     "idle-to-start": idle_to_start,
     "load": load,
+    "steady": steady,
     "memory": memory,
     "idle": idle,
 }
 """Every measure, in the order of a round."""
-NEEDS = {"load": ("enqueue-together", "drain-1")}
+NEEDS = dict.fromkeys(("load", "steady"), ("enqueue-together", "drain-1"))
 """What a measure takes from others of the same round."""

@@ -9,12 +9,12 @@ import rediq_trio as rediq
 app = rediq.App()
 
 
-@app.task(max_retry=1000, backoff=rediq.Fixed(0.6), deadline=1.0)
+@app.task(max_retry=1000, backoff=rediq.Fixed(2), deadline=3.5)
 async def ask(what: str) -> str:
     raise ConnectionError("no answer")
 
 
-@app.task(timeout=math.inf, deadline=0.5)
+@app.task(timeout=math.inf, deadline=1.5)
 async def listen() -> None:
     try:
         await trio.sleep_forever()
@@ -25,7 +25,7 @@ async def listen() -> None:
 def told(info: rediq.TaskInfo) -> str:
     assert info.error is not None
     assert info.deadline is not None
-    error = info.error.replace(info.deadline.isoformat(timespec="milliseconds"), "12:00:01.000")
+    error = info.error.replace(info.deadline.isoformat(timespec="milliseconds"), "12:00:03.500")
     return f"{info.state} after {info.attempt}: {error}"
 
 

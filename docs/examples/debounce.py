@@ -7,7 +7,7 @@ import rediq_trio as rediq
 app = rediq.App()
 
 
-@app.task(delay=0.2)
+@app.task(delay=1)
 async def save(document: str, text: str) -> None:
     print("saved:", text)
 

@@ -20,7 +20,7 @@ async def mail(to: str, notes: list[str]) -> str:
     return f"mailed {len(notes)}"
 
 
-@app.aggregator("notes:*", max_size=3, grace_period=0.3, max_delay=2)
+@app.aggregator("notes:*", max_size=3, grace_period=1, max_delay=5)
 async def digest(tasks: list[rediq.Task[Any]]) -> rediq.Task[str]:
     group = rediq.current_task().group or ""
     return mail.task(to=group.removeprefix("notes:"), notes=[t.payload["text"] for t in tasks])
@@ -34,9 +34,9 @@ async def main() -> None:
         for text in ("hello", "how are you?", "bye", "one more thing"):
             handle = await client.enqueue(for_ann.task(text))
 
-        await trio.sleep(0.1)
+        await trio.sleep(0.2)
         print("waits:", (await handle.info()).group)
-        await trio.sleep(0.5)
+        await trio.sleep(2)
 
         for info in await queue.tasks("completed"):
             if info.members:

@@ -15,11 +15,11 @@ async def remind(text: str) -> None:
 async def main() -> None:
     async with rediq.serve(app, "memory://") as server:
         client = server.client
-        later = remind.options(delay=0.3)
+        later = remind.options(delay=1.5)
         first = await client.enqueue(later.task("half past"))
         print((await first.info()).state)
 
-        once = remind.options(id="invoice-17", delay=0.1)
+        once = remind.options(id="invoice-17", delay=0.5)
         second = await client.enqueue(once.task("the invoice"))
         try:
             await client.enqueue(once.task("the invoice, again"))

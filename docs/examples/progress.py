@@ -10,7 +10,7 @@ app = rediq.App()
 @app.task
 async def render(pages: int) -> int:
     for page in range(1, pages + 1):
-        await trio.sleep(0.1)
+        await trio.sleep(0.5)
         rediq.current_task().progress(100 * page / pages, f"page {page}")
     return pages
 

@@ -9,7 +9,7 @@ app = rediq.App()
 
 @app.task(unique=rediq.Unique())
 async def rebuild(site: str) -> str:
-    await trio.sleep(0.1)
+    await trio.sleep(1)
     return f"{site} rebuilt"
 
 

@@ -29,6 +29,7 @@ from benchmarks.peers.measures import (
     gaps,
     saturating,
     share,
+    steady,
     summed,
 )
 from benchmarks.peers.picture import draw
@@ -146,6 +147,13 @@ def test_half_the_load_is_of_what_came_through_in_the_same_round() -> None:
     assert saturating(seen) == 500
     with pytest.raises(AdapterFailed, match="drain-1 was not measured"):
         saturating({"enqueue-together": {"rate": 800.0}})
+
+
+def test_a_load_that_is_too_much_for_a_peer_is_not_offered(tmp_path: Path) -> None:
+    seen = {"enqueue-together": {"rate": 800.0}, "drain-1": {"rate": 999.0}}
+    stage = Stage(peer=ROSTER[0], python=tmp_path / "none", scale=QUICK, seen=seen)
+    with pytest.raises(AdapterFailed, match="500 a second are too many: 800 saturate it"):
+        steady(stage)
 
 
 def test_tallies_of_all_processes_are_added_up(tmp_path: Path) -> None:
