@@ -23,6 +23,7 @@ import platform
 import statistics
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,10 @@ def plan(bench: Bench, quick: bool, concurrency: int) -> list[Measure]:
         Measure("enqueue, one by one", "/s", run(measures.enqueue_singly, 2_000)),
         Measure("enqueue, 100 callers", "/s", run(measures.enqueue_together, 10_000)),
         Measure("enqueue_many by 1,000", "/s", run(measures.enqueue_in_bulk, 50_000), floor=50_000),
+        Measure(
+            "enqueue_many by 1,000, 2 callers", "/s",
+            run(partial(measures.enqueue_in_bulk, callers=2), 50_000),
+        ),
         Measure("drain, results off", "/s", drain(0.0), floor=10_000),
         Measure("drain, results on", "/s", drain(3600.0)),
         Measure("idle to start, p50", "ms", times(0.50), floor=2.5, most=True),

@@ -91,15 +91,22 @@ async def enqueue_together(bench: Bench, count: int) -> Figure:
         return _rate(count, begin, cpu, bench, used)
 
 
-async def enqueue_in_bulk(bench: Bench, count: int) -> Figure:
-    """Tasks a second by `enqueue_many` of 1,000 tasks made beforehand, one call after another."""
+async def enqueue_in_bulk(bench: Bench, count: int, callers: int = 1) -> Figure:
+    """Tasks a second by `enqueue_many` of 1,000 tasks made beforehand; each caller calls one after another."""
     bench.raw.flushall()
     tasks = _tasks(count)
+    parts = iter([tasks[i : i + BY] for i in range(0, count, BY)])
     async with rediq.connect(bench.url) as client:
         await client.enqueue(rediq.Task("noop", {"i": 0}, queue=QUEUE))
+
+        async def caller() -> None:
+            for part in parts:
+                await client.enqueue_many(part)
+
         begin, cpu, used = time.perf_counter(), time.process_time(), bench.cpu()
-        for i in range(0, count, BY):
-            await client.enqueue_many(tasks[i : i + BY])
+        async with trio.open_nursery() as nursery:
+            for _ in range(callers):
+                nursery.start_soon(caller)
         return _rate(count, begin, cpu, bench, used)
 
 
