@@ -6,6 +6,7 @@ import enum
 import inspect
 import re
 import typing
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -38,6 +39,8 @@ def _plain(value: Any) -> str:
         value = int(value)
     if type(value) is int and value >= 10_000:
         return f"{value:,}"
+    if isinstance(value, MappingProxyType):
+        return repr(dict(value))
     if isinstance(value, enum.Enum):
         return str(value.value)
     return repr(value)

@@ -10,6 +10,8 @@ import attrs
 from rediq_trio._errors import ConfigError
 from rediq_trio.spec import limits
 
+_NONE = ()
+
 
 class Identified(Protocol):
     """What has a task's id: a handle, or what is read of a task."""
@@ -20,6 +22,8 @@ class Identified(Protocol):
 
 def own_ids(value: Any) -> Any:
     """Take handles for their ids, and a single one for a tuple of one."""
+    if value is _NONE:
+        return value
     if isinstance(value, str) or hasattr(value, "id"):
         value = (value,)
     if not isinstance(value, Iterable):

@@ -22,14 +22,19 @@ from rediq_trio.spec.unique import Unique
 R = TypeVar("R")
 
 DEFAULT_QUEUE = "default"
+_NO_METADATA: Mapping[str, str] = MappingProxyType({})
 
 
-def _metadata(value: Mapping[str, str] | None) -> Mapping[str, str]:
+def _metadata(value: Mapping[str, str]) -> Mapping[str, str]:
+    if value is _NO_METADATA:
+        return value
     # A copy that nobody else can change; what is no mapping goes on to the validator.
-    return MappingProxyType(dict(value)) if isinstance(value, Mapping) else value  # type: ignore[return-value]
+    return MappingProxyType(dict(value)) if isinstance(value, Mapping) else value  # pyright: ignore  (untyped callers)
 
 
 def _check_metadata(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is _NO_METADATA:
+        return
     if not isinstance(value, Mapping):
         raise ConfigError.of(attribute.name, value, "a mapping of str to str")
     value = cast("Mapping[Any, Any]", value)
@@ -144,7 +149,7 @@ class Task(Generic[R]):
     )
     """Seconds that the finished task and its result are kept; 0 for not at all."""
     metadata: Mapping[str, str] = attrs.field(
-        factory=dict, converter=_metadata, validator=_check_metadata
+        default=_NO_METADATA, converter=_metadata, validator=_check_metadata
     )
     """Text that travels with the task."""
     unique: Unique | None = attrs.field(
