@@ -75,12 +75,25 @@ def settings(record: Record) -> str:
     return _table(["peer", "set up", "promise", "versions"], lines).replace("---:", "---")
 
 
+def _rounds(record: Record) -> str:
+    """Say how many rounds there were, and of which measures fewer."""
+    seen: dict[str, set[int]] = {}
+    for sample in record.samples:
+        seen.setdefault(sample.measure, set()).add(sample.round)
+    most = max((len(rounds) for rounds in seen.values()), default=0)
+    fewer: dict[int, list[str]] = {}
+    for measure, rounds in seen.items():
+        if len(rounds) < most:
+            fewer.setdefault(len(rounds), []).append(f"`{measure}`")
+    told = "; ".join(f"{count} of {', '.join(names)}" for count, names in sorted(fewer.items()))
+    return f"{most} interleaved rounds" + (f" ({told})" if told else "")
+
+
 def report(record: Record, rows: Sequence[Row]) -> str:
     """Give all of it."""
     facts = "\n".join(f"- {name}: {fact}" for name, fact in record.facts.items())
-    counts = {sample.round for sample in record.samples}
     parts = [
-        f"Medians of {len(counts)} interleaved rounds, each drain to the last settlement. A ratio "
+        f"Medians of {_rounds(record)}, each drain to the last settlement. A ratio "
         f"is the median of the ratios within the rounds; above 1 × {OWN} does better.",
         figures(record, rows),
     ]

@@ -61,6 +61,17 @@ def made() -> Record:
     return found
 
 
+def test_a_measure_that_has_fewer_rounds_is_named() -> None:
+    found = made()
+    assert report(found, ROWS).startswith("Medians of 3 interleaved rounds, each drain")
+    for round_ in (1, 2):
+        found.add(Sample(round_, OWN, "idle", {"cpu": 0.1, "sent": 1.0, "inside": 2.0}))
+    found.add(Sample(1, OWN, "memory", {"bytes": 475.0}))
+    assert report(found, ROWS).startswith(
+        "Medians of 3 interleaved rounds (1 of `memory`; 2 of `idle`), each drain"
+    )
+
+
 def test_ratios_are_taken_within_rounds_and_above_one_is_better() -> None:
     found = made()
     assert found.ratio(DRAIN, "slow") == pytest.approx(9)
