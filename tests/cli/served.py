@@ -12,7 +12,9 @@ import rediq_trio as rediq
 if "--stop-with-stdin" in sys.argv and "SERVED_ENDS_WITH" in os.environ:
     os._exit(int(os.environ["SERVED_ENDS_WITH"]))  # in the children of a fleet only
 
-if wish := os.environ.get("SERVED_COLLECTS"):
+if (wish := os.environ.get("SERVED_COLLECTS")) == "off":
+    gc.disable()
+elif wish:
     gc.set_threshold(int(wish))
 
 app = rediq.App()

@@ -127,7 +127,7 @@ def test_a_burst_ends_by_itself(cli_start: Start, cli_place: Place) -> None:
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
-@pytest.mark.parametrize("wish", ["", "5000"])
+@pytest.mark.parametrize("wish", ["", "5000", "off"])
 def test_full_garbage_collections_are_rare_unless_the_app_has_a_wish(
     wish: str, processes: str, cli_start: Start, cli_place: Place
 ) -> None:
@@ -141,7 +141,9 @@ def test_full_garbage_collections_are_rare_unless_the_app_has_a_wish(
             return found
 
     *thresholds, frozen = trio.run(main)
-    if wish:
+    if wish == "off":
+        assert (thresholds, frozen) == ([*gc.get_threshold()], 0)
+    elif wish:
         assert (thresholds, frozen) == ([5000, *gc.get_threshold()[1:]], 0)
     else:
         assert tuple(thresholds) == THRESHOLDS

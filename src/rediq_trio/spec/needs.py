@@ -10,7 +10,7 @@ import attrs
 from rediq_trio._errors import ConfigError
 from rediq_trio.spec import limits
 
-_NONE = ()
+_NONE = ()  # what a task that waits for nothing has: most are made so, and need no look
 
 
 class Identified(Protocol):
