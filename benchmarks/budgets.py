@@ -58,6 +58,7 @@ where a play takes ten times as long: commands within 7 %, what scripts call wit
 LOOSE: Mapping[str, Mapping[str, float]] = {
     "drain, one at a time": {"calls": 0.2},
     "drain, over 100 queues": {"inside": 0.15, "tasks": 0.1, "calls": 0.35},
+    "enqueue and await": {"inside": 0.05},
     "drain, failing once": {"commands": 0.15, "scripts": 0.15, "trips": 0.25},
     "idle": {"commands": 0.5, "scripts": 0.5, "inside": 0.5, "trips": 0.5, "steps": 0.5, "calls": 0.5},
     "idle, 100 queues": {"commands": 0.5, "scripts": 0.5, "inside": 0.5, "trips": 0.5, "steps": 0.5,

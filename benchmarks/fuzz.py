@@ -33,10 +33,13 @@ from rediq_trio import PayloadError
 from rediq_trio.describe import describe
 from rediq_trio.spec.stored import pack_id
 from rediq_trio.store.batch import is_batch, open_batch
+from rediq_trio.store.codec import RECORD_FIELDS
 from rediq_trio.store.envelope import NewerEnvelope, open_envelope, unpack_value
 from rediq_trio.store.keys import Keys
+from rediq_trio.store.packing import pack_for_lua, unpack
 
 QUEUE = "fuzz"
+_ENVELOPE = RECORD_FIELDS.index("envelope")
 SHARE = 10
 """One sound task comes to so many harmed ones."""
 MEMORY = 600
@@ -138,7 +141,7 @@ class Run:
         self._count = payloads
         self._maker = iter(Maker(seed))
         self._draw = random.Random(seed)
-        self._key = Keys("rediq").of(QUEUE, ("payloads",))[0]
+        self._keys = Keys("rediq").of(QUEUE, ("records", "payloads"))
         self._sound: dict[str, int] = {}
         self._harmed: dict[str, bytes] = {}
         self._newer: set[str] = set()
@@ -185,17 +188,21 @@ class Run:
             handles = await client.enqueue_many(self._draw.sample(tasks, len(tasks)))
             # `sample` shuffles: which one is which, its payload says.
             owns = [handle.id.partition("/")[2] for handle in handles]
-            packed = self._bench.raw.hmget(self._key, [pack_id(own) for own in owns])  # type: ignore[misc]
+            raws = self._bench.raw.hmget(self._keys[0], [pack_id(own) for own in owns])  # type: ignore[misc]
             pipeline = self._bench.raw.pipeline(transaction=False)
-            for own, envelope in zip(owns, packed, strict=True):
-                n = _number(envelope)
+            for own, raw in zip(owns, raws, strict=True):
+                record = unpack(raw, texts=False)
+                n = _number(record[_ENVELOPE])
                 if n >= 0:
                     self._sound[own] = n
                     continue
                 self._harmed[own] = harm = next(self._maker)
                 if is_newer(harm):
                     self._newer.add(own)
-                pipeline.hset(self._key, pack_id(own), harm)  # type: ignore[arg-type]
+                record[_ENVELOPE] = harm
+                pipeline.hset(self._keys[0], pack_id(own), pack_for_lua(record))  # type: ignore[arg-type]
+                if not harm:  # in the record that says: it is elsewhere
+                    pipeline.hset(self._keys[1], pack_id(own), harm)  # type: ignore[arg-type]
             pipeline.execute()
 
     async def _watch(self, queue: rediq.Queue, worker: subprocess.Popen[bytes]) -> None:

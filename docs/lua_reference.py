@@ -16,7 +16,7 @@ from rediq_trio.store.scripts import Script, load_scripts
 MEANINGS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "records": ("hash", "id -> record, a msgpack array (below)"),
-        "payloads": ("hash", "id -> envelope: type, payload, timeout, backoff, metadata, deadline, dependencies"),
+        "payloads": ("hash", "id -> envelope: type, payload, rules and metadata; where no record carries it"),
         "results": ("hash", "id -> what the handler returned, packed"),
         "progress": ("hash", "id -> the newest progress"),
         "inputs": ("hash", "id -> what the tasks it waited for returned, packed"),

@@ -37,10 +37,10 @@ end
 -- Takes members out of their group, in order, as many as fit; gives them and a record for all.
 local function gather(those)
   local found, size = {}, 0
-  local record = {0, 100, 0, 0, 0, now, now, 0, 0, 0, 0, 0, 0, '', '', 0, 0, 0, 0, ''}
+  local record = {0, 100, 0, 0, 0, now, now, 0, 0, '', 0, 0, 0, 0, '', '', 0, 0, 0, 0, ''}
   for _, each in ipairs(those) do
     local own, one, entry = each[1], each[2], each[3]
-    local envelope = redis.call('HGET', payloads, own)
+    local envelope = envelope_of(own, one)
     if one and envelope then
       size = size + #envelope
       if #found > 0 and size > MOST then break end
@@ -68,10 +68,10 @@ for i = 2, #ARGV do
   local group, those = next_group()
   local id = ARGV[i]
   if not group then break end
-  if redis.call('HEXISTS', payloads, id) == 0 then
+  if redis.call('HEXISTS', records, id) == 0 then
     local found, record = gather(those)
     if #found > 0 then
-      redis.call('HSET', payloads, id, cmsgpack.pack({2, group, found}))
+      give(id, record, cmsgpack.pack({2, group, found}))
       record[SEQ] = next_seq()
       ready(id, record)
       note(now, 'batch', id, 0, PENDING, record)

@@ -17,20 +17,20 @@ local saved, leases = {}, {}
 kept = tonumber(set[3] or 0)
 
 -- Buries a task, or leases it; says which.
-local function hand_out(id, record, envelope)
-  local reason = nil
+local function hand_out(id, record)
+  local reason, envelope = nil, envelope_of(id, record)
   if not record then
     redis.call('ZREM', expiring, id)
     untie(id)
     -- Whoever waits for it is told: nobody knows any more whether there is one.
-    record = {0, 50, 0, 0, 0, now, now, 0, 0, 0, 0, 0, 0, '', '', 0, WAITED + FOLLOWED, 0, 0, ''}
+    record = {0, 50, 0, 0, 0, now, now, 0, 0, '', 0, 0, 0, 0, '', '', 0, WAITED + FOLLOWED, 0, 0,
+              ''}
     reason = 'its record cannot be decoded'
   elseif not envelope then
     reason = 'its payload is missing'
   elseif record[EXPIRES] > 0 and record[EXPIRES] <= now then
     reason = 'expired'
   end
-  if not envelope then redis.call('HSET', payloads, id, '') end
   if record[EXPIRES] > 0 then redis.call('ZREM', expiring, id) end
   if reason then
     bury(id, record, reason, now)
@@ -74,14 +74,13 @@ if not whole and not fair and redis.call('EXISTS', lanes) == 0 then
   local ids, taken = redis.call('ZRANGE', pending, 0, limit - 1), 0
   if #ids > 0 then
     local raws = redis.call('HMGET', records, unpack(ids))
-    local envelopes = redis.call('HMGET', payloads, unpack(ids))
     for i, id in ipairs(ids) do
       local record, newer = read(raws[i])
       if newer then
         stopped_by = newer
         break
       end
-      hand_out(id, record, envelopes[i])
+      hand_out(id, record)
       taken = i
     end
     if taken > 0 then redis.call('ZREMRANGEBYRANK', pending, 0, taken - 1) end
@@ -114,7 +113,7 @@ else
     if key or fair then
       redis.call('HSET', turns, key or '', redis.call('HINCRBY', meta, 'turn', 1))
     end
-    if hand_out(id, record, redis.call('HGET', payloads, id)) then
+    if hand_out(id, record) then
       running = running + 1
       charge(whole, '', now)
       if key then charge(limit_of(key), key, now) end

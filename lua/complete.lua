@@ -10,23 +10,23 @@ local now = clock(ARGV[1])
 local done, answers = 0, {}
 
 -- What is written for many at once: a command costs more than its work.
-local left, dropped, saved, kept, ends = {}, {}, {}, {}, {}
+local left, dropped, bulky, saved, kept, ends = {}, {}, {}, {}, {}, {}
 local settled = {}
 
 local function write()
   if #left > 0 then redis.call('ZREM', active, unpack(left)) end
   if #dropped > 0 then
-    for _, key in ipairs({records, payloads, progress}) do
-      redis.call('HDEL', key, unpack(dropped))
-    end
+    redis.call('HDEL', records, unpack(dropped))
+    redis.call('HDEL', progress, unpack(dropped))
     count('purged', #dropped)
   end
+  if #bulky > 0 then redis.call('HDEL', payloads, unpack(bulky)) end
   if #saved > 0 then
     redis.call('HSET', records, unpack(saved))
     redis.call('HSET', results, unpack(kept))
     redis.call('ZADD', completed, unpack(ends))
   end
-  left, dropped, saved, kept, ends = {}, {}, {}, {}, {}
+  left, dropped, bulky, saved, kept, ends = {}, {}, {}, {}, {}, {}
 end
 
 -- Read together, unless children come in between, which may touch any record.
@@ -79,6 +79,7 @@ for i = 2, #ARGV, 5 do
       ends[n + 1], ends[n + 2] = now + keep, id
     else
       dropped[#dropped + 1] = id
+      if record[ENVELOPE] == '' then bulky[#bulky + 1] = id end
     end
     note(now, 'complete', id, ACTIVE, settled[id], record)
     announce(id, record, COMPLETED, ARGV[i + 3])

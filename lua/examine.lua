@@ -20,10 +20,11 @@ for i = 1, #ARGV do
   for _, key in ipairs(kept) do
     picture[#picture + 1] = redis.call('HSTRLEN', key, id)
   end
+  local record = raw and decode(raw)
+  if record and record[ENVELOPE] ~= '' then picture[2] = #record[ENVELOPE] end
   for _, index in ipairs(indexes) do
     picture[#picture + 1] = redis.call('ZSCORE', index, id) or ''
   end
-  local record = raw and decode(raw)
   local ties = record and record[TIES] or {'', 0, 0, '', '', 0, 0}
   local group, key, holder = '', '', ''
   if ties[GROUP] ~= '' then

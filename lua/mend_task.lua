@@ -30,6 +30,11 @@ local function score()
   return state == PENDING and place(record) or nil
 end
 
+-- Whether it may still be claimed.
+local function waits()
+  return record[STATE] <= PENDING or record[STATE] == RETRY
+end
+
 -- Whether it sits among those of its limit key, or of its group, in another state.
 local function sits()
   local ties, state = record[TIES], record[STATE]
@@ -42,7 +47,7 @@ end
 
 local function list()
   if not record or listed_at(id, record) or elsewhere()[1] or sits() then return 0 end
-  if redis.call('HEXISTS', payloads, id) == 0 then return 0 end
+  if waits() and not envelope_of(id, record) then return 0 end
   local index, entry = seat_of(id, record)
   local at, state, keep = score(), record[STATE], record[RETENTION]
   if index == keyed or index == grouped then
@@ -82,9 +87,8 @@ end
 
 local function expiry()
   if not record then return 0 end
-  local waiting = record[STATE] <= PENDING or record[STATE] == RETRY
   local listed = tonumber(redis.call('ZSCORE', expiring, id) or 0)
-  if waiting and record[EXPIRES] > 0 then
+  if waits() and record[EXPIRES] > 0 then
     if listed == record[EXPIRES] then return 0 end
     mortal(id, record)
     return 1

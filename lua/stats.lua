@@ -3,9 +3,9 @@
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time
 -- RETURNS  how many records; how many tasks are scheduled, blocked, grouped, pending, active,
---          retry, completed, dead and cancelled; how many can expire; how many payloads; how
---          long in ms the first pending task of a priority, or of one of the first limit
---          keys, has been due, the longest, -1 for none; paused, seq, sent, turn,
+--          retry, completed, dead and cancelled; how many can expire; how long in ms the first
+--          pending task of a priority, or of one of the first limit keys, has been due, the
+--          longest, -1 for none; paused, seq, sent, turn,
 --          max_pending, fair, history, noted, enqueued, completed, failed, dead, purged,
 --          deleted, batched
 -- INCLUDE  clock keys record
@@ -19,7 +19,6 @@ for _, index in ipairs(indexes) do
 end
 reply[1 + PENDING] = reply[1 + PENDING] + redis.call('ZCARD', keyed)
 reply[#reply + 1] = redis.call('ZCARD', expiring)
-reply[#reply + 1] = redis.call('HLEN', payloads)
 
 local oldest = -1
 local function look_at(id)

@@ -26,7 +26,7 @@ for i = 6, #ARGV, 4 do
   local before = schedule[SKIPS] == 1 and state_of(schedule[LAST_ID])
   if not before or before >= COMPLETED then
     local o, answer = cmsgpack.unpack(options), 0
-    if redis.call('HEXISTS', payloads, id) == 0 or (o[9] and o[9][TO] ~= '') then
+    if redis.call('HEXISTS', records, id) == 0 or (o[9] and o[9][TO] ~= '') then
       answer = take(id, ARGV[i + 2], options, o, now)
     end
     local task = made(id, answer)

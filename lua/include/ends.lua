@@ -53,7 +53,7 @@ end
 -- Removes all that is kept of a task.
 local function drop(id, record)
   redis.call('HDEL', records, id)
-  redis.call('HDEL', payloads, id)
+  if record[ENVELOPE] == '' then redis.call('HDEL', payloads, id) end
   redis.call('HDEL', results, id)
   redis.call('HDEL', progress, id)
   if record[TIES] or marked(record, STEPPED) then untie(id) end

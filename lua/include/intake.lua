@@ -56,7 +56,7 @@ end
 local function refusal(id, o, now, before)
   local ties = o[9]
   if ties and ties[TO] ~= '' then return nil end
-  if redis.call('HEXISTS', payloads, id) == 1 or before and before.ids[id] then return 0 end
+  if redis.call('HEXISTS', records, id) == 1 or before and before.ids[id] then return 0 end
   if ties and ties[KEY] ~= '' then
     local holder = holder_of(ties[KEY], now) or before and before.keys[ties[KEY]]
     if holder then
@@ -98,7 +98,8 @@ end
 local function replace(id, record, envelope, o, now)
   local ties, run, was = o[9], math.max(due_at(o, now), now), record[STATE]
   leave(id, record)
-  redis.call('HSET', payloads, id, envelope)
+  if record[ENVELOPE] == '' then redis.call('HDEL', payloads, id) end
+  give(id, record, envelope)
   record[PRIORITY], record[MAX_RETRY] = o[1], o[2]
   record[MAX_CRASHES], record[RETENTION] = o[3], o[4]
   record[RUN], record[EXPIRES] = run, expiry(o, now)
@@ -131,10 +132,11 @@ local function take(id, envelope, options, o, now, lazily)
       return {TAKEN, holder, 0}
     end
   end
-  if redis.call('HSETNX', payloads, id, envelope) == 0 then return 0 end
+  if lately[id] or redis.call('HEXISTS', records, id) == 1 then return 0 end
   local run = math.max(due_at(o, now), now)
   local record = {0, o[1], o[2], o[3], o[4], now, run, expiry(o, now),
-                  0, 0, 0, 0, 0, '', '', 0, 0, 0, 0, ''}
+                  0, '', 0, 0, 0, 0, '', '', 0, 0, 0, 0, ''}
+  give(id, record, envelope)
   added = added + 1
   if not ties then
     if run > now then
@@ -175,7 +177,7 @@ end
 local function admit(id, envelope, options, now)
   local o = cmsgpack.unpack(options)
   local ties = o[9]
-  if (not ties or ties[TO] == '') and redis.call('HEXISTS', payloads, id) == 1 then
+  if (not ties or ties[TO] == '') and redis.call('HEXISTS', records, id) == 1 then
     for _, dependent in ipairs(ties and ties[DEPENDENTS] or {}) do follow(id, dependent, now) end
     return
   end

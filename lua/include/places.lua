@@ -5,6 +5,25 @@ local index_of = {
   [RETRY] = retry, [COMPLETED] = completed, [DEAD] = dead, [CANCELLED] = cancelled,
 }
 
+-- Envelopes of so many bytes are kept in the record; longer ones would be moved with it each time.
+local CARRIED = 512
+
+-- Gives a task its envelope; its record is still to be saved.
+local function give(id, record, envelope)
+  if #envelope <= CARRIED and #envelope > 0 then
+    record[ENVELOPE] = envelope
+  else
+    record[ENVELOPE] = ''
+    redis.call('HSET', payloads, id, envelope)
+  end
+end
+
+-- The envelope of a task; false where it is lost.
+local function envelope_of(id, record)
+  if record and record[ENVELOPE] ~= '' then return record[ENVELOPE] end
+  return redis.call('HGET', payloads, id)
+end
+
 local seq = nil
 
 local function next_seq()
@@ -91,13 +110,13 @@ end
 local stirred = false
 
 -- Records and places that are written together: a command costs more than its work.
-local together = {{}, {}}
+local together, lately = {{}, {}}, {}
 
 local function write_together()
   if #together[1] > 0 then
     redis.call('HSET', records, unpack(together[1]))
     redis.call('ZADD', pending, unpack(together[2]))
-    together = {{}, {}}
+    together, lately = {{}, {}}, {}
   end
 end
 
@@ -114,8 +133,9 @@ local function ready(id, record, lazily)
     stirred = true
     if lazily then
       local saved, places = together[1], together[2]
-      saved[#saved + 1], saved[#saved + 2] = id, cmsgpack.pack(record)
+      saved[#saved + 1], saved[#saved + 2] = id, brief(record)
       places[#places + 1], places[#places + 2] = place(record), id
+      lately[id] = true
     else
       redis.call('ZADD', pending, place(record), id)
     end

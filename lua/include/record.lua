@@ -1,10 +1,12 @@
--- A task's record: a msgpack array in KEYS[1], its fields in this order.
+-- A task's record: a msgpack array in KEYS[1], its fields in this order. Its envelope is '' where
+-- that is kept in `payloads`. The record of a task to which nothing has happened yet ends there,
+-- and its RUN is 0 when that is CREATED.
 local STATE, PRIORITY, MAX_RETRY, MAX_CRASHES, RETENTION = 1, 2, 3, 4, 5
-local CREATED, RUN, EXPIRES, SEQ, ATTEMPT = 6, 7, 8, 9, 10
-local DELIVERIES, CRASHES, SNOOZES, NONCE, WORKER = 11, 12, 13, 14, 15
-local CANCEL, MARKS, STARTED, FINISHED, ERROR = 16, 17, 18, 19, 20
+local CREATED, RUN, EXPIRES, SEQ, ENVELOPE = 6, 7, 8, 9, 10
+local ATTEMPT, DELIVERIES, CRASHES, SNOOZES, NONCE = 11, 12, 13, 14, 15
+local WORKER, CANCEL, MARKS, STARTED, FINISHED, ERROR = 16, 17, 18, 19, 20, 21
 -- A task that is tied to others has one more: an array of these.
-local TIES = 21
+local TIES = 22
 local UNIQUE, UNTIL, HOLDS, LIMIT_KEY, GROUP, WAITS, LENIENT = 1, 2, 3, 4, 5, 6, 7
 
 -- The layout that these scripts write. A record of layout N begins with its state's code plus
@@ -26,13 +28,24 @@ local type = type
 
 -- Raises an error unless each field is of its type: an order is between numbers, or between
 -- texts, and asking for it costs a fraction of asking for 19 types.
-local function order(record)
+local function order(record, size)
   local _
-  for n = PRIORITY, SNOOZES do _ = record[n] < 0 end
+  for n = PRIORITY, SEQ do _ = record[n] < 0 end
+  _ = record[ENVELOPE] < ''
+  if size == ENVELOPE then return end
+  for n = ATTEMPT, SNOOZES do _ = record[n] < 0 end
   for n = CANCEL, FINISHED do _ = record[n] < 0 end
   _ = record[NONCE] < ''
   _ = record[WORKER] < ''
   _ = record[ERROR] < ''
+end
+
+-- Gives the record of a task to which nothing has happened its other fields.
+local function fill(record)
+  if record[RUN] == 0 then record[RUN] = record[CREATED] end
+  record[ATTEMPT], record[DELIVERIES], record[CRASHES], record[SNOOZES] = 0, 0, 0, 0
+  record[NONCE], record[WORKER], record[CANCEL], record[MARKS] = '', '', 0, 0
+  record[STARTED], record[FINISHED], record[ERROR] = 0, 0, ''
 end
 
 local function tied(ties)
@@ -54,8 +67,14 @@ local function decode(raw)
   local code = record[STATE]
   if type(code) ~= 'number' then return nil end
   if code >= LAYOUT * LAYER and code < LAYER * LAYER then return nil, code end
-  if #record ~= ERROR and (#record ~= TIES or not tied(record[TIES])) then return nil end
-  if not pcall(order, record) then return nil end
+  local size = #record
+  if size == TIES then
+    if not tied(record[TIES]) then return nil end
+  elseif size ~= ENVELOPE and size ~= ERROR then
+    return nil
+  end
+  if not pcall(order, record, size) then return nil end
+  if size == ENVELOPE then fill(record) end
   return record
 end
 
@@ -72,8 +91,23 @@ local function state_of(id)
   return record and record[STATE]
 end
 
+-- The bytes of the record of a task to which nothing has happened: what `fill` gives is left away.
+local function brief(record)
+  local fields = {unpack(record, STATE, ENVELOPE)}
+  if fields[RUN] == fields[CREATED] then fields[RUN] = 0 end
+  return cmsgpack.pack(fields)
+end
+
+local function is_new(record)
+  if record[TIES] then return false end
+  for n = ATTEMPT, ERROR do
+    if record[n] ~= 0 and record[n] ~= '' then return false end
+  end
+  return true
+end
+
 local function save(id, record)
-  redis.call('HSET', KEYS[1], id, cmsgpack.pack(record))
+  redis.call('HSET', KEYS[1], id, is_new(record) and brief(record) or cmsgpack.pack(record))
 end
 
 local function place(record)

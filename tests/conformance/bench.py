@@ -122,7 +122,7 @@ class Bench:
 
 
 def new(task_id: str, **options: Any) -> NewTask:
-    return NewTask(task_id, b"envelope of " + task_id.encode(), **options)
+    return NewTask(task_id, **{"envelope": b"envelope of " + task_id.encode()} | options)
 
 
 def failure(

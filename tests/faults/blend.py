@@ -151,6 +151,9 @@ async def produce(client: rediq.Client, who: str) -> None:
 
 
 async def main(word: str, url: str = "", who: str = "") -> None:
+    if word == "where":
+        print(rediq.__file__, end="")
+        return
     if word == "scripts":
         print(json.dumps({name: script.sha for name, script in load_scripts().items()}))
         return

@@ -264,7 +264,7 @@ def test_the_text_fields_of_a_record_are_pythons() -> None:
     texts = re.findall(r"_ = record\[(\w+)\] < ''", text)
     place = {name: n - 1 for name, n in constants("record").items()}
     numbers = [n for first, last in spans for n in range(place[first], place[last] + 1)]
-    assert [place[name] for name in texts] == [place[name] for name in ("NONCE", "WORKER", "ERROR")]
+    assert [place[name] for name in texts] == [place[name] for name in ("ENVELOPE", "NONCE", "WORKER", "ERROR")]
     # Each once; the state is looked at before.
     assert sorted([*numbers, *(place[name] for name in texts)]) == [*range(1, len(RECORD_FIELDS))]
     assert "(n == UNIQUE or n == LIMIT_KEY or n == GROUP) and 'string' or 'number'" in text

@@ -97,7 +97,7 @@ tasks = st.builds(
     NewTask,
     ties=ties,
     id=ids,
-    envelope=st.sampled_from([b"e", b"\x00\xff" * 20]),
+    envelope=st.sampled_from([b"e", b"\x00\xff" * 256, b"e" * 513]),
     priority=st.sampled_from([0, 50, 100]),
     max_retry=st.sampled_from([0, 1, 2]),
     max_crashes=st.sampled_from([0, 1]),

@@ -25,9 +25,10 @@ from rediq_trio.spec.records import (
     Until,
 )
 from rediq_trio.spec.repairs import Action, left_over
+from rediq_trio.store.codec import TIES_FIELDS
 from tests.conformance.bench import Q, new
 from tests.redis.conftest import Behind
-from tests.redis.test_damage import pack
+from tests.stored import AT, LONG, fields_of, pack
 
 PLACE = 50 * 2**45
 Found = set[tuple[int, str, str]]
@@ -46,8 +47,8 @@ async def fill(behind: Behind) -> None:
     fence = await bench.active("active", priority=0, ties=Ties(limit_key="slow"))
     await store.report(Q, [Report(fence, b"p")])
     await store.remember(Q, fence, b"step")
-    await bench.add("pending", expires_in_ms=10**6)
-    await bench.add("scheduled", delay_ms=10**5)
+    await bench.add("pending", expires_in_ms=10**6, envelope=LONG)
+    await bench.add("scheduled", delay_ms=10**5, envelope=LONG)
     await bench.add("grouped", "second", ties=Ties(group="g"))
     await store.govern(Q, rules={"g": Rule(5, 10**5, 10**5)})
     await store.limit(Q, key="slow", concurrency=1)
@@ -75,16 +76,13 @@ async def record_of(behind: Behind, task_id: str) -> Record:
     return await behind.bench.record(task_id)
 
 
-async def change(behind: Behind, task_id: str, at: int, value: object) -> None:
-    """Change one field of a stored record."""
-    import msgpack
-
-    raw = await behind.raw("HGET", "records", task_id)
-    fields = msgpack.unpackb(raw, raw=True)
-    if at < 20:
-        fields[at] = value
+async def change(behind: Behind, task_id: str, name: str, value: object) -> None:
+    """Change one field of a stored record, or one of its ties."""
+    fields = fields_of(await behind.raw("HGET", "records", task_id))
+    if name in TIES_FIELDS:
+        fields[AT["ties"]][TIES_FIELDS.index(name)] = value
     else:
-        fields[20][at - 20] = value
+        fields[AT[name]] = value
     await behind.raw("HSET", "records", task_id, pack(fields))
 
 

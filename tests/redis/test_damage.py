@@ -1,6 +1,5 @@
 """Damaged data: a task that cannot be read goes to dead with a reason, and stops nobody."""
 
-import msgpack
 import pytest
 
 from rediq_trio.spec.lifecycle import State
@@ -16,20 +15,18 @@ from rediq_trio.spec.records import (
 from rediq_trio.store.broadcast import Kind
 from tests.conformance.bench import Q, deferral, failure, heard, new
 from tests.redis.conftest import Behind
+from tests.stored import AT, LONG, pack
 
 UNREADABLE = "its record cannot be decoded"
-GOOD = [4, 50, 3, 3, 1000, 1, 1, 0, 1, 0, 0, 0, 0, b"", b"", 0, 0, 0, 0, b""]
+GOOD = [4, 50, 3, 3, 1000, 1, 1, 0, 1, b"e", 0, 0, 0, 0, b"", b"", 0, 0, 0, 0, b""]
+BRIEF = GOOD[: AT["envelope"] + 1]
+"""One to which nothing has happened yet."""
 TIES = [b"", 1, 0, b"", b"", 0, 0]
 
 
-def pack(value: object) -> bytes:
-    """Pack as the scripts do, which know no binary type."""
-    data: bytes = msgpack.packb(value, use_bin_type=False)
-    return data
-
-
-def packed(at: int, value: object) -> bytes:
+def packed(name: str, value: object) -> bytes:
     """Pack a record with one field replaced."""
+    at = AT[name]
     return pack([*GOOD[:at], value, *GOOD[at + 1 :]])
 
 
@@ -37,20 +34,25 @@ BROKEN = {
     "empty": b"",
     "no msgpack": b"\xc1",
     "text": b"junk",
-    "cut short": packed(0, 4)[:-3],
+    "cut short": packed("state", 4)[:-3],
     "a number": b"\x07",
     "nil": b"\xc0",
     "a map": pack({"state": 4}),
     "too short": pack(GOOD[:-1]),
-    "a state that is text": packed(0, b"pending"),
-    "an expiry that is text": packed(7, b"soon"),
-    "an attempt that is nil": packed(9, None),
-    "a place that is a list": packed(8, [1]),
-    "a nonce that is a number": packed(13, 5),
-    "a worker that is a number": packed(14, 5),
-    "an error that is a number": packed(19, 5),
-    "a priority that is text": packed(1, b"50"),
-    "an end that is text": packed(18, b"0"),
+    "too short for a new one": pack(BRIEF[:-1]),
+    "longer than a new one": pack([*BRIEF, 0]),
+    "a new one with a place that is text": pack([*BRIEF[:-2], b"1", b"e"]),
+    "a new one with an envelope that is a number": pack([*BRIEF[:-1], 5]),
+    "a state that is text": packed("state", b"pending"),
+    "an envelope that is a number": packed("envelope", 5),
+    "an expiry that is text": packed("expires_ms", b"soon"),
+    "an attempt that is nil": packed("attempt", None),
+    "a place that is a list": packed("seq", [1]),
+    "a nonce that is a number": packed("nonce", 5),
+    "a worker that is a number": packed("worker", 5),
+    "an error that is a number": packed("error", 5),
+    "a priority that is text": packed("priority", b"50"),
+    "an end that is text": packed("finished_ms", b"0"),
     "ties that are a number": pack([*GOOD, 1]),
     "ties that are too short": pack([*GOOD, TIES[:-1]]),
     "ties that are too long": pack([*GOOD, [*TIES, 1]]),
@@ -64,10 +66,11 @@ broken = pytest.mark.parametrize("raw", BROKEN.values(), ids=BROKEN)
 INDEXES = ["pending", "scheduled", "retry", "active"]
 
 
-async def bring(behind: Behind, index: str) -> Fence | None:
+async def bring(behind: Behind, index: str, **options: object) -> Fence | None:
     """Bring a task that can expire into an index."""
     bench = behind.bench
-    await bench.add("t", delay_ms=5 if index == "scheduled" else 0, expires_in_ms=10**10)
+    delay = 5 if index == "scheduled" else 0
+    await bench.add("t", delay_ms=delay, expires_in_ms=10**10, **options)
     if index not in ("retry", "active"):
         return None
     [lease] = await bench.take()
@@ -102,11 +105,21 @@ async def test_a_record_that_is_missing_is_buried_with_a_reason(behind: Behind, 
 async def test_a_payload_that_is_missing_is_buried_with_a_reason(
     behind: Behind, index: str
 ) -> None:
-    await bring(behind, index)
+    await bring(behind, index, envelope=LONG)
     await behind.raw("HDEL", "payloads", "t")
     assert await behind.upkeep() == []
     assert await behind.died_of("t") == "its payload is missing"
     await behind.bench.check()
+
+
+async def test_a_task_that_is_revived_without_its_payload_is_buried_again(behind: Behind) -> None:
+    bench = behind.bench
+    await bench.ended("t", State.DEAD, envelope=LONG)
+    await behind.raw("HDEL", "payloads", "t")
+    assert await bench.store.revive(Q, ["t"]) == (State.PENDING,)
+    assert await behind.upkeep() == []
+    assert await behind.died_of("t") == "its payload is missing"
+    await bench.check()
 
 
 @pytest.mark.parametrize("index", INDEXES)
@@ -186,10 +199,11 @@ async def test_a_damaged_task_cannot_be_operated_on(behind: Behind, raw: bytes) 
 
 async def test_the_record_that_the_broken_ones_are_made_of_is_good(behind: Behind) -> None:
     await behind.bench.add("t")
-    await behind.bench.add("u")
+    await behind.bench.add("u", "v")
     await behind.raw("HSET", "records", "t", pack(GOOD))
     await behind.raw("HSET", "records", "u", pack([*GOOD, TIES]))
-    assert await behind.upkeep() == ["t", "u"]
+    await behind.raw("HSET", "records", "v", pack(BRIEF))
+    assert await behind.upkeep() == ["t", "u", "v"]
 
 
 async def test_a_damaged_dead_letter_goes_like_any_other(behind: Behind) -> None:

@@ -9,6 +9,7 @@ from rediq_trio.spec.records import Due, Rule, Ties
 from rediq_trio.store.batch import open_batch
 from tests.conformance.bench import Q
 from tests.redis.conftest import Behind
+from tests.stored import LONG
 
 REASONS = {
     "records": "its record cannot be decoded",
@@ -23,7 +24,7 @@ async def test_a_damaged_member_is_buried_and_the_others_are_batched(
 ) -> None:
     store = behind.bench.store
     ids = ["m0", "m1", "m2"]
-    await behind.bench.add(*ids, ties=Ties(group="g"), expires_in_ms=10**10)
+    await behind.bench.add(*ids, ties=Ties(group="g"), expires_in_ms=10**10, envelope=LONG)
     await behind.raw("HDEL", damaged, ids[place])
     await store.govern(Q, rules={"g": Rule(3, 50, 90)})
     assert await store.batch(Q, ids=["x", "y"]) == Due(1, None)

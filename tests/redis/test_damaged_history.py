@@ -9,6 +9,7 @@ from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.replay import Settings, replay
 from tests.conformance.bench import Q
 from tests.redis.conftest import Behind
+from tests.stored import changed
 
 
 async def breaks(behind: Behind) -> list[str]:
@@ -34,9 +35,8 @@ async def test_a_task_whose_record_was_damaged_breaks_the_history_where_it_is_bu
 async def test_counters_that_were_changed_are_named(behind: Behind) -> None:
     await behind.bench.store.arrange(Q, history=100)
     await behind.bench.add("t")
-    record = msgpack.unpackb(await behind.raw("HGET", "records", "t"), raw=True)
-    record[9] = 2
-    await behind.raw("HSET", "records", "t", msgpack.packb(record, use_bin_type=False))
+    raw = await behind.raw("HGET", "records", "t")
+    await behind.raw("HSET", "records", "t", changed(raw, attempt=2))
     await behind.bench.take()
     assert await breaks(behind) == [
         "step 3, claim of t: invariant 4: attempt is 3, should be 1",

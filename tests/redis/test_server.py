@@ -2,6 +2,11 @@
 
 import time
 from pathlib import Path
+from typing import Any
+
+import attrs
+import msgpack
+import pytest
 
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import (
@@ -20,6 +25,7 @@ from rediq_trio.store.keys import HASHES, INDEX_OF, QUEUE_KEYS
 from tests.conformance.bench import LEASE, Bench, Clock, Q, failure, new
 from tests.redis.conftest import Behind
 from tests.servers import Server, open_redis_store
+from tests.stored import AT, CARRIED, LONG
 
 
 async def test_a_script_that_the_server_forgot_is_sent_again(behind: Behind) -> None:
@@ -40,7 +46,7 @@ async def fill(bench: Bench) -> None:
     await bench.add("retry", expires_in_ms=10**9)
     [lease] = await bench.take()
     await bench.store.fail(Q, [failure(lease.fence)])
-    await bench.add("pending", expires_in_ms=10**9)
+    await bench.add("pending", expires_in_ms=10**9, envelope=LONG)
     await bench.add("scheduled", expires_in_ms=10**9, delay_ms=5)
     await bench.add("grouped", ties=Ties(group="g"))
     await bench.store.govern(Q, rules={"g": Rule(5, 10**9, 10**9)})
@@ -104,13 +110,86 @@ async def test_a_ttl_that_someone_set_is_found_by_the_invariants(behind: Behind)
     assert listing.with_ttl == (behind.keys.of(Q, ("records",))[0].decode(),)
 
 
-async def test_a_task_is_stored_in_one_field_of_each_of_two_hashes_and_one_index(
-    behind: Behind,
+async def kept_of_one(behind: Behind) -> list[str]:
+    """Give the hashes and the indexes that have one member, and no more."""
+    names = (*HASHES, *INDEX_OF.values())
+    sizes = [await behind.raw("HLEN" if name in HASHES else "ZCARD", name) for name in names]
+    assert max(sizes) <= 1
+    return [name for name, size in zip(names, sizes, strict=True) if size]
+
+
+@pytest.mark.parametrize("size", [0, 1, CARRIED, CARRIED + 1, 10_000])
+async def test_a_record_carries_its_envelope_unless_it_is_long(behind: Behind, size: int) -> None:
+    bench, envelope = behind.bench, b"e" * size
+    carried = ["records"] if 0 < size <= CARRIED else ["records", "payloads"]
+    await bench.add("t", envelope=envelope)
+    assert await kept_of_one(behind) == [*carried, "pending"]
+    assert (await bench.record("t")).envelope == envelope
+    [lease] = await bench.take()
+    assert lease.envelope == envelope
+    await bench.store.fail(Q, [failure(lease.fence)])
+    assert await kept_of_one(behind) == [*carried, "retry"]
+    assert (await bench.record("t")).envelope == envelope
+    if size:  # what the library makes is never empty, and what is counts as lost
+        await bench.check()
+
+
+@pytest.mark.parametrize("size", [1, CARRIED + 1])
+@pytest.mark.parametrize("way", ["completed", "purged", "deleted", "batched"])
+async def test_of_a_task_that_goes_no_envelope_stays(behind: Behind, way: str, size: int) -> None:
+    bench, envelope = behind.bench, b"e" * size
+    if way == "completed":
+        await bench.ended("t", State.COMPLETED, envelope=envelope, retention_ms=0)
+    elif way == "purged":
+        await bench.ended("t", State.COMPLETED, envelope=envelope, retention_ms=5)
+        bench.clock.advance(5)
+        await bench.store.purge(Q, limit=5, dead_retention_ms=1, max_dead=9)
+    elif way == "deleted":
+        await bench.add("t", envelope=envelope)
+        await bench.store.delete(Q, ["t"])
+    else:
+        await bench.add("t", envelope=envelope, ties=Ties(group="g"))
+        bench.clock.advance(10**6)
+        await bench.store.batch(Q, ids=["b"])
+        [lease] = await bench.take()
+        await bench.store.complete(Q, [Completion(lease.fence, b"r")])
+        assert lease.fence.id == "b"
+    await bench.store.purge(Q, limit=5, dead_retention_ms=1, max_dead=9)
+    assert "t" not in await bench.mentioned()
+    assert await behind.raw("HEXISTS", "payloads", "t") == 0
+
+
+@pytest.mark.parametrize("first", [1, CARRIED + 1])
+@pytest.mark.parametrize("second", [1, CARRIED + 1])
+async def test_a_replaced_task_has_the_new_envelope_only(
+    behind: Behind, first: int, second: int
 ) -> None:
-    await behind.bench.add("t")
-    for name in (*HASHES, *INDEX_OF.values()):
-        size = await behind.raw("HLEN" if name in HASHES else "ZCARD", name)
-        assert size == (1 if name in ("records", "payloads", "pending") else 0)
+    bench = behind.bench
+    ties = Ties(unique="k", replace=True)
+    await bench.add("t", envelope=b"a" * first, ties=ties)
+    await bench.store.enqueue(Q, [new("u", envelope=b"b" * second, ties=ties)])
+    assert await behind.raw("HLEN", "payloads") == (second > CARRIED)
+    assert (await bench.record("t")).envelope == b"b" * second
+    await bench.check()
+
+
+async def test_a_record_is_short_until_something_happens_to_its_task(behind: Behind) -> None:
+    bench = behind.bench
+    await bench.add("now", "then", retention_ms=0)
+    await bench.add("later", delay_ms=5)
+
+    async def fields(own: str) -> list[Any]:
+        raw = await behind.raw("HGET", "records", own)
+        found: list[Any] = msgpack.unpackb(raw, raw=True)
+        return found
+
+    assert [len(await fields(own)) for own in ("now", "later")] == [AT["envelope"] + 1] * 2
+    assert (await fields("now"))[AT["run_ms"]] == 0
+    assert (await fields("later"))[AT["run_ms"]] == bench.clock.now + 5
+    before = await bench.record("then")
+    await bench.store.watch(Q, "then")
+    assert len(await fields("then")) == AT["ties"]
+    assert await bench.record("then") == attrs.evolve(before, waited=True)
 
 
 async def test_without_a_clock_the_time_is_the_servers(server: Server) -> None:

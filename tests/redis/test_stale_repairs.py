@@ -16,7 +16,8 @@ from rediq_trio.spec.subjects import Kind, Subject
 from tests.conformance.bench import Q, failure, new
 from tests.redis.conftest import Behind
 from tests.redis.test_check import CASES, Case, change, edge, fill, plant, record_of, seat
-from tests.redis.test_damage import GOOD, pack
+from tests.redis.test_damage import GOOD
+from tests.stored import LONG, pack
 
 A = Action
 OF = {
@@ -145,7 +146,7 @@ async def test_a_task_that_sits_in_another_state_is_not_listed(behind: Behind) -
     await bench.add("t", ties=Ties(limit_key="k"))
     await bench.add("m", ties=Ties(group="g"))
     for own in "tm":
-        await change(behind, own, 0, 1)  # scheduled
+        await change(behind, own, "state", 1)  # scheduled
     await changes_nothing(behind, [task("t"), task("m")])
 
 
@@ -157,10 +158,20 @@ async def test_a_state_that_is_none_is_not_listed(behind: Behind) -> None:
 
 
 async def test_a_task_without_its_payload_is_not_listed(behind: Behind) -> None:
-    await behind.bench.add("t")
+    await behind.bench.add("t", envelope=LONG)
     await behind.raw("ZREM", "pending", "t")
     await behind.raw("HDEL", "payloads", "t")
     await changes_nothing(behind, [task("t")])
+
+
+async def test_a_dead_task_without_its_payload_is_listed(behind: Behind) -> None:
+    await behind.bench.ended("t", State.DEAD, envelope=LONG)
+    await behind.raw("ZREM", "dead", "t")
+    await behind.raw("HDEL", "payloads", "t")
+    [picture] = await behind.bench.store.examine(Q, [task("t")])
+    assert [repair.what for repair in repairs_of(picture)] == [A.LIST]
+    assert await mend(behind, A.LIST, task("t"))
+    await behind.bench.check()
 
 
 async def test_a_lane_and_a_group_follow_what_is_listed(behind: Behind) -> None:
@@ -213,8 +224,8 @@ async def test_a_seat_that_is_gone_by_now_is_no_matter(behind: Behind) -> None:
 
 
 async def test_the_only_seat_of_a_task_stays_whatever_its_record_says(behind: Behind) -> None:
-    await behind.bench.add("t", ties=Ties(limit_key="k"))
-    await change(behind, "t", 1, 9)  # its priority
+    await behind.bench.add("t", ties=Ties(limit_key="k"), envelope=LONG)
+    await change(behind, "t", "priority", 9)
     place = 50 * 2**45 + 1
     where = Subject(Kind.SEAT, "t", f"pending {place} k", raw=(b"keyed", seat("k", place, "t")))
     [picture] = await behind.bench.store.examine(Q, [where])
@@ -372,7 +383,7 @@ async def test_a_key_that_is_held_by_right_is_not_freed(behind: Behind) -> None:
 async def test_a_key_of_a_task_that_has_ended_is_freed_though_it_has_an_end(behind: Behind) -> None:
     await behind.bench.ended("t", State.DEAD, ties=Ties(unique="k", ttl_ms=10**6))
     await behind.raw("HSET", "unique", "k", "t")
-    await change(behind, "t", 22, 1)  # it holds, says its record
+    await change(behind, "t", "holds", 1)
     await behind.raw("ZADD", "locks", 10**14, "k")
     assert await mend(behind, A.FREE, named(Kind.UNIQUE, "k"))
     assert await behind.raw("EXISTS", "unique") == await behind.raw("EXISTS", "locks") == 0

@@ -32,6 +32,7 @@ from rediq_trio.store.packing import SEALED, extension_of, pack, pack_extension
 from rediq_trio.store.port import Store
 from tests.opened import Opened
 from tests.servers import Server, open_redis_store
+from tests.stored import changed
 
 MARK = "the-marker-that-nobody-may-read"
 OLD, NEW, OTHER = (Encryption.generate_key() for _ in range(3))
@@ -417,11 +418,19 @@ async def _write(place: Place, name: str, own: str, packed: bytes) -> None:
     await place.raw("HSET", "default", name, pack_id(own), packed)
 
 
+async def _change_envelope(place: Place, own: str, packed: bytes) -> None:
+    from rediq_trio.spec.stored import pack_id
+
+    assert place.raw is not None
+    record = await place.raw("HGET", "default", "records", pack_id(own))
+    await _write(place, "records", own, changed(record, envelope=packed))
+
+
 async def test_payloads_that_are_swapped_do_not_open(redis_place: Place) -> None:
     place = redis_place
     owns, envelopes = await _sealed_two(place)
     for own, packed in zip(owns, reversed(envelopes), strict=True):
-        await _write(place, "payloads", own, packed)
+        await _change_envelope(place, own, packed)
     async with worker(place, OLD) as server:
         for own in owns:
             why = await died_of(server.client.task(f"default/{own}"))
@@ -431,7 +440,7 @@ async def test_payloads_that_are_swapped_do_not_open(redis_place: Place) -> None
 async def test_a_payload_that_is_given_to_another_handler_does_not_open(redis_place: Place) -> None:
     place = redis_place
     owns, envelopes = await _sealed_two(place)
-    await _write(place, "payloads", owns[0], envelopes[0].replace(b"\xa4echo", b"\xa5other"))
+    await _change_envelope(place, owns[0], envelopes[0].replace(b"\xa4echo", b"\xa5other"))
     async with worker(place, OLD) as server:
         why = await died_of(server.client.task(f"default/{owns[0]}"))
         assert "was changed, or belongs to another task" in why
@@ -452,9 +461,9 @@ async def test_each_flipped_byte_of_an_envelope_ends_in_dead_or_changes_nothing(
     for n, one in enumerate(handles):
         (record,) = await place.store.get("default", (one.id.partition("/")[2],))
         assert record is not None
-        changed = bytearray(record.envelope)
-        changed[n % len(changed)] ^= 0xFF
-        await _write(place, "payloads", one.id.partition("/")[2], bytes(changed))
+        flipped = bytearray(record.envelope)
+        flipped[n % len(flipped)] ^= 0xFF
+        await _change_envelope(place, one.id.partition("/")[2], bytes(flipped))
     async with worker(place, OLD) as server:
         ends = [await server.client.task(one.id).wait(timeout=WITHIN) for one in handles]
     assert {info.state for info in ends} == {State.DEAD}

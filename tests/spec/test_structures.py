@@ -174,9 +174,9 @@ def test_a_message_stands_at_its_own_number(
 
 
 def test_totals_are_counted_anew_only_where_the_tasks_are_whole() -> None:
-    listing = Listing(2, 2, {State.PENDING: 2}, 0, 2, Counters(enqueued=5, purged=1))
+    listing = Listing(2, {State.PENDING: 2}, 0, 2, Counters(enqueued=5, purged=1))
     assert [repair.after for repair in listing_repairs(listing)] == ["3"]
-    assert list(listing_repairs(attrs.evolve(listing, envelopes=1))) == []
+    assert list(listing_repairs(attrs.evolve(listing, records=1))) == []
     assert list(listing_repairs(attrs.evolve(listing, sizes={}))) == []
 
 

@@ -21,6 +21,7 @@ from rediq_trio.spec.stored import pack_id
 from rediq_trio.store.codec import (
     CODE_OF,
     MARKS,
+    RECORD_FIELDS,
     answer_of,
     pack_children,
     pack_mail,
@@ -36,7 +37,7 @@ from rediq_trio.store.codec import (
 from rediq_trio.store.packing import pack_for_lua, unpack
 
 UUID7 = "018f3b2c-0000-7abc-8def-0123456789ab"
-RAW = [5, 50, 3, 2, 1000, 10, 11, 12, 13, 1, 2, 3, 4, b"nonce", b"w", 1, 0, 14, 0, b"e\xff"]
+RAW = [5, 50, 3, 2, 1000, 10, 11, 12, 13, b"", 1, 2, 3, 4, b"nonce", b"w", 1, 0, 14, 0, b"e\xff"]
 
 
 def read(record: list[object], score: bytes = b"") -> Record | None:
@@ -75,6 +76,35 @@ def test_a_record_is_decoded_with_what_its_index_says() -> None:
     )
 
 
+def test_an_envelope_is_the_records_or_kept_by_itself() -> None:
+    at = RECORD_FIELDS.index("envelope")
+    for carried, found in ((b"", b"envelope"), (b"carried", b"carried")):
+        record = read([*RAW[:at], carried, *RAW[at + 1 :]])
+        assert record is not None
+        assert record.envelope == found
+
+
+@pytest.mark.parametrize(("run", "due"), [(0, 10), (25, 25)])
+def test_a_record_to_which_nothing_has_happened_is_short(run: int, due: int) -> None:
+    short = read([4, 50, 3, 2, 1000, 10, run, 0, 13, b"carried"])
+    assert short == Record(
+        id="t",
+        envelope=b"carried",
+        state=State.PENDING,
+        priority=50,
+        max_retry=3,
+        max_crashes=2,
+        retention_ms=1000,
+        created_ms=10,
+        run_ms=due,
+        seq=13,
+        result=b"result",
+        progress=b"progress",
+        inputs=b"inputs",
+        steps=b"steps",
+    )
+
+
 def test_only_a_settled_task_is_purged_at_its_score() -> None:
     for state in State:
         found = read([CODE_OF[state], *RAW[1:]], b"17")
@@ -100,7 +130,7 @@ def test_bytes_that_are_no_record_cannot_be_decoded(raw: bytes) -> None:
     assert read_task_whole("t", [raw, *[b""] * 6]) is None
 
 
-TIED = [*RAW[:16], 0, *RAW[17:], [b"key", 2, 1, b"lane", b"group", 3, 1]]
+TIED = [*RAW[:17], 0, *RAW[18:], [b"key", 2, 1, b"lane", b"group", 3, 1]]
 
 
 def test_a_record_with_ties_is_decoded_with_them() -> None:
@@ -113,22 +143,22 @@ def test_a_record_with_ties_is_decoded_with_them() -> None:
 
 @pytest.mark.parametrize("at", range(7))
 def test_a_tie_of_another_type_cannot_be_decoded(at: int) -> None:
-    ties = TIED[20]
+    ties = TIED[21]
     assert isinstance(ties, list)
     for value in (None, 1.5, [], b"" if isinstance(ties[at], int) else 5):
-        record = [*TIED[:20], [*ties[:at], value, *ties[at + 1 :]]]
+        record = [*TIED[:21], [*ties[:at], value, *ties[at + 1 :]]]
         assert read(record) is None
 
 
-@pytest.mark.parametrize("ties", [None, 5, b"", [], TIED[20][:-1], [*TIED[20], 1], [b"", 4, 0, b"", b"", 0, 0]])
+@pytest.mark.parametrize("ties", [None, 5, b"", [], TIED[21][:-1], [*TIED[21], 1], [b"", 4, 0, b"", b"", 0, 0]])
 def test_ties_that_are_none_cannot_be_decoded(ties: object) -> None:
-    assert read([*TIED[:20], ties]) is None
+    assert read([*TIED[:21], ties]) is None
     assert read([*TIED, 1]) is None
 
 
 @pytest.mark.parametrize("mark", MARKS)
 def test_each_mark_is_one_bit(mark: str) -> None:
-    record = read([*RAW[:16], MARKS[mark], *RAW[17:]])
+    record = read([*RAW[:17], MARKS[mark], *RAW[18:]])
     assert record is not None
     assert {name for name in MARKS if getattr(record, name)} == {mark}
 

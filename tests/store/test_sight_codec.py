@@ -6,7 +6,7 @@ from rediq_trio.spec.lifecycle import State
 from rediq_trio.store.codec import CODE_OF
 from rediq_trio.store.sight_codec import picture_of
 
-PENDING = [CODE_OF[State.PENDING], 50, 3, 2, 1000, 10, 11, 12, 13, 0, 0, 0, 0, b"", b"", 0, 0, 0, 0, b""]
+PENDING = [CODE_OF[State.PENDING], 50, 3, 2, 1000, 10, 11, 12, 13, b"e", 0, 0, 0, 0, b"", b"", 0, 0, 0, 0, b""]
 TIED = [*PENDING, [b"key", 2, 1, b"lane", b"group", 3, 1]]
 LENGTHS = [8, 6, 0, 0, 5]
 """Of envelope, result, progress, inputs and steps."""

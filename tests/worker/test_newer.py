@@ -16,6 +16,7 @@ from rediq_trio.spec.stored import pack_id
 from rediq_trio.store.layout import LAYER
 from rediq_trio.worker import attempt
 from tests.servers import Server
+from tests.stored import AT, changed, fields_of
 
 WITHIN = 30.0
 NEWER_VERSION = 3
@@ -42,11 +43,14 @@ class Redis:
         key = self._store._keys.of(queue, (name,))[0]
         return await self._store._gateway.call(command, key, *args)
 
-    async def kept(self, queue: str, own: str) -> tuple[bytes, bytes]:
-        """Read a task's record and envelope."""
-        names = ("records", "payloads")
-        record, envelope = [await self.raw("HGET", queue, name, pack_id(own)) for name in names]
-        return record, envelope
+    async def record(self, queue: str, own: str) -> bytes:
+        """Read a task's record, which carries its envelope."""
+        found: bytes = await self.raw("HGET", queue, "records", pack_id(own))
+        return found
+
+    async def envelope(self, queue: str, own: str) -> bytes:
+        found: bytes = fields_of(await self.record(queue, own))[AT["envelope"]]
+        return found
 
     async def enqueue(self, queue: str, owns: Sequence[str], **options: Any) -> None:
         tasks = [rediq.Task("work", {}, id=own, queue=queue, **options) for own in owns]
@@ -54,7 +58,7 @@ class Redis:
 
     async def age_record(self, queue: str, own: str) -> None:
         """Rewrite a record as a newer layout has it."""
-        record, _ = await self.kept(queue, own)
+        record = await self.record(queue, own)
         first, *rest = msgpack.unpackb(record, raw=True)
         packed = msgpack.packb([first + LAYER, {b"novel": rest}], use_bin_type=False)
         await self.raw("HSET", queue, "records", own, packed)
@@ -62,7 +66,8 @@ class Redis:
     async def age_envelope(self, queue: str, own: str) -> None:
         """Rewrite an envelope as a newer version has it."""
         packed = msgpack.packb([NEWER_VERSION, {"novel": "work"}])
-        await self.raw("HSET", queue, "payloads", own, packed)
+        record = await self.record(queue, own)
+        await self.raw("HSET", queue, "records", own, changed(record, envelope=packed))
 
     async def until_completed(self, queue: str, count: int) -> None:
         with trio.fail_after(WITHIN):
@@ -83,7 +88,7 @@ async def test_records_of_a_newer_layout_are_left_as_they_are(
         places = [("front", "newer"), ("later", "newer")]
         for queue, own in places:
             await redis.age_record(queue, own)
-        before = [await redis.kept(*place) for place in places]
+        before = [await redis.record(*place) for place in places]
         queues = ["front", "later", "plain"]
         async with rediq.serve(
             app(), redis_server.url, key_prefix=prefix, queues=queues, lease=1.0
@@ -94,7 +99,7 @@ async def test_records_of_a_newer_layout_are_left_as_they_are(
             # It is asked again, and does not turn round in between.
             for _ in range(3):
                 await server._worker.poller._claim_from("front", 10)
-        assert [await redis.kept(*place) for place in places] == before
+        assert [await redis.record(*place) for place in places] == before
         assert (await client.task("front/behind").info()).state is State.PENDING
         with pytest.raises(rediq.NewerTask):
             await client.queue("front").check()
@@ -116,7 +121,7 @@ async def test_envelopes_of_a_newer_version_are_handed_back_uncharged(
         redis = Redis(client)
         await redis.enqueue("default", ["a", "newer", "b"], max_retry=0)
         await redis.age_envelope("default", "newer")
-        _, envelope = await redis.kept("default", "newer")
+        envelope = await redis.envelope("default", "newer")
         async with rediq.serve(app(), redis_server.url, key_prefix=prefix, lease=1.0):
             await redis.until_completed("default", 2)
             with trio.fail_after(WITHIN):
@@ -125,7 +130,7 @@ async def test_envelopes_of_a_newer_version_are_handed_back_uncharged(
         info = await client.task("default/newer").info()
         assert info.state in (State.SCHEDULED, State.PENDING)
         assert (info.attempt, info.crashes, info.error) == (0, 0, None)
-        assert (await redis.kept("default", "newer"))[1] == envelope
+        assert await redis.envelope("default", "newer") == envelope
         assert await client.queue("default").check() == []
     said = [r.getMessage() for r in caplog.records if "newer rediq-trio" in r.getMessage()]
     assert len(said) == 1, "once for each queue"

@@ -259,8 +259,7 @@ def listing_repairs(listing: Listing) -> Iterator[Repair]:
     """Give what can be put right of a queue's totals, once its tasks are whole."""
     counters, here = listing.counters, listing.records
     ever = here + counters.purged + counters.deleted + counters.batched
-    whole = here == listing.envelopes == sum(listing.sizes.values())
-    if whole and counters.enqueued != ever:
+    if here == sum(listing.sizes.values()) and counters.enqueued != ever:
         yield Repair(Action.ENQUEUED, Subject(Kind.QUEUE, "enqueued"), f"{counters.enqueued} enqueued",
                      f"{ever}", "it is what is here, and what has gone")  # fmt: skip
 

@@ -38,18 +38,25 @@ _STATE_OF = {code: state for state, code in CODE_OF.items()}
 
 RECORD_FIELDS = (
     "state", "priority", "max_retry", "max_crashes", "retention_ms",
-    "created_ms", "run_ms", "expires_ms", "seq", "attempt",
-    "deliveries", "crashes", "snoozes", "nonce", "worker",
-    "cancel", "marks", "started_ms", "finished_ms", "error",
+    "created_ms", "run_ms", "expires_ms", "seq", "envelope",
+    "attempt", "deliveries", "crashes", "snoozes", "nonce",
+    "worker", "cancel", "marks", "started_ms", "finished_ms", "error",
 )  # fmt: skip
 """The fields of a record's msgpack array, in order."""
+BRIEF = RECORD_FIELDS.index("envelope") + 1
+"""How many fields the record of a task has to which nothing has happened yet."""
 _CONTENTS = ("envelope", "result", "progress", "inputs", "steps")
 """What is kept of a task beside its record, in the order in which `inspect.lua` gives it."""
 TIES_FIELDS = ("unique", "until", "holds", "limit_key", "group", "waits", "lenient")
 """The fields of the array behind them, which a task that is tied to others has."""
 MARKS = {"waited": 1, "followed": 2, "stepped": 4}
 """The bits of `marks`."""
-_KINDS = [bytes if field in ("nonce", "worker", "error") else int for field in RECORD_FIELDS]
+_KINDS = [
+    bytes if field in ("envelope", "nonce", "worker", "error") else int for field in RECORD_FIELDS
+]
+_UNTOUCHED = [kind() for kind in _KINDS[BRIEF:]]
+"""The other fields of such a record."""
+_CREATED, _RUN = RECORD_FIELDS.index("created_ms"), RECORD_FIELDS.index("run_ms")
 _TIES_KINDS = [
     bytes if field in ("unique", "limit_key", "group") else int for field in TIES_FIELDS
 ]
@@ -229,7 +236,11 @@ def read_task_whole(task_id: str, reply: Sequence[Any]) -> Record | None:
     """Read an answer of `inspect.lua`; None for a record that is missing or cannot be decoded."""
     raw, *contents, score = reply
     scores = dict.fromkeys(State, round(float(score))) if score else {}
-    return _decode_record(task_id, raw, scores, contents) if raw else None
+    record = _decode_record(task_id, raw, scores) if raw else None
+    if record is None:
+        return None
+    kept = dict(zip(_CONTENTS, contents, strict=True))
+    return attrs.evolve(record, **(kept | {"envelope": record.envelope or kept["envelope"]}))
 
 
 def read_record(
@@ -239,7 +250,8 @@ def read_record(
 
     `scores` are those in the index of its state, where they are to be known.
     """
-    return _decode_record(task_id, raw, scores, [b""] * len(_CONTENTS))
+    record = _decode_record(task_id, raw, scores)
+    return record and attrs.evolve(record, envelope=b"")
 
 
 def _fields_of(raw: bytes) -> dict[str, Any] | None:
@@ -247,6 +259,9 @@ def _fields_of(raw: bytes) -> dict[str, Any] | None:
     if not isinstance(values, list):
         return None
     values = cast("list[Any]", values)
+    if len(values) == BRIEF:
+        values += _UNTOUCHED
+        values[_RUN] = values[_RUN] or values[_CREATED]
     fields: dict[str, Any] = {}
     fields.update(zip(RECORD_FIELDS, values, strict=False))
     if [type(value) for value in values[: len(_KINDS)]] != _KINDS:
@@ -264,7 +279,7 @@ def _fields_of(raw: bytes) -> dict[str, Any] | None:
 
 
 def _decode_record(
-    task_id: str, raw: bytes, scores: Mapping[State, int], contents: Sequence[bytes]
+    task_id: str, raw: bytes, scores: Mapping[State, int]
 ) -> Record | None:
     try:
         fields = _fields_of(raw)
@@ -281,5 +296,4 @@ def _decode_record(
     fields["cancel"] = bool(fields["cancel"])
     fields["lease_ms"] = at if state is State.ACTIVE else 0
     fields["purge_ms"] = at if state in (State.COMPLETED, State.CANCELLED) else 0
-    fields.update(zip(_CONTENTS, contents, strict=True))
     return Record(id=task_id, **fields)

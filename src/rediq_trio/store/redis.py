@@ -441,9 +441,9 @@ class RedisStore:
         keys = self._keys.of(queue, names)
         ttls = [await self._gateway.call(b"PTTL", key) for key in keys]
         with_ttl = tuple(key.decode() for key, ttl in zip(keys, ttls, strict=True) if ttl >= 0)
-        records, expiring, envelopes = reply[0], reply[1 + len(_SIZED)], reply[2 + len(_SIZED)]
+        records, expiring = reply[0], reply[1 + len(_SIZED)]
         return Listing(
-            records, envelopes, sizes, expiring, found.seq, found.counters, with_ttl
+            records, sizes, expiring, found.seq, found.counters, with_ttl
         )
 
     async def subjects(self, queue: str, cursor: int) -> tuple[int, tuple[Subject, ...]]:
@@ -553,7 +553,7 @@ _SIZED = (
 def _read_stats(reply: list[int]) -> tuple[dict[State, int], int, Queue]:
     sizes = {state: size for state, size in zip(_SIZED, reply[1:], strict=False) if size}
     age, paused, seq, sent, turn, max_pending, fair, history, noted, *totals = reply[
-        3 + len(_SIZED) :
+        2 + len(_SIZED) :
     ]
     found = Queue(
         seq=seq,
