@@ -85,10 +85,12 @@ def run_adapter(python: Path, peer: Peer, *arguments: str) -> Iterator[Child]:
     if peer.name == OWN:
         paths += [path for path in sys.path if path]  # from the checkout as well
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONWARNINGS": "ignore"}
-    variant = ["--variant", peer.variant] if peer.variant else []
+    flags = ["--bulk-callers", str(peer.bulk_callers)]
+    if peer.variant:
+        flags += ["--variant", peer.variant]
     with tempfile.TemporaryFile() as said, tempfile.TemporaryDirectory(prefix="peer-") as folder:
         process = subprocess.Popen(
-            [str(python), "-P", str(peer.program), *arguments, *variant],
+            [str(python), "-P", str(peer.program), *arguments, *flags],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said,
             start_new_session=True, env=environment, cwd=folder,
         )  # fmt: skip

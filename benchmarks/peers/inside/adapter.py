@@ -156,6 +156,7 @@ class Order:
         self.concurrency: int = given.concurrency
         self.results: bool = given.results
         self.variant: str = given.variant
+        self.bulk_callers: int = given.bulk_callers
         self._say = say
 
     @property
@@ -222,6 +223,7 @@ def take_order() -> Order:
     parser.add_argument("--concurrency", type=int, default=100)
     parser.add_argument("--results", action="store_true")
     parser.add_argument("--variant", default="")
+    parser.add_argument("--bulk-callers", type=int, default=1, help="who make the bulk calls")
     parser.add_argument("--folder", default="")
     given = parser.parse_args()
     os.environ["PEERS_FOLDER"] = tally.folder = given.folder
@@ -260,8 +262,13 @@ async def produce(
         for task in tasks:
             await one(*task)
     elif order.how == "bulk" and many is not None:
-        for batch in batches(tasks):
-            await many(batch)
+        left = batches(tasks)
+
+        async def call_many() -> None:
+            for batch in left:
+                await many(batch)
+
+        await asyncio.gather(*(call_many() for _ in range(order.bulk_callers)))
     elif order.how == "timed":
         slots = asyncio.Semaphore(CALLERS)
         running: set[asyncio.Task[None]] = set()
@@ -372,8 +379,15 @@ async def produce_trio(
         for task in tasks:
             await one(*task)
     elif order.how == "bulk":
-        for batch in batches(tasks):
-            await many(batch)
+        left = batches(tasks)
+
+        async def call_many() -> None:
+            for batch in left:
+                await many(batch)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(order.bulk_callers):
+                nursery.start_soon(call_many)
     elif order.how == "timed":
         slots = trio.Semaphore(CALLERS)
 
