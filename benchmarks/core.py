@@ -118,6 +118,10 @@ def plan(bench: Bench, quick: bool, concurrency: int) -> list[Measure]:
         Measure("PING, one by one", "/s", run(measures.ping_singly, 4_000)),
         Measure("enqueue, one by one", "/s", run(measures.enqueue_singly, 2_000)),
         Measure("enqueue, 100 callers", "/s", run(measures.enqueue_together, 10_000)),
+        Measure(
+            "enqueue, 100 callers of 2 clients", "/s",
+            run(partial(measures.enqueue_together, clients=2), 10_000),
+        ),
         Measure("enqueue_many by 1,000", "/s", run(measures.enqueue_in_bulk, 50_000), floor=50_000),
         Measure(
             "enqueue_many by 1,000, 2 callers", "/s",
@@ -132,9 +136,12 @@ def plan(bench: Bench, quick: bool, concurrency: int) -> list[Measure]:
             "idle worker", "commands/s", lambda: measures.idle_commands(bench, seconds),
             floor=3, most=True, once=True,
         ),
-        Measure(
-            "queued task, 100-byte payload", "bytes", run(measures.bytes_per_task, 50_000),
-            floor=500, most=True, once=True,
+        *(
+            Measure(
+                f"queued task of {count:,}, 100-byte payload", "bytes",
+                run(measures.bytes_per_task, count), floor=400, most=True, once=True,
+            )
+            for count in (10_000, 16_000, 50_000)
         ),
     ]  # fmt: skip
 

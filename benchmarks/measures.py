@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
 import attrs
@@ -73,21 +73,23 @@ async def enqueue_singly(bench: Bench, count: int) -> Figure:
         return _rate(len(tasks), begin, cpu, bench, used)
 
 
-async def enqueue_together(bench: Bench, count: int) -> Figure:
-    """Tasks a second that 100 concurrent callers enqueue, each one after another."""
+async def enqueue_together(bench: Bench, count: int, clients: int = 1) -> Figure:
+    """Tasks a second that 100 concurrent callers enqueue, each one after another, by one client or by several."""
     bench.raw.flushall()
     tasks = iter(_tasks(count))
-    async with rediq.connect(bench.url) as client:
-        await client.enqueue(rediq.Task("noop", {"i": 0}, queue=QUEUE))
+    async with AsyncExitStack() as stack:
+        opened = [await stack.enter_async_context(rediq.connect(bench.url)) for _ in range(clients)]
+        for client in opened:
+            await client.enqueue(rediq.Task("noop", {"i": 0}, queue=QUEUE))
 
-        async def caller() -> None:
+        async def caller(client: rediq.Client) -> None:
             for task in tasks:
                 await client.enqueue(task)
 
         begin, cpu, used = time.perf_counter(), time.process_time(), bench.cpu()
         async with trio.open_nursery() as nursery:
-            for _ in range(CALLERS):
-                nursery.start_soon(caller)
+            for number in range(CALLERS):
+                nursery.start_soon(caller, opened[number % clients])
         return _rate(count, begin, cpu, bench, used)
 
 
