@@ -1,9 +1,10 @@
 """What an operation costs as the queue grows.
 
 One server has a queue of each length, filled with that many tasks that are pending
-without a limit key, that many pending under a hundredth as many keys, and a tenth as
-many that are delayed, that wait for one task, that are grouped, and that are dead.
-Each operation is done in rounds, some calls on every queue in turn, so that whatever
+without a limit key, that many pending under a hundredth as many keys but a hundred at
+least, and a tenth as many that are delayed, that wait for one task, that are grouped,
+and that are dead. (No script looks at more than a hundred keys: with fewer in the short
+queue, the growth would be that of the keys.) Each operation is done in rounds, some calls on every queue in turn, so that whatever
 slows the machine down meets all lengths. The time that its scripts took inside Redis is
 read from Redis's own statistics: that is where a cost that grows would show. Figures are
 medians of the rounds, in microseconds per call; the last column is the median of the
@@ -66,7 +67,7 @@ class Long:
         length = self.length
         await self.add(NewTask(ONE, ENVELOPE, delay_ms=86_400_000))
         await self._many(length, lambda _: NewTask(new_id(), ENVELOPE))
-        keys = max(1, length // 100)
+        keys = max(100, length // 100)
         await self._many(length, lambda n: _tied(limit_key=f"key {n % keys}"))
         await self._many(length // 10, lambda n: NewTask(new_id(), ENVELOPE, delay_ms=10**7 + n))
         await self._many(length // 10, lambda _: _tied(needs=(ONE,)))
