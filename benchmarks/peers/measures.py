@@ -44,6 +44,8 @@ SETTLING = 3.0
 """Seconds after which an idle worker does only what it does for ever."""
 STEADY = 500.0
 """Tasks a second that nearly every peer bears, for a latency at the same load."""
+HEADROOM = 1.5
+"""How many times as many it has to bear for that."""
 FIRST = 1
 """A producer enqueues a task to connect and warm up; it is done with the others."""
 
@@ -269,10 +271,21 @@ def idle_to_start(stage: Stage) -> Figures:
     return summed([start - at for start, at in zip(starts, sent, strict=True)])
 
 
+def through(stage: Stage) -> Figures:
+    """Measure tasks a second that a producer and a worker bear at once.
+
+    All tasks are meant to be sent at the beginning: as many callers as it has send them one
+    after another. The clock runs until the last handler starts.
+    """
+    count = stage.tasks(stage.peer.drains, stage.scale.load / 2)
+    meant, _, starts = timed(stage, [0.0] * count)
+    return {"rate": count / (max(starts) - meant[0])}
+
+
 def saturating(seen: Mapping[str, Figures]) -> float:
-    """Give the most tasks a second that came through in this round: enqueued, or drained."""
+    """Give the most tasks a second that came all the way through in this round."""
     try:
-        return min(seen["enqueue-together"]["rate"], seen["drain-1"]["rate"])
+        return seen["through"]["rate"]
     except KeyError as error:
         raise AdapterFailed(f"no saturating rate: {error.args[0]} was not measured") from None
 
@@ -287,8 +300,8 @@ def load(stage: Stage) -> Figures:
 
 
 def steady(stage: Stage) -> Figures:
-    """Measure the same at `STEADY` tasks a second, of a peer that bears twice as many."""
-    if (most := saturating(stage.seen)) < 2 * STEADY:
+    """Measure the same at `STEADY` tasks a second, of a peer that bears more."""
+    if (most := saturating(stage.seen)) < HEADROOM * STEADY:
         raise AdapterFailed(f"{STEADY:,.0f} a second are too many: {most:,.0f} saturate it")
     return _at_load(stage, STEADY)
 
@@ -341,11 +354,12 @@ MEASURES: dict[str, Callable[[Stage], Figures]] = {
     "naps": lambda stage: drain(stage, naps=True),
     "commands": commands,
     "idle-to-start": idle_to_start,
+    "through": through,
     "load": load,
     "steady": steady,
     "memory": memory,
     "idle": idle,
 }
 """Every measure, in the order of a round."""
-NEEDS = dict.fromkeys(("load", "steady"), ("enqueue-together", "drain-1"))
+NEEDS = dict.fromkeys(("load", "steady"), ("through",))
 """What a measure takes from others of the same round."""

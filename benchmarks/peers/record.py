@@ -44,6 +44,7 @@ ROWS = (
     Row("idle-to-start", "p50", "idle to start, p50", "ms", least=True),
     Row("idle-to-start", "p95", "idle to start, p95", "ms", least=True),
     Row("idle-to-start", "p99", "idle to start, p99", "ms", least=True),
+    Row("through", "rate", "enqueue and work at once", "/s"),
     Row("load", "rate", "load offered: half of what saturates it", "/s", compared=False),
     Row("load", "p50", "latency at that load, p50", "ms", least=True, compared=False),
     Row("load", "p99", "latency at that load, p99", "ms", least=True, compared=False),

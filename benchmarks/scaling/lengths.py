@@ -4,11 +4,12 @@ One server has a queue of each length, filled with that many tasks that are pend
 without a limit key, that many pending under a hundredth as many keys but a hundred at
 least, and a tenth as many that are delayed, that wait for one task, that are grouped,
 and that are dead. (No script looks at more than a hundred keys: with fewer in the short
-queue, the growth would be that of the keys.) Each operation is done in rounds, some calls on every queue in turn, so that whatever
-slows the machine down meets all lengths. The time that its scripts took inside Redis is
-read from Redis's own statistics: that is where a cost that grows would show. Figures are
-medians of the rounds, in microseconds per call; the last column is the median of the
-growth, within each round, from the first length to the last.
+queue, the growth would be that of the keys.) Each operation is done in rounds, some
+calls on every queue in turn, so that whatever slows the machine down meets all lengths.
+The time that its scripts took inside Redis is read from Redis's own statistics: that is
+where a cost that grows would show. Figures are medians of the rounds, in microseconds
+per call; the last column is the median of the growth, within each round, from the first
+length to the last.
 """
 
 from __future__ import annotations

@@ -154,16 +154,14 @@ def test_percentiles_are_values_that_were_seen() -> None:
 
 
 def test_half_the_load_is_of_what_came_through_in_the_same_round() -> None:
-    seen = {"enqueue-together": {"rate": 800.0}, "drain-1": {"rate": 500.0}}
-    assert saturating(seen) == 500
-    with pytest.raises(AdapterFailed, match="drain-1 was not measured"):
-        saturating({"enqueue-together": {"rate": 800.0}})
+    assert saturating({"through": {"rate": 500.0}, "drain-1": {"rate": 800.0}}) == 500
+    with pytest.raises(AdapterFailed, match="through was not measured"):
+        saturating({"drain-1": {"rate": 800.0}})
 
 
 def test_a_load_that_is_too_much_for_a_peer_is_not_offered(tmp_path: Path) -> None:
-    seen = {"enqueue-together": {"rate": 800.0}, "drain-1": {"rate": 999.0}}
-    stage = Stage(peer=ROSTER[0], python=tmp_path / "none", scale=QUICK, seen=seen)
-    with pytest.raises(AdapterFailed, match="500 a second are too many: 800 saturate it"):
+    stage = Stage(peer=ROSTER[0], python=tmp_path / "none", scale=QUICK, seen={"through": {"rate": 749.0}})
+    with pytest.raises(AdapterFailed, match="500 a second are too many: 749 saturate it"):
         steady(stage)
 
 
@@ -230,7 +228,7 @@ def test_what_cannot_be_installed_says_why(tmp_path: Path) -> None:
 
 def test_load_brings_the_measures_that_it_needs_and_a_peer_the_library() -> None:
     plan = parse(["--only", "saq", "--metrics", "load"])
-    assert plan.measures == ("enqueue-together", "drain-1", "load")
+    assert plan.measures == ("through", "load")
     assert [peer.name for peer in plan.peers] == [OWN, "saq"]
     assert [(number, peer.name) for number, measure, peer in plan.steps() if measure == "load"][:3] == [
         (1, OWN), (1, "saq"), (2, OWN),
@@ -312,7 +310,9 @@ def command(*options: str) -> list[str]:
 def test_a_small_run_measures_the_library_end_to_end(tmp_path: Path) -> None:
     data, picture = tmp_path / "found.json", tmp_path / "found.svg"
     said = subprocess.run(
-        command("--metrics", "single,drain-1,drain-2,results,memory", "--json", str(data), "--svg", str(picture)),
+        command(
+            "--metrics", "single,drain-1,drain-2,results,load,memory", "--json", str(data), "--svg", str(picture)
+        ),
         capture_output=True, text=True, timeout=WITHIN, check=False,
     )  # fmt: skip
     assert said.returncode == 0, said.stderr
