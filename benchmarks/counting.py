@@ -16,9 +16,9 @@ import trio
 from redis.asyncio.connection import Connection
 
 from benchmarks.server import Bench
-from rediq_trio.store.bridge.calls import Call
-from rediq_trio.store.bridge.confirming import Confirming
-from rediq_trio.store.bridge.line import Line
+from rediq_trio.store.redis.connection.calls import Call
+from rediq_trio.store.redis.connection.confirming import Confirming
+from rediq_trio.store.redis.connection.pipeline import Line
 
 ASIDE = frozenset({"info", "hello", "client", "command", "config", "ping", "subscribe", "select"})
 """Commands of the benchmark itself, of connecting and of listening."""

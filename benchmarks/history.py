@@ -20,12 +20,12 @@ import attrs
 import trio
 
 from benchmarks.server import Bench, run_server
-from rediq_trio.ids import new_id
 from rediq_trio.spec.records import Completion, NewTask
-from rediq_trio.store.gateway import open_gateway, parse_address
-from rediq_trio.store.keys import Keys
-from rediq_trio.store.redis import RedisStore
-from rediq_trio.store.scripts import load_scripts
+from rediq_trio.store.redis.connection.gateway import open_gateway, parse_address
+from rediq_trio.store.redis.keys import Keys
+from rediq_trio.store.redis.scripts import load_scripts
+from rediq_trio.store.redis.store import RedisStore
+from rediq_trio.tasks.ids import new_id
 
 QUEUE = "q"
 KEPT = 10_000

@@ -16,8 +16,8 @@ import trio
 
 import rediq_trio as rediq
 from benchmarks.server import Bench
-from rediq_trio.store.gateway import open_gateway, parse_address
-from rediq_trio.store.keys import Keys
+from rediq_trio.store.redis.connection.gateway import open_gateway, parse_address
+from rediq_trio.store.redis.keys import Keys
 
 QUEUE = "bench"
 BY = 1000

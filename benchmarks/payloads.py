@@ -9,8 +9,8 @@ from typing import Any
 
 import msgpack
 
-from rediq_trio.spec.backoff import DEFAULT_BACKOFF, Fixed
-from rediq_trio.store.envelope import pack_envelope
+from rediq_trio.values.backoff import DEFAULT_BACKOFF, Fixed
+from rediq_trio.wire.envelope import pack_envelope
 
 TYPES = ("any", "typed", "one", "sound", "nobody's")
 """Names of handlers; the last one has none."""

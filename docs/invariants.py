@@ -7,8 +7,8 @@ import inspect
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from rediq_trio.spec import invariants as checks
-from rediq_trio.spec import structures
+from rediq_trio.spec.check import invariants as checks
+from rediq_trio.spec.check import structure_invariants
 
 WORDS: Mapping[int, str] = MappingProxyType(
     {
@@ -63,7 +63,7 @@ _LIVE = ("sight_violations", "shape_violations", "permit_violations", "queue_vio
 
 def _numbers() -> Mapping[str, set[int]]:
     """Give the invariants that each function can find violated, by itself or by those it calls."""
-    trees = [ast.parse(inspect.getsource(module)) for module in (checks, structures)]
+    trees = [ast.parse(inspect.getsource(module)) for module in (checks, structure_invariants)]
     own: dict[str, set[int]] = {}
     called: dict[str, set[str]] = {}
     nodes = (node for tree in trees for node in tree.body)

@@ -9,9 +9,9 @@ from types import MappingProxyType
 from docs.read_source import attribute_docs, oneline
 from rediq_trio.spec.lifecycle import Event
 from rediq_trio.spec.records import Record
-from rediq_trio.store.codec import MARKS, RECORD_FIELDS, TIES_FIELDS
-from rediq_trio.store.keys import INDEX_OF, QUEUE_KEYS, Keys
-from rediq_trio.store.scripts import Script, load_scripts
+from rediq_trio.store.redis.codec import MARKS, RECORD_FIELDS, TIES_FIELDS
+from rediq_trio.store.redis.keys import INDEX_OF, QUEUE_KEYS, Keys
+from rediq_trio.store.redis.scripts import Script, load_scripts
 
 MEANINGS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {

@@ -117,10 +117,10 @@ def members(kind: Any) -> list[Named]:
 
 
 def modules() -> Iterator[ModuleType]:
-    """Import and give every module of the library that is not a door to it."""
+    """Import and give every module that a task passes through."""
     prefix = rediq_trio.__name__ + "."
     for found in pkgutil.walk_packages(rediq_trio.__path__, prefix):
-        if not found.name.startswith((prefix + "cli", prefix + "__main__")):
+        if not found.name.startswith((prefix + "cli", prefix + "testing", prefix + "__main__")):
             yield importlib.import_module(found.name)
 
 

@@ -23,19 +23,19 @@ from docs.read_source import (
 from docs.read_source import constants as numbers
 from rediq_trio import _errors
 from rediq_trio.settings import Settings
-from rediq_trio.spec.backoff import Exponential, Fixed, Linear
 from rediq_trio.spec.lifecycle import TERMINAL, TRANSITIONS, WAITING, Event, State
-from rediq_trio.spec.throttles import UNSET
-from rediq_trio.spec.values import Task, TaskOptions
 from rediq_trio.store.broadcast import Kind
-from rediq_trio.store.scripts import load_scripts
+from rediq_trio.store.redis.scripts import load_scripts
+from rediq_trio.values.backoff import Exponential, Fixed, Linear
+from rediq_trio.values.limits import UNSET
+from rediq_trio.values.task import Task, TaskOptions
 
 SHOWN_DEFAULTS = {"name": "host:pid"}
 """Defaults that are worked out at run time."""
 
 
 def _plain(value: Any) -> str:
-    if isinstance(value, float) and value == int(value) and abs(value) < 1e15:
+    if isinstance(value, float) and abs(value) < 1e15 and value == int(value):
         value = int(value)
     if type(value) is int and value >= 10_000:
         return f"{value:,}"
@@ -186,10 +186,10 @@ def values() -> str:
 def _type(hint: Any) -> str:
     text = hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint)
     for module in (
-        "rediq_trio.spec.values.",
+        "rediq_trio.values.task.",
         "rediq_trio.spec.lifecycle.",
-        "rediq_trio.spec.schedule.",
-        "rediq_trio.spec.throttles.",
+        "rediq_trio.values.schedule.",
+        "rediq_trio.values.limits.",
         "rediq_trio.worker.watchdog.",
         "collections.abc.",
         "typing.",
@@ -243,7 +243,7 @@ class _Text(str):
     def __repr__(self) -> str:
         # What is left out of a call is no value that anyone gives.
         text = str(self).replace(" | Unset", "").replace("builtins.", "")
-        return text.replace("rediq_trio.spec.schedule.", "")
+        return text.replace("rediq_trio.values.schedule.", "")
 
 
 def _code(name: str, found: Any, *, method: bool = False) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.values import Task
-from rediq_trio.workflow import Workflow, chain, gather
+from rediq_trio.values.task import Task
+from rediq_trio.workflow.build import Workflow, chain, gather
 
 
 def nightly() -> Workflow[Any]:

@@ -41,8 +41,8 @@ from types import MappingProxyType
 import attrs
 import pytest
 
-from rediq_trio.store import scripts
-from rediq_trio.store.scripts import lua_folder
+from rediq_trio.store.redis import scripts
+from rediq_trio.store.redis.scripts import lua_folder
 from tests.mutations import MUTANTS, Mutant
 from tests.servers import lent, running_server
 

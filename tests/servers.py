@@ -22,10 +22,10 @@ from types import MappingProxyType
 
 import attrs
 
-from rediq_trio.store.gateway import Gateway, open_gateway, parse_address
-from rediq_trio.store.keys import Keys
-from rediq_trio.store.redis import RedisStore
-from rediq_trio.store.scripts import Script, load_scripts, lua_folder
+from rediq_trio.store.redis.connection.gateway import Gateway, open_gateway, parse_address
+from rediq_trio.store.redis.keys import Keys
+from rediq_trio.store.redis.scripts import Script, load_scripts, lua_folder
+from rediq_trio.store.redis.store import RedisStore
 
 SERVERS = MappingProxyType(
     {

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from rediq_trio.store.scripts import lua_folder
+from rediq_trio.store.redis.scripts import lua_folder
 from tests.mutants import mutated
 from tests.mutations import MUTANTS, Mutant
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 import rediq_trio as rediq
-from rediq_trio.store.scripts import load_scripts
+from rediq_trio.store.redis.scripts import load_scripts
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]

@@ -6,12 +6,12 @@ import os
 
 import trio
 
-import rediq_trio.worker.keeper as keeping
+import rediq_trio.worker.keeping.keeper as keeping
 from benchmarks.scaling.stage import COST, Stage, Table, number
-from rediq_trio.ids import new_id
 from rediq_trio.spec.records import NewTask
 from rediq_trio.store.opening import open_store
 from rediq_trio.store.port import BATCH, Store
+from rediq_trio.tasks.ids import new_id
 
 QUEUE = "later"
 MANY = 1_000_000

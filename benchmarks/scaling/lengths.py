@@ -22,7 +22,6 @@ from typing import Any
 import attrs
 
 from benchmarks.scaling.stage import Stage, Table
-from rediq_trio.ids import new_id
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import (
     Completion,
@@ -36,6 +35,7 @@ from rediq_trio.spec.records import (
 )
 from rediq_trio.store.opening import open_store
 from rediq_trio.store.port import BATCH, Store
+from rediq_trio.tasks.ids import new_id
 
 LENGTHS = (1_000, 100_000, 1_000_000)
 ROUNDS = 15

@@ -1,12 +1,22 @@
 """Background tasks for Trio programs, on Redis, with a specification that is checked.
 
-Level 4  cli  web                  doors: nothing imports them, but serve opens web late
-Level 3  serve  client  admin  app what a user writes with
-Level 2  worker/                   where tasks run: a nursery of actors
-Level 1  store/                    where tasks live: memory and Redis behind one port
-Level 0  spec/                     words and rules: pure, imports neither trio nor redis
+__main__
+cli  testing                       doors, and tools for programs that test
+serve                              `async with rediq.serve(...)`
+web                                health and metrics of a worker, opened late by serve
+worker                             where tasks run: a nursery of actors
+handlers                           what handlers are written with: App, current_task, once
+client                             where tasks come in
+admin                              queues, as their operator sees them
+workflow  schedules                graphs of tasks; what makes tasks by the clock
+tasks                              one task, as its producer sees it
+settings
+store                              where tasks live: memory and Redis behind one port
+wire                               how payloads, envelopes and results are packed
+values                             what users write and read, checked where it is built
+spec                               the rules of the queue: pure functions over values
 
-Imports go down only.
+A room imports from those below it only, and of its own line from itself only.
 """
 
 from rediq_trio._errors import (
@@ -27,29 +37,29 @@ from rediq_trio._errors import (
     UnknownTaskType,
     WorkerCrashed,
 )
-from rediq_trio.admin import Queue
-from rediq_trio.app import App, TaskType
+from rediq_trio.admin.dead_letters import DeadLetters
+from rediq_trio.admin.queue import Queue
 from rediq_trio.client import Client, connect
-from rediq_trio.context import CurrentTask, current_task
-from rediq_trio.dead_letters import DeadLetters
-from rediq_trio.handle import TaskHandle
-from rediq_trio.schedules import ScheduleInfo, Schedules
+from rediq_trio.handlers.app import App, TaskType
+from rediq_trio.handlers.context import CurrentTask, current_task
+from rediq_trio.handlers.exceptions import Reject, Retry, Snooze
+from rediq_trio.schedules.admin import ScheduleInfo, Schedules
 from rediq_trio.serve import Server, ServerStats, serve
-from rediq_trio.signals import Reject, Retry, Snooze
-from rediq_trio.spec.backoff import Exponential, Fixed, Linear
-from rediq_trio.spec.invariants import Violation
+from rediq_trio.spec.check.invariants import Violation
+from rediq_trio.spec.check.repairs import Repair
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.repairs import Repair
-from rediq_trio.spec.schedule import Cron, Every
-from rediq_trio.spec.throttles import KeyLimit, QueueLimits, Rate
-from rediq_trio.spec.unique import Unique
-from rediq_trio.spec.values import Progress, QueueStats, Task, TaskInfo, WorkerInfo
-from rediq_trio.store.encryption import Encryption
+from rediq_trio.store.encrypted.keys import Encryption
 from rediq_trio.store.memory import MemoryStore
+from rediq_trio.tasks.handle import TaskHandle
+from rediq_trio.values.backoff import Exponential, Fixed, Linear
+from rediq_trio.values.limits import KeyLimit, QueueLimits, Rate
+from rediq_trio.values.schedule import Cron, Every
+from rediq_trio.values.task import Progress, QueueStats, Task, TaskInfo, WorkerInfo
+from rediq_trio.values.unique import Unique
 from rediq_trio.worker.health import Health
 from rediq_trio.worker.watchdog import BlockedLoop
-from rediq_trio.workflow import Node, Workflow, chain, gather
-from rediq_trio.workflow_handle import WorkflowHandle, WorkflowInfo
+from rediq_trio.workflow.build import Node, Workflow, chain, gather
+from rediq_trio.workflow.handle import WorkflowHandle, WorkflowInfo
 
 __all__ = [
     "App",

@@ -10,26 +10,27 @@ from typing import Any, TypeVar, overload
 import trio
 
 from rediq_trio._errors import ConnectionLost, DuplicateTask, QueueFull, TaskNotFound, Unconfirmed
-from rediq_trio.admin import Queue
-from rediq_trio.describe import describe_worker
-from rediq_trio.handle import TaskHandle
-from rediq_trio.ids import split_id
-from rediq_trio.partitions import Partitions
-from rediq_trio.preparing import Prepared, check_whole, prepare, prepare_node
-from rediq_trio.schedules import Schedules
+from rediq_trio.admin.queue import Queue
+from rediq_trio.schedules.admin import Schedules
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.limits import MAX_PAYLOAD, check_name, check_number, queue_of
 from rediq_trio.spec.records import Answer, AnswerKind, Enqueued, NewTask
-from rediq_trio.spec.values import Task, WorkerInfo
-from rediq_trio.store.durability import Durability, Level
-from rediq_trio.store.encryption import Encryption, settle_encryption
+from rediq_trio.store.encrypted.keys import Encryption, settle_encryption
+from rediq_trio.store.encrypted.store import sealed_by
 from rediq_trio.store.opening import open_store
 from rediq_trio.store.port import BATCH, Store
+from rediq_trio.store.redis.durability import Durability, Level
 from rediq_trio.store.relay import relay
-from rediq_trio.store.sealed import sealed_by
 from rediq_trio.store.urls import default_url
-from rediq_trio.workflow import Workflow
-from rediq_trio.workflow_handle import WorkflowHandle
+from rediq_trio.tasks.handle import TaskHandle
+from rediq_trio.tasks.ids import split_id
+from rediq_trio.tasks.partitions import Partitions
+from rediq_trio.tasks.prepare import Prepared, prepare
+from rediq_trio.tasks.task_info import describe_worker
+from rediq_trio.values.bounds import MAX_PAYLOAD, check_name, check_number, queue_of
+from rediq_trio.values.task import Task, WorkerInfo
+from rediq_trio.workflow.build import Workflow
+from rediq_trio.workflow.handle import WorkflowHandle
+from rediq_trio.workflow.prepare import check_whole, prepare_node
 
 R = TypeVar("R")
 

@@ -11,20 +11,20 @@ import trio
 
 from rediq_trio._errors import ConfigError, Unconfirmed
 from rediq_trio._nursery import held_back
-from rediq_trio.admin import Queue
-from rediq_trio.app import App
+from rediq_trio.admin.queue import Queue
 from rediq_trio.client import Client
-from rediq_trio.partitions import Partitions
+from rediq_trio.handlers.app import App
+from rediq_trio.schedules.declare import Timetable
 from rediq_trio.settings import ServeOptions, Settings, settle_settings
 from rediq_trio.spec.records import RIPPLE
-from rediq_trio.spec.values import WorkerInfo
-from rediq_trio.store.durability import Durability
-from rediq_trio.store.encryption import Encryption, settle_encryption
+from rediq_trio.store.encrypted.keys import Encryption, settle_encryption
+from rediq_trio.store.encrypted.store import sealed_by
 from rediq_trio.store.opening import open_store
 from rediq_trio.store.port import Store
-from rediq_trio.store.sealed import sealed_by
+from rediq_trio.store.redis.durability import Durability
 from rediq_trio.store.urls import default_url
-from rediq_trio.timetable import Timetable
+from rediq_trio.tasks.partitions import Partitions
+from rediq_trio.values.task import WorkerInfo
 from rediq_trio.worker.health import Health
 from rediq_trio.worker.worker import Worker
 

@@ -15,10 +15,10 @@ from typing import Any, Literal, TypedDict
 import attrs
 
 from rediq_trio._errors import ConfigError
-from rediq_trio.spec import limits
-from rediq_trio.spec.entries import MAX_HISTORY
-from rediq_trio.spec.values import DEFAULT_QUEUE
-from rediq_trio.store.durability import Durability, Level
+from rediq_trio.spec.history.entry import MAX_HISTORY
+from rediq_trio.store.redis.durability import Durability, Level
+from rediq_trio.values import bounds
+from rediq_trio.values.task import DEFAULT_QUEUE
 
 DAY = 86_400.0
 MAX_CONCURRENCY = 100_000
@@ -67,17 +67,17 @@ def _check_queues(
     if not value:
         raise ConfigError.of("queues", value, _QUEUES_BOUND)
     for name in value:
-        limits.check_name("queues", name)
+        bounds.check_name("queues", name)
     if isinstance(value, dict):
         for weight in value.values():
-            limits.check_number("queues", weight, 0, 1e6, above=True)
+            bounds.check_number("queues", weight, 0, 1e6, above=True)
     elif len(set(value)) != len(value):
         raise ConfigError.of("queues", value, "each named once")
 
 
 def _check_prefetch(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if value != "auto":
-        limits.check_number("prefetch", value, 0, 1000, whole=True)
+        bounds.check_number("prefetch", value, 0, 1000, whole=True)
 
 
 def _check_worker(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -101,57 +101,57 @@ class Settings:
     )
     """A list: strict order, the first queue first. A mapping of weights: in proportion."""
     concurrency: int = attrs.field(
-        default=10, validator=limits.number(1, MAX_CONCURRENCY, whole=True)
+        default=10, validator=bounds.number(1, MAX_CONCURRENCY, whole=True)
     )
     """Attempts that run at once, 1 to 100,000."""
-    lease: float = attrs.field(default=30.0, validator=limits.number(0.1, 3600))
+    lease: float = attrs.field(default=30.0, validator=bounds.number(0.1, 3600))
     """Seconds after which a silent worker's tasks are taken from it, 0.1 to 3,600."""
     heartbeat: float | None = attrs.field(
-        default=None, validator=attrs.validators.optional(limits.number(0.01, 1800))
+        default=None, validator=attrs.validators.optional(bounds.number(0.01, 1800))
     )
     """Seconds between renewals, at most half the lease; None for a third of it."""
     prefetch: int | Literal["auto"] = attrs.field(default="auto", validator=_check_prefetch)
     """Tasks to claim beyond those that run, 0 to 1,000; "auto" adapts to how long they take."""
-    shutdown_grace: float = attrs.field(default=30.0, validator=limits.number(0, DAY))
+    shutdown_grace: float = attrs.field(default=30.0, validator=bounds.number(0, DAY))
     """Seconds that running handlers have when the worker stops, 0 to 1 day."""
-    cleanup_grace: float = attrs.field(default=5.0, validator=limits.number(0.1, 3600))
+    cleanup_grace: float = attrs.field(default=5.0, validator=bounds.number(0.1, 3600))
     """Seconds that cancelled handlers have for their clean-up, 0.1 to 3,600."""
-    progress_interval: float = attrs.field(default=0.5, validator=limits.number(0.01, 3600))
+    progress_interval: float = attrs.field(default=0.5, validator=bounds.number(0.01, 3600))
     """Seconds between two writes of a task's progress, 0.01 to 3,600."""
     max_payload: int = attrs.field(
-        default=limits.MAX_PAYLOAD, validator=limits.number(1, 512 * 1024 * 1024, whole=True)
+        default=bounds.MAX_PAYLOAD, validator=bounds.number(1, 512 * 1024 * 1024, whole=True)
     )
     """Bytes of a packed payload, 1 to 512 MiB."""
-    key_prefix: str = attrs.field(default="rediq", validator=limits.name)
+    key_prefix: str = attrs.field(default="rediq", validator=bounds.name)
     """What all keys begin with."""
     name: str = attrs.field(
         factory=lambda: f"{socket.gethostname()}:{os.getpid()}", validator=_check_worker
     )
     """The worker's id."""
-    burst: bool = attrs.field(default=False, validator=limits.one_of(bool))
+    burst: bool = attrs.field(default=False, validator=bounds.one_of(bool))
     """Stop when the queues are empty."""
-    threads: int = attrs.field(default=40, validator=limits.number(1, 10_000, whole=True))
+    threads: int = attrs.field(default=40, validator=bounds.number(1, 10_000, whole=True))
     """Threads for plain `def` handlers, 1 to 10,000."""
     dead_retention: float = attrs.field(
-        default=30 * DAY, validator=limits.number(0, limits.MAX_RETENTION)
+        default=30 * DAY, validator=bounds.number(0, bounds.MAX_RETENTION)
     )
     """Seconds that dead tasks are kept, 0 to 10 years."""
-    max_dead: int = attrs.field(default=100_000, validator=limits.number(0, 10**9, whole=True))
+    max_dead: int = attrs.field(default=100_000, validator=bounds.number(0, 10**9, whole=True))
     """Dead tasks that a queue keeps; the oldest go first."""
-    allow_eviction: bool = attrs.field(default=False, validator=limits.one_of(bool))
+    allow_eviction: bool = attrs.field(default=False, validator=bounds.one_of(bool))
     """Accept a server that may drop tasks when its memory is full."""
     durability: Level = "memory"
     """"memory" (Redis answered), "replicated" (replicas have it) or "fsynced" (it is on disk)."""
     replicas: int | None = None
     """Replicas that are to have each write, 1 to 100; None for 1, or 0 with "fsynced"."""
     metrics_port: int | None = attrs.field(
-        default=None, validator=attrs.validators.optional(limits.number(0, 65_535, whole=True))
+        default=None, validator=attrs.validators.optional(bounds.number(0, 65_535, whole=True))
     )
     """The port of `/healthz`, `/readyz` and `/metrics`, 0 to 65,535, needs the extra `web`; 0 for
     any that is free, None for no endpoint."""
     metrics_address: str = attrs.field(default="127.0.0.1", validator=_check_address)
     """The IP address to listen at; `0.0.0.0` for all of IPv4. What listens there asks for no password."""
-    history: int = attrs.field(default=0, validator=limits.number(0, MAX_HISTORY, whole=True))
+    history: int = attrs.field(default=0, validator=bounds.number(0, MAX_HISTORY, whole=True))
     """Transitions that each queue it serves keeps from its start on, 0 to 1,000,000; 0 leaves
     what is set."""
 

@@ -11,9 +11,9 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio import ConnectionLost, MemoryStore, State
-from rediq_trio.context import Desk
+from rediq_trio.handlers.context import Desk
 from rediq_trio.spec.records import NewTask, Record
-from rediq_trio.store.envelope import pack_envelope, pack_value
+from rediq_trio.wire.envelope import pack_envelope, pack_value
 from rediq_trio.worker.attempt import Attempts
 from rediq_trio.worker.executor import Executor
 from rediq_trio.worker.flow import Flow

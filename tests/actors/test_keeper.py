@@ -5,8 +5,8 @@ import trio
 
 from rediq_trio import ConnectionLost, State
 from rediq_trio.spec.records import RIPPLE, Completion, Ties
-from rediq_trio.worker import keeper as keeping
-from rediq_trio.worker.keeper import Keeper
+from rediq_trio.worker.keeping import keeper as keeping
+from rediq_trio.worker.keeping.keeper import Keeper
 from rediq_trio.worker.leases import Book
 from tests.actors.parts import LEASE, Q, Watched, claim, new_task, record, states
 

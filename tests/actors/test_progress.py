@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from rediq_trio.describe import describe_progress
+from rediq_trio.tasks.task_info import describe_progress
 from rediq_trio.worker.leases import Book
 from rediq_trio.worker.progress import ProgressFlusher
 from tests.actors.parts import Q, Watched, claim, new_task, record

@@ -12,11 +12,11 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio import MemoryStore, State
+from rediq_trio.schedules.declare import TICK, check_entry, declare
 from rediq_trio.spec.records import Schedule
-from rediq_trio.store.envelope import open_envelope
-from rediq_trio.timetable import TICK, check_entry, declare
-from rediq_trio.worker import ticker as ticking
-from rediq_trio.worker.keeper import Keeper
+from rediq_trio.wire.envelope import open_envelope
+from rediq_trio.worker.keeping import ticker as ticking
+from rediq_trio.worker.keeping.keeper import Keeper
 from tests.actors.parts import Q, Watched, new_task
 
 pytestmark = pytest.mark.mock_clock

@@ -13,8 +13,8 @@ import pytest
 
 import rediq_trio as rediq
 from rediq_trio.cli.check_words import WORDS
-from rediq_trio.store.gateway import open_gateway, parse_address
-from rediq_trio.store.keys import Keys
+from rediq_trio.store.redis.connection.gateway import open_gateway, parse_address
+from rediq_trio.store.redis.keys import Keys
 from tests.cli.conftest import HERE, Place, cli_call, cli_environment
 from tests.stored import LONG
 

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import trio
 
-from rediq_trio.checking import check_place
+from rediq_trio.admin.check import check_place
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import (
     Completion,

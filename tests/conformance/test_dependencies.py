@@ -6,7 +6,8 @@ import attrs
 import msgpack
 import pytest
 
-from rediq_trio.spec.draft import NIL
+from rediq_trio.spec.change import NIL
+from rediq_trio.spec.ids import pack_id
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.queue import ENDINGS
 from rediq_trio.spec.records import (
@@ -19,9 +20,8 @@ from rediq_trio.spec.records import (
     Fence,
     Ties,
 )
-from rediq_trio.spec.stored import pack_id
 from rediq_trio.store.broadcast import Kind, Signal
-from rediq_trio.store.packing import unpack_all
+from rediq_trio.wire.packing import unpack_all
 from tests.conformance.bench import LEASE, START, Bench, Q, failure, heard, new
 
 UUID7 = "018f3b2c-0000-7abc-8def-0123456789ab"

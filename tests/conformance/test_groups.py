@@ -10,8 +10,8 @@ import pytest
 from rediq_trio.spec.groups import DEFAULT_RULE, MOST_BYTES, Group
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Completion, Counters, Due, Lock, Rule, Ties, Until
-from rediq_trio.store.batch import open_batch
 from rediq_trio.store.broadcast import Kind
+from rediq_trio.wire.batch_envelope import open_batch
 from tests.conformance.bench import START, Bench, Q, failure, heard, new
 from tests.conformance.test_signals import listening
 

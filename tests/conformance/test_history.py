@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from rediq_trio.spec.entries import MOST_NEEDS, REASON_BYTES, Entry
+from rediq_trio.spec.history.entry import MOST_NEEDS, REASON_BYTES, Entry
+from rediq_trio.spec.history.replay import Settings, replay
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Completion, Deferral, Rule, Ties, Until
-from rediq_trio.spec.replay import Settings, replay
 from tests.conformance.bench import LEASE, START, Bench, Q, deferral, failure, new
 
 S = State

@@ -4,7 +4,7 @@ import attrs
 import pytest
 
 from rediq_trio._errors import TaskNotFound
-from rediq_trio.spec.invariants import Listing, Picture
+from rediq_trio.spec.check.invariants import Listing, Picture
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Counters, Queue, Ties, WorkerRecord
 from rediq_trio.store.port import Stats

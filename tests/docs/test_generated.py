@@ -11,8 +11,8 @@ import attrs
 import rediq_trio as rediq
 from docs import generate, invariants, lua_reference
 from rediq_trio.settings import Settings
-from rediq_trio.spec.values import TaskOptions
-from rediq_trio.store.keys import QUEUE_KEYS
+from rediq_trio.store.redis.keys import QUEUE_KEYS
+from rediq_trio.values.task import TaskOptions
 
 REFERENCE = generate.HERE / "reference"
 LINK = re.compile(r"\]\(([^)#:\s]*)(#[^)\s]*)?\)")

@@ -11,7 +11,7 @@ from typing import Any
 import trio
 
 import rediq_trio as rediq
-from rediq_trio.store.redis import RedisStore
+from rediq_trio.store.redis.store import RedisStore
 
 app = rediq.App()
 PARTS = 30

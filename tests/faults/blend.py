@@ -18,7 +18,7 @@ from typing import Any
 import trio
 
 import rediq_trio as rediq
-from rediq_trio.store.scripts import load_scripts
+from rediq_trio.store.redis.scripts import load_scripts
 
 QUEUES = ("left", "right")
 PLAIN = 40

@@ -20,11 +20,11 @@ import attrs
 import trio
 
 from rediq_trio import ConnectionLost, MemoryStore, PayloadError, State
-from rediq_trio.spec.invariants import violations
+from rediq_trio.spec.check.invariants import violations
 from rediq_trio.spec.records import Queue, Record
-from rediq_trio.store.batch import is_batch
-from rediq_trio.store.envelope import open_envelope
-from rediq_trio.store.scripts import load_scripts
+from rediq_trio.store.redis.scripts import load_scripts
+from rediq_trio.wire.batch_envelope import is_batch
+from rediq_trio.wire.envelope import open_envelope
 from tests.conformance.bench import Clock
 from tests.faults.crash_stories import Story
 from tests.faults.cutter import Cut, Cutter, open_cutter

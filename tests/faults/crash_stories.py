@@ -15,9 +15,9 @@ import attrs
 
 import rediq_trio as rediq
 from rediq_trio import DuplicateTask, QueueFull, State, TaskNotFound, Unique
-from rediq_trio.spec.repairs import Action, Repair
-from rediq_trio.spec.subjects import Kind, Subject
-from rediq_trio.timetable import Entry, Timetable
+from rediq_trio.schedules.declare import Entry, Timetable
+from rediq_trio.spec.check.repairs import Action, Repair
+from rediq_trio.spec.check.views import Kind, Subject
 from tests.faults.stage import FAR, YEAR, Stage
 
 Step = Callable[[Stage], Awaitable[Any]]

@@ -18,12 +18,12 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio import ConnectionLost, MemoryStore
-from rediq_trio.context import Desk
+from rediq_trio.handlers.context import Desk
 from rediq_trio.spec.records import WorkerRecord
 from rediq_trio.worker.attempt import Attempts
 from rediq_trio.worker.flow import Flow
 from rediq_trio.worker.heartbeat import Heartbeat
-from rediq_trio.worker.keeper import Keeper
+from rediq_trio.worker.keeping.keeper import Keeper
 from rediq_trio.worker.leases import Book, Held
 from rediq_trio.worker.outcomes import Interrupted, Outcome
 from rediq_trio.worker.poller import Poller

@@ -1,6 +1,6 @@
 """Short runs of the fault bench: each fault once, and a server that is away for long.
 
-`python -m benchmarks.chaos` runs it for as long as one likes. These are no `async def`: every
+`python -m tests.chaos` runs it for as long as one likes. These are no `async def`: every
 wait in a run has its bound, and together they may take longer than a test does as a rule.
 """
 
@@ -11,11 +11,11 @@ from pathlib import Path
 import attrs
 import trio
 
-from benchmarks.chaos.failovers import CLUSTER, SENTINEL
-from benchmarks.chaos.faults import KINDS
-from benchmarks.chaos.outages import JUMPS, Away
-from benchmarks.chaos.run import Plan, Report, run
-from benchmarks.chaos.server import find_faketime
+from tests.chaos.failovers import CLUSTER, SENTINEL
+from tests.chaos.faults import KINDS
+from tests.chaos.outages import JUMPS, Away
+from tests.chaos.run import Plan, Report, run
+from tests.chaos.server import find_faketime
 
 BRIEF = Plan(
     seed=1, seconds=240.0, rate=60.0, workers=2, lease=1.5, once=True, recover_within=45.0

@@ -11,11 +11,11 @@ import attrs
 import pytest
 import trio
 
-from benchmarks.chaos.__main__ import parse, show
-from benchmarks.chaos.faults import KINDS, rounds
-from benchmarks.chaos.observe import Observer, read
-from benchmarks.chaos.run import Plan, Report, run
 from rediq_trio import ConfigError
+from tests.chaos.__main__ import parse, show
+from tests.chaos.faults import KINDS, rounds
+from tests.chaos.observe import Observer, read
+from tests.chaos.run import Plan, Report, run
 
 
 def test_a_seed_fixes_the_order_of_the_faults() -> None:

@@ -14,12 +14,12 @@ import trio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from benchmarks.chaos.faults import cause_one, may_meet
-from benchmarks.chaos.ground import Ground
-from benchmarks.chaos.observe import Observer
-from benchmarks.chaos.outages import JUMPS, OUTAGES
-from benchmarks.chaos.server import Redis, server_folder
 from rediq_trio.store.embedded import find_server
+from tests.chaos.faults import cause_one, may_meet
+from tests.chaos.ground import Ground
+from tests.chaos.observe import Observer
+from tests.chaos.outages import JUMPS, OUTAGES
+from tests.chaos.server import Redis, server_folder
 
 COMMANDS = 300_000
 PAIRS = [

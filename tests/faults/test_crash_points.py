@@ -13,9 +13,10 @@ import pytest
 import trio
 
 from rediq_trio import State
-from rediq_trio.spec import draft
+from rediq_trio.spec import change
 from rediq_trio.spec.lifecycle import TRANSITIONS, Event
-from rediq_trio.store import opening, redis
+from rediq_trio.store import opening
+from rediq_trio.store.redis import store
 from tests.faults.crash_points import NAMES, WAYS, End, Points, differences, play_in_memory
 from tests.faults.crash_stories import COMING, STORIES, Story
 from tests.faults.cutter import Cut
@@ -49,13 +50,13 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_the_stories_go_along_every_edge(monkeypatch: pytest.MonkeyPatch) -> None:
     gone: set[tuple[Event, State | None, State | None]] = set()
-    advance = draft.advance
+    advance = change.advance
 
     def noting(event: Event, source: State | None, target: State | None) -> State | None:
         gone.add((event, source, target))
         return advance(event, source, target)
 
-    monkeypatch.setattr(draft, "advance", noting)
+    monkeypatch.setattr(change, "advance", noting)
     ends = {story.name: trio.run(play_in_memory, story) for story in STORIES}
     every = {(event, *edge) for event, edges in TRANSITIONS.items() for edge in edges}
     # Within one step it is blocked first, so this edge is two others for the specification.
@@ -67,7 +68,7 @@ def test_the_stories_go_along_every_edge(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def commands_of_the_store() -> set[str]:
     """Read from its source which commands the store sends besides scripts."""
-    text = "".join(Path(module.__file__ or "").read_text("utf-8") for module in (redis, opening))
+    text = "".join(Path(module.__file__ or "").read_text("utf-8") for module in (store, opening))
     return {*re.findall(r'b"([A-Z]{3,})"', text)} - {"COUNT", "WITHSCORES"}
 
 

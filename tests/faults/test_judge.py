@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import pytest
 
-from benchmarks.chaos.judge import Unreadable, Verdict, judge
+from rediq_trio.testing.judge import Unreadable, Verdict, judge
 from tests.faults.pretend import Pretend
 
 OPTIONS: dict[str, Any] = {
@@ -594,7 +594,7 @@ def test_the_command_tells_the_verdict(story: Story, lost: bool) -> None:
         story.enqueue(5, "gone")
     story.judge()
     said = subprocess.run(
-        [sys.executable, "-m", "benchmarks.chaos.judge", str(story.folder)],
+        [sys.executable, "-m", "rediq_trio.testing.judge", str(story.folder)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert said.returncode == int(lost), said.stderr

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.chaos.judge.linearize import NO_BOUND, Operation, linearize
+from rediq_trio.testing.judge.linearize import NO_BOUND, Operation, linearize
 
 VALUES = range(3)
 

@@ -9,7 +9,7 @@ import attrs
 import pytest
 import trio
 
-from benchmarks.chaos.proxy import Proxy, run_proxy
+from tests.chaos.proxy import Proxy, run_proxy
 
 WITHIN = 20.0
 

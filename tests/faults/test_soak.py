@@ -9,11 +9,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.soak.__main__ import parse
-from benchmarks.soak.looking import Look
-from benchmarks.soak.picture import FAILED, draw
-from benchmarks.soak.trend import trend
-from benchmarks.soak.verdict import BOUNDS, LEFT, judge, left_over, table
+from tests.chaos.soak.__main__ import parse
+from tests.chaos.soak.looking import Look
+from tests.chaos.soak.picture import FAILED, draw
+from tests.chaos.soak.trend import trend
+from tests.chaos.soak.verdict import BOUNDS, LEFT, judge, left_over, table
 
 WITHIN = 240.0
 """Seconds for a run of some 20, on a busy machine."""
@@ -85,7 +85,7 @@ def test_too_few_looks_are_no_pass() -> None:
 
 
 def soak(*options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "benchmarks.soak", "--minutes", "0.1", "--brief", *options]
+    command = [sys.executable, "-m", "tests.chaos.soak", "--minutes", "0.1", "--brief", *options]
     return subprocess.run(command, capture_output=True, text=True, timeout=WITHIN, check=False)
 
 

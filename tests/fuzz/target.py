@@ -12,14 +12,14 @@ import attrs
 
 import rediq_trio as rediq
 from rediq_trio._errors import ConfigError, PayloadError, UnknownTaskType
-from rediq_trio.describe import describe, describe_progress
+from rediq_trio.handlers.steps import _read_pairs, read_inputs
 from rediq_trio.spec.records import Fence, Lease, Record
-from rediq_trio.steps import _read_pairs, read_inputs
-from rediq_trio.store.batch import is_batch, open_batch
-from rediq_trio.store.codec import read_schedule
-from rediq_trio.store.encryption import Encryption
-from rediq_trio.store.envelope import open_envelope, pack_value, unpack_value
-from rediq_trio.structuring import structurer
+from rediq_trio.store.encrypted.keys import Encryption
+from rediq_trio.store.redis.codec import read_schedule
+from rediq_trio.tasks.task_info import describe, describe_progress
+from rediq_trio.wire.batch_envelope import is_batch, open_batch
+from rediq_trio.wire.envelope import open_envelope, pack_value, unpack_value
+from rediq_trio.wire.structuring import structurer
 from rediq_trio.worker.jobs import open_job
 from rediq_trio.worker.leases import Book, Held
 

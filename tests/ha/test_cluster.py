@@ -9,7 +9,7 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio import ConfigError, ConnectionLost
-from rediq_trio.store.bridge.slots import slot_of
+from rediq_trio.store.redis.connection.slots import slot_of
 from tests.clusters import Cluster, Node, cluster, single
 from tests.ha.load import under_load
 

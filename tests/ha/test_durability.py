@@ -11,8 +11,8 @@ import trio
 import rediq_trio as rediq
 from rediq_trio import ConfigError, State, Task, Unconfirmed
 from rediq_trio.settings import settle_settings
-from rediq_trio.store.durability import _BY_A_CLIENT, _BY_A_WORKER, Durability
-from rediq_trio.store.scripts import load_scripts
+from rediq_trio.store.redis.durability import _BY_A_CLIENT, _BY_A_WORKER, Durability
+from rediq_trio.store.redis.scripts import load_scripts
 from tests.clusters import Node, single, wait_until
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from rediq_trio.spec.draft import HOW, NIL
+from rediq_trio.spec.change import HOW, NIL
 from rediq_trio.spec.lifecycle import TRANSITIONS, Event, State
 from rediq_trio.spec.queue import ENDINGS
 from rediq_trio.spec.records import (
@@ -21,17 +21,17 @@ from rediq_trio.spec.records import (
     Ties,
     Until,
 )
-from rediq_trio.store.codec import (
+from rediq_trio.store.redis.codec import (
     CODE_OF,
     MARKS,
     RECORD_FIELDS,
     TIES_FIELDS,
     pack_options,
 )
-from rediq_trio.store.keys import HASHES, INDEX_OF, QUEUE_KEYS
-from rediq_trio.store.layout import LAYER, LAYOUT
-from rediq_trio.store.packing import unpack
-from rediq_trio.store.scripts import Script, load_scripts, lua_folder, parse_header
+from rediq_trio.store.redis.keys import HASHES, INDEX_OF, QUEUE_KEYS
+from rediq_trio.store.redis.record_format import LAYER, LAYOUT
+from rediq_trio.store.redis.scripts import Script, load_scripts, lua_folder, parse_header
+from rediq_trio.wire.packing import unpack
 
 SCRIPTS = load_scripts()
 FOLDER = lua_folder()

@@ -25,8 +25,8 @@ from typing import Any
 
 import attrs
 
+from rediq_trio.spec.check.invariants import step_violations, violations
 from rediq_trio.spec.groups import DEFAULT_RULE
-from rediq_trio.spec.invariants import step_violations, violations
 from rediq_trio.spec.lifecycle import TRANSITIONS, State
 from rediq_trio.spec.records import (
     ANY_KEY,

@@ -16,10 +16,9 @@ from typing import Any, TypeVar
 import attrs
 import trio
 
-from rediq_trio.checking import check_place
+from rediq_trio.admin.check import check_place
 from rediq_trio.spec import queue as spec
-from rediq_trio.spec.groups import groups
-from rediq_trio.spec.invariants import (
+from rediq_trio.spec.check.invariants import (
     Violation,
     order_violations,
     queue_violations,
@@ -27,6 +26,7 @@ from rediq_trio.spec.invariants import (
     task_violations,
     violations,
 )
+from rediq_trio.spec.groups import groups
 from rediq_trio.spec.lifecycle import NESTED, TRANSITIONS, Event, State
 from rediq_trio.spec.records import Claimed, Queue, Record
 from rediq_trio.store.memory import MemoryStore

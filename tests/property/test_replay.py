@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from rediq_trio.spec.history.replay import Settings, replay
 from rediq_trio.spec.records import Queue
-from rediq_trio.spec.replay import Settings, replay
 from tests.conformance.bench import Clock
 from tests.property.histories import Histories
 from tests.property.lockstep import Lockstep, Step, Taken

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from rediq_trio.spec import queue as spec
-from rediq_trio.spec.invariants import step_violations, violations
+from rediq_trio.spec.check.invariants import step_violations, violations
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Completion, Failure, Fence, Mail, NewTask, Queue, Ties
 from tests.conformance.bench import START

@@ -10,8 +10,8 @@ import attrs
 import pytest
 
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.store.gateway import Gateway
-from rediq_trio.store.keys import Keys
+from rediq_trio.store.redis.connection.gateway import Gateway
+from rediq_trio.store.redis.keys import Keys
 from tests.conformance.bench import Bench, Clock, Q
 from tests.opened import Opened
 from tests.servers import Server, open_redis_store

@@ -11,8 +11,9 @@ from typing import Any
 import attrs
 import pytest
 
-from rediq_trio.admin import Queue
-from rediq_trio.spec.invariants import Violation
+from rediq_trio.admin.queue import Queue
+from rediq_trio.spec.check.invariants import Violation
+from rediq_trio.spec.check.repairs import Action, left_over
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import (
     MailKind,
@@ -24,8 +25,7 @@ from rediq_trio.spec.records import (
     Ties,
     Until,
 )
-from rediq_trio.spec.repairs import Action, left_over
-from rediq_trio.store.codec import TIES_FIELDS
+from rediq_trio.store.redis.codec import TIES_FIELDS
 from tests.conformance.bench import Q, new
 from tests.redis.conftest import Behind
 from tests.stored import AT, LONG, fields_of, pack

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from rediq_trio.admin import Queue
-from rediq_trio.checking import check_place
+from rediq_trio.admin.check import check_place
+from rediq_trio.admin.queue import Queue
+from rediq_trio.spec.check.repairs import Action, Repair
+from rediq_trio.spec.check.views import Kind, Subject
 from rediq_trio.spec.records import Completion, Ties
-from rediq_trio.spec.repairs import Action, Repair
-from rediq_trio.spec.subjects import Kind, Subject
 from tests.conformance.bench import Q, new
 from tests.redis.conftest import Behind
 

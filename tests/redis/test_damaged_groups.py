@@ -6,7 +6,7 @@ import pytest
 
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Due, Rule, Ties
-from rediq_trio.store.batch import open_batch
+from rediq_trio.wire.batch_envelope import open_batch
 from tests.conformance.bench import Q
 from tests.redis.conftest import Behind
 from tests.stored import LONG

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgpack
 import pytest
 
+from rediq_trio.spec.history.replay import Settings, replay
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.replay import Settings, replay
 from tests.conformance.bench import Q
 from tests.redis.conftest import Behind
 from tests.stored import changed

@@ -15,10 +15,15 @@ import trio.testing
 import rediq_trio as rediq
 from rediq_trio import ConfigError, ConnectionLost, State
 from rediq_trio.spec.records import Answer, AnswerKind, NewTask
-from rediq_trio.store.bridge import calls, ear, line
 from rediq_trio.store.broadcast import Kind
-from rediq_trio.store.gateway import Gateway, ReplyError, open_gateway, parse_address
-from rediq_trio.store.keys import Keys
+from rediq_trio.store.redis.connection import calls, pipeline, subscriber
+from rediq_trio.store.redis.connection.gateway import (
+    Gateway,
+    ReplyError,
+    open_gateway,
+    parse_address,
+)
+from rediq_trio.store.redis.keys import Keys
 from tests.faults.crew import WITHIN, crew
 from tests.servers import Server, open_redis_store
 
@@ -241,7 +246,7 @@ async def test_a_line_that_hangs_up_breaks_its_trip_off_and_serves_again(
 async def test_calls_wait_for_a_server_only_so_long_and_serve_outlives_its_absence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(line, "PATIENCE", 0.3)
+    monkeypatch.setattr(pipeline, "PATIENCE", 0.3)
     app = rediq.App()
 
     @app.task("ok")
@@ -329,8 +334,8 @@ async def test_the_ear_of_a_server_that_falls_silent_listens_again_on_another_co
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # A server that stands still is, to the ear, a network that swallows what it says.
-    monkeypatch.setattr(ear, "EAR_PING", 0.1)
-    monkeypatch.setattr(ear, "SILENCE", 0.2)
+    monkeypatch.setattr(subscriber, "EAR_PING", 0.1)
+    monkeypatch.setattr(subscriber, "SILENCE", 0.2)
     with crew() as us:
         async with open_gateway(parse_address(us.server.url), Keys("test")) as gateway:
             with gateway.listen([("q", "")]) as signals:

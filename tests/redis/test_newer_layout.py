@@ -26,8 +26,8 @@ from rediq_trio.spec.records import (
     Verdict,
 )
 from rediq_trio.store.broadcast import Kind
-from rediq_trio.store.keys import QUEUE_KEYS
-from rediq_trio.store.layout import LAYER
+from rediq_trio.store.redis.keys import QUEUE_KEYS
+from rediq_trio.store.redis.record_format import LAYER
 from tests.conformance.bench import Q, heard, new
 from tests.opened import Opened
 from tests.redis.conftest import Behind

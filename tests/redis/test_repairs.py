@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from rediq_trio.admin import Queue
+from rediq_trio.admin.queue import Queue
 from rediq_trio.spec.lifecycle import TERMINAL, State
 from rediq_trio.spec.records import Completion, Rule, Ties
 from tests.conformance.bench import Q, failure, new

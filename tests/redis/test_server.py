@@ -21,7 +21,7 @@ from rediq_trio.spec.records import (
     Ties,
     WorkerRecord,
 )
-from rediq_trio.store.keys import HASHES, INDEX_OF, QUEUE_KEYS
+from rediq_trio.store.redis.keys import HASHES, INDEX_OF, QUEUE_KEYS
 from tests.conformance.bench import LEASE, Bench, Clock, Q, failure, new
 from tests.redis.conftest import Behind
 from tests.servers import Server, open_redis_store
@@ -224,9 +224,9 @@ async def test_a_beat_drops_what_silent_workers_said(behind: Behind) -> None:
 async def test_two_prefixes_on_one_server_are_apart(behind: Behind, server: Server) -> None:
     await behind.bench.add("t")
     before = await behind.gateway.call(b"DUMP", behind.keys.of(Q, ("records",))[0])
-    from rediq_trio.store.keys import Keys
-    from rediq_trio.store.redis import RedisStore
-    from rediq_trio.store.scripts import load_scripts
+    from rediq_trio.store.redis.keys import Keys
+    from rediq_trio.store.redis.scripts import load_scripts
+    from rediq_trio.store.redis.store import RedisStore
     from tests.servers import tested_lua
 
     other = RedisStore(behind.gateway, load_scripts(tested_lua()), Keys("other"), clock=Clock())

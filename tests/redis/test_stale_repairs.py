@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from rediq_trio.admin import Queue
-from rediq_trio.spec.invariants import Violation
+from rediq_trio.admin.queue import Queue
+from rediq_trio.spec.check.invariants import Violation
+from rediq_trio.spec.check.repairs import Action, Repair, repairs_of
+from rediq_trio.spec.check.views import Kind, Subject
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import CANCELLED_GRACE_MS, Completion, Rule, Ties, Until
-from rediq_trio.spec.repairs import Action, Repair, repairs_of
-from rediq_trio.spec.subjects import Kind, Subject
 from tests.conformance.bench import Q, failure, new
 from tests.redis.conftest import Behind
 from tests.redis.test_check import CASES, Case, change, edge, fill, plant, record_of, seat

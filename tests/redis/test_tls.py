@@ -14,8 +14,8 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio import ConfigError, ConnectionLost, RediqError
-from rediq_trio.store.bridge import wire
-from rediq_trio.store.gateway import parse_address
+from rediq_trio.store.redis.connection import connection
+from rediq_trio.store.redis.connection.gateway import parse_address
 from tests.certificates import KEY_PASSWORD, Authority, Pair, Secured, secured_server
 from tests.clusters import free_port
 from tests.servers import all_wanted, find_servers
@@ -125,7 +125,7 @@ async def test_switching_verification_off_works_and_is_warned_of(
 async def test_a_plain_server_behind_rediss_is_refused(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "CONNECT_DEADLINE", 1.0)  # it says nothing, whatever it is sent
+    monkeypatch.setattr(connection, "CONNECT_DEADLINE", 1.0)  # it says nothing, whatever it is sent
     plain = attrs.evolve(scene.server, port=scene.server.plain)
     error = await _refused(plain.url(scene.ca))
     assert isinstance(error, ConnectionLost)

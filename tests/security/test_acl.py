@@ -12,10 +12,10 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio import ConfigError, ConnectionLost, WorkerCrashed
-from rediq_trio.store.bridge import ear
-from rediq_trio.store.gateway import Gateway, open_gateway, parse_address
-from rediq_trio.store.keys import Keys
-from rediq_trio.store.rights import missing_right
+from rediq_trio.store.redis.connection import subscriber
+from rediq_trio.store.redis.connection.acl import missing_right
+from rediq_trio.store.redis.connection.gateway import Gateway, open_gateway, parse_address
+from rediq_trio.store.redis.keys import Keys
 from tests.security.rights import PAGE, line_of, operate, rights_of, walk
 from tests.servers import Server
 
@@ -25,7 +25,7 @@ PASSWORD = "PASSWORD"
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the ear ping within the time that a walk takes."""
-    monkeypatch.setattr(ear, "EAR_PING", 0.1)
+    monkeypatch.setattr(subscriber, "EAR_PING", 0.1)
 
 
 @asynccontextmanager

@@ -27,9 +27,9 @@ from rediq_trio import (
     TaskFailed,
     Unique,
 )
-from rediq_trio.store.encryption import CLEAR_VARIABLE, VARIABLE
-from rediq_trio.store.packing import SEALED, extension_of, pack, pack_extension
+from rediq_trio.store.encrypted.keys import CLEAR_VARIABLE, VARIABLE
 from rediq_trio.store.port import Store
+from rediq_trio.wire.packing import SEALED, extension_of, pack, pack_extension
 from tests.opened import Opened
 from tests.servers import Server, open_redis_store
 from tests.stored import changed
@@ -412,14 +412,14 @@ async def _sealed_two(place: Place) -> tuple[list[str], list[bytes]]:
 
 
 async def _write(place: Place, name: str, own: str, packed: bytes) -> None:
-    from rediq_trio.spec.stored import pack_id
+    from rediq_trio.spec.ids import pack_id
 
     assert place.raw is not None
     await place.raw("HSET", "default", name, pack_id(own), packed)
 
 
 async def _change_envelope(place: Place, own: str, packed: bytes) -> None:
-    from rediq_trio.spec.stored import pack_id
+    from rediq_trio.spec.ids import pack_id
 
     assert place.raw is not None
     record = await place.raw("HGET", "default", "records", pack_id(own))

@@ -11,23 +11,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rediq_trio as rediq
-from benchmarks.fuzz import MEMORY, fuzz, is_newer, reason_of
 from benchmarks.payloads import Maker
 from rediq_trio import Encryption, PayloadError, PayloadTooLarge
-from rediq_trio.describe import UNREADABLE, describe
-from rediq_trio.preparing import prepare
-from rediq_trio.steps import read_inputs
-from rediq_trio.store.batch import is_batch, open_batch
-from rediq_trio.store.codec import read_schedule
-from rediq_trio.store.envelope import (
+from rediq_trio.handlers.steps import read_inputs
+from rediq_trio.store.redis.codec import read_schedule
+from rediq_trio.tasks.prepare import prepare
+from rediq_trio.tasks.task_info import UNREADABLE, describe
+from rediq_trio.wire.batch_envelope import is_batch, open_batch
+from rediq_trio.wire.envelope import (
     MAX_AROUND,
     NewerEnvelope,
     open_envelope,
     pack_envelope,
     unpack_value,
 )
-from rediq_trio.store.packing import UNOPENED, extension_of, pack_extension
+from rediq_trio.wire.packing import UNOPENED, extension_of, pack_extension
 from rediq_trio.worker.jobs import open_job
+from tests.chaos.fuzz import MEMORY, fuzz, is_newer, reason_of
 from tests.fuzz.target import app, held_with, record_with, try_everything
 
 plain = st.recursive(

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 import rediq_trio as rediq
 from rediq_trio import ConfigError, ConnectionLost, RediqError
-from rediq_trio.store.gateway import parse_address
 from rediq_trio.store.opening import open_store
+from rediq_trio.store.redis.connection.gateway import parse_address
 from rediq_trio.store.urls import redacted, scheme_of, without_secrets
 from tests.cli.conftest import Start, cli_call, eventually
 from tests.clusters import free_port

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import pytest
 
-from rediq_trio.spec.invariants import (
+from rediq_trio.spec.check.invariants import (
     Listing,
     Picture,
     listing_of,

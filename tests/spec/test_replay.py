@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rediq_trio.spec.entries import Entry
+from rediq_trio.spec.history.entry import Entry
+from rediq_trio.spec.history.replay import Break, Settings, replay
 from rediq_trio.spec.lifecycle import Event, State
 from rediq_trio.spec.records import (
     Completion,
@@ -21,7 +22,6 @@ from rediq_trio.spec.records import (
     Ties,
     Until,
 )
-from rediq_trio.spec.replay import Break, Settings, replay
 from tests.property.test_replay import Alone
 from tests.property.walk import Walk, walk_every_edge
 

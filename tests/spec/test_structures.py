@@ -8,8 +8,19 @@ from typing import Any
 import attrs
 import pytest
 
-from rediq_trio.checking import check_place, plan_repairs
-from rediq_trio.spec.invariants import Listing, Violation
+from rediq_trio.admin.check import check_place, plan_repairs
+from rediq_trio.spec.check.invariants import Listing, Violation
+from rediq_trio.spec.check.repairs import Action, left_over, listing_repairs, repairs_of
+from rediq_trio.spec.check.structure_invariants import permit_violations, sight_violations
+from rediq_trio.spec.check.views import (
+    GroupPicture,
+    KeyPicture,
+    Kind,
+    LanePicture,
+    LetterPicture,
+    Sight,
+    Subject,
+)
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import (
     NO_LIMIT,
@@ -25,17 +36,6 @@ from rediq_trio.spec.records import (
     Rule,
     Schedule,
     Until,
-)
-from rediq_trio.spec.repairs import Action, left_over, listing_repairs, repairs_of
-from rediq_trio.spec.structures import permit_violations, sight_violations
-from rediq_trio.spec.subjects import (
-    GroupPicture,
-    KeyPicture,
-    Kind,
-    LanePicture,
-    LetterPicture,
-    Sight,
-    Subject,
 )
 from rediq_trio.store.memory import MemoryStore
 

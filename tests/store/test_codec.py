@@ -4,6 +4,7 @@ import attrs
 import msgpack
 import pytest
 
+from rediq_trio.spec.ids import pack_id
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import (
     Answer,
@@ -17,8 +18,7 @@ from rediq_trio.spec.records import (
     Ties,
     Until,
 )
-from rediq_trio.spec.stored import pack_id
-from rediq_trio.store.codec import (
+from rediq_trio.store.redis.codec import (
     CODE_OF,
     MARKS,
     RECORD_FIELDS,
@@ -34,7 +34,7 @@ from rediq_trio.store.codec import (
     read_task_whole,
     state_of,
 )
-from rediq_trio.store.packing import pack_for_lua, unpack
+from rediq_trio.wire.packing import pack_for_lua, unpack
 
 UUID7 = "018f3b2c-0000-7abc-8def-0123456789ab"
 RAW = [5, 50, 3, 2, 1000, 10, 11, 12, 13, b"", 1, 2, 3, 4, b"nonce", b"w", 1, 0, 14, 0, b"e\xff"]

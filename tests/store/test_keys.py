@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rediq_trio.spec.stored import pack_id, unpack_id
-from rediq_trio.store.keys import QUEUE_KEYS, Keys
+from rediq_trio.spec.ids import pack_id, unpack_id
+from rediq_trio.store.redis.keys import QUEUE_KEYS, Keys
 
 own_ids = st.from_regex(r"[a-zA-Z0-9._:-]{1,128}", fullmatch=True)
 uuids = st.uuids().map(str)

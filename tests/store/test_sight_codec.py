@@ -3,8 +3,8 @@
 import msgpack
 
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.store.codec import CODE_OF
-from rediq_trio.store.sight_codec import picture_of
+from rediq_trio.store.redis.check.views_codec import picture_of
+from rediq_trio.store.redis.codec import CODE_OF
 
 PENDING = [CODE_OF[State.PENDING], 50, 3, 2, 1000, 10, 11, 12, 13, b"e", 0, 0, 0, 0, b"", b"", 0, 0, 0, 0, b""]
 TIED = [*PENDING, [b"key", 2, 1, b"lane", b"group", 3, 1]]

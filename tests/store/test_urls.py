@@ -6,9 +6,9 @@ import pytest
 from redis.asyncio.connection import Connection, SSLConnection
 
 from rediq_trio._errors import ConfigError
-from rediq_trio.store.bridge.address import Node
-from rediq_trio.store.gateway import parse_address
 from rediq_trio.store.opening import open_store
+from rediq_trio.store.redis.connection.address import Node
+from rediq_trio.store.redis.connection.gateway import parse_address
 from rediq_trio.store.urls import DEFAULT_URL, default_url, redacted, scheme_of
 
 SECRET = "s3cret"

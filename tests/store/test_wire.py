@@ -4,7 +4,7 @@ import pytest
 import redis.exceptions
 
 from rediq_trio._errors import ConnectionLost
-from rediq_trio.store.bridge.wire import ReplyError, translated
+from rediq_trio.store.redis.connection.connection import ReplyError, translated
 
 
 def test_a_script_that_meets_a_slot_on_the_move_may_have_been_carried_out() -> None:

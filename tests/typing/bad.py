@@ -1,7 +1,7 @@
 """What type checkers must refuse: each marked line, and no other."""
 
 import rediq_trio as rediq
-from rediq_trio.workflow import Workflow, chain, gather
+from rediq_trio.workflow.build import Workflow, chain, gather
 
 app = rediq.App()
 

@@ -3,7 +3,7 @@
 from typing import Any, assert_type
 
 import rediq_trio as rediq
-from rediq_trio.workflow import Workflow, chain, gather
+from rediq_trio.workflow.build import Workflow, chain, gather
 
 app = rediq.App()
 

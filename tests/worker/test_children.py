@@ -9,7 +9,7 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio import MemoryStore, State
-from rediq_trio.spec.invariants import violations
+from rediq_trio.spec.check.invariants import violations
 from tests.servers import Server
 from tests.worker.story import Ticks, tell
 from tests.worker.twin import check_sound, twins

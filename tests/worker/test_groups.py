@@ -13,7 +13,7 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio import MemoryStore, State, Task, TaskInfo
-from rediq_trio.store.batch import is_batch
+from rediq_trio.wire.batch_envelope import is_batch
 from tests.servers import Server
 
 Q = "mail"

@@ -12,8 +12,8 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio import State
-from rediq_trio.spec.stored import pack_id
-from rediq_trio.store.layout import LAYER
+from rediq_trio.spec.ids import pack_id
+from rediq_trio.store.redis.record_format import LAYER
 from rediq_trio.worker import attempt
 from tests.servers import Server
 from tests.stored import AT, changed, fields_of

@@ -16,7 +16,7 @@ import trio
 import rediq_trio as rediq
 from rediq_trio._errors import ConfigError, RediqError
 from rediq_trio._nursery import innermost
-from rediq_trio.admin import Queue
+from rediq_trio.admin.queue import Queue
 from rediq_trio.cli.check_report import (
     Finding,
     show_advice,
@@ -24,10 +24,11 @@ from rediq_trio.cli.check_report import (
     show_violations,
     to_json,
 )
+from rediq_trio.cli.explaining import explain
 from rediq_trio.cli.screen import Screen, open_screen
 from rediq_trio.settings import settle_settings
-from rediq_trio.spec.limits import check_name
 from rediq_trio.store.urls import default_url, scheme_of
+from rediq_trio.values.bounds import check_name
 
 LONG = 5_000
 """Tasks from which on a check shows how far it has come."""
@@ -55,8 +56,6 @@ def add_command(commands: Any) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Check, and give the exit status."""
-    from rediq_trio.cli.main import explain
-
     try:
         return trio.run(_Check(arguments, open_screen()).run)
     except (RediqError, ExceptionGroup) as raised:

@@ -10,8 +10,8 @@ import attrs
 
 from rediq_trio.cli.check_words import WORDS
 from rediq_trio.cli.screen import Screen
-from rediq_trio.spec.invariants import Violation
-from rediq_trio.spec.repairs import Repair, left_over
+from rediq_trio.spec.check.invariants import Violation
+from rediq_trio.spec.check.repairs import Repair, left_over
 
 SHOWN = 20
 """Violations of one invariant that are shown to people."""

@@ -10,7 +10,7 @@ import traceback
 from types import ModuleType
 
 from rediq_trio._errors import ConfigError, shown
-from rediq_trio.app import App
+from rediq_trio.handlers.app import App
 from rediq_trio.store.urls import redacted
 
 log = logging.getLogger("rediq_trio")

@@ -15,23 +15,16 @@ from typing import NoReturn
 
 from rediq_trio._errors import (
     ConfigError,
-    ConnectionLost,
     PayloadError,
     RediqError,
     UnknownTaskType,
-    WorkerCrashed,
 )
 from rediq_trio._nursery import innermost
+from rediq_trio.cli.explaining import explain
 from rediq_trio.store.urls import without_secrets
 
 INTERRUPTED = 130
 """128 and the number of SIGINT, as shells have it."""
-
-_NEXT: tuple[tuple[type[RediqError], str], ...] = (
-    (ConnectionLost, "Start it, or name another server with --url or REDIQ_URL"),
-    (WorkerCrashed, "This is a bug: run it again with --log-level debug and report what it says"),
-)
-"""What to do next, where the message does not say it."""
 
 _MISUSE = (ConfigError, PayloadError, UnknownTaskType)
 
@@ -97,13 +90,3 @@ def _failure(error: BaseException) -> int | None:
             return INTERRUPTED
         case _:
             return None
-
-
-def explain(error: RediqError) -> str:
-    """Give an error as one line that says what to do next."""
-    said = " ".join(str(error).split())
-    for kind, hint in _NEXT:
-        if isinstance(error, kind):
-            said = said.rstrip(".")
-            return f"{said}{'' if said.endswith('?') else '.'} {hint}"
-    return said

@@ -15,9 +15,9 @@ from typing import Any, TextIO
 import attrs
 
 from rediq_trio._errors import ConfigError
-from rediq_trio.recording import Recording, read_recordings
-from rediq_trio.spec.entries import Entry
-from rediq_trio.spec.replay import Break, replay
+from rediq_trio.admin.history_file import Recording, read_recordings
+from rediq_trio.spec.history.entry import Entry
+from rediq_trio.spec.history.replay import Break, replay
 
 SHOWN = 10
 """Steps of a task, the last ones, that are shown with the one that breaks."""

@@ -16,11 +16,11 @@ from typing import Any, cast
 import trio
 
 from rediq_trio._errors import ConfigError
-from rediq_trio.app import App
 from rediq_trio.cli.collecting import collect_rarely
 from rediq_trio.cli.fleet import Fleet
 from rediq_trio.cli.loading import load_app
 from rediq_trio.cli.stopping import Stop, ask_when_input_ends, end_process, stop_signals
+from rediq_trio.handlers.app import App
 from rediq_trio.serve import Server, serve
 from rediq_trio.settings import ServeOptions, Settings, read_setting, settle_settings
 from rediq_trio.store.urls import default_url, redacted, scheme_of, shows_password

@@ -16,10 +16,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import attrs
 
-from rediq_trio.spec.draft import Draft, pack_raw
+from rediq_trio.spec.change import Draft, pack_raw
+from rediq_trio.spec.ids import pack_id
 from rediq_trio.spec.lifecycle import Event, State
 from rediq_trio.spec.records import Due, Queue, Record, Rule
-from rediq_trio.spec.stored import pack_id
 
 DEFAULT_RULE = Rule()
 """Of a group that was given none."""

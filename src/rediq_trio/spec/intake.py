@@ -7,7 +7,8 @@ from typing import Any
 
 import attrs
 
-from rediq_trio.spec.draft import Draft
+from rediq_trio.spec.change import Draft
+from rediq_trio.spec.ids import split_ref
 from rediq_trio.spec.lifecycle import Event, State
 from rediq_trio.spec.records import (
     Answer,
@@ -18,7 +19,6 @@ from rediq_trio.spec.records import (
     Queue,
     Record,
 )
-from rediq_trio.spec.stored import split_ref
 
 Taken = State | Answer | None
 

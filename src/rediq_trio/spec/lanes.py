@@ -16,11 +16,11 @@ from collections.abc import Iterable
 
 import attrs
 
-from rediq_trio.spec.draft import Draft
-from rediq_trio.spec.history import keep, noted, numbers_of
+from rediq_trio.spec.change import Draft
+from rediq_trio.spec.history.stream import keep, noted, numbers_of
+from rediq_trio.spec.ids import pack_id
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import ANY_KEY, NO_LIMIT, Limit, Queue, Record
-from rediq_trio.spec.stored import pack_id
 
 
 def limit_of(queue: Queue, key: str) -> Limit:

@@ -18,10 +18,11 @@ from typing import Any
 
 import attrs
 
-from rediq_trio.spec.draft import Draft, pack_raw
-from rediq_trio.spec.entries import Entry
+from rediq_trio.spec.change import Draft, pack_raw
 from rediq_trio.spec.groups import batch, govern
-from rediq_trio.spec.history import noted
+from rediq_trio.spec.history.entry import Entry
+from rediq_trio.spec.history.stream import noted
+from rediq_trio.spec.ids import pack_id, pack_ref, split_ref
 from rediq_trio.spec.intake import acknowledge, admit, enqueue, receive
 from rediq_trio.spec.lanes import Lanes, arrange, limit, next_start, place
 from rediq_trio.spec.lifecycle import TERMINAL, WAITING, Event, State
@@ -40,8 +41,7 @@ from rediq_trio.spec.records import (
     Until,
     Verdict,
 )
-from rediq_trio.spec.stored import pack_id, pack_ref, split_ref
-from rediq_trio.spec.ticks import (
+from rediq_trio.spec.schedules import (
     agenda,
     declare,
     reinstate,

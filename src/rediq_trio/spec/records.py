@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import attrs
 
-from rediq_trio.spec.entries import Entry
+from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.lifecycle import TERMINAL, State
 
 CANCELLED_GRACE_MS = 60_000

@@ -17,11 +17,13 @@ import attrs
 import trio
 
 from rediq_trio._errors import TaskNotFound
-from rediq_trio.spec import invariants, showing
 from rediq_trio.spec import queue as spec
-from rediq_trio.spec.draft import Draft
-from rediq_trio.spec.entries import Entry
+from rediq_trio.spec.change import Draft
+from rediq_trio.spec.check import invariants, of_queue
+from rediq_trio.spec.check.repairs import Repair
+from rediq_trio.spec.check.views import Picture, Shape, Sight, Subject
 from rediq_trio.spec.groups import Group, groups, sooner
+from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.lanes import Lanes
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.queue import Settled
@@ -46,8 +48,6 @@ from rediq_trio.spec.records import (
     Verdict,
     WorkerRecord,
 )
-from rediq_trio.spec.repairs import Repair
-from rediq_trio.spec.subjects import Picture, Shape, Sight, Subject
 from rediq_trio.store.broadcast import Broadcast, Kind, Signal, Topic
 from rediq_trio.store.port import BATCH, Stats, check_batch
 
@@ -402,14 +402,14 @@ class MemoryStore:
         return invariants.listing_of(await self.dump(queue))
 
     async def subjects(self, queue: str, cursor: int) -> tuple[int, tuple[Subject, ...]]:
-        found = showing.subjects_of(await self.dump(queue))
+        found = of_queue.subjects_of(await self.dump(queue))
         part = tuple(found[cursor : cursor + BATCH])
         return (cursor + BATCH if len(found) > cursor + BATCH else 0), part
 
     async def examine(self, queue: str, subjects: Sequence[Subject]) -> tuple[Sight, ...]:
         check_batch("examine", subjects)
         found, now = await self.dump(queue), self._clock()
-        return tuple(showing.sight_of(found, now, subject) for subject in subjects)
+        return tuple(of_queue.sight_of(found, now, subject) for subject in subjects)
 
     async def running(
         self, queue: str, cursor: int

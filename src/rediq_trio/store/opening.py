@@ -9,11 +9,11 @@ import attrs
 import trio
 
 from rediq_trio._errors import ConfigError, shown
-from rediq_trio.spec.limits import NAME_BOUND, is_name
-from rediq_trio.store.durability import Durability
 from rediq_trio.store.memory import MemoryStore
 from rediq_trio.store.port import Store
+from rediq_trio.store.redis.durability import Durability
 from rediq_trio.store.urls import embedded_folder, redacted, scheme_of
+from rediq_trio.values.bounds import NAME_BOUND, is_name
 
 _SHARED: trio.lowlevel.RunVar[dict[str, MemoryStore]] = trio.lowlevel.RunVar("rediq_memory_stores")
 """The named memory stores of one `trio.run`; they end with it."""
@@ -93,10 +93,10 @@ def _memory(url: str) -> MemoryStore:
 async def _open_server(url: str, options: _Options) -> AsyncGenerator[Store]:
     # Late: importing trio_asyncio patches asyncio for the whole process, which a user
     # of memory:// need not have.
-    from rediq_trio.store.gateway import open_gateway, parse_address
-    from rediq_trio.store.keys import Keys
-    from rediq_trio.store.redis import RedisStore
-    from rediq_trio.store.scripts import load_scripts
+    from rediq_trio.store.redis.connection.gateway import open_gateway, parse_address
+    from rediq_trio.store.redis.keys import Keys
+    from rediq_trio.store.redis.scripts import load_scripts
+    from rediq_trio.store.redis.store import RedisStore
 
     keys = Keys(options.key_prefix)
     scripts = load_scripts()

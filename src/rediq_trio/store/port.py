@@ -19,9 +19,11 @@ import attrs
 import trio
 
 from rediq_trio._errors import RediqError
-from rediq_trio.spec.entries import Entry
+from rediq_trio.spec.check.invariants import Listing
+from rediq_trio.spec.check.repairs import Repair
+from rediq_trio.spec.check.views import Picture, Shape, Sight, Subject
 from rediq_trio.spec.groups import Group
-from rediq_trio.spec.invariants import Listing
+from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.queue import Settled
 from rediq_trio.spec.records import (
@@ -45,8 +47,6 @@ from rediq_trio.spec.records import (
     Verdict,
     WorkerRecord,
 )
-from rediq_trio.spec.repairs import Repair
-from rediq_trio.spec.subjects import Picture, Shape, Sight, Subject
 from rediq_trio.store.broadcast import Signal, Topic
 
 BATCH = 1000

@@ -15,7 +15,7 @@ import trio
 
 from rediq_trio._errors import RediqError
 from rediq_trio.client import Client
-from rediq_trio.spec.values import QueueStats
+from rediq_trio.values.task import QueueStats
 from rediq_trio.worker.bell import Bell
 
 log = logging.getLogger("rediq_trio.web")

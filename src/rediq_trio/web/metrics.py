@@ -17,7 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.values import QueueStats
+from rediq_trio.values.task import QueueStats
 from rediq_trio.worker.health import Health
 from rediq_trio.worker.worker import Worker
 

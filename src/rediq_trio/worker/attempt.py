@@ -18,14 +18,14 @@ from rediq_trio._errors import (
     members,
     nested,
 )
-from rediq_trio.app import App
-from rediq_trio.context import CurrentTask, Desk, enter
-from rediq_trio.deadlines import deadline_ms
-from rediq_trio.describe import instant
-from rediq_trio.retry_rules import BadRule, RetryRules
-from rediq_trio.signals import Reject, Retry, Snooze
-from rediq_trio.store.envelope import Envelope, NewerEnvelope, pack_value
-from rediq_trio.structuring import plain
+from rediq_trio.handlers.app import App
+from rediq_trio.handlers.context import CurrentTask, Desk, enter
+from rediq_trio.handlers.exceptions import Reject, Retry, Snooze
+from rediq_trio.handlers.retry_rules import BadRule, RetryRules
+from rediq_trio.tasks.task_info import instant
+from rediq_trio.wire.deadlines import deadline_ms
+from rediq_trio.wire.envelope import Envelope, NewerEnvelope, pack_value
+from rediq_trio.wire.structuring import plain
 from rediq_trio.worker.jobs import Job, open_job
 from rediq_trio.worker.leases import Held, Reason
 from rediq_trio.worker.outcomes import (

@@ -12,13 +12,13 @@ from typing import Any, cast
 import attrs
 
 from rediq_trio._errors import ConfigError, PayloadError, PayloadTooLarge, UnknownTaskType, shown
-from rediq_trio.aggregators import Aggregator
-from rediq_trio.app import App
-from rediq_trio.context import CurrentTask
-from rediq_trio.retry_rules import RetryRules
-from rediq_trio.spec.values import Task
-from rediq_trio.store.batch import Batch, Member, is_batch, open_batch
-from rediq_trio.store.envelope import MAX_AROUND, Envelope, open_envelope, unpack_value
+from rediq_trio.handlers.aggregators import Aggregator
+from rediq_trio.handlers.app import App
+from rediq_trio.handlers.context import CurrentTask
+from rediq_trio.handlers.retry_rules import RetryRules
+from rediq_trio.values.task import Task
+from rediq_trio.wire.batch_envelope import Batch, Member, is_batch, open_batch
+from rediq_trio.wire.envelope import MAX_AROUND, Envelope, open_envelope, unpack_value
 from rediq_trio.worker.leases import Held
 
 NO_RULES = RetryRules()

@@ -10,9 +10,9 @@ import attrs
 import trio
 
 from rediq_trio._errors import ConnectionLost
-from rediq_trio.describe import pack_progress
 from rediq_trio.spec.records import Report
 from rediq_trio.store.port import BATCH, Store
+from rediq_trio.tasks.task_info import pack_progress
 from rediq_trio.worker.bell import Bell
 from rediq_trio.worker.leases import Held
 

@@ -25,7 +25,7 @@ from types import FrameType
 import attrs
 import trio
 
-from rediq_trio.context import CurrentTask, running_in
+from rediq_trio.handlers.context import CurrentTask, running_in
 
 log = logging.getLogger("rediq_trio.watchdog")
 

@@ -24,20 +24,20 @@ import trio
 
 from rediq_trio._errors import ConnectionLost, WorkerCrashed
 from rediq_trio._nursery import Hold, innermost
-from rediq_trio.app import App
 from rediq_trio.client import Client
-from rediq_trio.context import Desk
-from rediq_trio.describe import pack_worker
-from rediq_trio.partitions import FRESH, Partitions, places_of
+from rediq_trio.handlers.app import App
+from rediq_trio.handlers.context import Desk
 from rediq_trio.settings import Settings
-from rediq_trio.spec.values import WorkerInfo
 from rediq_trio.store.port import Store
+from rediq_trio.tasks.partitions import FRESH, Partitions, places_of
+from rediq_trio.tasks.task_info import pack_worker
+from rediq_trio.values.task import WorkerInfo
 from rediq_trio.worker.attempt import Attempts
 from rediq_trio.worker.executor import Executor
 from rediq_trio.worker.flow import Flow
 from rediq_trio.worker.health import Examiner
 from rediq_trio.worker.heartbeat import Heartbeat
-from rediq_trio.worker.keeper import Keeper
+from rediq_trio.worker.keeping.keeper import Keeper
 from rediq_trio.worker.leases import Book, Held
 from rediq_trio.worker.outcomes import Outcome
 from rediq_trio.worker.poller import Poller

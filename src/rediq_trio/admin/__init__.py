@@ -1,0 +1,1 @@
+"""Queues, as their operator sees them."""

@@ -1,0 +1,103 @@
+"""DeadLetters: what an operator does to the dead tasks of a queue."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from rediq_trio._errors import NewerTask, TaskNotFound
+from rediq_trio.admin.reading import QueueReader
+from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.queue import Settled
+from rediq_trio.store.port import BATCH
+from rediq_trio.store.relay import relay
+from rediq_trio.values.task import TaskInfo
+
+_REVIVED = (State.PENDING, State.BLOCKED, State.GROUPED)
+
+
+class DeadLetters:
+    """The dead tasks of a queue: `Queue.dead`."""
+
+    def __init__(self, reader: QueueReader) -> None:
+        self._reader = reader
+        self._store = reader.store
+
+    async def list(self, *, limit: int = 100, after: str | None = None) -> list[TaskInfo]:
+        """Read dead tasks, newest last; pages as `Queue.tasks` does."""
+        return await self._reader.tasks(State.DEAD, limit=limit, after=after)
+
+    async def retry(self, task_id: str) -> bool:
+        """Make a dead task ready again, its counters new; False when it is not dead, or stays so.
+
+        It stays dead while another holds its unique key, or a task of its queue that it
+        needs has failed: retry that one first. One that waited for others waits again.
+        Raises `TaskNotFound` when there is no such task.
+        """
+        place, own = self._reader.split(task_id)
+        (record,) = await self._store.get(place, (own,))
+        if record is None:
+            raise TaskNotFound(task_id)
+        if record.state is not State.DEAD:
+            return False
+        (state,) = await self._store.revive(place, (record.id,))
+        await relay(self._store, place)
+        return state in _REVIVED
+
+    async def retry_all(self) -> int:
+        """Make the tasks that are dead now ready again, in batches; give how many.
+
+        As with `retry`, some may stay dead.
+        """
+        return await self._each_batch(revive=True)
+
+    async def purge(self) -> int:
+        """Delete the tasks that are dead now, in batches; give how many."""
+        return await self._each_batch(revive=False)
+
+    async def _each_batch(self, *, revive: bool) -> int:
+        places = await self._reader.places()
+        return sum([await self._each_of(place, revive=revive) for place in places])
+
+    async def _each_of(self, name: str, *, revive: bool) -> int:
+        # By their ids: revived tasks may die again meanwhile.
+        left, done = await self._ids(name), 0
+        while left:
+            before = done
+            stuck: tuple[str, ...] = ()
+            for first in range(0, len(left), BATCH):
+                part = left[first : first + BATCH]
+                if not revive:
+                    done += (await _change(self._store.delete, name, part)).count(State.DEAD)
+                    continue
+                states = await _change(self._store.revive, name, part)
+                done += sum(state in _REVIVED for state in states)
+                stuck += tuple(i for i, s in zip(part, states, strict=True) if s is State.DEAD)
+            await relay(self._store, name)
+            # A task stays dead while one that it needs is, and that may have come behind it.
+            left = stuck if done > before else ()
+        return done
+
+    async def _ids(self, name: str) -> tuple[str, ...]:
+        found: dict[str, None] = {}
+        after = None
+        while True:
+            try:
+                ids = await self._store.list(
+                    name, State.DEAD, limit=BATCH, after=after
+                )
+            except TaskNotFound:
+                after = None  # it was revived meanwhile: once more from the start
+                continue
+            found |= dict.fromkeys(ids)
+            if len(ids) < BATCH:
+                return tuple(found)
+            after = ids[-1]
+
+
+async def _change(
+    change: Callable[[str, Sequence[str]], Awaitable[Settled]], name: str, ids: Sequence[str]
+) -> Settled:
+    try:
+        return await change(name, ids)
+    except NewerTask:
+        return (State.ACTIVE,)  # the only one of these, and it stays

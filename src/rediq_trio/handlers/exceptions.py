@@ -1,0 +1,36 @@
+"""What a handler may raise to say how its attempt ends."""
+
+from __future__ import annotations
+
+from rediq_trio.values.bounds import MAX_DELAY, check_number
+
+
+class Retry(Exception):
+    """Fail this attempt, and choose when the next begins.
+
+    `after` is in seconds, 0 to 1 year; None leaves it to the task's backoff. The
+    attempt is charged: when it was the last, the task is dead.
+    """
+
+    def __init__(self, after: float | None = None) -> None:
+        if after is not None:
+            check_number("after", after, 0, MAX_DELAY)
+        super().__init__("the handler asked for a retry")
+        self.after = after
+
+
+class Reject(Exception):
+    """Send the task straight to dead, whatever attempts are left."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Snooze(Exception):
+    """Run the task again in `seconds` (0 to 1 year); no attempt is used."""
+
+    def __init__(self, seconds: float) -> None:
+        check_number("seconds", seconds, 0, MAX_DELAY)
+        super().__init__(f"snoozed for {seconds:g} s")
+        self.seconds = seconds

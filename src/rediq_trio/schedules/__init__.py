@@ -1,0 +1,1 @@
+"""Schedules: declared by an app, changed at run time."""

@@ -1,0 +1,1 @@
+"""The invariants of a queue, and the repairs of what breaks one."""

@@ -1,0 +1,1 @@
+"""The recorded transitions of a queue, and their replay through the specification."""

@@ -1,0 +1,110 @@
+"""How a queue keeps its history: entries are taken down, numbered, and cut to the last N."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from rediq_trio.spec.history.entry import MOST_NEEDS, REASON_BYTES, Entry
+from rediq_trio.spec.lifecycle import Event, State
+from rediq_trio.spec.records import Limit, Lock, Queue, Record
+
+
+def describe_step(
+    now: int,
+    event: Event,
+    old: Record | None,
+    new: Record | None,
+    locks: Mapping[str, Lock],
+    needs: Sequence[str],
+) -> Entry:
+    """Give the entry of a task's transition, not numbered yet."""
+    record = new or old
+    assert record is not None
+    source = None if old is None else old.state
+    target = None if new is None else new.state
+    claimed = event is Event.CLAIM and target is State.ACTIVE
+    failed = target in (State.RETRY, State.DEAD)
+    till_ms = 0
+    if event is Event.RECLAIM and old is not None:
+        till_ms = old.lease_ms
+    elif claimed:
+        till_ms = record.lease_ms
+    elif event is Event.ENQUEUE and record.unique:
+        till_ms = locks[record.unique].till_ms
+    return Entry(
+        step=0,
+        now_ms=now,
+        event=event.value,
+        id=record.id,
+        source=source,
+        target=target,
+        deliveries=record.deliveries,
+        attempt=record.attempt,
+        crashes=record.crashes,
+        snoozes=record.snoozes,
+        max_retry=record.max_retry,
+        max_crashes=record.max_crashes,
+        priority=record.priority,
+        seq=record.seq,
+        run_ms=record.run_ms,
+        expires_ms=record.expires_ms,
+        cancel=record.cancel,
+        till_ms=till_ms,
+        nonce=record.nonce if claimed else b"",
+        worker=record.worker if claimed else "",
+        reason=cut(record.error) if failed else "",
+        unique=record.unique,
+        holds=record.holds,
+        limit_key=record.limit_key,
+        group=record.group,
+        waits=record.waits,
+        lenient=record.lenient,
+        needs=tuple(needs[:MOST_NEEDS]),
+    )
+
+
+def cut(reason: str) -> str:
+    """Cut a reason as the scripts do, which count bytes."""
+    return reason.encode()[:REASON_BYTES].decode("utf-8", "replace")
+
+
+def numbers_of(limit: Limit) -> tuple[int, ...]:
+    """Give a limit as an entry has it."""
+    return limit.concurrency, limit.count, limit.period_ms, limit.burst
+
+
+def noted(
+    queue: Queue,
+    now: int,
+    event: str,
+    *,
+    key: str = "",
+    before: tuple[int, ...] = (),
+    after: tuple[int, ...] = (),
+) -> Queue:
+    """Give the queue with an entry of its own, where it keeps a history."""
+    return with_entries(queue, [Entry(0, now, event, key=key, before=before, after=after)])
+
+
+def with_entries(queue: Queue, entries: Sequence[Entry]) -> Queue:
+    """Give the queue with these entries behind the others, and no more than it keeps."""
+    if not queue.history or not entries:
+        return queue
+    last = queue.noted
+    numbered = [attrs.evolve(one, step=last + n) for n, one in enumerate(entries, start=1)]
+    kept = (*queue.entries, *numbered)[-queue.history :]
+    return attrs.evolve(queue, entries=kept, noted=last + len(numbered))
+
+
+def keep(queue: Queue, now: int, history: int) -> Queue:
+    """Let the queue keep so many entries from now on; 0 forgets those that it has.
+
+    A history begins with an entry that says how many tasks there are already.
+    """
+    before = queue.history
+    queue = attrs.evolve(queue, history=history, entries=queue.entries[-history:] if history else ())
+    if history and not before:
+        queue = noted(queue, now, "begin", after=(len(queue.records),))
+    return queue

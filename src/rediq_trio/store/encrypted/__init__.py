@@ -1,0 +1,1 @@
+"""Encrypted payloads: a store in front of any other."""

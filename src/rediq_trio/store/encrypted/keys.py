@@ -1,0 +1,168 @@
+"""Encryption: what seals the bytes that Redis need not be able to read.
+
+AES-256-GCM, each message under a key of its own, derived with HMAC-SHA256 from the user's key
+and 96 random bits; with GCM's nonce that makes 192, so that any number of messages may be
+sealed (the construction of XAES-256-GCM: https://c2sp.org/XAES-256-GCM, with HMAC for CMAC).
+What a message belongs to is authenticated with it: moved elsewhere, it does not open.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from rediq_trio._errors import ConfigError, PayloadError
+from rediq_trio.wire.packing import SEALED, UNOPENED, extension_of, pack, pack_extension
+
+KEY_BYTES = 32
+VARIABLE = "REDIQ_ENCRYPTION_KEYS"
+CLEAR_VARIABLE = "REDIQ_ENCRYPTION_ALLOW_CLEAR"
+_VERSION = b"\x01"
+_ID, _SALT, _NONCE = 4, 12, 12
+_HEAD = 1 + _ID + _SALT + _NONCE
+_EXTRA = "pip install 'rediq-trio[encryption]'"
+
+
+def _aead() -> tuple[Any, type[Exception]]:
+    try:
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    except ImportError:
+        raise ConfigError(f"encryption needs the package cryptography: {_EXTRA}") from None
+    return AESGCM, InvalidTag
+
+
+def _mac(key: bytes, *parts: bytes) -> bytes:
+    return hmac.digest(key, b"".join(parts), hashlib.sha256)
+
+
+@attrs.frozen(repr=False)
+class _Key:
+    """One key, with what is derived from it."""
+
+    id: bytes
+    seals: bytes
+    hashes: bytes
+    steady: bytes
+
+    @classmethod
+    def of(cls, given: object) -> _Key:
+        key = _read_key(given)
+        return cls(
+            _mac(key, b"rediq id")[:_ID],
+            *(_mac(key, b"rediq " + what) for what in (b"seal", b"hash", b"steady")),
+        )
+
+
+def _read_key(given: object) -> bytes:
+    # The value is not shown: it is a secret.
+    key = given
+    if isinstance(given, str):
+        try:
+            key = base64.b64decode(given.strip() + "=" * (-len(given.strip()) % 4), b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            key = b""
+    if not isinstance(key, bytes) or len(key) != KEY_BYTES:
+        raise ConfigError(
+            f"keys: each must be {KEY_BYTES} bytes, or a text that Encryption.generate_key() gave"
+        )
+    return key
+
+
+def _read_keys(given: Sequence[str | bytes]) -> tuple[_Key, ...]:
+    if isinstance(given, str | bytes) or not isinstance(given, Sequence) or not given:
+        raise ConfigError("keys: must be a list of at least one key")
+    return tuple(map(_Key.of, given))
+
+
+class Encryption:
+    """Keys that keep payloads, metadata, results, steps and progress from whoever reads Redis.
+
+    The first key encrypts, all of them decrypt. `keys`: texts that `generate_key` gave, or 32
+    bytes each. `allow_clear` takes in what is not encrypted too, while encryption is introduced;
+    without it that goes to dead. Raises `ConfigError` for a bad key, and when the package
+    `cryptography` is missing.
+    """
+
+    def __init__(self, keys: Sequence[str | bytes], *, allow_clear: bool = False) -> None:
+        if not isinstance(allow_clear, bool):
+            raise ConfigError.of("allow_clear", allow_clear, "True or False")
+        self._keys = _read_keys(keys)
+        self._allow_clear = allow_clear
+        self._aead = _aead()
+
+    def __repr__(self) -> str:
+        return f"<Encryption with {len(self._keys)} keys>"
+
+    @staticmethod
+    def generate_key() -> str:
+        """Make a key: 44 characters. Keep it as you keep a password."""
+        return base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode()
+
+    def seal(self, data: bytes, *bound: str, steady: bool = False) -> bytes:
+        """Encrypt data that belongs to `bound`; the same each time when `steady`."""
+        key = self._keys[0]
+        about = pack(bound)
+        drawn = _mac(key.steady, about, data) if steady else secrets.token_bytes(_SALT + _NONCE)
+        salt, nonce = drawn[:_SALT], drawn[_SALT : _SALT + _NONCE]
+        sealed = self._aead[0](_mac(key.seals, salt)).encrypt(nonce, data, about)
+        return pack_extension(SEALED, b"".join((_VERSION, key.id, salt, nonce, sealed)))
+
+    def open(self, packed: bytes, *bound: str) -> bytes:
+        """Decrypt what belongs to `bound`; raise `PayloadError` saying why it cannot be."""
+        found = extension_of(packed)
+        if found is not None and found[0] == UNOPENED:
+            raise PayloadError(found[1].decode("utf-8", "replace"))
+        if found is None or found[0] != SEALED:
+            if self._allow_clear:
+                return packed
+            raise PayloadError(
+                "not encrypted, and this process takes nothing else; "
+                f"Encryption(allow_clear=True), or {CLEAR_VARIABLE}=1, lets it in"
+            )
+        data = found[1]
+        if len(data) < _HEAD or data[:1] != _VERSION:
+            raise PayloadError("encrypted in a way that this version does not know, or damaged")
+        ident = data[1 : 1 + _ID]
+        salt, nonce = data[1 + _ID : _HEAD - _NONCE], data[_HEAD - _NONCE : _HEAD]
+        fitting = [key for key in self._keys if hmac.compare_digest(key.id, ident)]
+        if not fitting:
+            raise PayloadError(f"encrypted with a key that is not among those given (see {VARIABLE})")
+        make, bad = self._aead
+        for key in fitting:
+            try:
+                opened: bytes = make(_mac(key.seals, salt)).decrypt(nonce, data[_HEAD:], pack(bound))
+            except bad:
+                continue
+            return opened
+        raise PayloadError("encrypted, and was changed, or belongs to another task")
+
+    def hash_text(self, text: str) -> str:
+        """Give 32 characters that stand for a text and tell nothing of it."""
+        return _mac(self._keys[0].hashes, text.encode("utf-8", "surrogatepass")).hex()[:32]
+
+
+def settle_encryption(given: object) -> Encryption | None:
+    """Give the encryption that was given, or that the environment asks for, or none.
+
+    Raises `ConfigError` for anything else, and for bad keys.
+    """
+    if isinstance(given, Encryption):
+        return given
+    if given is not None:
+        raise ConfigError.of("encryption", type(given), "an Encryption, or None")
+    text = os.environ.get(VARIABLE, "")
+    if not text.strip():
+        return None
+    clear = os.environ.get(CLEAR_VARIABLE, "").lower()
+    if clear not in ("", "0", "false", "1", "true"):
+        raise ConfigError.of(CLEAR_VARIABLE, clear, "true or false")
+    return Encryption(text.replace(",", " ").split(), allow_clear=clear in ("1", "true"))

@@ -1,0 +1,246 @@
+"""SealedStore: a store behind which everything is encrypted that need not be clear.
+
+It stands in front of any store and is the only place that knows of keys: what goes in is
+sealed, what comes out is opened. What cannot be opened comes out as a value that says why
+when it is unpacked: a task then goes to dead with that reason, and nothing stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import attrs
+
+from rediq_trio._errors import PayloadError
+from rediq_trio.spec.ids import unpack_id
+from rediq_trio.spec.queue import Settled
+from rediq_trio.spec.records import (
+    Agenda,
+    Claimed,
+    Completion,
+    Enqueued,
+    Fence,
+    NewTask,
+    Record,
+    Report,
+    Schedule,
+    Tick,
+)
+from rediq_trio.store.encrypted.keys import Encryption
+from rediq_trio.store.port import Store
+from rediq_trio.wire.batch_envelope import is_batch
+from rediq_trio.wire.envelope import Envelope, open_envelope, pack_envelope
+from rediq_trio.wire.packed_values import join_inputs, part_inputs, part_steps
+from rediq_trio.wire.packing import (
+    UNOPENED,
+    UNREADABLE,
+    extension_of,
+    pack,
+    pack_extension,
+    pack_for_lua,
+    unpack,
+)
+
+_UNFIT: tuple[type[Exception], ...] = (*UNREADABLE, AttributeError, LookupError)
+
+
+def sealed_by(store: Store, encryption: Encryption | None) -> Store:
+    """Give the store as it is, or behind encryption."""
+    if encryption is None or isinstance(store, SealedStore):
+        return store
+    return cast("Store", SealedStore(store, encryption))
+
+
+def _repacked(envelope: Envelope, payload: bytes, metadata: dict[str, str]) -> bytes:
+    return pack_envelope(
+        envelope.type, payload, envelope.timeout, envelope.backoff, metadata,
+        envelope.deadline_ms, envelope.depends_on,
+    )  # fmt: skip
+
+
+class SealedStore:
+    """A store whose envelopes, results, steps and progress are encrypted."""
+
+    def __init__(self, store: Store, encryption: Encryption) -> None:
+        self._store = store
+        self._encryption = encryption
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    # --- tasks
+
+    def _sealed_task(
+        self, queue: str, task: NewTask, *, schedule: str = "", scheduled: bool = False
+    ) -> NewTask:
+        ties = task.ties
+        place = ties.queue or queue
+        opened = open_envelope(task.envelope)
+        envelope = task.envelope
+        if extension_of(opened.payload) is None:  # else it could not be opened: a schedule's
+            what = ("schedule", queue, schedule) if schedule else ("task", place, task.id)
+            plain = pack([opened.payload, dict(opened.metadata)])
+            payload = self._encryption.seal(plain, *what, opened.type, steady=bool(schedule))
+            envelope = _repacked(opened, payload, {})
+        # That of a schedule's task was hashed when the schedule was declared.
+        if ties.unique and not scheduled:
+            ties = attrs.evolve(ties, unique=self._encryption.hash_text(ties.unique))
+        return attrs.evolve(task, envelope=envelope, ties=ties)
+
+    def _opened_envelope(self, packed: bytes, *what: str) -> bytes:
+        if is_batch(packed):
+            return self._opened_batch(packed, what[1])
+        try:
+            envelope = open_envelope(packed)
+        except PayloadError:
+            return packed  # whoever opens it next says so
+        try:
+            opened = self._encryption.open(envelope.payload, *what, envelope.type)
+            if opened is envelope.payload:
+                return packed
+            payload, metadata = unpack(opened)
+            return _repacked(envelope, payload, metadata)
+        except _UNFIT as error:
+            return _repacked(envelope, _unopened(error), {})
+
+    def _opened_batch(self, packed: bytes, queue: str) -> bytes:
+        try:
+            parts: Any = unpack(packed, texts=False)
+            for member in parts[2]:
+                member[1] = self._opened_envelope(member[1], "task", queue, unpack_id(member[0]))
+            return pack_for_lua(parts)
+        except _UNFIT:
+            return packed  # whoever opens it next says so
+
+    async def enqueue(
+        self, queue: str, tasks: Sequence[NewTask], *, whole: bool = False
+    ) -> Enqueued:
+        sealed = [self._sealed_task(queue, task) for task in tasks]
+        return await self._store.enqueue(queue, sealed, whole=whole)
+
+    async def claim(
+        self, queue: str, *, limit: int, lease_ms: int, worker: str, nonce: bytes
+    ) -> Claimed:
+        claimed = await self._store.claim(
+            queue, limit=limit, lease_ms=lease_ms, worker=worker, nonce=nonce
+        )
+        leases = [
+            attrs.evolve(
+                lease, envelope=self._opened_envelope(lease.envelope, "task", queue, lease.fence.id)
+            )
+            for lease in claimed.leases
+        ]
+        return attrs.evolve(claimed, leases=tuple(leases))
+
+    async def complete(self, queue: str, items: Sequence[Completion]) -> Settled:
+        return await self._store.complete(queue, [self._sealed_end(queue, one) for one in items])
+
+    def _sealed_end(self, queue: str, one: Completion) -> Completion:
+        result = self._encryption.seal(one.result, "result", f"{queue}/{one.fence.id}")
+        children = tuple(self._sealed_task(queue, child) for child in one.children)
+        return attrs.evolve(one, result=result, children=children)
+
+    # --- what is kept with a task
+
+    async def remember(self, queue: str, fence: Fence, step: bytes) -> bool:
+        ((name, value),) = part_steps(step)
+        value = self._encryption.seal(value, "step", f"{queue}/{fence.id}", unpack(name))
+        return await self._store.remember(queue, fence, name + value)
+
+    async def report(self, queue: str, items: Sequence[Report]) -> tuple[bool, ...]:
+        sealed = [
+            attrs.evolve(
+                one,
+                progress=self._encryption.seal(
+                    one.progress, "progress", f"{queue}/{one.fence.id}"
+                ),
+            )
+            for one in items
+        ]
+        return await self._store.report(queue, sealed)
+
+    async def get(
+        self, queue: str, ids: Sequence[str], *, skip_newer: bool = False
+    ) -> tuple[Record | None, ...]:
+        records = await self._store.get(queue, ids, skip_newer=skip_newer)
+        return tuple(None if one is None else self._opened_record(queue, one) for one in records)
+
+    def _opened_record(self, queue: str, record: Record) -> Record:
+        own = f"{queue}/{record.id}"
+        envelope = record.envelope
+        return attrs.evolve(
+            record,
+            envelope=envelope and self._opened_envelope(envelope, "task", queue, record.id),
+            result=self._opened(record.result, "result", own),
+            progress=self._opened(record.progress, "progress", own),
+            steps=self._opened_steps(record.steps, own),
+            inputs=self._opened_inputs(record.inputs, queue),
+        )
+
+    def _opened(self, packed: bytes, *what: str) -> bytes:
+        if not packed:
+            return packed
+        try:
+            return self._encryption.open(packed, *what)
+        except PayloadError as error:
+            return _unopened(error)
+
+    def _opened_steps(self, packed: bytes, own: str) -> bytes:
+        try:
+            return b"".join(
+                name + self._opened(value, "step", own, unpack(name))
+                for name, value in part_steps(packed)
+            )
+        except UNREADABLE:
+            return packed
+
+    def _opened_inputs(self, packed: bytes, queue: str) -> bytes:
+        try:
+            parts = part_inputs(queue, packed)
+        except UNREADABLE:
+            return packed
+        opened = [(name, self._opened(value, "result", name)) for name, value in parts]
+        return join_inputs(queue, opened)
+
+    # --- schedules
+
+    async def declare(self, queue: str, *, schedule: Schedule) -> bool:
+        # Steadily: a store compares it with what is there, to see whether anything changed.
+        template = self._sealed_task(queue, schedule.template, schedule=schedule.name)
+        return await self._store.declare(queue, schedule=attrs.evolve(schedule, template=template))
+
+    async def agenda(self, queue: str, *, due: int = 0) -> Agenda:
+        agenda = await self._store.agenda(queue, due=due)
+        return attrs.evolve(
+            agenda, schedules=tuple(self._opened_schedule(queue, one) for one in agenda.schedules)
+        )
+
+    def _opened_schedule(self, queue: str, schedule: Schedule) -> Schedule:
+        template = schedule.template
+        envelope = self._opened_envelope(template.envelope, "schedule", queue, schedule.name)
+        return attrs.evolve(schedule, template=attrs.evolve(template, envelope=envelope))
+
+    async def tick(
+        self,
+        queue: str,
+        *,
+        name: str,
+        expected_ms: int,
+        revision: int,
+        ticks: Sequence[Tick],
+        next_ms: int,
+    ) -> int | None:
+        sealed = [attrs.evolve(tick, task=self._sealed_task(queue, tick.task, scheduled=True)) for tick in ticks]
+        return await self._store.tick(
+            queue, name=name, expected_ms=expected_ms, revision=revision, ticks=sealed,
+            next_ms=next_ms,
+        )  # fmt: skip
+
+    async def trigger(self, queue: str, *, name: str, task: NewTask) -> Enqueued:
+        sealed = self._sealed_task(queue, task, scheduled=True)
+        return await self._store.trigger(queue, name=name, task=sealed)
+
+
+def _unopened(error: Exception) -> bytes:
+    return pack_extension(UNOPENED, str(error).encode("utf-8", "replace"))

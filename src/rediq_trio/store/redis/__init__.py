@@ -1,0 +1,1 @@
+"""Tasks in a Redis: one Lua script per step of the queue."""

@@ -1,0 +1,299 @@
+"""Records, options and messages as bytes, to and from Redis.
+
+`lua/include/record.lua` and `lua/include/intake.lua` hold the same orders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, cast
+
+import attrs
+
+from rediq_trio._errors import NewerTask
+from rediq_trio.spec.ids import pack_id, pack_ref, unpack_id, unpack_ref
+from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.records import (
+    NO_TIES,
+    Answer,
+    AnswerKind,
+    Ending,
+    Limit,
+    Mail,
+    MailKind,
+    NewTask,
+    Record,
+    Rule,
+    Schedule,
+    Ties,
+    Until,
+)
+from rediq_trio.store.redis.record_format import newer_layout
+from rediq_trio.wire.packing import pack_for_lua, unpack
+
+STATES = tuple(State)
+CODE_OF = {state: code for code, state in enumerate(STATES, start=1)}
+_STATE_OF = {code: state for state, code in CODE_OF.items()}
+
+RECORD_FIELDS = (
+    "state", "priority", "max_retry", "max_crashes", "retention_ms",
+    "created_ms", "run_ms", "expires_ms", "seq", "envelope",
+    "attempt", "deliveries", "crashes", "snoozes", "nonce",
+    "worker", "cancel", "marks", "started_ms", "finished_ms", "error",
+)  # fmt: skip
+"""The fields of a record's msgpack array, in order."""
+BRIEF = RECORD_FIELDS.index("envelope") + 1
+"""How many fields the record of a task has to which nothing has happened yet."""
+_CONTENTS = ("envelope", "result", "progress", "inputs", "steps")
+"""What is kept of a task beside its record, in the order in which `inspect.lua` gives it."""
+TIES_FIELDS = ("unique", "until", "holds", "limit_key", "group", "waits", "lenient")
+"""The fields of the array behind them, which a task that is tied to others has."""
+MARKS = {"waited": 1, "followed": 2, "stepped": 4}
+"""The bits of `marks`."""
+_KINDS = [
+    bytes if field in ("envelope", "nonce", "worker", "error") else int for field in RECORD_FIELDS
+]
+_UNTOUCHED = [kind() for kind in _KINDS[BRIEF:]]
+"""The other fields of such a record."""
+_CREATED, _RUN = RECORD_FIELDS.index("created_ms"), RECORD_FIELDS.index("run_ms")
+_TIES_KINDS = [
+    bytes if field in ("unique", "limit_key", "group") else int for field in TIES_FIELDS
+]
+
+
+def state_of(code: int) -> State | None:
+    """Give the state of a script's answer; None for 0."""
+    return STATES[code - 1] if code else None
+
+
+def known_states(queue: str, ids: Sequence[str], codes: Sequence[int]) -> tuple[State | None, ...]:
+    """Give the states of a script's answers; raise `NewerTask` for a task of a newer layout.
+
+    Of several tasks, such a one is still there, as is one that a worker holds.
+    """
+    if len(ids) == 1 and codes[0] < 0:
+        raise NewerTask(f"{queue}/{ids[0]}", newer_layout(-codes[0]))
+    return tuple(State.ACTIVE if code < 0 else state_of(code) for code in codes)
+
+
+def answer_of(reply: int | Sequence[Any]) -> State | Answer | None:
+    """Give what `enqueue.lua` answers for one task."""
+    if isinstance(reply, int):
+        return state_of(reply)
+    kind, ref, code = reply
+    return Answer(AnswerKind(kind), unpack_ref(ref), state_of(code))
+
+
+def pack_options(task: NewTask) -> bytes:
+    """Pack what the scripts read of a new task."""
+    options = (
+        task.priority, task.max_retry, task.max_crashes, task.retention_ms,
+        task.delay_ms, task.run_at_ms, task.expires_in_ms, task.expires_at_ms,
+    )  # fmt: skip
+    if task.ties is NO_TIES or task.ties == NO_TIES:
+        return pack_for_lua(options)
+    return pack_for_lua((*options, _pack_ties(task.ties)))
+
+
+def _pack_ties(ties: Ties) -> tuple[Any, ...]:
+    return (
+        ties.queue, ties.unique, int(ties.until), ties.ttl_ms, int(ties.replace), ties.limit_key,
+        ties.group, int(ties.lenient), *([*map(pack_ref, refs)] for refs in _refs(ties)),
+    )  # fmt: skip
+
+
+def _refs(ties: Ties) -> tuple[tuple[str, ...], ...]:
+    return ties.needs, ties.awaits, ties.dependents
+
+
+def read_task(task_id: bytes, envelope: bytes, options: bytes) -> NewTask:
+    """Read a task that was packed for a script."""
+    values: list[Any] = unpack(options, texts=False)
+    ties = NO_TIES
+    if len(values) == 9:
+        queue, unique, until, ttl_ms, replace, key, group, lenient, *refs = values[8]
+        needs, awaits, dependents = (tuple(map(unpack_ref, some)) for some in refs)
+        ties = Ties(
+            queue=_text(queue),
+            unique=_text(unique),
+            until=Until(until),
+            ttl_ms=ttl_ms,
+            replace=bool(replace),
+            limit_key=_text(key),
+            group=_text(group),
+            lenient=bool(lenient),
+            needs=needs,
+            awaits=awaits,
+            dependents=dependents,
+        )
+    return attrs.evolve(NewTask(unpack_id(task_id), envelope, *values[:8]), ties=ties)
+
+
+def pack_children(children: Sequence[NewTask]) -> bytes:
+    """Pack the tasks that come in with a completion; nothing for none."""
+    if not children:
+        return b""
+    parts: list[bytes] = []
+    for child in children:
+        parts += (pack_id(child.id), child.envelope, pack_options(child))
+    return pack_for_lua(parts)
+
+
+def read_mail(member: bytes) -> Mail:
+    """Read one message of an outbox."""
+    seq, queue, kind, *rest = unpack(member, texts=False)
+    if kind == MailKind.TASK:
+        task = read_task(*rest)
+        sent = attrs.evolve(task, ties=attrs.evolve(task.ties, queue=""))
+        return Mail(seq, _text(queue), MailKind.TASK, task=sent)
+    own, ref, how, result = rest
+    return Mail(
+        seq, _text(queue), MailKind(kind), unpack_id(own), unpack_id(ref), state_of(how), result
+    )
+
+
+def pack_mail(mail: Mail) -> bytes:
+    """Pack a message for its receiver."""
+    if mail.task is not None:
+        task = mail.task
+        body: tuple[Any, ...] = (pack_id(task.id), task.envelope, pack_options(task))
+    else:
+        how = 0 if mail.how is None else CODE_OF[mail.how]
+        body = (pack_id(mail.id), pack_id(mail.ref), how, mail.result)
+    return pack_for_lua((mail.seq, mail.queue, int(mail.kind), *body))
+
+
+def read_ending(member: bytes) -> Ending:
+    """Read one task whose dependents are still to be told."""
+    _, own, how, result, *_ = unpack(member, texts=False)
+    # Held over for a task of a newer version, it may be of a task that nobody has looked at.
+    return Ending(unpack_id(own), state_of(how) if how <= len(STATES) else None, result)
+
+
+def pack_rate(count: int | None, period_ms: int, burst: int) -> bytes:
+    """Pack a rate as `limit.lua` reads it; nothing for None."""
+    if count is None:
+        return b""
+    if not count:
+        return pack_for_lua((0, 0, 1, 0))
+    interval = Limit(count=count, period_ms=period_ms).interval_us
+    return pack_for_lua((count, period_ms, burst, interval))
+
+
+def read_limit(packed: bytes) -> Limit:
+    """Read a limit."""
+    return Limit(*unpack(packed)[:4])
+
+
+_SCHEDULE_KINDS = [bytes, bytes, bytes, bytes, int, int, int, int, bytes, int]
+"""Of the fields of a schedule's msgpack array, in the order of `lua/include/schedule.lua`."""
+
+
+def read_schedule(name: str, raw: bytes, next_ms: int) -> Schedule | None:
+    """Read a schedule; None for one that cannot be decoded."""
+    try:
+        values: Any = unpack(raw, texts=False)
+        if not isinstance(values, list):
+            return None
+        fields = cast("list[Any]", values)
+        if [type(value) for value in fields] != _SCHEDULE_KINDS:
+            return None
+        when, envelope, options, owner, keep, skips, paused, last_ms, last_id, revision = fields
+        template = read_task(b"", envelope, options)
+    except (ValueError, TypeError, OverflowError, RecursionError, LookupError):
+        return None
+    return Schedule(
+        name=name,
+        when=when,
+        template=template,
+        owner=_text(owner),
+        keep=bool(keep),
+        overlap_skip=bool(skips),
+        paused=bool(paused),
+        next_ms=next_ms,
+        last_ms=last_ms,
+        last_id=unpack_id(last_id),
+        revision=revision,
+    )
+
+
+def pack_rule(rule: Rule) -> bytes:
+    """Pack a group's rule as `places.lua` reads it."""
+    return pack_for_lua((rule.max_size, rule.grace_ms, rule.max_delay_ms))
+
+
+def read_rule(packed: bytes) -> Rule:
+    """Read a group's rule."""
+    return Rule(*unpack(packed))
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")
+
+
+def read_task_whole(task_id: str, reply: Sequence[Any]) -> Record | None:
+    """Read an answer of `inspect.lua`; None for a record that is missing or cannot be decoded."""
+    raw, *contents, score = reply
+    scores = dict.fromkeys(State, round(float(score))) if score else {}
+    record = _decode_record(task_id, raw, scores) if raw else None
+    if record is None:
+        return None
+    kept = dict(zip(_CONTENTS, contents, strict=True))
+    return attrs.evolve(record, **(kept | {"envelope": record.envelope or kept["envelope"]}))
+
+
+def read_record(
+    task_id: str, raw: bytes, scores: Mapping[State, int] = MappingProxyType({})
+) -> Record | None:
+    """Read a record without what only handlers read; None for one that cannot be decoded.
+
+    `scores` are those in the index of its state, where they are to be known.
+    """
+    record = _decode_record(task_id, raw, scores)
+    return record and attrs.evolve(record, envelope=b"")
+
+
+def _fields_of(raw: bytes) -> dict[str, Any] | None:
+    values: Any = unpack(raw, texts=False)
+    if not isinstance(values, list):
+        return None
+    values = cast("list[Any]", values)
+    if len(values) == BRIEF:
+        values += _UNTOUCHED
+        values[_RUN] = values[_RUN] or values[_CREATED]
+    fields: dict[str, Any] = {}
+    fields.update(zip(RECORD_FIELDS, values, strict=False))
+    if [type(value) for value in values[: len(_KINDS)]] != _KINDS:
+        return None
+    if len(values) == len(_KINDS):
+        return fields
+    [ties] = values[len(_KINDS) :]
+    if [type(value) for value in ties] != _TIES_KINDS:
+        return None
+    fields.update(zip(TIES_FIELDS, ties, strict=True))
+    for name in ("unique", "limit_key", "group"):
+        fields[name] = _text(fields[name])
+    fields["until"] = Until(fields["until"])
+    return fields | {"holds": bool(fields["holds"]), "lenient": bool(fields["lenient"])}
+
+
+def _decode_record(
+    task_id: str, raw: bytes, scores: Mapping[State, int]
+) -> Record | None:
+    try:
+        fields = _fields_of(raw)
+        if fields is None:
+            return None
+        fields["state"] = _STATE_OF[fields["state"]]
+        fields["worker"], fields["error"] = _text(fields["worker"]), _text(fields["error"])
+    except (ValueError, TypeError, OverflowError, AttributeError, KeyError):
+        return None
+    state: State = fields["state"]
+    at = scores.get(state, 0)
+    marks = fields.pop("marks")
+    fields |= {mark: bool(marks & bit) for mark, bit in MARKS.items()}
+    fields["cancel"] = bool(fields["cancel"])
+    fields["lease_ms"] = at if state is State.ACTIVE else 0
+    fields["purge_ms"] = at if state in (State.COMPLETED, State.CANCELLED) else 0
+    return Record(id=task_id, **fields)

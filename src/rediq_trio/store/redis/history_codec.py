@@ -1,0 +1,54 @@
+"""Entries of a history, from Redis: `lua/include/history.lua` holds the same orders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rediq_trio.spec.history.entry import Entry
+from rediq_trio.spec.ids import unpack_id, unpack_ref
+from rediq_trio.store.redis.codec import state_of
+from rediq_trio.wire.packing import unpack
+
+ENTRY_FIELDS = (
+    "now_ms", "event", "id", "source", "target", "deliveries", "attempt", "crashes", "snoozes",
+    "max_retry", "max_crashes", "priority", "seq", "run_ms", "expires_ms", "cancel", "till_ms",
+    "nonce", "worker", "reason",
+)  # fmt: skip
+"""The fields of a task's entry in the history, in order."""
+ENTRY_TIES = ("unique", "holds", "limit_key", "group", "waits", "lenient", "needs")
+"""The fields of the array behind them."""
+ENTRY_OF_QUEUE = ("now_ms", "event", "key", "before", "after")
+"""The fields of an entry of the queue."""
+
+
+def read_entry(step: int, packed: bytes) -> Entry:
+    """Read one entry of a history; one that cannot be decoded is an event that there is not."""
+    try:
+        return _read(step, packed)
+    except (ValueError, TypeError, OverflowError, RecursionError, LookupError, AttributeError):
+        return Entry(step, 0, "unreadable")
+
+
+def _read(step: int, packed: bytes) -> Entry:
+    values: list[Any] = unpack(packed, texts=False)
+    if len(values) == len(ENTRY_OF_QUEUE):
+        now, event, key, before, after = values
+        return Entry(step, now, _text(event), key=_text(key), before=(*before,), after=(*after,))
+    fields: dict[str, Any] = {}
+    fields.update(zip(ENTRY_FIELDS, values, strict=False))
+    if len(values) > len(ENTRY_FIELDS):
+        fields.update(zip(ENTRY_TIES, values[-1], strict=True))
+        fields["needs"] = tuple(map(unpack_ref, fields["needs"]))
+    for name in ("event", "worker", "reason", "unique", "limit_key", "group"):
+        if name in fields:
+            fields[name] = _text(fields[name])
+    for name in ("cancel", "holds", "lenient"):
+        fields[name] = bool(fields.get(name))
+    own, source, target = (fields.pop(name) for name in ("id", "source", "target"))
+    return Entry(
+        step, id=unpack_id(own), source=state_of(source), target=state_of(target), **fields
+    )
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")

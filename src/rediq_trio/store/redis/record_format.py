@@ -1,0 +1,40 @@
+"""Layouts: how a record is known to be of a newer version, for ever.
+
+A record of layout N begins with its state's code plus `LAYER` * (N - 1), and a schedule
+with `LAYER` * (N - 1), where one of layout 1 has a text. An older version relies on nothing
+else in them: it leaves them as they are. `lua/README.md` has the promise.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from rediq_trio._errors import NewerTask
+from rediq_trio.wire.packing import UNREADABLE, unpack
+
+LAYOUT = 1
+"""The layout that this version writes."""
+LAYER = 100
+
+
+def newer_layout(first: int) -> int:
+    """Give the layout of a record that begins so when it is newer than this version's, else 0."""
+    return first // LAYER + 1 if LAYOUT * LAYER <= first < LAYER * LAYER else 0
+
+
+def newer_record(packed: bytes) -> int:
+    """Give the layout of a packed record when it is newer than this version's, else 0."""
+    try:
+        values: Any = unpack(packed, texts=False)
+    except UNREADABLE:
+        return 0
+    if not isinstance(values, list) or not values:
+        return 0
+    first: Any = cast("list[Any]", values)[0]
+    return newer_layout(first) if type(first) is int else 0
+
+
+def refuse_newer(name: str, packed: bytes) -> None:
+    """Raise `NewerTask` for a packed record that a newer version wrote."""
+    if newer := newer_record(packed):
+        raise NewerTask(name, newer)

@@ -1,0 +1,569 @@
+"""RedisStore: one Lua script per transition, behind the port.
+
+It packs arguments, names keys and unpacks answers; what happens is in `lua/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Sized
+from contextlib import AbstractContextManager
+from typing import Any
+
+import attrs
+import trio
+
+from rediq_trio._errors import TaskNotFound
+from rediq_trio.spec.check.invariants import Listing
+from rediq_trio.spec.check.repairs import Repair
+from rediq_trio.spec.check.views import Picture, Shape, Sight, Subject
+from rediq_trio.spec.groups import Group
+from rediq_trio.spec.history.entry import Entry
+from rediq_trio.spec.ids import pack_id, unpack_id, unpack_ref
+from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.queue import Settled
+from rediq_trio.spec.records import (
+    Agenda,
+    Claimed,
+    Completion,
+    Counters,
+    Deferral,
+    Due,
+    Enqueued,
+    Failure,
+    Fence,
+    Lease,
+    Limit,
+    Lock,
+    Mail,
+    NewTask,
+    Queue,
+    Record,
+    Report,
+    Rule,
+    Schedule,
+    Tick,
+    Verdict,
+    WorkerRecord,
+)
+from rediq_trio.store.broadcast import Signal, Topic
+from rediq_trio.store.port import BATCH, Stats, check_batch
+from rediq_trio.store.redis.check.reader import Sights
+from rediq_trio.store.redis.codec import (
+    answer_of,
+    known_states,
+    pack_children,
+    pack_mail,
+    pack_options,
+    pack_rate,
+    pack_rule,
+    read_ending,
+    read_limit,
+    read_mail,
+    read_rule,
+    read_schedule,
+    read_task_whole,
+    state_of,
+)
+from rediq_trio.store.redis.connection.gateway import Gateway, ReplyError
+from rediq_trio.store.redis.durability import confirm_of
+from rediq_trio.store.redis.history_codec import read_entry
+from rediq_trio.store.redis.keys import HASHES, INDEX_OF, QUEUE_KEYS, Keys
+from rediq_trio.store.redis.record_format import newer_layout, refuse_newer
+from rediq_trio.store.redis.scripts import Script
+
+Clock = Callable[[], int]
+
+
+def _fence(fence: Fence) -> tuple[bytes, int, bytes]:
+    return pack_id(fence.id), fence.deliveries, fence.nonce
+
+
+def _due(reply: list[int]) -> Due:
+    return Due(reply[0], None if reply[1] < 0 else reply[1])
+
+
+def _names(reply: list[bytes]) -> tuple[str, ...]:
+    return tuple(sorted(name.decode("utf-8", "replace") for name in reply))
+
+
+class RedisStore:
+    """Tasks in a Redis, reached through one gateway.
+
+    `clock` gives the time in whole milliseconds to every script, for tests; by
+    default scripts read the server's own.
+    """
+
+    def __init__(
+        self, gateway: Gateway, scripts: dict[str, Script], keys: Keys, clock: Clock | None = None
+    ) -> None:
+        self._gateway = gateway
+        self._scripts = scripts
+        self._keys = keys
+        self._clock = clock
+        self._known_queues: set[str] = set()
+        self._sights = Sights(gateway, keys, self._run, self._now)
+
+    @property
+    def unconfirmed(self) -> int:
+        return self._gateway.unconfirmed
+
+    async def _run(
+        self, name: str, queue: str, args: Sequence[Any], *, head: int = 0, items: int = 0, **swap: str
+    ) -> Any:
+        script = self._scripts[name]
+        names = tuple(swap.get(key, key) for key in script.keys) if swap else script.keys
+        keys, confirm = self._keys.of(queue, names), confirm_of(name)
+        return await self._gateway.run(script, keys, args, confirm, head=head, items=items)
+
+    def _now(self) -> int | str:
+        return self._clock() if self._clock else ""
+
+    async def _settle(self, name: str, queue: str, args: list[Any], items: Sized) -> Settled:
+        check_batch(name, items)
+        return tuple(map(state_of, await self._run(name, queue, args)))
+
+    async def enqueue(
+        self, queue: str, tasks: Sequence[NewTask], *, whole: bool = False
+    ) -> Enqueued:
+        check_batch("enqueue", tasks)
+        await self._name(queue)
+        args: list[Any] = [self._now(), int(whole)]
+        for task in tasks:
+            args += (pack_id(task.id), task.envelope, pack_options(task))
+        # Producers that wait at the same time share a call, but for a whole, which comes in or not.
+        items = 0 if whole else len(tasks)
+        return tuple(map(answer_of, await self._run("enqueue", queue, args, head=2, items=items)))
+
+    async def _name(self, queue: str) -> None:
+        if queue not in self._known_queues:
+            # Before the first task: a crash in between leaves a name, never a lost task.
+            await self._gateway.call(b"SADD", self._keys.queues, queue)
+            self._known_queues.add(queue)
+
+    async def outbox(self, queue: str, *, limit: int) -> tuple[Mail, ...]:
+        key = self._keys.of(queue, ("outbox",))[0]
+        members = await self._gateway.call(b"ZRANGE", key, 0, limit - 1)
+        return tuple(map(read_mail, members))
+
+    async def receive(self, queue: str, sender: str, mail: Sequence[Mail]) -> int:
+        check_batch("receive", mail)
+        await self._name(queue)
+        args = [self._now(), sender, *map(pack_mail, mail)]
+        last: int = await self._run("receive", queue, args)
+        return last
+
+    async def acknowledge(self, queue: str, seq: int) -> int:
+        left: int = await self._run("acknowledge", queue, (seq,))
+        return left
+
+    async def unblock(self, queue: str, *, limit: int) -> Due:
+        return _due(await self._run("unblock", queue, (self._now(), limit)))
+
+    async def limit(
+        self,
+        queue: str,
+        *,
+        key: str,
+        concurrency: int | None = None,
+        count: int | None = None,
+        period_ms: int = 0,
+        burst: int = 1,
+    ) -> None:
+        running = "" if concurrency is None else concurrency
+        args = (self._now(), key, running, pack_rate(count, period_ms, burst))
+        await self._run("limit", queue, args)
+
+    async def limits(self, queue: str) -> dict[str, Limit]:
+        limits = await self._hash(queue, "limits")
+        return {key.decode(): read_limit(raw) for key, raw in limits.items()}
+
+    async def govern(self, queue: str, *, rules: Mapping[str, Rule]) -> int:
+        check_batch("govern", rules)
+        args = [part for group, rule in rules.items() for part in (group, pack_rule(rule))]
+        many: int = await self._run("govern", queue, args)
+        return many
+
+    async def batch(self, queue: str, *, ids: Sequence[str]) -> Due:
+        check_batch("batch", ids)
+        return _due(await self._run("batch", queue, [self._now(), *map(pack_id, ids)]))
+
+    async def groups(self, queue: str, *, limit: int, start: int = 0) -> tuple[Group, ...]:
+        reply = await self._run("groups", queue, (start, min(limit, BATCH)))
+        return tuple(
+            Group(name.decode(), read_rule(rule) if rule else None, size, round(float(at)))
+            for name, rule, size, at in reply
+        )
+
+    async def arrange(
+        self,
+        queue: str,
+        *,
+        max_pending: int | None = None,
+        fair: bool | None = None,
+        history: int | None = None,
+    ) -> None:
+        given = (max_pending, None if fair is None else int(fair), history)
+        await self._run("arrange", queue, (self._now(), *("" if n is None else n for n in given)))
+
+    async def history(self, queue: str, *, after: int, limit: int) -> tuple[Entry, ...]:
+        meta, history = self._keys.of(queue, ("meta", "history"))
+        kept, noted = await self._gateway.call(b"HMGET", meta, b"history", b"noted")
+        # Redis cuts whole blocks: before the last `kept` there may be others.
+        first = max(after, int(noted or 0) - int(kept or 0)) + 1
+        found = await self._gateway.call(b"XRANGE", history, first, b"+", b"COUNT", limit)
+        return tuple(read_entry(int(at.split(b"-")[0]), fields[1]) for at, fields in found)
+
+    async def agenda(self, queue: str, *, due: int = 0) -> Agenda:
+        now, next_in, *rest = await self._run("agenda", queue, (self._now(), due))
+        found: list[Schedule] = []
+        unreadable: list[str] = []
+        for raw_name, at, raw in zip(rest[::3], rest[1::3], rest[2::3], strict=True):
+            name = raw_name.decode("utf-8", "replace")
+            schedule = read_schedule(name, raw, round(float(at or 0)))
+            if schedule is None:
+                unreadable.append(name)
+            else:
+                found.append(schedule)
+        if not due:
+            found.sort(key=lambda s: s.name)
+        return Agenda(now, tuple(found), None if next_in < 0 else next_in, tuple(sorted(unreadable)))
+
+    async def declare(self, queue: str, *, schedule: Schedule) -> bool:
+        await self._name(queue)
+        s, template = schedule, schedule.template
+        args = (
+            s.name, s.when, template.envelope, pack_options(template), s.owner, int(s.keep),
+            int(s.overlap_skip), s.next_ms,
+        )  # fmt: skip
+        return bool(await self._run("declare", queue, args))
+
+    async def retract(self, queue: str, *, names: Collection[str]) -> tuple[str, ...]:
+        return _names(await self._run("retract", queue, [*names]))
+
+    async def retract_others(
+        self, queue: str, *, owner: str, names: Collection[str]
+    ) -> tuple[str, ...]:
+        return _names(await self._run("retract_others", queue, [owner, *names]))
+
+    async def suspend(self, queue: str, *, name: str) -> bool:
+        return bool(await self._run("suspend", queue, (name, 1, 0)))
+
+    async def reinstate(self, queue: str, *, name: str, next_ms: int) -> bool:
+        return bool(await self._run("suspend", queue, (name, 0, next_ms)))
+
+    async def tick(
+        self,
+        queue: str,
+        *,
+        name: str,
+        expected_ms: int,
+        revision: int,
+        ticks: Sequence[Tick],
+        next_ms: int,
+    ) -> int | None:
+        check_batch("tick", ticks)
+        args: list[Any] = [self._now(), name, expected_ms, revision, next_ms]
+        for tick in ticks:
+            args += (tick.at_ms, pack_id(tick.task.id), tick.task.envelope, pack_options(tick.task))
+        made: int = await self._run("tick", queue, args)
+        return None if made < 0 else made
+
+    async def trigger(self, queue: str, *, name: str, task: NewTask) -> Enqueued:
+        args = (self._now(), name, pack_id(task.id), task.envelope, pack_options(task))
+        return tuple(map(answer_of, await self._run("trigger", queue, args)))
+
+    async def remember(self, queue: str, fence: Fence, step: bytes) -> bool:
+        return bool(await self._run("remember", queue, (*_fence(fence), step)))
+
+    async def claim(
+        self, queue: str, *, limit: int, lease_ms: int, worker: str, nonce: bytes
+    ) -> Claimed:
+        args = (self._now(), min(limit, BATCH), lease_ms, worker, nonce)
+        reply = await self._run("claim", queue, args)
+        remaining, till = reply[0], reply[1]
+        newer = newer_layout(-remaining)
+        leases = [
+            Lease(
+                Fence(unpack_id(reply[i]), reply[i + 1], nonce),
+                reply[i + 2],
+                reply[i + 3],
+                reply[i + 4],
+                till,
+            )
+            for i in range(2, len(reply), 5)
+        ]
+        return Claimed(tuple(leases), max(0, remaining), newer)
+
+    async def renew(
+        self, queue: str, fences: Sequence[Fence], *, lease_ms: int
+    ) -> tuple[Verdict, ...]:
+        check_batch("renew", fences)
+        args: list[Any] = [self._now(), lease_ms]
+        for fence in fences:
+            args += _fence(fence)
+        return tuple(map(Verdict, await self._run("renew", queue, args)))
+
+    async def complete(self, queue: str, items: Sequence[Completion]) -> Settled:
+        args: list[Any] = [self._now()]
+        for item in items:
+            args += (*_fence(item.fence), item.result, pack_children(item.children))
+        return await self._settle("complete", queue, args, items)
+
+    async def fail(self, queue: str, items: Sequence[Failure]) -> Settled:
+        args: list[Any] = [self._now()]
+        for item in items:
+            args += (*_fence(item.fence), item.error, item.delay_ms, int(item.final))
+        return await self._settle("fail", queue, args, items)
+
+    async def release(self, queue: str, fences: Sequence[Fence]) -> Settled:
+        return await self._fenced("release", queue, fences)
+
+    async def stop(self, queue: str, fences: Sequence[Fence]) -> Settled:
+        return await self._fenced("stop", queue, fences)
+
+    async def _fenced(self, name: str, queue: str, fences: Sequence[Fence]) -> Settled:
+        args: list[Any] = [self._now()]
+        for fence in fences:
+            args += _fence(fence)
+        return await self._settle(name, queue, args, fences)
+
+    async def snooze(self, queue: str, items: Sequence[Deferral]) -> Settled:
+        args: list[Any] = [self._now()]
+        for item in items:
+            args += (*_fence(item.fence), item.delay_ms)
+        return await self._settle("snooze", queue, args, items)
+
+    async def report(self, queue: str, items: Sequence[Report]) -> tuple[bool, ...]:
+        check_batch("report", items)
+        args: list[Any] = []
+        for item in items:
+            args += (*_fence(item.fence), item.progress)
+        return tuple(map(bool, await self._run("report", queue, args)))
+
+    async def promote(self, queue: str, *, limit: int) -> Due:
+        return _due(await self._run("promote", queue, (self._now(), limit)))
+
+    async def reclaim(self, queue: str, *, limit: int) -> Due:
+        return _due(await self._run("reclaim", queue, (self._now(), limit)))
+
+    async def expire(self, queue: str, *, limit: int) -> Due:
+        return _due(await self._run("expire", queue, (self._now(), limit)))
+
+    async def purge(self, queue: str, *, limit: int, dead_retention_ms: int, max_dead: int) -> Due:
+        args = (self._now(), limit, dead_retention_ms, max_dead)
+        return _due(await self._run("purge", queue, args))
+
+    async def cancel(self, queue: str, task_id: str) -> State | None:
+        code = await self._run("cancel", queue, (self._now(), pack_id(task_id)))
+        return known_states(queue, (task_id,), (code,))[0]
+
+    async def revive(self, queue: str, ids: Sequence[str]) -> Settled:
+        return await self._operate("revive", queue, ids)
+
+    async def delete(self, queue: str, ids: Sequence[str]) -> Settled:
+        return await self._operate("delete", queue, ids)
+
+    async def _operate(self, name: str, queue: str, ids: Sequence[str]) -> Settled:
+        check_batch(name, ids)
+        codes = await self._run(name, queue, [self._now(), *map(pack_id, ids)])
+        return known_states(queue, ids, codes)
+
+    async def watch(self, queue: str, task_id: str) -> State | None:
+        code = await self._run("watch", queue, (pack_id(task_id),))
+        return known_states(queue, (task_id,), (code,))[0]
+
+    async def pause(self, queue: str) -> None:
+        await self._run("pause", queue, (self._now(), "1"))
+
+    async def resume(self, queue: str) -> None:
+        await self._run("pause", queue, (self._now(), "0"))
+
+    async def flush(self, queue: str) -> int:
+        gone: int = await self._run("flush", queue, (self._now(),))
+        return gone
+
+    async def get(
+        self, queue: str, ids: Sequence[str], *, skip_newer: bool = False
+    ) -> tuple[Record | None, ...]:
+        found: list[Record | None] = []
+        for i in range(0, len(ids), BATCH):
+            part = ids[i : i + BATCH]
+            replies = await self._run("inspect", queue, [*map(pack_id, part)])
+            for task_id, reply in zip(part, replies, strict=True):
+                record = read_task_whole(task_id, reply)
+                if record is None and not skip_newer:
+                    refuse_newer(f"{queue}/{task_id}", reply[0])
+                found.append(record)
+        return tuple(found)
+
+    async def list(
+        self, queue: str, state: State, *, limit: int, after: str | None = None
+    ) -> tuple[str, ...]:
+        named = state.value if state in (State.PENDING, State.GROUPED) else ""
+        args = (limit, b"" if after is None else pack_id(after), named)
+        try:
+            ids = await self._run("list", queue, args, index=INDEX_OF[state])
+        except ReplyError as error:
+            if "NOTLISTED" in str(error):
+                raise TaskNotFound(f"{queue}/{after}") from error
+            raise
+        return tuple(map(unpack_id, ids))
+
+    async def stats(self, queue: str) -> Stats:
+        reply = await self._run("stats", queue, (self._now(),))
+        sizes, age, found = _read_stats(reply)
+        return Stats(found, sizes, age)
+
+    async def pictures(self, queue: str, ids: Sequence[str]) -> tuple[Picture, ...]:
+        return await self._sights.pictures(queue, [pack_id(task_id) for task_id in ids])
+
+    async def listed(self, queue: str, cursor: int) -> tuple[int, tuple[str, ...]]:
+        # The structures are swept one after another: the cursor is Redis's own, with
+        # the structure's number in the low digits.
+        structures = (*HASHES, "expiring", "keyed", *INDEX_OF.values())
+        position, number = divmod(cursor, 32)
+        name = structures[number]
+        scan = b"HSCAN" if name in HASHES else b"ZSCAN"
+        key = self._keys.of(queue, (name,))[0]
+        position, items = await self._gateway.call(scan, key, int(position), b"COUNT", 500)
+        following = int(position) * 32 + number
+        if int(position) == 0:
+            following = (number + 1) % len(structures)
+        found: list[bytes] = items[::2]
+        if name in ("keyed", "grouped"):
+            found = [member[member[0] + 17 :] for member in found]
+        return following, tuple(map(unpack_id, found))
+
+    async def listing(self, queue: str) -> Listing:
+        reply = await self._run("stats", queue, (self._now(),))
+        sizes, _, found = _read_stats(reply)
+        names = tuple(QUEUE_KEYS)
+        keys = self._keys.of(queue, names)
+        ttls = [await self._gateway.call(b"PTTL", key) for key in keys]
+        with_ttl = tuple(key.decode() for key, ttl in zip(keys, ttls, strict=True) if ttl >= 0)
+        records, expiring = reply[0], reply[1 + len(_SIZED)]
+        return Listing(
+            records, sizes, expiring, found.seq, found.counters, with_ttl
+        )
+
+    async def subjects(self, queue: str, cursor: int) -> tuple[int, tuple[Subject, ...]]:
+        return await self._sights.subjects(queue, cursor)
+
+    async def examine(self, queue: str, subjects: Sequence[Subject]) -> tuple[Sight, ...]:
+        check_batch("examine", subjects)
+        return await self._sights.examine(queue, subjects)
+
+    async def running(
+        self, queue: str, cursor: int
+    ) -> tuple[int, tuple[tuple[Fence, str], ...]]:
+        return await self._sights.running(queue, cursor)
+
+    async def shape(self, queue: str) -> Shape:
+        return await self._sights.shape(queue)
+
+    async def mend(self, queue: str, repair: Repair) -> bool:
+        return await self._sights.mend(queue, repair)
+
+    async def dump(self, queue: str) -> Queue:
+        found = (await self.stats(queue)).queue
+        ids = await self._gateway.call(b"HKEYS", self._keys.of(queue, ("records",))[0])
+        records = await self.get(queue, [unpack_id(i) for i in ids])
+        mail = await self.outbox(queue, limit=0)
+        return attrs.evolve(
+            found,
+            records={record.id: record for record in records if record is not None},
+            locks=await self._locks(queue),
+            edges=await self._relations(queue, "edges"),
+            needs=await self._relations(queue, "needs"),
+            endings=tuple(read_ending(raw) for raw, _ in await self._zset(queue, "endings")),
+            outbox=mail,
+            received={k.decode(): int(n) for k, n in (await self._hash(queue, "received")).items()},
+            limits=await self.limits(queue),
+            rates={k.decode(): at for k, at in await self._zset(queue, "rates")},
+            turns={k.decode(): int(n) for k, n in (await self._hash(queue, "turns")).items()},
+            schedules={s.name: s for s in (await self.agenda(queue)).schedules},
+            revision=await self._revision(queue),
+            entries=await self.history(queue, after=0, limit=1_000_000),
+            rules={k.decode(): read_rule(r) for k, r in (await self._hash(queue, "rules")).items()},
+        )
+
+    async def _revision(self, queue: str) -> int:
+        found = await self._gateway.call(b"HGET", self._keys.of(queue, ("meta",))[0], b"revision")
+        return int(found or 0)
+
+    async def _hash(self, queue: str, name: str) -> dict[bytes, bytes]:
+        flat = await self._gateway.call(b"HGETALL", self._keys.of(queue, (name,))[0])
+        return dict(zip(flat[::2], flat[1::2], strict=True))
+
+    async def _zset(self, queue: str, name: str) -> Sequence[tuple[bytes, int]]:
+        key = self._keys.of(queue, (name,))[0]
+        flat = await self._gateway.call(b"ZRANGE", key, 0, -1, b"WITHSCORES")
+        return [(flat[i], round(float(flat[i + 1]))) for i in range(0, len(flat), 2)]
+
+    async def _locks(self, queue: str) -> dict[str, Lock]:
+        till: dict[bytes, int] = dict(await self._zset(queue, "locks"))
+        holders = await self._hash(queue, "unique")
+        return {k.decode(): Lock(unpack_id(h), till.get(k, 0)) for k, h in holders.items()}
+
+    async def _relations(self, queue: str, name: str) -> dict[str, frozenset[str]]:
+        found: dict[str, frozenset[str]] = {}
+        for raw, _ in await self._zset(queue, name):
+            own, ref = unpack_id(raw[1 : raw[0] + 1]), unpack_ref(raw[raw[0] + 1 :])
+            found[own] = found.get(own, frozenset()) | {ref}
+        return found
+
+    async def beat(self, worker: WorkerRecord) -> None:
+        args = (self._now(), worker.id, worker.ttl_ms, worker.data)
+        await self._gateway.run(self._scripts["beat"], self._keys.workers, args)
+
+    async def leave(self, worker_id: str) -> None:
+        await self._gateway.run(self._scripts["leave"], self._keys.workers, (worker_id,))
+
+    async def roster(self) -> tuple[bytes, ...]:
+        args = (self._now(),)
+        return tuple(await self._gateway.run(self._scripts["roster"], self._keys.workers, args))
+
+    async def queues(self) -> tuple[str, ...]:
+        names = await self._gateway.call(b"SMEMBERS", self._keys.queues)
+        return tuple(sorted(name.decode() for name in names))
+
+    async def partitions(self) -> dict[str, int]:
+        flat = await self._gateway.call(b"HGETALL", self._keys.partitions)
+        return {k.decode(): int(n) for k, n in zip(flat[::2], flat[1::2], strict=True)}
+
+    async def set_partitions(self, queue: str, count: int) -> None:
+        if count == 1:
+            await self._gateway.call(b"HDEL", self._keys.partitions, queue)
+        else:
+            await self._gateway.call(b"HSET", self._keys.partitions, queue, count)
+
+    def listen(
+        self, topics: Iterable[Topic]
+    ) -> AbstractContextManager[trio.MemoryReceiveChannel[Signal]]:
+        return self._gateway.listen(topics)
+
+
+_SIZED = (
+    State.SCHEDULED, State.BLOCKED, State.GROUPED, State.PENDING, State.ACTIVE,
+    State.RETRY, State.COMPLETED, State.DEAD, State.CANCELLED,
+)  # fmt: skip
+"""The states whose sizes `stats.lua` gives, in order, behind the number of records."""
+
+
+def _read_stats(reply: list[int]) -> tuple[dict[State, int], int, Queue]:
+    sizes = {state: size for state, size in zip(_SIZED, reply[1:], strict=False) if size}
+    age, paused, seq, sent, turn, max_pending, fair, history, noted, *totals = reply[
+        2 + len(_SIZED) :
+    ]
+    found = Queue(
+        seq=seq,
+        paused=bool(paused),
+        counters=Counters(*totals),
+        sent=sent,
+        turn=turn,
+        max_pending=max_pending,
+        fair=bool(fair),
+        history=history,
+        noted=noted,
+    )
+    return sizes, age, found

@@ -1,0 +1,1 @@
+"""One task, as its producer sees it."""

@@ -1,0 +1,139 @@
+"""From the task that a user made to the one that a store takes in."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Sequence
+from typing import Any, cast
+
+import attrs
+
+from rediq_trio._errors import ConfigError
+from rediq_trio.spec.records import NO_TIES, NewTask, Ties, Until
+from rediq_trio.tasks.ids import new_id
+from rediq_trio.values.task import Task
+from rediq_trio.values.unique import Unique
+from rediq_trio.wire.deadlines import first_end, pack_deadline
+from rediq_trio.wire.envelope import pack_envelope, pack_value
+from rediq_trio.wire.structuring import plain
+
+_UNTIL = {"done": Until.DONE, "started": Until.STARTED, "expired": Until.EXPIRED}
+
+
+MAX_WHOLE = 16 * 1024 * 1024
+"""Bytes of packed tasks that are written in one step: a workflow, or a task's children."""
+
+
+@attrs.frozen
+class Prepared:
+    """A task that is checked, packed and has its id."""
+
+    task: Task[Any]
+    own: str
+    new: NewTask
+
+    @property
+    def elsewhere(self) -> tuple[tuple[str, str], ...]:
+        """The tasks of other queues that it depends on: queue and id."""
+        if self.new.ties is NO_TIES:
+            return ()
+        found = (ref.partition("/") for ref in self.new.ties.needs)
+        return tuple((queue, own) for queue, slash, own in found if slash)
+
+    def outside(self, home: str) -> tuple[tuple[str, str], ...]:
+        """The tasks, queue and id, that it needs and `home` cannot look at while taking it in."""
+        if self.task.queue == home:
+            return self.elsewhere
+        found = (ref.rpartition("/") for ref in self.new.ties.needs)
+        return tuple((queue or self.task.queue, own) for queue, _, own in found)
+
+    @property
+    def rejects(self) -> bool:
+        """Whether a holder of its unique key is an error."""
+        return self.task.unique is not None and self.task.unique.on_conflict != "return"
+
+
+def milliseconds(seconds: float | None) -> int:
+    """Give whole ms, at least 1 for what is not 0; 0 for None."""
+    return 0 if seconds is None else max(1, round(seconds * 1000)) if seconds else 0
+
+
+def _instant(moment: dt.datetime | None) -> int:
+    return 0 if moment is None else max(1, round(moment.timestamp() * 1000))
+
+
+def prepare(task: Task[Any], max_payload: int) -> Prepared:
+    """Check and pack a task; raise `ConfigError`, `PayloadError` or `PayloadTooLarge`."""
+    if not isinstance(task, Task):
+        raise ConfigError.of("task", task, "a Task: what TaskType.task(...) gives")
+    data = plain(task.payload)
+    payload = pack_value(data, most=max_payload)
+    own = task.id or new_id()
+    ends = pack_deadline(task.deadline)
+    expires = first_end(task.expires, task.deadline)
+    lasting = expires if isinstance(expires, int | float) else None
+    until = expires if isinstance(expires, dt.datetime) else None
+    new = NewTask(
+        id=own,
+        envelope=pack_envelope(
+            task.type, payload, task.timeout, task.backoff, task.metadata, ends, task.depends_on
+        ),
+        priority=task.priority,
+        max_retry=task.max_retry,
+        max_crashes=task.max_crashes,
+        retention_ms=milliseconds(task.retention),
+        delay_ms=milliseconds(task.delay),
+        run_at_ms=_instant(task.run_at),
+        expires_in_ms=milliseconds(lasting),
+        expires_at_ms=_instant(until),
+        ties=_ties(task, data),
+    )
+    return Prepared(task, own, new)
+
+
+def _ties(task: Task[Any], data: Any) -> Ties:
+    if not (task.unique or task.depends_on or task.group or task.limit_key):
+        return NO_TIES
+    unique = task.unique or Unique()
+    return Ties(
+        unique=_key_of(task, data) if task.unique else "",
+        until=_UNTIL[unique.until],
+        ttl_ms=milliseconds(unique.ttl),
+        replace=unique.on_conflict == "replace",
+        limit_key=task.limit_key or "",
+        group=task.group or "",
+        lenient=task.on_dependency_failure == "run",
+        needs=tuple(dict.fromkeys(reference_to(task.queue, each) for each in task.depends_on)),
+    )
+
+
+def unique_key(task: Task[Any]) -> str:
+    """Give the key of a task with `unique`; raise `PayloadError` where its payload makes it."""
+    return _key_of(task, plain(task.payload))
+
+
+def _key_of(task: Task[Any], data: Any) -> str:
+    assert task.unique is not None
+    if task.unique.key is not None:
+        return task.unique.key
+    # A digest, so that a key is short whatever the payload: 128 bits do not collide by chance.
+    digest = hashlib.blake2b(pack_value(_sorted(data)), digest_size=16).hexdigest()
+    return f"{task.type} {digest}"
+
+
+def _sorted(data: Any) -> Any:
+    """Give plain data that is packed alike however its mappings are ordered."""
+    if isinstance(data, dict):
+        items = cast("dict[str | bytes, Any]", data).items()
+        ordered = sorted(items, key=lambda item: (isinstance(item[0], bytes), item[0]))
+        return {key: _sorted(value) for key, value in ordered}
+    if isinstance(data, list | tuple):
+        return [_sorted(one) for one in cast("Sequence[Any]", data)]
+    return data
+
+
+def reference_to(queue: str, task_id: str) -> str:
+    """Return how a task of `queue` names another: by its local id where they share a queue."""
+    at, _, own = task_id.partition("/")
+    return own if at == queue else task_id

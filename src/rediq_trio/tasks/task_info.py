@@ -1,0 +1,158 @@
+"""From what a store keeps to the values a user reads."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from rediq_trio._errors import PayloadError
+from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.records import Record
+from rediq_trio.store.port import Stats
+from rediq_trio.values.backoff import DEFAULT_BACKOFF
+from rediq_trio.values.bounds import queue_of
+from rediq_trio.values.task import Progress, QueueStats, TaskInfo, WorkerInfo
+from rediq_trio.wire.batch_envelope import Batch, is_batch, open_batch
+from rediq_trio.wire.deadlines import deadline_ms
+from rediq_trio.wire.envelope import Envelope, open_envelope, pack_value, unpack_value
+from rediq_trio.wire.packing import pack
+
+UNREADABLE = "(unreadable)"
+"""The type shown for a task whose envelope cannot be read, and the result where that cannot."""
+
+
+def instant(ms: int) -> dt.datetime:
+    """Give the aware datetime of an instant in ms."""
+    return dt.datetime.fromtimestamp(ms / 1000, dt.UTC)
+
+
+def _maybe(ms: int) -> dt.datetime | None:
+    return instant(ms) if ms else None
+
+
+def describe(place: str, record: Record) -> TaskInfo:
+    """Give what a user reads of a task. What cannot be decoded shows as such, and raises nothing."""
+    batch = _batch(record.envelope)
+    envelope = _opened(batch.members[0].envelope if batch else record.envelope)
+    if batch:
+        # Its members' own metadata and deadlines are not the batch's.
+        envelope = attrs.evolve(envelope, metadata={}, deadline_ms=0, depends_on=())
+    return TaskInfo(
+        id=f"{place}/{record.id}",
+        queue=queue_of(place),
+        type=envelope.type,
+        state=record.state,
+        priority=record.priority,
+        attempt=record.attempt,
+        max_retry=record.max_retry,
+        deliveries=record.deliveries,
+        crashes=record.crashes,
+        created_at=instant(record.created_ms),
+        run_at=instant(record.run_ms),
+        deadline=_maybe(deadline_ms(record, envelope.deadline_ms)),
+        started_at=_maybe(record.started_ms),
+        finished_at=_maybe(record.finished_ms),
+        progress=describe_progress(record.progress),
+        result=_result(record),
+        error=record.error or None,
+        worker=record.worker or None,
+        metadata=envelope.metadata,
+        depends_on=envelope.depends_on,
+        group=batch.group if batch else record.group or None,
+        members=tuple(f"{place}/{member.id}" for member in batch.members) if batch else (),
+    )
+
+
+def _batch(packed: bytes) -> Batch | None:
+    try:
+        return open_batch(packed) if is_batch(packed) else None
+    except PayloadError:
+        return None
+
+
+def _opened(packed: bytes) -> Envelope:
+    try:
+        return open_envelope(packed)
+    except PayloadError:
+        return Envelope(UNREADABLE, b"", 0.0, DEFAULT_BACKOFF, {})
+
+
+def _result(record: Record) -> Any:
+    if record.state is not State.COMPLETED or not record.result:
+        return None
+    try:
+        return unpack_value(record.result, what="result")
+    except PayloadError:
+        return UNREADABLE
+
+
+def pack_progress(percent: float, message: str | None, at: float) -> bytes:
+    """Pack a progress report; `at` is a Unix time in seconds."""
+    return pack_value([percent, message, at], what="progress")
+
+
+def describe_progress(packed: bytes) -> Progress | None:
+    """Give a progress report; None when there is none, or none that can be read."""
+    if not packed:
+        return None
+    try:
+        percent, message, at = unpack_value(packed)
+        return Progress(float(percent), message, dt.datetime.fromtimestamp(at, dt.UTC))
+    except (PayloadError, TypeError, ValueError, OverflowError, OSError):
+        return None
+
+
+def describe_stats(stats: Stats) -> QueueStats:
+    """Give what a user reads of a queue's numbers."""
+    counters = stats.queue.counters
+    return QueueStats(
+        **{state.value: stats.sizes.get(state, 0) for state in State},
+        paused=stats.queue.paused,
+        oldest_pending_age=max(0, stats.oldest_pending_age_ms) / 1000,
+        enqueued=counters.enqueued,
+        completed_total=counters.completed,
+        failed_total=counters.failed,
+        dead_total=counters.dead,
+        purged=counters.purged,
+        deleted=counters.deleted,
+        batched=counters.batched,
+    )
+
+
+def sum_stats(several: Sequence[QueueStats]) -> QueueStats:
+    """Give the numbers of the partitions of a queue as those of the whole."""
+    if len(several) == 1:
+        return several[0]
+    names = [field.name for field in attrs.fields(QueueStats)]
+    sums: dict[str, Any] = {name: sum(getattr(one, name) for one in several) for name in names}
+    sums["paused"] = all(one.paused for one in several)
+    sums["oldest_pending_age"] = max(one.oldest_pending_age for one in several)
+    return QueueStats(**sums)
+
+
+def pack_worker(info: WorkerInfo) -> bytes:
+    """Pack what a worker says of itself."""
+    fields = [
+        info.id, info.host, info.pid, list(info.queues), info.concurrency, info.running,
+        info.started_at.timestamp(), info.last_heartbeat.timestamp(), info.version,
+    ]  # fmt: skip
+    return pack(fields)
+
+
+def describe_worker(packed: bytes) -> WorkerInfo:
+    """Give what a worker said of itself."""
+    ident, host, pid, queues, concurrency, running, started, last, version = unpack_value(packed)
+    return WorkerInfo(
+        id=ident,
+        host=host,
+        pid=pid,
+        queues=tuple(queues),
+        concurrency=concurrency,
+        running=running,
+        started_at=dt.datetime.fromtimestamp(started, dt.UTC),
+        last_heartbeat=dt.datetime.fromtimestamp(last, dt.UTC),
+        version=version,
+    )

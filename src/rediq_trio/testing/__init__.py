@@ -1,0 +1,1 @@
+"""Tools for programs that test what they build on the queue."""

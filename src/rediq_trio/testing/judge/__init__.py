@@ -1,0 +1,68 @@
+"""The judge of the fault bench: proves from what was observed that every promise was kept.
+
+It reads a folder of observations and nothing else, and knows nothing of how they came
+about. What it accuses is wrong for certain, whatever was not seen; what it may miss, each
+module says. See `verdict.PROMISES` for what it judges, `observed` for what it reads.
+
+    python -m rediq_trio.testing.judge FOLDER
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rediq_trio.testing.judge.accounting import judge_accounts
+from rediq_trio.testing.judge.histories import MOST, Histories, judge_histories
+from rediq_trio.testing.judge.limiting import judge_limits
+from rediq_trio.testing.judge.observed import Observed
+from rediq_trio.testing.judge.once import judge_once
+from rediq_trio.testing.judge.reading import Unreadable, read
+from rediq_trio.testing.judge.reasons import judge_reasons
+from rediq_trio.testing.judge.timing import judge_times
+from rediq_trio.testing.judge.verdict import Duplicate, Verdict, Violation
+
+__all__ = ["Duplicate", "Unreadable", "Verdict", "Violation", "judge"]
+
+
+def judge(folder: Path, *, most: int = MOST) -> Verdict:
+    """Judge a folder of observations; raise `Unreadable` for one that is damaged.
+
+    `most` bounds the states that one task's search visits.
+    """
+    observed = read(folder)
+    found = [*judge_accounts(observed), *judge_once(observed), *judge_times(observed)]
+    found += judge_limits(observed)
+    reasons, duplicates = judge_reasons(observed)
+    found += _unless_known(reasons, found)
+    histories = Histories(most)
+    wrong, undecided = judge_histories(observed, (each.subject for each in found), histories)
+    found += wrong
+    forgiven = [each for each in found if observed.forgetful and each.forgivable]
+    return Verdict(
+        violations=sorted(
+            (each for each in found if each not in forgiven),
+            key=lambda each: (each.invariant, each.subject),
+        ),
+        duplicates=duplicates,
+        losses=forgiven,
+        undecided=undecided,
+        counts=_counts(observed, histories),
+    )
+
+
+def _unless_known(violations: list[Violation], known: list[Violation]) -> list[Violation]:
+    """Leave out what follows from something that was found already."""
+    subjects = {each.subject for each in known}
+    return [each for each in violations if each.subject not in subjects]
+
+
+def _counts(observed: Observed, histories: Histories) -> dict[str, int]:
+    tasks = observed.tasks.values()
+    return {
+        "tasks": len(tasks),
+        "acknowledged": sum(any(c.created or c.holder == t.id for c in t.calls) for t in tasks),
+        "there at the end": sum(bool(task.finals) for task in tasks),
+        "starts": sum(len(task.starts) for task in tasks),
+        "calls": sum(len(task.calls) for task in tasks),
+        "shapes of histories": histories.shapes,
+    }

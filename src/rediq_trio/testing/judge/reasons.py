@@ -1,0 +1,154 @@
+"""Promise 4: each start after a task's first has a reason, and the counters agree with what was seen.
+
+A start follows from a claim, a claim from a task that is ready, and a task that ran is
+ready again by its failure, its snooze, its release, a revival, or the lapse of its lease.
+A lapse is a crash that the task's record counts, and takes a lease's length.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+
+from rediq_trio.testing.judge.accounting import reborn
+from rediq_trio.testing.judge.clock import ServerClock
+from rediq_trio.testing.judge.observed import SECOND, End, Final, Observed, Start, Task
+from rediq_trio.testing.judge.once import abandoned
+from rediq_trio.testing.judge.timing import claimed_from
+from rediq_trio.testing.judge.verdict import Duplicate, Violation, tell
+
+LAPSE = "its lease lapsed"
+UNKNOWN = "its lease lapsed, or its worker gave it back while it stopped"
+
+
+def judge_reasons(observed: Observed) -> tuple[list[Violation], list[Duplicate]]:
+    """Explain the starts after the first; find those that nothing explains."""
+    clock = ServerClock.of(observed)
+    violations: list[Violation] = []
+    duplicates: list[Duplicate] = []
+    for task in observed.tasks.values():
+        if task.starts and reborn(task):
+            duplicates += _duplicates(observed, task)
+        elif task.starts:
+            found = list(_fences(observed, task)) or list(_counters(observed, task))
+            if not found:
+                found = list(_lapses(observed, clock, task))
+            violations += found[:1]
+            duplicates += _duplicates(observed, task)
+    return violations, duplicates
+
+
+def _fences(observed: Observed, task: Task) -> Iterator[Violation]:
+    seen = (*task.starts, *task.ends, *task.finals)
+    many = Counter(start.fence for start in task.starts)
+    for fence, times in many.items():
+        if times > 1:
+            said = f"fence {fence} was given {times} times"
+            yield Violation(4, task.id, said, tell(observed, seen))
+    for before, after in pairwise(task.starts):
+        # Of two workers the older one may be the slower one; one worker keeps the order.
+        if before.process == after.process and before.fence > after.fence:
+            said = f"{after.process} began fence {after.fence} after fence {before.fence}"
+            yield Violation(4, task.id, said, tell(observed, seen))
+
+
+def _counters(observed: Observed, task: Task) -> Iterator[Violation]:
+    final = task.final
+    if final is None:
+        return
+    for said in _disagreements(task, final):
+        yield Violation(4, task.id, said, tell(observed, (*task.calls, *task.starts, *task.ends, final)))
+
+
+def _disagreements(task: Task, final: Final) -> Iterator[str]:
+    highest = max(start.fence for start in task.starts)
+    if highest > final.deliveries:
+        yield f"fence {highest} was started, and its record counts {final.deliveries} deliveries"
+    if final.deliveries < final.attempt + final.crashes + final.snoozes:
+        yield "its record counts more attempts, crashes and snoozes than deliveries"
+    snoozed = sum(end.how == "snooze" for end in task.ends)
+    if final.snoozes > snoozed:
+        yield f"its record counts {final.snoozes} snoozes, and {snoozed} were seen"
+    if _is_charged_blindly(task):
+        return
+    failed = sum(end.failed for end in task.ends)
+    charged = final.attempt - (final.state in ("active", "completed"))
+    if charged > failed:
+        yield f"its record charges {charged} attempts that failed, and {failed} were seen"
+    most = max((call.args.get("max_retry", 3) for call in task.orders), default=None)
+    if most is not None and final.attempt > most + 1:
+        yield f"its record counts {final.attempt} attempts, and {most + 1} are allowed"
+
+
+def _is_charged_blindly(task: Task) -> bool:
+    """Say whether an attempt may fail before its handler begins: by a deadline."""
+    return any(call.args.get("deadline_s") for call in task.orders)
+
+
+def _ready_again(task: Task, start: Start, end: End | None) -> str:
+    """Say how a start made way for another one; '' when only a lapse can explain it."""
+    if end is None:
+        return ""
+    if end.failed:
+        return "the attempt failed"
+    if end.how == "snooze":
+        return "it was snoozed"
+    if end.how == "cancelled" and end.reason not in ("lease lost", "cancelled"):
+        return "it was given back"
+    return ""
+
+
+def _lapses(observed: Observed, clock: ServerClock, task: Task) -> Iterator[Violation]:
+    """Count the starts that only a lapse explains, and see whether there was time for each."""
+    final = task.final
+    ends = {end.fence: end for end in task.ends}
+    needed: list[Start] = []
+    ordered = sorted(task.starts, key=lambda start: start.fence)
+    for start, following in pairwise(ordered):
+        end = ends.get(start.fence)
+        if _ready_again(task, start, end) or _revived_between(task, start, following):
+            continue
+        if end is not None and abandoned(observed, end):
+            continue
+        if end is None and _stopped(observed, start):
+            continue
+        needed.append(start)
+        claimed = claimed_from(observed, task, start)
+        spare = clock.tolerance(claimed, following.at)
+        if following.fence == start.fence + 1 and (
+            (following.at - claimed) / SECOND + spare < observed.setup.lease
+        ):
+            yield Violation(
+                4, task.id,
+                f"fence {following.fence} was started within a lease of fence {start.fence}, "
+                "which had not been given back",
+                tell(observed, (*task.calls, start, *([end] if end else []), following)),
+            )  # fmt: skip
+            return
+    if final is not None and not task.revived and len(needed) > final.crashes:
+        said = f"{len(needed)} starts are explained by lapses only, and its record counts {final.crashes}"
+        yield Violation(4, task.id, said, tell(observed, (*task.calls, *task.starts, *task.ends, final)))
+
+
+def _stopped(observed: Observed, start: Start) -> bool:
+    process = observed.processes.get(start.process)
+    return process is None or process.stopping
+
+
+def _revived_between(task: Task, start: Start, following: Start) -> bool:
+    return any(call.at < following.at for call in task.of("retry"))
+
+
+def _duplicates(observed: Observed, task: Task) -> Iterator[Duplicate]:
+    ends = {end.fence: end for end in task.ends}
+    ordered = sorted(task.starts, key=lambda start: start.fence)
+    for start, following in pairwise(ordered):
+        end = ends.get(start.fence)
+        reason = _ready_again(task, start, end)
+        if not reason and _revived_between(task, start, following):
+            reason = "it was revived"
+        if not reason:
+            stopped = _stopped(observed, start) if end is None else abandoned(observed, end)
+            reason = UNKNOWN if stopped else LAPSE
+        yield Duplicate(task.id, following.fence, reason)

@@ -1,0 +1,247 @@
+"""A task's observations as operations on its model.
+
+What was answered must have happened, between call and answer, and must have been answered
+so. What was not answered may have happened at any later time, or never. A start says that
+a claim with its fence had happened; an end, that a settlement of it may follow. What a
+worker that stops gives back, it gives back after its last start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from rediq_trio.spec.lifecycle import TERMINAL, WAITING, State
+from rediq_trio.testing.judge import model as spec
+from rediq_trio.testing.judge.model import GONE, Form, Model
+from rediq_trio.testing.judge.observed import NEVER, SECOND, Call, End, Observation, Observed, Task
+
+UNKNOWN = Form(10**6, 10**6, delayed=True, mortal=True, strict=True)
+"""Of a task whose options no one has noted: all that any option allows."""
+ANSWERED = {"cancel": "cancelled", "retry": "revived", "delete": "deleted"}
+"""Operations by name, and what they are called where their answer is known."""
+RIVALS = 3
+"""Unanswered enqueues of one kind that may have replaced a task, at most: more change nothing."""
+
+
+@attrs.frozen
+class Step:
+    """One operation on a task's model."""
+
+    kind: str
+    params: tuple[Any, ...]
+    call: float
+    back: float
+    must: bool
+    seen: Observation | None = attrs.field(default=None, eq=False)
+    """What was observed; None at the end for a task that is not there."""
+
+    @property
+    def only_observes(self) -> bool:
+        """Whether to leave it out allows more, and nothing less."""
+        return self.kind in ("info", "present", "absent", "taken", "claim", "final")
+
+
+def form_of(observed: Observed, args: Mapping[str, Any]) -> Form:
+    """Give the form of a task from the options that were noted."""
+    retention = args.get("retention")
+    length = (observed.ended - observed.begun) / SECOND
+    return Form(
+        max_retry=args.get("max_retry", 3),
+        max_crashes=args.get("max_crashes", 3),
+        delayed=bool(args.get("due_s")),
+        mortal=bool(args.get("expires_s") or args.get("deadline_s")),
+        needs=bool(args.get("depends_on")),
+        lenient=args.get("on_dependency_failure") == "run",
+        grouped=bool(args.get("group")),
+        keyed=bool(args.get("unique")),
+        vanishes=retention == 0,
+        purged=retention is not None and retention < length,
+        strict=bool(args.get("deadline_s")),
+    )
+
+
+def steps_of(observed: Observed, task: Task, named: Mapping[str, list[End]]) -> list[Step]:
+    """Give the operations on one task."""
+    found = [*_births(observed, task, named)]
+    for call in task.calls:
+        if not call.void:
+            found.append(_called(observed, call))
+    found += _replacements(observed, task)
+    for start in task.starts:
+        found.append(Step("claim", (start.fence, start.attempt), -NEVER, start.at, True, start))
+        process = observed.processes.get(start.process)
+        if process is not None and process.stopping:
+            since = max(start.at, process.last_start)
+            found.append(Step("settle", (start.fence, "release"), since, NEVER, False))
+    strict = UNKNOWN.strict if not task.args else bool(task.args.get("deadline_s"))
+    for end in task.ends:
+        for how in settlements(end, strict):
+            found.append(Step("settle", (end.fence, how), end.at, NEVER, False, end))
+    final = task.final
+    params = () if final is None else (
+        State(final.state), final.attempt, final.deliveries, final.crashes, final.snoozes
+    )  # fmt: skip
+    found.append(Step("final", params, observed.ended, NEVER, True, final))
+    return found
+
+
+def _births(observed: Observed, task: Task, named: Mapping[str, list[End]]) -> Iterator[Step]:
+    """Give how a task may have come that no client has enqueued."""
+    for end in named.get(task.id, ()):
+        yield Step("enqueue", (UNKNOWN,), end.at, NEVER, False, end)
+    for each in (*task.starts[:1], *task.finals[:1]):
+        if each.members:
+            yield Step("enqueue", (_held(observed, each.members),), -NEVER, NEVER, False)
+            return
+        if each.schedule:
+            yield Step("enqueue", (UNKNOWN,), -NEVER, NEVER, False)
+            return
+
+
+def _held(observed: Observed, members: Iterable[str]) -> Form:
+    """Give the form of a batch: it has the most that any of its members has."""
+    known = [observed.tasks[m].args for m in members if m in observed.tasks]
+    if not all(known) or not known:
+        return attrs.evolve(UNKNOWN, held=True)
+    return Form(
+        max(args.get("max_retry", 3) for args in known),
+        max(args.get("max_crashes", 3) for args in known),
+        held=True,
+    )
+
+
+def _called(observed: Observed, call: Call) -> Step:
+    answer = call.answer
+    if not call.known:
+        params = (form_of(observed, call.args),) if call.op == "enqueue" else ()
+        return Step(call.op, params, call.at, NEVER, False, call)
+    assert call.back is not None
+    kind, params = call.op, (answer,)
+    if call.op == "enqueue":
+        kind, params = "absent", ()
+        if call.created:
+            kind, params = "created", (form_of(observed, call.args),)
+        elif call.holder == call.id:
+            kind = "present"
+    elif call.op == "info" and answer is not None:
+        params = tuple(answer[name] for name in ("state", "attempt", "deliveries", "crashes"))
+    elif call.op == "info":
+        params = ()
+    kind = ANSWERED.get(kind, kind)
+    return Step(kind, params, call.at, call.back, True, call)
+
+
+def _replacements(observed: Observed, task: Task) -> Iterator[Step]:
+    for call in task.held:
+        unique = call.args.get("unique")
+        assert call.back is not None
+        if not unique:
+            continue
+        if unique["on_conflict"] == "replace":
+            params = (form_of(observed, call.args), unique["until"])
+            yield Step("replaced", params, call.at, call.back, True, call)
+        else:
+            yield Step("taken", (unique["until"],), call.at, call.back, True, call)
+    counts: dict[Form, int] = {}
+    for call in task.rivals:
+        form = form_of(observed, call.args)
+        counts[form] = counts.get(form, 0) + 1
+        if counts[form] <= RIVALS:
+            yield Step("replace", (form,), call.at, NEVER, False, call)
+
+
+def settlements(end: End, strict: bool) -> tuple[str, ...]:
+    """Give how an attempt that ended so may be settled."""
+    fails = ("fail", "bury") if strict else ("fail",)
+    match end.how, end.reason:
+        case "success", _:
+            return ("complete",)
+        case "reject", _:
+            return ("bury",)
+        case "snooze", _:
+            return ("snooze",)
+        case "cancelled", "cancelled":
+            return ("stop",)
+        case "cancelled", "shutdown":
+            return ("release",)
+        case "cancelled", "deadline":
+            return ("bury",)
+        case "cancelled", "lease lost":
+            return ()
+        case ("cancelled", "timeout") | ("raise" | "retry" | "timeout", _):
+            return fails
+        case _:
+            return ("stop", "release")
+
+
+def effect(kind: str, params: tuple[Any, ...]) -> Callable[[Model], Iterable[Model]]:
+    """Give what an operation does to the model: the states after it that fit its answer."""
+    return lambda model: _effect(kind, params, model)
+
+
+def _effect(kind: str, params: tuple[Any, ...], model: Model) -> Iterable[Model]:
+    there = model.state is not None
+    match kind:
+        case "created" | "enqueue":
+            return () if there else spec.enqueued(params[0])
+        case "present":
+            return (model,) if there else ()
+        case "absent":
+            return () if there else (model,)
+        case "claim":
+            found = spec.claimed(model) if model.deliveries == params[0] - 1 else ()
+            return [after for after in found if after.attempt == params[1]]
+        case "settle":
+            return spec.settled(model, params[1]) if model.deliveries == params[0] else ()
+        case "replace":
+            return spec.replaced(model, params[0])
+        case "replaced":
+            return (*spec.replaced(model, params[0]), *_held_by(model, params[1]))
+        case "taken":
+            return _held_by(model, params[0])
+        case "final":
+            facts = model.state, model.attempt, model.deliveries, model.crashes, model.snoozes
+            return (model,) if (facts == params if params else not there) else ()
+        case "info":
+            told = model.state, model.attempt, model.deliveries, model.crashes
+            return (model,) if (told == params if params else not there) else ()
+        case _:
+            return _operated(kind, params, model)
+
+
+def _held_by(model: Model, until: str) -> Iterable[Model]:
+    """Give the model where it may be in the window of its unique key."""
+    match until:
+        case "done":
+            holds = model.state is not None and model.state not in TERMINAL
+        case "started":
+            holds = model.state in WAITING
+        case _:
+            holds = True
+    return (model,) if holds else ()
+
+
+def _operated(kind: str, params: tuple[Any, ...], model: Model) -> Iterable[Model]:
+    if model.state is None:
+        return (model,) if params == (None,) else ()
+    match kind:
+        case "cancel":
+            return spec.cancelled(model)
+        case "retry":
+            return spec.revived(model)
+        case "delete":
+            return spec.deleted(model)
+        case "cancelled":
+            return [after for after in spec.cancelled(model) if after.state == params[0]]
+        case "revived":
+            return [after for after in spec.revived(model) if after.state == params[0]]
+        case "deleted":
+            if params[0] in (False, "active"):
+                return (model,) if model.state is State.ACTIVE else ()
+            fits = params[0] is True or params[0] == model.state
+            return (GONE,) if fits and model.state is not State.ACTIVE and params[0] else ()
+        case _:
+            raise AssertionError(kind)

@@ -1,0 +1,1 @@
+"""What users write and read: values that are checked where they are built."""

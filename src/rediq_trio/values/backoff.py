@@ -1,0 +1,95 @@
+"""Backoff policies: the number of the failed attempt -> seconds until the next.
+
+A policy travels with its task as plain data (`encode_backoff`, `decode_backoff`),
+so every worker agrees, whatever its own code says.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import attrs
+
+from rediq_trio._errors import ConfigError, PayloadError, shown
+from rediq_trio.values.bounds import MAX_DELAY, number
+
+
+@attrs.frozen
+class Exponential:
+    """Wait `first * factor ** (attempt - 1)` seconds, at most `cap`, varied by `jitter`.
+
+    The jitter is a share: 0.1 spreads each delay evenly over 90 % to 110 %, so
+    that tasks which failed together do not come back together. (M. Brooker,
+    "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.)
+    """
+
+    first: float = attrs.field(default=2.0, validator=number(0, MAX_DELAY))
+    """Seconds before the second attempt, 0 to 1 year."""
+    cap: float = attrs.field(default=60.0, validator=number(0, MAX_DELAY))
+    """The longest delay in seconds, before jitter, 0 to 1 year."""
+    factor: float = attrs.field(default=2.0, validator=number(1, 1000))
+    """Growth from one delay to the next, 1 to 1,000."""
+    jitter: float = attrs.field(default=0.1, validator=number(0, 1))
+    """Share of the delay that chance may add or take, 0 to 1."""
+
+    def delay(self, attempt: int, chance: random.Random | None = None) -> float:
+        """Give the seconds to wait after failed attempt number `attempt` (from 1)."""
+        # 1000 ** 200 overflows a float; past the cap the exponent no longer matters.
+        steps = min(attempt - 1, 100)
+        base = min(self.cap, self.first * self.factor**steps)
+        return min(MAX_DELAY, base * (1 + self.jitter * (chance or random).uniform(-1, 1)))
+
+
+@attrs.frozen
+class Linear:
+    """Wait `step * attempt` seconds, at most `cap`."""
+
+    step: float = attrs.field(validator=number(0, MAX_DELAY))
+    """Seconds that each failure adds, 0 to 1 year."""
+    cap: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(number(0, MAX_DELAY))
+    )
+    """The longest delay in seconds, 0 to 1 year; None for the 1 year."""
+
+    def delay(self, attempt: int, chance: random.Random | None = None) -> float:
+        """Give the seconds to wait after failed attempt number `attempt` (from 1)."""
+        return min(self.step * attempt, MAX_DELAY if self.cap is None else self.cap)
+
+
+@attrs.frozen
+class Fixed:
+    """Wait the same `seconds` after each failure."""
+
+    seconds: float = attrs.field(validator=number(0, MAX_DELAY))
+    """Seconds, 0 to 1 year."""
+
+    def delay(self, attempt: int, chance: random.Random | None = None) -> float:
+        """Give the seconds to wait; the attempt does not matter."""
+        return self.seconds
+
+
+Backoff = Exponential | Linear | Fixed
+
+_KINDS: tuple[type[Backoff], ...] = (Exponential, Linear, Fixed)
+DEFAULT_BACKOFF = Exponential()
+
+
+def encode_backoff(policy: Backoff) -> list[object]:
+    """Turn a policy into plain data; the default policy is the empty list."""
+    if policy == DEFAULT_BACKOFF:
+        return []
+    return [_KINDS.index(type(policy)), *attrs.astuple(policy)]
+
+
+def decode_backoff(data: Sequence[object]) -> Backoff:
+    """Turn plain data back into a policy; raise `PayloadError` for anything else."""
+    if not data:
+        return DEFAULT_BACKOFF
+    kind, *fields = data
+    if not isinstance(kind, int) or not 0 <= kind < len(_KINDS):
+        raise PayloadError(f"backoff policy number {shown(kind)} is unknown to this version")
+    try:
+        return _KINDS[kind](*fields)  # type: ignore[arg-type]  # the validators check
+    except (TypeError, ConfigError) as error:
+        raise PayloadError(f"backoff policy cannot be read: {error}") from error

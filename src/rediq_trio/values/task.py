@@ -1,0 +1,289 @@
+"""The values a user meets: a task to be done, and what can be read of one.
+
+All are frozen and validated where they are built, so illegal values cannot exist.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Generic, Literal, TypedDict, TypeVar, cast
+
+import attrs
+
+from rediq_trio._errors import ConfigError
+from rediq_trio.spec.lifecycle import State
+from rediq_trio.values import bounds, needs
+from rediq_trio.values.backoff import DEFAULT_BACKOFF, Backoff, Exponential, Fixed, Linear
+from rediq_trio.values.unique import Unique
+
+R = TypeVar("R")
+
+DEFAULT_QUEUE = "default"
+_NO_METADATA: Mapping[str, str] = MappingProxyType({})
+
+
+def _metadata(value: Mapping[str, str]) -> Mapping[str, str]:
+    if value is _NO_METADATA:
+        return value
+    # A copy that nobody else can change; what is no mapping goes on to the validator.
+    return MappingProxyType(dict(value)) if isinstance(value, Mapping) else value  # pyright: ignore  (untyped callers)
+
+
+def _check_metadata(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is _NO_METADATA:
+        return
+    if not isinstance(value, Mapping):
+        raise ConfigError.of(attribute.name, value, "a mapping of str to str")
+    value = cast("Mapping[Any, Any]", value)
+    if len(value) > bounds.MAX_METADATA:
+        raise ConfigError.of(
+            attribute.name, f"<{len(value)} entries>", f"at most {bounds.MAX_METADATA} entries"
+        )
+    for text in (*value.keys(), *value.values()):
+        if not isinstance(text, str) or len(text) > bounds.MAX_METADATA_TEXT:
+            bound = f"str to str, each at most {bounds.MAX_METADATA_TEXT:,} characters"
+            raise ConfigError.of(attribute.name, text, bound)
+
+
+def _check_run_at(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if value is not None:
+        bounds.check_instant(attribute.name, value)
+        assert isinstance(value, dt.datetime)
+        latest = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=bounds.MAX_DELAY)
+        if value > latest:
+            raise ConfigError.of(attribute.name, value, "at most 1 year ahead")
+
+
+def _check_expires(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if isinstance(value, dt.datetime):
+        bounds.check_instant(attribute.name, value)
+    elif value is not None:
+        bounds.check_number(attribute.name, value, 0, bounds.MAX_RETENTION, above=True)
+
+
+def _check_deadline(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if isinstance(value, dt.datetime):
+        bounds.check_instant(attribute.name, value)
+    elif value is not None:
+        bounds.check_number(attribute.name, value, 0, bounds.MAX_DELAY, above=True)
+
+
+def _check_label(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    bounds.check_label(attribute.name, value)
+
+
+def _check_type(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, str) or not 0 < len(value) <= bounds.MAX_TYPE or not value.isprintable():
+        raise ConfigError.of(
+            attribute.name, value, f"1 to {bounds.MAX_TYPE} printable characters"
+        )
+
+
+class TaskOptions(TypedDict, total=False):
+    """The options of `Task`, `@app.task(...)` and `TaskType.options(...)`."""
+
+    id: str | None
+    queue: str
+    priority: int
+    max_retry: int
+    max_crashes: int
+    timeout: float
+    backoff: Backoff
+    delay: float | None
+    run_at: dt.datetime | None
+    expires: float | dt.datetime | None
+    deadline: float | dt.datetime | None
+    retention: float
+    metadata: Mapping[str, str]
+    unique: Unique | None
+    depends_on: needs.Identified | Iterable[str | needs.Identified]
+    on_dependency_failure: Literal["dead", "run"]
+    group: str | None
+    limit_key: str | None
+
+
+@attrs.frozen(kw_only=True)
+class Task(Generic[R]):
+    """A task to be enqueued: an immutable value, checked as it is built.
+
+    Raises `ConfigError` for an option out of its bounds. The payload is checked
+    when the task is enqueued, because its bound (`max_payload`) is the client's.
+    """
+
+    type: str = attrs.field(kw_only=False, validator=_check_type)
+    """The name of the handler."""
+    payload: Any = attrs.field(kw_only=False, factory=dict, repr=False)
+    """A mapping becomes the handler's keyword arguments, anything else its one argument."""
+    id: str | None = attrs.field(default=None, validator=attrs.validators.optional(bounds.name))
+    """Own id within the queue; None for a new UUIDv7."""
+    queue: str = attrs.field(default=DEFAULT_QUEUE, validator=bounds.queue)
+    """The queue's name."""
+    priority: int = attrs.field(default=50, validator=bounds.number(0, 100, whole=True))
+    """0 (first) to 100 (last)."""
+    max_retry: int = attrs.field(default=3, validator=bounds.number(0, bounds.MAX_TRIES, whole=True))
+    """Attempts after the first, 0 to 1,000,000."""
+    max_crashes: int = attrs.field(default=3, validator=bounds.number(0, bounds.MAX_TRIES, whole=True))
+    """How often a worker may die under the task before it goes to dead, 0 to 1,000,000."""
+    timeout: float = attrs.field(default=30.0, validator=bounds.number(0, math.inf, above=True))
+    """Seconds each attempt may take; `math.inf` for no bound."""
+    backoff: Backoff = attrs.field(
+        default=DEFAULT_BACKOFF, validator=bounds.one_of(Exponential, Linear, Fixed)
+    )
+    """How long to wait after each failure."""
+    delay: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(bounds.number(0, bounds.MAX_DELAY))
+    )
+    """Seconds to wait before the first attempt, 0 to 1 year."""
+    run_at: dt.datetime | None = attrs.field(default=None, validator=_check_run_at)
+    """The instant of the first attempt, at most 1 year ahead; an aware datetime."""
+    expires: float | dt.datetime | None = attrs.field(default=None, validator=_check_expires)
+    """No attempt starts from then on; seconds from the enqueue, or an aware datetime."""
+    deadline: float | dt.datetime | None = attrs.field(default=None, validator=_check_deadline)
+    """No attempt starts or goes on from then on; seconds from the enqueue, above 0 to 1 year,
+    or an aware datetime."""
+    retention: float = attrs.field(
+        default=3600.0, validator=bounds.number(0, bounds.MAX_RETENTION)
+    )
+    """Seconds that the finished task and its result are kept; 0 for not at all."""
+    metadata: Mapping[str, str] = attrs.field(
+        default=_NO_METADATA, converter=_metadata, validator=_check_metadata
+    )
+    """Text that travels with the task."""
+    unique: Unique | None = attrs.field(
+        default=None, validator=attrs.validators.optional(bounds.one_of(Unique))
+    )
+    """Refuse, or replace, a second task of the same key."""
+    depends_on: tuple[str, ...] = attrs.field(
+        default=(), converter=needs.own_ids, validator=needs.check
+    )
+    """Ids or handles of tasks, of any queue, that must have completed before it runs."""
+    on_dependency_failure: Literal["dead", "run"] = attrs.field(
+        default="dead", validator=bounds.choice("dead", "run")
+    )
+    """What to do when one of them is dead, cancelled or gone: die too, or run regardless."""
+    group: str | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_check_label)
+    )
+    """The aggregation group that it waits in, 1 to 128 characters (bytes, as UTF-8)."""
+    limit_key: str | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_check_label)
+    )
+    """The key under which the queue's limits count it, 1 to 128 characters (bytes, as UTF-8)."""
+    returns: Any = attrs.field(default=None, eq=False, repr=False)
+    """The type that the result is structured into; None leaves plain msgpack data."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.delay is not None and self.run_at is not None:
+            raise ConfigError.of("run_at", self.run_at, "left out where delay is given")
+        if self.group is not None:
+            for name in ("delay", "run_at", "depends_on", "limit_key"):
+                if getattr(self, name) not in (None, ()):
+                    raise ConfigError.of(name, getattr(self, name), "left out where group is given")
+        replaces = self.unique is not None and self.unique.on_conflict == "replace"
+        if replaces and (self.depends_on or self.group):
+            raise ConfigError.of("unique", self.unique, "without replace where tasks wait together")
+        if self.id is not None and f"{self.queue}/{self.id}" in self.depends_on:
+            raise ConfigError.of("depends_on", self.id, "other tasks than itself")
+
+
+@attrs.frozen
+class Progress:
+    """How far a running task says it is."""
+
+    percent: float
+    """0 to 100."""
+    message: str | None
+    """What it is doing, at most 1,000 characters."""
+    updated_at: dt.datetime
+    """When it said so, by its worker's clock."""
+
+
+@attrs.frozen(kw_only=True)
+class TaskInfo:
+    """What is known of a task at one instant."""
+
+    id: str
+    """`"<queue>/<id>"`."""
+    queue: str
+    type: str
+    state: State
+    priority: int
+    attempt: int
+    """Attempts charged so far, the running one included."""
+    max_retry: int
+    deliveries: int
+    """How often it was claimed."""
+    crashes: int
+    """How often its lease ran out."""
+    created_at: dt.datetime
+    run_at: dt.datetime
+    """When it became due, or will."""
+    deadline: dt.datetime | None = None
+    """When its attempts are over, by the store's clock; None for no such instant, and for
+    a task that was revived."""
+    started_at: dt.datetime | None
+    """When it was last claimed."""
+    finished_at: dt.datetime | None
+    """When it reached a terminal state."""
+    progress: Progress | None
+    result: Any
+    """What the handler returned, as plain msgpack data; None unless completed."""
+    error: str | None
+    """Why the last attempt failed, or why the task is dead."""
+    worker: str | None
+    """The worker that claimed it last."""
+    metadata: Mapping[str, str]
+    depends_on: tuple[str, ...] = ()
+    group: str | None = None
+    """The group that it waits in, or waited in when it ended; of a batch, the group that
+    it was made of."""
+    members: tuple[str, ...] = ()
+    """Ids of the tasks that a batch holds, in order; its `type` is that of the first."""
+
+
+@attrs.frozen(kw_only=True)
+class QueueStats:
+    """How many tasks of a queue are in which state, and its totals since it began."""
+
+    scheduled: int = 0
+    blocked: int = 0
+    grouped: int = 0
+    pending: int = 0
+    active: int = 0
+    retry: int = 0
+    completed: int = 0
+    dead: int = 0
+    cancelled: int = 0
+    paused: bool = False
+    oldest_pending_age: float = 0.0
+    """Seconds since the first pending task of a priority was due, the longest of them; 0
+    when none is pending."""
+    enqueued: int = 0
+    completed_total: int = 0
+    failed_total: int = 0
+    """Failed attempts, those that were retried included."""
+    dead_total: int = 0
+    purged: int = 0
+    deleted: int = 0
+    batched: int = 0
+    """Grouped tasks that went into a batch."""
+
+
+@attrs.frozen(kw_only=True)
+class WorkerInfo:
+    """What a live worker said of itself in its last heartbeat."""
+
+    id: str
+    host: str
+    pid: int
+    queues: tuple[str, ...]
+    concurrency: int
+    running: int
+    """Attempts running at the last heartbeat."""
+    started_at: dt.datetime
+    last_heartbeat: dt.datetime
+    version: str
+    """The version of rediq-trio."""

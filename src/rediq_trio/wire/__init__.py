@@ -1,0 +1,1 @@
+"""Bytes: how envelopes, payloads and results are packed."""

@@ -1,0 +1,200 @@
+"""What a task carries past the queue: type, payload, timeout, backoff, metadata and deadline.
+
+msgpack, never pickle. Payloads are checked where they enter, and again where they
+come out, because anyone may have written to Redis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import attrs
+
+from rediq_trio._errors import PayloadError, PayloadTooLarge, shown
+from rediq_trio.spec.groups import BATCH_VERSION
+from rediq_trio.values.backoff import DEFAULT_BACKOFF, Backoff, decode_backoff, encode_backoff
+from rediq_trio.values.bounds import MAX_DELAY, MAX_DEPTH
+from rediq_trio.wire.packing import UNREADABLE, SealedFound, pack, unpack
+
+VERSION = 1
+"""Of what this version writes. An envelope is an array that begins with its version; those up to
+`BATCH_VERSION` are taken, so the next is the one behind it."""
+MOST_VERSIONS = 100
+_DEFAULT_TIMEOUT = 30.0
+MAX_AROUND = 5 * 1024 * 1024
+"""Bytes of an envelope beside its payload: metadata and dependencies at their bounds fit in."""
+LAST_MS = 253_402_300_799_999
+"""The last instant that a datetime in UTC can hold."""
+_DEADLINES = range(-round(MAX_DELAY * 1000), LAST_MS + 1)
+
+
+class NewerEnvelope(PayloadError):
+    """The envelope is of a newer version: whoever can read it will."""
+
+
+@attrs.define
+class Envelope:
+    """An envelope, opened; its payload is still packed. Nobody changes it: one is made per attempt,
+    and a frozen class takes twice as long to make."""
+
+    type: str
+    payload: bytes
+    timeout: float
+    """Seconds."""
+    backoff: Backoff
+    metadata: Mapping[str, str]
+    deadline_ms: int = 0
+    """An instant, or below 0 the time from the enqueue on; 0 for none."""
+    depends_on: tuple[str, ...] = ()
+    """Ids of the tasks that it depends on."""
+
+
+_NESTING = (dict, list, tuple)
+
+
+def check_depth(value: Any) -> None:
+    """Raise `PayloadError` for a value nested deeper than 64 levels or keyed by other than text."""
+    if type(value) is dict and _flat(cast("dict[Any, Any]", value)):
+        return
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH + 1):
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                item = cast("dict[Any, Any]", item)
+                for key in item:
+                    # Whole numbers could be chosen to collide in a dict; msgpack refuses to read them.
+                    if not isinstance(key, str | bytes):
+                        raise PayloadError(f"payload key {shown(key)}: must be str or bytes")
+                below += item.values()
+            elif isinstance(item, list | tuple):
+                below += cast("list[Any]", item)
+        if not below:
+            return
+        level = below
+    raise PayloadError(f"payload: nested deeper than {MAX_DEPTH} levels")
+
+
+def _flat(value: dict[Any, Any]) -> bool:
+    # What nearly every payload is: checking it costs a fraction of the walk.
+    # A loop: `all` over a generator takes twice as long.
+    for key, item in value.items():  # noqa: SIM110
+        if type(key) is not str or isinstance(item, _NESTING):
+            return False
+    return True
+
+
+def pack_value(value: Any, *, what: str = "payload", most: int | None = None) -> bytes:
+    """Pack plain data; raise `PayloadError` for what msgpack cannot carry or reads back otherwise.
+
+    `what` names the value in errors; `most` bounds the bytes (`PayloadTooLarge`).
+    """
+    try:
+        check_depth(value)
+        packed = pack(value)
+    except PayloadError:
+        raise
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        # Python's wording for a number beyond 64 bits and for an unknown type.
+        raise PayloadError(f"{what} {shown(value)}: msgpack cannot carry it: {error}") from error
+    if most is not None and len(packed) > most:
+        raise PayloadTooLarge(f"{what}: {len(packed):,} bytes packed; at most {most:,} are allowed")
+    return packed
+
+
+def unpack_value(packed: bytes, *, what: str = "payload", most: int | None = None) -> Any:
+    """Unpack plain data; raise `PayloadError` for anything that `pack_value` would not have made."""
+    if most is not None and len(packed) > most:
+        raise PayloadTooLarge(f"{what}: {len(packed):,} bytes packed; at most {most:,} are allowed")
+    try:
+        value = unpack(packed)
+    except SealedFound as error:
+        raise PayloadError(f"the {what} is {error}") from error
+    except UNREADABLE as error:
+        raise PayloadError(f"{what} cannot be decoded: {shown(str(error))}") from error
+    check_depth(value)
+    return value
+
+
+def pack_envelope(
+    kind: str,
+    payload: bytes,
+    timeout: float,
+    backoff: Backoff,
+    metadata: Mapping[str, str],
+    deadline_ms: int = 0,
+    depends_on: Sequence[str] = (),
+) -> bytes:
+    """Pack an envelope. What is as usual at its end is left away, which keeps it short."""
+    parts: list[Any] = [VERSION, kind, payload]
+    if (
+        backoff is DEFAULT_BACKOFF
+        and timeout == _DEFAULT_TIMEOUT
+        and not metadata
+        and not deadline_ms
+        and not depends_on
+    ):
+        return pack(parts)
+    rest: list[Any] = [
+        timeout, encode_backoff(backoff), dict(metadata), deadline_ms, list(depends_on)
+    ]  # fmt: skip
+    usual: list[Any] = [_DEFAULT_TIMEOUT, [], {}, 0, []]
+    while rest and rest[-1] == usual[len(rest) - 1]:
+        rest.pop()
+    return pack(parts + rest)
+
+
+_NO_ARRAY = "envelope cannot be decoded: it is no array of 3 to 8"
+
+
+def _is_newer(version: Any) -> bool:
+    return type(version) is int and BATCH_VERSION < version < MOST_VERSIONS
+
+
+def open_envelope(packed: bytes) -> Envelope:
+    """Open an envelope; raise `PayloadError` for one that cannot be read, `NewerEnvelope` for a newer one."""
+    try:
+        parts: Any = unpack(packed)
+    except UNREADABLE as error:
+        raise PayloadError(f"envelope cannot be decoded: {shown(str(error))}") from error
+    if not isinstance(parts, list):
+        raise PayloadError(_NO_ARRAY)
+    fields = cast("list[Any]", parts)
+    if len(fields) == 3 and fields[0] == VERSION:
+        # What nearly every envelope is.
+        _, kind, payload = fields
+        if isinstance(kind, str) and isinstance(payload, bytes):
+            return Envelope(kind, payload, _DEFAULT_TIMEOUT, DEFAULT_BACKOFF, {})
+    if fields and _is_newer(fields[0]):
+        said = shown(fields[0])
+        raise NewerEnvelope(f"envelope has version {said}; this library reads {VERSION}")
+    if not 3 <= len(fields) <= 8:
+        raise PayloadError(_NO_ARRAY)
+    if fields[0] != VERSION:
+        raise PayloadError(f"envelope has version {shown(fields[0])}; this library reads {VERSION}")
+    fields += [_DEFAULT_TIMEOUT, [], {}, 0, []][len(fields) - 3 :]
+    kind, payload, timeout, backoff, metadata, deadline, needs = fields[1:]
+    if not (
+        isinstance(kind, str)
+        and isinstance(payload, bytes)
+        and isinstance(timeout, int | float)
+        and timeout > 0
+        and isinstance(backoff, list)
+        and _texts(metadata)
+        and type(deadline) is int
+        and deadline in _DEADLINES
+        and isinstance(needs, list)
+        and all(isinstance(need, str) for need in cast("list[Any]", needs))
+    ):
+        raise PayloadError("envelope cannot be decoded: a field has the wrong type")
+    policy = decode_backoff(cast("list[Any]", backoff))
+    texts = cast("dict[str, str]", metadata)
+    depends_on = tuple(cast("list[str]", needs))
+    return Envelope(kind, payload, float(timeout), policy, texts, deadline, depends_on)
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(text, str) for item in cast("dict[Any, Any]", value).items() for text in item
+    )

@@ -1,0 +1,44 @@
+"""From the tasks of a workflow to what a store writes in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from rediq_trio._errors import ConfigError, PayloadTooLarge
+from rediq_trio.tasks.prepare import MAX_WHOLE, Prepared, prepare, reference_to
+from rediq_trio.workflow.plan import PlanNode
+
+MAX_LINKS = 50_000
+"""Links of a workflow."""
+
+
+def prepare_node(node: PlanNode, home: str, max_payload: int) -> Prepared:
+    """Check and pack one task of a workflow that is written to the queue `home` as a whole."""
+    queue = node.task.queue
+    outside = [each for each in node.task.depends_on if each not in node.needs]
+    task = attrs.evolve(node.task, id=node.own, depends_on=(*outside, *node.needs))
+    one = prepare(task, max_payload)
+    ties = attrs.evolve(
+        one.new.ties,
+        queue="" if queue == home else queue,
+        lenient=task.on_dependency_failure == "run",
+        limit_key=task.limit_key or "",
+        needs=tuple(reference_to(queue, each) for each in dict.fromkeys(outside)),
+        awaits=tuple(reference_to(queue, each) for each in node.needs),
+        dependents=tuple(reference_to(queue, each) for each in node.dependents),
+    )
+    return attrs.evolve(one, new=attrs.evolve(one.new, ties=ties))
+
+
+def check_whole(nodes: Sequence[Prepared]) -> None:
+    """Raise when a workflow is too large to be written in one step."""
+    links = sum(len(one.new.ties.awaits) for one in nodes)
+    if links > MAX_LINKS:
+        raise ConfigError.of("workflow", f"<{links:,} links>", f"of at most {MAX_LINKS:,} links")
+    size = sum(len(one.new.envelope) for one in nodes)
+    if size > MAX_WHOLE:
+        raise PayloadTooLarge(
+            f"workflow: {size:,} bytes packed; at most {MAX_WHOLE:,} are written in one step"
+        )
