@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from docs.read_source import attribute_docs, oneline
-from rediq_trio.spec.lifecycle import Event
+from rediq_trio.spec.lifecycle import Transition
 from rediq_trio.spec.records import Record
-from rediq_trio.store.redis.codec import MARKS, RECORD_FIELDS, TIES_FIELDS
+from rediq_trio.store.redis.codec import MARKS, RECORD_FIELDS, RELATION_FIELDS
 from rediq_trio.store.redis.keys import INDEX_OF, QUEUE_KEYS, Keys
 from rediq_trio.store.redis.scripts import Script, load_scripts
 
@@ -85,7 +85,7 @@ def record() -> str:
     docs = docs | {"marks": f"One bit each: {marks}."}
     for place, name in enumerate(RECORD_FIELDS, start=1):
         lines.append(f"| {place} | `{name}` | {oneline(docs.get(name, ''))} |")
-    for place, name in enumerate(TIES_FIELDS, start=1):
+    for place, name in enumerate(RELATION_FIELDS, start=1):
         lines.append(f"| {len(RECORD_FIELDS) + 1}.{place} | `{name}` | {oneline(docs.get(name, ''))} |")
     return "\n".join(lines)
 
@@ -93,7 +93,7 @@ def record() -> str:
 def scripts() -> str:
     """Make a section for each script, transitions first."""
     found = load_scripts()
-    order = [str(event) for event in Event if str(event) in found]
+    order = [str(transition) for transition in Transition if str(transition) in found]
     order += sorted(found.keys() - set(order))
     return "\n\n".join(_section(found[name]) for name in order)
 

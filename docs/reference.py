@@ -23,7 +23,7 @@ from docs.read_source import (
 from docs.read_source import constants as numbers
 from rediq_trio import _errors
 from rediq_trio.settings import Settings
-from rediq_trio.spec.lifecycle import TERMINAL, TRANSITIONS, WAITING, Event, State
+from rediq_trio.spec.lifecycle import TERMINAL, TRANSITIONS, WAITING, State, Transition
 from rediq_trio.store.broadcast import Kind
 from rediq_trio.store.redis.scripts import load_scripts
 from rediq_trio.values.backoff import Exponential, Fixed, Linear
@@ -74,11 +74,11 @@ def transitions() -> str:
     """Make the table of the transitions, with what each script says of itself."""
     scripts = load_scripts()
     lines = ["| event | from | to | what it does |", "| --- | --- | --- | --- |"]
-    for event in Event:
-        pairs = TRANSITIONS[event]
-        summary = scripts[event].summary if event in scripts else ""
+    for transition in Transition:
+        pairs = TRANSITIONS[transition]
+        summary = scripts[transition].summary if transition in scripts else ""
         sources, targets = ({pair[n] for pair in pairs} for n in (0, 1))
-        lines.append(f"| `{event}` | {_named(sources)} | {_named(targets)} | {summary} |")
+        lines.append(f"| `{transition}` | {_named(sources)} | {_named(targets)} | {summary} |")
     return "\n".join(lines)
 
 

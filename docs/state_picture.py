@@ -13,7 +13,7 @@ from html import escape
 
 import attrs
 
-from rediq_trio.spec.lifecycle import TERMINAL, TRANSITIONS, WAITING, Event, State
+from rediq_trio.spec.lifecycle import TERMINAL, TRANSITIONS, WAITING, State, Transition
 
 Point = tuple[float, float]
 
@@ -85,12 +85,12 @@ def grouped() -> dict[tuple[str, str], list[str]]:
     where an event leads to, or from, several of them.
     """
     edges: dict[tuple[str, str], list[str]] = {}
-    for event, pairs in TRANSITIONS.items():
-        if _merges(event):
-            edges[MERGER] = [str(event)]
+    for transition, pairs in TRANSITIONS.items():
+        if _merges(transition):
+            edges[MERGER] = [str(transition)]
             continue
         for source, target in sorted(pairs, key=str):
-            if target is None or (event is Event.ENQUEUE and source is not None):
+            if target is None or (transition is Transition.ENQUEUE and source is not None):
                 continue
             begin, end = START if source is None else str(source), str(target)
             if source in WAITING and target in TERMINAL:
@@ -98,29 +98,29 @@ def grouped() -> dict[tuple[str, str], list[str]]:
             if target in WAITING and (source is None or source in TERMINAL):
                 end = WAITING_BOX
             events = edges.setdefault((begin, end), [])
-            if str(event) not in events:
-                events.append(str(event))
+            if str(transition) not in events:
+                events.append(str(transition))
     return edges
 
 
 def removals() -> list[str]:
     """Say which events take a task away, and from where."""
     said = []
-    for event, pairs in TRANSITIONS.items():
+    for transition, pairs in TRANSITIONS.items():
         sources = {source for source, target in pairs if target is None and source is not None}
-        if sources and not _merges(event):
-            said.append(f"{event}: {_from(sources)}")
+        if sources and not _merges(transition):
+            said.append(f"{transition}: {_from(sources)}")
     return said
 
 
-def _merges(event: Event) -> bool:
+def _merges(transition: Transition) -> bool:
     """Say whether an event makes one task of many: drawn as an edge between their states."""
-    return TRANSITIONS[event] == {(MERGER[0], None), (None, MERGER[1])}
+    return TRANSITIONS[transition] == {(MERGER[0], None), (None, MERGER[1])}
 
 
 def replacements() -> str:
     """Say between which states a task moves that is replaced by one of its unique key."""
-    pairs = [pair for pair in TRANSITIONS[Event.ENQUEUE] if pair[0] is not None]
+    pairs = [pair for pair in TRANSITIONS[Transition.ENQUEUE] if pair[0] is not None]
     sources = {source for source, _ in pairs if source is not None}
     targets = {target for _, target in pairs if target is not None}
     return f"enqueue of the same unique key: {_from(sources)} to {_from(targets)}"
@@ -139,9 +139,9 @@ def _from(sources: Iterable[State]) -> str:
 def mermaid() -> str:
     """Give the state machine as Mermaid text, every edge of the table."""
     edges: dict[tuple[str, str], list[str]] = {}
-    for event, pairs in TRANSITIONS.items():
+    for transition, pairs in TRANSITIONS.items():
         for source, target in pairs:
-            edges.setdefault((str(source or "[*]"), str(target or "[*]")), []).append(str(event))
+            edges.setdefault((str(source or "[*]"), str(target or "[*]")), []).append(str(transition))
     lines = [f"    {a} --> {b}: {', '.join(events)}" for (a, b), events in sorted(edges.items())]
     return "\n".join(["stateDiagram-v2", *lines])
 

@@ -6,7 +6,7 @@
 --          number, '' to leave it  3 '1' when fair, '0' when not, '' to leave it
 --          4 how many entries of its history are kept, 0 for none, '' to leave it
 -- RETURNS  1
--- INCLUDE  clock keys record history lanes noted
+-- INCLUDE  clock keys record history lanes queue_entry
 local now, is, size = clock(ARGV[1]), ARGV[3], tonumber(ARGV[4])
 if ARGV[2] ~= '' then redis.call('HSET', meta, 'max_pending', ARGV[2]) end
 if is ~= '' then
@@ -15,7 +15,7 @@ if is ~= '' then
   -- The places of the open lanes mean another thing now: as many as there are keys that wait.
   for _, key in ipairs(redis.call('ZRANGE', lanes, 0, -1)) do touched[key] = true end
   touch_lanes(now)
-  note_queue(now, 'arrange', '', {tonumber(was)}, {tonumber(is)})
+  record_queue_entry(now, 'arrange', '', {tonumber(was)}, {tonumber(is)})
 end
 if size then
   local was = tonumber(redis.call('HGET', meta, 'history') or 0)
@@ -24,6 +24,6 @@ if size then
   if size == 0 then redis.call('UNLINK', history) end
   redis.call('HSET', meta, 'history', size)
   kept = size
-  if was == 0 then note_queue(now, 'begin', '', {}, {redis.call('HLEN', records)}) end
+  if was == 0 then record_queue_entry(now, 'begin', '', {}, {redis.call('HLEN', records)}) end
 end
 return 1

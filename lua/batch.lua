@@ -3,7 +3,7 @@
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time; then ids for the new tasks
 -- RETURNS  how many were made; ms until the next group is due, -1 for none
--- INCLUDE  clock keys record history lanes places ends ripple due
+-- INCLUDE  clock keys record history lanes indexes terminal propagate due
 local MOST = 8388608
 local now = clock(ARGV[1])
 local made, batched = 0, 0
@@ -13,10 +13,10 @@ local made, batched = 0, 0
 local function members_of(group)
   local those = {}
   for i, entry in ipairs(beginning(grouped, prefix(group), rule_of(group)[1])) do
-    local own = entry:sub(#group + 18)
-    local record, newer = load(own)
+    local local_id = entry:sub(#group + 18)
+    local record, newer = load(local_id)
     if newer then return nil end
-    those[i] = {own, record, entry}
+    those[i] = {local_id, record, entry}
   end
   return those
 end
@@ -39,26 +39,26 @@ local function gather(those)
   local found, size = {}, 0
   local record = {0, 100, 0, 0, 0, now, now, 0, 0, '', 0, 0, 0, 0, '', '', 0, 0, 0, 0, ''}
   for _, each in ipairs(those) do
-    local own, one, entry = each[1], each[2], each[3]
-    local envelope = envelope_of(own, one)
+    local local_id, one, entry = each[1], each[2], each[3]
+    local envelope = envelope_of(local_id, one)
     if one and envelope then
       size = size + #envelope
       if #found > 0 and size > MOST then break end
       found[#found + 1] =
-        {own, envelope, one[PRIORITY], one[MAX_RETRY], one[MAX_CRASHES], one[RETENTION]}
+        {local_id, envelope, one[PRIORITY], one[MAX_RETRY], one[MAX_CRASHES], one[RETENTION]}
       record[PRIORITY] = math.min(record[PRIORITY], one[PRIORITY])
       for _, n in ipairs({MAX_RETRY, MAX_CRASHES, RETENTION}) do
         record[n] = math.max(record[n], one[n])
       end
-      leave(own, one)
-      unlock_unless_by_time(own, one)
-      drop(own, one)
-      note(now, 'batch', own, GROUPED, 0, one)
-      announce(own, one, 0)
+      leave_index(local_id, one)
+      unlock_unless_by_time(local_id, one)
+      drop(local_id, one)
+      record_entry(now, 'batch', local_id, GROUPED, 0, one)
+      announce(local_id, one, 0)
     else
       -- A claim buries what cannot be decoded, and what has lost its payload.
       redis.call('ZREM', grouped, entry)
-      redis.call('ZADD', pending, 0, own)
+      redis.call('ZADD', pending, 0, local_id)
     end
   end
   return found, record
@@ -71,10 +71,10 @@ for i = 2, #ARGV do
   if redis.call('HEXISTS', records, id) == 0 then
     local found, record = gather(those)
     if #found > 0 then
-      give(id, record, cmsgpack.pack({2, group, found}))
+      set_envelope(id, record, cmsgpack.pack({2, group, found}))
       record[SEQ] = next_seq()
       ready(id, record)
-      note(now, 'batch', id, 0, PENDING, record)
+      record_entry(now, 'batch', id, 0, PENDING, record)
       made, batched = made + 1, batched + #found
     end
     touched_groups[group] = true

@@ -4,20 +4,20 @@
 -- ARGV     1 now in ms, '' for the server's time  2 id
 -- RETURNS  the code of the state the task is in now, 0 when there is none, below 0 what the
 --          record of a newer layout begins with: it stays as it is
--- INCLUDE  clock keys record history lanes places ends ripple
+-- INCLUDE  clock keys record history lanes indexes terminal propagate
 local now, id = clock(ARGV[1]), ARGV[2]
 local record, newer = load(id)
 if not record then return -(newer or 0) end
 if record[STATE] == ACTIVE then
   record[CANCEL] = 1
   save(id, record)
-  tell('cancel:' .. id)
-  note(now, 'cancel', id, ACTIVE, ACTIVE, record)
+  notify('cancel:' .. id)
+  record_entry(now, 'cancel', id, ACTIVE, ACTIVE, record)
 elseif record[STATE] <= PENDING or record[STATE] == RETRY then
   local was = record[STATE]
-  leave(id, record)
-  abandon(id, record, now)
-  note(now, 'cancel', id, was, CANCELLED, record)
+  leave_index(id, record)
+  make_cancelled(id, record, now)
+  record_entry(now, 'cancel', id, was, CANCELLED, record)
 end
 conclude(now)
 return record[STATE]

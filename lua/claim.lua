@@ -7,7 +7,7 @@
 --          record of the next task begins with, where that is of a newer layout: it stays, and
 --          so does what is behind it; end of the leases in ms; then five per lease: id,
 --          deliveries, attempt, max_retry, envelope
--- INCLUDE  clock keys record history lanes places ends ripple
+-- INCLUDE  clock keys record history lanes indexes terminal propagate
 local set = redis.call('HMGET', meta, 'paused', 'fair', 'history')
 if set[1] == '1' then return {0, 0} end
 local now, limit, fair = clock(ARGV[1]), tonumber(ARGV[2]), set[2] == '1'
@@ -21,10 +21,10 @@ local function hand_out(id, record)
   local reason, envelope = nil, envelope_of(id, record)
   if not record then
     redis.call('ZREM', expiring, id)
-    untie(id)
+    drop_relations(id)
     -- Whoever waits for it is told: nobody knows any more whether there is one.
-    record = {0, 50, 0, 0, 0, now, now, 0, 0, '', 0, 0, 0, 0, '', '', 0, WAITED + FOLLOWED, 0, 0,
-              ''}
+    record = {0, 50, 0, 0, 0, now, now, 0, 0, '', 0, 0, 0, 0, '', '', 0,
+              HAS_WAITERS + HAS_DEPENDENTS, 0, 0, ''}
     reason = 'its record cannot be decoded'
   elseif not envelope then
     reason = 'its payload is missing'
@@ -34,18 +34,18 @@ local function hand_out(id, record)
   if record[EXPIRES] > 0 then redis.call('ZREM', expiring, id) end
   if reason then
     bury(id, record, reason, now)
-    note(now, 'claim', id, PENDING, DEAD, record)
+    record_entry(now, 'claim', id, PENDING, DEAD, record)
     return false
   end
   record[STATE], record[STARTED] = ACTIVE, now
   record[DELIVERIES], record[ATTEMPT] = record[DELIVERIES] + 1, record[ATTEMPT] + 1
   record[WORKER], record[NONCE] = ARGV[4], ARGV[5]
-  if record[TIES] then
-    if record[TIES][UNTIL] == STARTED_ONCE then unlock(id, record) end
-    local key = record[TIES][LIMIT_KEY]
+  if record[RELATIONS] then
+    if record[RELATIONS][UNTIL] == STARTED_ONCE then unlock(id, record) end
+    local key = record[RELATIONS][LIMIT_KEY]
     if key ~= '' then redis.call('HINCRBY', permits, key, 1) end
   end
-  note(now, 'claim', id, PENDING, ACTIVE, record, till)
+  record_entry(now, 'claim', id, PENDING, ACTIVE, record, till)
   saved[#saved + 1], saved[#saved + 2] = id, cmsgpack.pack(record)
   leases[#leases + 1], leases[#leases + 2] = till, id
   local n = #reply
@@ -118,7 +118,7 @@ else
       charge(whole, '', now)
       if key then charge(limit_of(key), key, now) end
     end
-    if key then open_or_shut(key, now) end
+    if key then open_or_throttle(key, now) end
   end
 end
 if #saved > 0 then
@@ -131,6 +131,6 @@ if stopped_by then
 elseif allowed() then
   reply[1] = redis.call('ZCARD', pending) + redis.call('ZCARD', lanes)
 elseif free_at(whole, '') > now then
-  tell('due')
+  notify('due')
 end
 return reply

@@ -5,7 +5,7 @@
 --          id, deliveries, nonce, result, children ('' or a msgpack array of id, envelope
 --          and options in turn), which come in with it
 -- RETURNS  per outcome the code of the state the task is in now, 0 when stale
--- INCLUDE  clock keys record history lanes places ends ripple intake fence freed
+-- INCLUDE  clock keys record history lanes indexes terminal propagate intake fence wake_on_slot
 local now = clock(ARGV[1])
 local done, answers = 0, {}
 
@@ -54,21 +54,23 @@ for i = 2, #ARGV, 5 do
       write()
       save(id, record)
       local children = cmsgpack.unpack(ARGV[i + 4])
-      for n = 1, #children, 3 do admit(children[n], children[n + 1], children[n + 2], now) end
+      for n = 1, #children, 3 do
+        enqueue_promised(children[n], children[n + 1], children[n + 2], now)
+      end
       record = load(id)
     end
     answer = COMPLETED
     done = done + 1
-    local keep = math.max(record[RETENTION], marked(record, WAITED) and GRACE or 0)
-    if record[TIES] then
-      leave(id, record)
+    local keep = math.max(record[RETENTION], marked(record, HAS_WAITERS) and GRACE or 0)
+    if record[RELATIONS] then
+      leave_index(id, record)
       redis.call('HDEL', inputs, id)
     else
       left[#left + 1] = id
     end
-    if marked(record, STEPPED) then
+    if marked(record, HAS_STEPS) then
       redis.call('HDEL', steps, id)
-      record[MARKS] = record[MARKS] - STEPPED
+      record[MARKS] = record[MARKS] - HAS_STEPS
     end
     settled[id] = keep > 0 and COMPLETED or 0
     if keep > 0 then
@@ -81,7 +83,7 @@ for i = 2, #ARGV, 5 do
       dropped[#dropped + 1] = id
       if record[ENVELOPE] == '' then bulky[#bulky + 1] = id end
     end
-    note(now, 'complete', id, ACTIVE, settled[id], record)
+    record_entry(now, 'complete', id, ACTIVE, settled[id], record)
     announce(id, record, COMPLETED, ARGV[i + 3])
   end
   answers[#answers + 1] = answer
@@ -89,6 +91,6 @@ end
 write()
 if done > 0 then count('completed', done) end
 count_added()
-freed(done > 0)
+wake_on_slot(done > 0)
 conclude(now)
 return answers

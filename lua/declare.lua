@@ -23,7 +23,7 @@ local expected = 0
 if not same_times then expected = expect(KEYS[4], name, new, tonumber(ARGV[8])) end
 if not same then
   new[REVISION] = redis.call('HINCRBY', KEYS[2], 'revision', 1)
-  if expected > 0 then tell('tick') end
+  if expected > 0 then notify('tick') end
 end
 save_schedule(KEYS[3], name, new)
 return 1

@@ -7,21 +7,21 @@
 -- RETURNS  per task the code of its state, 0 for one that exists already, or an array: why
 --          not (1 taken, 2 replaced, 3 full, 4 missing, 5 withheld, 6 sent), the task that
 --          is meant, the code of its state
--- INCLUDE  clock keys record history lanes places ends ripple intake
+-- INCLUDE  clock keys record history lanes indexes terminal propagate intake
 local now = clock(ARGV[1])
 local options, answers = {}, {}
 for i = 5, #ARGV, 3 do options[i] = cmsgpack.unpack(ARGV[i]) end
 
 read_bound()
-local whole = ARGV[2] == '1'
-if whole then
+local atomic = ARGV[2] == '1'
+if atomic then
   local before, refused = {ids = {}, keys = {}, ready = 0}, false
   for i = 5, #ARGV, 3 do
     local id, o = ARGV[i - 2], options[i]
-    local answer = refusal(id, o, now, before)
+    local answer = rejection(id, o, now, before)
     refused = refused or answer ~= nil
     answers[#answers + 1] = answer or {WITHHELD, '', 0}
-    go_before(id, o, now, before)
+    add_preceding(id, o, now, before)
   end
   if refused then return answers end
   answers = {}
@@ -31,8 +31,8 @@ for i = 5, #ARGV, 3 do
   -- One that is tied, or counted, looks at those before it.
   local alone = not o[9] and most == 0
   if not alone then write_together() end
-  local answer = not whole and not alone and refusal(id, o, now)
-  answers[#answers + 1] = answer or take(id, ARGV[i - 1], ARGV[i], o, now, alone)
+  local answer = not atomic and not alone and rejection(id, o, now)
+  answers[#answers + 1] = answer or insert(id, ARGV[i - 1], ARGV[i], o, now, alone)
 end
 write_together()
 count_added()

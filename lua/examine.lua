@@ -25,17 +25,17 @@ for i = 1, #ARGV do
   for _, index in ipairs(indexes) do
     picture[#picture + 1] = redis.call('ZSCORE', index, id) or ''
   end
-  local ties = record and record[TIES] or {'', 0, 0, '', '', 0, 0}
+  local relations = record and record[RELATIONS] or {'', 0, 0, '', '', 0, 0}
   local group, key, holder = '', '', ''
-  if ties[GROUP] ~= '' then
-    local listed = redis.call('ZSCORE', grouped, member(ties[GROUP], record[SEQ], id))
+  if relations[GROUP] ~= '' then
+    local listed = redis.call('ZSCORE', grouped, member(relations[GROUP], record[SEQ], id))
     if listed then group = string.format('%.0f', record[SEQ]) end
   end
-  if ties[LIMIT_KEY] ~= '' then
-    local listed = redis.call('ZSCORE', keyed, member(ties[LIMIT_KEY], place(record), id))
-    if listed then key = string.format('%.0f', place(record)) end
+  if relations[LIMIT_KEY] ~= '' then
+    local listed = redis.call('ZSCORE', keyed, member(relations[LIMIT_KEY], score(record), id))
+    if listed then key = string.format('%.0f', score(record)) end
   end
-  if ties[UNIQUE] ~= '' then holder = redis.call('HGET', unique, ties[UNIQUE]) or '' end
+  if relations[UNIQUE] ~= '' then holder = redis.call('HGET', unique, relations[UNIQUE]) or '' end
   local start, n = prefix(id), #picture
   picture[n + 1], picture[n + 2] = group, key
   picture[n + 3] = redis.call('ZLEXCOUNT', needs, '[' .. start, '(' .. start .. '\255')

@@ -3,7 +3,7 @@
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time
 -- RETURNS  how many tasks went
--- INCLUDE  clock keys record history lanes places ends ripple noted
+-- INCLUDE  clock keys record history lanes indexes terminal propagate queue_entry
 local now = clock(ARGV[1])
 local gone = redis.call('HLEN', records)
 -- What has ended already is told as it was, before the rest is gone.
@@ -12,20 +12,20 @@ for _, raw in ipairs(redis.call('ZRANGE', endings, 0, -1)) do
   if not ending[5] then
     ended[#ended + 1] = {ending[2], ending[3], ending[4]}
   elseif split(ending[5]) then
-    tell_dependent(ending[2], ending[5], 0, '', now)
+    notify_dependent(ending[2], ending[5], 0, '', now)
   end
 end
-ripple(now, 2147483647)
+propagate(now, 2147483647)
 for _, edge in ipairs(redis.call('ZRANGE', edges, 0, -1)) do
   local size = edge:byte(1)
   local dependent = edge:sub(size + 2)
-  if split(dependent) then tell_dependent(edge:sub(2, size + 1), dependent, 0, '', now) end
+  if split(dependent) then notify_dependent(edge:sub(2, size + 1), dependent, 0, '', now) end
 end
 redis.call('UNLINK', records, payloads, results, progress, expiring, pending, scheduled, retry,
   active, completed, dead, cancelled, blocked, grouped, keyed, lanes, shut, permits, turns,
   unique, locks, edges, needs, inputs, endings, steps, groups, rules)
 if gone > 0 then count('deleted', gone) end
-note_queue(now, 'flush', '', {}, {gone})
+record_queue_entry(now, 'flush', '', {}, {gone})
 conclude(now)
-tell('flush')
+notify('flush')
 return gone

@@ -6,11 +6,11 @@
 --          fields '' when missing: place of its first pending task, its score in lanes and
 --          in shut, its turn, its permits, how many tasks of it are active ('' when too many
 --          are to be counted at once), the limit that holds, its arrival time in us
--- INCLUDE  clock keys record tally
+-- INCLUDE  clock keys record active_by_key
 local now = clock(ARGV[1])
 local set = redis.call('HMGET', meta, 'fair', 'turn')
 local reply = {now, set[1] or '', set[2] or ''}
-local counts = tally()
+local counts = active_by_key()
 for i = 2, #ARGV do
   local key = ARGV[i]
   local first = beginning(keyed, prefix(key), 1)[1]

@@ -5,7 +5,7 @@
 -- RETURNS  per seat an array: its score as text, '' when it is not there; record, '' when
 --          missing; whether there is an envelope; whether the task is listed where its record
 --          says
--- INCLUDE  keys record history lanes places listed
+-- INCLUDE  keys record history lanes indexes index_position
 local answers = {}
 for i = 1, #ARGV, 3 do
   local index, id = ARGV[i] == 'keyed' and keyed or grouped, ARGV[i + 2]
@@ -14,7 +14,7 @@ for i = 1, #ARGV, 3 do
   answers[#answers + 1] = {
     redis.call('ZSCORE', index, ARGV[i + 1]) or '', raw or '',
     redis.call('HEXISTS', payloads, id),
-    record and listed_at(id, record) and 1 or 0,
+    record and index_position(id, record) and 1 or 0,
   }
 end
 return answers

@@ -5,7 +5,7 @@
 --          number, '' to leave it  4 '' to leave the rate, or a msgpack array: count (0 for any
 --          number), period in ms, burst, interval in microseconds
 -- RETURNS  1
--- INCLUDE  clock keys record history lanes noted
+-- INCLUDE  clock keys record history lanes queue_entry
 local now, key = clock(ARGV[1]), ARGV[2]
 local raw = redis.call('HGET', limits, key)
 local limit = raw and cmsgpack.unpack(raw) or {0, 0, 0, 1, 0}
@@ -40,7 +40,7 @@ else
   if key ~= '' then touched[key] = true end
 end
 touch_lanes(now)
-note_queue(now, 'limit', key, was, {limit[1], limit[2], limit[3], limit[4]})
-tell('wake')
-tell('due')
+record_queue_entry(now, 'limit', key, was, {limit[1], limit[2], limit[3], limit[4]})
+notify('wake')
+notify('due')
 return 1

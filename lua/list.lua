@@ -11,10 +11,10 @@ local limit, after, state = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 -- The member that stands for a task in an index that is ordered by name and place.
 local function named(id)
   local record = load(id)
-  local ties = record and record[TIES]
-  if not ties then return nil end
-  if state == 'grouped' then return member(ties[GROUP], record[SEQ], id) end
-  return member(ties[LIMIT_KEY], place(record), id)
+  local relations = record and record[RELATIONS]
+  if not relations then return nil end
+  if state == 'grouped' then return member(relations[GROUP], record[SEQ], id) end
+  return member(relations[LIMIT_KEY], score(record), id)
 end
 
 local function page(index, first)

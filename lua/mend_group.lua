@@ -3,7 +3,7 @@
 -- KEYS     all
 -- ARGV     1 group
 -- RETURNS  1 when that changed something, 0 when there was nothing to do
--- INCLUDE  keys record history lanes places
+-- INCLUDE  keys record history lanes indexes
 local group = ARGV[1]
 
 local function sight()

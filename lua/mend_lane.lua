@@ -4,7 +4,7 @@
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 'lane' or 'permits'  3 limit key
 -- RETURNS  1 when that changed something, 0 when there was nothing to do
--- INCLUDE  clock keys record lanes tally
+-- INCLUDE  clock keys record lanes active_by_key
 local now, key = clock(ARGV[1]), ARGV[3]
 
 local function sight()
@@ -20,7 +20,7 @@ local _, limit = pcall(limit_of, key)
 if limit and (type(limit) ~= 'table' or #limit ~= 5) then return 0 end
 local before = sight()
 if ARGV[2] == 'permits' then
-  local counts = tally()
+  local counts = active_by_key()
   if not counts then return 0 end
   if counts[key] then
     redis.call('HSET', permits, key, counts[key])
@@ -34,5 +34,5 @@ else
     redis.call('ZREM', rates, key)
   end
 end
-if key ~= '' then open_or_shut(key, now) end
+if key ~= '' then open_or_throttle(key, now) end
 return sight() == before and 0 or 1

@@ -5,19 +5,20 @@
 -- ARGV     1 now in ms, '' for the server's time  2 'keyed' or 'grouped'  3 member  4 id
 --          5 the limit key or the group
 -- RETURNS  1 when that changed something, 0 when there was nothing to do
--- INCLUDE  clock keys record history lanes places listed
+-- INCLUDE  clock keys record history lanes indexes index_position
 local now, entry, id = clock(ARGV[1]), ARGV[3], ARGV[4]
 local index = ARGV[2] == 'keyed' and keyed or grouped
 local at = redis.call('ZSCORE', index, entry)
 if not at then return 0 end
 local raw = redis.call('HGET', records, id)
 local record = raw and decode(raw)
-local own, right = nil, nil
-if record then own, right = seat_of(id, record) end
-if own == index and right == entry then
+local local_id, right = nil, nil
+if record then local_id, right = index_member_of(id, record) end
+if local_id == index and right == entry then
   if tonumber(at) == 0 then return 0 end
   redis.call('ZADD', index, 0, entry)
-elseif record and listed_at(id, record) or not raw and redis.call('HEXISTS', payloads, id) == 0 then
+elseif record and index_position(id, record)
+  or not raw and redis.call('HEXISTS', payloads, id) == 0 then
   redis.call('ZREM', index, entry)
 else
   return 0

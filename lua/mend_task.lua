@@ -4,7 +4,7 @@
 -- ARGV     1 now in ms, '' for the server's time  2 what to do: 'list', 'unlist', 'place',
 --          'expiry' or 'forget'  3 id
 -- RETURNS  1 when that changed something, 0 when there was nothing to do
--- INCLUDE  clock keys record history lanes places ends listed
+-- INCLUDE  clock keys record history lanes indexes terminal index_position
 local now, what, id = clock(ARGV[1]), ARGV[2], ARGV[3]
 local raw = redis.call('HGET', records, id)
 local record = raw and decode(raw)
@@ -13,10 +13,10 @@ if raw and not known then return 0 end
 
 -- The indexes that list it though its record names another one.
 local function elsewhere()
-  local found, own = {}, nil
-  if record then own = seat_of(id, record) end
+  local found, local_id = {}, nil
+  if record then local_id = index_member_of(id, record) end
   for _, index in pairs(index_of) do
-    if index ~= own and redis.call('ZSCORE', index, id) then found[#found + 1] = index end
+    if index ~= local_id and redis.call('ZSCORE', index, id) then found[#found + 1] = index end
   end
   return found
 end
@@ -27,7 +27,7 @@ local function score()
   if state == SCHEDULED or state == RETRY then return record[RUN] end
   if state == BLOCKED then return record[CREATED] end
   if state == DEAD then return record[FINISHED] end
-  return state == PENDING and place(record) or nil
+  return state == PENDING and score(record) or nil
 end
 
 -- Whether it may still be claimed.
@@ -37,18 +37,18 @@ end
 
 -- Whether it sits among those of its limit key, or of its group, in another state.
 local function sits()
-  local ties, state = record[TIES], record[STATE]
-  if not ties then return false end
-  local lane = member(ties[LIMIT_KEY], place(record), id)
-  local group = member(ties[GROUP], record[SEQ], id)
+  local relations, state = record[RELATIONS], record[STATE]
+  if not relations then return false end
+  local lane = member(relations[LIMIT_KEY], score(record), id)
+  local group = member(relations[GROUP], record[SEQ], id)
   return state ~= PENDING and redis.call('ZSCORE', keyed, lane)
     or state ~= GROUPED and redis.call('ZSCORE', grouped, group)
 end
 
 local function list()
-  if not record or listed_at(id, record) or elsewhere()[1] or sits() then return 0 end
+  if not record or index_position(id, record) or elsewhere()[1] or sits() then return 0 end
   if waits() and not envelope_of(id, record) then return 0 end
-  local index, entry = seat_of(id, record)
+  local index, entry = index_member_of(id, record)
   local at, state, keep = score(), record[STATE], record[RETENTION]
   if index == keyed or index == grouped then
     at = 0
@@ -56,32 +56,32 @@ local function list()
     -- Whoever holds the lease renews it; what nobody holds is taken back by then.
     at = now + GRACE
   elseif state == COMPLETED or state == CANCELLED then
-    if state == CANCELLED or marked(record, WAITED) then keep = math.max(keep, GRACE) end
+    if state == CANCELLED or marked(record, HAS_WAITERS) then keep = math.max(keep, GRACE) end
     at = record[FINISHED] + keep
   end
   redis.call('ZADD', index, at, entry)
-  if index == keyed then touched[record[TIES][LIMIT_KEY]] = true end
-  if index == grouped then touched_groups[record[TIES][GROUP]] = true end
-  tell('wake')
-  tell('due')
+  if index == keyed then touched[record[RELATIONS][LIMIT_KEY]] = true end
+  if index == grouped then touched_groups[record[RELATIONS][GROUP]] = true end
+  notify('wake')
+  notify('due')
   return 1
 end
 
 local function unlist()
-  if not record or not listed_at(id, record) then return 0 end
+  if not record or not index_position(id, record) then return 0 end
   local found = elsewhere()
   for _, index in ipairs(found) do redis.call('ZREM', index, id) end
   return math.min(1, #found)
 end
 
 local function put_right()
-  local at = record and listed_at(id, record)
-  local index = record and seat_of(id, record)
+  local at = record and index_position(id, record)
+  local index = record and index_member_of(id, record)
   if not at or index == keyed or index == grouped then return 0 end
   if not score() or tonumber(at) == score() then return 0 end
   redis.call('ZADD', index, score(), id)
-  tell('wake')
-  tell('due')
+  notify('wake')
+  notify('due')
   return 1
 end
 
@@ -90,7 +90,7 @@ local function expiry()
   local listed = tonumber(redis.call('ZSCORE', expiring, id) or 0)
   if waits() and record[EXPIRES] > 0 then
     if listed == record[EXPIRES] then return 0 end
-    mortal(id, record)
+    index_expiry(id, record)
     return 1
   end
   return redis.call('ZREM', expiring, id)
@@ -103,11 +103,11 @@ local function forget()
   for _, key in ipairs({results, progress, inputs, steps}) do
     some = some + redis.call('HDEL', key, id)
   end
-  untie(id)
+  drop_relations(id)
   return math.min(1, some)
 end
 
-local ways = {list = list, unlist = unlist, place = put_right, expiry = expiry, forget = forget}
+local ways = {list = list, unlist = unlist, score = put_right, expiry = expiry, forget = forget}
 local changed = ways[what]()
 touch_lanes(now)
 touch_groups()

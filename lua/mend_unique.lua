@@ -3,18 +3,18 @@
 -- KEYS     all
 -- ARGV     1 unique key
 -- RETURNS  1 when that changed something, 0 when there was nothing to do
--- INCLUDE  clock keys record history lanes places ends
+-- INCLUDE  clock keys record history lanes indexes terminal
 local key = ARGV[1]
 local holder, till = redis.call('HGET', unique, key), redis.call('ZSCORE', locks, key)
 if holder then
   local raw = redis.call('HGET', records, holder)
   local record = raw and decode(raw)
   if raw and not record then return 0 end
-  local ties = record and record[TIES]
-  local same = ties and ties[UNIQUE] == key
-  local by_time = not same or ties[UNTIL] == BY_TIME
+  local relations = record and record[RELATIONS]
+  local same = relations and relations[UNIQUE] == key
+  local by_time = not same or relations[UNTIL] == BY_TIME
   local over = same and record[STATE] >= COMPLETED and not by_time
-  if not over and (same and ties[HOLDS] == 1 or by_time and till) then return 0 end
+  if not over and (same and relations[OWNS_UNIQUE_KEY] == 1 or by_time and till) then return 0 end
   redis.call('HDEL', unique, key)
   redis.call('ZREM', locks, key)
   return 1

@@ -3,7 +3,7 @@
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 limit, 1 to 1000
 -- RETURNS  how many moved; ms until the next is due, or a rate allows a start, -1 for none
--- INCLUDE  clock keys record history lanes places ends ripple due
+-- INCLUDE  clock keys record history lanes indexes terminal propagate due
 local now = clock(ARGV[1])
 local moved = 0
 for _, index in ipairs({scheduled, retry}) do
@@ -12,10 +12,10 @@ for _, index in ipairs({scheduled, retry}) do
     local record = found[i]
     if record then
       local was = record[STATE]
-      leave(id, record)
+      leave_index(id, record)
       record[SEQ] = next_seq()
       ready(id, record)
-      note(now, 'promote', id, was, PENDING, record)
+      record_entry(now, 'promote', id, was, PENDING, record)
       moved = moved + 1
     else
       -- A claim buries what cannot be decoded.
@@ -33,7 +33,7 @@ if whole and whole[2] > 0 and redis.call('EXISTS', pending, keyed) > 0 then
   if at > now then
     start = at - now
   elseif whole[1] == 0 or redis.call('ZCARD', active) < whole[1] then
-    tell('wake')
+    notify('wake')
   end
 end
 if start < 0 then

@@ -4,15 +4,15 @@
 -- ARGV     1 now in ms, '' for the server's time  2 limit of each state, 1 to 1000
 --          3 retention of dead tasks in ms  4 how many dead tasks are kept
 -- RETURNS  how many went; ms until the next may go, -1 for none
--- INCLUDE  clock keys record history lanes places ends ripple due
+-- INCLUDE  clock keys record history lanes indexes terminal propagate due
 local now, limit, span = clock(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local gone = 0
 local function drop_all(index, ids, found)
   if #ids == 0 then return end
   for i, id in ipairs(ids) do
     local record = found[i]
-    if record and (record[TIES] or marked(record, STEPPED)) then untie(id) end
-    if record then note(now, 'purge', id, record[STATE], 0, record) end
+    if record and (record[RELATIONS] or marked(record, HAS_STEPS)) then drop_relations(id) end
+    if record then record_entry(now, 'purge', id, record[STATE], 0, record) end
   end
   for _, key in ipairs({records, payloads, results, progress}) do
     redis.call('HDEL', key, unpack(ids))
@@ -27,7 +27,7 @@ local many = redis.call('ZCARD', dead) - tonumber(ARGV[4])
 local quota = math.min(limit, math.max(old, many))
 if quota > 0 then drop_all(dead, readable(dead, redis.call('ZRANGE', dead, 0, quota - 1))) end
 if gone > 0 then count('purged', gone) end
-if step then redis.call('HSET', meta, 'noted', step) end
+if last_entry then redis.call('HSET', meta, 'noted', last_entry) end
 
 local lapsed = due(locks, now, limit)
 if #lapsed > 0 then

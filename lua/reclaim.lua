@@ -3,7 +3,7 @@
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 limit, 1 to 1000
 -- RETURNS  how many moved; ms until the next lease runs out, -1 for none
--- INCLUDE  clock keys record history lanes places ends ripple due freed
+-- INCLUDE  clock keys record history lanes indexes terminal propagate due wake_on_slot
 local now = clock(ARGV[1])
 local lapsed, found = due_tasks(active, now, tonumber(ARGV[2]))
 for i, id in ipairs(lapsed) do
@@ -14,20 +14,20 @@ for i, id in ipairs(lapsed) do
     redis.call('ZADD', pending, 0, id)
   else
     local till = redis.call('ZSCORE', active, id)
-    leave(id, record)
+    leave_index(id, record)
     record[CRASHES] = record[CRASHES] + 1
     record[ATTEMPT] = record[ATTEMPT] - 1
     record[NONCE] = ''
     if record[CANCEL] == 1 then
-      abandon(id, record, now)
+      make_cancelled(id, record, now)
     elseif record[CRASHES] > record[MAX_CRASHES] then
       bury(id, record, 'its worker died under it ' .. record[CRASHES] .. ' times', now)
     else
       ready(id, record)
     end
-    note(now, 'reclaim', id, ACTIVE, record[STATE], record, tonumber(till))
+    record_entry(now, 'reclaim', id, ACTIVE, record[STATE], record, tonumber(till))
   end
 end
-freed(#lapsed > 0)
+wake_on_slot(#lapsed > 0)
 conclude(now)
 return {#lapsed, next_in(now, {active})}

@@ -8,8 +8,8 @@ local record = held(ARGV[1], ARGV[2], ARGV[3])
 if not record or record[STATE] ~= ACTIVE then return 0 end
 local known = redis.call('HGET', KEYS[3], ARGV[1]) or ''
 redis.call('HSET', KEYS[3], ARGV[1], known .. ARGV[4])
-if not marked(record, STEPPED) then
-  mark(record, STEPPED)
+if not marked(record, HAS_STEPS) then
+  mark(record, HAS_STEPS)
   save(ARGV[1], record)
 end
 return 1

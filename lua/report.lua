@@ -11,7 +11,7 @@ for i = 1, #ARGV, 4 do
   local good = record and record[STATE] == ACTIVE
   if good then
     redis.call('HSET', progress, ARGV[i], ARGV[i + 3])
-    if marked(record, WAITED) then tell('progress:' .. ARGV[i]) end
+    if marked(record, HAS_WAITERS) then notify('progress:' .. ARGV[i]) end
   end
   answers[#answers + 1] = good and 1 or 0
 end

@@ -9,6 +9,6 @@ if not schedule then return 0 end
 if schedule[PAUSED] ~= tonumber(ARGV[2]) then
   schedule[PAUSED] = tonumber(ARGV[2])
   save_schedule(KEYS[3], name, schedule)
-  if expect(KEYS[4], name, schedule, tonumber(ARGV[3])) > 0 then tell('tick') end
+  if expect(KEYS[4], name, schedule, tonumber(ARGV[3])) > 0 then notify('tick') end
 end
 return 1

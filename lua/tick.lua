@@ -6,7 +6,7 @@
 --          its instant in ms, id, envelope, options of its task
 -- RETURNS  how many tasks it made; -1 when the schedule is not the one that was read, or
 --          the ticks are not due, in order and new
--- INCLUDE  clock keys record history lanes places ends ripple intake schedule made
+-- INCLUDE  clock keys record history lanes indexes terminal propagate intake schedule created_id
 local now, name, expected, following = clock(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[5])
 local schedule = load_schedule(schedules, name)
 if not schedule or schedule[REVISION] ~= tonumber(ARGV[4]) then return -1 end
@@ -27,9 +27,9 @@ for i = 6, #ARGV, 4 do
   if not before or before >= COMPLETED then
     local o, answer = cmsgpack.unpack(options), 0
     if redis.call('HEXISTS', records, id) == 0 or (o[9] and o[9][TO] ~= '') then
-      answer = take(id, ARGV[i + 2], options, o, now)
+      answer = insert(id, ARGV[i + 2], options, o, now)
     end
-    local task = made(id, answer)
+    local task = created_id(id, answer)
     if task then
       schedule[LAST], schedule[LAST_ID] = tonumber(ARGV[i]), task
       fired = fired + 1

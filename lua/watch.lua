@@ -7,8 +7,8 @@
 -- INCLUDE  record
 local record, newer = load(ARGV[1])
 if not record then return -(newer or 0) end
-if record[STATE] < COMPLETED and not marked(record, WAITED) then
-  mark(record, WAITED)
+if record[STATE] < COMPLETED and not marked(record, HAS_WAITERS) then
+  mark(record, HAS_WAITERS)
   save(ARGV[1], record)
 end
 return record[STATE]

@@ -6,11 +6,11 @@ from collections import Counter
 
 from rediq_trio.spec.lanes import free_at, limit_of
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Queue
+from rediq_trio.spec.records import QueueState
 from tests.servers import OpenStore
 
 
-async def derived_violations(opened: OpenStore, name: str, queue: Queue, now: int) -> list[str]:
+async def derived_violations(opened: OpenStore, name: str, queue: QueueState, now: int) -> list[str]:
     """Say where they are not what follows from the queue's records, limits, rates and turns."""
     call, at = opened.gateway.call, opened.keys.of(name, ("permits", "lanes", "shut"))
     flat = await call(b"HGETALL", at[0])

@@ -48,9 +48,9 @@ from tests.servers import lent, running_server
 
 AT_ONCE = 2
 DEADLINE = 120.0
-"""Seconds that a test may take; a mutant that makes one hang is killed too."""
+"""Seconds that a test may insert; a mutant that makes one hang is killed too."""
 END_DEADLINE = 20.0
-"""Seconds that tests which hang may take to end when they are interrupted."""
+"""Seconds that tests which hang may insert to end when they are interrupted."""
 ANSWER_DEADLINE = 5.0
 """Seconds within which a server answers unless a mutant keeps it busy."""
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,23 +59,24 @@ SERVER = "redis-6.2"
 SUITES = ("tests/conformance", "tests/redis")
 THEME_OF = MappingProxyType(
     {
-        "arrange": "limits", "include/freed": "limits", "include/history": "history", "include/noted": "history",
+        "arrange": "limits", "include/wake_on_slot": "limits", "include/history": "history",
+        "include/queue_entry": "history",
         "include/lanes": "limits", "limit": "limits",
         **dict.fromkeys(
-            ("agenda", "declare", "include/made", "include/schedule", "retract", "retract_others",
+            ("agenda", "declare", "include/created_id", "include/schedule", "retract", "retract_others",
              "suspend", "tick", "trigger"),
             "schedules",
         ),
-        "batch": "groups", "govern": "groups", "groups": "groups",
-        "acknowledge": "mail", "beat": "reading", "cancel": "operating", "claim": "claim",
+        "batch": "groups", "set_group_rules": "groups", "groups": "groups",
+        "acknowledge": "mail", "register": "reading", "cancel": "operating", "claim": "claim",
         "complete": "settle", "delete": "operating", "enqueue": "dependencies",
         "expire": "keeping", "fail": "settle", "flush": "operating", "include/due": "keeping",
-        "include/ends": "unique", "include/fence": "fences", "include/intake": "dependencies",
-        "include/places": "keeping", "include/ripple": "dependencies", "inspect": "dependencies",
-        "leave": "reading", "list": "reading", "pause": "claim", "promote": "keeping",
+        "include/terminal": "unique", "include/fence": "fences", "include/intake": "dependencies",
+        "include/indexes": "keeping", "include/propagate": "dependencies", "inspect": "dependencies",
+        "unregister": "reading", "list": "reading", "pause": "claim", "promote": "keeping",
         "purge": "purge", "receive": "mail", "reclaim": "keeping", "release": "give_back",
         "remember": "steps", "renew": "give_back", "report": "signals", "revive": "operating",
-        "roster": "reading", "snooze": "give_back", "stats": "reading", "stop": "give_back",
+        "workers": "reading", "snooze": "give_back", "stats": "reading", "stop": "give_back",
         "unblock": "dependencies", "watch": "operating",
         **dict.fromkeys(
             ("examine", "inspect_groups", "inspect_keys", "inspect_lanes", "inspect_mail",
@@ -83,8 +84,9 @@ THEME_OF = MappingProxyType(
             "check",
         ),
         **dict.fromkeys(
-            ("include/listed", "include/over", "include/tally", "mend_group", "mend_lane",
-             "mend_meta", "mend_schedule", "mend_seat", "mend_task", "mend_tie", "mend_unique"),
+            ("include/index_position", "include/is_unresolved", "include/active_by_key",
+             "mend_group", "mend_lane", "mend_meta", "mend_schedule", "mend_seat", "mend_task",
+             "mend_tie", "mend_unique"),
             "stale_repairs",
         ),
     }
@@ -92,16 +94,17 @@ THEME_OF = MappingProxyType(
 """The theme of the conformance suite that is likely to kill a mutant of a script: tried first."""
 ALSO = MappingProxyType(
     {
-        "arrange": "history", "batch": "damaged_groups", "claim": "limits", "govern": "damaged_groups",
-        "include/intake": "unique", "include/places": "limits", "include/record": "damage",
-        "include/ripple": "mail", "include/schedule": "damaged_schedules", "promote": "limits",
+        "arrange": "history", "batch": "damaged_groups", "claim": "limits", "set_group_rules": "damaged_groups",
+        "include/intake": "unique", "include/indexes": "limits", "include/record": "damage",
+        "include/propagate": "mail", "include/schedule": "damaged_schedules", "promote": "limits",
         "stats": "limits",
         **dict.fromkeys(
-            ("include/listed", "include/over", "mend_group", "mend_lane", "mend_schedule",
-             "mend_seat", "mend_task", "mend_tie", "mend_unique"),
+            ("include/index_position", "include/is_unresolved", "mend_group", "mend_lane", "mend_schedule",
+             "mend_seat", "mend_task",
+             "mend_tie", "mend_unique"),
             "check",
         ),
-        "include/tally": "check_whole", "inspect_keys": "check_whole", "mend_meta": "check_whole",
+        "include/active_by_key": "check_whole", "inspect_keys": "check_whole", "mend_meta": "check_whole",
     }
 )  # fmt: skip
 """Another one."""
@@ -137,9 +140,9 @@ def mutated_folder(mutant: Mutant) -> Iterator[Path]:
 _items: list[pytest.Item] = []
 """All tests, as they were collected."""
 _variant: dict[str, int] = {}
-"""Of each test, how many variants of it come before."""
+"""Of each test, ended_as many variants of it come before."""
 _frequency: Counter[str] = Counter()
-"""Of each word, how many tests have it in their names."""
+"""Of each word, ended_as many tests have it in their names."""
 _kills: defaultdict[str, Counter[str]] = defaultdict(Counter)
 """How many mutants of a script each test killed, in this process."""
 

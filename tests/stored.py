@@ -9,10 +9,10 @@ import msgpack
 from rediq_trio.store.redis.codec import RECORD_FIELDS
 
 CARRIED = 512
-"""Bytes of the longest envelope that a record carries (`lua/include/places.lua`)."""
+"""Bytes of the longest envelope that a record carries (`lua/include/indexes.lua`)."""
 LONG = b"e" * (CARRIED + 1)
 """An envelope that is kept by itself."""
-AT = {name: at for at, name in enumerate((*RECORD_FIELDS, "ties"))}
+AT = {name: at for at, name in enumerate((*RECORD_FIELDS, "relations"))}
 """The place of each field in the array."""
 _REST = [0, 0, 0, 0, b"", b"", 0, 0, 0, 0, b""]
 

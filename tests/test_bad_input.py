@@ -322,6 +322,6 @@ async def test_a_server_that_may_evict_tasks_is_refused(redis_server: Server) ->
 async def test_a_text_that_cannot_be_sent_is_refused_alone(redis_server: Server) -> None:
     async with open_store(redis_server.url) as store:
         with pytest.raises(ConfigError, match="cannot be sent"):
-            await store.leave("\ud800")
-        assert await store.roster() == ()
+            await store.unregister("\ud800")
+        assert await store.workers() == ()
         await trio.lowlevel.checkpoint()

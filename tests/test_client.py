@@ -173,13 +173,13 @@ async def test_without_retention_only_who_waited_gets_the_result(where: Where) -
     async with rediq.serve(app, where[0], **where[1]) as server:
         queue = server.client.queue("default")
         await queue.pause()
-        waited, alone = await server.client.enqueue_many(
+        has_waiters, alone = await server.client.enqueue_many(
             [add.options(retention=0).task(1), add.options(retention=0).task(2)]
         )
         got: list[int] = []
 
         async def waiter() -> None:
-            got.append(await waited.result(timeout=10))
+            got.append(await has_waiters.result(timeout=10))
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(waiter)

@@ -30,7 +30,7 @@ from rediq_trio.spec.records import (
     Fence,
     Lease,
     NewTask,
-    Ties,
+    Relations,
     Until,
 )
 from rediq_trio.store.opening import open_store
@@ -158,9 +158,9 @@ class Long:
         return float(self.stage.bench.raw.info("commandstats")["cmdstat_evalsha"]["usec"])
 
 
-def _tied(**ties: Any) -> NewTask:
-    ties.setdefault("until", Until.DONE)
-    return NewTask(new_id(), ENVELOPE, ties=Ties(**ties))
+def _tied(**relations: Any) -> NewTask:
+    relations.setdefault("until", Until.DONE)
+    return NewTask(new_id(), ENVELOPE, relations=Relations(**relations))
 
 
 async def measure(stage: Stage) -> list[Table]:

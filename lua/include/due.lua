@@ -32,8 +32,8 @@ local function due_tasks(index, now, limit)
   local ids, found, over, more = {}, {}, 0, 0
   repeat
     local some = redis.call('ZRANGEBYSCORE', index, '-inf', now, 'LIMIT', over + #ids, limit - #ids)
-    local own, records_of, others = readable(index, some)
-    for i, id in ipairs(own) do
+    local local_id, records_of, others = readable(index, some)
+    for i, id in ipairs(local_id) do
       ids[#ids + 1] = id
       found[#ids] = records_of[i]
     end

@@ -24,7 +24,7 @@ local function charge(limit, key, now)
 end
 
 -- Puts the lane of a key where it belongs now.
-local function open_or_shut(key, now)
+local function open_or_throttle(key, now)
   local first = beginning(keyed, prefix(key), 1)[1]
   if not first then
     redis.call('ZREM', lanes, key)
@@ -45,19 +45,19 @@ local function open_or_shut(key, now)
   if till then
     redis.call('ZREM', lanes, key)
     redis.call('ZADD', shut, till, key)
-    if till ~= NEVER then tell('due') end
+    if till ~= NEVER then notify('due') end
   else
     redis.call('ZREM', shut, key)
     local at = first:sub(#key + 2, #key + 17)
     if redis.call('HGET', meta, 'fair') == '1' then at = redis.call('HGET', turns, key) end
-    if redis.call('ZADD', lanes, at, key) == 1 then tell('wake') end
+    if redis.call('ZADD', lanes, at, key) == 1 then notify('wake') end
   end
 end
 
 -- Opens the lanes whose rate has let them wait long enough; says how many.
 local function open_due(now)
   local keys = redis.call('ZRANGEBYSCORE', shut, '-inf', now, 'LIMIT', 0, 1000)
-  for _, key in ipairs(keys) do open_or_shut(key, now) end
+  for _, key in ipairs(keys) do open_or_throttle(key, now) end
   return #keys
 end
 
@@ -65,6 +65,6 @@ end
 local touched = {}
 
 local function touch_lanes(now)
-  for key in pairs(touched) do open_or_shut(key, now) end
+  for key in pairs(touched) do open_or_throttle(key, now) end
   touched = {}
 end

@@ -6,15 +6,16 @@ local CREATED, RUN, EXPIRES, SEQ, ENVELOPE = 6, 7, 8, 9, 10
 local ATTEMPT, DELIVERIES, CRASHES, SNOOZES, NONCE = 11, 12, 13, 14, 15
 local WORKER, CANCEL, MARKS, STARTED, FINISHED, ERROR = 16, 17, 18, 19, 20, 21
 -- A task that is tied to others has one more: an array of these.
-local TIES = 22
-local UNIQUE, UNTIL, HOLDS, LIMIT_KEY, GROUP, WAITS, LENIENT = 1, 2, 3, 4, 5, 6, 7
+local RELATIONS = 22
+local UNIQUE, UNTIL, OWNS_UNIQUE_KEY, LIMIT_KEY, GROUP, WAITS = 1, 2, 3, 4, 5, 6
+local RUN_ON_DEPENDENCY_FAILURE = 7
 
 -- The layout that these scripts write. A record of layout N begins with its state's code plus
 -- LAYER * (N - 1); that is all that older scripts read of it, and they leave it as it is.
-local LAYOUT, LAYER = 1, 100
+local FORMAT, FORMAT_STEP = 1, 100
 
 -- Bits of MARKS.
-local WAITED, FOLLOWED, STEPPED = 1, 2, 4
+local HAS_WAITERS, HAS_DEPENDENTS, HAS_STEPS = 1, 2, 4
 local band, bor = bit.band, bit.bor
 
 -- The states' codes: their places in the specification's State.
@@ -48,11 +49,11 @@ local function fill(record)
   record[STARTED], record[FINISHED], record[ERROR] = 0, 0, ''
 end
 
-local function tied(ties)
-  if type(ties) ~= 'table' or #ties ~= LENIENT then return false end
-  for n = 1, LENIENT do
+local function is_relations(relations)
+  if type(relations) ~= 'table' or #relations ~= RUN_ON_DEPENDENCY_FAILURE then return false end
+  for n = 1, RUN_ON_DEPENDENCY_FAILURE do
     local kind = (n == UNIQUE or n == LIMIT_KEY or n == GROUP) and 'string' or 'number'
-    if type(ties[n]) ~= kind then return false end
+    if type(relations[n]) ~= kind then return false end
   end
   return true
 end
@@ -66,10 +67,10 @@ local function decode(raw)
   if type(record) ~= 'table' then return nil end
   local code = record[STATE]
   if type(code) ~= 'number' then return nil end
-  if code >= LAYOUT * LAYER and code < LAYER * LAYER then return nil, code end
+  if code >= FORMAT * FORMAT_STEP and code < FORMAT_STEP * FORMAT_STEP then return nil, code end
   local size = #record
-  if size == TIES then
-    if not tied(record[TIES]) then return nil end
+  if size == RELATIONS then
+    if not is_relations(record[RELATIONS]) then return nil end
   elseif size ~= ENVELOPE and size ~= ERROR then
     return nil
   end
@@ -87,7 +88,7 @@ end
 -- The code of a task's state, whatever its layout; nil for none.
 local function state_of(id)
   local record, newer = load(id)
-  if newer then return newer % LAYER end
+  if newer then return newer % FORMAT_STEP end
   return record and record[STATE]
 end
 
@@ -99,7 +100,7 @@ local function brief(record)
 end
 
 local function is_new(record)
-  if record[TIES] then return false end
+  if record[RELATIONS] then return false end
   for n = ATTEMPT, ERROR do
     if record[n] ~= 0 and record[n] ~= '' then return false end
   end
@@ -110,7 +111,7 @@ local function save(id, record)
   redis.call('HSET', KEYS[1], id, is_new(record) and brief(record) or cmsgpack.pack(record))
 end
 
-local function place(record)
+local function score(record)
   return record[PRIORITY] * SPAN + record[SEQ]
 end
 
@@ -119,7 +120,7 @@ local function count(total, by)
 end
 
 -- Tells whoever listens on the channel named like the queue's meta key.
-local function tell(message)
+local function notify(message)
   redis.call('PUBLISH', KEYS[2], message)
 end
 

@@ -15,7 +15,7 @@ local function load_schedule(key, name)
   local good, schedule = pcall(cmsgpack.unpack, raw)
   if not good or type(schedule) ~= 'table' then return nil end
   local begins = schedule[WHEN]
-  if type(begins) == 'number' and begins >= LAYOUT * LAYER then return nil, begins end
+  if type(begins) == 'number' and begins >= FORMAT * FORMAT_STEP then return nil, begins end
   if #schedule ~= REVISION then return nil end
   for n = 1, REVISION do
     if type(schedule[n]) ~= SORTS[n] then return nil end

@@ -100,7 +100,7 @@ class Client:
             if answer is None:
                 raise DuplicateTask(f"{plan.home}/{one.own}")
             self._handle(one, answer)  # raises what refused it
-        if any(one.new.ties.queue or one.outside(plan.home) for one in nodes):
+        if any(one.new.relations.queue or one.outside(plan.home) for one in nodes):
             await relay(self._store, plan.home)
         handles = {
             node.name: TaskHandle[Any](self._store, node.queue, node.own, node.task.returns)
@@ -204,7 +204,7 @@ class Client:
         sent_before = False
         while True:
             try:
-                answers = await self._store.enqueue(queue, tasks, whole=whole)
+                answers = await self._store.enqueue(queue, tasks, atomic=whole)
             except ConnectionLost as lost:
                 # With ids that are new, a second sending finds what the first one wrote.
                 if not (repeatable or not lost.sent) or trio.current_time() > give_up:
@@ -237,7 +237,7 @@ class Client:
 
     async def workers(self) -> list[WorkerInfo]:
         """Give the live workers, as of their last heartbeats, ordered by id."""
-        return [describe_worker(said) for said in await self._store.roster()]
+        return [describe_worker(said) for said in await self._store.workers()]
 
 
 def _parts(places: Sequence[int], tasks: Sequence[NewTask]) -> Iterable[list[int]]:

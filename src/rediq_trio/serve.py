@@ -16,7 +16,7 @@ from rediq_trio.client import Client
 from rediq_trio.handlers.app import App
 from rediq_trio.schedules.declare import Timetable
 from rediq_trio.settings import ServeOptions, Settings, settle_settings
-from rediq_trio.spec.records import RIPPLE
+from rediq_trio.spec.records import PROPAGATED_AT_ONCE
 from rediq_trio.store.encrypted.keys import Encryption, settle_encryption
 from rediq_trio.store.encrypted.store import sealed_by
 from rediq_trio.store.opening import open_store
@@ -129,7 +129,7 @@ class Server:
         """Say whether no end of a task has still to be told to those that wait for it."""
         store = self._worker.store
         for name in self._worker.places:
-            told = await store.unblock(name, limit=RIPPLE)
+            told = await store.unblock(name, limit=PROPAGATED_AT_ONCE)
             if told.moved or told.next_in_ms is not None or await store.outbox(name, limit=1):
                 return False
         return True

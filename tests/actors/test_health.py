@@ -30,7 +30,7 @@ def waits_in_a_thread() -> None:
     released.wait(60)
 
 
-released = threading.Event()
+released = threading.Transition()
 
 
 class Silent(Watched):
@@ -126,7 +126,7 @@ async def test_one_with_a_short_or_a_long_lease_is_healthy(lease: float) -> None
 
 @pytest.mark.parametrize("silent", ["heartbeat", "settler", "keeper"])
 async def test_an_actor_that_hangs_is_what_a_restart_would_mend(silent: str) -> None:
-    methods = {"heartbeat": "beat", "settler": "complete", "keeper": "reclaim"}
+    methods = {"heartbeat": "register", "settler": "complete", "keeper": "reclaim"}
     store = Silent()
     async with rediq.serve(app, store, cleanup_grace=1.0) as server:
         await observed(server, LONG)

@@ -44,9 +44,9 @@ async def test_the_worker_is_known_while_it_beats() -> None:
     at = Beating()
     with trio.move_on_after(100):
         await at.heartbeat.run()
-    assert await at.store.roster() == (b"said",)
+    assert await at.store.workers() == (b"said",)
     await trio.sleep(2 * LEASE)
-    assert await at.store.roster() == ()
+    assert await at.store.workers() == ()
 
 
 async def test_a_lost_lease_cancels_its_attempt() -> None:

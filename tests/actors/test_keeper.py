@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from rediq_trio import ConnectionLost, State
-from rediq_trio.spec.records import RIPPLE, Completion, Ties
+from rediq_trio.spec.records import PROPAGATED_AT_ONCE, Completion, Relations
 from rediq_trio.worker.keeping import keeper as keeping
 from rediq_trio.worker.keeping.keeper import Keeper
 from rediq_trio.worker.leases import Book
@@ -108,19 +108,19 @@ async def finish(store: Watched) -> None:
 
 
 def needing(ref: str, **options: object) -> object:
-    return new_task(ties=Ties(needs=(ref,)), **options)
+    return new_task(relations=Relations(needs=(ref,)), **options)
 
 
 async def test_however_many_wait_for_a_task_all_are_told_at_once() -> None:
     store = Watched()
     await store.enqueue(Q, [new_task(id="t")])
     for _ in range(4):
-        await store.enqueue(Q, [needing("t") for _ in range(RIPPLE)])
+        await store.enqueue(Q, [needing("t") for _ in range(PROPAGATED_AT_ONCE)])
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keeper(store).run)
         await trio.sleep(1)
         await finish(store)
-        assert list((await states(store)).values()).count(State.BLOCKED) == 3 * RIPPLE
+        assert list((await states(store)).values()).count(State.BLOCKED) == 3 * PROPAGATED_AT_ONCE
         await trio.sleep(0.01)
         assert set((await states(store)).values()) == {State.COMPLETED, State.PENDING}
         nursery.cancel_scope.cancel()
@@ -128,7 +128,7 @@ async def test_however_many_wait_for_a_task_all_are_told_at_once() -> None:
 
 async def test_what_a_step_left_is_told_even_if_nobody_heard_of_it() -> None:
     store = Watched()
-    await store.enqueue(Q, [new_task(id="t"), *(needing("t") for _ in range(RIPPLE + 1))])
+    await store.enqueue(Q, [new_task(id="t"), *(needing("t") for _ in range(PROPAGATED_AT_ONCE + 1))])
     await finish(store)
     assert State.BLOCKED in (await states(store)).values()
     async with trio.open_nursery() as nursery:
@@ -159,7 +159,7 @@ async def test_the_end_of_a_task_is_told_in_another_queue_at_once() -> None:
 async def test_many_messages_are_carried_in_batches_and_in_order() -> None:
     store = Watched()
     count = 2 * keeping.LIMIT + 1
-    away = [new_task(id=f"t{n}", ties=Ties(queue="other")) for n in range(count)]
+    away = [new_task(id=f"t{n}", relations=Relations(queue="other")) for n in range(count)]
     for first in range(0, count, 1000):
         await store.enqueue(Q, away[first : first + 1000])
     async with trio.open_nursery() as nursery:
@@ -175,7 +175,7 @@ async def test_many_messages_are_carried_in_batches_and_in_order() -> None:
 
 async def test_a_message_whose_receipt_was_lost_is_taken_in_once() -> None:
     store = Watched()
-    await store.enqueue(Q, [new_task(id="u", ties=Ties(queue="other"))])
+    await store.enqueue(Q, [new_task(id="u", relations=Relations(queue="other"))])
     (mail,) = await store.outbox(Q, limit=0)
     await store.receive("other", Q, [mail])
     async with trio.open_nursery() as nursery:

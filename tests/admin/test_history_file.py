@@ -10,7 +10,7 @@ import rediq_trio as rediq
 from rediq_trio.admin.history_file import read_recordings, record_lines
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.history.replay import Settings, replay
-from rediq_trio.spec.records import NewTask, Ties
+from rediq_trio.spec.records import NewTask, Relations
 from rediq_trio.store.memory import MemoryStore
 from tests.property.test_replay import Alone
 from tests.property.walk import walk_every_edge
@@ -46,7 +46,7 @@ async def test_a_new_recording_begins_where_entries_were_cut_away() -> None:
 
         async def history(self, queue: str, *, after: int, limit: int) -> tuple[Entry, ...]:
             if after == 4:
-                tasks = [NewTask(f"more{n}", b"", ties=Ties(unique=f"ü{n}")) for n in range(3)]
+                tasks = [NewTask(f"more{n}", b"", relations=Relations(unique=f"ü{n}")) for n in range(3)]
                 await self.enqueue(queue, tasks)
             return await super().history(queue, after=after, limit=2)
 
@@ -55,7 +55,7 @@ async def test_a_new_recording_begins_where_entries_were_cut_away() -> None:
     await store.enqueue("q", [NewTask(f"t{n}", b"") for n in range(4)])
     lines = [line async for line in record_lines(store, "q")]
     recordings = list(read_recordings(["", *lines, "  "]))
-    steps = [[entry.step for entry in one.entries] for one in recordings]
+    steps = [[entry.number for entry in one.entries] for one in recordings]
     assert steps == [[3, 4], [6, 7, 8]]
     assert not any(one.whole for one in recordings)
     assert [list(replay(one.entries, one.settings)) for one in recordings] == [[], []]

@@ -135,9 +135,9 @@ async def test_a_full_queue_refuses_or_is_waited_for(where: Where) -> None:
             await client.enqueue(nothing.task())
         with pytest.raises(QueueFull):
             await client.enqueue(rediq.chain(nothing.task(), nothing.task()))
-        with trio.move_on_after(0.1) as waited:
+        with trio.move_on_after(0.1) as has_waiters:
             await client.enqueue(nothing.task(), wait=True)
-        assert waited.cancelled_caught
+        assert has_waiters.cancelled_caught
         assert (await queue.stats()).enqueued == 2
         async with trio.open_nursery() as nursery:
 

@@ -118,10 +118,10 @@ class Fleet:
         """Ask a process to stop in good order; it is replaced."""
         self._signal(member, signal.SIGTERM)
 
-    def _signal(self, member: Member, how: signal.Signals) -> None:
+    def _signal(self, member: Member, ended_as: signal.Signals) -> None:
         assert member.process is not None
         member.doomed = True
-        member.process.send_signal(how)
+        member.process.send_signal(ended_as)
 
     def freeze(self, member: Member) -> None:
         """Stop a process where it stands."""
@@ -168,10 +168,10 @@ class Fleet:
         for member in members:
             if member.alive:
                 self.terminate(member)
-        with trio.move_on_after(within) as waited:
+        with trio.move_on_after(within) as has_waiters:
             while any(member.alive for member in members):
                 await trio.sleep(LOOK)
-        if waited.cancelled_caught:
+        if has_waiters.cancelled_caught:
             stuck = [member.name for member in members if member.alive]
             self.unexpected.append(f"did not stop within {within:g} s: {', '.join(stuck)}")
 

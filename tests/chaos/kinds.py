@@ -36,28 +36,28 @@ def witnessed(observer: Observer) -> Generator[list[str]]:
         "start", id=task.id, fence=task.fence, attempt=task.attempt, worker=observer.client, **more
     )
     children: list[str] = []
-    how = "success"
+    ended_as = "success"
     try:
         yield children
     except trio.Cancelled:
-        how = "timeout" if task.cancel_reason == "timeout" else "cancelled"
+        ended_as = "timeout" if task.cancel_reason == "timeout" else "cancelled"
         raise
     except rediq.Retry:
-        how = "retry"
+        ended_as = "retry"
         raise
     except rediq.Reject:
-        how = "reject"
+        ended_as = "reject"
         raise
     except rediq.Snooze:
-        how = "snooze"
+        ended_as = "snooze"
         raise
     except BaseException:
-        how = "raise"
+        ended_as = "raise"
         raise
     finally:
         named = {"children": children} if children else {}
         observer.note(
-            "end", id=task.id, fence=task.fence, how=how, reason=task.cancel_reason, **named
+            "end", id=task.id, fence=task.fence, ended_as=ended_as, reason=task.cancel_reason, **named
         )
 
 

@@ -142,7 +142,7 @@ class Proxy:
             if self._listening is not None:
                 self._listening.cancel()
 
-    def admit(self) -> None:
+    def enqueue_promised(self) -> None:
         """Take connections again."""
         if self._refusing is not None:
             self._refusing.set()
@@ -153,7 +153,7 @@ class Proxy:
         self.delay = 0.0
         self._to_lose = 0
         self.flow()
-        self.admit()
+        self.enqueue_promised()
         self.mend()
 
     async def serve(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -239,10 +239,10 @@ class Proxy:
     async def _lose(self, pair: _Pair) -> None:
         """Take the rest of the replies, until none comes; then reset the connection."""
         while True:
-            with trio.move_on_after(SETTLED) as waited:
+            with trio.move_on_after(SETTLED) as has_waiters:
                 if not await pair.server.receive_some(CHUNK):
                     break
-            if waited.cancelled_caught:
+            if has_waiters.cancelled_caught:
                 break
         self.lost_replies += 1
         pair.reset()

@@ -19,7 +19,7 @@ from rediq_trio.spec.records import (
     Fence,
     Lease,
     NewTask,
-    Queue,
+    QueueState,
     Record,
 )
 from rediq_trio.store.broadcast import Kind, Signal
@@ -93,7 +93,7 @@ class Bench:
         assert record is not None
         return record
 
-    async def dump(self) -> Queue:
+    async def dump(self) -> QueueState:
         return await self.store.dump(Q)
 
     async def ids(self, state: State) -> list[str]:

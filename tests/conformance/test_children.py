@@ -12,7 +12,7 @@ from rediq_trio.spec.records import (
     Mail,
     MailKind,
     NewTask,
-    Ties,
+    Relations,
     Until,
 )
 from rediq_trio.store.broadcast import Kind
@@ -37,7 +37,7 @@ async def test_a_child_comes_in_with_the_completion_of_its_parent(bench: Bench) 
 
 async def test_children_come_in_in_their_order_each_as_it_is(bench: Bench) -> None:
     fence = await bench.active()
-    children = [new("b"), new("later", delay_ms=5), new("a"), new("g", ties=Ties(group="g"))]
+    children = [new("b"), new("later", delay_ms=5), new("a"), new("g", relations=Relations(group="g"))]
     await complete(bench, fence, *children)
     assert await bench.ids(State.PENDING) == ["b", "a"]
     assert await bench.ids(State.SCHEDULED) == ["later"]
@@ -73,7 +73,7 @@ async def test_a_stale_completion_brings_no_children(bench: Bench) -> None:
     await bench.store.release(Q, [fence])
     await bench.take()
     before = await bench.dump()
-    assert await complete(bench, fence, new("child"), new("far", ties=Ties(queue="o"))) is None
+    assert await complete(bench, fence, new("child"), new("far", relations=Relations(queue="o"))) is None
     assert await bench.dump() == before
 
 
@@ -110,14 +110,14 @@ async def test_a_child_comes_in_though_the_queue_is_full(bench: Bench) -> None:
 async def test_a_child_for_another_queue_is_sent_there_whatever_is_here(bench: Bench) -> None:
     await bench.add("c", delay_ms=5)
     fence = await bench.active("t")
-    children = (new("c", ties=Ties(queue="other")),)
+    children = (new("c", relations=Relations(queue="other")),)
     await bench.store.complete(Q, [Completion(fence, b"r", children)])
     assert [mail.task for mail in await bench.store.outbox(Q, limit=0)] == [new("c")]
 
 
 async def test_a_child_for_another_queue_is_sent_there(bench: Bench) -> None:
     fence = await bench.active()
-    await complete(bench, fence, new("child", ties=Ties(queue="other")))
+    await complete(bench, fence, new("child", relations=Relations(queue="other")))
     mail = Mail(START * 1024, "other", MailKind.TASK, task=new("child"))
     assert await bench.store.outbox(Q, limit=0) == (mail,)
     await relay(bench.store, Q)
@@ -129,7 +129,7 @@ async def test_a_child_for_another_queue_is_sent_there(bench: Bench) -> None:
 
 async def test_a_child_that_needs_its_parent_is_handed_its_result(bench: Bench) -> None:
     fence = await bench.active(retention_ms=0)
-    await complete(bench, fence, new("child", ties=Ties(needs=("t",))))
+    await complete(bench, fence, new("child", relations=Relations(needs=("t",))))
     record = await bench.record("child")
     assert (record.state, record.inputs) == (State.PENDING, b"\xa1t\x07")
     queue = await bench.dump()
@@ -138,7 +138,7 @@ async def test_a_child_that_needs_its_parent_is_handed_its_result(bench: Bench) 
 
 async def test_a_child_that_needs_nobody_is_dead(bench: Bench) -> None:
     fence = await bench.active()
-    await complete(bench, fence, new("child", ties=Ties(needs=("nobody",))))
+    await complete(bench, fence, new("child", relations=Relations(needs=("nobody",))))
     assert (await bench.record("child")).error == "the task nobody that it needs is gone"
 
 
@@ -147,8 +147,8 @@ async def test_children_may_be_a_graph(bench: Bench) -> None:
     await complete(
         bench,
         fence,
-        new("last", ties=Ties(awaits=("first",))),
-        new("first", ties=Ties(dependents=("last",))),
+        new("last", relations=Relations(needs_later=("first",))),
+        new("first", relations=Relations(dependents=("last",))),
     )
     assert await bench.ids(State.BLOCKED) == ["last"]
     [lease] = await bench.take(5)
@@ -159,19 +159,19 @@ async def test_children_may_be_a_graph(bench: Bench) -> None:
 async def test_those_that_wait_for_a_child_whose_key_is_taken_are_told_that_it_is_gone(
     bench: Bench,
 ) -> None:
-    await bench.add("u", delay_ms=5, ties=Ties(unique="k"))
-    await bench.add("w", ties=Ties(awaits=("child",)))
+    await bench.add("u", delay_ms=5, relations=Relations(unique="k"))
+    await bench.add("w", relations=Relations(needs_later=("child",)))
     fence = await bench.active()
-    await complete(bench, fence, new("child", ties=Ties(unique="k", dependents=("w",))))
+    await complete(bench, fence, new("child", relations=Relations(unique="k", dependents=("w",))))
     assert await bench.store.get(Q, ["child"]) == (None,)
     assert (await bench.record("w")).error == "the task child that it needs is gone"
 
 
 async def test_those_that_wait_for_a_child_that_was_there_wait_for_that(bench: Bench) -> None:
     fence = await bench.active("child")
-    await bench.add("w", ties=Ties(awaits=("child",)))
+    await bench.add("w", relations=Relations(needs_later=("child",)))
     parent = await bench.active()
-    await complete(bench, parent, new("child", ties=Ties(dependents=("w",))))
+    await complete(bench, parent, new("child", relations=Relations(dependents=("w",))))
     assert (await bench.record("w")).state is State.BLOCKED
     await complete(bench, fence)
     assert (await bench.record("w")).inputs == b"\xa5child\x07"
@@ -180,7 +180,7 @@ async def test_those_that_wait_for_a_child_that_was_there_wait_for_that(bench: B
 async def test_a_child_that_needs_one_completed_in_the_same_step_has_it(bench: Bench) -> None:
     one = await bench.active("s", retention_ms=1000)
     two = await bench.active()
-    child = new("child", ties=Ties(needs=("s",)))
+    child = new("child", relations=Relations(needs=("s",)))
     await bench.store.complete(Q, [Completion(one, b"r"), Completion(two, b"r", (child,))])
     assert (await bench.record("child")).state is State.PENDING
 
@@ -188,16 +188,16 @@ async def test_a_child_that_needs_one_completed_in_the_same_step_has_it(bench: B
 async def test_a_child_that_needs_the_next_of_the_same_step_is_told_of_it(bench: Bench) -> None:
     one = await bench.active("s", retention_ms=0)
     two = await bench.active()
-    child = new("child", ties=Ties(needs=("s",)))
+    child = new("child", relations=Relations(needs=("s",)))
     await bench.store.complete(Q, [Completion(two, b"r", (child,)), Completion(one, b"\x07")])
     record = await bench.record("child")
     assert (record.state, record.inputs) == (State.PENDING, b"\xa1s\x07")
 
 
 async def test_those_that_wait_for_a_child_that_was_sent_are_told_by_it(bench: Bench) -> None:
-    await bench.add("w", ties=Ties(awaits=("other/child",)))
+    await bench.add("w", relations=Relations(needs_later=("other/child",)))
     fence = await bench.active()
-    await complete(bench, fence, new("child", ties=Ties(queue="other", dependents=("q/w",))))
+    await complete(bench, fence, new("child", relations=Relations(queue="other", dependents=("q/w",))))
     assert (await bench.record("w")).state is State.BLOCKED
     assert [mail.kind for mail in await bench.store.outbox(Q, limit=0)] == [MailKind.TASK]
 
@@ -206,7 +206,7 @@ async def test_a_child_for_another_queue_is_sent_though_its_id_is_in_this_one(
     bench: Bench,
 ) -> None:
     fence = await bench.active()
-    await complete(bench, fence, new("t", ties=Ties(queue="other")))
+    await complete(bench, fence, new("t", relations=Relations(queue="other")))
     await relay(bench.store, Q)
     [record] = await bench.store.get("other", ["t"])
     assert record is not None
@@ -217,27 +217,27 @@ async def test_a_child_for_another_queue_is_sent_though_its_id_is_in_this_one(
 async def test_a_child_takes_the_key_that_its_parent_frees(
     bench: Bench, until: Until, retention: int
 ) -> None:
-    ties = Ties(unique="k", until=until)
-    fence = await bench.active(ties=ties, retention_ms=retention)
-    await complete(bench, fence, new("child", ties=ties))
-    assert (await bench.record("child")).holds
+    relations = Relations(unique="k", until=until)
+    fence = await bench.active(relations=relations, retention_ms=retention)
+    await complete(bench, fence, new("child", relations=relations))
+    assert (await bench.record("child")).owns_unique_key
     assert (await bench.dump()).locks == {"k": Lock("child")}
 
 
 async def test_a_child_does_not_take_a_key_that_its_parent_keeps_for_a_time(
     bench: Bench,
 ) -> None:
-    ties = Ties(unique="k", until=Until.EXPIRED, ttl_ms=9)
-    fence = await bench.active(ties=ties)
-    await complete(bench, fence, new("child", ties=ties))
+    relations = Relations(unique="k", until=Until.EXPIRED, ttl_ms=9)
+    fence = await bench.active(relations=relations)
+    await complete(bench, fence, new("child", relations=relations))
     assert await bench.store.get(Q, ["child"]) == (None,)
     assert (await bench.dump()).locks == {"k": Lock("t", START + 9)}
 
 
 async def test_a_child_may_replace_the_holder_of_its_key(bench: Bench) -> None:
-    await bench.add("u", delay_ms=5, ties=Ties(unique="k"))
+    await bench.add("u", delay_ms=5, relations=Relations(unique="k"))
     fence = await bench.active()
-    await complete(bench, fence, new("child", ties=Ties(unique="k", replace=True)))
+    await complete(bench, fence, new("child", relations=Relations(unique="k", replace=True)))
     record = await bench.record("u")
     assert (record.state, record.envelope) == (State.PENDING, b"envelope of child")
 
@@ -252,9 +252,9 @@ async def test_a_child_wakes(bench: Bench) -> None:
 
 async def test_a_parent_that_others_wait_for_ends_as_without_children(bench: Bench) -> None:
     fence = await bench.active()
-    await bench.add("w", ties=Ties(needs=("t",)))
+    await bench.add("w", relations=Relations(needs=("t",)))
     before = await bench.record()
-    await complete(bench, fence, new("child", ties=Ties(needs=("t",))))
+    await complete(bench, fence, new("child", relations=Relations(needs=("t",))))
     assert await bench.record() == attrs.evolve(
         before,
         state=State.COMPLETED,
@@ -267,6 +267,6 @@ async def test_a_parent_that_others_wait_for_ends_as_without_children(bench: Ben
 
 
 async def test_a_parent_knows_that_it_has_freed_its_key(bench: Bench) -> None:
-    fence = await bench.active(ties=Ties(unique="k"))
+    fence = await bench.active(relations=Relations(unique="k"))
     await complete(bench, fence, new("child"))
-    assert not (await bench.record()).holds
+    assert not (await bench.record()).owns_unique_key

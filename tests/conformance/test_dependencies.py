@@ -11,14 +11,14 @@ from rediq_trio.spec.ids import pack_id
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.queue import ENDINGS
 from rediq_trio.spec.records import (
-    RIPPLE,
+    PROPAGATED_AT_ONCE,
     Answer,
     AnswerKind,
     Completion,
     Counters,
     Due,
     Fence,
-    Ties,
+    Relations,
 )
 from rediq_trio.store.broadcast import Kind, Signal
 from rediq_trio.wire.packing import unpack_all
@@ -31,8 +31,8 @@ ONE = b"\x01"
 TWO = b"\x02"
 
 
-def after(*needs: str, **more: Any) -> Ties:
-    return Ties(needs=needs, **more)
+def after(*needs: str, **more: Any) -> Relations:
+    return Relations(needs=needs, **more)
 
 
 async def state(bench: Bench, task_id: str = "t") -> State:
@@ -68,22 +68,22 @@ def reason(ref: str, how: str) -> str:
 
 async def test_a_task_waits_for_one_that_has_not_ended(bench: Bench) -> None:
     await source(bench)
-    [answer] = await bench.store.enqueue(Q, [new("t", ties=after("s"))])
+    [answer] = await bench.store.enqueue(Q, [new("t", relations=after("s"))])
     assert answer is State.BLOCKED
     record = await bench.record()
     assert (record.state, record.waits, record.seq) == (State.BLOCKED, 1, 0)
     queue = await bench.dump()
     assert (queue.needs, queue.edges) == ({"t": {"s"}}, {"s": {"t"}})
-    assert (queue.records["s"].followed, queue.locks) == (True, {})
+    assert (queue.records["s"].has_dependents, queue.locks) == (True, {})
     assert await bench.take() == []
 
 
-@pytest.mark.parametrize("options", [{}, {"delay_ms": 5}, {"ties": Ties(awaits=("x",))}])
+@pytest.mark.parametrize("options", [{}, {"delay_ms": 5}, {"relations": Relations(needs_later=("x",))}])
 async def test_a_task_waits_for_one_that_itself_waits(
     bench: Bench, options: dict[str, Any]
 ) -> None:
     await bench.add("s", **options)
-    await bench.add("t", ties=after("s"))
+    await bench.add("t", relations=after("s"))
     assert await state(bench) is State.BLOCKED
 
 
@@ -93,7 +93,7 @@ async def test_a_task_goes_on_in_the_very_step_that_completes_the_last(
 ) -> None:
     one = await source(bench, "s1", retention_ms=retention)
     two = await source(bench, "s2", retention_ms=retention)
-    await bench.add("t", ties=after("s1", "s2"))
+    await bench.add("t", relations=after("s1", "s2"))
     assert (await bench.record()).waits == 2
     await complete(bench, one)
     assert await state(bench) is State.BLOCKED
@@ -107,7 +107,7 @@ async def test_a_task_goes_on_in_the_very_step_that_completes_the_last(
 
 async def test_two_that_complete_in_one_call_ready_their_dependent_once(bench: Bench) -> None:
     one, two = await source(bench, "s1"), await source(bench, "s2")
-    await bench.add("t", ties=after("s1", "s2"))
+    await bench.add("t", relations=after("s1", "s2"))
     items = [Completion(one, ONE), Completion(two, TWO)]
     await bench.store.complete(Q, items)
     assert await bench.ids(State.PENDING) == ["t"]
@@ -116,9 +116,9 @@ async def test_two_that_complete_in_one_call_ready_their_dependent_once(bench: B
 
 async def test_a_task_named_twice_is_waited_for_once(bench: Bench) -> None:
     fence = await source(bench)
-    await bench.add("t", ties=after("s", "s"))
-    await bench.add("u", ties=Ties(awaits=("v", "v")))
-    await bench.add("v", priority=0, ties=Ties(dependents=("u", "u")))
+    await bench.add("t", relations=after("s", "s"))
+    await bench.add("u", relations=Relations(needs_later=("v", "v")))
+    await bench.add("v", priority=0, relations=Relations(dependents=("u", "u")))
     assert (await bench.record()).waits == (await bench.record("u")).waits == 1
     await complete(bench, fence)
     await complete(bench, (await bench.take())[0].fence, TWO)
@@ -128,7 +128,7 @@ async def test_a_task_named_twice_is_waited_for_once(bench: Bench) -> None:
 
 async def test_one_that_ended_and_is_named_twice_is_handed_on_once(bench: Bench) -> None:
     await complete(bench, await source(bench))
-    await bench.add("t", ties=after("s", "s"))
+    await bench.add("t", relations=after("s", "s"))
     assert (await bench.record()).inputs == handed(("s", ONE))
 
 
@@ -137,7 +137,7 @@ async def test_dependents_go_on_in_the_order_of_their_ids_behind_those_that_are_
 ) -> None:
     fence = await source(bench)
     await bench.add("ready")
-    await bench.add("b", UUID7, "a", "cc", ties=after("s"))
+    await bench.add("b", UUID7, "a", "cc", relations=after("s"))
     await complete(bench, fence)
     assert await bench.ids(State.PENDING) == ["ready", UUID7, "a", "b", "cc"]
 
@@ -145,14 +145,14 @@ async def test_dependents_go_on_in_the_order_of_their_ids_behind_those_that_are_
 async def test_a_dependent_keeps_its_priority(bench: Bench) -> None:
     fence = await source(bench)
     await bench.add("ready")
-    await bench.add("t", priority=1, ties=after("s"))
+    await bench.add("t", priority=1, relations=after("s"))
     await complete(bench, fence)
     assert await bench.ids(State.PENDING) == ["t", "ready"]
 
 
 async def test_a_dependent_that_is_not_due_is_scheduled(bench: Bench) -> None:
     fence = await source(bench)
-    await bench.add("t", delay_ms=10, ties=after("s"))
+    await bench.add("t", delay_ms=10, relations=after("s"))
     bench.clock.advance(9)
     await complete(bench, fence)
     record = await bench.record()
@@ -162,7 +162,7 @@ async def test_a_dependent_that_is_not_due_is_scheduled(bench: Bench) -> None:
 
 async def test_a_dependent_that_has_become_due_is_pending(bench: Bench) -> None:
     fence = await source(bench)
-    await bench.add("t", delay_ms=10, ties=after("s"))
+    await bench.add("t", delay_ms=10, relations=after("s"))
     bench.clock.advance(10)
     await complete(bench, fence)
     assert await state(bench) is State.PENDING
@@ -170,7 +170,7 @@ async def test_a_dependent_that_has_become_due_is_pending(bench: Bench) -> None:
 
 async def test_a_dependent_with_a_limit_key_goes_on_in_its_lane(bench: Bench) -> None:
     fence = await source(bench)
-    await bench.add("t", ties=after("s", limit_key="k"))
+    await bench.add("t", relations=after("s", limit_key="k"))
     assert (await bench.dump()).turns == {}
     await complete(bench, fence)
     assert [lease.fence.id for lease in await bench.take(5)] == ["t"]
@@ -178,7 +178,7 @@ async def test_a_dependent_with_a_limit_key_goes_on_in_its_lane(bench: Bench) ->
 
 async def test_a_dependent_that_goes_on_wakes(bench: Bench) -> None:
     fence = await source(bench)
-    await bench.add("t", ties=after("s"))
+    await bench.add("t", relations=after("s"))
     with bench.store.listen([(Q, "")]) as signals:
         await heard(signals, Kind.RESYNC)
         await complete(bench, fence)
@@ -188,7 +188,7 @@ async def test_a_dependent_that_goes_on_wakes(bench: Bench) -> None:
 @pytest.mark.parametrize("back", ["fail", "release", "reclaim", "snooze"])
 async def test_an_attempt_that_is_no_end_tells_nobody(bench: Bench, back: str) -> None:
     fence = await source(bench)
-    await bench.add("t", ties=after("s"))
+    await bench.add("t", relations=after("s"))
     match back:
         case "fail":
             await bench.store.fail(Q, [failure(fence)])
@@ -205,7 +205,7 @@ async def test_an_attempt_that_is_no_end_tells_nobody(bench: Bench, back: str) -
 
 async def test_one_that_completed_already_is_not_waited_for(bench: Bench) -> None:
     await complete(bench, await source(bench), b"\x07")
-    assert await bench.store.enqueue(Q, [new("t", ties=after("s"))]) == (State.PENDING,)
+    assert await bench.store.enqueue(Q, [new("t", relations=after("s"))]) == (State.PENDING,)
     record = await bench.record()
     assert (record.waits, record.inputs, record.seq) == (0, handed(("s", b"\x07")), 2)
     queue = await bench.dump()
@@ -216,7 +216,7 @@ async def test_one_that_completed_already_lets_a_delayed_task_wait_for_its_time(
     bench: Bench,
 ) -> None:
     await complete(bench, await source(bench))
-    answers = await bench.store.enqueue(Q, [new("t", delay_ms=5, ties=after("s"))])
+    answers = await bench.store.enqueue(Q, [new("t", delay_ms=5, relations=after("s"))])
     assert answers == (State.SCHEDULED,)
 
 
@@ -227,7 +227,7 @@ async def test_one_that_failed_already_buries_the_task_at_once(
     bench: Bench, end: State, how: str
 ) -> None:
     await bench.ended("s", end)
-    assert await bench.store.enqueue(Q, [new("t", ties=after("s"))]) == (State.DEAD,)
+    assert await bench.store.enqueue(Q, [new("t", relations=after("s"))]) == (State.DEAD,)
     record = await bench.record()
     assert (record.error, record.finished_ms) == (reason("s", how), START)
     assert (await bench.dump()).counters.dead == 1 + (end is State.DEAD)
@@ -236,20 +236,22 @@ async def test_one_that_failed_already_buries_the_task_at_once(
 async def test_a_task_that_is_not_there_is_missed_and_nothing_is_written(bench: Bench) -> None:
     await bench.add("s")
     before = await bench.dump()
-    [answer] = await bench.store.enqueue(Q, [new("t", ties=after("s", UUID7))])
+    [answer] = await bench.store.enqueue(Q, [new("t", relations=after("s", UUID7))])
     assert answer == Answer(AnswerKind.MISSING, UUID7)
     assert await bench.dump() == before
 
 
-@pytest.mark.parametrize("lenient", [False, True])
-async def test_one_in_a_group_is_missed(bench: Bench, lenient: bool) -> None:
-    await bench.add("s", ties=Ties(group="g"))
-    [answer] = await bench.store.enqueue(Q, [new("t", ties=after("s", lenient=lenient))])
+@pytest.mark.parametrize("run_on_dependency_failure", [False, True])
+async def test_one_in_a_group_is_missed(bench: Bench, run_on_dependency_failure: bool) -> None:
+    await bench.add("s", relations=Relations(group="g"))
+    [answer] = await bench.store.enqueue(
+        Q, [new("t", relations=after("s", run_on_dependency_failure=run_on_dependency_failure))]
+    )
     assert answer == Answer(AnswerKind.MISSING, "s")
 
 
 async def test_a_task_in_the_same_batch_is_there_for_those_behind_it(bench: Bench) -> None:
-    tasks = [new("t", ties=after("s")), new("s"), new("u", ties=after("s"))]
+    tasks = [new("t", relations=after("s")), new("s"), new("u", relations=after("s"))]
     assert await bench.store.enqueue(Q, tasks) == (
         Answer(AnswerKind.MISSING, "s"),
         State.PENDING,
@@ -260,7 +262,7 @@ async def test_a_task_in_the_same_batch_is_there_for_those_behind_it(bench: Benc
 async def test_of_several_some_may_have_ended(bench: Bench) -> None:
     await complete(bench, await source(bench, "s1"))
     fence = await source(bench, "s2")
-    await bench.add("t", ties=after("s1", "s2"))
+    await bench.add("t", relations=after("s1", "s2"))
     assert (await bench.record()).waits == 1
     await complete(bench, fence, TWO)
     assert (await bench.record()).inputs == handed(("s1", ONE), ("s2", TWO))
@@ -271,7 +273,7 @@ async def test_of_several_some_may_have_ended(bench: Bench) -> None:
 
 async def test_results_are_handed_on_in_the_order_in_which_they_came(bench: Bench) -> None:
     one, two = await source(bench, "s1"), await source(bench, UUID7)
-    await bench.add("t", ties=after("s1", UUID7))
+    await bench.add("t", relations=after("s1", UUID7))
     await complete(bench, two, b"\xa3two")
     await complete(bench, one, b"\x93\x01\x02\x03")
     parts = handed((UUID7, b"\xa3two"), ("s1", b"\x93\x01\x02\x03"))
@@ -282,14 +284,14 @@ async def test_results_are_handed_on_in_the_order_in_which_they_came(bench: Benc
 async def test_references_of_any_length_are_packed_alike(bench: Bench, length: int) -> None:
     own = "s" * length
     await complete(bench, await source(bench, own))
-    await bench.add("t", ties=after(own))
+    await bench.add("t", relations=after(own))
     assert unpack_all((await bench.record()).inputs) == [own, 1]
 
 
 @pytest.mark.parametrize("result", [NIL, b""])
 async def test_nothing_is_not_handed_on(bench: Bench, result: bytes) -> None:
     fence = await source(bench)
-    await bench.add("t", ties=after("s"))
+    await bench.add("t", relations=after("s"))
     await complete(bench, fence, result)
     record = await bench.record()
     assert (record.state, record.inputs) == (State.PENDING, b"")
@@ -297,7 +299,7 @@ async def test_nothing_is_not_handed_on(bench: Bench, result: bytes) -> None:
 
 async def test_a_result_reaches_the_task_though_its_source_is_not_kept(bench: Bench) -> None:
     fence = await source(bench, retention_ms=0)
-    await bench.add("t", ties=after("s"))
+    await bench.add("t", relations=after("s"))
     await complete(bench, fence, b"\x07")
     assert (await bench.record()).inputs == handed(("s", b"\x07"))
     assert await bench.mentioned() == {"t"}
@@ -305,7 +307,7 @@ async def test_a_result_reaches_the_task_though_its_source_is_not_kept(bench: Be
 
 async def test_what_was_handed_on_stays_for_a_retry_and_goes_with_completion(bench: Bench) -> None:
     fence = await source(bench)
-    await bench.add("t", ties=after("s"))
+    await bench.add("t", relations=after("s"))
     await complete(bench, fence)
     [lease] = await bench.take()
     await bench.store.fail(Q, [failure(lease.fence, delay_ms=0)])
@@ -319,7 +321,7 @@ async def test_what_was_handed_on_stays_for_a_retry_and_goes_with_completion(ben
 @pytest.mark.parametrize("end", ["complete without retention", "delete", "purge", "flush"])
 async def test_what_was_handed_on_goes_with_the_task(bench: Bench, end: str) -> None:
     fence = await source(bench, retention_ms=0)
-    await bench.add("t", ties=after("s"), retention_ms=0)
+    await bench.add("t", relations=after("s"), retention_ms=0)
     await complete(bench, fence)
     match end:
         case "delete":
@@ -374,7 +376,7 @@ FAILURES = ("die", "cancel", "stop", "delete", "expire", "claim", "reclaim")
 @pytest.mark.parametrize("how", FAILURES)
 async def test_a_task_dies_with_the_one_that_it_needs(bench: Bench, how: str) -> None:
     await bench.add("s", expires_in_ms=5 * LEASE, max_crashes=0)
-    await bench.add("t", ties=after("s"))
+    await bench.add("t", relations=after("s"))
     said = await fail_source(bench, how)
     record = await bench.record()
     assert (record.state, record.error) == (State.DEAD, reason("s", said))
@@ -387,7 +389,7 @@ async def test_a_lenient_task_runs_whatever_became_of_the_one_that_it_waited_for
     bench: Bench, how: str
 ) -> None:
     await bench.add("s", expires_in_ms=5 * LEASE, max_crashes=0)
-    await bench.add("t", ties=after("s", lenient=True))
+    await bench.add("t", relations=after("s", run_on_dependency_failure=True))
     await fail_source(bench, how)
     record = await bench.record()
     assert (record.state, record.inputs, record.waits) == (State.PENDING, b"", 0)
@@ -395,7 +397,7 @@ async def test_a_lenient_task_runs_whatever_became_of_the_one_that_it_waited_for
 
 async def test_a_lenient_task_waits_for_the_others_all_the_same(bench: Bench) -> None:
     one, two = await source(bench, "s1"), await source(bench, "s2")
-    await bench.add("t", ties=after("s1", "s2", lenient=True))
+    await bench.add("t", relations=after("s1", "s2", run_on_dependency_failure=True))
     await die(bench, one)
     assert await state(bench) is State.BLOCKED
     await complete(bench, two, TWO)
@@ -405,16 +407,18 @@ async def test_a_lenient_task_waits_for_the_others_all_the_same(bench: Bench) ->
 
 async def test_a_lenient_task_does_not_wait_for_what_failed_already(bench: Bench) -> None:
     await bench.ended("s", State.DEAD)
-    [answer] = await bench.store.enqueue(Q, [new("t", ties=after("s", lenient=True))])
+    [answer] = await bench.store.enqueue(
+        Q, [new("t", relations=after("s", run_on_dependency_failure=True))]
+    )
     assert answer is State.PENDING
 
 
 async def test_death_goes_on_through_all_levels_in_one_step(bench: Bench) -> None:
     fence = await source(bench)
-    await bench.add("a", ties=after("s"))
-    await bench.add("b", ties=after("a"))
-    await bench.add("c1", "c2", ties=after("b"))
-    await bench.add("d", ties=after("c1", "c2", lenient=True))
+    await bench.add("a", relations=after("s"))
+    await bench.add("b", relations=after("a"))
+    await bench.add("c1", "c2", relations=after("b"))
+    await bench.add("d", relations=after("c1", "c2", run_on_dependency_failure=True))
     await die(bench, fence)
     records = (await bench.dump()).records
     assert [records[i].error for i in ("a", "b", "c1", "c2")] == [
@@ -430,7 +434,7 @@ async def test_death_goes_on_through_all_levels_in_one_step(bench: Bench) -> Non
 @pytest.mark.parametrize("own", [UUID7, SLASHED, "sixteen.letters.", "a"])
 async def test_a_reason_names_a_task_as_people_write_it(bench: Bench, own: str) -> None:
     await bench.add(own)
-    await bench.add("t", ties=after(own))
+    await bench.add("t", relations=after(own))
     await bench.store.cancel(Q, own)
     assert (await bench.record()).error == reason(own, "was cancelled")
 
@@ -440,7 +444,7 @@ async def test_a_uuid7_with_the_byte_of_a_slash_is_waited_for_and_waits_like_any
 ) -> None:
     fence = await source(bench, SLASHED)
     other = SLASHED.replace("ab", "cd")
-    await bench.add(other, ties=after(SLASHED))
+    await bench.add(other, relations=after(SLASHED))
     await complete(bench, fence)
     record = await bench.record(other)
     assert (record.state, record.inputs) == (State.PENDING, handed((SLASHED, ONE)))
@@ -449,7 +453,7 @@ async def test_a_uuid7_with_the_byte_of_a_slash_is_waited_for_and_waits_like_any
 
 async def test_whoever_waits_for_a_task_hears_that_it_died_of_another(bench: Bench) -> None:
     fence = await source(bench)
-    await bench.add("t", ties=after("s"))
+    await bench.add("t", relations=after("s"))
     await bench.store.watch(Q, "t")
     with bench.store.listen([(Q, "t")]) as signals:
         await heard(signals, Kind.RESYNC)
@@ -459,14 +463,14 @@ async def test_whoever_waits_for_a_task_hears_that_it_died_of_another(bench: Ben
 
 async def test_a_task_that_dies_of_another_frees_its_key(bench: Bench) -> None:
     fence = await source(bench)
-    await bench.add("t", ties=after("s", unique="k"))
+    await bench.add("t", relations=after("s", unique="k"))
     await die(bench, fence)
     assert (await bench.dump()).locks == {}
 
 
 async def test_a_blocked_task_that_died_of_another_does_not_expire(bench: Bench) -> None:
     fence = await source(bench)
-    await bench.add("t", ties=after("s"), expires_in_ms=10)
+    await bench.add("t", relations=after("s"), expires_in_ms=10)
     await die(bench, fence)
     bench.clock.advance(10)
     assert await bench.store.expire(Q, limit=5) == Due(0, None)
@@ -474,7 +478,7 @@ async def test_a_blocked_task_that_died_of_another_does_not_expire(bench: Bench)
 
 async def test_a_flush_takes_all_that_wait(bench: Bench) -> None:
     await source(bench)
-    await bench.add("t", ties=after("s"))
+    await bench.add("t", relations=after("s"))
     await bench.store.flush(Q)
     queue = await bench.dump()
     assert (queue.records, queue.edges, queue.needs, queue.endings) == ({}, {}, {}, ())
@@ -487,7 +491,7 @@ async def test_a_flush_takes_all_that_wait(bench: Bench) -> None:
 @pytest.mark.parametrize("how", ["cancel", "expire", "delete"])
 async def test_a_task_that_no_longer_waits_is_not_told(bench: Bench, how: str) -> None:
     fence = await source(bench)
-    await bench.add("t", ties=after("s"), expires_in_ms=10)
+    await bench.add("t", relations=after("s"), expires_in_ms=10)
     match how:
         case "cancel":
             await bench.store.cancel(Q, "t")
@@ -508,9 +512,9 @@ async def test_a_new_task_of_an_id_that_waited_before_is_told_of_what_it_needs_o
     bench: Bench,
 ) -> None:
     one, two = await source(bench, "s1"), await source(bench, "s2")
-    await bench.add("t", ties=after("s1"))
+    await bench.add("t", relations=after("s1"))
     await bench.store.delete(Q, ["t"])
-    await bench.add("t", ties=after("s2"))
+    await bench.add("t", relations=after("s2"))
     await die(bench, one)
     assert await state(bench) is State.BLOCKED
     await complete(bench, two)
@@ -522,7 +526,7 @@ async def test_a_new_task_of_an_id_that_waited_before_is_told_of_what_it_needs_o
 
 async def test_a_task_is_not_revived_while_one_that_it_needs_is_dead(bench: Bench) -> None:
     await die(bench, await source(bench))
-    await bench.add("t", ties=after("s"))
+    await bench.add("t", relations=after("s"))
     before = await bench.dump()
     assert await bench.store.revive(Q, ["t"]) == (State.DEAD,)
     assert await bench.dump() == before
@@ -533,16 +537,16 @@ async def test_a_task_is_not_revived_while_one_that_it_needs_is_out_of_reach(
     bench: Bench, how: str
 ) -> None:
     await bench.add("s")
-    await bench.add("t", ties=after("s"))
+    await bench.add("t", relations=after("s"))
     await (bench.store.cancel(Q, "s") if how == "cancel" else bench.store.delete(Q, ["s"]))
     if how == "group":
-        await bench.add("s", ties=Ties(group="g"))
+        await bench.add("s", relations=Relations(group="g"))
     assert await bench.store.revive(Q, ["t"]) == (State.DEAD,)
 
 
 async def test_a_task_revived_behind_the_one_that_it_needs_waits_again(bench: Bench) -> None:
     await die(bench, await source(bench))
-    await bench.add("t", ties=after("s"), delay_ms=0)
+    await bench.add("t", relations=after("s"), delay_ms=0)
     assert await bench.store.revive(Q, ["s", "t"]) == (State.PENDING, State.BLOCKED)
     record = await bench.record()
     assert (record.error, record.finished_ms, record.waits) == ("", 0, 1)
@@ -555,7 +559,7 @@ async def test_a_task_revived_behind_the_one_that_it_needs_waits_again(bench: Be
 
 async def test_a_task_revived_in_front_of_the_one_that_it_needs_stays_dead(bench: Bench) -> None:
     await die(bench, await source(bench))
-    await bench.add("t", ties=after("s"))
+    await bench.add("t", relations=after("s"))
     assert await bench.store.revive(Q, ["t", "s"]) == (State.DEAD, State.PENDING)
 
 
@@ -563,7 +567,7 @@ async def test_a_task_that_is_revived_goes_on_at_once_when_all_have_completed(
     bench: Bench,
 ) -> None:
     fence = await source(bench)
-    await bench.add("t", ties=after("s"))
+    await bench.add("t", relations=after("s"))
     await bench.store.cancel(Q, "t")
     await complete(bench, fence)
     assert await bench.store.revive(Q, ["t"]) == (State.PENDING,)
@@ -572,7 +576,7 @@ async def test_a_task_that_is_revived_goes_on_at_once_when_all_have_completed(
 
 async def test_a_revived_task_waits_only_for_what_it_had_not_been_told_of(bench: Bench) -> None:
     one, two = await source(bench, "s1"), await source(bench, "s2")
-    await bench.add("t", ties=after("s1", "s2"))
+    await bench.add("t", relations=after("s1", "s2"))
     await complete(bench, one)
     await die(bench, two)
     assert await bench.store.revive(Q, ["s2", "t"]) == (State.PENDING, State.BLOCKED)
@@ -583,7 +587,7 @@ async def test_a_revived_task_waits_only_for_what_it_had_not_been_told_of(bench:
 
 async def test_a_lenient_task_is_revived_whatever_it_waited_for(bench: Bench) -> None:
     fence = await source(bench)
-    await bench.add("t", ties=after("s", lenient=True))
+    await bench.add("t", relations=after("s", run_on_dependency_failure=True))
     await bench.store.cancel(Q, "t")
     await die(bench, fence)
     assert await bench.store.revive(Q, ["t"]) == (State.PENDING,)
@@ -591,7 +595,7 @@ async def test_a_lenient_task_is_revived_whatever_it_waited_for(bench: Bench) ->
 
 async def test_a_task_that_waits_for_nothing_more_is_revived_to_pending(bench: Bench) -> None:
     await complete(bench, await source(bench))
-    await bench.add("t", ties=after("s"))
+    await bench.add("t", relations=after("s"))
     await die(bench, (await bench.take())[0].fence)
     await bench.store.delete(Q, ["s"])
     assert await bench.store.revive(Q, ["t"]) == (State.PENDING,)
@@ -601,14 +605,14 @@ async def test_a_task_that_waits_for_nothing_more_is_revived_to_pending(bench: B
 async def test_a_revived_source_tells_those_that_wait_for_it_again(bench: Bench) -> None:
     await die(bench, await source(bench))
     await bench.store.revive(Q, ["s"])
-    await bench.add("t", ties=after("s"))
+    await bench.add("t", relations=after("s"))
     await complete(bench, (await bench.take())[0].fence)
     assert await state(bench) is State.PENDING
 
 
 async def test_a_revived_task_in_a_group_is_grouped_behind_the_others(bench: Bench) -> None:
     for task_id in "tu":
-        await bench.add(task_id, ties=Ties(group="g"))
+        await bench.add(task_id, relations=Relations(group="g"))
     await bench.store.cancel(Q, "t")
     assert await bench.store.revive(Q, ["t"]) == (State.GROUPED,)
     assert await bench.ids(State.GROUPED) == ["u", "t"]
@@ -620,35 +624,35 @@ async def test_a_revived_task_in_a_group_is_grouped_behind_the_others(bench: Ben
 async def many(bench: Bench, count: int) -> Fence:
     fence = await source(bench)
     names = [f"t{n:04}" for n in range(count)]
-    await bench.store.enqueue(Q, [new(name, ties=after("s")) for name in names])
+    await bench.store.enqueue(Q, [new(name, relations=after("s")) for name in names])
     return fence
 
 
 async def test_more_than_one_step_tells_are_told_by_the_keeper(bench: Bench) -> None:
-    await complete(bench, await many(bench, RIPPLE + 1))
-    assert len(await bench.ids(State.PENDING)) == RIPPLE
-    assert await bench.ids(State.BLOCKED) == [f"t{RIPPLE:04}"]
+    await complete(bench, await many(bench, PROPAGATED_AT_ONCE + 1))
+    assert len(await bench.ids(State.PENDING)) == PROPAGATED_AT_ONCE
+    assert await bench.ids(State.BLOCKED) == [f"t{PROPAGATED_AT_ONCE:04}"]
     assert [ending.id for ending in (await bench.dump()).endings] == ["s"]
     assert await bench.store.unblock(Q, limit=1000) == Due(1, None)
     assert await bench.ids(State.BLOCKED) == []
     assert await bench.store.unblock(Q, limit=1000) == Due(0, None)
     queue = await bench.dump()
     assert (queue.endings, queue.edges, queue.needs) == ((), {}, {})
-    assert queue.seq == 2 + RIPPLE
+    assert queue.seq == 2 + PROPAGATED_AT_ONCE
 
 
 async def test_those_that_are_left_hear_of_the_end_though_the_task_is_deleted_then(
     bench: Bench,
 ) -> None:
-    await complete(bench, await many(bench, RIPPLE + 1))
+    await complete(bench, await many(bench, PROPAGATED_AT_ONCE + 1))
     await bench.store.delete(Q, ["s"])
-    assert await bench.ids(State.BLOCKED) == [f"t{RIPPLE:04}"]
+    assert await bench.ids(State.BLOCKED) == [f"t{PROPAGATED_AT_ONCE:04}"]
     assert await bench.store.unblock(Q, limit=1000) == Due(1, None)
-    assert len(await bench.ids(State.PENDING)) == RIPPLE + 1
+    assert len(await bench.ids(State.PENDING)) == PROPAGATED_AT_ONCE + 1
 
 
 async def test_that_some_are_left_is_signalled(bench: Bench) -> None:
-    fence = await many(bench, RIPPLE + 1)
+    fence = await many(bench, PROPAGATED_AT_ONCE + 1)
     with bench.store.listen([(Q, "")]) as signals:
         await heard(signals, Kind.RESYNC)
         await complete(bench, fence)
@@ -659,15 +663,15 @@ async def test_those_that_are_left_are_handed_the_result_though_it_is_kept_nowhe
     bench: Bench,
 ) -> None:
     fence = await source(bench, retention_ms=0)
-    names = [f"t{n:04}" for n in range(RIPPLE + 1)]
-    await bench.store.enqueue(Q, [new(name, ties=after("s")) for name in names])
+    names = [f"t{n:04}" for n in range(PROPAGATED_AT_ONCE + 1)]
+    await bench.store.enqueue(Q, [new(name, relations=after("s")) for name in names])
     await complete(bench, fence, b"\x07")
     await bench.store.unblock(Q, limit=1000)
     assert (await bench.record(names[-1])).inputs == handed(("s", b"\x07"))
 
 
 async def test_unblocking_has_its_limit(bench: Bench) -> None:
-    await complete(bench, await many(bench, RIPPLE + 3))
+    await complete(bench, await many(bench, PROPAGATED_AT_ONCE + 3))
     assert await bench.store.unblock(Q, limit=2) == Due(2, 0)
     assert len(await bench.ids(State.BLOCKED)) == 1
     assert await bench.store.unblock(Q, limit=2) == Due(1, None)
@@ -676,48 +680,48 @@ async def test_unblocking_has_its_limit(bench: Bench) -> None:
 async def test_of_those_that_are_left_the_first_ended_are_told_first(bench: Bench) -> None:
     for name in ("b", "a"):
         fence = await source(bench, name)
-        names = [f"{name}{n:04}" for n in range(RIPPLE + 1)]
-        await bench.store.enqueue(Q, [new(each, ties=after(name)) for each in names])
+        names = [f"{name}{n:04}" for n in range(PROPAGATED_AT_ONCE + 1)]
+        await bench.store.enqueue(Q, [new(each, relations=after(name)) for each in names])
         await complete(bench, fence)
     assert await bench.store.unblock(Q, limit=1) == Due(1, 0)
-    assert await bench.ids(State.BLOCKED) == [f"a{RIPPLE:04}"]
+    assert await bench.ids(State.BLOCKED) == [f"a{PROPAGATED_AT_ONCE:04}"]
 
 
 async def test_only_so_many_that_ended_are_looked_at_in_one_step(bench: Bench) -> None:
     fence = await source(bench, "s")
-    names = [f"t{n:04}" for n in range(RIPPLE)]
-    await bench.store.enqueue(Q, [new(each, ties=after("s")) for each in names])
-    below = [new(f"u{n:04}", ties=after(names[n])) for n in range(RIPPLE)]
+    names = [f"t{n:04}" for n in range(PROPAGATED_AT_ONCE)]
+    await bench.store.enqueue(Q, [new(each, relations=after("s")) for each in names])
+    below = [new(f"u{n:04}", relations=after(names[n])) for n in range(PROPAGATED_AT_ONCE)]
     await bench.store.enqueue(Q, below)
     await die(bench, fence)
     # The step told all that waited for `s`; each of them ended, and none was told of that.
-    assert len((await bench.dump()).endings) == RIPPLE + 1
+    assert len((await bench.dump()).endings) == PROPAGATED_AT_ONCE + 1
     assert await bench.store.unblock(Q, limit=1000) == Due(ENDINGS - 1, 0)
     while (await bench.store.unblock(Q, limit=1000)).next_in_ms is not None:
         pass
-    assert (await bench.dump()).counters.dead == 1 + 2 * RIPPLE
+    assert (await bench.dump()).counters.dead == 1 + 2 * PROPAGATED_AT_ONCE
 
 
 async def test_a_flush_tells_those_that_are_left_nothing_that_stays(bench: Bench) -> None:
-    await complete(bench, await many(bench, RIPPLE + 1))
+    await complete(bench, await many(bench, PROPAGATED_AT_ONCE + 1))
     await bench.store.flush(Q)
     queue = await bench.dump()
     assert (queue.records, queue.endings, queue.edges) == ({}, (), {})
 
 
 async def test_a_second_unblock_tells_nobody_again(bench: Bench) -> None:
-    await die(bench, await many(bench, RIPPLE + 1))
+    await die(bench, await many(bench, PROPAGATED_AT_ONCE + 1))
     await bench.store.revive(Q, ["s"])
     assert await bench.store.unblock(Q, limit=1000) == Due(1, None)
     before = await bench.dump()
     assert await bench.store.unblock(Q, limit=1000) == Due(0, None)
     assert await bench.dump() == before
-    assert before.counters.dead == 1 + RIPPLE + 1
+    assert before.counters.dead == 1 + PROPAGATED_AT_ONCE + 1
 
 
 async def test_a_settlement_that_comes_twice_tells_once(bench: Bench) -> None:
     fence = await source(bench)
-    await bench.add("t", ties=after("s"))
+    await bench.add("t", relations=after("s"))
     for _ in range(2):
         await complete(bench, fence)
     assert (await bench.record()).inputs == handed(("s", ONE))
@@ -730,15 +734,15 @@ async def test_a_settlement_that_comes_twice_tells_once(bench: Bench) -> None:
 def graph() -> list[Any]:
     """Give a diamond: a, then b and c, then d; those that wait come first."""
     return [
-        new("d", ties=Ties(awaits=("b", "c"))),
-        new("c", ties=Ties(awaits=("a",), dependents=("d",))),
-        new("b", ties=Ties(awaits=("a",), dependents=("d",))),
-        new("a", ties=Ties(dependents=("b", "c"))),
+        new("d", relations=Relations(needs_later=("b", "c"))),
+        new("c", relations=Relations(needs_later=("a",), dependents=("d",))),
+        new("b", relations=Relations(needs_later=("a",), dependents=("d",))),
+        new("a", relations=Relations(dependents=("b", "c"))),
     ]
 
 
 async def test_a_graph_is_enqueued_in_one_step(bench: Bench) -> None:
-    answers = await bench.store.enqueue(Q, graph(), whole=True)
+    answers = await bench.store.enqueue(Q, graph(), atomic=True)
     assert answers == (State.BLOCKED, State.BLOCKED, State.BLOCKED, State.PENDING)
     queue = await bench.dump()
     assert queue.edges == {"a": {"b", "c"}, "b": {"d"}, "c": {"d"}}
@@ -747,7 +751,7 @@ async def test_a_graph_is_enqueued_in_one_step(bench: Bench) -> None:
 
 
 async def test_a_graph_runs_level_by_level(bench: Bench) -> None:
-    await bench.store.enqueue(Q, graph(), whole=True)
+    await bench.store.enqueue(Q, graph(), atomic=True)
     ran: list[list[str]] = []
     while leases := await bench.take(10):
         ran.append([lease.fence.id for lease in leases])
@@ -756,7 +760,7 @@ async def test_a_graph_runs_level_by_level(bench: Bench) -> None:
 
 
 async def test_a_graph_dies_with_its_root(bench: Bench) -> None:
-    await bench.store.enqueue(Q, graph(), whole=True)
+    await bench.store.enqueue(Q, graph(), atomic=True)
     await die(bench, (await bench.take())[0].fence)
     assert sorted(await bench.ids(State.DEAD)) == ["a", "b", "c", "d"]
 
@@ -766,7 +770,7 @@ async def test_an_id_that_exists_keeps_a_whole_out(bench: Bench, place: int) -> 
     tasks = graph()
     await bench.add(tasks[place].id)
     before = await bench.dump()
-    answers = await bench.store.enqueue(Q, tasks, whole=True)
+    answers = await bench.store.enqueue(Q, tasks, atomic=True)
     withheld = Answer(AnswerKind.WITHHELD)
     assert answers == tuple(None if n == place else withheld for n in range(4))
     assert await bench.dump() == before
@@ -774,15 +778,15 @@ async def test_an_id_that_exists_keeps_a_whole_out(bench: Bench, place: int) -> 
 
 async def test_an_id_that_comes_twice_keeps_a_whole_out(bench: Bench) -> None:
     before = await bench.dump()
-    answers = await bench.store.enqueue(Q, [new("a"), new("b"), new("a")], whole=True)
+    answers = await bench.store.enqueue(Q, [new("a"), new("b"), new("a")], atomic=True)
     withheld = Answer(AnswerKind.WITHHELD)
     assert answers == (withheld, withheld, None)
     assert await bench.dump() == before
 
 
 async def test_a_missing_task_keeps_a_whole_out(bench: Bench) -> None:
-    tasks = [new("a"), new("b", ties=after("nobody"))]
-    answers = await bench.store.enqueue(Q, tasks, whole=True)
+    tasks = [new("a"), new("b", relations=after("nobody"))]
+    answers = await bench.store.enqueue(Q, tasks, atomic=True)
     assert answers == (Answer(AnswerKind.WITHHELD), Answer(AnswerKind.MISSING, "nobody"))
     assert (await bench.dump()).records == {}
 
@@ -791,33 +795,33 @@ async def test_a_task_of_a_whole_may_need_one_in_front_of_it_and_none_behind(
     bench: Bench,
 ) -> None:
     withheld = Answer(AnswerKind.WITHHELD)
-    tasks = [new("a"), new("b", ties=after("a"))]
-    assert await bench.store.enqueue(Q, tasks[::-1], whole=True) == (
+    tasks = [new("a"), new("b", relations=after("a"))]
+    assert await bench.store.enqueue(Q, tasks[::-1], atomic=True) == (
         Answer(AnswerKind.MISSING, "a"),
         withheld,
     )
-    assert await bench.store.enqueue(Q, tasks, whole=True) == (State.PENDING, State.BLOCKED)
+    assert await bench.store.enqueue(Q, tasks, atomic=True) == (State.PENDING, State.BLOCKED)
 
 
 async def test_one_of_a_whole_that_goes_into_a_group_cannot_be_needed(bench: Bench) -> None:
-    tasks = [new("a", ties=Ties(group="g")), new("b", ties=after("a"))]
-    answers = await bench.store.enqueue(Q, tasks, whole=True)
+    tasks = [new("a", relations=Relations(group="g")), new("b", relations=after("a"))]
+    answers = await bench.store.enqueue(Q, tasks, atomic=True)
     assert answers == (Answer(AnswerKind.WITHHELD), Answer(AnswerKind.MISSING, "a"))
 
 
 async def test_a_key_that_is_taken_keeps_a_whole_out(bench: Bench) -> None:
-    await bench.add("t", ties=Ties(unique="k"))
+    await bench.add("t", relations=Relations(unique="k"))
     before = await bench.dump()
-    tasks = [new("a"), new("b", ties=Ties(unique="k", replace=True))]
-    answers = await bench.store.enqueue(Q, tasks, whole=True)
+    tasks = [new("a"), new("b", relations=Relations(unique="k", replace=True))]
+    answers = await bench.store.enqueue(Q, tasks, atomic=True)
     assert answers == (Answer(AnswerKind.WITHHELD), Answer(AnswerKind.TAKEN, "t"))
     assert await bench.dump() == before
 
 
 async def test_a_key_that_comes_twice_keeps_a_whole_out(bench: Bench) -> None:
-    keyed = Ties(unique="k", replace=True)
-    tasks = [new("a", ties=keyed), new("b", ties=keyed), new("c", ties=keyed)]
-    answers = await bench.store.enqueue(Q, tasks, whole=True)
+    keyed = Relations(unique="k", replace=True)
+    tasks = [new("a", relations=keyed), new("b", relations=keyed), new("c", relations=keyed)]
+    answers = await bench.store.enqueue(Q, tasks, atomic=True)
     taken = Answer(AnswerKind.TAKEN, "a")
     assert answers == (Answer(AnswerKind.WITHHELD), taken, taken)
     assert (await bench.dump()).records == {}
@@ -825,25 +829,28 @@ async def test_a_key_that_comes_twice_keeps_a_whole_out(bench: Bench) -> None:
 
 async def test_one_of_a_whole_that_goes_elsewhere_is_in_nobodys_way(bench: Bench) -> None:
     await bench.store.arrange(Q, max_pending=1)
-    tasks = [new("a", ties=Ties(queue="other", unique="k")), new("b", ties=Ties(unique="k"))]
-    answers = await bench.store.enqueue(Q, tasks, whole=True)
+    tasks = [
+        new("a", relations=Relations(queue="other", unique="k")),
+        new("b", relations=Relations(unique="k")),
+    ]
+    answers = await bench.store.enqueue(Q, tasks, atomic=True)
     assert answers == (Answer(AnswerKind.SENT), State.PENDING)
 
 
 async def test_one_of_a_whole_that_goes_elsewhere_is_not_there_to_be_needed(bench: Bench) -> None:
-    tasks = [new("a", ties=Ties(queue="other")), new("b", ties=after("a"))]
-    answers = await bench.store.enqueue(Q, tasks, whole=True)
+    tasks = [new("a", relations=Relations(queue="other")), new("b", relations=after("a"))]
+    answers = await bench.store.enqueue(Q, tasks, atomic=True)
     assert answers == (Answer(AnswerKind.WITHHELD), Answer(AnswerKind.MISSING, "a"))
 
 
 async def test_a_whole_for_which_there_is_no_room_is_kept_out(bench: Bench) -> None:
     await bench.store.arrange(Q, max_pending=2)
     tasks = [new("a"), new("b"), new("c")]
-    answers = await bench.store.enqueue(Q, tasks, whole=True)
+    answers = await bench.store.enqueue(Q, tasks, atomic=True)
     withheld = Answer(AnswerKind.WITHHELD)
     assert answers == (withheld, withheld, Answer(AnswerKind.FULL))
     assert (await bench.dump()).records == {}
-    assert await bench.store.enqueue(Q, tasks[:2], whole=True) == (State.PENDING,) * 2
+    assert await bench.store.enqueue(Q, tasks[:2], atomic=True) == (State.PENDING,) * 2
     assert await bench.store.enqueue(Q, [tasks[2]]) == (Answer(AnswerKind.FULL),)
 
 
@@ -852,20 +859,22 @@ async def test_those_of_a_whole_that_wait_take_no_room(bench: Bench) -> None:
     tasks = [
         *graph(),
         new("later", delay_ms=5),
-        new("grouped", ties=Ties(group="g")),
-        new("after", ties=after("a")),
-        new("elsewhere", ties=Ties(queue="other")),
+        new("grouped", relations=Relations(group="g")),
+        new("after", relations=after("a")),
+        new("elsewhere", relations=Relations(queue="other")),
     ]
-    answers = await bench.store.enqueue(Q, tasks, whole=True)
+    answers = await bench.store.enqueue(Q, tasks, atomic=True)
     assert answers.count(State.PENDING) == 1
     assert (await bench.dump()).counters.enqueued == 7
 
 
-async def test_one_of_a_whole_that_goes_elsewhere_may_have_the_id_of_one_that_does_not(bench: Bench) -> None:
+async def test_one_of_a_whole_that_goes_elsewhere_may_have_the_id_of_one_that_does_not(
+    bench: Bench,
+) -> None:
     await bench.store.arrange(Q, max_pending=1)
-    keyed = Ties(unique="k")
-    tasks = [new("a", ties=attrs.evolve(keyed, queue="other")), new("a", ties=keyed)]
-    assert await bench.store.enqueue(Q, tasks, whole=True) == (
+    keyed = Relations(unique="k")
+    tasks = [new("a", relations=attrs.evolve(keyed, queue="other")), new("a", relations=keyed)]
+    assert await bench.store.enqueue(Q, tasks, atomic=True) == (
         Answer(AnswerKind.SENT),
         State.PENDING,
     )
@@ -873,16 +882,16 @@ async def test_one_of_a_whole_that_goes_elsewhere_may_have_the_id_of_one_that_do
 
 async def test_tasks_with_a_limit_key_take_room_too(bench: Bench) -> None:
     await bench.store.arrange(Q, max_pending=1)
-    await bench.add("a", ties=Ties(limit_key="k"))
+    await bench.add("a", relations=Relations(limit_key="k"))
     assert await bench.store.enqueue(Q, [new("b")]) == (Answer(AnswerKind.FULL),)
 
 
 async def test_a_task_that_waits_for_one_that_comes_later_may_come_in_another_call(
     bench: Bench,
 ) -> None:
-    await bench.add("t", ties=Ties(awaits=("s",)))
-    fence = await source(bench, ties=Ties(dependents=("t",)))
-    assert (await bench.record("s")).followed
+    await bench.add("t", relations=Relations(needs_later=("s",)))
+    fence = await source(bench, relations=Relations(dependents=("t",)))
+    assert (await bench.record("s")).has_dependents
     await complete(bench, fence)
     assert await state(bench) is State.PENDING
 
@@ -890,10 +899,10 @@ async def test_a_task_that_waits_for_one_that_comes_later_may_come_in_another_ca
 async def test_a_task_may_wait_for_old_and_new_ones(bench: Bench) -> None:
     fence = await source(bench, "old")
     tasks = [
-        new("t", ties=Ties(needs=("old",), awaits=("new",))),
-        new("new", priority=0, ties=Ties(dependents=("t",))),
+        new("t", relations=Relations(needs=("old",), needs_later=("new",))),
+        new("new", priority=0, relations=Relations(dependents=("t",))),
     ]
-    assert await bench.store.enqueue(Q, tasks, whole=True) == (State.BLOCKED, State.PENDING)
+    assert await bench.store.enqueue(Q, tasks, atomic=True) == (State.BLOCKED, State.PENDING)
     assert (await bench.record()).waits == 2
     await complete(bench, fence)
     await complete(bench, (await bench.take())[0].fence, TWO)
@@ -903,7 +912,7 @@ async def test_a_task_may_wait_for_old_and_new_ones(bench: Bench) -> None:
 async def test_a_blocked_task_is_listed_by_its_age(bench: Bench) -> None:
     await source(bench)
     for task_id in ("b", "c", "a"):
-        await bench.add(task_id, ties=after("s"))
+        await bench.add(task_id, relations=after("s"))
         bench.clock.advance(1)
     assert await bench.ids(State.BLOCKED) == ["b", "c", "a"]
     assert await bench.store.list(Q, State.BLOCKED, limit=1, after="b") == ("c",)
@@ -913,8 +922,8 @@ async def test_a_task_that_is_looked_at_shows_nothing_of_those_that_wait_for_it(
     bench: Bench,
 ) -> None:
     before = await source_record(bench)
-    await bench.add("t", ties=after("s"))
-    assert await bench.record("s") == attrs.evolve(before, followed=True)
+    await bench.add("t", relations=after("s"))
+    assert await bench.record("s") == attrs.evolve(before, has_dependents=True)
 
 
 async def source_record(bench: Bench) -> Any:
@@ -927,7 +936,7 @@ async def test_a_revival_changes_nothing_while_what_it_needs_did_not_complete(
     bench: Bench, how: str
 ) -> None:
     fence = await source(bench, "s")
-    await bench.add("t", ties=after("s"))
+    await bench.add("t", relations=after("s"))
     match how:
         case "dead":
             await bench.store.fail(Q, [failure(fence, final=True)])
@@ -938,7 +947,7 @@ async def test_a_revival_changes_nothing_while_what_it_needs_did_not_complete(
             await bench.store.release(Q, [fence])
             await bench.store.delete(Q, ["s"])
     if how == "grouped":
-        await bench.add("s", ties=Ties(group="g"))
+        await bench.add("s", relations=Relations(group="g"))
     before = await bench.dump()
     assert await bench.store.revive(Q, ["t"]) == (State.DEAD,)
     assert await bench.dump() == before

@@ -9,21 +9,21 @@ import pytest
 
 from rediq_trio.spec.groups import DEFAULT_RULE, MOST_BYTES, Group
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Completion, Counters, Due, Lock, Rule, Ties, Until
+from rediq_trio.spec.records import Completion, Counters, Due, GroupRule, Lock, Relations, Until
 from rediq_trio.store.broadcast import Kind
 from rediq_trio.wire.batch_envelope import open_batch
 from tests.conformance.bench import START, Bench, Q, failure, heard, new
 from tests.conformance.test_signals import listening
 
 DAY = 86_400_000
-QUICK = Rule(max_size=3, grace_ms=100, max_delay_ms=250)
+QUICK = GroupRule(max_size=3, grace_ms=100, max_delay_ms=250)
 UUID = "018f3b2c-0000-7abc-8def-0123456789ab"
 
 
 async def put(bench: Bench, *ids: str, group: str = "g", **options: Any) -> None:
     """Enqueue tasks into a group."""
-    ties = Ties(group=group, unique=options.pop("unique", ""), **options.pop("ties", {}))
-    await bench.add(*ids, ties=ties, **options)
+    relations = Relations(group=group, unique=options.pop("unique", ""), **options.pop("relations", {}))
+    await bench.add(*ids, relations=relations, **options)
 
 
 async def members(bench: Bench, task_id: str) -> list[str]:
@@ -32,7 +32,7 @@ async def members(bench: Bench, task_id: str) -> list[str]:
 
 async def test_nothing_becomes_of_no_group(bench: Bench) -> None:
     assert await bench.store.batch(Q, ids=["b"]) == Due(0, None)
-    assert await bench.store.govern(Q, rules={"g": QUICK}) == 0
+    assert await bench.store.set_group_rules(Q, rules={"g": QUICK}) == 0
     assert await bench.store.groups(Q, limit=10) == ()
     assert (await bench.dump()).rules == {}
 
@@ -41,13 +41,13 @@ async def test_a_group_is_due_by_the_default_until_it_has_a_rule(bench: Bench) -
     await put(bench, "a")
     due = START + DEFAULT_RULE.grace_ms
     assert await bench.store.groups(Q, limit=10) == (Group("g", None, 1, due),)
-    assert await bench.store.govern(Q, rules={"g": QUICK, "h": QUICK}) == 1
+    assert await bench.store.set_group_rules(Q, rules={"g": QUICK, "h": QUICK}) == 1
     assert await bench.store.groups(Q, limit=10) == (Group("g", QUICK, 1, START + 100),)
-    assert await bench.store.govern(Q, rules={"g": QUICK}) == 0
+    assert await bench.store.set_group_rules(Q, rules={"g": QUICK}) == 0
 
 
 async def test_the_default_is_ten_half_a_minute_and_five(bench: Bench) -> None:
-    assert Rule(10, 30_000, 300_000) == DEFAULT_RULE
+    assert GroupRule(10, 30_000, 300_000) == DEFAULT_RULE
     await put(bench, *(f"m{n}" for n in range(9)))
     assert await bench.store.batch(Q, ids=["b"]) == Due(0, 30_000)
     await put(bench, "last")
@@ -56,7 +56,7 @@ async def test_the_default_is_ten_half_a_minute_and_five(bench: Bench) -> None:
 
 async def test_a_full_group_becomes_a_batch_at_once(bench: Bench) -> None:
     await put(bench, "a", "b")
-    await bench.store.govern(Q, rules={"g": QUICK})
+    await bench.store.set_group_rules(Q, rules={"g": QUICK})
     assert await bench.store.batch(Q, ids=["x"]) == Due(0, 100)
     await put(bench, "c")
     assert await bench.store.batch(Q, ids=["x"]) == Due(1, None)
@@ -67,7 +67,7 @@ async def test_a_full_group_becomes_a_batch_at_once(bench: Bench) -> None:
 
 async def test_each_member_begins_the_grace_anew(bench: Bench) -> None:
     await put(bench, "a")
-    await bench.store.govern(Q, rules={"g": QUICK})
+    await bench.store.set_group_rules(Q, rules={"g": QUICK})
     bench.clock.advance(99)
     await put(bench, "b")
     bench.clock.advance(99)
@@ -78,7 +78,7 @@ async def test_each_member_begins_the_grace_anew(bench: Bench) -> None:
 
 async def test_no_member_waits_longer_than_the_longest_delay(bench: Bench) -> None:
     await put(bench, "a")
-    await bench.store.govern(Q, rules={"g": attrs.evolve(QUICK, max_size=9)})
+    await bench.store.set_group_rules(Q, rules={"g": attrs.evolve(QUICK, max_size=9)})
     for n in range(3):
         bench.clock.advance(80)
         await put(bench, f"n{n}")
@@ -93,7 +93,7 @@ async def test_a_batch_is_a_task_made_of_its_members(bench: Bench) -> None:
     await put(bench, "a", priority=70, max_retry=1, max_crashes=9, retention_ms=5)
     await put(bench, UUID, priority=20, max_retry=5, max_crashes=0, retention_ms=DAY * 3000)
     await put(bench, "c", priority=90, max_retry=0, max_crashes=4, retention_ms=0)
-    await bench.store.govern(Q, rules={"g": QUICK})
+    await bench.store.set_group_rules(Q, rules={"g": QUICK})
     bench.clock.advance(7)
     await bench.store.batch(Q, ids=["x"])
     record = await bench.record("x")
@@ -112,7 +112,7 @@ async def test_a_batch_is_a_task_made_of_its_members(bench: Bench) -> None:
 
 async def test_a_batch_takes_its_place_behind_what_is_ready(bench: Bench) -> None:
     await put(bench, "a")
-    await bench.store.govern(Q, rules={"g": Rule(1)})
+    await bench.store.set_group_rules(Q, rules={"g": GroupRule(1)})
     await bench.add("before")
     await bench.store.batch(Q, ids=["x"])
     await bench.add("behind")
@@ -121,7 +121,7 @@ async def test_a_batch_takes_its_place_behind_what_is_ready(bench: Bench) -> Non
 
 async def test_more_members_than_a_batch_holds_make_another(bench: Bench) -> None:
     await put(bench, "a", "b", "c", "d", "e", "f", "g")
-    await bench.store.govern(Q, rules={"g": QUICK})
+    await bench.store.set_group_rules(Q, rules={"g": QUICK})
     assert await bench.store.batch(Q, ids=["x", "y", "z"]) == Due(2, 100)
     assert await members(bench, "x") == ["a", "b", "c"]
     assert await members(bench, "y") == ["d", "e", "f"]
@@ -132,7 +132,7 @@ async def test_more_members_than_a_batch_holds_make_another(bench: Bench) -> Non
 async def test_a_step_makes_no_more_batches_than_it_has_ids(bench: Bench) -> None:
     await put(bench, "a", "b", group="g")
     await put(bench, "c", group="h")
-    await bench.store.govern(Q, rules={"g": Rule(1), "h": Rule(1)})
+    await bench.store.set_group_rules(Q, rules={"g": GroupRule(1), "h": GroupRule(1)})
     assert await bench.store.batch(Q, ids=["x"]) == Due(1, 0)
     assert await bench.store.batch(Q, ids=["y", "z"]) == Due(2, None)
 
@@ -142,8 +142,13 @@ async def test_the_group_due_first_goes_first_and_names_order_the_others(bench: 
     bench.clock.advance(5)
     for group in ("é", "b", "aa"):
         await put(bench, f"of-{len(group.encode())}-{group.isascii()}", group=group)
-    rules = {"b": Rule(9, 50, 60), "aa": Rule(9, 50, 60), "é": Rule(9, 50, 60), "late": Rule(9, 55, 60)}
-    await bench.store.govern(Q, rules=rules)
+    rules = {
+        "b": GroupRule(9, 50, 60),
+        "aa": GroupRule(9, 50, 60),
+        "é": GroupRule(9, 50, 60),
+        "late": GroupRule(9, 55, 60),
+    }
+    await bench.store.set_group_rules(Q, rules=rules)
     found = [group.name for group in await bench.store.groups(Q, limit=10)]
     assert found == ["aa", "b", "late", "é"]
     assert await bench.store.groups(Q, limit=2, start=1) == (
@@ -159,7 +164,7 @@ async def test_the_group_due_first_goes_first_and_names_order_the_others(bench: 
 async def test_two_groups_do_not_mix(bench: Bench) -> None:
     for n, group in enumerate(["g", "gg", "g", "gg", "g"]):
         await put(bench, f"m{n}", group=group)
-    await bench.store.govern(Q, rules={"g": QUICK})
+    await bench.store.set_group_rules(Q, rules={"g": QUICK})
     assert await bench.store.batch(Q, ids=["x", "y"]) == Due(1, 30_000)
     assert await members(bench, "x") == ["m0", "m2", "m4"]
     assert await bench.ids(State.GROUPED) == ["m1", "m3"]
@@ -167,7 +172,7 @@ async def test_two_groups_do_not_mix(bench: Bench) -> None:
 
 async def test_a_batch_called_for_twice_is_made_once(bench: Bench) -> None:
     await put(bench, "a", "b", "c", "d", "e", "f")
-    await bench.store.govern(Q, rules={"g": QUICK})
+    await bench.store.set_group_rules(Q, rules={"g": QUICK})
     assert await bench.store.batch(Q, ids=["x"]) == Due(1, 0)
     before = await bench.dump()
     assert await bench.store.batch(Q, ids=["x"]) == Due(0, 0)
@@ -177,7 +182,7 @@ async def test_a_batch_called_for_twice_is_made_once(bench: Bench) -> None:
 async def test_an_id_that_exists_leaves_the_group_for_the_next(bench: Bench) -> None:
     await bench.add("taken")
     await put(bench, "a")
-    await bench.store.govern(Q, rules={"g": Rule(1)})
+    await bench.store.set_group_rules(Q, rules={"g": GroupRule(1)})
     assert await bench.store.batch(Q, ids=["taken", "a"]) == Due(0, 0)
     assert await bench.store.batch(Q, ids=["taken", "x"]) == Due(1, None)
     assert (await bench.record("taken")).envelope == b"envelope of taken"
@@ -188,7 +193,7 @@ async def test_a_member_that_leaves_is_in_no_batch(bench: Bench, way: str) -> No
     await put(bench, "a", expires_in_ms=50)
     bench.clock.advance(20)
     await put(bench, "b", "c")
-    await bench.store.govern(Q, rules={"g": attrs.evolve(QUICK, max_delay_ms=100)})
+    await bench.store.set_group_rules(Q, rules={"g": attrs.evolve(QUICK, max_delay_ms=100)})
     assert await bench.store.groups(Q, limit=1) == (
         Group("g", attrs.evolve(QUICK, max_delay_ms=100), 3, 0),
     )
@@ -213,7 +218,7 @@ async def test_a_member_that_leaves_is_in_no_batch(bench: Bench, way: str) -> No
 async def test_a_rule_goes_with_the_last_member(bench: Bench) -> None:
     for way in ("delete", "batch"):
         await put(bench, "a")
-        assert await bench.store.govern(Q, rules={"g": Rule(2, 1, 1)}) == 1
+        assert await bench.store.set_group_rules(Q, rules={"g": GroupRule(2, 1, 1)}) == 1
         if way == "delete":
             await bench.store.delete(Q, ["a"])
         else:
@@ -228,7 +233,7 @@ async def test_a_revived_member_waits_from_its_revival_on(bench: Bench) -> None:
     await bench.store.cancel(Q, "a")
     bench.clock.advance(10)
     await put(bench, "b")
-    await bench.store.govern(Q, rules={"g": Rule(9, 100, 120)})
+    await bench.store.set_group_rules(Q, rules={"g": GroupRule(9, 100, 120)})
     bench.clock.advance(90)
     assert await bench.store.revive(Q, ["a"]) == (State.GROUPED,)
     assert await bench.store.batch(Q, ids=["x"]) == Due(0, 30)
@@ -239,16 +244,16 @@ async def test_a_revived_member_waits_from_its_revival_on(bench: Bench) -> None:
 
 async def test_a_batch_frees_the_unique_keys_of_its_members(bench: Bench) -> None:
     await put(bench, "a", unique="k")
-    await put(bench, "b", unique="l", ties={"until": Until.STARTED})
-    await put(bench, "c", unique="m", ties={"until": Until.EXPIRED, "ttl_ms": 500})
-    await bench.store.govern(Q, rules={"g": QUICK})
+    await put(bench, "b", unique="l", relations={"until": Until.STARTED})
+    await put(bench, "c", unique="m", relations={"until": Until.EXPIRED, "ttl_ms": 500})
+    await bench.store.set_group_rules(Q, rules={"g": QUICK})
     assert await bench.store.batch(Q, ids=["x"]) == Due(1, None)
     assert (await bench.dump()).locks == {"m": Lock("c", START + 500)}
 
 
 async def test_a_member_of_a_batch_that_expires_no_more_does_not(bench: Bench) -> None:
     await put(bench, "a", expires_in_ms=5)
-    await bench.store.govern(Q, rules={"g": Rule(1)})
+    await bench.store.set_group_rules(Q, rules={"g": GroupRule(1)})
     await bench.store.batch(Q, ids=["x"])
     bench.clock.advance(5)
     assert await bench.store.expire(Q, limit=5) == Due(0, None)
@@ -260,9 +265,11 @@ async def test_a_batch_holds_no_more_than_8_mib_but_one_member_in_any_case(bench
     half = MOST_BYTES // 2
     tasks = [new("a"), new("b"), new("c"), new("d")]
     for task, size in zip(tasks, (half, half, 1, MOST_BYTES + 1), strict=True):
-        task = attrs.evolve(task, envelope=bytes([size % 251]) * size, ties=Ties(group="g"))
+        task = attrs.evolve(
+            task, envelope=bytes([size % 251]) * size, relations=Relations(group="g")
+        )
         await bench.store.enqueue(Q, [task])
-    await bench.store.govern(Q, rules={"g": Rule(4, 7, 9)})
+    await bench.store.set_group_rules(Q, rules={"g": GroupRule(4, 7, 9)})
     assert await bench.store.batch(Q, ids=["x", "y"]) == Due(1, 7)
     assert await members(bench, "x") == ["a", "b"]
     bench.clock.advance(7)
@@ -274,7 +281,7 @@ async def test_a_batch_holds_no_more_than_8_mib_but_one_member_in_any_case(bench
 async def test_a_batch_can_be_read_whatever_its_length(bench: Bench, count: int) -> None:
     ids = [f"m{n}" for n in range(count)]
     await put(bench, *ids)
-    await bench.store.govern(Q, rules={"g": Rule(1000, 1, 1)})
+    await bench.store.set_group_rules(Q, rules={"g": GroupRule(1000, 1, 1)})
     bench.clock.advance(1)
     assert await bench.store.batch(Q, ids=["x"]) == Due(1, None)
     assert await members(bench, "x") == ids
@@ -282,7 +289,7 @@ async def test_a_batch_can_be_read_whatever_its_length(bench: Bench, count: int)
 
 async def test_a_batch_that_is_dead_keeps_its_members(bench: Bench) -> None:
     await put(bench, "a")
-    await bench.store.govern(Q, rules={"g": Rule(1)})
+    await bench.store.set_group_rules(Q, rules={"g": GroupRule(1)})
     await bench.store.batch(Q, ids=["x"])
     [lease] = await bench.take()
     await bench.store.fail(Q, [failure(lease.fence, final=True)])
@@ -294,7 +301,7 @@ async def test_a_batch_that_is_dead_keeps_its_members(bench: Bench) -> None:
 
 async def test_a_task_that_needs_a_member_is_refused(bench: Bench) -> None:
     await put(bench, "a")
-    (answer,) = await bench.store.enqueue(Q, [new("b", ties=Ties(needs=("a",)))])
+    (answer,) = await bench.store.enqueue(Q, [new("b", relations=Relations(needs=("a",)))])
     assert not isinstance(answer, State)
 
 
@@ -310,7 +317,7 @@ async def test_a_new_group_is_told_by_its_name(bench: Bench) -> None:
 async def test_a_group_due_sooner_is_told(bench: Bench) -> None:
     await put(bench, "a")
     async with listening(bench) as signals:
-        await bench.store.govern(Q, rules={"g": QUICK})
+        await bench.store.set_group_rules(Q, rules={"g": QUICK})
         await heard(signals, Kind.GROUP, "g")
     async with listening(bench) as signals:
         await put(bench, "b", "c")
@@ -320,7 +327,7 @@ async def test_a_group_due_sooner_is_told(bench: Bench) -> None:
 async def test_who_waits_for_a_member_is_told_when_it_goes_into_a_batch(bench: Bench) -> None:
     await put(bench, "a")
     await bench.store.watch(Q, "a")
-    await bench.store.govern(Q, rules={"g": Rule(1)})
+    await bench.store.set_group_rules(Q, rules={"g": GroupRule(1)})
     async with listening(bench, "a") as signals:
         await bench.store.batch(Q, ids=["x"])
         await heard(signals, Kind.DONE, "a")
@@ -328,7 +335,7 @@ async def test_who_waits_for_a_member_is_told_when_it_goes_into_a_batch(bench: B
 
 async def test_a_batch_wakes(bench: Bench) -> None:
     await put(bench, "a")
-    await bench.store.govern(Q, rules={"g": Rule(1)})
+    await bench.store.set_group_rules(Q, rules={"g": GroupRule(1)})
     async with listening(bench) as signals:
         await bench.store.batch(Q, ids=["x"])
         await heard(signals, Kind.WAKE)

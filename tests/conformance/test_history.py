@@ -9,7 +9,7 @@ import pytest
 from rediq_trio.spec.history.entry import MOST_NEEDS, REASON_BYTES, Entry
 from rediq_trio.spec.history.replay import Settings, replay
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Completion, Deferral, Rule, Ties, Until
+from rediq_trio.spec.records import Completion, Deferral, GroupRule, Relations, Until
 from tests.conformance.bench import LEASE, START, Bench, Q, deferral, failure, new
 
 S = State
@@ -21,7 +21,7 @@ async def history(bench: Bench, after: int = 0, limit: int = 1000) -> list[Entry
 
 async def moves(bench: Bench, after: int = 1) -> list[tuple[str, str, State | None, State | None]]:
     """Give event, task and edge of each step behind the first."""
-    return [(e.event, e.id, e.source, e.target) for e in await history(bench, after)]
+    return [(e.transition, e.id, e.source, e.target) for e in await history(bench, after)]
 
 
 async def keep(bench: Bench, count: int = 1000) -> None:
@@ -48,22 +48,22 @@ async def test_a_history_begins_with_the_number_of_tasks(bench: Bench) -> None:
 async def test_the_last_entries_are_kept_whatever_their_number(bench: Bench) -> None:
     await keep(bench, 3)
     await bench.add(*(f"t{n}" for n in range(200)))
-    assert [(e.step, e.id) for e in await history(bench)] == [
+    assert [(e.number, e.id) for e in await history(bench)] == [
         (199, "t197"), (200, "t198"), (201, "t199"),
     ]  # fmt: skip
     await keep(bench, 2)
     await keep(bench, 100)
-    assert [e.step for e in await history(bench)] == [200, 201]
+    assert [e.number for e in await history(bench)] == [200, 201]
     await bench.add("more")
-    assert [e.step for e in await history(bench)] == [200, 201, 202]
+    assert [e.number for e in await history(bench)] == [200, 201, 202]
 
 
 async def test_a_history_is_read_in_pages(bench: Bench) -> None:
     await keep(bench, 5)
     await bench.add(*(f"t{n}" for n in range(9)))
-    assert [e.step for e in await history(bench, 0, 2)] == [6, 7]
-    assert [e.step for e in await history(bench, 7, 2)] == [8, 9]
-    assert [e.step for e in await history(bench, 9, 2)] == [10]
+    assert [e.number for e in await history(bench, 0, 2)] == [6, 7]
+    assert [e.number for e in await history(bench, 7, 2)] == [8, 9]
+    assert [e.number for e in await history(bench, 9, 2)] == [10]
     assert await history(bench, 10, 2) == []
 
 
@@ -79,17 +79,21 @@ async def test_no_history_forgets_the_entries_and_goes_on_counting(bench: Bench)
 
 async def test_an_entry_says_what_the_task_is_like_behind_the_step(bench: Bench) -> None:
     await keep(bench)
-    ties = Ties(unique="k", until=Until.STARTED, ttl_ms=5, limit_key="l", lenient=True)
-    await bench.add("t", priority=7, max_retry=2, max_crashes=1, expires_in_ms=9, ties=ties)
+    relations = Relations(
+        unique="k", until=Until.STARTED, ttl_ms=5, limit_key="l", run_on_dependency_failure=True
+    )
+    await bench.add(
+        "t", priority=7, max_retry=2, max_crashes=1, expires_in_ms=9, relations=relations
+    )
     bench.clock.advance(1)
     [lease] = await bench.take(worker="w1")
     common: dict[str, Any] = {
         "id": "t", "max_retry": 2, "max_crashes": 1, "priority": 7, "seq": 1, "run_ms": START,
-        "expires_ms": START + 9, "unique": "k", "limit_key": "l", "lenient": True,
+        "expires_ms": START + 9, "unique": "k", "limit_key": "l", "run_on_dependency_failure": True,
     }  # fmt: skip
     assert await history(bench, 1) == [
         Entry(
-            2, START, "enqueue", source=None, target=S.PENDING, holds=True, till_ms=START + 5,
+            2, START, "enqueue", source=None, target=S.PENDING, owns_unique_key=True, till_ms=START + 5,
             **common,
         ),
         Entry(
@@ -150,7 +154,7 @@ async def test_what_keepers_do_leaves_its_entries(bench: Bench) -> None:
     clock.advance(LEASE)
     await store.promote(Q, limit=10)
     await store.reclaim(Q, limit=10)
-    lapsed = [e for e in await history(bench) if e.event == "reclaim"]
+    lapsed = [e for e in await history(bench) if e.transition == "reclaim"]
     assert [(e.till_ms, e.crashes, e.attempt, e.nonce) for e in lapsed] == [
         (START + LEASE, 1, 0, b"")
     ] * 2
@@ -181,7 +185,7 @@ async def test_what_an_operator_does_leaves_its_entries(bench: Bench) -> None:
     await store.limit(Q, key="k", count=3, period_ms=50, burst=4)
     await store.arrange(Q, fair=True)
     await store.arrange(Q, max_pending=5)
-    told = [(e.event, e.key, e.before, e.after) for e in await history(bench, 1)]
+    told = [(e.transition, e.key, e.before, e.after) for e in await history(bench, 1)]
     assert told == [
         ("pause", "", (0,), (1,)),
         ("pause", "", (1,), (1,)),
@@ -190,7 +194,7 @@ async def test_what_an_operator_does_leaves_its_entries(bench: Bench) -> None:
         ("limit", "k", (2, 0, 0, 1), (2, 3, 50, 4)),
         ("arrange", "", (0,), (1,)),
     ]
-    at = (await last(bench)).step
+    at = (await last(bench)).number
     await store.cancel(Q, "a")
     await store.revive(Q, ["a"])
     await store.delete(Q, ["b"])
@@ -207,11 +211,11 @@ async def test_what_an_operator_does_leaves_its_entries(bench: Bench) -> None:
 
 
 async def test_what_follows_from_a_step_has_entries_of_its_own(bench: Bench) -> None:
-    fence = await bench.active("a", ties=Ties(dependents=("b", "c")))
+    fence = await bench.active("a", relations=Relations(dependents=("b", "c")))
     await keep(bench)
-    await bench.add("b", ties=Ties(awaits=("a",)))
-    await bench.add("c", run_at_ms=START + 9, ties=Ties(awaits=("a",)))
-    child = new("child", ties=Ties(needs=("b",)))
+    await bench.add("b", relations=Relations(needs_later=("a",)))
+    await bench.add("c", run_at_ms=START + 9, relations=Relations(needs_later=("a",)))
+    child = new("child", relations=Relations(needs=("b",)))
     await bench.store.complete(Q, [Completion(fence, b"r", (child,))])
     await bench.store.delete(Q, ["b"])
     assert await moves(bench) == [
@@ -232,9 +236,11 @@ async def test_an_entry_names_some_of_the_tasks_that_are_waited_for(bench: Bench
     many = [f"n{n}" for n in range(MOST_NEEDS + 5)]
     await bench.add(*many)
     await keep(bench)
-    await bench.add("few", ties=Ties(needs=("n1", "other/n1"), awaits=("x", "y")))
+    await bench.add("few", relations=Relations(needs=("n1", "other/n1"), needs_later=("x", "y")))
     assert (await last(bench)).needs == ("n1", "other/n1", "x", "y")
-    await bench.add("many", ties=Ties(needs=tuple(many[:-8]), awaits=("x", "y", "z", "last")))
+    await bench.add(
+        "many", relations=Relations(needs=tuple(many[:-8]), needs_later=("x", "y", "z", "last"))
+    )
     assert (await last(bench)).needs == (*many[:-8], "x", "y", "z")
     assert (await last(bench)).waits == MOST_NEEDS + 1
     await bench.store.flush(Q)
@@ -242,8 +248,8 @@ async def test_an_entry_names_some_of_the_tasks_that_are_waited_for(bench: Bench
 
 async def test_a_batch_leaves_an_entry_for_each_member_and_for_itself(bench: Bench) -> None:
     await keep(bench)
-    await bench.add("a", "b", ties=Ties(group="g"))
-    await bench.store.govern(Q, rules={"g": Rule(2)})
+    await bench.add("a", "b", relations=Relations(group="g"))
+    await bench.store.set_group_rules(Q, rules={"g": GroupRule(2)})
     await bench.store.batch(Q, ids=["all"])
     assert await moves(bench) == [
         ("enqueue", "a", None, S.GROUPED),
@@ -256,12 +262,12 @@ async def test_a_batch_leaves_an_entry_for_each_member_and_for_itself(bench: Ben
 
 async def test_a_replacement_is_an_entry_with_the_new_window(bench: Bench) -> None:
     await keep(bench)
-    ties = Ties(unique="k", ttl_ms=9, replace=True)
-    await bench.add("a", ties=ties)
+    relations = Relations(unique="k", ttl_ms=9, replace=True)
+    await bench.add("a", relations=relations)
     bench.clock.advance(2)
-    await bench.store.enqueue(Q, [new("b", delay_ms=5, ties=ties)])
+    await bench.store.enqueue(Q, [new("b", delay_ms=5, relations=relations)])
     entry = await last(bench)
-    assert (entry.event, entry.id, entry.source, entry.target) == (
+    assert (entry.transition, entry.id, entry.source, entry.target) == (
         "enqueue", "a", S.PENDING, S.SCHEDULED,
     )  # fmt: skip
     assert (entry.till_ms, entry.run_ms) == (START + 11, START + 7)
@@ -271,7 +277,7 @@ async def test_a_task_that_waits_again_is_an_entry_before_what_it_waits_for_is_l
     bench: Bench,
 ) -> None:
     await bench.add("a")
-    await bench.add("b", ties=Ties(needs=("a",), lenient=True))
+    await bench.add("b", relations=Relations(needs=("a",), run_on_dependency_failure=True))
     await bench.store.cancel(Q, "b")
     await bench.store.delete(Q, ["a"])
     await keep(bench)
@@ -288,7 +294,7 @@ async def test_an_expired_task_that_is_claimed_is_an_entry_without_a_lease(bench
     bench.clock.advance(1)
     assert await bench.take() == []
     entry = await last(bench)
-    assert (entry.event, entry.target, entry.reason) == ("claim", S.DEAD, "expired")
+    assert (entry.transition, entry.target, entry.reason) == ("claim", S.DEAD, "expired")
     assert (entry.nonce, entry.worker, entry.till_ms) == (b"", "", 0)
 
 
@@ -297,7 +303,7 @@ async def test_what_a_store_keeps_replays_clean(bench: Bench, count: int) -> Non
     await keep(bench, count)
     store, clock = bench.store, bench.clock
     await store.limit(Q, key="l", concurrency=1)
-    await bench.add("a", "b", ties=Ties(limit_key="l"))
+    await bench.add("a", "b", relations=Relations(limit_key="l"))
     await bench.add("c", expires_in_ms=5)
     for _ in range(3):
         for lease in await bench.take(2):

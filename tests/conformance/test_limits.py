@@ -8,16 +8,16 @@ import pytest
 import trio
 
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Answer, AnswerKind, Completion, Fence, Limit, NewTask, Ties
+from rediq_trio.spec.records import Answer, AnswerKind, Completion, Fence, Limit, NewTask, Relations
 from rediq_trio.store.broadcast import Kind
 from tests.conformance.bench import START, Bench, Q, deferral, failure, heard, new
 
-KEY_A, KEY_B = Ties(limit_key="a"), Ties(limit_key="b")
+KEY_A, KEY_B = Relations(limit_key="a"), Relations(limit_key="b")
 FULL = Answer(AnswerKind.FULL)
 
 
 def keyed(key: str, *ids: str, **options: Any) -> list[NewTask]:
-    return [new(task_id, ties=Ties(limit_key=key), **options) for task_id in ids]
+    return [new(task_id, relations=Relations(limit_key=key), **options) for task_id in ids]
 
 
 async def ids_of(bench: Bench, limit: int = 100, **options: Any) -> list[str]:
@@ -63,17 +63,17 @@ async def test_no_more_run_than_the_queue_may(bench: Bench) -> None:
 
 
 async def test_a_queue_counts_tasks_of_every_key_and_of_none(bench: Bench) -> None:
-    await bench.add("t", ties=KEY_A)
+    await bench.add("t", relations=KEY_A)
     await bench.add("u")
-    await bench.add("v", ties=KEY_B)
+    await bench.add("v", relations=KEY_B)
     await bench.store.limit(Q, key="", concurrency=2)
     assert await ids_of(bench) == ["t", "u"]
     assert await ids_of(bench) == []
 
 
 async def test_no_more_of_a_key_run_than_may_and_others_pass(bench: Bench) -> None:
-    await bench.add("a1", "a2", ties=KEY_A)
-    await bench.add("b1", "b2", ties=KEY_B)
+    await bench.add("a1", "a2", relations=KEY_A)
+    await bench.add("b1", "b2", relations=KEY_B)
     await bench.add("plain")
     await bench.store.limit(Q, key="a", concurrency=1)
     assert await claimed(bench) == (["a1", "b1", "b2", "plain"], 0)
@@ -81,7 +81,7 @@ async def test_no_more_of_a_key_run_than_may_and_others_pass(bench: Bench) -> No
 
 
 async def test_tasks_that_wait_for_a_permit_are_not_moved(bench: Bench) -> None:
-    await bench.add("a1", "a2", "a3", ties=KEY_A)
+    await bench.add("a1", "a2", "a3", relations=KEY_A)
     await bench.store.limit(Q, key="a", concurrency=1)
     await bench.take()
     before = await bench.dump()
@@ -123,8 +123,8 @@ WAYS = ["complete", "complete and drop", "fail", "die", "snooze", "stop", "relea
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_permit_dies_with_its_lease(bench: Bench, key: str, way: str) -> None:
     keep = 0 if way == "complete and drop" else 60_000
-    await bench.add("a1", ties=KEY_A, retention_ms=keep)
-    await bench.add("a2", ties=KEY_A)
+    await bench.add("a1", relations=KEY_A, retention_ms=keep)
+    await bench.add("a2", relations=KEY_A)
     await bench.store.limit(Q, key=key, concurrency=1)
     assert await ids_of(bench) == ["a1"]
     await give_back(bench, way)
@@ -136,17 +136,17 @@ async def test_a_permit_dies_with_its_lease(bench: Bench, key: str, way: str) ->
 
 @pytest.mark.parametrize("key", ["", "a"])
 async def test_a_flush_takes_the_permits_too(bench: Bench, key: str) -> None:
-    await bench.add("a1", "a2", ties=KEY_A)
+    await bench.add("a1", "a2", relations=KEY_A)
     await bench.store.limit(Q, key=key, concurrency=1)
     await bench.take()
     await bench.store.flush(Q)
     await bench.check_derived()
-    await bench.add("a3", ties=KEY_A)
+    await bench.add("a3", relations=KEY_A)
     assert await ids_of(bench) == ["a3"]
 
 
 async def test_a_cancelled_task_in_hand_keeps_its_permit_until_it_has_stopped(bench: Bench) -> None:
-    await bench.add("a1", "a2", ties=KEY_A)
+    await bench.add("a1", "a2", relations=KEY_A)
     await bench.store.limit(Q, key="a", concurrency=1)
     await bench.take()
     await bench.store.cancel(Q, "a1")
@@ -154,7 +154,7 @@ async def test_a_cancelled_task_in_hand_keeps_its_permit_until_it_has_stopped(be
 
 
 async def test_a_renewed_lease_is_one_permit(bench: Bench) -> None:
-    await bench.add("a1", "a2", ties=KEY_A)
+    await bench.add("a1", "a2", relations=KEY_A)
     await bench.store.limit(Q, key="a", concurrency=2)
     [lease] = await bench.take()
     await bench.store.renew(Q, [lease.fence], lease_ms=90_000)
@@ -162,7 +162,7 @@ async def test_a_renewed_lease_is_one_permit(bench: Bench) -> None:
 
 
 async def test_a_stale_outcome_frees_no_permit(bench: Bench) -> None:
-    await bench.add("a1", "a2", ties=KEY_A)
+    await bench.add("a1", "a2", relations=KEY_A)
     await bench.store.limit(Q, key="a", concurrency=1)
     [lease] = await bench.take(lease_ms=1)
     bench.clock.advance(1)
@@ -173,8 +173,8 @@ async def test_a_stale_outcome_frees_no_permit(bench: Bench) -> None:
 
 
 async def test_every_key_without_a_limit_has_the_common_one(bench: Bench) -> None:
-    await bench.add("a1", "a2", "a3", ties=KEY_A)
-    await bench.add("b1", "b2", ties=KEY_B)
+    await bench.add("a1", "a2", "a3", relations=KEY_A)
+    await bench.add("b1", "b2", relations=KEY_B)
     await bench.add("t", "u")
     await bench.store.limit(Q, key="*", concurrency=1)
     await bench.store.limit(Q, key="a", concurrency=2)
@@ -182,7 +182,7 @@ async def test_every_key_without_a_limit_has_the_common_one(bench: Bench) -> Non
 
 
 async def test_a_key_whose_limit_is_lifted_has_the_common_one(bench: Bench) -> None:
-    await bench.add("a1", "a2", "a3", ties=KEY_A)
+    await bench.add("a1", "a2", "a3", relations=KEY_A)
     await bench.store.limit(Q, key="*", concurrency=2)
     await bench.store.limit(Q, key="a", concurrency=1)
     assert await ids_of(bench) == ["a1"]
@@ -195,7 +195,7 @@ async def test_a_key_whose_limit_is_lifted_has_the_common_one(bench: Bench) -> N
 async def test_a_limit_set_raised_lowered_and_lifted_is_seen_by_the_next_claim(
     bench: Bench, key: str
 ) -> None:
-    await bench.add(*"123456", ties=KEY_A)
+    await bench.add(*"123456", relations=KEY_A)
     assert await ids_of(bench, 1) == ["1"]
     await bench.store.limit(Q, key=key, concurrency=1)
     await bench.check_derived()
@@ -228,13 +228,13 @@ async def test_each_part_of_a_limit_is_set_by_itself(bench: Bench) -> None:
 
 @pytest.mark.parametrize("key", ["", "a", "*"])
 async def test_starts_are_spread_over_the_period(bench: Bench, key: str) -> None:
-    await bench.add(*"12345", ties=KEY_A)
+    await bench.add(*"12345", relations=KEY_A)
     await bench.store.limit(Q, key=key, count=4, period_ms=40)
     assert await start_times(bench, 60) == [0, 10, 20, 30, 40]
 
 
 async def test_a_burst_may_come_at_once_and_fills_up_in_a_pause(bench: Bench) -> None:
-    await bench.add(*"123456789", ties=KEY_A)
+    await bench.add(*"123456789", relations=KEY_A)
     await bench.store.limit(Q, key="a", count=4, period_ms=40, burst=3)
     assert await start_times(bench, 25) == [0, 0, 0, 10, 20]
     # The last arrival is due at 50; a pause longer than that leaves no more than the burst.
@@ -249,7 +249,7 @@ async def test_a_burst_may_come_at_once_and_fills_up_in_a_pause(bench: Bench) ->
 async def test_a_period_that_does_not_divide_rounds_up_and_never_gives_one_more(
     bench: Bench,
 ) -> None:
-    await bench.add(*"12345678", ties=KEY_A)
+    await bench.add(*"12345678", relations=KEY_A)
     await bench.store.limit(Q, key="a", count=3, period_ms=10)
     # 3,333.33 us is 3,334: due at 3.334, 6.668, 10.002, 13.336 when each starts at its instant;
     # a start comes at a whole ms, and the arrival counts from there.
@@ -257,14 +257,14 @@ async def test_a_period_that_does_not_divide_rounds_up_and_never_gives_one_more(
 
 
 async def test_an_arrival_is_kept_to_the_microsecond_where_there_is_a_burst(bench: Bench) -> None:
-    await bench.add(*"12345678", ties=KEY_A)
+    await bench.add(*"12345678", relations=KEY_A)
     await bench.store.limit(Q, key="a", count=3, period_ms=10, burst=2)
     # The arrival is 2 starts ahead at 0: 6.668. A start is free from (arrival - 3.334) on.
     assert await start_times(bench, 22) == [0, 0, 4, 7, 11, 14, 17, 21]
 
 
 async def test_no_period_sees_more_starts_than_count_and_burst(bench: Bench) -> None:
-    await bench.add(*map(str, range(40)), ties=KEY_A)
+    await bench.add(*map(str, range(40)), relations=KEY_A)
     await bench.store.limit(Q, key="a", count=5, period_ms=17, burst=3)
     starts = await start_times(bench, 100)
     for begin in starts:
@@ -273,7 +273,7 @@ async def test_no_period_sees_more_starts_than_count_and_burst(bench: Bench) -> 
 
 
 async def test_a_queues_rate_counts_every_task(bench: Bench) -> None:
-    await bench.add("a1", ties=KEY_A)
+    await bench.add("a1", relations=KEY_A)
     await bench.add("t", "u")
     await bench.store.limit(Q, key="", count=1, period_ms=10)
     assert await claimed(bench) == (["a1"], 0)
@@ -284,8 +284,8 @@ async def test_a_queues_rate_counts_every_task(bench: Bench) -> None:
 
 
 async def test_a_common_rate_counts_each_key_apart(bench: Bench) -> None:
-    await bench.add("a1", "a2", ties=KEY_A)
-    await bench.add("b1", "b2", ties=KEY_B)
+    await bench.add("a1", "a2", relations=KEY_A)
+    await bench.add("b1", "b2", relations=KEY_B)
     await bench.store.limit(Q, key="*", count=1, period_ms=10)
     assert await ids_of(bench) == ["a1", "b1"]
     bench.clock.advance(10)
@@ -293,7 +293,7 @@ async def test_a_common_rate_counts_each_key_apart(bench: Bench) -> None:
 
 
 async def test_a_rate_does_not_wait_for_an_end_nor_is_it_paid_back(bench: Bench) -> None:
-    await bench.add("a1", "a2", ties=KEY_A)
+    await bench.add("a1", "a2", relations=KEY_A)
     await bench.store.limit(Q, key="a", count=1, period_ms=10)
     [lease] = await bench.take()
     await bench.store.release(Q, [lease.fence])
@@ -305,7 +305,7 @@ async def test_a_rate_does_not_wait_for_an_end_nor_is_it_paid_back(bench: Bench)
 
 
 async def test_tasks_that_wait_for_a_rate_are_not_moved(bench: Bench) -> None:
-    await bench.add("a1", "a2", ties=KEY_A)
+    await bench.add("a1", "a2", relations=KEY_A)
     await bench.add("t", "u")
     await bench.store.limit(Q, key="a", count=1, period_ms=100)
     await bench.store.limit(Q, key="", count=2, period_ms=100, burst=2)
@@ -319,7 +319,7 @@ async def test_tasks_that_wait_for_a_rate_are_not_moved(bench: Bench) -> None:
 
 
 async def test_both_the_rate_and_the_concurrency_of_a_key_hold(bench: Bench) -> None:
-    await bench.add("a1", "a2", "a3", ties=KEY_A)
+    await bench.add("a1", "a2", "a3", relations=KEY_A)
     await bench.store.limit(Q, key="a", concurrency=2, count=1, period_ms=10)
     assert await ids_of(bench) == ["a1"]
     bench.clock.advance(10)
@@ -332,7 +332,7 @@ async def test_both_the_rate_and_the_concurrency_of_a_key_hold(bench: Bench) -> 
 
 @pytest.mark.parametrize("key", ["", "a", "*"])
 async def test_a_rate_that_is_raised_counts_from_now(bench: Bench, key: str) -> None:
-    await bench.add("a1", "a2", "a3", ties=KEY_A)
+    await bench.add("a1", "a2", "a3", relations=KEY_A)
     await bench.store.limit(Q, key=key, count=1, period_ms=3_600_000)
     assert await ids_of(bench) == ["a1"]
     await bench.store.limit(Q, key=key, count=1, period_ms=10)
@@ -342,7 +342,7 @@ async def test_a_rate_that_is_raised_counts_from_now(bench: Bench, key: str) -> 
 
 
 async def test_a_rate_that_is_raised_keeps_its_burst_for_later(bench: Bench) -> None:
-    await bench.add(*"12345", ties=KEY_A)
+    await bench.add(*"12345", relations=KEY_A)
     await bench.store.limit(Q, key="a", count=1, period_ms=3_600_000)
     assert await ids_of(bench) == ["1"]
     await bench.store.limit(Q, key="a", count=2, period_ms=20, burst=2)
@@ -350,7 +350,7 @@ async def test_a_rate_that_is_raised_keeps_its_burst_for_later(bench: Bench) -> 
 
 
 async def test_a_rate_that_is_lowered_counts_from_the_last_start(bench: Bench) -> None:
-    await bench.add("a1", "a2", "a3", ties=KEY_A)
+    await bench.add("a1", "a2", "a3", relations=KEY_A)
     await bench.store.limit(Q, key="a", count=1, period_ms=10)
     assert await ids_of(bench) == ["a1"]
     await bench.store.limit(Q, key="a", count=1, period_ms=1000)
@@ -359,7 +359,7 @@ async def test_a_rate_that_is_lowered_counts_from_the_last_start(bench: Bench) -
 
 @pytest.mark.parametrize("key", ["", "a", "*"])
 async def test_a_rate_that_is_lifted_is_forgotten(bench: Bench, key: str) -> None:
-    await bench.add("a1", "a2", "a3", ties=KEY_A)
+    await bench.add("a1", "a2", "a3", relations=KEY_A)
     await bench.store.limit(Q, key=key, count=1, period_ms=1000)
     assert await ids_of(bench) == ["a1"]
     await bench.store.limit(Q, key=key, count=0)
@@ -369,7 +369,7 @@ async def test_a_rate_that_is_lifted_is_forgotten(bench: Bench, key: str) -> Non
 
 
 async def test_the_common_rate_leaves_the_queues_and_others_own_alone(bench: Bench) -> None:
-    await bench.add("a1", "a2", ties=KEY_A)
+    await bench.add("a1", "a2", relations=KEY_A)
     await bench.store.limit(Q, key="", count=1, period_ms=1000)
     await bench.store.limit(Q, key="a", count=1, period_ms=1000)
     assert await ids_of(bench) == ["a1"]
@@ -381,7 +381,7 @@ async def test_the_common_rate_leaves_the_queues_and_others_own_alone(bench: Ben
 
 
 async def test_rates_that_do_not_bind_any_more_are_purged(bench: Bench) -> None:
-    await bench.add("a1", ties=KEY_A)
+    await bench.add("a1", relations=KEY_A)
     await bench.store.limit(Q, key="*", count=1, period_ms=10)
     await bench.take()
     keep = {"limit": 10, "dead_retention_ms": 10**9, "max_dead": 10}
@@ -398,8 +398,8 @@ async def next_start(bench: Bench) -> int | None:
 
 
 async def test_a_keeper_is_told_when_a_rate_allows_the_next_start(bench: Bench) -> None:
-    await bench.add("a1", "a2", ties=KEY_A)
-    await bench.add("b1", "b2", ties=KEY_B)
+    await bench.add("a1", "a2", relations=KEY_A)
+    await bench.add("b1", "b2", relations=KEY_B)
     await bench.store.limit(Q, key="a", count=1, period_ms=50)
     await bench.store.limit(Q, key="b", count=1, period_ms=30)
     assert await next_start(bench) is None
@@ -417,7 +417,7 @@ async def test_a_keeper_is_told_when_a_rate_allows_the_next_start(bench: Bench) 
 
 
 async def test_a_keeper_is_told_of_whichever_comes_first(bench: Bench) -> None:
-    await bench.add("a1", "a2", ties=KEY_A)
+    await bench.add("a1", "a2", relations=KEY_A)
     await bench.store.limit(Q, key="a", count=1, period_ms=50)
     await bench.take()
     await bench.add("early", delay_ms=20)
@@ -428,7 +428,7 @@ async def test_a_keeper_is_told_of_whichever_comes_first(bench: Bench) -> None:
 
 
 async def test_a_keeper_waits_for_the_queues_rate_first(bench: Bench) -> None:
-    await bench.add("a1", "a2", ties=KEY_A)
+    await bench.add("a1", "a2", relations=KEY_A)
     await bench.store.limit(Q, key="a", count=1, period_ms=30)
     await bench.store.limit(Q, key="", count=1, period_ms=50)
     await bench.take()
@@ -438,13 +438,13 @@ async def test_a_keeper_waits_for_the_queues_rate_first(bench: Bench) -> None:
 
 
 async def test_a_keeper_waits_for_no_rate_where_nothing_could_start(bench: Bench) -> None:
-    await bench.add("a1", ties=KEY_A)
+    await bench.add("a1", relations=KEY_A)
     await bench.store.limit(Q, key="", count=1, period_ms=50)
     await bench.store.limit(Q, key="a", concurrency=1, count=1, period_ms=50)
     await bench.take()
     assert await next_start(bench) is None
     await bench.store.limit(Q, key="", count=0)
-    await bench.add("a2", ties=KEY_A)
+    await bench.add("a2", relations=KEY_A)
     assert await next_start(bench) is None
 
 
@@ -452,8 +452,8 @@ async def test_a_keeper_waits_for_no_rate_where_nothing_could_start(bench: Bench
 
 
 async def test_keys_take_turns_in_a_fair_queue(bench: Bench) -> None:
-    await bench.add("a1", "a2", "a3", "a4", ties=KEY_A)
-    await bench.add("b1", "b2", ties=KEY_B)
+    await bench.add("a1", "a2", "a3", "a4", relations=KEY_A)
+    await bench.add("b1", "b2", relations=KEY_B)
     await bench.add("t", "u")
     await bench.store.arrange(Q, fair=True)
     await bench.check_derived()
@@ -461,8 +461,8 @@ async def test_keys_take_turns_in_a_fair_queue(bench: Bench) -> None:
 
 
 async def test_turns_go_on_from_claim_to_claim(bench: Bench) -> None:
-    await bench.add("a1", "a2", "a3", ties=KEY_A)
-    await bench.add("b1", "b2", ties=KEY_B)
+    await bench.add("a1", "a2", "a3", relations=KEY_A)
+    await bench.add("b1", "b2", relations=KEY_B)
     await bench.add("t", "u")
     await bench.store.arrange(Q, fair=True)
     taken = [(await ids_of(bench, 1))[0] for _ in range(7)]
@@ -470,25 +470,25 @@ async def test_turns_go_on_from_claim_to_claim(bench: Bench) -> None:
 
 
 async def test_priorities_hold_within_a_key(bench: Bench) -> None:
-    await bench.add("a-last", ties=KEY_A, priority=90)
-    await bench.add("a-first", ties=KEY_A, priority=10)
-    await bench.add("b-last", ties=KEY_B, priority=99)
+    await bench.add("a-last", relations=KEY_A, priority=90)
+    await bench.add("a-first", relations=KEY_A, priority=10)
+    await bench.add("b-last", relations=KEY_B, priority=99)
     await bench.store.arrange(Q, fair=True)
     assert await ids_of(bench) == ["a-first", "b-last", "a-last"]
 
 
 async def test_who_comes_late_waits_no_longer_than_a_round(bench: Bench) -> None:
-    await bench.add(*(f"a{n}" for n in range(9)), ties=KEY_A)
+    await bench.add(*(f"a{n}" for n in range(9)), relations=KEY_A)
     await bench.store.arrange(Q, fair=True)
     assert await ids_of(bench, 4) == ["a0", "a1", "a2", "a3"]
-    await bench.add("b1", "b2", "b3", ties=KEY_B)
+    await bench.add("b1", "b2", "b3", relations=KEY_B)
     # The newcomer has no old turns to catch up on.
     assert await ids_of(bench, 5) == ["a4", "b1", "a5", "b2", "a6"]
 
 
 async def test_a_key_that_its_limit_shuts_out_is_passed_over(bench: Bench) -> None:
-    await bench.add("a1", "a2", ties=KEY_A)
-    await bench.add("b1", "b2", "b3", ties=KEY_B)
+    await bench.add("a1", "a2", relations=KEY_A)
+    await bench.add("b1", "b2", "b3", relations=KEY_B)
     await bench.store.limit(Q, key="a", concurrency=1)
     await bench.store.arrange(Q, fair=True)
     assert await ids_of(bench) == ["a1", "b1", "b2", "b3"]
@@ -497,8 +497,8 @@ async def test_a_key_that_its_limit_shuts_out_is_passed_over(bench: Bench) -> No
 
 
 async def test_fairness_can_be_switched_while_tasks_wait(bench: Bench) -> None:
-    await bench.add("a1", "a2", "a3", ties=KEY_A)
-    await bench.add("b1", "b2", ties=KEY_B)
+    await bench.add("a1", "a2", "a3", relations=KEY_A)
+    await bench.add("b1", "b2", relations=KEY_B)
     await bench.add("t")
     assert await ids_of(bench, 1) == ["a1"]
     await bench.store.arrange(Q, fair=True)
@@ -510,11 +510,11 @@ async def test_fairness_can_be_switched_while_tasks_wait(bench: Bench) -> None:
 
 
 async def test_without_fairness_order_is_by_priority_and_age_across_keys(bench: Bench) -> None:
-    await bench.add("a1", ties=KEY_A)
+    await bench.add("a1", relations=KEY_A)
     await bench.add("t", priority=10)
-    await bench.add("b1", ties=KEY_B, priority=20)
+    await bench.add("b1", relations=KEY_B, priority=20)
     await bench.add("u")
-    await bench.add("a2", ties=KEY_A)
+    await bench.add("a2", relations=KEY_A)
     assert await ids_of(bench) == ["t", "b1", "a1", "u", "a2"]
     # Turns are counted for keys alone.
     found = await bench.dump()
@@ -522,7 +522,7 @@ async def test_without_fairness_order_is_by_priority_and_age_across_keys(bench: 
 
 
 async def test_a_task_tied_otherwise_has_no_permit_of_a_key(bench: Bench) -> None:
-    await bench.add("t", ties=Ties(unique="k"))
+    await bench.add("t", relations=Relations(unique="k"))
     assert await ids_of(bench) == ["t"]
 
 
@@ -538,8 +538,8 @@ async def test_tasks_without_a_key_count_their_turns_also_where_they_are_alone(
 
 
 async def test_what_is_gone_takes_no_turn(bench: Bench) -> None:
-    await bench.add("a1", "a2", ties=KEY_A)
-    await bench.add("b1", ties=KEY_B)
+    await bench.add("a1", "a2", relations=KEY_A)
+    await bench.add("b1", relations=KEY_B)
     await bench.store.arrange(Q, fair=True)
     await bench.store.cancel(Q, "a1")
     await bench.store.delete(Q, ["b1"])
@@ -552,8 +552,8 @@ async def test_what_is_gone_takes_no_turn(bench: Bench) -> None:
 
 
 async def test_an_expired_task_uses_up_no_limit(bench: Bench) -> None:
-    await bench.add("a1", ties=KEY_A, expires_in_ms=5)
-    await bench.add("a2", "a3", ties=KEY_A)
+    await bench.add("a1", relations=KEY_A, expires_in_ms=5)
+    await bench.add("a2", "a3", relations=KEY_A)
     await bench.store.limit(Q, key="a", concurrency=1, count=1, period_ms=100)
     await bench.store.limit(Q, key="", concurrency=1, count=1, period_ms=100)
     bench.clock.advance(5)
@@ -562,8 +562,8 @@ async def test_an_expired_task_uses_up_no_limit(bench: Bench) -> None:
 
 
 async def test_an_expired_task_that_waits_for_a_permit_is_buried(bench: Bench) -> None:
-    await bench.add("a1", ties=KEY_A)
-    await bench.add("a2", ties=KEY_A, expires_in_ms=5)
+    await bench.add("a1", relations=KEY_A)
+    await bench.add("a2", relations=KEY_A, expires_in_ms=5)
     await bench.store.limit(Q, key="a", concurrency=1)
     await bench.take()
     bench.clock.advance(5)
@@ -573,7 +573,7 @@ async def test_an_expired_task_that_waits_for_a_permit_is_buried(bench: Bench) -
 
 
 async def test_a_paused_queue_charges_nothing(bench: Bench) -> None:
-    await bench.add("a1", ties=KEY_A)
+    await bench.add("a1", relations=KEY_A)
     await bench.store.limit(Q, key="a", concurrency=1, count=1, period_ms=100)
     await bench.store.pause(Q)
     before = await bench.dump()
@@ -584,8 +584,8 @@ async def test_a_paused_queue_charges_nothing(bench: Bench) -> None:
 
 
 async def test_each_open_lane_remains(bench: Bench) -> None:
-    await bench.add("a1", "a2", "a3", ties=KEY_A)
-    await bench.add("b1", "b2", ties=KEY_B)
+    await bench.add("a1", "a2", "a3", relations=KEY_A)
+    await bench.add("b1", "b2", relations=KEY_B)
     await bench.add("t", "u")
     assert await claimed(bench, 1) == (["a1"], 4)
     await bench.store.limit(Q, key="b", count=1, period_ms=100)
@@ -593,9 +593,9 @@ async def test_each_open_lane_remains(bench: Bench) -> None:
 
 
 async def test_the_age_of_the_first_of_each_lane_counts(bench: Bench) -> None:
-    await bench.add("a1", ties=KEY_A)
+    await bench.add("a1", relations=KEY_A)
     bench.clock.advance(10)
-    await bench.add("b1", ties=KEY_B)
+    await bench.add("b1", relations=KEY_B)
     bench.clock.advance(10)
     await bench.add("t")
     assert (await bench.store.stats(Q)).oldest_pending_age_ms == 20
@@ -603,28 +603,28 @@ async def test_the_age_of_the_first_of_each_lane_counts(bench: Bench) -> None:
     await bench.store.limit(Q, key="a", concurrency=1)
     await bench.take()
     assert (await bench.store.stats(Q)).oldest_pending_age_ms == 10
-    await bench.add("a2", ties=KEY_A)
+    await bench.add("a2", relations=KEY_A)
     bench.clock.advance(10)
     await bench.take(10)
     assert (await bench.store.stats(Q)).oldest_pending_age_ms == 10
 
 
 async def test_a_replaced_task_changes_lanes(bench: Bench) -> None:
-    first = Ties(unique="k", limit_key="a", replace=True)
-    await bench.add("t", ties=first)
+    first = Relations(unique="k", limit_key="a", replace=True)
+    await bench.add("t", relations=first)
     [answer] = await bench.store.enqueue(
-        Q, [new("u", ties=Ties(unique="k", limit_key="b", replace=True))]
+        Q, [new("u", relations=Relations(unique="k", limit_key="b", replace=True))]
     )
     assert answer == Answer(AnswerKind.REPLACED, "t", State.PENDING)
     await bench.check_derived()
     await bench.store.limit(Q, key="b", concurrency=1)
-    await bench.add("v", ties=KEY_B)
+    await bench.add("v", relations=KEY_B)
     assert await ids_of(bench) == ["t"]
 
 
 async def test_tasks_scheduled_and_retried_come_into_their_lane(bench: Bench) -> None:
-    await bench.add("a1", ties=KEY_A)
-    await bench.add("a2", ties=KEY_A, delay_ms=500)
+    await bench.add("a1", relations=KEY_A)
+    await bench.add("a2", relations=KEY_A, delay_ms=500)
     await bench.store.limit(Q, key="a", concurrency=1)
     [lease] = await bench.take()
     await bench.store.fail(Q, [failure(lease.fence, delay_ms=500)])
@@ -637,7 +637,7 @@ async def test_tasks_scheduled_and_retried_come_into_their_lane(bench: Bench) ->
 
 async def test_a_revived_task_comes_into_its_lane(bench: Bench) -> None:
     await bench.store.limit(Q, key="a", concurrency=1)
-    await bench.ended("a1", State.DEAD, ties=KEY_A)
+    await bench.ended("a1", State.DEAD, relations=KEY_A)
     await bench.store.revive(Q, ["a1"])
     await bench.check_derived()
     assert await ids_of(bench) == ["a1"]
@@ -669,8 +669,8 @@ async def test_only_tasks_that_would_be_pending_need_room(bench: Bench) -> None:
     await bench.store.arrange(Q, max_pending=1)
     await bench.add("t")
     await bench.add("later", delay_ms=1)
-    await bench.add("grouped", ties=Ties(group="g"))
-    await bench.add("blocked", ties=Ties(needs=("t",)))
+    await bench.add("grouped", relations=Relations(group="g"))
+    await bench.add("blocked", relations=Relations(needs=("t",)))
     bench.clock.advance(1)
     # What was taken in is never refused later.
     assert (await bench.store.promote(Q, limit=10)).moved == 1
@@ -682,7 +682,7 @@ async def test_a_whole_that_does_not_fit_stays_out(bench: Bench) -> None:
     await bench.store.arrange(Q, max_pending=1)
     await bench.add("t")
     withheld = Answer(AnswerKind.WITHHELD)
-    answers = await bench.store.enqueue(Q, [new("u"), new("v", delay_ms=5)], whole=True)
+    answers = await bench.store.enqueue(Q, [new("u"), new("v", delay_ms=5)], atomic=True)
     assert answers == (FULL, withheld)
 
 
@@ -724,7 +724,7 @@ async def silent(signals: trio.MemoryReceiveChannel[Any], kind: Kind) -> None:
 
 @pytest.mark.parametrize("key", ["", "a"])
 async def test_a_permit_that_frees_wakes(bench: Bench, key: str) -> None:
-    await bench.add("a1", "a2", ties=KEY_A)
+    await bench.add("a1", "a2", relations=KEY_A)
     await bench.store.limit(Q, key=key, concurrency=1)
     [lease] = await bench.take()
     with bench.store.listen([(Q, "")]) as signals:
@@ -735,7 +735,7 @@ async def test_a_permit_that_frees_wakes(bench: Bench, key: str) -> None:
 
 @pytest.mark.parametrize("key", ["", "a"])
 async def test_a_start_tells_the_keeper_when_the_next_is(bench: Bench, key: str) -> None:
-    await bench.add("a1", "a2", ties=KEY_A)
+    await bench.add("a1", "a2", relations=KEY_A)
     await bench.store.limit(Q, key=key, count=1, period_ms=100)
     with bench.store.listen([(Q, "")]) as signals:
         await heard(signals, Kind.RESYNC)
@@ -759,7 +759,7 @@ async def test_a_limit_that_changes_wakes_and_tells_the_keeper(bench: Bench) -> 
 
 
 async def test_a_claim_that_finds_nothing_allowed_wakes_nobody(bench: Bench) -> None:
-    await bench.add("a1", "a2", "a3", ties=KEY_A)
+    await bench.add("a1", "a2", "a3", relations=KEY_A)
     await bench.store.limit(Q, key="", concurrency=1, count=1, period_ms=10)
     await bench.take()
     bench.clock.advance(10)

@@ -9,7 +9,7 @@ import pytest
 
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import (
-    RIPPLE,
+    PROPAGATED_AT_ONCE,
     Answer,
     AnswerKind,
     Completion,
@@ -19,7 +19,7 @@ from rediq_trio.spec.records import (
     MailKind,
     NewTask,
     Record,
-    Ties,
+    Relations,
 )
 from rediq_trio.store.broadcast import Kind
 from rediq_trio.store.relay import AT_ONCE, relay, relay_some
@@ -72,21 +72,21 @@ async def mail(bench: Bench, queue: str = A) -> tuple[Mail, ...]:
 
 
 async def test_a_task_that_needs_one_elsewhere_asks_to_be_told(bench: Bench) -> None:
-    assert await put(bench, A, "t", ties=Ties(needs=("b/s",))) is State.BLOCKED
-    assert await mail(bench) == (Mail(FIRST, B, MailKind.LINK, id="t", ref="s"),)
+    assert await put(bench, A, "t", relations=Relations(needs=("b/s",))) is State.BLOCKED
+    assert await mail(bench) == (Mail(FIRST, B, MailKind.SUBSCRIBE, id="t", ref="s"),)
     assert (await bench.store.dump(A)).needs == {"t": {"b/s"}}
 
 
 async def test_mail_is_signalled(bench: Bench) -> None:
     with bench.store.listen([(A, "")]) as signals:
         await heard(signals, Kind.RESYNC)
-        await put(bench, A, "t", ties=Ties(needs=("b/s",)))
+        await put(bench, A, "t", relations=Relations(needs=("b/s",)))
         signal = await heard(signals, Kind.MAIL)
     assert signal.queue == A
 
 
 async def test_a_task_for_another_queue_is_sent_and_not_added(bench: Bench) -> None:
-    assert await put(bench, A, "t", ties=Ties(queue=B), priority=3) == SENT
+    assert await put(bench, A, "t", relations=Relations(queue=B), priority=3) == SENT
     sent = NewTask("t", b"envelope of t", priority=3)
     assert await mail(bench) == (Mail(FIRST, B, MailKind.TASK, task=sent),)
     queue = await bench.store.dump(A)
@@ -95,22 +95,22 @@ async def test_a_task_for_another_queue_is_sent_and_not_added(bench: Bench) -> N
 
 async def test_numbers_grow_within_an_instant_and_with_time(bench: Bench) -> None:
     for task_id in "st":
-        await put(bench, A, task_id, ties=Ties(queue=B))
+        await put(bench, A, task_id, relations=Relations(queue=B))
     bench.clock.advance(2)
-    await put(bench, A, "u", ties=Ties(queue=B))
+    await put(bench, A, "u", relations=Relations(queue=B))
     assert [each.seq for each in await mail(bench)] == [FIRST, FIRST + 1, FIRST + 2048]
 
 
 async def test_numbers_grow_though_the_clock_goes_back(bench: Bench) -> None:
-    await put(bench, A, "s", ties=Ties(queue=B))
+    await put(bench, A, "s", relations=Relations(queue=B))
     bench.clock.advance(-5000)
-    await put(bench, A, "t", ties=Ties(queue=B))
+    await put(bench, A, "t", relations=Relations(queue=B))
     assert [each.seq for each in await mail(bench)] == [FIRST, FIRST + 1]
 
 
 async def test_an_outbox_is_read_from_the_oldest_up_to_a_limit(bench: Bench) -> None:
     for task_id in "stu":
-        await put(bench, A, task_id, ties=Ties(queue=B))
+        await put(bench, A, task_id, relations=Relations(queue=B))
     found = await bench.store.outbox(A, limit=2)
     assert [each.task.id for each in found if each.task] == ["s", "t"]
 
@@ -122,13 +122,13 @@ async def test_a_task_is_told_of_the_end_of_one_elsewhere_and_handed_its_result(
     bench: Bench,
 ) -> None:
     await put(bench, B, "s")
-    await put(bench, A, "t", ties=Ties(needs=("b/s",)))
+    await put(bench, A, "t", relations=Relations(needs=("b/s",)))
     await relay(bench.store, A)
     assert (await bench.store.dump(B)).edges == {"s": {"a/t"}}
     await finish(bench, B, b"\x07")
     assert (await record(bench, A, "t")).state is State.BLOCKED
     assert await mail(bench, B) == (
-        Mail(FIRST, A, MailKind.TOLD, id="t", ref="s", how=State.COMPLETED, result=b"\x07"),
+        Mail(FIRST, A, MailKind.ENDED, id="t", ref="s", ended_as=State.COMPLETED, result=b"\x07"),
     )
     await relay(bench.store, B)
     told = await record(bench, A, "t")
@@ -137,7 +137,7 @@ async def test_a_task_is_told_of_the_end_of_one_elsewhere_and_handed_its_result(
 
 async def test_a_uuid7_elsewhere_is_referred_to_like_any_other(bench: Bench) -> None:
     await put(bench, B, UUID7)
-    await put(bench, A, UUID7, ties=Ties(needs=(f"b/{UUID7}",)))
+    await put(bench, A, UUID7, relations=Relations(needs=(f"b/{UUID7}",)))
     await relay(bench.store, A)
     await bench.store.cancel(B, UUID7)
     await carry(bench)
@@ -151,8 +151,8 @@ async def test_a_uuid7_elsewhere_is_referred_to_like_any_other(bench: Bench) -> 
 )
 async def test_a_task_dies_with_one_elsewhere(bench: Bench, end: str, how: str) -> None:
     await put(bench, B, "s")
-    await put(bench, A, "t", ties=Ties(needs=("b/s",)))
-    await put(bench, A, "u", ties=Ties(needs=("t",)))
+    await put(bench, A, "t", relations=Relations(needs=("b/s",)))
+    await put(bench, A, "u", relations=Relations(needs=("t",)))
     await relay(bench.store, A)
     match end:
         case "die":
@@ -178,10 +178,10 @@ async def test_one_elsewhere_that_has_ended_answers_at_once(bench: Bench, before
             await put(bench, B, "s")
             await bench.store.fail(B, [failure(await take(bench, B), final=True)])
         case "grouped":
-            await put(bench, B, "s", ties=Ties(group="g"))
+            await put(bench, B, "s", relations=Relations(group="g"))
         case _:
             pass
-    await put(bench, A, "t", ties=Ties(needs=("b/s",)))
+    await put(bench, A, "t", relations=Relations(needs=("b/s",)))
     await carry(bench)
     told = await record(bench, A, "t")
     match before:
@@ -194,20 +194,20 @@ async def test_one_elsewhere_that_has_ended_answers_at_once(bench: Bench, before
 
 
 async def test_a_lenient_task_runs_when_one_elsewhere_is_gone(bench: Bench) -> None:
-    await put(bench, A, "t", ties=Ties(needs=("b/s",), lenient=True))
+    await put(bench, A, "t", relations=Relations(needs=("b/s",), run_on_dependency_failure=True))
     await carry(bench)
     assert (await record(bench, A, "t")).state is State.PENDING
 
 
 async def test_a_task_is_taken_in_as_it_was_sent(bench: Bench) -> None:
-    ties = Ties(queue=B, unique="k", limit_key="l", needs=("s",), dependents=("a/u",))
+    relations = Relations(queue=B, unique="k", limit_key="l", needs=("s",), dependents=("a/u",))
     await put(bench, B, "s")
-    await put(bench, A, "t", ties=ties, delay_ms=5, priority=3)
+    await put(bench, A, "t", relations=relations, delay_ms=5, priority=3)
     bench.clock.advance(1)
     await relay(bench.store, A)
     found = await record(bench, B, "t")
     assert (found.state, found.priority, found.envelope) == (State.BLOCKED, 3, b"envelope of t")
-    assert (found.unique, found.limit_key, found.followed) == ("k", "l", True)
+    assert (found.unique, found.limit_key, found.has_dependents) == ("k", "l", True)
     assert (found.created_ms, found.run_ms) == (START + 1, START + 6)
     queue = await bench.store.dump(B)
     assert (queue.edges, queue.needs) == ({"s": {"t"}, "t": {"a/u"}}, {"t": {"s"}})
@@ -217,13 +217,13 @@ async def test_a_task_is_taken_in_as_it_was_sent(bench: Bench) -> None:
 async def test_a_task_that_came_is_taken_in_though_the_queue_is_full(bench: Bench) -> None:
     await bench.store.arrange(B, max_pending=1)
     await put(bench, B, "s")
-    await put(bench, A, "t", ties=Ties(queue=B))
+    await put(bench, A, "t", relations=Relations(queue=B))
     await carry(bench)
     assert (await record(bench, B, "t")).state is State.PENDING
 
 
 async def test_a_task_that_came_and_needs_nobody_is_dead(bench: Bench) -> None:
-    await put(bench, A, "t", ties=Ties(queue=B, needs=("nobody",)))
+    await put(bench, A, "t", relations=Relations(queue=B, needs=("nobody",)))
     await carry(bench)
     assert (await record(bench, B, "t")).error == "the task nobody that it needs is gone"
 
@@ -231,14 +231,14 @@ async def test_a_task_that_came_and_needs_nobody_is_dead(bench: Bench) -> None:
 async def test_those_that_wait_for_a_task_that_came_and_was_refused_are_told(
     bench: Bench,
 ) -> None:
-    await put(bench, B, "s", ties=Ties(unique="k"))
+    await put(bench, B, "s", relations=Relations(unique="k"))
     await bench.store.enqueue(
         A,
         [
-            new("u", ties=Ties(awaits=("b/t",))),
-            new("t", ties=Ties(queue=B, unique="k", dependents=("a/u",))),
+            new("u", relations=Relations(needs_later=("b/t",))),
+            new("t", relations=Relations(queue=B, unique="k", dependents=("a/u",))),
         ],
-        whole=True,
+        atomic=True,
     )
     await carry(bench)
     assert (await record(bench, A, "u")).error == "the task b/t that it needs is gone"
@@ -252,10 +252,10 @@ async def test_those_that_wait_for_a_task_that_was_there_already_wait_for_that(
     await bench.store.enqueue(
         A,
         [
-            new("u", ties=Ties(awaits=("b/t",))),
-            new("t", ties=Ties(queue=B, dependents=("a/u",)), priority=9),
+            new("u", relations=Relations(needs_later=("b/t",))),
+            new("t", relations=Relations(queue=B, dependents=("a/u",)), priority=9),
         ],
-        whole=True,
+        atomic=True,
     )
     await carry(bench)
     assert (await record(bench, B, "t")).priority == 50
@@ -266,7 +266,7 @@ async def test_those_that_wait_for_a_task_that_was_there_already_wait_for_that(
 
 
 async def test_messages_wake_and_unblock_like_any_other_step(bench: Bench) -> None:
-    await put(bench, A, "t", ties=Ties(queue=B))
+    await put(bench, A, "t", relations=Relations(queue=B))
     with bench.store.listen([(B, "")]) as signals:
         await heard(signals, Kind.RESYNC)
         await relay(bench.store, A)
@@ -277,7 +277,7 @@ async def test_messages_wake_and_unblock_like_any_other_step(bench: Bench) -> No
 
 
 def told(seq: int, task_id: str = "t", how: State | None = State.COMPLETED) -> Mail:
-    return Mail(seq, Q, MailKind.TOLD, id=task_id, ref="s", how=how, result=b"\x07")
+    return Mail(seq, Q, MailKind.ENDED, id=task_id, ref="s", ended_as=how, result=b"\x07")
 
 
 async def test_the_number_of_the_last_message_is_answered_and_kept(bench: Bench) -> None:
@@ -319,7 +319,7 @@ async def test_nothing_received_changes_nothing(bench: Bench) -> None:
 
 
 async def test_news_of_a_task_that_is_not_waited_for_changes_nothing(bench: Bench) -> None:
-    await bench.add("t", ties=Ties(awaits=("x/other",)))
+    await bench.add("t", relations=Relations(needs_later=("x/other",)))
     await bench.add("u")
     before = (await bench.dump()).records
     await bench.store.receive(Q, "x", [told(1), told(2, "u"), told(3, "nobody")])
@@ -327,7 +327,7 @@ async def test_news_of_a_task_that_is_not_waited_for_changes_nothing(bench: Benc
 
 
 async def test_news_of_one_id_in_two_queues_is_told_apart(bench: Bench) -> None:
-    await bench.add("t", ties=Ties(awaits=("x/s", "y/s")))
+    await bench.add("t", relations=Relations(needs_later=("x/s", "y/s")))
     await bench.store.receive(Q, "x", [told(1), told(2)])
     assert (await bench.record()).waits == 1
     await bench.store.receive(Q, "y", [told(1)])
@@ -336,7 +336,7 @@ async def test_news_of_one_id_in_two_queues_is_told_apart(bench: Bench) -> None:
 
 async def test_an_acknowledgement_forgets_what_has_arrived_and_no_more(bench: Bench) -> None:
     for task_id in "stu":
-        await put(bench, A, task_id, ties=Ties(queue=B))
+        await put(bench, A, task_id, relations=Relations(queue=B))
     assert await bench.store.acknowledge(A, FIRST - 1) == 3
     assert await bench.store.acknowledge(A, FIRST + 1) == 1
     assert [each.seq for each in await mail(bench)] == [FIRST + 2]
@@ -345,9 +345,9 @@ async def test_an_acknowledgement_forgets_what_has_arrived_and_no_more(bench: Be
 
 
 async def test_numbers_are_not_given_again_after_an_acknowledgement(bench: Bench) -> None:
-    await put(bench, A, "s", ties=Ties(queue=B))
+    await put(bench, A, "s", relations=Relations(queue=B))
     await bench.store.acknowledge(A, FIRST)
-    await put(bench, A, "t", ties=Ties(queue=B))
+    await put(bench, A, "t", relations=Relations(queue=B))
     assert [each.seq for each in await mail(bench)] == [FIRST + 1]
 
 
@@ -356,14 +356,14 @@ async def test_numbers_are_not_given_again_after_an_acknowledgement(bench: Bench
 
 async def test_a_relay_carries_messages_of_all_receivers_in_order(bench: Bench) -> None:
     for n, queue in enumerate([B, C, C, B]):
-        await put(bench, A, f"t{n}", ties=Ties(queue=queue))
+        await put(bench, A, f"t{n}", relations=Relations(queue=queue))
     assert await relay_some(bench.store, A) == Due(4, None)
     assert await bench.store.list(B, State.PENDING, limit=9) == ("t0", "t3")
     assert await bench.store.list(C, State.PENDING, limit=9) == ("t1", "t2")
 
 
 async def test_a_relay_carries_so_many_at_once_and_says_that_there_are_more(bench: Bench) -> None:
-    tasks = [new(f"t{n:03}", ties=Ties(queue=B)) for n in range(AT_ONCE + 1)]
+    tasks = [new(f"t{n:03}", relations=Relations(queue=B)) for n in range(AT_ONCE + 1)]
     await bench.store.enqueue(A, tasks)
     assert await relay_some(bench.store, A) == Due(AT_ONCE, 0)
     assert await relay_some(bench.store, A) == Due(1, None)
@@ -372,7 +372,7 @@ async def test_a_relay_carries_so_many_at_once_and_says_that_there_are_more(benc
 
 
 async def test_one_relay_carries_all_there_is(bench: Bench) -> None:
-    tasks = [new(f"t{n:03}", ties=Ties(queue=B)) for n in range(2 * AT_ONCE + 1)]
+    tasks = [new(f"t{n:03}", relations=Relations(queue=B)) for n in range(2 * AT_ONCE + 1)]
     await bench.store.enqueue(A, tasks)
     await relay(bench.store, A)
     assert await mail(bench) == ()
@@ -408,7 +408,7 @@ async def test_two_relays_that_race_carry_each_message_once(
 ) -> None:
     relays, done = Relays(bench), [0, 0]
     for task_id in "st":
-        await put(bench, A, task_id, ties=Ties(queue=B), retention_ms=0)
+        await put(bench, A, task_id, relations=Relations(queue=B), retention_ms=0)
     for n in turns:
         await relays.do(n, PARTS[done[n]])
         done[n] += 1
@@ -416,7 +416,7 @@ async def test_two_relays_that_race_carry_each_message_once(
         while (await bench.store.stats(B)).sizes.get(State.PENDING):
             await finish(bench, B)
         if turns.index(n) == 0 and done[n] == 1:
-            await put(bench, A, "u", ties=Ties(queue=B), retention_ms=0)
+            await put(bench, A, "u", relations=Relations(queue=B), retention_ms=0)
     await relay(bench.store, A)
     while (await bench.store.stats(B)).sizes.get(State.PENDING):
         await finish(bench, B)
@@ -430,8 +430,8 @@ async def test_what_a_relay_that_died_left_is_carried_by_the_next(
 ) -> None:
     relays = Relays(bench)
     await put(bench, B, "s")
-    await put(bench, A, "t", ties=Ties(needs=("b/s",)))
-    await put(bench, A, "u", ties=Ties(queue=B))
+    await put(bench, A, "t", relations=Relations(needs=("b/s",)))
+    await put(bench, A, "u", relations=Relations(queue=B))
     for part in PARTS[:parts]:
         await relays.do(0, part)
     await carry(bench)
@@ -443,7 +443,7 @@ async def test_what_a_relay_that_died_left_is_carried_by_the_next(
 async def test_a_task_that_is_delivered_again_after_it_has_gone_does_not_run_again(
     bench: Bench,
 ) -> None:
-    await put(bench, A, "t", ties=Ties(queue=B), retention_ms=0)
+    await put(bench, A, "t", relations=Relations(queue=B), retention_ms=0)
     messages = await mail(bench)
     await bench.store.receive(B, A, messages)
     await finish(bench, B)
@@ -459,15 +459,15 @@ async def test_a_task_that_is_delivered_again_after_it_has_gone_does_not_run_aga
 def graph() -> list[NewTask]:
     """Give a, then b1 and c1, then c2, in three queues; all are written to the first."""
     return [
-        new("c2", ties=Ties(queue=C, awaits=("b/b1", "c1"))),
-        new("c1", ties=Ties(queue=C, awaits=("a/a1",), dependents=("c2",))),
-        new("b1", ties=Ties(queue=B, awaits=("a/a1",), dependents=("c/c2",))),
-        new("a1", ties=Ties(dependents=("b/b1", "c/c1"))),
+        new("c2", relations=Relations(queue=C, needs_later=("b/b1", "c1"))),
+        new("c1", relations=Relations(queue=C, needs_later=("a/a1",), dependents=("c2",))),
+        new("b1", relations=Relations(queue=B, needs_later=("a/a1",), dependents=("c/c2",))),
+        new("a1", relations=Relations(dependents=("b/b1", "c/c1"))),
     ]
 
 
 async def test_a_graph_over_three_queues_is_sent_as_a_whole(bench: Bench) -> None:
-    assert await bench.store.enqueue(A, graph(), whole=True) == (SENT, SENT, SENT, State.PENDING)
+    assert await bench.store.enqueue(A, graph(), atomic=True) == (SENT, SENT, SENT, State.PENDING)
     await carry(bench)
     assert (await bench.store.dump(C)).needs == {"c1": {"a/a1"}, "c2": {"b/b1", "c1"}}
     assert (await bench.store.dump(B)).edges == {"b1": {"c/c2"}}
@@ -475,7 +475,7 @@ async def test_a_graph_over_three_queues_is_sent_as_a_whole(bench: Bench) -> Non
 
 async def test_one_that_is_refused_keeps_those_for_other_queues_back(bench: Bench) -> None:
     await put(bench, A, "a1")
-    answers = await bench.store.enqueue(A, graph(), whole=True)
+    answers = await bench.store.enqueue(A, graph(), atomic=True)
     assert answers == (*[Answer(AnswerKind.WITHHELD)] * 3, None)
     assert await mail(bench) == ()
 
@@ -508,7 +508,7 @@ class Frail:
 async def test_a_graph_whose_relays_die_half_way_ends_complete(
     bench: Bench, calls: int, after: bool
 ) -> None:
-    await bench.store.enqueue(A, graph(), whole=True)
+    await bench.store.enqueue(A, graph(), atomic=True)
     ran: list[str] = []
     for _ in range(12):
         for queue in (A, B, C):
@@ -528,7 +528,7 @@ async def test_a_graph_whose_relays_die_half_way_ends_complete(
 
 
 async def test_a_graph_over_queues_dies_with_its_root(bench: Bench) -> None:
-    await bench.store.enqueue(A, graph(), whole=True)
+    await bench.store.enqueue(A, graph(), atomic=True)
     await carry(bench)
     await bench.store.fail(A, [failure(await take(bench, A), final=True)])
     await carry(bench)
@@ -541,7 +541,7 @@ async def test_a_graph_over_queues_dies_with_its_root(bench: Bench) -> None:
 
 
 async def test_a_receiver_that_was_flushed_takes_nothing_in_again(bench: Bench) -> None:
-    await put(bench, A, "t", ties=Ties(queue=B))
+    await put(bench, A, "t", relations=Relations(queue=B))
     messages = await mail(bench)
     await bench.store.receive(B, A, messages)
     await bench.store.flush(B)
@@ -551,7 +551,7 @@ async def test_a_receiver_that_was_flushed_takes_nothing_in_again(bench: Bench) 
 
 
 async def test_a_sender_that_is_flushed_still_sends_what_it_owes(bench: Bench) -> None:
-    await put(bench, A, "t", ties=Ties(queue=B))
+    await put(bench, A, "t", relations=Relations(queue=B))
     await bench.store.flush(A)
     await carry(bench)
     assert (await record(bench, B, "t")).state is State.PENDING
@@ -561,12 +561,12 @@ async def test_a_flush_tells_those_elsewhere_that_wait_in_the_order_of_ids(bench
     for task_id in ("bb", "a", "c"):
         await put(bench, B, task_id)
     for n, task_id in enumerate(["c", "bb", "a", "c"]):
-        await put(bench, A, f"t{n}", ties=Ties(needs=(f"b/{task_id}",)))
-    await put(bench, B, "here", ties=Ties(needs=("a",)))
+        await put(bench, A, f"t{n}", relations=Relations(needs=(f"b/{task_id}",)))
+    await put(bench, B, "here", relations=Relations(needs=("a",)))
     await relay(bench.store, A)
     await bench.store.flush(B)
     said = await mail(bench, B)
-    assert [(each.ref, each.id, each.how) for each in said] == [
+    assert [(each.ref, each.id, each.ended_as) for each in said] == [
         ("a", "t2", None),
         ("c", "t0", None),
         ("c", "t3", None),
@@ -579,18 +579,18 @@ async def test_a_flush_tells_those_elsewhere_that_wait_in_the_order_of_ids(bench
 
 async def test_a_flush_tells_of_what_had_ended_as_it_had(bench: Bench) -> None:
     await put(bench, B, "s")
-    dependents = [new(f"t{n:04}", ties=Ties(needs=("b/s",))) for n in range(RIPPLE + 1)]
+    dependents = [new(f"t{n:04}", relations=Relations(needs=("b/s",))) for n in range(PROPAGATED_AT_ONCE + 1)]
     await bench.store.enqueue(A, dependents)
     await relay(bench.store, A)
     await finish(bench, B)
     await bench.store.flush(B)
     await relay(bench.store, B)
-    assert (await bench.store.stats(A)).sizes == {State.PENDING: RIPPLE + 1}
+    assert (await bench.store.stats(A)).sizes == {State.PENDING: PROPAGATED_AT_ONCE + 1}
 
 
 async def test_a_revived_task_asks_again_of_one_elsewhere(bench: Bench) -> None:
     await put(bench, B, "s")
-    await put(bench, A, "t", ties=Ties(needs=("b/s",)))
+    await put(bench, A, "t", relations=Relations(needs=("b/s",)))
     await carry(bench)
     await bench.store.cancel(B, "s")
     await carry(bench)
@@ -605,7 +605,7 @@ async def test_a_revived_task_asks_again_of_one_elsewhere(bench: Bench) -> None:
 
 
 async def test_a_revived_task_dies_again_when_one_elsewhere_is_still_dead(bench: Bench) -> None:
-    await put(bench, A, "t", ties=Ties(needs=("b/nobody",)))
+    await put(bench, A, "t", relations=Relations(needs=("b/nobody",)))
     await carry(bench)
     assert await bench.store.revive(A, ["t"]) == (State.BLOCKED,)
     await carry(bench)

@@ -10,9 +10,9 @@ from rediq_trio.spec.records import (
     CANCELLED_GRACE_MS,
     Completion,
     Counters,
-    Queue,
+    QueueState,
+    Relations,
     Report,
-    Ties,
 )
 from tests.conformance.bench import START, Bench, Q, failure
 
@@ -24,8 +24,8 @@ async def waiting(bench: Bench, state: State) -> None:
     """Bring a mortal task into a waiting state."""
     options: dict[State, dict[str, Any]] = {
         State.SCHEDULED: {"delay_ms": 500},
-        State.BLOCKED: {"ties": Ties(awaits=("another",))},
-        State.GROUPED: {"ties": Ties(group="g")},
+        State.BLOCKED: {"relations": Relations(needs_later=("another",))},
+        State.GROUPED: {"relations": Relations(group="g")},
     }
     await bench.add("t", expires_in_ms=900, retention_ms=70_000, **options.get(state, {}))
     if state is State.RETRY:
@@ -74,7 +74,7 @@ async def test_there_is_nothing_to_do_with_an_unknown_task(bench: Bench) -> None
     assert await bench.store.revive(Q, ["nobody"]) == (None,)
     assert await bench.store.delete(Q, ["nobody"]) == (None,)
     assert await bench.store.get(Q, ["nobody"]) == (None,)
-    assert await bench.dump() == Queue()
+    assert await bench.dump() == QueueState()
 
 
 @pytest.mark.parametrize("state", [State.DEAD, State.CANCELLED])
@@ -192,20 +192,20 @@ async def test_a_flush_removes_every_task_and_keeps_totals_place_and_pause(bench
     await bench.store.fail(Q, [failure(lease.fence)])
     await bench.add("pending", expires_in_ms=5)
     await bench.add("scheduled", delay_ms=5, expires_in_ms=5)
-    await bench.add("blocked", ties=Ties(unique="k", ttl_ms=9, awaits=("another",)))
-    await bench.add("grouped", ties=Ties(group="g"))
-    await bench.add("keyed", ties=Ties(limit_key="l"))
+    await bench.add("blocked", relations=Relations(unique="k", ttl_ms=9, needs_later=("another",)))
+    await bench.add("grouped", relations=Relations(group="g"))
+    await bench.add("keyed", relations=Relations(limit_key="l"))
     await bench.store.pause(Q)
     before = await bench.dump()
     assert await bench.store.flush(Q) == 10
     after = await bench.dump()
-    assert after == Queue({}, before.seq, True, attrs.evolve(before.counters, deleted=10))
+    assert after == QueueState({}, before.seq, True, attrs.evolve(before.counters, deleted=10))
     assert await bench.mentioned() == set()
 
 
 async def test_a_flush_of_an_empty_queue_changes_nothing(bench: Bench) -> None:
     assert await bench.store.flush(Q) == 0
-    assert await bench.dump() == Queue()
+    assert await bench.dump() == QueueState()
 
 
 async def test_an_id_from_before_a_flush_is_free_and_its_old_lease_stale(bench: Bench) -> None:
@@ -221,7 +221,7 @@ async def test_a_watch_notes_that_someone_waits(bench: Bench, state: State) -> N
     await waiting(bench, state)
     before = await bench.record()
     assert await bench.store.watch(Q, "t") is state
-    assert await bench.record() == attrs.evolve(before, waited=True)
+    assert await bench.record() == attrs.evolve(before, has_waiters=True)
     assert await bench.store.watch(Q, "t") is state
 
 
@@ -229,7 +229,7 @@ async def test_an_active_task_can_be_watched(bench: Bench) -> None:
     await bench.active()
     before = await bench.record()
     assert await bench.store.watch(Q, "t") is State.ACTIVE
-    assert await bench.record() == attrs.evolve(before, waited=True)
+    assert await bench.record() == attrs.evolve(before, has_waiters=True)
 
 
 @pytest.mark.parametrize("state", ENDS)

@@ -6,7 +6,7 @@ import pytest
 from rediq_trio._errors import TaskNotFound
 from rediq_trio.spec.check.invariants import Listing, Picture
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Counters, Queue, Ties, WorkerRecord
+from rediq_trio.spec.records import Counters, QueueState, Relations, WorkerRecord
 from rediq_trio.store.port import Stats
 from tests.conformance.bench import START, Bench, Q, failure
 
@@ -38,14 +38,14 @@ async def test_pages_go_on_from_tasks_without_a_limit_key_to_those_with_one(
 ) -> None:
     await bench.add("p", "q")
     for task_id, key in (("b1", "b"), ("a1", "a"), ("a2", "a")):
-        await bench.add(task_id, ties=Ties(limit_key=key))
+        await bench.add(task_id, relations=Relations(limit_key=key))
     assert await pages(bench, State.PENDING, size) == ["p", "q", "a1", "a2", "b1"]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
 async def test_grouped_tasks_are_listed_group_by_group(bench: Bench, size: int) -> None:
     for task_id, group in (("h1", "h"), ("g1", "g"), ("g2", "g")):
-        await bench.add(task_id, ties=Ties(group=group))
+        await bench.add(task_id, relations=Relations(group=group))
     assert await pages(bench, State.GROUPED, size) == ["g1", "g2", "h1"]
 
 
@@ -88,7 +88,7 @@ async def test_a_page_after_an_unknown_task_is_refused(bench: Bench) -> None:
 
 
 async def test_an_empty_queue_has_nothing_to_count(bench: Bench) -> None:
-    assert await bench.store.stats(Q) == Stats(Queue(), {}, -1)
+    assert await bench.store.stats(Q) == Stats(QueueState(), {}, -1)
 
 
 async def test_stats_count_states_and_totals(bench: Bench) -> None:
@@ -115,7 +115,7 @@ async def test_stats_count_states_and_totals(bench: Bench) -> None:
         State.CANCELLED: 1,
     }
     counters = Counters(enqueued=9, completed=1, failed=2, dead=1, deleted=1)
-    assert stats.queue == Queue({}, 8, True, counters)
+    assert stats.queue == QueueState({}, 8, True, counters)
     assert stats.oldest_pending_age_ms == 4
 
 
@@ -174,37 +174,37 @@ async def test_every_mentioned_id_is_found_in_bounded_sweeps(bench: Bench) -> No
 
 
 async def test_a_worker_is_on_the_roster_until_it_falls_silent(bench: Bench) -> None:
-    assert await bench.store.roster() == ()
-    await bench.store.beat(WorkerRecord("w2", b"\x00two", 50))
-    await bench.store.beat(WorkerRecord("w1", b"one", 100))
-    assert await bench.store.roster() == (b"one", b"\x00two")
+    assert await bench.store.workers() == ()
+    await bench.store.register(WorkerRecord("w2", b"\x00two", 50))
+    await bench.store.register(WorkerRecord("w1", b"one", 100))
+    assert await bench.store.workers() == (b"one", b"\x00two")
     bench.clock.advance(49)
-    assert await bench.store.roster() == (b"one", b"\x00two")
+    assert await bench.store.workers() == (b"one", b"\x00two")
     bench.clock.advance(1)
-    assert await bench.store.roster() == (b"one",)
+    assert await bench.store.workers() == (b"one",)
 
 
 async def test_a_worker_says_something_new_with_each_beat(bench: Bench) -> None:
     worker = WorkerRecord("w", b"1", 50)
-    await bench.store.beat(worker)
+    await bench.store.register(worker)
     bench.clock.advance(40)
-    await bench.store.beat(attrs.evolve(worker, data=b"2"))
+    await bench.store.register(attrs.evolve(worker, data=b"2"))
     bench.clock.advance(40)
-    assert await bench.store.roster() == (b"2",)
+    assert await bench.store.workers() == (b"2",)
 
 
 async def test_a_beat_forgets_workers_that_fell_silent(bench: Bench) -> None:
-    await bench.store.beat(WorkerRecord("w1", b"1", 50))
+    await bench.store.register(WorkerRecord("w1", b"1", 50))
     bench.clock.advance(50)
-    await bench.store.beat(WorkerRecord("w2", b"2", 50))
-    assert await bench.store.roster() == (b"2",)
-    await bench.store.beat(WorkerRecord("w1", b"again", 50))
-    assert await bench.store.roster() == (b"again", b"2")
+    await bench.store.register(WorkerRecord("w2", b"2", 50))
+    assert await bench.store.workers() == (b"2",)
+    await bench.store.register(WorkerRecord("w1", b"again", 50))
+    assert await bench.store.workers() == (b"again", b"2")
 
 
 async def test_a_worker_that_leaves_is_forgotten_at_once(bench: Bench) -> None:
-    await bench.store.beat(WorkerRecord("w1", b"1", 50))
-    await bench.store.beat(WorkerRecord("w2", b"2", 50))
-    await bench.store.leave("w1")
-    await bench.store.leave("nobody")
-    assert await bench.store.roster() == (b"2",)
+    await bench.store.register(WorkerRecord("w1", b"1", 50))
+    await bench.store.register(WorkerRecord("w2", b"2", 50))
+    await bench.store.unregister("w1")
+    await bench.store.unregister("nobody")
+    assert await bench.store.workers() == (b"2",)

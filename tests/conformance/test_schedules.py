@@ -12,9 +12,9 @@ from rediq_trio.spec.records import (
     AnswerKind,
     Completion,
     NewTask,
+    Relations,
     Schedule,
     Tick,
-    Ties,
 )
 from rediq_trio.store.broadcast import Kind
 from tests.conformance.bench import START, Bench, Q, failure, heard, new
@@ -27,7 +27,7 @@ def schedule(**changes: Any) -> Schedule:
     given: dict[str, Any] = {
         "name": NAME,
         "when": b"when",
-        "template": NewTask("", b"template", priority=7, ties=Ties(limit_key="a")),
+        "template": NewTask("", b"template", priority=7, relations=Relations(limit_key="a")),
         "owner": "app",
         "next_ms": START,
     }
@@ -81,7 +81,7 @@ async def test_other_times_replace_the_expected_tick(
 
 
 @pytest.mark.parametrize(
-    "template", [NewTask("", b"other", priority=7, ties=Ties(limit_key="a")), NewTask("", b"template")]
+    "template", [NewTask("", b"other", priority=7, relations=Relations(limit_key="a")), NewTask("", b"template")]
 )
 async def test_another_task_leaves_the_expected_tick(bench: Bench, template: NewTask) -> None:
     await bench.store.declare(Q, schedule=schedule())
@@ -236,10 +236,10 @@ async def test_an_id_that_exists_is_left_as_it_is(bench: Bench) -> None:
 
 
 async def test_an_id_that_exists_replaces_nothing(bench: Bench) -> None:
-    ties = Ties(unique="k", replace=True)
-    await bench.add("t", ties=ties)
+    relations = Relations(unique="k", replace=True)
+    await bench.add("t", relations=relations)
     await bench.store.declare(Q, schedule=schedule())
-    assert await fire(bench, ticks=[Tick(START, new("t", priority=3, ties=ties))]) == 0
+    assert await fire(bench, ticks=[Tick(START, new("t", priority=3, relations=relations))]) == 0
     assert (await bench.record()).priority == 50
 
 
@@ -251,18 +251,18 @@ async def test_a_full_queue_takes_the_task_of_a_tick(bench: Bench) -> None:
 
 
 async def test_a_unique_key_that_is_taken_keeps_the_task_out(bench: Bench) -> None:
-    await bench.add("holder", ties=Ties(unique="k"))
+    await bench.add("holder", relations=Relations(unique="k"))
     await bench.store.declare(Q, schedule=schedule())
-    assert await fire(bench, ticks=[Tick(START, new("t", ties=Ties(unique="k")))]) == 0
+    assert await fire(bench, ticks=[Tick(START, new("t", relations=Relations(unique="k")))]) == 0
     found = await known(bench)
     assert (found.last_id, found.last_ms, found.next_ms) == ("", 0, START + HOUR)
 
 
 async def test_a_tick_may_replace_the_holder_of_its_key(bench: Bench) -> None:
-    await bench.add("holder", ties=Ties(unique="k"))
+    await bench.add("holder", relations=Relations(unique="k"))
     await bench.store.declare(Q, schedule=schedule())
-    ties = Ties(unique="k", replace=True)
-    assert await fire(bench, ticks=[Tick(START, new("t", ties=ties))]) == 1
+    relations = Relations(unique="k", replace=True)
+    assert await fire(bench, ticks=[Tick(START, new("t", relations=relations))]) == 1
     assert (await known(bench)).last_id == "holder"
     assert await bench.ids(State.PENDING) == ["holder"]
 
@@ -384,9 +384,9 @@ async def test_a_paused_schedule_can_be_triggered(bench: Bench) -> None:
 
 async def test_a_trigger_is_refused_as_an_enqueue_is(bench: Bench) -> None:
     await bench.store.declare(Q, schedule=schedule())
-    await bench.add("holder", ties=Ties(unique="k"))
+    await bench.add("holder", relations=Relations(unique="k"))
     await bench.store.arrange(Q, max_pending=1)
-    taken = await bench.store.trigger(Q, name=NAME, task=new("t", ties=Ties(unique="k")))
+    taken = await bench.store.trigger(Q, name=NAME, task=new("t", relations=Relations(unique="k")))
     assert taken == (Answer(AnswerKind.TAKEN, "holder"),)
     assert await bench.store.trigger(Q, name=NAME, task=new("t")) == (Answer(AnswerKind.FULL),)
     assert await known(bench) == schedule(revision=1)

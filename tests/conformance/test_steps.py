@@ -4,7 +4,7 @@ import attrs
 import pytest
 
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Completion, Fence, Ties
+from rediq_trio.spec.records import Completion, Fence, Relations
 from tests.conformance.bench import LEASE, Bench, Q, deferral, failure
 
 ONE, TWO = b"\xa3one\x01", b"\xa3two\x02"
@@ -14,7 +14,7 @@ async def test_the_result_of_a_step_is_kept_with_the_running_task(bench: Bench) 
     fence = await bench.active()
     before = await bench.record()
     assert await bench.store.remember(Q, fence, ONE)
-    assert await bench.record() == attrs.evolve(before, steps=ONE, stepped=True)
+    assert await bench.record() == attrs.evolve(before, steps=ONE, has_steps=True)
 
 
 async def test_steps_are_kept_in_the_order_in_which_they_were_done(bench: Bench) -> None:
@@ -89,14 +89,14 @@ async def test_steps_go_with_completion(bench: Bench) -> None:
     await bench.store.remember(Q, fence, ONE)
     await bench.store.complete(Q, [Completion(fence, b"r")])
     record = await bench.record()
-    assert (record.state, record.steps, record.stepped) == (State.COMPLETED, b"", False)
+    assert (record.state, record.steps, record.has_steps) == (State.COMPLETED, b"", False)
     assert not await bench.store.remember(Q, fence, TWO)
 
 
-@pytest.mark.parametrize("ties", [Ties(), Ties(unique="k")], ids=["plain", "tied"])
+@pytest.mark.parametrize("relations", [Relations(), Relations(unique="k")], ids=["plain", "tied"])
 @pytest.mark.parametrize("end", ["no retention", "delete", "purge", "flush"])
-async def test_steps_go_with_the_task(bench: Bench, end: str, ties: Ties) -> None:
-    fence = await bench.active(retention_ms=0, ties=ties)
+async def test_steps_go_with_the_task(bench: Bench, end: str, relations: Relations) -> None:
+    fence = await bench.active(retention_ms=0, relations=relations)
     await bench.store.remember(Q, fence, ONE)
     match end:
         case "delete":
@@ -115,10 +115,10 @@ async def test_steps_go_with_the_task(bench: Bench, end: str, ties: Ties) -> Non
 async def test_other_marks_of_a_task_outlive_its_steps(bench: Bench) -> None:
     fence = await bench.active()
     await bench.store.watch(Q, "t")
-    await bench.add("w", ties=Ties(needs=("t",)))
+    await bench.add("w", relations=Relations(needs=("t",)))
     await bench.store.remember(Q, fence, ONE)
     record = await bench.record()
-    assert (record.waited, record.followed, record.stepped) == (True, True, True)
+    assert (record.has_waiters, record.has_dependents, record.has_steps) == (True, True, True)
     await bench.store.complete(Q, [Completion(fence, b"\x07")])
     record = await bench.record()
-    assert (record.waited, record.followed, record.stepped) == (True, True, False)
+    assert (record.has_waiters, record.has_dependents, record.has_steps) == (True, True, False)

@@ -13,20 +13,20 @@ from rediq_trio.spec.records import (
     Counters,
     Due,
     Lock,
-    Ties,
+    Relations,
     Until,
 )
 from tests.conformance.bench import LEASE, START, Bench, Q, deferral, failure, new
 
-KEYED = Ties(unique="k")
-REPLACING = Ties(unique="k", replace=True)
-STARTED = Ties(unique="k", until=Until.STARTED)
-BY_TIME = Ties(unique="k", until=Until.EXPIRED, ttl_ms=100)
+KEYED = Relations(unique="k")
+REPLACING = Relations(unique="k", replace=True)
+STARTED = Relations(unique="k", until=Until.STARTED)
+BY_TIME = Relations(unique="k", until=Until.EXPIRED, ttl_ms=100)
 
 
-async def offer(bench: Bench, task_id: str, ties: Ties = KEYED, **options: Any) -> object:
+async def offer(bench: Bench, task_id: str, relations: Relations = KEYED, **options: Any) -> object:
     """Enqueue a task, and give what became of it."""
-    [answer] = await bench.store.enqueue(Q, [new(task_id, ties=ties, **options)])
+    [answer] = await bench.store.enqueue(Q, [new(task_id, relations=relations, **options)])
     return answer
 
 
@@ -46,12 +46,12 @@ def taken(by: str) -> Answer:
 async def test_a_task_takes_its_key(bench: Bench) -> None:
     assert await offer(bench, "t") is State.PENDING
     record = await bench.record()
-    assert (record.unique, record.until, record.holds) == ("k", Until.DONE, True)
+    assert (record.unique, record.until, record.owns_unique_key) == ("k", Until.DONE, True)
     assert (await bench.dump()).locks == {"k": Lock("t")}
 
 
 async def test_a_task_without_a_key_takes_none(bench: Bench) -> None:
-    await bench.add("t", ties=Ties(limit_key="k"))
+    await bench.add("t", relations=Relations(limit_key="k"))
     assert (await bench.dump()).locks == {}
 
 
@@ -63,7 +63,7 @@ async def test_a_second_task_is_refused_and_told_who_holds_the_key(bench: Bench)
 
 
 async def test_of_two_in_one_batch_the_first_takes_the_key(bench: Bench) -> None:
-    tasks = [new("a", ties=KEYED), new("b", ties=KEYED), new("c")]
+    tasks = [new("a", relations=KEYED), new("b", relations=KEYED), new("c")]
     answers = await bench.store.enqueue(Q, tasks)
     assert answers == (State.PENDING, taken("a"), State.PENDING)
 
@@ -75,34 +75,34 @@ async def test_an_id_that_exists_is_refused_for_its_id(bench: Bench) -> None:
 
 async def test_tasks_of_other_keys_do_not_meet(bench: Bench) -> None:
     await offer(bench, "t")
-    assert await offer(bench, "u", Ties(unique="K")) is State.PENDING
-    assert await offer(bench, "v", Ties(unique="kk")) is State.PENDING
-    assert await offer(bench, "w", Ties()) is State.PENDING
+    assert await offer(bench, "u", Relations(unique="K")) is State.PENDING
+    assert await offer(bench, "v", Relations(unique="kk")) is State.PENDING
+    assert await offer(bench, "w", Relations()) is State.PENDING
 
 
 async def test_keys_of_other_queues_do_not_meet(bench: Bench) -> None:
     await offer(bench, "t")
-    assert await bench.store.enqueue("other", [new("u", ties=KEYED)]) == (State.PENDING,)
+    assert await bench.store.enqueue("other", [new("u", relations=KEYED)]) == (State.PENDING,)
 
 
 @pytest.mark.parametrize("key", ["schlüssel", "a b", "*", "k" * 256])
 async def test_a_key_is_any_text(bench: Bench, key: str) -> None:
-    ties = Ties(unique=key)
-    await offer(bench, "t", ties)
-    assert await offer(bench, "u", ties) == taken("t")
+    relations = Relations(unique=key)
+    await offer(bench, "t", relations)
+    assert await offer(bench, "u", relations) == taken("t")
     assert await holder(bench, key) == "t"
 
 
-@pytest.mark.parametrize("ties", [KEYED, STARTED, BY_TIME], ids=["done", "started", "expired"])
+@pytest.mark.parametrize("relations", [KEYED, STARTED, BY_TIME], ids=["done", "started", "expired"])
 @pytest.mark.parametrize("how", ["scheduled", "blocked", "grouped"])
-async def test_a_task_that_waits_holds_its_key(bench: Bench, ties: Ties, how: str) -> None:
+async def test_a_task_that_waits_holds_its_key(bench: Bench, relations: Relations, how: str) -> None:
     options: dict[str, Any] = {"scheduled": {"delay_ms": 5}}.get(how, {})
-    ties = attrs.evolve(
-        ties,
-        awaits=("later",) if how == "blocked" else (),
+    relations = attrs.evolve(
+        relations,
+        needs_later=("later",) if how == "blocked" else (),
         group="g" if how == "grouped" else "",
     )
-    assert await offer(bench, "t", ties, **options) is State(how)
+    assert await offer(bench, "t", relations, **options) is State(how)
     assert await offer(bench, "u") == taken("t")
 
 
@@ -175,8 +175,8 @@ async def test_the_key_is_free_in_the_very_step_that_ends_its_holder(
 async def test_a_key_with_a_time_is_free_when_its_holder_ends_before(
     bench: Bench, how: str
 ) -> None:
-    ties = attrs.evolve(KEYED, ttl_ms=10**9)
-    await offer(bench, "t", ties, expires_in_ms=5 * LEASE, max_crashes=0)
+    relations = attrs.evolve(KEYED, ttl_ms=10**9)
+    await offer(bench, "t", relations, expires_in_ms=5 * LEASE, max_crashes=0)
     await end(bench, how)
     assert (await bench.dump()).locks == {}
     assert await offer(bench, "u") is State.PENDING
@@ -187,8 +187,8 @@ async def test_a_key_with_a_time_is_free_when_its_holder_ends_before(
 async def test_a_window_of_time_outlives_its_holder_unless_that_was_taken_back(
     bench: Bench, how: str
 ) -> None:
-    ties = attrs.evolve(BY_TIME, ttl_ms=10**9)
-    await offer(bench, "t", ties, expires_in_ms=5 * LEASE, max_crashes=0, retention_ms=0)
+    relations = attrs.evolve(BY_TIME, ttl_ms=10**9)
+    await offer(bench, "t", relations, expires_in_ms=5 * LEASE, max_crashes=0, retention_ms=0)
     await end(bench, how)
     answer = await offer(bench, "u")
     assert answer == (State.PENDING if how in TAKEN_BACK else taken("t"))
@@ -196,7 +196,7 @@ async def test_a_window_of_time_outlives_its_holder_unless_that_was_taken_back(
 
 @pytest.mark.parametrize("back", ["fail", "release", "snooze", "reclaim"])
 async def test_a_task_that_will_run_again_keeps_its_key(bench: Bench, back: str) -> None:
-    fence = await bench.active(ties=KEYED)
+    fence = await bench.active(relations=KEYED)
     match back:
         case "fail":
             await bench.store.fail(Q, [failure(fence)])
@@ -211,15 +211,15 @@ async def test_a_task_that_will_run_again_keeps_its_key(bench: Bench, back: str)
 
 
 async def test_a_task_in_hand_that_is_to_stop_keeps_its_key_until_it_has(bench: Bench) -> None:
-    await bench.active(ties=KEYED)
+    await bench.active(relations=KEYED)
     await bench.store.cancel(Q, "t")
     assert await offer(bench, "u") == taken("t")
 
 
 async def test_the_end_of_another_task_frees_no_key(bench: Bench) -> None:
     await offer(bench, "t")
-    for task_id, ties in [("u", Ties(unique="l")), ("v", Ties())]:
-        await bench.add(task_id, ties=ties, priority=0)
+    for task_id, relations in [("u", Relations(unique="l")), ("v", Relations())]:
+        await bench.add(task_id, relations=relations, priority=0)
         [lease] = await bench.take()
         await bench.store.complete(Q, [Completion(lease.fence, b"r")])
     await bench.store.delete(Q, ["u", "v"])
@@ -227,7 +227,7 @@ async def test_the_end_of_another_task_frees_no_key(bench: Bench) -> None:
 
 
 async def test_a_stale_settlement_frees_no_key(bench: Bench) -> None:
-    fence = await bench.active(ties=KEYED)
+    fence = await bench.active(relations=KEYED)
     await bench.store.release(Q, [fence])
     await bench.take()
     assert await bench.store.complete(Q, [Completion(fence, b"r")]) == (None,)
@@ -238,14 +238,14 @@ async def test_a_stale_settlement_frees_no_key(bench: Bench) -> None:
 
 
 async def test_a_window_until_the_start_is_over_with_the_first_claim(bench: Bench) -> None:
-    await bench.active(ties=STARTED)
+    await bench.active(relations=STARTED)
     record = await bench.record()
-    assert (record.unique, record.holds) == ("k", False)
+    assert (record.unique, record.owns_unique_key) == ("k", False)
     assert await offer(bench, "u", STARTED) is State.PENDING
 
 
 async def test_a_window_until_the_start_does_not_begin_again_with_a_retry(bench: Bench) -> None:
-    fence = await bench.active(ties=STARTED)
+    fence = await bench.active(relations=STARTED)
     await bench.store.release(Q, [fence])
     assert await offer(bench, "u", STARTED) is State.PENDING
     assert await holder(bench) == "u"
@@ -262,9 +262,9 @@ async def test_a_window_until_the_start_is_over_when_its_holder_never_starts(
     assert await offer(bench, "u") is State.PENDING
 
 
-@pytest.mark.parametrize("ties", [KEYED, BY_TIME], ids=["done", "expired"])
-async def test_other_windows_outlive_the_first_claim(bench: Bench, ties: Ties) -> None:
-    await bench.active(ties=ties)
+@pytest.mark.parametrize("relations", [KEYED, BY_TIME], ids=["done", "expired"])
+async def test_other_windows_outlive_the_first_claim(bench: Bench, relations: Relations) -> None:
+    await bench.active(relations=relations)
     assert await offer(bench, "u") == taken("t")
 
 
@@ -275,7 +275,7 @@ async def test_other_windows_outlive_the_first_claim(bench: Bench, ties: Ties) -
 async def test_a_window_with_a_time_is_over_at_its_instant_and_not_before(
     bench: Bench, until: Until
 ) -> None:
-    await offer(bench, "t", Ties(unique="k", until=until, ttl_ms=100))
+    await offer(bench, "t", Relations(unique="k", until=until, ttl_ms=100))
     assert (await bench.dump()).locks == {"k": Lock("t", START + 100)}
     bench.clock.advance(99)
     assert await offer(bench, "u") == taken("t")
@@ -288,8 +288,8 @@ async def test_a_window_with_a_time_is_over_at_its_instant_and_not_before(
 async def test_the_end_of_a_holder_whose_time_ran_out_does_not_free_the_key_of_the_next(
     bench: Bench, how: str
 ) -> None:
-    ties = attrs.evolve(KEYED, ttl_ms=100)
-    await offer(bench, "t", ties, expires_in_ms=5 * LEASE, max_crashes=0)
+    relations = attrs.evolve(KEYED, ttl_ms=100)
+    await offer(bench, "t", relations, expires_in_ms=5 * LEASE, max_crashes=0)
     bench.clock.advance(100)
     assert await offer(bench, "u", delay_ms=10**9) is State.SCHEDULED
     await end(bench, how)
@@ -297,7 +297,7 @@ async def test_the_end_of_a_holder_whose_time_ran_out_does_not_free_the_key_of_t
 
 
 async def test_a_window_of_time_outlives_completion_and_purge(bench: Bench) -> None:
-    fence = await bench.active(ties=BY_TIME, retention_ms=10)
+    fence = await bench.active(relations=BY_TIME, retention_ms=10)
     await bench.store.complete(Q, [Completion(fence, b"r")])
     assert await offer(bench, "u") == taken("t")
     bench.clock.advance(10)
@@ -308,7 +308,7 @@ async def test_a_window_of_time_outlives_completion_and_purge(bench: Bench) -> N
 
 
 async def test_a_window_of_time_outlives_a_task_of_no_retention(bench: Bench) -> None:
-    fence = await bench.active(ties=BY_TIME, retention_ms=0)
+    fence = await bench.active(relations=BY_TIME, retention_ms=0)
     await bench.store.complete(Q, [Completion(fence, b"r")])
     assert await bench.mentioned() == set()
     assert await offer(bench, "u") == taken("t")
@@ -322,8 +322,8 @@ async def test_a_purge_forgets_keys_at_their_instant_and_tells_when_the_next_is_
     bench: Bench,
 ) -> None:
     await offer(bench, "t", BY_TIME)
-    await offer(bench, "u", Ties(unique="l", ttl_ms=150))
-    await offer(bench, "v", Ties(unique="m"))
+    await offer(bench, "u", Relations(unique="l", ttl_ms=150))
+    await offer(bench, "v", Relations(unique="m"))
     bench.clock.advance(99)
     assert await purge(bench) == Due(0, 1)
     bench.clock.advance(1)
@@ -336,7 +336,7 @@ async def test_a_purge_forgets_keys_at_their_instant_and_tells_when_the_next_is_
 
 async def test_a_purge_forgets_keys_in_bounded_batches(bench: Bench) -> None:
     for n in range(3):
-        await offer(bench, f"t{n}", Ties(unique=f"k{n}", ttl_ms=10 + n))
+        await offer(bench, f"t{n}", Relations(unique=f"k{n}", ttl_ms=10 + n))
     bench.clock.advance(20)
     assert await purge(bench, limit=2) == Due(0, 0)
     assert set((await bench.dump()).locks) == {"k2"}
@@ -441,8 +441,8 @@ async def test_a_replacement_brings_its_own_window(bench: Bench) -> None:
 
 
 async def test_a_replacement_brings_its_own_limit_key(bench: Bench) -> None:
-    await offer(bench, "t", Ties(unique="k", limit_key="a"))
-    await offer(bench, "u", Ties(unique="k", replace=True, limit_key="b"))
+    await offer(bench, "t", Relations(unique="k", limit_key="a"))
+    await offer(bench, "u", Relations(unique="k", replace=True, limit_key="b"))
     assert (await bench.record()).limit_key == "b"
     assert set((await bench.dump()).turns) == {"b"}
     await offer(bench, "v", REPLACING)
@@ -459,7 +459,7 @@ async def test_a_replaced_task_runs_with_the_payload_of_the_last(bench: Bench) -
 
 
 async def test_a_holder_in_hand_is_not_replaced(bench: Bench) -> None:
-    await bench.active(ties=KEYED)
+    await bench.active(relations=KEYED)
     before = await bench.dump()
     assert await offer(bench, "u", REPLACING) == taken("t")
     assert await bench.dump() == before
@@ -467,7 +467,7 @@ async def test_a_holder_in_hand_is_not_replaced(bench: Bench) -> None:
 
 @pytest.mark.parametrize("back", ["release", "fail", "snooze", "retried"])
 async def test_a_holder_that_was_claimed_once_is_not_replaced(bench: Bench, back: str) -> None:
-    fence = await bench.active(ties=KEYED)
+    fence = await bench.active(relations=KEYED)
     match back:
         case "release":
             await bench.store.release(Q, [fence])
@@ -482,46 +482,46 @@ async def test_a_holder_that_was_claimed_once_is_not_replaced(bench: Bench, back
     assert await bench.dump() == before
 
 
-@pytest.mark.parametrize("ties", [{"awaits": ("x",)}, {"group": "g"}], ids=["blocked", "grouped"])
+@pytest.mark.parametrize("relations", [{"needs_later": ("x",)}, {"group": "g"}], ids=["blocked", "grouped"])
 async def test_a_holder_that_is_blocked_or_grouped_is_not_replaced(
-    bench: Bench, ties: dict[str, Any]
+    bench: Bench, relations: dict[str, Any]
 ) -> None:
-    await offer(bench, "t", Ties(unique="k", **ties))
+    await offer(bench, "t", Relations(unique="k", **relations))
     assert await offer(bench, "u", REPLACING) == taken("t")
 
 
 async def test_a_holder_that_has_ended_is_not_replaced(bench: Bench) -> None:
-    fence = await bench.active(ties=BY_TIME)
+    fence = await bench.active(relations=BY_TIME)
     await bench.store.complete(Q, [Completion(fence, b"r")])
     assert await offer(bench, "u", REPLACING) == taken("t")
 
 
 @pytest.mark.parametrize(
-    "ties",
-    [{"needs": ("other",)}, {"awaits": ("x",)}, {"dependents": ("x",)}, {"group": "g"}],
-    ids=["needs", "awaits", "dependents", "group"],
+    "relations",
+    [{"needs": ("other",)}, {"needs_later": ("x",)}, {"dependents": ("x",)}, {"group": "g"}],
+    ids=["needs", "needs_later", "dependents", "group"],
 )
 async def test_a_task_that_is_tied_to_others_replaces_nobody(
-    bench: Bench, ties: dict[str, Any]
+    bench: Bench, relations: dict[str, Any]
 ) -> None:
     await bench.add("other")
     await offer(bench, "t")
     before = await bench.dump()
-    assert await offer(bench, "u", attrs.evolve(REPLACING, **ties)) == taken("t")
+    assert await offer(bench, "u", attrs.evolve(REPLACING, **relations)) == taken("t")
     assert await bench.dump() == before
 
 
 async def test_a_task_that_only_has_the_id_of_a_holder_that_is_gone_is_not_replaced(
     bench: Bench,
 ) -> None:
-    fence = await bench.active(ties=BY_TIME, retention_ms=0)
+    fence = await bench.active(relations=BY_TIME, retention_ms=0)
     await bench.store.complete(Q, [Completion(fence, b"r")])
     await bench.add("t")
     before = await bench.record()
     assert await offer(bench, "u", REPLACING) == taken("t")
     assert await bench.record() == before
     await bench.store.delete(Q, ["t"])
-    await bench.add("t", ties=Ties(unique="l"))
+    await bench.add("t", relations=Relations(unique="l"))
     assert await offer(bench, "u", REPLACING) == taken("t")
 
 
@@ -545,16 +545,16 @@ async def test_a_replaced_holder_frees_the_key_when_it_ends(bench: Bench) -> Non
 async def test_a_revived_task_takes_its_key_again(
     bench: Bench, state: State, until: Until
 ) -> None:
-    ties = Ties(unique="k", until=until, ttl_ms=100)
-    await bench.ended("t", state, ties=ties)
+    relations = Relations(unique="k", until=until, ttl_ms=100)
+    await bench.ended("t", state, relations=relations)
     assert await bench.store.revive(Q, ["t"]) == (State.PENDING,)
-    assert (await bench.record()).holds
+    assert (await bench.record()).owns_unique_key
     assert (await bench.dump()).locks == {"k": Lock("t")}
     assert await offer(bench, "u") == taken("t")
 
 
 async def test_a_task_whose_key_has_another_holder_is_not_revived(bench: Bench) -> None:
-    await bench.ended("t", State.DEAD, ties=KEYED)
+    await bench.ended("t", State.DEAD, relations=KEYED)
     await offer(bench, "u")
     before = await bench.dump()
     assert await bench.store.revive(Q, ["t"]) == (State.DEAD,)
@@ -563,14 +563,14 @@ async def test_a_task_whose_key_has_another_holder_is_not_revived(bench: Bench) 
 
 async def test_of_two_that_are_revived_with_one_key_the_first_takes_it(bench: Bench) -> None:
     for task_id in "tu":
-        await bench.ended(task_id, State.DEAD, ties=KEYED)
+        await bench.ended(task_id, State.DEAD, relations=KEYED)
     assert await bench.store.revive(Q, ["t", "u"]) == (State.PENDING, State.DEAD)
 
 
 async def test_a_task_is_revived_when_the_time_of_the_other_holder_has_run_out(
     bench: Bench,
 ) -> None:
-    await bench.ended("t", State.DEAD, ties=KEYED)
+    await bench.ended("t", State.DEAD, relations=KEYED)
     await offer(bench, "u", BY_TIME)
     bench.clock.advance(100)
     assert await bench.store.revive(Q, ["t"]) == (State.PENDING,)
@@ -578,30 +578,30 @@ async def test_a_task_is_revived_when_the_time_of_the_other_holder_has_run_out(
 
 
 async def test_a_window_of_time_does_not_begin_again_with_a_revival(bench: Bench) -> None:
-    await bench.ended("t", State.CANCELLED, ties=BY_TIME)
+    await bench.ended("t", State.CANCELLED, relations=BY_TIME)
     await offer(bench, "u")
     assert await bench.store.revive(Q, ["t"]) == (State.PENDING,)
     assert await holder(bench) == "u"
 
 
 async def test_a_revived_task_frees_its_key_when_it_ends_again(bench: Bench) -> None:
-    await bench.ended("t", State.DEAD, ties=KEYED)
+    await bench.ended("t", State.DEAD, relations=KEYED)
     await bench.store.revive(Q, ["t"])
     await end(bench, "complete")
     assert (await bench.dump()).locks == {}
 
 
 async def test_the_time_of_a_key_that_is_free_again_keeps_no_keeper_waiting(bench: Bench) -> None:
-    fence = await bench.active(retention_ms=0, ties=Ties(unique="k", ttl_ms=50))
+    fence = await bench.active(retention_ms=0, relations=Relations(unique="k", ttl_ms=50))
     await bench.store.complete(Q, [Completion(fence, b"r")])
     due = await bench.store.purge(Q, limit=5, dead_retention_ms=1, max_dead=1)
     assert due == Due(0, None)
 
 
 async def test_a_picture_of_a_task_names_the_holder_of_its_key(bench: Bench) -> None:
-    fence = await bench.active("old", ties=Ties(unique="k"))
+    fence = await bench.active("old", relations=Relations(unique="k"))
     await bench.store.complete(Q, [Completion(fence, b"r")])
-    await bench.add("new", ties=Ties(unique="k"))
+    await bench.add("new", relations=Relations(unique="k"))
     await bench.add("plain")
     pictures = await bench.store.pictures(Q, ["old", "new", "plain"])
     assert [picture.holder for picture in pictures] == ["new", "new", None]

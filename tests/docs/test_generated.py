@@ -15,7 +15,7 @@ from rediq_trio.store.redis.keys import QUEUE_KEYS
 from rediq_trio.values.task import TaskOptions
 
 REFERENCE = generate.HERE / "reference"
-LINK = re.compile(r"\]\(([^)#:\s]*)(#[^)\s]*)?\)")
+SUBSCRIBE = re.compile(r"\]\(([^)#:\s]*)(#[^)\s]*)?\)")
 
 
 def test_generated_pages_are_up_to_date() -> None:
@@ -69,7 +69,7 @@ def test_every_page_is_in_the_navigation() -> None:
 def test_links_between_pages_lead_somewhere() -> None:
     for page in [*generate.HERE.rglob("*.md"), generate.HERE.parent / "README.md"]:
         text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
-        for path, anchor in LINK.findall(text):
+        for path, anchor in SUBSCRIBE.findall(text):
             target = page.parent / path if path else page
             assert target.exists(), f"{page.name}: {path}"
             if anchor and target.suffix == ".md":

@@ -21,7 +21,7 @@ import trio
 
 from rediq_trio import ConnectionLost, MemoryStore, PayloadError, State
 from rediq_trio.spec.check.invariants import violations
-from rediq_trio.spec.records import Queue, Record
+from rediq_trio.spec.records import QueueState, Record
 from rediq_trio.store.redis.scripts import load_scripts
 from rediq_trio.wire.batch_envelope import is_batch
 from rediq_trio.wire.envelope import open_envelope
@@ -68,7 +68,7 @@ class Play:
 class End:
     """What a story came to."""
 
-    queues: dict[str, Queue]
+    queues: dict[str, QueueState]
     deeds: Deeds
 
     def tasks(self) -> dict[str, tuple[State, bytes]]:
@@ -115,7 +115,7 @@ async def play_in_memory(story: Story) -> End:
 
 async def _look(stage: Stage, play: Play) -> End:
     """Read all that there is, and check that it is sound and whole."""
-    queues: dict[str, Queue] = {}
+    queues: dict[str, QueueState] = {}
     for name in QUEUES:
         queues[name] = await stage.store.dump(name)
         assert violations(queues[name]) == []

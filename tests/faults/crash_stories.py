@@ -110,8 +110,8 @@ async def work_b(stage: Stage) -> None:
     await stage.work("b")
 
 
-async def beat(stage: Stage) -> None:
-    await stage.beat()
+async def register(stage: Stage) -> None:
+    await stage.register()
 
 
 def queue(do: Callable[[rediq.Queue], Awaitable[Any]], name: str = "a") -> Step:
@@ -152,7 +152,7 @@ RUNNING = Story(
             task("parent", "parent"), task("ok", "back", priority=90),
         ),
         claim,
-        beat,
+        register,
         give_back("back"),
         run(),
         settle,
@@ -161,7 +161,7 @@ RUNNING = Story(
         claim, run(), settle,
         keep("relay"),
         work_b,
-        lambda stage: stage.store.leave("stage"),
+        lambda stage: stage.store.unregister("stage"),
     ),
     must_run=("unkept",),
 )  # fmt: skip
@@ -181,7 +181,7 @@ CANCELLING = Story(
         claim,
         run("fail", "snooze"),
         *(operate("cancel", f"a/{own}") for own in ("stop", "back", "lapse", "fail", "snooze")),
-        beat,
+        register,
         run("stop"),
         give_back("back"),
         settle,

@@ -23,13 +23,13 @@ from rediq_trio.spec.records import (
     Completion,
     Deferral,
     Failure,
+    GroupRule,
     Lease,
     NewTask,
-    Queue,
-    Rule,
+    QueueState,
+    Relations,
     Schedule,
     Tick,
-    Ties,
     Until,
 )
 
@@ -71,7 +71,7 @@ class Pretend:
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder = folder
         self.rng = random.Random(seed)
-        self.queue = Queue()
+        self.queue = QueueState()
         self.ms, self.offset, self.nonce, self.made = EPOCH_MS, 0, 0, 0
         self.lines: dict[str, list[dict[str, Any]]] = {}
         self.flights: list[Flight] = []
@@ -120,7 +120,7 @@ class Pretend:
             own = f"t{self.made}"
             self.options[own] = self.choose(own)
         task, args = self.options[own]
-        self.call("enqueue", own, lambda: self.take_in(task), args)
+        self.call("enqueue", own, lambda: self.enqueue_checked(task), args)
 
     def choose(self, own: str) -> tuple[NewTask, dict[str, Any]]:
         rng = self.rng
@@ -130,30 +130,30 @@ class Pretend:
             "due_s": rng.choice((None, None, 0.03)) if kind in ("plain", "unique") else None,
             "expires_s": rng.choice((None, None, 0.2)), "kind": kind,
         }  # fmt: skip
-        ties: dict[str, Any] = {}
+        relations: dict[str, Any] = {}
         if kind == "needs" and self.options:
             needs = rng.sample([*self.options], min(len(self.options), rng.randint(1, 2)))
-            ties = {"needs": tuple(needs), "lenient": rng.random() < 0.4}
-            policy = "run" if ties["lenient"] else "dead"
+            relations = {"needs": tuple(needs), "run_on_dependency_failure": rng.random() < 0.4}
+            policy = "run" if relations["run_on_dependency_failure"] else "dead"
             args |= {"depends_on": [f"q/{n}" for n in needs], "on_dependency_failure": policy}
         elif kind == "group":
-            args["group"] = ties["group"] = rng.choice(("g", "h"))
+            args["group"] = relations["group"] = rng.choice(("g", "h"))
         elif kind in ("narrow", "paced"):
-            args["limit_key"] = ties["limit_key"] = kind
+            args["limit_key"] = relations["limit_key"] = kind
         elif kind == "unique":
             until, conflict = rng.choice([*UNTIL]), rng.choice(("reject", "replace", "return"))
             key = f"{rng.choice('kl')}-{until}"
             args["unique"] = {"key": key, "until": until, "on_conflict": conflict}
             ttl = 90 if until == "expired" else 0
-            ties = {"unique": key, "until": UNTIL[until], "ttl_ms": ttl, "replace": conflict == "replace"}
+            relations = {"unique": key, "until": UNTIL[until], "ttl_ms": ttl, "replace": conflict == "replace"}
         task = NewTask(
             own, b"e", max_retry=args["max_retry"], max_crashes=args["max_crashes"],
             retention_ms=86_400_000, delay_ms=round((args["due_s"] or 0) * 1000),
-            expires_in_ms=round((args["expires_s"] or 0) * 1000), ties=Ties(**ties),
+            expires_in_ms=round((args["expires_s"] or 0) * 1000), relations=Relations(**relations),
         )  # fmt: skip
         return task, args
 
-    def take_in(self, task: NewTask) -> Any:
+    def enqueue_checked(self, task: NewTask) -> Any:
         (answer,) = self.do("enqueue", [task])
         if answer is None:
             return {"created": False, "id": f"q/{task.id}"}
@@ -266,15 +266,15 @@ class Pretend:
 
     members: dict[str, list[str]]
 
-    def end(self, name: str, hand: Hand, how: str = "", reason: str | None = None) -> None:
+    def end(self, name: str, hand: Hand, ended_as: str = "", reason: str | None = None) -> None:
         fence, rng = hand.lease.fence, self.rng
         record = self.queue.records.get(fence.id)
-        if not how:
-            how = rng.choice(["success"] * 4 + ["raise", "retry", "reject", "snooze", "timeout"])
+        if not ended_as:
+            ended_as = rng.choice(["success"] * 4 + ["raise", "retry", "reject", "snooze", "timeout"])
             if record is not None and record.cancel and rng.random() < 0.5:
-                how, reason = "cancelled", "cancelled"
+                ended_as, reason = "cancelled", "cancelled"
         children: tuple[NewTask, ...] = ()
-        if how == "success" and rng.random() < 0.2:
+        if ended_as == "success" and rng.random() < 0.2:
             self.made += 1
             children = (NewTask(f"child{self.made}", b"c"),)
         hand.settle = {
@@ -285,10 +285,10 @@ class Pretend:
             "reject": lambda: self.do("fail", [Failure(fence, "", 0, True)]),
             "snooze": lambda: self.do("snooze", [Deferral(fence, 10)]),
             "cancelled": lambda: self.do("release" if reason == "shutdown" else "stop", [fence]),
-        }[how]
+        }[ended_as]
         more = {"children": [f"q/{child.id}" for child in children]} if children else {}
         self.note(
-            name, "end", id=f"q/{fence.id}", fence=fence.deliveries, how=how, reason=reason, **more
+            name, "end", id=f"q/{fence.id}", fence=fence.deliveries, ended_as=ended_as, reason=reason, **more
         )
 
     def renew(self) -> None:
@@ -322,7 +322,7 @@ class Pretend:
         self.do(name, limit=self.rng.choice((1, 100)))
 
     def batch(self) -> None:
-        self.do("govern", rules={"g": Rule(3, 20, 60), "h": Rule(2, 20, 60)})
+        self.do("set_group_rules", rules={"g": GroupRule(3, 20, 60), "h": GroupRule(2, 20, 60)})
         self.made += 1
         own, before = f"batch{self.made}", set(self.queue.records)
         groups = {r.id: r.group for r in self.queue.records.values() if r.state is State.GROUPED}

@@ -193,11 +193,11 @@ class Stage:
         await self.settle()
         return count
 
-    async def beat(self) -> None:
+    async def register(self) -> None:
         """Renew the leases in hand, and say that the worker lives."""
         await self.heartbeat._renew(self.book)
         record = WorkerRecord("stage", self.heartbeat.describe(), 1000)
-        await self.store.beat(record)
+        await self.store.register(record)
 
     async def keep(self, duty: str, queue: str = "a") -> int:
         """Do one of the keeper's duties; give how many tasks moved."""

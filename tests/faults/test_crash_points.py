@@ -14,7 +14,7 @@ import trio
 
 from rediq_trio import State
 from rediq_trio.spec import change
-from rediq_trio.spec.lifecycle import TRANSITIONS, Event
+from rediq_trio.spec.lifecycle import TRANSITIONS, Transition
 from rediq_trio.store import opening
 from rediq_trio.store.redis import store
 from tests.faults.crash_points import NAMES, WAYS, End, Points, differences, play_in_memory
@@ -49,10 +49,10 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_the_stories_go_along_every_edge(monkeypatch: pytest.MonkeyPatch) -> None:
-    gone: set[tuple[Event, State | None, State | None]] = set()
+    gone: set[tuple[Transition, State | None, State | None]] = set()
     advance = change.advance
 
-    def noting(event: Event, source: State | None, target: State | None) -> State | None:
+    def noting(event: Transition, source: State | None, target: State | None) -> State | None:
         gone.add((event, source, target))
         return advance(event, source, target)
 
@@ -60,7 +60,7 @@ def test_the_stories_go_along_every_edge(monkeypatch: pytest.MonkeyPatch) -> Non
     ends = {story.name: trio.run(play_in_memory, story) for story in STORIES}
     every = {(event, *edge) for event, edges in TRANSITIONS.items() for edge in edges}
     # Within one step it is blocked first, so this edge is two others for the specification.
-    dead_at_once = (Event.ENQUEUE, None, State.DEAD)
+    dead_at_once = (Transition.ENQUEUE, None, State.DEAD)
     assert every - gone == {dead_at_once}
     assert ends[COMING.name].tasks()["a/at-once"][0] is State.DEAD
     assert not ends[COMING.name].deeds.begun["a/at-once"]

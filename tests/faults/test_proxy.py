@@ -89,9 +89,9 @@ async def test_what_is_stalled_arrives_later() -> None:
         assert await asked(stream, b"1") == b"1"
         proxy.stall()
         await stream.send_all(b"2")
-        with trio.move_on_after(0.2) as waited:
+        with trio.move_on_after(0.2) as has_waiters:
             await stream.receive_some(1000)
-        assert waited.cancelled_caught
+        assert has_waiters.cancelled_caught
         assert echo.heard == b"1"
         proxy.flow()
         with trio.fail_after(WITHIN):
@@ -114,9 +114,9 @@ async def test_what_is_swallowed_is_lost_and_the_socket_stays_open_until_mended(
         assert await asked(stream, b"1") == b"1"
         proxy.swallow(way)  # type: ignore[arg-type]
         await stream.send_all(b"2")
-        with trio.move_on_after(0.2) as waited:
+        with trio.move_on_after(0.2) as has_waiters:
             await stream.receive_some(1000)
-        assert waited.cancelled_caught
+        assert has_waiters.cancelled_caught
         assert echo.heard == heard
         assert proxy.connections() == 1
         proxy.mend()
@@ -156,7 +156,7 @@ async def test_connections_are_refused_until_they_are_admitted() -> None:
             while not await refused():
                 await trio.sleep(0.01)
         assert await asked(before, b"2") == b"2"
-        proxy.admit()
+        proxy.enqueue_promised()
         with trio.fail_after(WITHIN):
             while await refused():
                 await trio.sleep(0.01)

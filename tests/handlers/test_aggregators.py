@@ -9,7 +9,7 @@ import pytest
 import rediq_trio as rediq
 from rediq_trio import ConfigError, Task
 from rediq_trio.spec.groups import matching
-from rediq_trio.spec.records import Rule
+from rediq_trio.spec.records import GroupRule
 
 
 async def digest(tasks: list[Task[Any]]) -> None: ...
@@ -69,7 +69,7 @@ def test_the_rule_is_kept_in_ms() -> None:
     app.aggregator("a")(digest)
     app.aggregator("b", max_size=1000, grace_period=0.0001, max_delay=1)(digest)
     rules = {name: each.rule for name, each in app.aggregators.items()}
-    assert rules == {"a": Rule(10, 30_000, 300_000), "b": Rule(1000, 1, 1000)}
+    assert rules == {"a": GroupRule(10, 30_000, 300_000), "b": GroupRule(1000, 1, 1000)}
 
 
 def test_a_name_is_registered_once() -> None:

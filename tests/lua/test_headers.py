@@ -8,28 +8,28 @@ from pathlib import Path
 import attrs
 import pytest
 
-from rediq_trio.spec.change import HOW, NIL
-from rediq_trio.spec.lifecycle import TRANSITIONS, Event, State
+from rediq_trio.spec.change import ENDED_AS, NIL
+from rediq_trio.spec.lifecycle import TRANSITIONS, State, Transition
 from rediq_trio.spec.queue import ENDINGS
 from rediq_trio.spec.records import (
     CANCELLED_GRACE_MS,
     PRIORITY_SPAN,
-    RIPPLE,
+    PROPAGATED_AT_ONCE,
     AnswerKind,
     MailKind,
     NewTask,
-    Ties,
+    Relations,
     Until,
 )
 from rediq_trio.store.redis.codec import (
     CODE_OF,
     MARKS,
     RECORD_FIELDS,
-    TIES_FIELDS,
+    RELATION_FIELDS,
     pack_options,
 )
 from rediq_trio.store.redis.keys import HASHES, INDEX_OF, QUEUE_KEYS
-from rediq_trio.store.redis.record_format import LAYER, LAYOUT
+from rediq_trio.store.redis.record_format import FORMAT, FORMAT_STEP
 from rediq_trio.store.redis.scripts import Script, load_scripts, lua_folder, parse_header
 from rediq_trio.wire.packing import unpack
 
@@ -110,7 +110,7 @@ def test_the_edges_of_all_scripts_are_those_of_the_state_machine() -> None:
 
 
 def test_each_event_has_its_script() -> None:
-    assert {event.value for event in Event} <= set(SCRIPTS)
+    assert {event.value for event in Transition} <= set(SCRIPTS)
 
 
 @every_script
@@ -173,8 +173,9 @@ def test_repeated_arguments_are_as_many_as_declared(script: Script) -> None:
 
 
 ORDER = (
-    "clock", "keys", "record", "history", "lanes", "places", "ends", "ripple", "intake", "schedule",
-    "made", "fence", "due", "freed", "noted", "listed", "over", "tally",
+    "clock", "keys", "record", "history", "lanes", "indexes", "terminal", "propagate", "intake",
+    "schedule", "created_id", "fence", "due", "wake_on_slot", "queue_entry", "index_position",
+    "is_unresolved", "active_by_key",
 )  # fmt: skip
 """The order of the snippets: each uses only what is in front of it."""
 
@@ -189,7 +190,7 @@ def test_what_a_script_includes_exists_and_comes_in_order(script: Script) -> Non
 @every_script
 def test_what_may_move_tasks_can_note_it(script: Script) -> None:
     # Where a snippet is missing, Redis refuses its names as globals, and only once they are used.
-    if {"places", "ripple"} & set(snippets(script)):
+    if {"indexes", "propagate"} & set(snippets(script)):
         assert "history" in snippets(script)
 
 
@@ -201,8 +202,8 @@ def test_every_snippet_is_included_by_some_script() -> None:
 def test_a_script_that_moves_tasks_ends_them_with_conclude() -> None:
     for script in all_keys():
         moves = words(body(script)) & {
-            "ready", "later", "block", "group_in", "bury", "abandon", "announce", "post",
-            "admit", "follow", "resolve", "take", "ripple",
+            "ready", "later", "block", "group_in", "bury", "make_cancelled", "announce", "send",
+            "enqueue_promised", "subscribe", "resolve", "insert", "propagate",
         }  # fmt: skip
         assert bool(moves) == ("conclude" in words(body(script))), script.name
 
@@ -210,7 +211,7 @@ def test_a_script_that_moves_tasks_ends_them_with_conclude() -> None:
 @every_script
 def test_a_script_names_keys_of_a_queue_or_of_the_workers(script: Script) -> None:
     names = [key for key in script.keys if key != "index"]
-    if script.name in ("beat", "leave", "roster"):
+    if script.name in ("register", "unregister", "workers"):
         assert names == ["workers", "alive"]
     else:
         assert set(names) <= set(QUEUE_KEYS)
@@ -246,11 +247,11 @@ def places(fields: tuple[str, ...]) -> dict[str, int]:
 
 def test_the_fields_and_codes_of_a_record_are_pythons() -> None:
     expected = [
-        places((*RECORD_FIELDS, "ties")),
-        places(TIES_FIELDS),
+        places((*RECORD_FIELDS, "relations")),
+        places(RELATION_FIELDS),
         {mark.upper(): bit for mark, bit in MARKS.items()},
         {state.name: CODE_OF[state] for state in INDEX_OF},
-        {"SPAN": PRIORITY_SPAN, "LAYOUT": LAYOUT, "LAYER": LAYER},
+        {"SPAN": PRIORITY_SPAN, "FORMAT": FORMAT, "FORMAT_STEP": FORMAT_STEP},
     ]
     # RETRY is a state; MAX_RETRY the field: no name stands for two things.
     names = [name for each in expected for name in each]
@@ -273,41 +274,41 @@ def test_the_text_fields_of_a_record_are_pythons() -> None:
 def test_the_grace_and_the_ends_of_a_window_are_pythons() -> None:
     named = {"DONE": Until.DONE, "STARTED_ONCE": Until.STARTED, "BY_TIME": Until.EXPIRED}
     # What ends by DONE needs no name: it is what happens otherwise.
-    assert constants("ends") == {"GRACE": CANCELLED_GRACE_MS} | {
+    assert constants("terminal") == {"GRACE": CANCELLED_GRACE_MS} | {
         name: int(until) for name, until in named.items() if name != "DONE"
     }
 
 
 def test_the_kinds_of_mail_and_how_many_are_told_at_once_are_pythons() -> None:
     kinds = {kind.name: int(kind) for kind in MailKind}
-    assert constants("ripple") == {"RIPPLE": RIPPLE, "UNKNOWN": 255} | kinds
-    assert f"NIL = '\\{NIL[0]}'" in included("ripple")
+    assert constants("propagate") == {"PROPAGATED_AT_ONCE": PROPAGATED_AT_ONCE, "UNKNOWN": 255} | kinds
+    assert f"NIL = '\\{NIL[0]}'" in included("propagate")
     assert f"'ZRANGE', endings, 0, {ENDINGS - 1})" in body(SCRIPTS["unblock"])
 
 
 def test_the_words_for_how_a_task_ended_are_pythons() -> None:
-    text = included("ripple")
-    for state, said in HOW.items():
+    text = included("propagate")
+    for state, said in ENDED_AS.items():
         assert f"[{state.name if state else 0}] = '{said}'" in text
 
 
 def test_the_kinds_of_answers_and_the_options_of_a_task_are_pythons() -> None:
     renamed = {
         "queue": "TO", "unique": "KEY", "until": "ENDS", "replace": "REPLACE",
-        "limit_key": "TO_LIMIT", "group": "TO_GROUP", "lenient": "RELAXED",
+        "limit_key": "TO_LIMIT", "group": "TO_GROUP", "run_on_dependency_failure": "TO_RUN_ON_FAILURE",
     }  # fmt: skip
-    fields = tuple(renamed.get(field.name, field.name) for field in attrs.fields(Ties))
+    fields = tuple(renamed.get(field.name, field.name) for field in attrs.fields(Relations))
     kinds = {kind.name: int(kind) for kind in AnswerKind}
     assert constants("intake") == places(fields) | kinds
 
 
 def test_the_ties_of_a_task_are_packed_in_the_order_of_their_fields() -> None:
-    ties = Ties(
+    relations = Relations(
         queue="q", unique="u", until=Until.EXPIRED, ttl_ms=4, replace=True, limit_key="l",
-        group="g", lenient=True, needs=("a", "o/b"), awaits=("c",), dependents=("d",),
+        group="g", run_on_dependency_failure=True, needs=("a", "o/b"), needs_later=("c",), dependents=("d",),
     )  # fmt: skip
-    assert [field.name for field in attrs.fields(Ties)] == list(attrs.asdict(ties))
-    assert unpack(pack_options(NewTask("t", b"", 1, 2, 3, 4, 5, 6, 7, 8, ties))) == [
+    assert [field.name for field in attrs.fields(Relations)] == list(attrs.asdict(relations))
+    assert unpack(pack_options(NewTask("t", b"", 1, 2, 3, 4, 5, 6, 7, 8, relations))) == [
         1, 2, 3, 4, 5, 6, 7, 8, ["q", "u", 3, 4, 1, "l", "g", 1, ["a", "o/b"], ["c"], ["d"]],
     ]  # fmt: skip
 
@@ -333,8 +334,8 @@ def test_what_reads_a_whole_task_knows_every_key_that_can_hold_it() -> None:
 
 
 def test_what_removes_a_task_knows_every_key_that_can_hold_it() -> None:
-    assert {*HASHES, "needs"} <= words(included("ends"))
-    assert {"expiring", *INDEX_OF.values(), "keyed"} <= words(included("places"))
+    assert {*HASHES, "needs"} <= words(included("terminal"))
+    assert {"expiring", *INDEX_OF.values(), "keyed"} <= words(included("indexes"))
 
 
 def test_the_readme_names_every_key() -> None:

@@ -35,12 +35,12 @@ from rediq_trio.spec.records import (
     Deferral,
     Failure,
     Fence,
+    GroupRule,
     NewTask,
-    Queue,
+    QueueState,
     Record,
+    Relations,
     Report,
-    Rule,
-    Ties,
     Until,
     Verdict,
 )
@@ -68,13 +68,13 @@ def actor(task_id: str, may: str, **options: Any) -> Actor:
     return Actor(NewTask(task_id, b"e", **rules), frozenset(may.split()))
 
 
-_STARTED = Ties(unique="k", until=Until.STARTED)
-_REPLACES = Ties(unique="k", until=Until.STARTED, replace=True)
-_THROTTLED = Ties(unique="k", until=Until.EXPIRED, ttl_ms=2 * TICK)
-_LIMITED = Ties(limit_key="k")
+_STARTED = Relations(unique="k", until=Until.STARTED)
+_REPLACES = Relations(unique="k", until=Until.STARTED, replace=True)
+_THROTTLED = Relations(unique="k", until=Until.EXPIRED, ttl_ms=2 * TICK)
+_LIMITED = Relations(limit_key="k")
 
-_GROUPED = Ties(group="g")
-_RULE = Rule(2, TICK, 2 * TICK)
+_GROUPED = Relations(group="g")
+_RULE = GroupRule(2, TICK, 2 * TICK)
 
 SETTINGS: dict[str, tuple[Step, ...]] = {
     "a limit of one": (Step("limit", (), {"key": "k", "concurrency": 1}),),
@@ -104,49 +104,58 @@ WORLDS: dict[str, tuple[Actor, ...]] = {
     ),
     "two dependent tasks": (
         actor("a", "complete fail crash cancel delete revive enqueue", retention_ms=TICK),
-        actor("b", "complete cancel delete revive enqueue crash flush", ties=Ties(needs=("a",))),
+        actor(
+            "b",
+            "complete cancel delete revive enqueue crash flush",
+            relations=Relations(needs=("a",)),
+        ),
     ),
     "a chain, its end in any case": (
         actor("a", "complete fail cancel delete"),
-        actor("b", "complete fail delete revive", ties=Ties(needs=("a",)), delay_ms=TICK),
+        actor("b", "complete fail delete revive", relations=Relations(needs=("a",)), delay_ms=TICK),
         actor(
-            "c", "complete", ties=Ties(needs=("b",), lenient=True), expires_in_ms=3 * TICK
+            "c",
+            "complete",
+            relations=Relations(needs=("b",), run_on_dependency_failure=True),
+            expires_in_ms=3 * TICK,
         ),
     ),
     "a unique pair": (
-        actor("a", "complete fail crash cancel delete revive enqueue", ties=Ties(unique="k")),
-        actor("b", "complete fail crash cancel revive enqueue", ties=Ties(unique="k")),
+        actor(
+            "a", "complete fail crash cancel delete revive enqueue", relations=Relations(unique="k")
+        ),
+        actor("b", "complete fail crash cancel revive enqueue", relations=Relations(unique="k")),
     ),
     "a unique pair, one to replace the other": (
-        actor("a", "complete fail release cancel revive enqueue", ties=_STARTED),
-        actor("b", "complete snooze delete enqueue", ties=_REPLACES, delay_ms=TICK),
-        actor("c", "enqueue", ties=_REPLACES, priority=40),
+        actor("a", "complete fail release cancel revive enqueue", relations=_STARTED),
+        actor("b", "complete snooze delete enqueue", relations=_REPLACES, delay_ms=TICK),
+        actor("c", "enqueue", relations=_REPLACES, priority=40),
     ),
     "a unique key for a time": (
-        actor("a", "complete fail cancel delete revive enqueue", ties=_THROTTLED),
-        actor("b", "complete flush enqueue", ties=_THROTTLED),
+        actor("a", "complete fail cancel delete revive enqueue", relations=_THROTTLED),
+        actor("b", "complete flush enqueue", relations=_THROTTLED),
     ),
     "a limit of one": (
-        actor("a", "complete fail release crash cancel enqueue", ties=_LIMITED),
-        actor("b", "complete snooze crash delete enqueue", ties=_LIMITED, priority=40),
+        actor("a", "complete fail release crash cancel enqueue", relations=_LIMITED),
+        actor("b", "complete snooze crash delete enqueue", relations=_LIMITED, priority=40),
         actor("c", "complete enqueue"),
     ),
     "a rate": (
-        actor("a", "complete release enqueue", ties=_LIMITED),
-        actor("b", "complete fail enqueue", ties=_LIMITED),
+        actor("a", "complete release enqueue", relations=_LIMITED),
+        actor("b", "complete fail enqueue", relations=_LIMITED),
     ),
     "a fair queue": (
-        actor("a", "complete release enqueue", ties=Ties(limit_key="one")),
-        actor("b", "complete release enqueue", ties=Ties(limit_key="one"), priority=40),
-        actor("c", "complete release crash enqueue", ties=Ties(limit_key="two")),
+        actor("a", "complete release enqueue", relations=Relations(limit_key="one")),
+        actor("b", "complete release enqueue", relations=Relations(limit_key="one"), priority=40),
+        actor("c", "complete release crash enqueue", relations=Relations(limit_key="two")),
     ),
     "a group of three": (
-        actor("a", "cancel govern batch", ties=_GROUPED),
-        actor("b", "complete fail crash", ties=_GROUPED, retention_ms=TICK),
-        actor("c", "delete", ties=_GROUPED, expires_in_ms=3 * TICK),
+        actor("a", "cancel govern batch", relations=_GROUPED),
+        actor("b", "complete fail crash", relations=_GROUPED, retention_ms=TICK),
+        actor("c", "delete", relations=_GROUPED, expires_in_ms=3 * TICK),
     ),
     "a group that comes back": (
-        actor("a", "cancel revive flush", ties=_GROUPED, expires_in_ms=2 * TICK),
+        actor("a", "cancel revive flush", relations=_GROUPED, expires_in_ms=2 * TICK),
     ),
     "waits": (
         actor("a", "complete fail cancel revive delete", retention_ms=TICK),
@@ -157,7 +166,7 @@ WORLDS: dict[str, tuple[Actor, ...]] = {
 """Each a set of three tasks with what may happen to them: together all that can."""
 
 
-def canonical(queue: Queue, now: int) -> Hashable:
+def canonical(queue: QueueState, now: int) -> Hashable:
     """Give what the transitions can tell of a state."""
     records = queue.records.values()
     places = sorted(r.seq for r in records if r.seq and not r.terminal)
@@ -172,19 +181,25 @@ def canonical(queue: Queue, now: int) -> Hashable:
                 r.id,
                 r.state,
                 bool(r.nonce),
-                r.waited,
+                r.has_waiters,
                 spare > 0,
                 _distance(_due(r), past[r.state], now),
                 alive and r.seq and places.index(r.seq),
                 alive and r.expires_ms and (1, _distance(r.expires_ms, expiries, now)),
-                alive and (r.attempt, r.crashes, r.cancel, r.followed),
-                (r.holds, r.waits, r.lenient, bool(r.inputs), r.run_ms > now and r.run_ms - now),
+                alive and (r.attempt, r.crashes, r.cancel, r.has_dependents),
+                (
+                    r.owns_unique_key,
+                    r.waits,
+                    r.run_on_dependency_failure,
+                    bool(r.inputs),
+                    r.run_ms > now and r.run_ms - now,
+                ),
             )
         )
     return queue.paused, frozenset(rows), _relations(queue, now)
 
 
-def _relations(queue: Queue, now: int) -> Hashable:
+def _relations(queue: QueueState, now: int) -> Hashable:
     # Of instants that are past only that they are; turns by their order, where they matter.
     locks = {(k, v.id, max(0, v.till_ms - now), v.till_ms > 0) for k, v in queue.locks.items()}
     turns = sorted(set(queue.turns.values())) if queue.fair else []
@@ -219,7 +234,7 @@ def _distance(at: int, past: list[int], now: int) -> int:
     return at - now if at > now else -past.index(at)
 
 
-def _ages(queue: Queue, now: int) -> Iterator[Hashable]:
+def _ages(queue: QueueState, now: int) -> Iterator[Hashable]:
     # Of grouped tasks how long they have waited, until that is enough under the group's rule.
     grouped = [r for r in queue.records.values() if r.state is State.GROUPED]
     for record in sorted(grouped, key=lambda r: r.seq):
@@ -227,7 +242,7 @@ def _ages(queue: Queue, now: int) -> Iterator[Hashable]:
         yield record.id, min(now - record.run_ms, rule.max_delay_ms)
 
 
-def steps(queue: Queue, actors: tuple[Actor, ...], nonce: bytes) -> Iterator[Step]:
+def steps(queue: QueueState, actors: tuple[Actor, ...], nonce: bytes) -> Iterator[Step]:
     """Give every step that the world allows from a state."""
     may = frozenset[str]().union(*(a.may for a in actors))
     active = sum(r.state is State.ACTIVE for r in queue.records.values())
@@ -242,8 +257,8 @@ def steps(queue: Queue, actors: tuple[Actor, ...], nonce: bytes) -> Iterator[Ste
     for limit, max_dead in ((1, 9), (3, 9), (3, 1)):
         options = {"limit": limit, "dead_retention_ms": TICK, "max_dead": max_dead}
         yield Step("purge", (), options)
-    if "govern" in may:
-        yield Step("govern", (), {"rules": {"g": _RULE}})
+    if "set_group_rules" in may:
+        yield Step("set_group_rules", (), {"rules": {"g": _RULE}})
     if "batch" in may:
         yield Step("batch", (), {"ids": [BATCH]})
         yield from _about(next(a for a in actors if "complete" in a.may), queue.records.get(BATCH))
@@ -289,7 +304,7 @@ def settlements(*fences: Fence) -> Iterator[Step]:
     yield Step("stop", (fences,))
 
 
-def check_stale(queue: Queue, now: int) -> None:
+def check_stale(queue: QueueState, now: int) -> None:
     """Check that no fence but the current one changes anything."""
     stale = []
     for record in queue.records.values():
@@ -318,7 +333,7 @@ def explore(actors: tuple[Actor, ...], settings: Iterable[Step] = ()) -> Explora
     """Visit every state that can be reached, and check it; raise `AssertionError` for a bad one."""
     found = Exploration()
     nonces = count(1)
-    start = Queue()
+    start = QueueState()
     for step in (*settings, Step("enqueue", ([each.task for each in actors],))):
         before, start = start, step.on_model(start, START)[0]
         found.edges |= set(edges_taken(step, before, start))
@@ -345,7 +360,7 @@ def explore(actors: tuple[Actor, ...], settings: Iterable[Step] = ()) -> Explora
     return found
 
 
-def check_step(step: Step, before: Queue, after: Queue, answer: object) -> None:
+def check_step(step: Step, before: QueueState, after: QueueState, answer: object) -> None:
     """Check the state that a step led to, and the step."""
     bad = [*violations(after), *step_violations(before, after), *order_kept(step, before, after)]
     assert bad == [], f"{step} from {before}: {bad}"
@@ -361,17 +376,17 @@ def main() -> int:
         took = time.monotonic() - begin
         print(f"{name}: {found.states:,} states, {found.transitions:,} transitions, {took:.1f} s")
     print(f"{len(edges)} edges taken:")
-    for event, source, target in sorted(edges, key=str):
-        print(f"  {event}: {source or '-'} -> {target or '-'}")
+    for transition, source, target in sorted(edges, key=str):
+        print(f"  {transition}: {source or '-'} -> {target or '-'}")
     missing = every_edge() - edges
-    for event, source, target in sorted(missing, key=str):
-        print(f"MISSING {event}: {source or '-'} -> {target or '-'}")
+    for transition, source, target in sorted(missing, key=str):
+        print(f"MISSING {transition}: {source or '-'} -> {target or '-'}")
     return 1 if missing else 0
 
 
 def every_edge() -> set[Taken]:
     """Give the edges of the state machine."""
-    return {(event, *edge) for event, edges in TRANSITIONS.items() for edge in edges}
+    return {(transition, *edge) for transition, edges in TRANSITIONS.items() for edge in edges}
 
 
 if __name__ == "__main__":

@@ -16,19 +16,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from rediq_trio.spec.groups import groups
 from rediq_trio.spec.lifecycle import TERMINAL, State
 from rediq_trio.spec.records import (
-    NO_TIES,
+    NO_RELATIONS,
     Completion,
     Deferral,
     Failure,
     Fence,
+    GroupRule,
     Mail,
     MailKind,
     NewTask,
+    Relations,
     Report,
-    Rule,
     Schedule,
     Tick,
-    Ties,
     Until,
 )
 from tests.property.lockstep import Lockstep, Portal, Step, Taken, leases_of
@@ -59,19 +59,25 @@ some_refs = st.lists(refs, max_size=2, unique=True).map(tuple)
 ends = st.sampled_from(list(Until))
 keys = st.sampled_from(["", "k", "l"])
 lanes = st.sampled_from(["", "a", "b"])
-ties = st.one_of(
-    st.just(NO_TIES),
-    st.builds(Ties, limit_key=lanes),
-    st.builds(Ties, needs=some_refs, lenient=st.booleans(), limit_key=lanes, unique=keys),
+relations = st.one_of(
+    st.just(NO_RELATIONS),
+    st.builds(Relations, limit_key=lanes),
     st.builds(
-        Ties,
+        Relations,
+        needs=some_refs,
+        run_on_dependency_failure=st.booleans(),
+        limit_key=lanes,
+        unique=keys,
+    ),
+    st.builds(
+        Relations,
         unique=st.sampled_from(["k", "l"]),
         until=ends,
         ttl_ms=st.sampled_from([0, 3, 9]),
         replace=st.booleans(),
         limit_key=lanes,
     ).filter(lambda tie: tie.ttl_ms or tie.until is not Until.EXPIRED),  # as `Unique` asks
-    st.builds(Ties, queue=st.just(OTHER), needs=some_refs),
+    st.builds(Relations, queue=st.just(OTHER), needs=some_refs),
 )
 """Ways of being tied to others."""
 limit_sets: st.SearchStrategy[dict[str, Any]] = st.one_of(
@@ -87,7 +93,7 @@ limit_sets: st.SearchStrategy[dict[str, Any]] = st.one_of(
 )
 
 group_rules = st.builds(
-    Rule,
+    GroupRule,
     max_size=st.sampled_from([1, 2, 3, 10]),
     grace_ms=st.sampled_from([3, 10]),
     max_delay_ms=st.sampled_from([10, 15]),
@@ -95,7 +101,7 @@ group_rules = st.builds(
 
 tasks = st.builds(
     NewTask,
-    ties=ties,
+    relations=relations,
     id=ids,
     envelope=st.sampled_from([b"e", b"\x00\xff" * 256, b"e" * 513]),
     priority=st.sampled_from([0, 50, 100]),
@@ -111,7 +117,9 @@ schedules = st.builds(
     Schedule,
     name=names,
     when=st.sampled_from([b"one", b"two"]),
-    template=st.sampled_from([NewTask("", b"e"), NewTask("", b"e", ties=Ties(unique="k"))]),
+    template=st.sampled_from(
+        [NewTask("", b"e"), NewTask("", b"e", relations=Relations(unique="k"))]
+    ),
     owner=st.sampled_from(["", "app"]),
     keep=st.sampled_from([False, False, True]),
     overlap_skip=st.booleans(),
@@ -177,35 +185,43 @@ class Histories(RuleBasedStateMachine):
         self.do("arrange", history=history)
         self.do("enqueue", batch)
 
-    @rule(batch=st.lists(tasks, max_size=3), whole=st.sampled_from([False, False, True]))
-    def enqueue(self, batch: list[NewTask], whole: bool) -> None:
-        fit = [task for task in batch if task.id not in task.ties.needs]
-        if whole:
+    @rule(batch=st.lists(tasks, max_size=3), atomic=st.sampled_from([False, False, True]))
+    def enqueue(self, batch: list[NewTask], atomic: bool) -> None:
+        fit = [task for task in batch if task.id not in task.relations.needs]
+        if atomic:
             fit = list({task.id: task for task in fit}.values())
-            self.do("enqueue", fit, whole=True)
+            self.do("enqueue", fit, atomic=True)
         else:
             self.do("enqueue", fit)
 
     @rule(task=tasks, below=tasks, apart=st.booleans())
     def enqueue_a_graph(self, task: NewTask, below: NewTask, apart: bool) -> None:
         """Two tasks at once, the first of which waits for the second."""
-        first = attrs.evolve(task, ties=Ties(awaits=(below.id,), lenient=task.ties.lenient))
+        first = attrs.evolve(
+            task,
+            relations=Relations(
+                needs_later=(below.id,),
+                run_on_dependency_failure=task.relations.run_on_dependency_failure,
+            ),
+        )
         if apart:
-            to = attrs.evolve(first.ties, queue=OTHER, awaits=(f"q/{below.id}",))
-            first = attrs.evolve(first, ties=to)
+            to = attrs.evolve(first.relations, queue=OTHER, needs_later=(f"q/{below.id}",))
+            first = attrs.evolve(first, relations=to)
         dependent = f"{OTHER}/{task.id}" if apart else task.id
-        second = attrs.evolve(below, ties=Ties(dependents=(dependent,)))
+        second = attrs.evolve(below, relations=Relations(dependents=(dependent,)))
         if task.id != below.id:
-            self.do("enqueue", [first, second], whole=True)
+            self.do("enqueue", [first, second], atomic=True)
 
     @rule(task=tasks, group=st.sampled_from(["g", "h"]), unique=keys, until=ends)
     def enqueue_into_a_group(self, task: NewTask, group: str, unique: str, until: Until) -> None:
-        ties = Ties(group=group, unique=unique, until=until, ttl_ms=9 if until == Until.EXPIRED else 0)
-        self.do("enqueue", [attrs.evolve(task, delay_ms=0, ties=ties)])
+        relations = Relations(
+            group=group, unique=unique, until=until, ttl_ms=9 if until == Until.EXPIRED else 0
+        )
+        self.do("enqueue", [attrs.evolve(task, delay_ms=0, relations=relations)])
 
     @rule(group=st.sampled_from(["g", "h", "i"]), given=group_rules)
-    def govern(self, group: str, given: Rule) -> None:
-        self.do("govern", rules={group: given, "nobody": given})
+    def set_group_rules(self, group: str, given: GroupRule) -> None:
+        self.do("set_group_rules", rules={group: given, "nobody": given})
 
     @rule(task_ids=st.lists(ids, max_size=3))
     def batch(self, task_ids: list[str]) -> None:
@@ -213,8 +229,10 @@ class Histories(RuleBasedStateMachine):
 
     @rule(batch=st.lists(tasks, min_size=2, max_size=4), size=st.integers(1, 3))
     def enqueue_a_full_group(self, batch: list[NewTask], size: int) -> None:
-        self.do("enqueue", [attrs.evolve(t, delay_ms=0, ties=Ties(group="g")) for t in batch])
-        self.do("govern", rules={"g": Rule(size, 5, 9)})
+        self.do(
+            "enqueue", [attrs.evolve(t, delay_ms=0, relations=Relations(group="g")) for t in batch]
+        )
+        self.do("set_group_rules", rules={"g": GroupRule(size, 5, 9)})
         self.do("batch", ids=["z", "0"])
 
     @rule(key=st.sampled_from(["", "*", "a", "b"]), limit=limit_sets)
@@ -233,16 +251,26 @@ class Histories(RuleBasedStateMachine):
     def unblock(self, limit: int) -> None:
         self.do("unblock", limit=limit)
 
-    @rule(task=tasks, own=ids, ref=ids, how=st.sampled_from([*TERMINAL, None]), off=st.integers(-1, 2))
-    def mail_comes(self, task: NewTask, own: str, ref: str, how: State | None, off: int) -> None:
+    @rule(
+        task=tasks,
+        own=ids,
+        ref=ids,
+        ended_as=st.sampled_from([*TERMINAL, None]),
+        off=st.integers(-1, 2),
+    )
+    def mail_comes(
+        self, task: NewTask, own: str, ref: str, ended_as: State | None, off: int
+    ) -> None:
         """Messages of another queue: new, out of turn, or known."""
         first = max(1, self.both.model.received.get(OTHER, 0) + off)
-        task = attrs.evolve(task, ties=attrs.evolve(task.ties, queue=""))
+        task = attrs.evolve(task, relations=attrs.evolve(task.relations, queue=""))
         mail = [
-            Mail(first, "q", MailKind.LINK, id=own, ref=ref),
-            Mail(first + 1, "q", MailKind.TOLD, id=own, ref="x", how=how, result=b"\x07"),
+            Mail(first, "q", MailKind.SUBSCRIBE, id=own, ref=ref),
+            Mail(
+                first + 1, "q", MailKind.ENDED, id=own, ref="x", ended_as=ended_as, result=b"\x07"
+            ),
         ]
-        if task.id not in task.ties.needs:
+        if task.id not in task.relations.needs:
             mail.append(Mail(first + 2, "q", MailKind.TASK, task=task))
         self.do("receive", OTHER, mail)
 
@@ -285,7 +313,7 @@ class Histories(RuleBasedStateMachine):
         revision = schedule.revision if schedule else 1
         if waits:
             self.both.clock.now = max(self.both.clock.now, expected + 4 * len(batch))
-        fit = [task for task in batch if task.id not in task.ties.needs]
+        fit = [task for task in batch if task.id not in task.relations.needs]
         ticks = [Tick(expected + first + n * apart, task) for n, task in enumerate(fit)]
         last = max([expected, *(tick.at_ms for tick in ticks)])
         self.do(
@@ -307,7 +335,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(name=names, task=tasks)
     def trigger(self, name: str, task: NewTask) -> None:
-        if task.id not in task.ties.needs:
+        if task.id not in task.relations.needs:
             self.do("trigger", name=name, task=task)
 
     @rule(some=st.lists(names, max_size=2))
@@ -332,7 +360,7 @@ class Histories(RuleBasedStateMachine):
     def complete_with_children(
         self, picked: list[int], twist: str | None, children: list[NewTask]
     ) -> None:
-        fit = tuple(c for c in children if c.id not in c.ties.needs)
+        fit = tuple(c for c in children if c.id not in c.relations.needs)
         fence = self.chosen(picked, twist)[0]
         self.do("complete", [Completion(fence, b"\x2a", fit)])
 

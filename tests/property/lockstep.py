@@ -27,8 +27,8 @@ from rediq_trio.spec.check.invariants import (
     violations,
 )
 from rediq_trio.spec.groups import groups
-from rediq_trio.spec.lifecycle import NESTED, TRANSITIONS, Event, State
-from rediq_trio.spec.records import Claimed, Queue, Record
+from rediq_trio.spec.lifecycle import NESTED, TRANSITIONS, State, Transition
+from rediq_trio.spec.records import Claimed, QueueState, Record
 from rediq_trio.store.memory import MemoryStore
 from tests.conformance.bench import Bench, Clock, Q
 from tests.derived import derived_violations
@@ -36,7 +36,7 @@ from tests.servers import OpenStore, Server, open_redis_store
 
 A = TypeVar("A")
 
-Taken = tuple[Event, State | None, State | None]
+Taken = tuple[Transition, State | None, State | None]
 """An edge of the state machine that was taken."""
 
 
@@ -48,32 +48,32 @@ class Step:
     args: tuple[Any, ...] = ()
     options: dict[str, Any] = attrs.field(factory=dict)
 
-    def on_model(self, queue: Queue, now: int) -> tuple[Queue, Any]:
-        after: tuple[Queue, Any] = getattr(spec, self.name)(queue, now, *self.args, **self.options)
+    def on_model(self, queue: QueueState, now: int) -> tuple[QueueState, Any]:
+        after: tuple[QueueState, Any] = getattr(spec, self.name)(queue, now, *self.args, **self.options)
         return after
 
 
-def edges_taken(step: Step, before: Queue, after: Queue) -> Iterator[Taken]:
+def edges_taken(step: Step, before: QueueState, after: QueueState) -> Iterator[Taken]:
     """Give the edges that the step took, as the change of each task shows them."""
-    if step.name not in set(Event):
+    if step.name not in set(Transition):
         return
-    event = Event(step.name)
+    transition = Transition(step.name)
     for task_id in before.records.keys() | after.records.keys():
         old, new = before.records.get(task_id), after.records.get(task_id)
         if old != new and not _only_told(old, new):
             edge = (old.state if old else None, new.state if new else None)
-            yield next((e for e in (event, *NESTED) if edge in TRANSITIONS[e]), event), *edge
+            yield next((e for e in (transition, *NESTED) if edge in TRANSITIONS[e]), transition), *edge
 
 
 def _only_told(old: Record | None, new: Record | None) -> bool:
     """Say whether all that changed is what a task knows of others."""
     if old is None or new is None or old.state is not new.state:
         return False
-    known = {"followed": new.followed, "waits": new.waits, "inputs": new.inputs}
+    known = {"has_dependents": new.has_dependents, "waits": new.waits, "inputs": new.inputs}
     return attrs.evolve(old, **known) == new
 
 
-def order_kept(step: Step, before: Queue, after: Queue) -> list[object]:
+def order_kept(step: Step, before: QueueState, after: QueueState) -> list[object]:
     """Check that a claim passed no ready task over."""
     if step.name != "claim":
         return []
@@ -87,7 +87,7 @@ def order_kept(step: Step, before: Queue, after: Queue) -> list[object]:
     )
 
 
-def overdue(step: Step, after: Queue, answer: Any, now: int) -> list[object]:
+def overdue(step: Step, after: QueueState, answer: Any, now: int) -> list[object]:
     """Check that no group is due once a batch has left ids unused."""
     if step.name != "batch" or answer.moved + 1 > len(set(step.options["ids"])):
         return []
@@ -97,10 +97,10 @@ def overdue(step: Step, after: Queue, answer: Any, now: int) -> list[object]:
     return [group for group in found if group.due_ms <= now]
 
 
-def differences(found: Queue, expected: Queue) -> list[str]:
+def differences(found: QueueState, expected: QueueState) -> list[str]:
     """Say where a queue that was read is not the one of the specification."""
     said: list[str] = []
-    for field in (f.name for f in attrs.fields(Queue)):
+    for field in (f.name for f in attrs.fields(QueueState)):
         one, two = getattr(found, field), getattr(expected, field)
         if field == "records":
             for task_id in sorted(one.keys() | two.keys()):
@@ -127,7 +127,7 @@ class Lockstep:
         self._portal = portal
         self.clock = portal.clock
         self.clock.now = Clock().now
-        self.model = Queue()
+        self.model = QueueState()
         self.taken: set[Taken] = set()
         portal.run(self._empty)
 

@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 from rediq_trio.spec import queue as spec
-from rediq_trio.spec.records import NewTask, Queue
+from rediq_trio.spec.records import NewTask, QueueState
 from tests.property.explore import (
     START,
     TICK,
@@ -38,9 +38,9 @@ def test_every_reachable_state_keeps_every_invariant_and_every_edge_is_taken() -
 
 
 def test_a_state_is_the_same_at_another_time() -> None:
-    def begin(now: int) -> Queue:
+    def begin(now: int) -> QueueState:
         tasks = [NewTask("a", b"e", expires_in_ms=TICK), NewTask("b", b"e", delay_ms=TICK)]
-        return spec.enqueue(Queue(), now, tasks)[0]
+        return spec.enqueue(QueueState(), now, tasks)[0]
 
     assert canonical(begin(START), START) == canonical(begin(START + 7), START + 7)
     assert canonical(begin(START), START) != canonical(begin(START), START + 1)
@@ -51,7 +51,7 @@ def test_an_exploration_finds_a_transition_that_breaks_an_invariant(
 ) -> None:
     good = spec.release
 
-    def careless(queue: Queue, now: int, fences: object) -> object:
+    def careless(queue: QueueState, now: int, fences: object) -> object:
         after, answer = good(queue, now, fences)  # type: ignore[arg-type]
         records = {i: attrs.evolve(r, lease_ms=now) for i, r in after.records.items()}
         return attrs.evolve(after, records=records), answer

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from rediq_trio.spec.lifecycle import TRANSITIONS
-from rediq_trio.spec.records import Due, NewTask, Ties
+from rediq_trio.spec.records import Due, NewTask, Relations
 from tests.property.histories import Histories
 from tests.property.lockstep import Lockstep, Portal, Step, open_portal
 from tests.property.uncounted import uncounted
@@ -34,7 +34,7 @@ def test_a_walk_takes_every_edge_in_both(portal: Portal) -> None:
     both = Lockstep(portal)
     walk_every_edge(both)
     both.finish()
-    assert both.taken == {(event, *edge) for event, edges in TRANSITIONS.items() for edge in edges}
+    assert both.taken == {(transition, *edge) for transition, edges in TRANSITIONS.items() for edge in edges}
 
 
 def test_tasks_without_a_key_that_were_never_served_come_first_in_a_fair_queue(
@@ -44,7 +44,7 @@ def test_tasks_without_a_key_that_were_never_served_come_first_in_a_fair_queue(
     both = Lockstep(portal)
     both.do(Step("arrange", (), {"fair": True}))
     both.do(Step("enqueue", ([NewTask("plain", b"e")],)))
-    both.do(Step("enqueue", ([NewTask("keyed", b"e", ties=Ties(limit_key="a"))],)))
+    both.do(Step("enqueue", ([NewTask("keyed", b"e", relations=Relations(limit_key="a"))],)))
     options = {"limit": 1, "lease_ms": 10, "worker": "w", "nonce": b"12345678"}
     [lease] = both.do(Step("claim", (), options)).leases
     assert lease.fence.id == "plain"
@@ -56,7 +56,7 @@ def test_an_expiry_that_buries_what_waits_for_it_tells_of_no_expiry_of_that(
 ) -> None:
     """Found by random histories: the specification went by what had been waiting before."""
     both = Lockstep(portal)
-    waiting = NewTask("waits", b"e", expires_in_ms=8, ties=Ties(needs=("first",)))
+    waiting = NewTask("waits", b"e", expires_in_ms=8, relations=Relations(needs=("first",)))
     first = NewTask("first", b"e", delay_ms=20, expires_in_ms=5)
     both.do(Step("enqueue", ([first, waiting],)))
     portal.clock.advance(ahead)

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from rediq_trio.spec.history.replay import Settings, replay
-from rediq_trio.spec.records import Queue
+from rediq_trio.spec.records import QueueState
 from tests.conformance.bench import Clock
 from tests.property.histories import Histories
 from tests.property.lockstep import Lockstep, Step, Taken
@@ -21,7 +21,7 @@ class Alone(Lockstep):
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.model = Queue()
+        self.model = QueueState()
         self.taken: set[Taken] = set()
 
     def do(self, step: Step) -> Any:
@@ -55,5 +55,5 @@ def test_random_histories_replay_clean() -> None:
 def test_a_walk_over_every_edge_replays_clean() -> None:
     alone = Alone()
     walk_every_edge(alone)
-    assert {entry.event for entry in alone.model.entries} > {"begin", "batch", "revive", "reclaim"}
+    assert {entry.transition for entry in alone.model.entries} > {"begin", "batch", "revive", "reclaim"}
     alone.finish()

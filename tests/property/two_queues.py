@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from rediq_trio.spec import queue as spec
 from rediq_trio.spec.check.invariants import step_violations, violations
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Completion, Failure, Fence, Mail, NewTask, Queue, Ties
+from rediq_trio.spec.records import Completion, Failure, Fence, Mail, NewTask, QueueState, Relations
 from tests.conformance.bench import START
 
 NAMES = ("p", "q")
@@ -33,7 +33,7 @@ class TwoQueues(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = START
-        self.queues = {name: Queue() for name in NAMES}
+        self.queues = {name: QueueState() for name in NAMES}
         self.made: list[tuple[str, str]] = []
         """Every task that was enqueued or sent, by its queue and id."""
         self.appeared: dict[tuple[str, str], int] = {}
@@ -65,13 +65,13 @@ class TwoQueues(RuleBasedStateMachine):
     @rule(
         name=names,
         picked=st.lists(picks, max_size=3),
-        lenient=st.booleans(),
+        run_on_dependency_failure=st.booleans(),
         retention_ms=st.sampled_from([0, 5, 10**6]),
     )
-    def enqueue(self, name: str, picked: list[int], lenient: bool, retention_ms: int) -> None:
+    def enqueue(self, name: str, picked: list[int], run_on_dependency_failure: bool, retention_ms: int) -> None:
         needs = dict.fromkeys(_ref(name, each) for each in self.chosen(picked))
-        ties = Ties(needs=tuple(needs), lenient=lenient)
-        self.do(name, "enqueue", [self.fresh(name, ties=ties, retention_ms=retention_ms)])
+        relations = Relations(needs=tuple(needs), run_on_dependency_failure=run_on_dependency_failure)
+        self.do(name, "enqueue", [self.fresh(name, relations=relations, retention_ms=retention_ms)])
 
     @rule(home=names, places=st.lists(names, min_size=2, max_size=5), links=st.integers(0, 1023))
     def enqueue_a_graph(self, home: str, places: list[str], links: int) -> None:
@@ -79,14 +79,14 @@ class TwoQueues(RuleBasedStateMachine):
         nodes = [self.fresh(place) for place in places]
         pairs = [(i, j) for i in range(len(nodes)) for j in range(i + 1, len(nodes))]
         chosen = [pair for n, pair in enumerate(pairs) if links >> n & 1]
-        whole: list[NewTask] = []
+        atomic: list[NewTask] = []
         for i, (place, node) in enumerate(zip(places, nodes, strict=True)):
             needs = tuple(_ref(place, (places[b], nodes[b].id)) for a, b in chosen if a == i)
             after = tuple(_ref(place, (places[a], nodes[a].id)) for a, b in chosen if b == i)
             queue = "" if place == home else place
-            ties = Ties(queue=queue, awaits=needs, dependents=after)
-            whole.append(attrs.evolve(node, ties=ties))
-        self.do(home, "enqueue", whole, whole=True)
+            relations = Relations(queue=queue, needs_later=needs, dependents=after)
+            atomic.append(attrs.evolve(node, relations=relations))
+        self.do(home, "enqueue", atomic, atomic=True)
 
     @rule(name=names, limit=st.integers(1, 3))
     def claim(self, name: str, limit: int) -> None:
@@ -108,8 +108,8 @@ class TwoQueues(RuleBasedStateMachine):
             new: list[NewTask] = []
             for child in children:
                 needs = (_ref(child, (name, fence.id)),) if waits else ()
-                ties = Ties(queue="" if child == name else child, needs=needs)
-                new.append(self.fresh(child, ties=ties))
+                relations = Relations(queue="" if child == name else child, needs=needs)
+                new.append(self.fresh(child, relations=relations))
             self.do(name, "complete", [Completion(fence, b"\x01", tuple(new))])
 
     @rule(name=names)
@@ -117,12 +117,12 @@ class TwoQueues(RuleBasedStateMachine):
         for fence in self.held(name)[:1]:
             self.do(name, "fail", [Failure(fence, "boom", 1)])
 
-    @rule(name=names, picked=picks, how=st.sampled_from(["cancel", "delete", "revive"]))
-    def meddle(self, name: str, picked: int, how: str) -> None:
+    @rule(name=names, picked=picks, ended_as=st.sampled_from(["cancel", "delete", "revive"]))
+    def meddle(self, name: str, picked: int, ended_as: str) -> None:
         for at, own in self.chosen([picked]):
-            if how == "cancel":
+            if ended_as == "cancel":
                 self.do(at, "cancel", own)
-            elif how == "delete":
+            elif ended_as == "delete":
                 self.do(at, "delete", [own])
             else:
                 self.do(at, "revive", [own])

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from rediq_trio.spec.records import Completion, Deferral, Failure, Fence, NewTask, Rule, Ties
+from rediq_trio.spec.records import (
+    Completion,
+    Deferral,
+    Failure,
+    Fence,
+    GroupRule,
+    NewTask,
+    Relations,
+)
 from tests.property.lockstep import Lockstep, Step, leases_of
 
 LEASE = 10
@@ -44,13 +52,13 @@ class Walk:
         self.do("fail", [Failure(fence, "boom", delay, final)])
 
     def blocked(self, task_id: str, *needs: str, **options: Any) -> None:
-        self.add(task_id, ties=Ties(needs=needs), **options)
+        self.add(task_id, relations=Relations(needs=needs), **options)
 
     def waiting(self) -> None:
         """Leave one mortal task in each of the states that can expire."""
         self.add("needed", delay_ms=9_000)
         self.blocked("blocked", "needed", expires_in_ms=900)
-        self.add("grouped", expires_in_ms=900, ties=Ties(group="g"))
+        self.add("grouped", expires_in_ms=900, relations=Relations(group="g"))
         self.fail(self.active("retry", expires_in_ms=900), delay=500)
         self.add("scheduled", delay_ms=500, expires_in_ms=900)
         self.add("pending", expires_in_ms=900)
@@ -126,7 +134,7 @@ def _walk_dependencies(walk: Walk) -> None:
     walk.do("revive", ["f"])
     walk.do("cancel", "f")
     walk.do("revive", ["f"])
-    walk.add("g", ties=Ties(group="g"), expires_in_ms=5)
+    walk.add("g", relations=Relations(group="g"), expires_in_ms=5)
     walk.both.clock.advance(5)
     walk.do("expire", limit=10)
     walk.do("revive", ["g"])
@@ -135,26 +143,31 @@ def _walk_dependencies(walk: Walk) -> None:
 def _walk_groups(walk: Walk) -> None:
     clock = walk.both.clock
     for n in range(20):
-        walk.add(f"m{n}", ties=Ties(group="g", unique=f"k{n}"), max_retry=n, retention_ms=10 ** min(n, 11))
+        walk.add(
+            f"m{n}",
+            relations=Relations(group="g", unique=f"k{n}"),
+            max_retry=n,
+            retention_ms=10 ** min(n, 11),
+        )
     walk.do("watch", "m3")
-    walk.do("govern", rules={"g": Rule(17, 50, 200), "none": Rule()})
+    walk.do("set_group_rules", rules={"g": GroupRule(17, 50, 200), "none": GroupRule()})
     walk.do("batch", ids=["m19", "b1", "b2"])
     clock.advance(49)
-    walk.add("late", ties=Ties(group="g"))
+    walk.add("late", relations=Relations(group="g"))
     walk.do("batch", ids=["b2"])
     clock.advance(50)
     walk.do("batch", ids=["b2"])
     walk.do("batch", ids=["b2"])
-    walk.add("large", ties=Ties(group="h"), envelope=b"x" * 70_000)
-    walk.do("govern", rules={"h": Rule(1)})
+    walk.add("large", relations=Relations(group="h"), envelope=b"x" * 70_000)
+    walk.do("set_group_rules", rules={"h": GroupRule(1)})
     walk.do("batch", ids=["b3"])
 
 
 def _walk_replacements(walk: Walk) -> None:
-    key = Ties(unique="k", replace=True)
-    walk.add("first", ties=key)
+    key = Relations(unique="k", replace=True)
+    walk.add("first", relations=key)
     for priority, delay in enumerate((0, 50, 50, 0)):
-        walk.add("next", ties=key, delay_ms=delay, priority=priority)
+        walk.add("next", relations=key, delay_ms=delay, priority=priority)
 
 
 def _walk_settlements(walk: Walk) -> None:

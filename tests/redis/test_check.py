@@ -16,16 +16,16 @@ from rediq_trio.spec.check.invariants import Violation
 from rediq_trio.spec.check.repairs import Action, left_over
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import (
+    GroupRule,
     MailKind,
     NewTask,
     Record,
+    Relations,
     Report,
-    Rule,
     Schedule,
-    Ties,
     Until,
 )
-from rediq_trio.store.redis.codec import TIES_FIELDS
+from rediq_trio.store.redis.codec import RELATION_FIELDS
 from tests.conformance.bench import Q, new
 from tests.redis.conftest import Behind
 from tests.stored import AT, LONG, fields_of, pack
@@ -44,21 +44,21 @@ async def fill(behind: Behind) -> None:
     bench, store = behind.bench, behind.bench.store
     for state in (State.COMPLETED, State.DEAD, State.CANCELLED):
         await bench.ended(state, state, priority=0)
-    fence = await bench.active("active", priority=0, ties=Ties(limit_key="slow"))
+    fence = await bench.active("active", priority=0, relations=Relations(limit_key="slow"))
     await store.report(Q, [Report(fence, b"p")])
     await store.remember(Q, fence, b"step")
     await bench.add("pending", expires_in_ms=10**6, envelope=LONG)
     await bench.add("scheduled", delay_ms=10**5, envelope=LONG)
-    await bench.add("grouped", "second", ties=Ties(group="g"))
-    await store.govern(Q, rules={"g": Rule(5, 10**5, 10**5)})
+    await bench.add("grouped", "second", relations=Relations(group="g"))
+    await store.set_group_rules(Q, rules={"g": GroupRule(5, 10**5, 10**5)})
     await store.limit(Q, key="slow", concurrency=1)
     await store.limit(Q, key="rated", count=1, period_ms=1000)
-    await bench.add("shut", ties=Ties(limit_key="slow"))
-    await bench.add("open", ties=Ties(limit_key="fast"))
-    await bench.add("blocked", ties=Ties(needs=("pending",)))
-    await bench.add("holder", ties=Ties(unique="k"))
-    await bench.add("timed", ties=Ties(unique="t", until=Until.EXPIRED, ttl_ms=10**6))
-    await store.enqueue(Q, [new("elsewhere", ties=Ties(queue="other"))])
+    await bench.add("shut", relations=Relations(limit_key="slow"))
+    await bench.add("open", relations=Relations(limit_key="fast"))
+    await bench.add("blocked", relations=Relations(needs=("pending",)))
+    await bench.add("holder", relations=Relations(unique="k"))
+    await bench.add("timed", relations=Relations(unique="t", until=Until.EXPIRED, ttl_ms=10**6))
+    await store.enqueue(Q, [new("elsewhere", relations=Relations(queue="other"))])
     await store.declare(Q, schedule=Schedule("s", b"when", NewTask("", b"e"), next_ms=10**14))
     await store.declare(Q, schedule=Schedule("p", b"when", NewTask("", b"e"), next_ms=10**14))
     await store.suspend(Q, name="p")
@@ -79,8 +79,8 @@ async def record_of(behind: Behind, task_id: str) -> Record:
 async def change(behind: Behind, task_id: str, name: str, value: object) -> None:
     """Change one field of a stored record, or one of its ties."""
     fields = fields_of(await behind.raw("HGET", "records", task_id))
-    if name in TIES_FIELDS:
-        fields[AT["ties"]][TIES_FIELDS.index(name)] = value
+    if name in RELATION_FIELDS:
+        fields[AT["relations"]][RELATION_FIELDS.index(name)] = value
     else:
         fields[AT[name]] = value
     await behind.raw("HSET", "records", task_id, pack(fields))
@@ -331,7 +331,7 @@ CASES: dict[str, Case] = {
         (("ZADD", "outbox", 5, b"junk"),), ((2, "message", "5"),)
     ),
     "a message at another number": Case(
-        (("ZADD", "outbox", 5, pack([6, b"other", int(MailKind.LINK), b"x", b"y", 0, b""])),),
+        (("ZADD", "outbox", 5, pack([6, b"other", int(MailKind.SUBSCRIBE), b"x", b"y", 0, b""])),),
         ((2, "message", "5"),),
     ),
     "an ending that cannot be read": Case(

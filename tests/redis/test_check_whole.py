@@ -8,7 +8,7 @@ from rediq_trio.admin.check import check_place
 from rediq_trio.admin.queue import Queue
 from rediq_trio.spec.check.repairs import Action, Repair
 from rediq_trio.spec.check.views import Kind, Subject
-from rediq_trio.spec.records import Completion, Ties
+from rediq_trio.spec.records import Completion, Relations
 from tests.conformance.bench import Q, new
 from tests.redis.conftest import Behind
 
@@ -75,8 +75,8 @@ async def test_the_total_is_left_while_a_task_is_half_gone(behind: Behind) -> No
 
 
 async def many_active(behind: Behind) -> None:
-    await behind.bench.add(*(f"t{n}" for n in range(1000)), ties=Ties(limit_key="k"))
-    await behind.bench.add(*(f"u{n}" for n in range(MANY - 1000)), ties=Ties(limit_key="l"))
+    await behind.bench.add(*(f"t{n}" for n in range(1000)), relations=Relations(limit_key="k"))
+    await behind.bench.add(*(f"u{n}" for n in range(MANY - 1000)), relations=Relations(limit_key="l"))
     assert sum([len(await behind.bench.take(500)) for _ in range(3)]) == MANY
 
 
@@ -101,7 +101,7 @@ async def test_permits_are_compared_also_where_the_active_are_too_many_to_count_
 async def test_permits_that_move_between_two_counts_are_no_violation(behind: Behind) -> None:
     await many_active(behind)
     bench, store = behind.bench, behind.bench.store
-    await bench.add(*(f"v{n}" for n in range(300)), ties=Ties(limit_key="k"))
+    await bench.add(*(f"v{n}" for n in range(300)), relations=Relations(limit_key="k"))
     running, fences = store.running, [*(await bench.take(100))]
 
     async def while_they_move(queue: str, cursor: int) -> object:
@@ -117,7 +117,7 @@ async def test_permits_that_move_between_two_counts_are_no_violation(behind: Beh
 
 async def test_the_limit_of_all_keys_holds_for_each_and_not_for_the_queue(behind: Behind) -> None:
     await behind.bench.store.limit(Q, key="*", concurrency=1, count=1, period_ms=100)
-    await behind.bench.add("a", "b", ties=Ties(limit_key="k"))
+    await behind.bench.add("a", "b", relations=Relations(limit_key="k"))
     await behind.bench.take(2)
     queue = Queue(behind.bench.store, Q)
     assert await queue.check() == []

@@ -8,8 +8,8 @@ from rediq_trio.spec.records import (
     Counters,
     Fence,
     Lock,
+    Relations,
     Report,
-    Ties,
     Verdict,
 )
 from rediq_trio.store.broadcast import Kind
@@ -225,7 +225,7 @@ async def test_a_buried_task_can_be_purged_and_deleted(behind: Behind) -> None:
 async def test_those_that_wait_for_a_damaged_task_are_told_that_it_is_dead(behind: Behind) -> None:
     bench = behind.bench
     await bench.add("t")
-    await bench.add("u", ties=Ties(needs=("t",)))
+    await bench.add("u", relations=Relations(needs=("t",)))
     await behind.raw("HSET", "records", "t", b"junk")
     await behind.upkeep()
     assert await behind.died_of("u") == "the task t that it needs is dead"
@@ -247,7 +247,7 @@ async def test_a_damaged_task_that_waits_for_others_is_buried_once_one_has_ended
 ) -> None:
     bench = behind.bench
     fence = await bench.active("s")
-    await bench.add("t", ties=Ties(needs=("s",)))
+    await bench.add("t", relations=Relations(needs=("s",)))
     if damage == "junk":
         await behind.raw("HSET", "records", "t", b"junk")
     else:
@@ -260,7 +260,7 @@ async def test_a_damaged_task_that_waits_for_others_is_buried_once_one_has_ended
 
 
 async def test_a_damaged_task_with_a_limit_key_is_buried(behind: Behind) -> None:
-    await behind.bench.add("t", ties=Ties(limit_key="k"))
+    await behind.bench.add("t", relations=Relations(limit_key="k"))
     await behind.raw("HSET", "records", "t", b"junk")
     assert await behind.upkeep() == []
     assert await behind.died_of("t") == UNREADABLE
@@ -269,17 +269,17 @@ async def test_a_damaged_task_with_a_limit_key_is_buried(behind: Behind) -> None
 
 async def test_a_damaged_holder_does_not_keep_its_key(behind: Behind) -> None:
     bench = behind.bench
-    await bench.add("t", ties=Ties(unique="k"))
+    await bench.add("t", relations=Relations(unique="k"))
     await behind.raw("HSET", "records", "t", b"junk")
     await behind.upkeep()
-    await bench.add("u", ties=Ties(unique="k"))
+    await bench.add("u", relations=Relations(unique="k"))
     assert (await bench.dump()).locks == {"k": Lock("u")}
 
 
 async def test_a_damaged_task_leaves_no_steps_and_no_inputs_behind(behind: Behind) -> None:
     bench = behind.bench
     fence = await bench.active("s")
-    await bench.add("t", ties=Ties(needs=("s",)))
+    await bench.add("t", relations=Relations(needs=("s",)))
     await bench.store.complete(Q, [Completion(fence, b"r")])
     [lease] = await bench.take()
     await bench.store.remember(Q, lease.fence, b"step")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Due, Rule, Ties
+from rediq_trio.spec.records import Due, GroupRule, Relations
 from rediq_trio.wire.batch_envelope import open_batch
 from tests.conformance.bench import Q
 from tests.redis.conftest import Behind
@@ -24,9 +24,9 @@ async def test_a_damaged_member_is_buried_and_the_others_are_batched(
 ) -> None:
     store = behind.bench.store
     ids = ["m0", "m1", "m2"]
-    await behind.bench.add(*ids, ties=Ties(group="g"), expires_in_ms=10**10, envelope=LONG)
+    await behind.bench.add(*ids, relations=Relations(group="g"), expires_in_ms=10**10, envelope=LONG)
     await behind.raw("HDEL", damaged, ids[place])
-    await store.govern(Q, rules={"g": Rule(3, 50, 90)})
+    await store.set_group_rules(Q, rules={"g": GroupRule(3, 50, 90)})
     assert await store.batch(Q, ids=["x", "y"]) == Due(1, None)
     lost = ids.pop(place)
     batch = open_batch((await behind.bench.record("x")).envelope)
@@ -38,9 +38,9 @@ async def test_a_damaged_member_is_buried_and_the_others_are_batched(
 
 async def test_a_group_of_damaged_members_makes_no_batch_and_is_gone(behind: Behind) -> None:
     store = behind.bench.store
-    await behind.bench.add("m0", "m1", ties=Ties(group="g"))
+    await behind.bench.add("m0", "m1", relations=Relations(group="g"))
     await behind.raw("HSET", "records", "m0", b"junk", "m1", b"junk")
-    await store.govern(Q, rules={"g": Rule(9, 50, 90)})
+    await store.set_group_rules(Q, rules={"g": GroupRule(9, 50, 90)})
     assert await store.batch(Q, ids=["x", "y"]) == Due(0, None)
     assert await store.groups(Q, limit=5) == ()
     assert await behind.upkeep() == []

@@ -25,7 +25,7 @@ async def test_a_task_whose_record_was_damaged_breaks_the_history_where_it_is_bu
     await behind.raw("HSET", "records", "t", b"junk")
     assert await behind.bench.take() == []
     entries = await behind.bench.store.history(Q, after=2, limit=9)
-    assert [(e.event, e.target, e.reason) for e in entries] == [
+    assert [(e.transition, e.target, e.reason) for e in entries] == [
         ("claim", State.DEAD, "its record cannot be decoded")
     ]
     first, *_ = await breaks(behind)
@@ -51,7 +51,7 @@ async def test_a_purge_of_a_task_that_cannot_be_read_makes_no_entry(behind: Behi
     due = await behind.bench.store.purge(Q, limit=5, dead_retention_ms=1, max_dead=0)
     assert due.moved == 2
     entries = await behind.bench.store.history(Q, after=1, limit=9)
-    assert [(e.event, e.id) for e in entries] == [("purge", "u")]
+    assert [(e.transition, e.id) for e in entries] == [("purge", "u")]
 
 
 @pytest.mark.parametrize(

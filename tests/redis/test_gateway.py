@@ -122,7 +122,7 @@ async def test_a_whole_goes_alone(redis_server: Server) -> None:
 
         async def enqueue(*owns: str, whole: bool) -> None:
             tasks = [NewTask(own, b"x") for own in owns]
-            answers[owns[0]] = await opened.store.enqueue("q", tasks, whole=whole)
+            answers[owns[0]] = await opened.store.enqueue("q", tasks, atomic=whole)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(partial(enqueue, "a", "there", whole=True))
@@ -307,7 +307,7 @@ async def test_a_closed_client_says_so(redis_server: Server) -> None:
     async with open_redis_store(redis_server) as opened:
         store = opened.store
     with pytest.raises(ConnectionLost, match="closed"):
-        await store.roster()
+        await store.workers()
 
 
 async def test_a_signal_of_a_newer_version_makes_one_look_at_the_truth(

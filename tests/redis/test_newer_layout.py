@@ -20,14 +20,14 @@ from rediq_trio.spec.records import (
     Due,
     Mail,
     MailKind,
+    Relations,
     Schedule,
     Tick,
-    Ties,
     Verdict,
 )
 from rediq_trio.store.broadcast import Kind
 from rediq_trio.store.redis.keys import QUEUE_KEYS
-from rediq_trio.store.redis.record_format import LAYER
+from rediq_trio.store.redis.record_format import FORMAT_STEP
 from tests.conformance.bench import Q, heard, new
 from tests.opened import Opened
 from tests.redis.conftest import Behind
@@ -47,7 +47,7 @@ class Newer:
         """Rewrite records as a newer version has them: a field more, and one that is an array."""
         for own in ids:
             fields = msgpack.unpackb(await self.behind.raw("HGET", "records", own), raw=True)
-            fields[0] += LAYER * (layout - 1)
+            fields[0] += FORMAT_STEP * (layout - 1)
             packed = msgpack.packb([*fields[:5], [fields[5]], *fields[6:], b"novel"], use_bin_type=False)
             await self.behind.raw("HSET", "records", own, packed)
 
@@ -55,7 +55,7 @@ class Newer:
         """Do what makes a version that knows the layout see its records."""
         for own in ids:
             fields = msgpack.unpackb(await self.behind.raw("HGET", "records", own), raw=True)
-            fields = [fields[0] % LAYER, *fields[1:5], fields[5][0], *fields[6:-1]]
+            fields = [fields[0] % FORMAT_STEP, *fields[1:5], fields[5][0], *fields[6:-1]]
             await self.behind.raw("HSET", "records", own, msgpack.packb(fields, use_bin_type=False))
 
     async def seen(self, *ids: str) -> dict[str, list[Any]]:
@@ -103,7 +103,7 @@ async def test_a_claim_stops_at_it_and_leaves_what_is_behind(
         await bench.store.limit(Q, key="", **way)
     elif way:
         await bench.store.arrange(Q, **way)
-    await bench.add("a", "n", "b", "c", ties=Ties(limit_key=key))
+    await bench.add("a", "n", "b", "c", relations=Relations(limit_key=key))
     await newer.age("n")
     before = await newer.seen("n", "b", "c")
     listed = await bench.ids(State.PENDING)
@@ -123,7 +123,7 @@ async def test_the_layout_is_told(newer: Newer) -> None:
 
 async def test_what_begins_with_no_layout_is_damaged(newer: Newer) -> None:
     await newer.behind.bench.add("n")
-    await newer.age("n", layout=LAYER + 1)
+    await newer.age("n", layout=FORMAT_STEP + 1)
     assert await claimed(newer) == ([], 0, 0)
     assert (await newer.behind.bench.record("n")).state is State.DEAD
 
@@ -201,9 +201,9 @@ async def test_the_dead_are_purged_but_for_it(newer: Newer) -> None:
 
 async def test_a_group_with_it_is_left_and_another_is_not(newer: Newer) -> None:
     bench = newer.behind.bench
-    await bench.add("g1", "n", "g2", ties=Ties(group="first"))
+    await bench.add("g1", "n", "g2", relations=Relations(group="first"))
     bench.clock.advance(1)
-    await bench.add("h1", "h2", ties=Ties(group="second"))
+    await bench.add("h1", "h2", relations=Relations(group="second"))
     await newer.age("n")
     before = await newer.seen("n", "g1", "g2")
     bench.clock.advance(HOUR)
@@ -213,7 +213,7 @@ async def test_a_group_with_it_is_left_and_another_is_not(newer: Newer) -> None:
     # One that joins does not make the batch due at once, where that version knows when.
     await newer.age("g1")
     due = [group.due_ms for group in await bench.store.groups(Q, limit=10)]
-    await bench.add("g3", ties=Ties(group="first"))
+    await bench.add("g3", relations=Relations(group="first"))
     assert [group.due_ms for group in await bench.store.groups(Q, limit=10)] == due
     await newer.restore("n", "g1")
     assert await bench.store.batch(Q, ids=["b2", "b3"]) == Due(1, None)
@@ -222,7 +222,7 @@ async def test_a_group_with_it_is_left_and_another_is_not(newer: Newer) -> None:
 async def test_it_is_told_of_an_end_by_the_version_that_knows_it(newer: Newer) -> None:
     bench = newer.behind.bench
     fence = await bench.active("s")
-    await bench.add("n", "t", ties=Ties(needs=("s",)))
+    await bench.add("n", "t", relations=Relations(needs=("s",)))
     await newer.age("n")
     before = await newer.seen("n")
     await bench.store.complete(Q, [Completion(fence, b"\xa1r")])
@@ -241,7 +241,7 @@ async def test_others_are_told_in_spite_of_what_is_held_over(newer: Newer) -> No
     bench = newer.behind.bench
     fence = await bench.active("s")
     many = [f"t{n:03}" for n in range(520)]
-    await bench.add("n", *many, ties=Ties(needs=("s",)))
+    await bench.add("n", *many, relations=Relations(needs=("s",)))
     await newer.age("n")
     await bench.store.complete(Q, [Completion(fence, b"r")])
     told = 0
@@ -256,10 +256,10 @@ async def test_others_are_told_in_spite_of_what_is_held_over(newer: Newer) -> No
 
 async def test_one_that_is_told_by_another_queue_is_held_over_too(newer: Newer) -> None:
     bench = newer.behind.bench
-    await bench.add("n", ties=Ties(needs=("other/s",)))
+    await bench.add("n", relations=Relations(needs=("other/s",)))
     await newer.age("n")
     mail = [
-        Mail(seq, "q", MailKind.TOLD, id="n", ref="s", how=State.COMPLETED, result=b"r")
+        Mail(seq, "q", MailKind.ENDED, id="n", ref="s", ended_as=State.COMPLETED, result=b"r")
         for seq in (1, 2)
     ]
     assert await bench.store.receive(Q, "other", mail) == 2
@@ -273,9 +273,9 @@ async def test_one_that_is_told_by_another_queue_is_held_over_too(newer: Newer) 
 
 async def test_what_is_not_waited_for_is_not_held_over(newer: Newer) -> None:
     bench = newer.behind.bench
-    await bench.add("n", ties=Ties(needs=("other/s",)))
+    await bench.add("n", relations=Relations(needs=("other/s",)))
     await newer.age("n")
-    mail = Mail(1, "q", MailKind.TOLD, id="n", ref="another", how=State.DEAD)
+    mail = Mail(1, "q", MailKind.ENDED, id="n", ref="another", ended_as=State.DEAD)
     assert await bench.store.receive(Q, "other", [mail]) == 1
     assert await newer.behind.raw("ZCARD", "endings") == 0
     await newer.restore("n")
@@ -287,7 +287,7 @@ async def test_keepers_hear_of_what_is_held_over_and_not_again(newer: Newer) -> 
     await newer.age("n")
     with bench.store.listen([(Q, "")]) as signals:
         await heard(signals, Kind.RESYNC)
-        await bench.add("t", ties=Ties(needs=("n",)))
+        await bench.add("t", relations=Relations(needs=("n",)))
         await heard(signals, Kind.MAIL)
         await bench.store.unblock(Q, limit=100)
         # What is sent in order comes in order: nothing was told before this.
@@ -301,7 +301,7 @@ async def test_keepers_hear_of_what_is_held_over_and_not_again(newer: Newer) -> 
 async def test_one_that_waits_for_nothing_more_is_told_nothing(newer: Newer) -> None:
     bench = newer.behind.bench
     fence = await bench.active("s")
-    await bench.add("n", ties=Ties(needs=("s",)))
+    await bench.add("n", relations=Relations(needs=("s",)))
     await bench.store.cancel(Q, "n")
     await newer.age("n")
     await bench.store.complete(Q, [Completion(fence, b"r")])
@@ -314,7 +314,7 @@ async def test_whoever_waits_for_it_is_told_by_the_version_that_knows_it(newer: 
     fence = await bench.active("n")
     await newer.age("n")
     before = await newer.seen("n")
-    await bench.add("t", ties=Ties(needs=("n",)))
+    await bench.add("t", relations=Relations(needs=("n",)))
     assert (await bench.record("t")).state is State.BLOCKED
     assert await bench.store.unblock(Q, limit=100) == Due(0, None)
     assert await newer.seen("n") == before
@@ -330,7 +330,7 @@ async def test_that_it_has_ended_can_be_seen(newer: Newer, state: State) -> None
     bench = newer.behind.bench
     await bench.ended("n", state)
     await newer.age("n")
-    await bench.add("t", ties=Ties(needs=("n",)))
+    await bench.add("t", relations=Relations(needs=("n",)))
     record = await bench.record("t")
     assert record.state is (State.PENDING if state is State.COMPLETED else State.DEAD)
     if state is State.DEAD:
@@ -342,20 +342,20 @@ async def test_a_flush_tells_other_queues_what_was_held_over_for_them(newer: New
     bench = newer.behind.bench
     await bench.add("n")
     await newer.age("n")
-    await bench.store.receive(Q, "other", [Mail(1, "q", MailKind.LINK, id="t", ref="n")])
+    await bench.store.receive(Q, "other", [Mail(1, "q", MailKind.SUBSCRIBE, id="t", ref="n")])
     assert await newer.behind.raw("ZCARD", "endings") == 1
     await bench.store.flush(Q)
     [mail] = await bench.store.outbox(Q, limit=0)
-    assert (mail.queue, mail.kind, mail.id, mail.how) == ("other", MailKind.TOLD, "t", None)
+    assert (mail.queue, mail.kind, mail.id, mail.ended_as) == ("other", MailKind.ENDED, "t", None)
 
 
 @pytest.mark.parametrize("replace", [False, True])
 async def test_it_keeps_its_unique_key(newer: Newer, *, replace: bool) -> None:
     bench = newer.behind.bench
-    await bench.add("n", ties=Ties(unique="u"))
+    await bench.add("n", relations=Relations(unique="u"))
     await newer.age("n")
     before = await newer.seen("n")
-    task = new("t", ties=Ties(unique="u", replace=replace))
+    task = new("t", relations=Relations(unique="u", replace=replace))
     assert await bench.store.enqueue(Q, [task]) == (Answer(AnswerKind.TAKEN, "n"),)
     assert await newer.seen("n") == before
     await newer.restore("n")
@@ -410,7 +410,7 @@ async def test_a_schedule_of_a_newer_layout_is_left_and_does_not_tick(newer: New
     schedule = Schedule("s", b"when", new(""), next_ms=bench.clock.now + 10)
     assert await bench.store.declare(Q, schedule=schedule)
     fields = msgpack.unpackb(await newer.behind.raw("HGET", "schedules", "s"), raw=True)
-    packed = msgpack.packb([LAYER, *fields], use_bin_type=False)
+    packed = msgpack.packb([FORMAT_STEP, *fields], use_bin_type=False)
     await newer.behind.raw("HSET", "schedules", "s", packed)
     assert not await bench.store.declare(Q, schedule=schedule)
     assert await bench.store.retract_others(Q, owner="", names=[]) == ()

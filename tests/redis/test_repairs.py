@@ -9,7 +9,7 @@ import pytest
 
 from rediq_trio.admin.queue import Queue
 from rediq_trio.spec.lifecycle import TERMINAL, State
-from rediq_trio.spec.records import Completion, Rule, Ties
+from rediq_trio.spec.records import Completion, GroupRule, Relations
 from tests.conformance.bench import Q, failure, new
 from tests.redis.conftest import Behind
 
@@ -30,16 +30,16 @@ async def random_queue(behind: Behind, chance: random.Random) -> set[str]:
         match chance.randrange(6):
             case 0 | 1 | 2:
                 own = f"t{step}"
-                ties = Ties(
+                relations = Relations(
                     limit_key=chance.choice(KEYS),
                     unique=f"u{step}" if chance.random() < 0.3 else "",
                     needs=tuple(chance.sample(ids, min(len(ids), chance.randrange(3)))),
-                    lenient=True,
+                    run_on_dependency_failure=True,
                 )
                 if chance.random() < 0.2:
-                    ties = Ties(group=chance.choice("gh"))
+                    relations = Relations(group=chance.choice("gh"))
                 options = {"delay_ms": chance.choice([0, 0, 500]), "expires_in_ms": chance.choice([0, 10**9])}
-                [answer] = await store.enqueue(Q, [new(own, ties=ties, retention_ms=10**10, **options)])
+                [answer] = await store.enqueue(Q, [new(own, relations=relations, retention_ms=10**10, **options)])
                 if isinstance(answer, State):
                     ids.append(own)
             case 3 | 4:
@@ -140,7 +140,7 @@ async def test_what_was_damaged_at_random_is_put_right_and_nothing_is_lost(
     before = await behind.contents()
     assert await queue.repair_plan(await queue.check()) == []
     assert await behind.contents() == before
-    await behind.bench.store.govern(Q, rules={"g": Rule(2, 1, 1)})
+    await behind.bench.store.set_group_rules(Q, rules={"g": GroupRule(2, 1, 1)})
     await drain(behind)
     assert await queue.check() == []
     records = (await behind.bench.dump()).records

@@ -10,15 +10,15 @@ import pytest
 
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import (
-    RIPPLE,
+    PROPAGATED_AT_ONCE,
     Completion,
+    GroupRule,
     Mail,
     MailKind,
     NewTask,
+    Relations,
     Report,
-    Rule,
     Schedule,
-    Ties,
     WorkerRecord,
 )
 from rediq_trio.store.redis.keys import HASHES, INDEX_OF, QUEUE_KEYS
@@ -48,8 +48,8 @@ async def fill(bench: Bench) -> None:
     await bench.store.fail(Q, [failure(lease.fence)])
     await bench.add("pending", expires_in_ms=10**9, envelope=LONG)
     await bench.add("scheduled", expires_in_ms=10**9, delay_ms=5)
-    await bench.add("grouped", ties=Ties(group="g"))
-    await bench.store.govern(Q, rules={"g": Rule(5, 10**9, 10**9)})
+    await bench.add("grouped", relations=Relations(group="g"))
+    await bench.store.set_group_rules(Q, rules={"g": GroupRule(5, 10**9, 10**9)})
     schedule = Schedule("s", b"when", NewTask("", b"e"), next_ms=10**15)
     await bench.store.declare(Q, schedule=schedule)
     await fill_limits(bench)
@@ -59,22 +59,22 @@ async def fill(bench: Bench) -> None:
 async def fill_limits(bench: Bench) -> None:
     store = bench.store
     await store.limit(Q, key="slow", count=1, period_ms=10**9)
-    await bench.add("slow", "slower", priority=0, ties=Ties(limit_key="slow"))
+    await bench.add("slow", "slower", priority=0, relations=Relations(limit_key="slow"))
     assert len(await bench.take()) == 1
-    await bench.add("open", ties=Ties(limit_key="open"))
+    await bench.add("open", relations=Relations(limit_key="open"))
 
 
 async def fill_ties(bench: Bench) -> None:
     store = bench.store
     fence = await bench.active("source", priority=0)
     await store.remember(Q, fence, b"step")
-    await bench.add("waits", ties=Ties(unique="k", ttl_ms=9, needs=("source", "pending")))
-    await bench.add(*(f"n{n:03}" for n in range(RIPPLE)), ties=Ties(needs=("source",)))
+    await bench.add("waits", relations=Relations(unique="k", ttl_ms=9, needs=("source", "pending")))
+    await bench.add(*(f"n{n:03}" for n in range(PROPAGATED_AT_ONCE)), relations=Relations(needs=("source",)))
     await store.complete(Q, [Completion(fence, b"r")])
     fence = await bench.active("steps", priority=0)
     await store.remember(Q, fence, b"step")
-    await store.enqueue(Q, [new("elsewhere", ties=Ties(queue="other"))])
-    await store.receive(Q, "other", [Mail(1, Q, MailKind.LINK, id="x", ref="pending")])
+    await store.enqueue(Q, [new("elsewhere", relations=Relations(queue="other"))])
+    await store.receive(Q, "other", [Mail(1, Q, MailKind.SUBSCRIBE, id="x", ref="pending")])
 
 
 USED = QUEUE_KEYS
@@ -84,7 +84,7 @@ OF_THE_QUEUE = ("meta", "limits", "rates", "outbox", "received", "schedules", "t
 
 async def test_no_key_carries_a_ttl(behind: Behind) -> None:
     await fill(behind.bench)
-    await behind.bench.store.beat(WorkerRecord("w", b"w", 5))
+    await behind.bench.store.register(WorkerRecord("w", b"w", 5))
     assert {name: await behind.raw("PTTL", name) for name in USED} == dict.fromkeys(USED, -1)
     for key in [*behind.keys.workers, behind.keys.queues]:
         assert await behind.gateway.call(b"PTTL", key) == -1
@@ -148,7 +148,7 @@ async def test_of_a_task_that_goes_no_envelope_stays(behind: Behind, way: str, s
         await bench.add("t", envelope=envelope)
         await bench.store.delete(Q, ["t"])
     else:
-        await bench.add("t", envelope=envelope, ties=Ties(group="g"))
+        await bench.add("t", envelope=envelope, relations=Relations(group="g"))
         bench.clock.advance(10**6)
         await bench.store.batch(Q, ids=["b"])
         [lease] = await bench.take()
@@ -165,9 +165,9 @@ async def test_a_replaced_task_has_the_new_envelope_only(
     behind: Behind, first: int, second: int
 ) -> None:
     bench = behind.bench
-    ties = Ties(unique="k", replace=True)
-    await bench.add("t", envelope=b"a" * first, ties=ties)
-    await bench.store.enqueue(Q, [new("u", envelope=b"b" * second, ties=ties)])
+    relations = Relations(unique="k", replace=True)
+    await bench.add("t", envelope=b"a" * first, relations=relations)
+    await bench.store.enqueue(Q, [new("u", envelope=b"b" * second, relations=relations)])
     assert await behind.raw("HLEN", "payloads") == (second > CARRIED)
     assert (await bench.record("t")).envelope == b"b" * second
     await bench.check()
@@ -188,8 +188,8 @@ async def test_a_record_is_short_until_something_happens_to_its_task(behind: Beh
     assert (await fields("later"))[AT["run_ms"]] == bench.clock.now + 5
     before = await bench.record("then")
     await bench.store.watch(Q, "then")
-    assert len(await fields("then")) == AT["ties"]
-    assert await bench.record("then") == attrs.evolve(before, waited=True)
+    assert len(await fields("then")) == AT["relations"]
+    assert await bench.record("then") == attrs.evolve(before, has_waiters=True)
 
 
 async def test_without_a_clock_the_time_is_the_servers(server: Server) -> None:
@@ -201,8 +201,8 @@ async def test_without_a_clock_the_time_is_the_servers(server: Server) -> None:
         [lease] = claimed.leases
         due = await store.promote(Q, limit=1)
         await store.complete(Q, [Completion(lease.fence, b"r")])
-        await store.beat(WorkerRecord("w", b"alive", 60_000))
-        assert await store.roster() == (b"alive",)
+        await store.register(WorkerRecord("w", b"alive", 60_000))
+        assert await store.workers() == (b"alive",)
         records = (await store.dump(Q)).records
         end = int(time.time() * 1000) + 1
     assert begin <= records["t"].created_ms <= records["t"].started_ms <= end
@@ -213,9 +213,9 @@ async def test_without_a_clock_the_time_is_the_servers(server: Server) -> None:
 
 
 async def test_a_beat_drops_what_silent_workers_said(behind: Behind) -> None:
-    await behind.bench.store.beat(WorkerRecord("w1", b"1", 50))
+    await behind.bench.store.register(WorkerRecord("w1", b"1", 50))
     behind.bench.clock.advance(50)
-    await behind.bench.store.beat(WorkerRecord("w2", b"2", 50))
+    await behind.bench.store.register(WorkerRecord("w2", b"2", 50))
     records, alive = behind.keys.workers
     assert await behind.gateway.call(b"HKEYS", records) == [b"w2"]
     assert await behind.gateway.call(b"ZCARD", alive) == 1

@@ -12,7 +12,7 @@ from rediq_trio.spec.check.invariants import Violation
 from rediq_trio.spec.check.repairs import Action, Repair, repairs_of
 from rediq_trio.spec.check.views import Kind, Subject
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import CANCELLED_GRACE_MS, Completion, Rule, Ties, Until
+from rediq_trio.spec.records import CANCELLED_GRACE_MS, Completion, GroupRule, Relations, Until
 from tests.conformance.bench import Q, failure, new
 from tests.redis.conftest import Behind
 from tests.redis.test_check import CASES, Case, change, edge, fill, plant, record_of, seat
@@ -102,11 +102,11 @@ async def test_a_task_is_listed_again_just_as_it_was(
 
 @pytest.mark.parametrize(("waited", "keep"), [(True, CANCELLED_GRACE_MS), (False, 5)])
 async def test_a_completed_task_is_kept_as_long_as_it_would_have_been(
-    behind: Behind, waited: bool, keep: int
+    behind: Behind, has_waiters: bool, keep: int
 ) -> None:
     bench = behind.bench
     fence = await bench.active("t", retention_ms=5)
-    if waited:
+    if has_waiters:
         await bench.store.watch(Q, "t")
     await bench.store.complete(Q, [Completion(fence, b"r")])
     await behind.raw("ZREM", "completed", "t")
@@ -143,8 +143,8 @@ async def test_a_retried_task_is_listed_when_it_is_due(behind: Behind) -> None:
 
 async def test_a_task_that_sits_in_another_state_is_not_listed(behind: Behind) -> None:
     bench = behind.bench
-    await bench.add("t", ties=Ties(limit_key="k"))
-    await bench.add("m", ties=Ties(group="g"))
+    await bench.add("t", relations=Relations(limit_key="k"))
+    await bench.add("m", relations=Relations(group="g"))
     for own in "tm":
         await change(behind, own, "state", 1)  # scheduled
     await changes_nothing(behind, [task("t"), task("m")])
@@ -175,8 +175,8 @@ async def test_a_dead_task_without_its_payload_is_listed(behind: Behind) -> None
 
 
 async def test_a_lane_and_a_group_follow_what_is_listed(behind: Behind) -> None:
-    await behind.bench.add("t", ties=Ties(limit_key="k"))
-    await behind.bench.add("m", ties=Ties(group="g"))
+    await behind.bench.add("t", relations=Relations(limit_key="k"))
+    await behind.bench.add("m", relations=Relations(group="g"))
     for name in ("keyed", "lanes", "grouped", "groups"):
         await behind.raw("DEL", name)
     assert await mend(behind, A.LIST, task("t"))
@@ -219,12 +219,12 @@ async def unseat(behind: Behind, index: str, name: str, place: int, own: str) ->
 
 
 async def test_a_seat_that_is_gone_by_now_is_no_matter(behind: Behind) -> None:
-    await behind.bench.add("t", ties=Ties(limit_key="k"))
+    await behind.bench.add("t", relations=Relations(limit_key="k"))
     assert not await unseat(behind, "keyed", "k", 5, "t")
 
 
 async def test_the_only_seat_of_a_task_stays_whatever_its_record_says(behind: Behind) -> None:
-    await behind.bench.add("t", ties=Ties(limit_key="k"), envelope=LONG)
+    await behind.bench.add("t", relations=Relations(limit_key="k"), envelope=LONG)
     await change(behind, "t", "priority", 9)
     place = 50 * 2**45 + 1
     where = Subject(Kind.SEAT, "t", f"pending {place} k", raw=(b"keyed", seat("k", place, "t")))
@@ -251,13 +251,13 @@ async def test_a_group_and_a_lane_follow_their_seats(behind: Behind) -> None:
 # --- ties
 
 
-async def tied(behind: Behind, **options: Any) -> None:
+async def related(behind: Behind, **options: Any) -> None:
     await behind.bench.add("one", priority=0, retention_ms=10**9)
-    await behind.bench.add("two", ties=Ties(needs=("one",)), **options)
+    await behind.bench.add("two", relations=Relations(needs=("one",)), **options)
 
 
 async def test_a_task_that_has_ended_tells_those_that_were_not_told(behind: Behind) -> None:
-    await tied(behind)
+    await related(behind)
     await behind.raw("DEL", "edges")
     [lease] = await behind.bench.take()
     await behind.bench.store.complete(Q, [Completion(lease.fence, b"result")])
@@ -269,7 +269,7 @@ async def test_a_task_that_has_ended_tells_those_that_were_not_told(behind: Behi
 
 
 async def test_an_edge_of_a_task_that_has_ended_tells_with_its_result(behind: Behind) -> None:
-    await tied(behind)
+    await related(behind)
     await behind.raw("DEL", "edges")
     [lease] = await behind.bench.take()
     await behind.bench.store.complete(Q, [Completion(lease.fence, b"result")])
@@ -280,7 +280,7 @@ async def test_an_edge_of_a_task_that_has_ended_tells_with_its_result(behind: Be
 
 
 async def test_an_end_that_is_still_to_be_told_is_told_by_that(behind: Behind) -> None:
-    await tied(behind)
+    await related(behind)
     [lease] = await behind.bench.take()
     await behind.raw("ZREM", "edges", edge("one", "two"))
     await behind.bench.store.complete(Q, [Completion(lease.fence, b"r")])
@@ -311,7 +311,7 @@ async def test_an_ending_that_cannot_be_read_hides_no_tie(behind: Behind) -> Non
 
 
 async def test_who_waits_for_a_task_that_is_gone_is_left_to_a_person(behind: Behind) -> None:
-    await tied(behind)
+    await related(behind)
     for name in ("records", "payloads"):
         await behind.raw("HDEL", name, "one")
     await changes_nothing(behind, [tie("one", "two")])
@@ -320,7 +320,7 @@ async def test_who_waits_for_a_task_that_is_gone_is_left_to_a_person(behind: Beh
 
 
 async def test_a_source_that_cannot_be_read_is_left_alone(behind: Behind) -> None:
-    await tied(behind)
+    await related(behind)
     await behind.raw("HSET", "records", "one", b"junk")
     await changes_nothing(behind, [tie("one", "two")])
     await behind.raw("DEL", "needs")
@@ -333,7 +333,7 @@ async def test_a_source_of_no_edge_stays_as_it_is(behind: Behind) -> None:
 
 
 async def test_a_need_is_not_added_where_none_is_missing(behind: Behind) -> None:
-    await tied(behind)
+    await related(behind)
     await behind.bench.add("other")
     await behind.raw("ZADD", "edges", 0, edge("other", "two"))
     assert await mend(behind, A.TIE, tie("other", "two"))  # it knows now that others wait
@@ -341,7 +341,7 @@ async def test_a_need_is_not_added_where_none_is_missing(behind: Behind) -> None
 
 
 async def test_a_second_that_does_not_wait_is_not_tied(behind: Behind) -> None:
-    await tied(behind)
+    await related(behind)
     await behind.bench.store.cancel(Q, "two")
     await behind.raw("DEL", "needs")
     await changes_nothing(behind, [tie("one", "two")])
@@ -352,8 +352,8 @@ async def test_a_second_that_does_not_wait_is_not_tied(behind: Behind) -> None:
 
 async def test_a_member_of_a_group_tells_nobody(behind: Behind) -> None:
     bench = behind.bench
-    await tied(behind)
-    await bench.add("m", ties=Ties(group="g"))
+    await related(behind)
+    await bench.add("m", relations=Relations(group="g"))
     await behind.raw("ZADD", "needs", 0, edge("two", "m"))
     await changes_nothing(behind, [tie("m", "two")])
 
@@ -363,7 +363,7 @@ async def test_a_tie_to_another_queue_is_told_by_a_message(behind: Behind) -> No
     await behind.raw("ZADD", "edges", 0, edge("one", "other/x"))
     assert await mend(behind, A.TIE, Subject(Kind.TIE, "one", "other/x", raw=(b"one", b"other/x")))
     [mail] = (await behind.bench.dump()).outbox
-    assert (mail.queue, mail.id, mail.ref, mail.how) == ("other", "x", "one", State.DEAD)
+    assert (mail.queue, mail.id, mail.ref, mail.ended_as) == ("other", "x", "one", State.DEAD)
     await behind.bench.check()
 
 
@@ -372,16 +372,16 @@ async def test_a_tie_to_another_queue_is_told_by_a_message(behind: Behind) -> No
 
 async def test_a_key_that_is_held_by_right_is_not_freed(behind: Behind) -> None:
     bench = behind.bench
-    await bench.add("t", ties=Ties(unique="done"))
+    await bench.add("t", relations=Relations(unique="done"))
     await bench.ended("u", State.DEAD, priority=0,
-                      ties=Ties(unique="time", until=Until.EXPIRED, ttl_ms=10**6))  # fmt: skip
-    await bench.add("v", ties=Ties(unique="gone", until=Until.EXPIRED, ttl_ms=10**6))
+                      relations=Relations(unique="time", until=Until.EXPIRED, ttl_ms=10**6))  # fmt: skip
+    await bench.add("v", relations=Relations(unique="gone", until=Until.EXPIRED, ttl_ms=10**6))
     await behind.raw("HSET", "unique", "gone", "nobody")
     await changes_nothing(behind, [named(Kind.UNIQUE, key) for key in ("done", "time", "gone")])
 
 
 async def test_a_key_of_a_task_that_has_ended_is_freed_though_it_has_an_end(behind: Behind) -> None:
-    await behind.bench.ended("t", State.DEAD, ties=Ties(unique="k", ttl_ms=10**6))
+    await behind.bench.ended("t", State.DEAD, relations=Relations(unique="k", ttl_ms=10**6))
     await behind.raw("HSET", "unique", "k", "t")
     await change(behind, "t", "holds", 1)
     await behind.raw("ZADD", "locks", 10**14, "k")
@@ -391,8 +391,8 @@ async def test_a_key_of_a_task_that_has_ended_is_freed_though_it_has_an_end(behi
 
 async def test_permits_are_those_of_the_key_alone(behind: Behind) -> None:
     bench = behind.bench
-    await bench.add("a", "b", ties=Ties(limit_key="k"))
-    await bench.add("c", ties=Ties(limit_key="l"))
+    await bench.add("a", "b", relations=Relations(limit_key="k"))
+    await bench.add("c", relations=Relations(limit_key="l"))
     await bench.take(3)
     await behind.raw("DEL", "permits")
     assert await mend(behind, A.PERMITS, named(Kind.LANE, "k"))
@@ -411,23 +411,23 @@ async def test_the_turn_of_tasks_without_a_key_stays(behind: Behind) -> None:
 
 async def test_a_start_that_the_rate_lets_come_soon_is_not_put_off(behind: Behind) -> None:
     await behind.bench.store.limit(Q, key="k", count=1, period_ms=100, burst=1)
-    await behind.bench.add("a", "b", ties=Ties(limit_key="k"))
+    await behind.bench.add("a", "b", relations=Relations(limit_key="k"))
     await behind.bench.take()
     behind.bench.clock.advance(50)
     await changes_nothing(behind, [named(Kind.LANE, "k")])
 
 
 async def test_a_group_that_is_due_keeps_its_rule(behind: Behind) -> None:
-    await behind.bench.add("m", ties=Ties(group="g"))
-    await behind.bench.store.govern(Q, rules={"g": Rule(1, 5, 5)})
+    await behind.bench.add("m", relations=Relations(group="g"))
+    await behind.bench.store.set_group_rules(Q, rules={"g": GroupRule(1, 5, 5)})
     await behind.raw("ZREM", "groups", "g")
     assert await mend(behind, A.GROUP, named(Kind.GROUP, "g"))
     [group] = await behind.bench.store.groups(Q, limit=5)
-    assert (group.due_ms, group.rule) == (0, Rule(1, 5, 5))
+    assert (group.due_ms, group.rule) == (0, GroupRule(1, 5, 5))
 
 
 async def test_the_last_message_is_what_counts(behind: Behind) -> None:
-    await behind.bench.store.enqueue(Q, [new(f"t{n}", ties=Ties(queue="o")) for n in range(3)])
+    await behind.bench.store.enqueue(Q, [new(f"t{n}", relations=Relations(queue="o")) for n in range(3)])
     sent = (await behind.bench.dump()).sent
     await behind.raw("HSET", "meta", "sent", sent + 9)
     await changes_nothing(behind, [named(Kind.MESSAGE, str(sent))])

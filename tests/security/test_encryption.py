@@ -243,9 +243,9 @@ async def test_nothing_of_it_can_be_read_in_the_store(place: Place) -> None:
         assert seen[-1] == {"trace": MARK}
         info = await first.info()
         assert (info.result, dict(info.metadata), info.type) == (MARK, {"trace": MARK}, "echo")
-        stepped = await us.enqueue(steps.task(MARK))
-        assert await stepped.result(timeout=WITHIN) == MARK + MARK
-        assert [p.message async for p in stepped.progress()] == [MARK]
+        has_steps = await us.enqueue(steps.task(MARK))
+        assert await has_steps.result(timeout=WITHIN) == MARK + MARK
+        assert [p.message async for p in has_steps.progress()] == [MARK]
         needs = [first, await us.enqueue(echo.options(queue="second").task(MARK + "2"))]
         joined = await us.enqueue(join.options(depends_on=[h.id for h in needs]).task())
         assert await joined.result(timeout=WITHIN) == [MARK, MARK + "2"]

@@ -195,7 +195,7 @@ async def test_a_worker_says_no_password_of_itself(
         handle = await client.enqueue(look.task())
         seen = [
             await handle.result(timeout=20), server.info(), server.stats(), client, handle,
-            await client.workers(), await client._store.roster(), client._store,
+            await client.workers(), await client._store.workers(), client._store,
             vars(client._store), vars(server), vars(server._worker), vars(client._store._gateway),  # type: ignore[attr-defined]
         ]  # fmt: skip
     assert SECRET not in repr(seen)

@@ -19,7 +19,7 @@ from rediq_trio.spec.check.invariants import (
     violations,
 )
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Counters, Ending, Lock, Mail, MailKind, Queue, Record
+from rediq_trio.spec.records import Counters, Ending, Lock, Mail, MailKind, QueueState, Record
 
 S = State
 PENDING = Record("t", b"e", S.PENDING, 50, 3, 3, 1000, created_ms=10, run_ms=10, seq=1)
@@ -35,8 +35,8 @@ GOOD = (PENDING, ACTIVE, RETRY, COMPLETED, DEAD, CANCELLED, SCHEDULED)
 
 def shown(record: Record) -> Picture:
     """Give the picture of a task that is alone in its queue."""
-    lock = {record.unique: Lock(record.id)} if record.holds else {}
-    return picture_of(Queue({record.id: record}, locks=lock), record)
+    lock = {record.unique: Lock(record.id)} if record.owns_unique_key else {}
+    return picture_of(QueueState({record.id: record}, locks=lock), record)
 
 
 def found(picture: Picture) -> list[int]:
@@ -131,9 +131,9 @@ def test_a_queue_that_does_not_add_up_is_found(
     assert [violation.invariant for violation in bad] == invariants
 
 
-def queue_of(*records: Record, **changes: Any) -> Queue:
+def queue_of(*records: Record, **changes: Any) -> QueueState:
     counters = Counters(enqueued=len(records))
-    queue = Queue({r.id: r for r in records}, seq=9, counters=counters)
+    queue = QueueState({r.id: r for r in records}, seq=9, counters=counters)
     return attrs.evolve(queue, **changes)
 
 
@@ -169,14 +169,14 @@ def test_a_total_that_shrinks_is_found() -> None:
 
 
 def test_a_task_that_goes_is_no_step_violation() -> None:
-    assert list(step_violations(queue_of(DEAD), Queue(counters=Counters(enqueued=1)))) == []
+    assert list(step_violations(queue_of(DEAD), QueueState(counters=Counters(enqueued=1)))) == []
 
 
 def test_a_ready_task_that_was_passed_over_is_found() -> None:
     first, second = PENDING, attrs.evolve(PENDING, id="u", seq=2)
-    assert list(order_violations(Queue(), [first], [second])) == []
-    assert list(order_violations(Queue(), [], [first])) == []
-    [bad] = order_violations(Queue(), [second], [first])
+    assert list(order_violations(QueueState(), [first], [second])) == []
+    assert list(order_violations(QueueState(), [], [first])) == []
+    [bad] = order_violations(QueueState(), [second], [first])
     assert (bad.invariant, bad.subject) == (7, "t")
 
 
@@ -190,8 +190,8 @@ def test_a_whole_queue_is_checked_at_once() -> None:
 
 
 BLOCKED = attrs.evolve(PENDING, state=S.BLOCKED, id="b", seq=0, waits=1)
-HOLDER = attrs.evolve(PENDING, unique="k", holds=True)
-FOLLOWED = attrs.evolve(PENDING, followed=True)
+HOLDER = attrs.evolve(PENDING, unique="k", owns_unique_key=True)
+FOLLOWED = attrs.evolve(PENDING, has_dependents=True)
 LINKED: dict[str, Any] = {
     "edges": {"t": frozenset({"b"})},
     "needs": {"b": frozenset({"t"})},
@@ -203,7 +203,7 @@ LINKED: dict[str, Any] = {
     [
         (HOLDER, {"holder": "t"}, None),
         (HOLDER, {"holder": "another"}, None),
-        (attrs.evolve(HOLDER, holds=False), {"holder": "t"}, 6),
+        (attrs.evolve(HOLDER, owns_unique_key=False), {"holder": "t"}, 6),
         (BLOCKED, {"needs": 1}, None),
         (BLOCKED, {"needs": 2}, 8),
         (attrs.evolve(BLOCKED, waits=0), {"needs": 0}, 13),
@@ -228,7 +228,7 @@ def test_ties_that_are_wrong_break_one_invariant(
         ((), {"locks": {"k": Lock("gone")}}, [6]),
         ((PENDING,), {"locks": {"k": Lock("t", 99)}}, []),
         ((PENDING,), {"locks": {"k": Lock("t")}}, [6]),
-        ((attrs.evolve(DEAD, unique="k", holds=True),), {"locks": {"k": Lock("t")}}, [6]),
+        ((attrs.evolve(DEAD, unique="k", owns_unique_key=True),), {"locks": {"k": Lock("t")}}, [6]),
         ((FOLLOWED, BLOCKED), LINKED, []),
         ((PENDING, BLOCKED), LINKED, [13]),
         ((FOLLOWED, BLOCKED), LINKED | {"edges": {}}, [13]),
@@ -238,8 +238,8 @@ def test_ties_that_are_wrong_break_one_invariant(
         ((), {"edges": {"t": frozenset({"b"})}}, [13]),
         ((), {"needs": {"b": frozenset({"t"})}}, [2]),
         ((BLOCKED,), {"needs": {"b": frozenset({"o/t"})}}, []),
-        ((), {"outbox": (Mail(2, "o", MailKind.LINK), Mail(1, "o", MailKind.LINK)), "sent": 2}, [2]),
-        ((), {"outbox": (Mail(2, "o", MailKind.LINK),), "sent": 1}, [2]),
+        ((), {"outbox": (Mail(2, "o", MailKind.SUBSCRIBE), Mail(1, "o", MailKind.SUBSCRIBE)), "sent": 2}, [2]),
+        ((), {"outbox": (Mail(2, "o", MailKind.SUBSCRIBE),), "sent": 1}, [2]),
         ((attrs.evolve(PENDING, limit_key="l"),), {"turns": {"l": 0}}, []),
         ((attrs.evolve(PENDING, limit_key="l"),), {}, [13]),
         ((), {"turns": {"l": 0}}, [13]),

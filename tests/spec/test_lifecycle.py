@@ -6,46 +6,46 @@ from rediq_trio.spec.lifecycle import (
     TERMINAL,
     TRANSITIONS,
     WAITING,
-    Event,
     IllegalTransition,
     State,
+    Transition,
     advance,
 )
 
 ANYTHING = [None, *State]
-EDGES = [(event, *edge) for event, edges in TRANSITIONS.items() for edge in sorted(edges, key=str)]
+EDGES = [(transition, *edge) for transition, edges in TRANSITIONS.items() for edge in sorted(edges, key=str)]
 
 
-@pytest.mark.parametrize(("event", "source", "target"), EDGES)
+@pytest.mark.parametrize(("transition", "source", "target"), EDGES)
 def test_an_edge_of_the_table_gives_its_target(
-    event: Event, source: State | None, target: State | None
+    transition: Transition, source: State | None, target: State | None
 ) -> None:
-    assert advance(event, source, target) is target
+    assert advance(transition, source, target) is target
 
 
-@pytest.mark.parametrize("event", Event)
-def test_every_other_edge_is_refused(event: Event) -> None:
+@pytest.mark.parametrize("transition", Transition)
+def test_every_other_edge_is_refused(transition: Transition) -> None:
     for source in ANYTHING:
         for target in ANYTHING:
-            if (source, target) not in TRANSITIONS[event]:
-                with pytest.raises(IllegalTransition, match=event.value):
-                    advance(event, source, target)
+            if (source, target) not in TRANSITIONS[transition]:
+                with pytest.raises(IllegalTransition, match=transition.value):
+                    advance(transition, source, target)
 
 
 def test_every_event_has_edges() -> None:
-    assert set(TRANSITIONS) == set(Event)
+    assert set(TRANSITIONS) == set(Transition)
     assert all(TRANSITIONS.values())
 
 
 def test_only_revive_delete_flush_and_purge_leave_a_terminal_state() -> None:
-    leaving = {event for event, source, _ in EDGES if source in TERMINAL}
-    assert leaving == {Event.REVIVE, Event.DELETE, Event.FLUSH, Event.PURGE}
+    leaving = {transition for transition, source, _ in EDGES if source in TERMINAL}
+    assert leaving == {Transition.REVIVE, Transition.DELETE, Transition.FLUSH, Transition.PURGE}
 
 
 def test_only_a_claim_makes_a_task_active() -> None:
     assert {
         e for e, source, target in EDGES if target is State.ACTIVE and source is not target
-    } == {Event.CLAIM}
+    } == {Transition.CLAIM}
 
 
 def test_no_completed_task_runs_again() -> None:

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.history.replay import Break, Settings, replay
-from rediq_trio.spec.lifecycle import Event, State
+from rediq_trio.spec.lifecycle import State, Transition
 from rediq_trio.spec.records import (
     Completion,
     Deferral,
     Limit,
-    Queue,
-    Ties,
+    QueueState,
+    Relations,
     Until,
 )
 from tests.property.test_replay import Alone
@@ -43,15 +43,15 @@ def walked(history: int = 1000) -> Walk:
 class Recorded:
     """A history, and what was set at its end."""
 
-    queue: Queue
+    queue: QueueState
 
-    def find(self, event: str, task_id: str = "", target: State | str | None = "any") -> Entry:
+    def find(self, transition: str, task_id: str = "", target: State | str | None = "any") -> Entry:
         """Give the last entry of an event, of a task, to a state."""
         found = [
             e for e in self.queue.entries
-            if e.event == event and e.id == task_id and target in ("any", e.target)
+            if e.transition == transition and e.id == task_id and target in ("any", e.target)
         ]  # fmt: skip
-        assert found, (event, task_id)
+        assert found, (transition, task_id)
         return found[-1]
 
     def changed(self, entry: Entry, **changes: Any) -> tuple[Entry, ...]:
@@ -65,7 +65,7 @@ class Recorded:
         assert first_break(self.queue.entries, Settings.of(self.queue)) is None
         found = first_break(self.changed(entry, **changes), Settings.of(self.queue))
         assert found is not None
-        assert found.entry.step == entry.step, str(found)
+        assert found.entry.number == entry.number, str(found)
         return found
 
 
@@ -103,7 +103,7 @@ def lives(walk: Walk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "task", "changes", "invariant", "said"),
+    ("transition", "task", "changes", "invariant", "said"),
     [
         # Claims and settlements move the counters as the contract says.
         ("claim", "completes", {"deliveries": 2}, 4, "deliveries is 2, should be 1"),
@@ -136,23 +136,23 @@ def lives(walk: Walk) -> None:
         ("cancel", "stops", {"cancel": False}, 3, "cancel is False, should be True"),
         # Edges, and where the task was.
         ("claim", "completes", {"target": S.COMPLETED}, 0, "pending -> completed is no edge of it"),
-        ("purge", "completes", {"event": "claim", "target": S.ACTIVE}, 5, "completed -> active"),
+        ("purge", "completes", {"transition": "claim", "target": S.ACTIVE}, 5, "completed -> active"),
         ("promote", "retries", {"source": S.SCHEDULED}, 1, "it was retry, not scheduled"),
         ("enqueue", "stops", {"id": "completes"}, 1, "it was completed, not missing"),
         ("purge", "completes", {"source": S.DEAD}, 1, "it was completed, not dead"),
         ("claim", "completes", {"id": "nobody"}, 1, "it was not there, not pending"),
-        ("purge", "completes", {"event": "renew"}, 0, "there is no such step of a task"),
-        ("purge", "completes", {"event": "eat"}, 0, "there is no such step of a task"),
+        ("purge", "completes", {"transition": "renew"}, 0, "there is no such step of a task"),
+        ("purge", "completes", {"transition": "eat"}, 0, "there is no such step of a task"),
         ("purge", "completes", {"id": "", "after": (1,)}, 0, "there is no such step of a queue"),
     ],
 )
 def test_a_step_that_was_changed_is_the_first_that_breaks(
-    event: str, task: str, changes: dict[str, Any], invariant: int, said: str
+    transition: str, task: str, changes: dict[str, Any], invariant: int, said: str
 ) -> None:
     history = recorded(lives)
     if changes.get("now_ms") == 1:
         changes = changes | {"now_ms": history.queue.entries[0].now_ms}
-    found = history.told(history.find(event, task), **changes)
+    found = history.told(history.find(transition, task), **changes)
     assert (found.invariant, said in found.detail) == (invariant, True), str(found)
 
 
@@ -177,10 +177,10 @@ def test_a_step_that_is_missing_or_comes_twice_is_named() -> None:
     entries = recorded(lives).queue.entries
     found = first_break((*entries[:3], *entries[4:]))
     assert found is not None
-    assert (found.entry.step, found.detail) == (5, "it follows step 3")
+    assert (found.entry.number, found.detail) == (5, "it follows step 3")
     found = first_break((*entries[:4], *entries[3:]))
     assert found is not None
-    assert (found.entry.step, found.detail) == (4, "it follows step 4")
+    assert (found.entry.number, found.detail) == (4, "it follows step 4")
 
 
 def test_a_paused_queue_gives_no_task() -> None:
@@ -192,9 +192,9 @@ def test_a_paused_queue_gives_no_task() -> None:
 
     history = recorded(tell)
     resumed, claimed = history.find("resume"), history.find("claim", "t")
-    found = first_break(history.changed(resumed, event="pause", after=(1,)))
+    found = first_break(history.changed(resumed, transition="pause", after=(1,)))
     assert found is not None
-    assert (found.entry.step, found.invariant) == (claimed.step, 8)
+    assert (found.entry.number, found.invariant) == (claimed.number, 8)
     assert found.detail == "the queue is paused"
     assert history.told(resumed, before=(0,)).detail == "it was 1, not 0"
 
@@ -205,18 +205,18 @@ def test_a_token_is_given_once() -> None:
             walk.do("complete", [Completion(walk.active("t", retention_ms=0), b"")])
 
     history = recorded(tell)
-    first = next(e for e in history.queue.entries if e.event == "claim")
+    first = next(e for e in history.queue.entries if e.transition == "claim")
     found = history.told(history.find("claim", "t"), nonce=first.nonce)
     assert (found.invariant, "was given before" in found.detail) == (3, True)
 
 
 def test_a_unique_key_has_one_holder() -> None:
     def tell(walk: Walk) -> None:
-        walk.add("a", ties=Ties(unique="k", until=Until.STARTED, ttl_ms=50))
-        walk.add("b", ties=Ties(unique="l"))
+        walk.add("a", relations=Relations(unique="k", until=Until.STARTED, ttl_ms=50))
+        walk.add("b", relations=Relations(unique="l"))
         walk.do("cancel", "b")
-        walk.add("c", ties=Ties(unique="m"))
-        walk.add("c", ties=Ties(unique="m", replace=True))
+        walk.add("c", relations=Relations(unique="m"))
+        walk.add("c", relations=Relations(unique="m", replace=True))
         walk.do("revive", ["b"])
 
     history = recorded(tell)
@@ -226,21 +226,21 @@ def test_a_unique_key_has_one_holder() -> None:
     # Not once its window is over.
     later = history.find("enqueue", "a").till_ms
     assert first_break(history.changed(enqueued, unique="k", now_ms=later, run_ms=later)) != found
-    found = history.told(history.find("cancel", "b"), holds=True)
-    assert (found.invariant, found.detail) == (6, "holds is True, should be False")
+    found = history.told(history.find("cancel", "b"), owns_unique_key=True)
+    assert (found.invariant, found.detail) == (6, "owns_unique_key is True, should be False")
     taken = history.changed(history.find("enqueue", "c"), unique="l")
     found = first_break(taken)
     assert found is not None
-    assert (found.entry.event, found.invariant) == ("revive", 6)
+    assert (found.entry.transition, found.invariant) == ("revive", 6)
 
 
 def test_a_key_that_is_freed_by_a_start_may_be_taken() -> None:
     def tell(walk: Walk) -> None:
-        walk.active("a", ties=Ties(unique="k", until=Until.STARTED))
-        walk.add("b", ties=Ties(unique="k"))
+        walk.active("a", relations=Relations(unique="k", until=Until.STARTED))
+        walk.add("b", relations=Relations(unique="k"))
 
     history = recorded(tell)
-    found = first_break(history.changed(history.find("claim", "a"), holds=True))
+    found = first_break(history.changed(history.find("claim", "a"), owns_unique_key=True))
     assert found is not None
     assert (found.entry.id, found.detail) == ("b", "the unique key 'k' is held by a")
 
@@ -258,7 +258,7 @@ def test_a_task_waits_until_those_it_needs_have_completed() -> None:
     needs = (*history.find("enqueue", "b").needs, "b")
     found = first_break(history.changed(history.find("enqueue", "b"), needs=needs))
     assert found is not None
-    assert (found.entry.step, found.invariant) == (unblocked.step, 8)
+    assert (found.entry.number, found.invariant) == (unblocked.number, 8)
     assert found.detail == "the task b that it needs is blocked"
     assert history.told(unblocked, waits=1).detail == "waits is 1, should be 0"
 
@@ -266,68 +266,68 @@ def test_a_task_waits_until_those_it_needs_have_completed() -> None:
 def test_whether_those_it_needs_died_matters_unless_it_is_lenient() -> None:
     def tell(walk: Walk) -> None:
         walk.add("a")
-        walk.add("b", ties=Ties(needs=("a",), lenient=True))
+        walk.add("b", relations=Relations(needs=("a",), run_on_dependency_failure=True))
         walk.fail(walk.take()[0], final=True)
 
     history = recorded(tell)
     assert history.find("unblock", "b").target is S.PENDING
     strict = tuple(
-        attrs.evolve(e, lenient=False) if e.id == "b" else e for e in history.queue.entries
+        attrs.evolve(e, run_on_dependency_failure=False) if e.id == "b" else e for e in history.queue.entries
     )
     found = first_break(strict)
     assert found is not None
-    assert (found.entry.event, found.detail) == ("unblock", "the task a that it needs is dead")
+    assert (found.entry.transition, found.detail) == ("unblock", "the task a that it needs is dead")
 
 
 def test_the_first_of_the_ready_tasks_is_claimed_first() -> None:
     def tell(walk: Walk) -> None:
-        walk.add("a", "b", ties=Ties(limit_key="k"))
+        walk.add("a", "b", relations=Relations(limit_key="k"))
         walk.add("c")
         walk.take(3)
 
     history = recorded(tell)
     first, second = history.find("claim", "a"), history.find("claim", "b")
     swapped = tuple(
-        attrs.evolve(second, step=e.step) if e is first
-        else attrs.evolve(first, step=e.step) if e is second else e
+        attrs.evolve(second, number=e.number) if e is first
+        else attrs.evolve(first, number=e.number) if e is second else e
         for e in history.queue.entries
     )  # fmt: skip
     for settings in (Settings(), Settings(fair=True, limits={}), Settings(fair=False)):
         found = first_break(swapped, settings)
         assert found is not None
-        assert (found.entry.step, found.invariant, found.detail) == (first.step, 7, "a is before it")
+        assert (found.entry.number, found.invariant, found.detail) == (first.number, 7, "a is before it")
     third = history.find("claim", "c")
     swapped = tuple(
-        attrs.evolve(third, step=e.step) if e is first
-        else attrs.evolve(first, step=e.step) if e is third else e
+        attrs.evolve(third, number=e.number) if e is first
+        else attrs.evolve(first, number=e.number) if e is third else e
         for e in history.queue.entries
     )  # fmt: skip
     found = first_break(swapped, Settings(paused=False, fair=False, limits={}))
     assert found is not None
-    assert (found.entry.step, found.detail) == (first.step, "a is before it")
+    assert (found.entry.number, found.detail) == (first.number, "a is before it")
     # A limit key may have its turn, or be shut.
     for settings in (Settings(fair=True), Settings(fair=False, limits={"k": Limit(9)})):
         found = first_break(swapped, settings)
         assert found is not None
-        assert found.entry.id == "b" or found.entry.step > first.step
+        assert found.entry.id == "b" or found.entry.number > first.number
 
 
 def test_no_more_run_than_a_limit_allows() -> None:
     def tell(walk: Walk) -> None:
         walk.do("limit", key="k", concurrency=2)
         walk.do("limit", key="", concurrency=3)
-        walk.add("a", "b", ties=Ties(limit_key="k"))
+        walk.add("a", "b", relations=Relations(limit_key="k"))
         walk.add("c")
         walk.take(3)
         walk.do("limit", key="k", concurrency=1)
 
     history = recorded(tell)
-    keyed, whole, last = [e for e in history.queue.entries if e.event == "limit"]
+    keyed, whole, last = [e for e in history.queue.entries if e.transition == "limit"]
     for entry, task, what in ((keyed, "b", "limit key 'k'"), (whole, "c", "queue")):
         lower = (entry.after[0] - 1, *entry.after[1:])
         found = first_break(history.changed(entry, after=lower), Settings.of(history.queue))
         assert found is not None
-        assert (found.entry.event, found.entry.id, found.invariant) == ("claim", task, 11)
+        assert (found.entry.transition, found.entry.id, found.invariant) == ("claim", task, 11)
         assert found.detail == f"{lower[0]} of the {what} run already, {lower[0]} may"
     assert history.told(last, before=(7, 0, 0, 1)).invariant == 11
 
@@ -335,7 +335,7 @@ def test_no_more_run_than_a_limit_allows() -> None:
 def test_no_more_start_than_a_rate_allows() -> None:
     def tell(walk: Walk) -> None:
         walk.do("limit", key="k", count=1, period_ms=100, burst=1)
-        walk.add("a", "b", ties=Ties(limit_key="k"))
+        walk.add("a", "b", relations=Relations(limit_key="k"))
         walk.take(2)
         walk.both.clock.advance(100)
         walk.take()
@@ -361,7 +361,7 @@ def test_a_flush_takes_every_task() -> None:
 
 def test_a_batch_is_new_and_its_members_go() -> None:
     def tell(walk: Walk) -> None:
-        walk.add("a", ties=Ties(group="g"))
+        walk.add("a", relations=Relations(group="g"))
         walk.both.clock.advance(30_000)
         walk.do("batch", ids=["b"])
 
@@ -376,7 +376,7 @@ def test_what_a_lost_beginning_leaves_unknown_is_taken_on_trust() -> None:
     for first in range(len(entries)):
         assert list(replay(entries[first:])) == []
     # Also that there were tasks already.
-    claimed = next(n for n, e in enumerate(entries) if e.event == "claim")
+    claimed = next(n for n, e in enumerate(entries) if e.transition == "claim")
     assert list(replay((attrs.evolve(entries[0], after=(9,)), *entries[claimed:])))[1:] == []
 
 
@@ -397,11 +397,11 @@ def test_settings_before_a_lost_beginning_are_told_by_what_changed_them() -> Non
 def test_a_clock_that_was_set_back_breaks_nothing() -> None:
     def tell(walk: Walk) -> None:
         walk.do("limit", key="", count=1, period_ms=100)
-        walk.add("a", "b", ties=Ties(unique="k", until=Until.EXPIRED, ttl_ms=50))
+        walk.add("a", "b", relations=Relations(unique="k", until=Until.EXPIRED, ttl_ms=50))
         walk.take()
         walk.both.clock.advance(500)
         walk.do("purge", limit=10, dead_retention_ms=1, max_dead=10)
-        walk.add("c", ties=Ties(unique="k"))
+        walk.add("c", relations=Relations(unique="k"))
         walk.both.clock.advance(-480)
         walk.add("d", "e")
         walk.take()
@@ -429,14 +429,14 @@ def test_no_change_of_a_step_makes_a_replay_fail(data: st.DataObject) -> None:
     other = data.draw(st.sampled_from(entries))
     changed = attrs.evolve(entries[place], **{name: getattr(other, name)})
     for found in replay((*entries[:place], changed, *entries[place + 1 :])):
-        assert str(found).startswith(f"step {found.entry.step}, ")
+        assert str(found).startswith(f"step {found.entry.number}, ")
 
 
 def test_every_event_of_a_task_but_a_renewal_makes_an_entry() -> None:
-    assert {*Event} - {entry.event for entry in every_edge()} == {Event.RENEW}
+    assert {*Transition} - {entry.transition for entry in every_edge()} == {Transition.RENEW}
 
 
 def test_a_queue_that_keeps_no_history_has_none() -> None:
     walk = walked(0)
     walk.active("t")
-    assert (walk.both.model.entries, walk.both.model.noted) == ((), 0)
+    assert (walk.both.model.entries, walk.both.model.last_entry) == ((), 0)

@@ -26,14 +26,14 @@ from rediq_trio.spec.records import (
     NO_LIMIT,
     Counters,
     Ending,
+    GroupRule,
     Limit,
     Lock,
     Mail,
     MailKind,
     NewTask,
-    Queue,
+    QueueState,
     Record,
-    Rule,
     Schedule,
     Until,
 )
@@ -104,15 +104,15 @@ def test_permits_lie_between_what_was_active_all_the_time_and_all_that_may_be(
 
 
 KEY = KeyPicture(Subject(Kind.UNIQUE, "k"), "t", None, None, has_record=False)
-HOLDER = attrs.evolve(PENDING, unique="k", holds=True)
+HOLDER = attrs.evolve(PENDING, unique="k", owns_unique_key=True)
 
 
 @pytest.mark.parametrize(
     ("changes", "wrong"),
     [
         ({"record": HOLDER, "has_record": True}, False),
-        ({"record": attrs.evolve(HOLDER, holds=False), "has_record": True}, True),
-        ({"record": attrs.evolve(DEAD, unique="k", holds=True), "has_record": True}, True),
+        ({"record": attrs.evolve(HOLDER, owns_unique_key=False), "has_record": True}, True),
+        ({"record": attrs.evolve(DEAD, unique="k", owns_unique_key=True), "has_record": True}, True),
         ({"record": PENDING, "has_record": True}, True),
         ({"record": PENDING, "has_record": True, "till_ms": 5}, False),
         (
@@ -137,7 +137,7 @@ def test_a_unique_key_has_a_holder_with_a_right_to_it(changes: dict[str, Any], w
     assert [one.what for one in repairs_of(picture)] == [Action.FREE] * (wrong and not unreadable)
 
 
-GROUP = GroupPicture(Subject(Kind.GROUP, "g"), 1, Rule(2, 50, 90), True, 60, GROUPED, GROUPED)
+GROUP = GroupPicture(Subject(Kind.GROUP, "g"), 1, GroupRule(2, 50, 90), True, 60, GROUPED, GROUPED)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_group_is_due_as_its_members_and_its_rule_say(
 def test_a_message_stands_at_its_own_number(
     numbers: tuple[int, ...], last: int, wrong: int
 ) -> None:
-    items = tuple(Mail(number, "o", MailKind.LINK) for number in numbers)
+    items = tuple(Mail(number, "o", MailKind.SUBSCRIBE) for number in numbers)
     assert found(LetterPicture(Subject(Kind.MESSAGE, "5"), last, items, numbers)) == [2] * wrong
 
 
@@ -200,8 +200,8 @@ def test_a_violation_says_what_it_is_about() -> None:
 # --- a queue of the specification, by way of the store that keeps it
 
 
-def queue_of(*records: Record, **changes: Any) -> Queue:
-    found = Queue({r.id: r for r in records}, seq=9, counters=Counters(enqueued=len(records)))
+def queue_of(*records: Record, **changes: Any) -> QueueState:
+    found = QueueState({r.id: r for r in records}, seq=9, counters=Counters(enqueued=len(records)))
     return attrs.evolve(found, **changes)
 
 
@@ -217,11 +217,11 @@ def queue_of(*records: Record, **changes: Any) -> Queue:
         (queue_of(turns={"k": 0}), [(13, "k")]),
         (queue_of(rates={"k": 5}), [(11, "k")]),
         (queue_of(GROUPED), []),
-        (queue_of(rules={"g": Rule()}), [(10, "g")]),
+        (queue_of(rules={"g": GroupRule()}), [(10, "g")]),
         (queue_of(attrs.evolve(PENDING, seq=10)), [(7, "t")]),
         (
             queue_of(
-                attrs.evolve(PENDING, followed=True), BLOCKED,
+                attrs.evolve(PENDING, has_dependents=True), BLOCKED,
                 edges={"t": frozenset({"b"})}, needs={"b": frozenset({"t"})},
             ),
             [],
@@ -233,7 +233,7 @@ def queue_of(*records: Record, **changes: Any) -> Queue:
         (queue_of(DEAD, edges={"t": frozenset({"o/x"})}), [(13, "t -> o/x")]),
         (queue_of(DEAD, edges={"t": frozenset({"o/x"})}, endings=(Ending("t", State.DEAD),)), []),
         (queue_of(needs={"b": frozenset({"t"})}), [(2, "t -> b")]),
-        (queue_of(outbox=(Mail(2, "o", MailKind.LINK),), sent=1), [(2, "2")]),
+        (queue_of(outbox=(Mail(2, "o", MailKind.SUBSCRIBE),), sent=1), [(2, "2")]),
         (queue_of(received={"o": 5}), []),
         (
             queue_of(
@@ -245,7 +245,7 @@ def queue_of(*records: Record, **changes: Any) -> Queue:
     ],
 )  # fmt: skip
 async def test_a_check_looks_at_every_part_of_a_queue_in_memory(
-    queue: Queue, expected: list[tuple[int, str]]
+    queue: QueueState, expected: list[tuple[int, str]]
 ) -> None:
     store = MemoryStore(clock=lambda: NOW)
     store._queues[Q] = queue

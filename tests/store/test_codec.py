@@ -15,7 +15,7 @@ from rediq_trio.spec.records import (
     MailKind,
     NewTask,
     Record,
-    Ties,
+    Relations,
     Until,
 )
 from rediq_trio.store.redis.codec import (
@@ -42,7 +42,9 @@ RAW = [5, 50, 3, 2, 1000, 10, 11, 12, 13, b"", 1, 2, 3, 4, b"nonce", b"w", 1, 0,
 
 def read(record: list[object], score: bytes = b"") -> Record | None:
     packed: bytes = msgpack.packb(record, use_bin_type=False)
-    return read_task_whole("t", [packed, b"envelope", b"result", b"progress", b"inputs", b"steps", score])
+    return read_task_whole(
+        "t", [packed, b"envelope", b"result", b"progress", b"inputs", b"steps", score]
+    )
 
 
 def test_a_record_is_decoded_with_what_its_index_says() -> None:
@@ -66,7 +68,7 @@ def test_a_record_is_decoded_with_what_its_index_says() -> None:
         lease_ms=1_700_000_000_000,
         worker="w",
         cancel=True,
-        waited=False,
+        has_waiters=False,
         started_ms=14,
         error="e\ufffd",
         result=b"result",
@@ -136,23 +138,25 @@ TIED = [*RAW[:17], 0, *RAW[18:], [b"key", 2, 1, b"lane", b"group", 3, 1]]
 def test_a_record_with_ties_is_decoded_with_them() -> None:
     record = read(TIED)
     assert record is not None
-    assert (record.unique, record.until, record.holds) == ("key", Until.STARTED, True)
+    assert (record.unique, record.until, record.owns_unique_key) == ("key", Until.STARTED, True)
     assert (record.limit_key, record.group) == ("lane", "group")
-    assert (record.waits, record.lenient) == (3, True)
+    assert (record.waits, record.run_on_dependency_failure) == (3, True)
 
 
 @pytest.mark.parametrize("at", range(7))
 def test_a_tie_of_another_type_cannot_be_decoded(at: int) -> None:
-    ties = TIED[21]
-    assert isinstance(ties, list)
-    for value in (None, 1.5, [], b"" if isinstance(ties[at], int) else 5):
-        record = [*TIED[:21], [*ties[:at], value, *ties[at + 1 :]]]
+    relations = TIED[21]
+    assert isinstance(relations, list)
+    for value in (None, 1.5, [], b"" if isinstance(relations[at], int) else 5):
+        record = [*TIED[:21], [*relations[:at], value, *relations[at + 1 :]]]
         assert read(record) is None
 
 
-@pytest.mark.parametrize("ties", [None, 5, b"", [], TIED[21][:-1], [*TIED[21], 1], [b"", 4, 0, b"", b"", 0, 0]])
-def test_ties_that_are_none_cannot_be_decoded(ties: object) -> None:
-    assert read([*TIED[:21], ties]) is None
+@pytest.mark.parametrize(
+    "relations", [None, 5, b"", [], TIED[21][:-1], [*TIED[21], 1], [b"", 4, 0, b"", b"", 0, 0]]
+)
+def test_ties_that_are_none_cannot_be_decoded(relations: object) -> None:
+    assert read([*TIED[:21], relations]) is None
     assert read([*TIED, 1]) is None
 
 
@@ -166,13 +170,14 @@ def test_each_mark_is_one_bit(mark: str) -> None:
 @pytest.mark.parametrize(
     "mail",
     [
-        Mail(5, "q", MailKind.LINK, id="a", ref="b"),
-        Mail(6, "q", MailKind.TOLD, id=UUID7, ref="b", how=State.COMPLETED, result=b"\x01"),
-        Mail(7, "q", MailKind.TOLD, id="a", ref=UUID7, how=None),
+        Mail(5, "q", MailKind.SUBSCRIBE, id="a", ref="b"),
+        Mail(6, "q", MailKind.ENDED, id=UUID7, ref="b", ended_as=State.COMPLETED, result=b"\x01"),
+        Mail(7, "q", MailKind.ENDED, id="a", ref=UUID7, ended_as=None),
         Mail(8, "q", MailKind.TASK, task=NewTask("t", b"e", 1, 2, 3, 4, 5, 6, 7, 8)),
-        Mail(9, "q", MailKind.TASK, task=NewTask(UUID7, b"e", ties=Ties(
+        Mail(9, "q", MailKind.TASK, task=NewTask(UUID7, b"e", relations=Relations(
             unique="ü", until=Until.EXPIRED, ttl_ms=5, replace=True, limit_key="l", group="g",
-            lenient=True, needs=("a", UUID7, f"o/{UUID7}"), awaits=("o/b",), dependents=("c",),
+            run_on_dependency_failure=True, needs=("a", UUID7, f"o/{UUID7}"),
+            needs_later=("o/b",), dependents=("c",),
         ))),
     ],
 )  # fmt: skip
@@ -181,13 +186,13 @@ def test_a_message_comes_back_as_it_was_packed(mail: Mail) -> None:
 
 
 def test_a_task_in_an_outbox_does_not_name_its_receiver_twice() -> None:
-    sent = NewTask("t", b"e", ties=Ties(queue="q", needs=("a",)))
+    sent = NewTask("t", b"e", relations=Relations(queue="q", needs=("a",)))
     mail = Mail(8, "q", MailKind.TASK, task=sent)
-    assert read_mail(pack_mail(mail)).task == attrs.evolve(sent, ties=Ties(needs=("a",)))
+    assert read_mail(pack_mail(mail)).task == attrs.evolve(sent, relations=Relations(needs=("a",)))
 
 
 def test_children_are_packed_as_id_envelope_and_options_in_turn() -> None:
-    children = [NewTask("a", b"e"), NewTask(UUID7, b"f", ties=Ties(queue="q"))]
+    children = [NewTask("a", b"e"), NewTask(UUID7, b"f", relations=Relations(queue="q"))]
     found = unpack(pack_children(children), texts=False)
     assert [read_task(*found[:3]), read_task(*found[3:])] == children
     assert pack_children([]) == b""

@@ -9,7 +9,7 @@ import pytest
 
 import rediq_trio as rediq
 from rediq_trio import ConfigError, PayloadTooLarge, Task, Unique, Workflow
-from rediq_trio.spec.records import NO_TIES, Ties, Until
+from rediq_trio.spec.records import NO_RELATIONS, Relations, Until
 from rediq_trio.tasks.prepare import (
     MAX_WHOLE,
     Prepared,
@@ -26,25 +26,25 @@ def prepared(**options: Any) -> Prepared:
     return prepare(Task("t", {}, queue="q", **options), MOST)
 
 
-def ties(**options: Any) -> Ties:
-    return prepared(**options).new.ties
+def relations(**options: Any) -> Relations:
+    return prepared(**options).new.relations
 
 
 def test_a_task_on_its_own_has_no_ties() -> None:
-    assert ties() is NO_TIES
-    assert ties(on_dependency_failure="run") is NO_TIES
+    assert relations() is NO_RELATIONS
+    assert relations(on_dependency_failure="run") is NO_RELATIONS
     assert prepared().elsewhere == ()
     assert prepared().rejects is False
 
 
 def test_its_own_queue_is_left_out_of_a_dependency() -> None:
     one = prepared(depends_on=["q/a", "other/a", "q/b"])
-    assert one.new.ties.needs == ("a", "other/a", "b")
+    assert one.new.relations.needs == ("a", "other/a", "b")
     assert one.elsewhere == (("other", "a"),)
 
 
 def test_a_dependency_that_is_named_twice_is_waited_for_once() -> None:
-    assert ties(depends_on=["q/a", "r/a", "q/a", "r/a"]).needs == ("a", "r/a")
+    assert relations(depends_on=["q/a", "r/a", "q/a", "r/a"]).needs == ("a", "r/a")
 
 
 def test_the_ids_travel_in_the_envelope_as_they_were_given() -> None:
@@ -53,26 +53,26 @@ def test_the_ids_travel_in_the_envelope_as_they_were_given() -> None:
 
 
 def test_a_policy_a_group_and_a_limit_key_go_along() -> None:
-    assert ties(depends_on="q/a", on_dependency_failure="run").lenient is True
-    assert ties(group="g").group == "g"
-    assert ties(limit_key="k").limit_key == "k"
+    assert relations(depends_on="q/a", on_dependency_failure="run").run_on_dependency_failure is True
+    assert relations(group="g").group == "g"
+    assert relations(limit_key="k").limit_key == "k"
 
 
 @pytest.mark.parametrize(
     ("unique", "expected"),
     [
-        (Unique("k"), Ties(unique="k", until=Until.DONE)),
-        (Unique("k", until="started"), Ties(unique="k", until=Until.STARTED)),
+        (Unique("k"), Relations(unique="k", until=Until.DONE)),
+        (Unique("k", until="started"), Relations(unique="k", until=Until.STARTED)),
         (
             Unique("k", until="expired", ttl=1.5),
-            Ties(unique="k", until=Until.EXPIRED, ttl_ms=1500),
+            Relations(unique="k", until=Until.EXPIRED, ttl_ms=1500),
         ),
-        (Unique("k", on_conflict="replace"), Ties(unique="k", replace=True)),
-        (Unique("k", on_conflict="return", ttl=1e-9), Ties(unique="k", ttl_ms=1)),
+        (Unique("k", on_conflict="replace"), Relations(unique="k", replace=True)),
+        (Unique("k", on_conflict="return", ttl=1e-9), Relations(unique="k", ttl_ms=1)),
     ],
 )
-def test_a_unique_key_and_its_window(unique: Unique, expected: Ties) -> None:
-    assert ties(unique=unique) == expected
+def test_a_unique_key_and_its_window(unique: Unique, expected: Relations) -> None:
+    assert relations(unique=unique) == expected
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_holder_is_an_error_unless_it_may_be_returned(conflict: Any, rejects: 
 
 
 def key(kind: str, payload: Any) -> str:
-    return prepare(Task(kind, payload, unique=Unique()), MOST).new.ties.unique
+    return prepare(Task(kind, payload, unique=Unique()), MOST).new.relations.unique
 
 
 def test_without_a_key_it_is_the_type_and_the_payload() -> None:
@@ -131,10 +131,10 @@ def test_a_node_knows_its_neighbours_as_its_own_queue_sees_them() -> None:
     made.add(Task("t", {}, queue="home", id="second", depends_on="away/x"), "second", after=first)
     made.add(Task("t", {}, queue="away", id="third", depends_on=["home/y", "away/z"]), "third", first)
     found = nodes(made)
-    assert found["first"].new.ties == Ties(dependents=("second", "away/third"))
-    assert found["second"].new.ties == Ties(needs=("away/x",), awaits=("first",))
-    third = found["third"].new.ties
-    assert third == Ties(queue="away", needs=("home/y", "z"), awaits=("home/first",))
+    assert found["first"].new.relations == Relations(dependents=("second", "away/third"))
+    assert found["second"].new.relations == Relations(needs=("away/x",), needs_later=("first",))
+    third = found["third"].new.relations
+    assert third == Relations(queue="away", needs=("home/y", "z"), needs_later=("home/first",))
     assert open_envelope(found["second"].new.envelope).depends_on == ("away/x", "home/first")
 
 

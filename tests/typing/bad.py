@@ -70,7 +70,7 @@ async def bad_unique() -> None: ...
 async def bad_policy() -> None: ...
 
 
-async def ties() -> None:
+async def relations() -> None:
     rediq.Unique(until="end")  # error
     rediq.Unique(on_conflict="ignore")  # error
     send_email.options(depends_on=5)  # error

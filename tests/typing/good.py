@@ -81,7 +81,7 @@ def workflows() -> None:
 
 
 @app.task("tied", unique=rediq.Unique(until="started", on_conflict="return"), limit_key="k")
-async def tied(n: int) -> int:
+async def related(n: int) -> int:
     task = rediq.current_task()
     assert_type(task.enqueue_after(add.task(1, 2)), rediq.TaskHandle[int])
     assert_type(task.depends_on, tuple[str, ...])
@@ -92,14 +92,14 @@ async def tied(n: int) -> int:
     return n
 
 
-async def ties() -> None:
+async def relations() -> None:
     async with rediq.connect("memory://") as client:
-        first = await client.enqueue(tied.task(1), wait=True)
+        first = await client.enqueue(related.task(1), wait=True)
         assert_type(first.created, bool)
-        second = tied.options(depends_on=[first, "q/x"], on_dependency_failure="run")
+        second = related.options(depends_on=[first, "q/x"], on_dependency_failure="run")
         assert_type(await client.enqueue(second.task(1)), rediq.TaskHandle[int])
-        tied.options(depends_on=first, group=None, unique=None)
-        tied.options(depends_on=(handle for handle in [first]), group="g")
+        related.options(depends_on=first, group=None, unique=None)
+        related.options(depends_on=(handle for handle in [first]), group="g")
         rediq.Task("t", depends_on=first)
         rediq.Task("t", depends_on=["q/x", first])
         run = await client.enqueue(chain(add.task(1, 2), send_email.task("a")), wait=True)

@@ -141,7 +141,7 @@ async def check_left(store: MemoryStore, told: Told) -> None:
     """Check what a worker that is gone has left behind."""
     queue = await store.dump(Q)
     assert violations(queue) == []
-    assert await store.roster() == ()
+    assert await store.workers() == ()
     for record in queue.records.values():
         task_id = f"{Q}/{record.id}"
         assert record.state is not State.ACTIVE, f"{record.id}: a lease was left behind"

@@ -80,8 +80,8 @@ class Noted:
         self.begun.append(round(trio.current_time() - self.zero, 2))
 
 
-async def ended(noted: Noted, store: MemoryStore, task: rediq.Task[Any]) -> rediq.TaskInfo:
-    async with rediq.serve(noted.app, store) as server:
+async def ended(last_entry: Noted, store: MemoryStore, task: rediq.Task[Any]) -> rediq.TaskInfo:
+    async with rediq.serve(last_entry.app, store) as server:
         handle = await server.client.enqueue(task)
         return await handle.wait()
 
@@ -92,14 +92,14 @@ def slow(**options: Any) -> rediq.Task[Any]:
 
 @pytest.mark.parametrize("wrong", EPOCHS)
 async def test_an_attempt_ends_at_the_deadline_and_its_task_for_good(wrong: str) -> None:
-    noted, store = Noted(), MemoryStore(Ticking(EPOCHS[wrong]))
-    info = await ended(noted, store, slow(deadline=5.0))
-    assert (info.state, info.deliveries, noted.reasons) == (State.DEAD, 1, ["deadline"])
+    last_entry, store = Noted(), MemoryStore(Ticking(EPOCHS[wrong]))
+    info = await ended(last_entry, store, slow(deadline=5.0))
+    assert (info.state, info.deliveries, last_entry.reasons) == (State.DEAD, 1, ["deadline"])
     assert info.deadline is not None
     assert info.deadline - info.created_at == dt.timedelta(seconds=5)
     shown = info.deadline.isoformat(timespec="milliseconds")
     assert info.error == f"deadline: {shown} came before the attempt had ended"
-    assert trio.current_time() - noted.zero == pytest.approx(5, abs=0.01)
+    assert trio.current_time() - last_entry.zero == pytest.approx(5, abs=0.01)
 
 
 @pytest.mark.parametrize("wrong", EPOCHS)
@@ -114,21 +114,21 @@ async def test_a_deadline_given_as_an_instant_is_one_of_the_stores_clock(wrong: 
 
 
 async def test_a_timeout_before_the_deadline_is_retried_until_the_deadline_is_too_near() -> None:
-    noted = Noted()
+    last_entry = Noted()
     task = rediq.Task("sleep", {}, timeout=1.0, backoff=rediq.Fixed(2), max_retry=9, deadline=6.5)
-    info = await ended(noted, MemoryStore(), task)
-    assert noted.begun == [0.0, 3.0, 6.0]
-    assert noted.reasons == ["timeout", "timeout", "deadline"]
+    info = await ended(last_entry, MemoryStore(), task)
+    assert last_entry.begun == [0.0, 3.0, 6.0]
+    assert last_entry.reasons == ["timeout", "timeout", "deadline"]
     assert info.error is not None
     assert info.error.startswith("deadline: ")
 
 
 @pytest.mark.parametrize("wrong", EPOCHS)
 async def test_no_attempt_is_left_when_the_next_would_begin_behind_the_deadline(wrong: str) -> None:
-    noted, store = Noted(), MemoryStore(Ticking(EPOCHS[wrong]))
+    last_entry, store = Noted(), MemoryStore(Ticking(EPOCHS[wrong]))
     task = rediq.Task("raise", {}, backoff=rediq.Fixed(2), max_retry=100, deadline=5.0)
-    info = await ended(noted, store, task)
-    assert noted.begun == [0.0, 2.0, 4.0]
+    info = await ended(last_entry, store, task)
+    assert last_entry.begun == [0.0, 2.0, 4.0]
     assert (info.state, info.attempt) == (State.DEAD, 3)
     assert info.error is not None
     assert info.error.startswith("ValueError: bad (no further attempt: the deadline, ")
@@ -139,10 +139,10 @@ async def test_no_attempt_is_left_when_the_next_would_begin_behind_the_deadline(
     ("after", "attempts"), [(4.9, 2), (5.0, 1), (1000.0, 1)], ids=["before", "at", "behind"]
 )
 async def test_a_next_attempt_at_the_deadline_is_one_too_many(after: float, attempts: int) -> None:
-    noted = Noted()
+    last_entry = Noted()
     task = rediq.Task("raise", {"after": after}, max_retry=100, deadline=5.0)
-    info = await ended(noted, MemoryStore(), task)
-    assert (info.state, len(noted.begun)) == (State.DEAD, attempts)
+    info = await ended(last_entry, MemoryStore(), task)
+    assert (info.state, len(last_entry.begun)) == (State.DEAD, attempts)
 
 
 async def test_where_no_attempt_was_left_anyway_the_deadline_is_not_blamed() -> None:
@@ -151,12 +151,12 @@ async def test_where_no_attempt_was_left_anyway_the_deadline_is_not_blamed() -> 
 
 
 async def test_a_task_that_is_claimed_behind_its_deadline_is_buried_without_a_call() -> None:
-    noted = Noted()
-    async with rediq.serve(noted.app, MemoryStore(), concurrency=1, prefetch=1) as server:
+    last_entry = Noted()
+    async with rediq.serve(last_entry.app, MemoryStore(), concurrency=1, prefetch=1) as server:
         first = rediq.Task("sleep", {"seconds": 0.9})
         handles = await server.client.enqueue_many([first, slow(deadline=0.5)])
         info = await handles[1].wait()
-    assert noted.begun == [0.0]
+    assert last_entry.begun == [0.0]
     assert (info.state, info.deliveries) == (State.DEAD, 1)
     assert info.error is not None
     assert info.error.endswith("passed before the attempt began")
@@ -172,10 +172,10 @@ async def test_a_task_that_is_claimed_behind_its_deadline_is_buried_without_a_ca
     ids=["delayed", "expiring later", "snoozed"],
 )
 async def test_a_wait_ends_at_the_deadline_too(task: rediq.Task[Any]) -> None:
-    noted = Noted()
-    info = await ended(noted, MemoryStore(), task)
+    last_entry = Noted()
+    info = await ended(last_entry, MemoryStore(), task)
     assert (info.state, info.error) == (State.DEAD, "expired")
-    assert noted.begun in ([], [0.0])
+    assert last_entry.begun in ([], [0.0])
 
 
 async def test_what_ends_before_its_deadline_knows_nothing_of_it() -> None:
@@ -201,9 +201,9 @@ async def test_a_handler_that_fails_at_its_deadline_has_no_attempt_left() -> Non
 @pytest.mark.parametrize("given", [5.0, "as an instant"])
 async def test_a_revived_task_runs_without_its_deadline(given: Any) -> None:
     clock = Ticking(EPOCHS["hours ahead"])
-    noted, store = Noted(), MemoryStore(clock)
+    last_entry, store = Noted(), MemoryStore(clock)
     deadline = given if isinstance(given, float) else clock.moment(5.0)
-    async with rediq.serve(noted.app, store) as server:
+    async with rediq.serve(last_entry.app, store) as server:
         handle = await server.client.enqueue(rediq.Task("sleep", {"seconds": 20}, deadline=deadline))
         assert (await handle.wait()).state is State.DEAD
         assert await handle.retry() is State.PENDING
@@ -212,16 +212,16 @@ async def test_a_revived_task_runs_without_its_deadline(given: Any) -> None:
 
 
 async def test_a_deadline_outlives_a_release_and_a_lapse() -> None:
-    noted, store = Noted(), MemoryStore(Ticking(EPOCHS["hours behind"]))
-    async with rediq.serve(noted.app, store, shutdown_grace=0) as server:
+    last_entry, store = Noted(), MemoryStore(Ticking(EPOCHS["hours behind"]))
+    async with rediq.serve(last_entry.app, store, shutdown_grace=0) as server:
         handle = await server.client.enqueue(slow(deadline=100.0))
-        await until(lambda: noted.begun != [])
+        await until(lambda: last_entry.begun != [])
     await store.claim("default", limit=1, lease_ms=1000, worker="dies", nonce=b"12345678")
-    async with rediq.serve(noted.app, store) as server:
+    async with rediq.serve(last_entry.app, store) as server:
         info = await server.client.task(handle.id).wait()
     assert (info.state, info.deliveries, info.crashes) == (State.DEAD, 3, 1)
-    assert noted.reasons == ["shutdown", "deadline"]
-    assert trio.current_time() - noted.zero == pytest.approx(100, abs=0.01)
+    assert last_entry.reasons == ["shutdown", "deadline"]
+    assert trio.current_time() - last_entry.zero == pytest.approx(100, abs=0.01)
 
 
 @pytest.mark.parametrize(

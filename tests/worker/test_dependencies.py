@@ -75,8 +75,8 @@ async def test_a_failure_goes_on_to_all_that_come_after(redis_server: Server, qu
             at = queue if n % 2 else "left"
             last = await client.enqueue(give.options(queue=at, depends_on=last).task(n))
             chained.append(last)
-        lenient = collect.options(queue=queue, depends_on=last, on_dependency_failure="run")
-        end = await client.enqueue(lenient.task())
+        run_on_dependency_failure = collect.options(queue=queue, depends_on=last, on_dependency_failure="run")
+        end = await client.enqueue(run_on_dependency_failure.task())
         await client.queue("left").resume()
         assert await end.result(timeout=10) == {last.id: None}
         for handle, before in zip(chained, [root, *chained], strict=False):
@@ -92,15 +92,15 @@ async def test_a_failure_goes_on_to_all_that_come_after(redis_server: Server, qu
 )
 @pytest.mark.parametrize("queue", ["left", "nobodys"])
 async def test_what_a_client_ends_is_told_in_other_queues_too(
-    redis_server: Server, queue: str, how: str, said: str
+    redis_server: Server, queue: str, ended_as: str, said: str
 ) -> None:
     async with twins(app, redis_server, APART) as (client, _):
         before = await client.enqueue(give.options(queue=queue, delay=60).task(1))
         handle = await client.enqueue(give.options(queue="right", depends_on=before).task(2))
-        if how == "flush":
+        if ended_as == "flush":
             await client.queue(queue).flush()
         else:
-            await getattr(before, how)()
+            await getattr(before, ended_as)()
         info = await handle.wait(timeout=5)
         assert (info.state, info.error) == (
             State.DEAD, f"the task {before.id} that it needs {said}",
@@ -152,7 +152,7 @@ async def test_a_burst_is_over_when_the_ends_of_tasks_have_been_told(redis_serve
 
 async def test_many_relays_at_once_deliver_each_message_once(redis_server: Server) -> None:
     prefix = f"relays-{uuid.uuid4().hex[:8]}"
-    from rediq_trio.spec.records import NewTask, Ties
+    from rediq_trio.spec.records import NewTask, Relations
 
     async with (
         open_store(redis_server.url, key_prefix=prefix) as one,
@@ -160,7 +160,7 @@ async def test_many_relays_at_once_deliver_each_message_once(redis_server: Serve
     ):
         for first in range(0, 900, 300):
             away = [
-                NewTask(f"t{n}", b"", ties=Ties(queue=f"to-{n % 3}"))
+                NewTask(f"t{n}", b"", relations=Relations(queue=f"to-{n % 3}"))
                 for n in range(first, first + 300)
             ]
             await one.enqueue("from", away)

@@ -13,7 +13,7 @@ import trio
 import rediq_trio as rediq
 from rediq_trio import State
 from rediq_trio.spec.ids import pack_id
-from rediq_trio.store.redis.record_format import LAYER
+from rediq_trio.store.redis.record_format import FORMAT_STEP
 from rediq_trio.worker import attempt
 from tests.servers import Server
 from tests.stored import AT, changed, fields_of
@@ -60,7 +60,7 @@ class Redis:
         """Rewrite a record as a newer layout has it."""
         record = await self.record(queue, own)
         first, *rest = msgpack.unpackb(record, raw=True)
-        packed = msgpack.packb([first + LAYER, {b"novel": rest}], use_bin_type=False)
+        packed = msgpack.packb([first + FORMAT_STEP, {b"novel": rest}], use_bin_type=False)
         await self.raw("HSET", queue, "records", own, packed)
 
     async def age_envelope(self, queue: str, own: str) -> None:

@@ -259,11 +259,11 @@ async def test_a_cancel_ends_those_that_wait_before_those_they_wait_for(
     asked: list[str] = []
     cancel = MemoryStore.cancel
 
-    async def noted(self: MemoryStore, queue: str, task_id: str) -> State | None:
+    async def last_entry(self: MemoryStore, queue: str, task_id: str) -> State | None:
         asked.append(f"{queue}/{task_id}")
         return await cancel(self, queue, task_id)
 
-    monkeypatch.setattr(MemoryStore, "cancel", noted)
+    monkeypatch.setattr(MemoryStore, "cancel", last_entry)
     workflow = gather(chain(give.task(1), give.task(2)), give.task(3), then=give.task(4))
     workflow.add(give.task(5), "late", after="give")
     async with rediq.connect("memory://") as client:

@@ -30,7 +30,12 @@ _NUMBERS = {
     "limit": (4, 4),
 }  # fmt: skip
 """How many an entry of a queue has, before and after."""
-_FIELDS = attrs.fields_dict(Entry)
+_KEYS = {
+    "number": "step", "transition": "event", "owns_unique_key": "holds",
+    "run_on_dependency_failure": "lenient",
+}  # fmt: skip
+"""How fields are named in a file, where that is otherwise: version 1 of the format stays."""
+_FIELDS = {_KEYS.get(name, name): field for name, field in attrs.fields_dict(Entry).items()}
 _NEVER = 2**53
 """Above it a number is not one that a store has written."""
 
@@ -46,7 +51,7 @@ class Recording:
     @property
     def whole(self) -> bool:
         """Whether it knows every task: it begins when there was none."""
-        return bool(self.entries) and (self.entries[0].event, self.entries[0].after) == ("begin", (0,))
+        return bool(self.entries) and (self.entries[0].transition, self.entries[0].after) == ("begin", (0,))
 
 
 # --- writing
@@ -60,13 +65,13 @@ async def record_lines(store: Store, place: str) -> AsyncGenerator[str]:
     last = -1
     while True:
         page = await store.history(place, after=max(last, 0), limit=BATCH)
-        if last < 0 or (page and page[0].step != last + 1):
+        if last < 0 or (page and page[0].number != last + 1):
             yield _header(place, queue.history, settings)
         if not page:
             return
         for entry in page:
             yield json.dumps(_plain(entry), ensure_ascii=False)
-        last = page[-1].step
+        last = page[-1].number
 
 
 def _header(place: str, kept: int, settings: Settings) -> str:
@@ -83,7 +88,7 @@ def _header(place: str, kept: int, settings: Settings) -> str:
 
 
 def _plain(entry: Entry) -> dict[str, Any]:
-    found = {name: getattr(entry, name) for name in _FIELDS}
+    found = {key: getattr(entry, field.name) for key, field in _FIELDS.items()}
     said = {name: value for name, value in found.items() if value != _FIELDS[name].default}
     if entry.nonce:
         said["nonce"] = entry.nonce.hex()
@@ -139,12 +144,14 @@ def _read_head(fields: Mapping[str, Any]) -> Recording:
 def _read_entry(fields: Mapping[str, Any]) -> Entry:
     if unknown := sorted(fields.keys() - _FIELDS.keys()):
         raise ValueError(f"there is no field {unknown[0]!r}")
-    read = {name: _READERS[_FIELDS[name].type](name, value) for name, value in fields.items()}
+    read = {
+        _FIELDS[key].name: _READERS[_FIELDS[key].type](key, value) for key, value in fields.items()
+    }
     entry = Entry(**read)
-    if not entry.id and entry.event in _NUMBERS:
+    if not entry.id and entry.transition in _NUMBERS:
         sizes = len(entry.before), len(entry.after)
-        if sizes != _NUMBERS[entry.event]:
-            raise ValueError(f"a step {entry.event!r} with {sizes[0]} and {sizes[1]} numbers")
+        if sizes != _NUMBERS[entry.transition]:
+            raise ValueError(f"a step {entry.transition!r} with {sizes[0]} and {sizes[1]} numbers")
     return entry
 
 

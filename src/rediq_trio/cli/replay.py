@@ -49,7 +49,7 @@ class Verdict:
         if not self.breaks:
             return ()
         at = self.breaks[0].entry
-        steps = [e for e in self.recording.entries if e.id == at.id and e.step <= at.step]
+        steps = [e for e in self.recording.entries if e.id == at.id and e.number <= at.number]
         return tuple(steps[-SHOWN:])
 
 
@@ -101,12 +101,12 @@ def _told(verdict: Verdict) -> Iterable[str]:
 def _line(entry: Entry) -> str:
     if not entry.id:
         what = entry.key and f" {entry.key}"
-        return f"step {entry.step}, {entry.event}{what}: {list(entry.before)} -> {list(entry.after)}"
+        return f"step {entry.number}, {entry.transition}{what}: {list(entry.before)} -> {list(entry.after)}"
     parts = f"delivery {entry.deliveries}, attempt {entry.attempt}"
     reason = f", {entry.reason!r}" if entry.reason else ""
     worker = f", by {entry.worker}" if entry.worker else ""
     return (
-        f"step {entry.step} at {entry.now_ms} ms, {entry.event}: "
+        f"step {entry.number} at {entry.now_ms} ms, {entry.transition}: "
         f"{entry.source or '-'} -> {entry.target or '-'}, {parts}{worker}{reason}"
     )
 
@@ -120,8 +120,8 @@ def _plain(verdict: Verdict) -> dict[str, Any]:
         "first": None
         if not verdict.breaks
         else {
-            "step": verdict.breaks[0].entry.step,
-            "event": verdict.breaks[0].entry.event,
+            "step": verdict.breaks[0].entry.number,
+            "event": verdict.breaks[0].entry.transition,
             "task": verdict.breaks[0].entry.id or None,
             "invariant": verdict.breaks[0].invariant,
             "detail": verdict.breaks[0].detail,

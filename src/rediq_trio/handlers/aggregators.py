@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from rediq_trio._errors import ConfigError
-from rediq_trio.spec.records import Rule
+from rediq_trio.spec.records import GroupRule
 from rediq_trio.tasks.prepare import milliseconds
 from rediq_trio.values.bounds import MAX_DELAY, check_label, check_number
 from rediq_trio.values.task import Task
@@ -29,12 +29,12 @@ class Aggregator:
     name: str
     """The group's name; one that ends in `*` stands for all that begin so."""
     function: AggregatorFunction = attrs.field(repr=False)
-    rule: Rule
+    rule: GroupRule
     is_async: bool
     """Whether it runs on Trio; else it runs in a worker thread."""
 
 
-def make_rule(name: str, max_size: int, grace_period: float, max_delay: float) -> Rule:
+def make_rule(name: str, max_size: int, grace_period: float, max_delay: float) -> GroupRule:
     """Check when groups become batches; raise `ConfigError` for what is out of bounds."""
     # A lone `*` is the empty prefix: every group.
     if name != "*":
@@ -42,10 +42,10 @@ def make_rule(name: str, max_size: int, grace_period: float, max_delay: float) -
     check_number("max_size", max_size, 1, MAX_SIZE, whole=True)
     check_number("grace_period", grace_period, 0, MAX_DELAY, above=True)
     check_number("max_delay", max_delay, grace_period, MAX_DELAY)
-    return Rule(max_size, milliseconds(grace_period), milliseconds(max_delay))
+    return GroupRule(max_size, milliseconds(grace_period), milliseconds(max_delay))
 
 
-def make_aggregator(name: str, function: AggregatorFunction, rule: Rule) -> Aggregator:
+def make_aggregator(name: str, function: AggregatorFunction, rule: GroupRule) -> Aggregator:
     """Check the function; raise `ConfigError` for one that cannot be called with a list."""
     if not callable(function):
         raise ConfigError.of("aggregator", function, "an async def or a def")

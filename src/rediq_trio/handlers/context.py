@@ -177,11 +177,11 @@ class CurrentTask:
                 f"enqueue_after: {size:,} bytes packed; at most {MAX_WHOLE:,} go with one task"
             )
         elsewhere = "" if task.queue == self._held.queue else task.queue
-        ties = one.new.ties
+        relations = one.new.relations
         if elsewhere:
-            ties = attrs.evolve(ties, queue=elsewhere)
+            relations = attrs.evolve(relations, queue=elsewhere)
         self._children_size = size
-        self._held.children.append(attrs.evolve(one.new, ties=ties))
+        self._held.children.append(attrs.evolve(one.new, relations=relations))
         return TaskHandle(self.client._store, task.queue, one.own, task.returns)
 
     @overload

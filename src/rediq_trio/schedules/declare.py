@@ -125,7 +125,7 @@ async def declare(store: Store, queue: str, schedules: Iterable[Schedule]) -> No
 
 def is_routed(template: NewTask) -> bool:
     """Say whether tasks made of a template lie where their unique key or their group does."""
-    return bool(template.ties.unique or template.ties.group)
+    return bool(template.relations.unique or template.relations.group)
 
 
 @attrs.frozen

@@ -15,26 +15,26 @@ from typing import Any
 import attrs
 
 from rediq_trio.spec.history.entry import Entry
-from rediq_trio.spec.history.stream import describe_step, with_entries
+from rediq_trio.spec.history.stream import entry_of, with_entries
 from rediq_trio.spec.ids import pack_ref, split_ref
-from rediq_trio.spec.lifecycle import TERMINAL, Event, State, advance
+from rediq_trio.spec.lifecycle import TERMINAL, State, Transition, advance
 from rediq_trio.spec.records import (
     CANCELLED_GRACE_MS,
-    RIPPLE,
+    PROPAGATED_AT_ONCE,
     Ending,
+    GroupRule,
     Lock,
     Mail,
     MailKind,
-    Queue,
+    QueueState,
     Record,
-    Rule,
     Until,
 )
 
 NIL = b"\xc0"
 """A result that is None, packed. It is not handed on."""
 
-HOW = {
+ENDED_AS = {
     State.COMPLETED: "is completed",
     State.DEAD: "is dead",
     State.CANCELLED: "was cancelled",
@@ -42,10 +42,10 @@ HOW = {
 }
 
 
-class Draft:
+class Change:
     """The queue while one transition works on it."""
 
-    def __init__(self, queue: Queue, now: int) -> None:
+    def __init__(self, queue: QueueState, now: int) -> None:
         self.queue = queue
         self.now = now
         self.records = dict(queue.records)
@@ -55,14 +55,14 @@ class Draft:
         self.edges = dict(queue.edges)
         self.needs = dict(queue.needs)
         self.endings = deque[Ending]()
-        self.held_over = list(queue.endings)
+        self.deferred = list(queue.endings)
         self.outbox = list(queue.outbox)
         self.sent = queue.sent
         self.rates = dict(queue.rates)
         self.turn = queue.turn
         self.turns = dict(queue.turns)
         self._lanes: set[str] = set()
-        self.notes: list[Entry] = []
+        self.entries: list[Entry] = []
 
     def count(self, total: str, by: int = 1) -> None:
         self.totals[total] = self.totals.get(total, 0) + by
@@ -70,19 +70,19 @@ class Draft:
     # --- what tasks do
 
     def add(
-        self, record: Record, state: State, event: Event = Event.ENQUEUE,
+        self, record: Record, state: State, transition: Transition = Transition.ENQUEUE,
         *, needs: Sequence[str] = (), **changes: Any,
     ) -> Record:  # fmt: skip
         """Put a new task in, whose `state` is not yet one."""
-        advance(event, None, state)
+        advance(transition, None, state)
         self.count("enqueued")
         new = attrs.evolve(record, state=state, **changes)
-        self._note(event, None, new, needs)
+        self._record_entry(transition, None, new, needs)
         return self._put(new)
 
-    def move(self, event: Event, record: Record, target: State, **changes: Any) -> Record:
+    def move(self, transition: Transition, record: Record, target: State, **changes: Any) -> Record:
         """Take a task along an edge of the table."""
-        advance(event, record.state, target)
+        advance(transition, record.state, target)
         if target is not State.ACTIVE:
             changes.setdefault("lease_ms", 0)
         self._touch(record)
@@ -91,49 +91,49 @@ class Draft:
             new = self._unlock(new)
         if target in TERMINAL and record.state not in TERMINAL:
             self._end(new, target, new.result)
-        if event is not Event.RENEW:
-            self._note(event, record, new)
+        if transition is not Transition.RENEW:
+            self._record_entry(transition, record, new)
         return self._put(new)
 
-    def remove(self, event: Event, record: Record, *, result: bytes | None = None) -> None:
+    def remove(self, transition: Transition, record: Record, *, result: bytes | None = None) -> None:
         """Let a task go; with a result, because it completed."""
-        advance(event, record.state, None)
+        advance(transition, record.state, None)
         self._touch(record)
-        if record.until is not Until.EXPIRED or event in (Event.DELETE, Event.FLUSH):
+        if record.until is not Until.EXPIRED or transition in (Transition.DELETE, Transition.FLUSH):
             record = self._unlock(record)
-        if event is not Event.FLUSH:  # one entry for all
-            self._note(event, record, None)
+        if transition is not Transition.FLUSH:  # one entry for all
+            self._record_entry(transition, record, None)
         if record.state not in TERMINAL:
-            how = None if result is None else State.COMPLETED
-            self._end(record, how, result or b"")
+            ended_as = None if result is None else State.COMPLETED
+            self._end(record, ended_as, result or b"")
         del self.records[record.id]
         self.needs.pop(record.id, None)
 
-    def ready(self, event: Event, record: Record, **changes: Any) -> Record:
+    def ready(self, transition: Transition, record: Record, **changes: Any) -> Record:
         """Make a task pending, behind those of its priority that are ready."""
-        return self.move(event, record, State.PENDING, seq=self.next_seq(), **changes)
+        return self.move(transition, record, State.PENDING, seq=self.next_seq(), **changes)
 
     def next_seq(self) -> int:
         self.seq += 1
         return self.seq
 
-    def bury(self, event: Event, record: Record, reason: str, **changes: Any) -> Record:
+    def bury(self, transition: Transition, record: Record, reason: str, **changes: Any) -> Record:
         self.count("dead")
         return self.move(
-            event, record, State.DEAD, error=reason, finished_ms=self.now, **changes
+            transition, record, State.DEAD, error=reason, finished_ms=self.now, **changes
         )
 
-    def cancel(self, event: Event, record: Record, **changes: Any) -> Record:
+    def cancel(self, transition: Transition, record: Record, **changes: Any) -> Record:
         purge = self.now + max(record.retention_ms, CANCELLED_GRACE_MS)
         return self.move(
-            event, record, State.CANCELLED, finished_ms=self.now, purge_ms=purge, **changes
+            transition, record, State.CANCELLED, finished_ms=self.now, purge_ms=purge, **changes
         )
 
-    def _note(
-        self, event: Event, old: Record | None, new: Record | None, needs: Sequence[str] = ()
+    def _record_entry(
+        self, transition: Transition, old: Record | None, new: Record | None, needs: Sequence[str] = ()
     ) -> None:
         if self.queue.history:
-            self.notes.append(describe_step(self.now, event, old, new, self.locks, needs))
+            self.entries.append(entry_of(self.now, transition, old, new, self.locks, needs))
 
     def _put(self, record: Record) -> Record:
         self.records[record.id] = record
@@ -144,9 +144,9 @@ class Draft:
         if record.limit_key:
             self._lanes.add(record.limit_key)
 
-    def _end(self, record: Record, how: State | None, result: bytes) -> None:
-        if record.followed:
-            self.endings.append(Ending(record.id, how, result))
+    def _end(self, record: Record, ended_as: State | None, result: bytes) -> None:
+        if record.has_dependents:
+            self.endings.append(Ending(record.id, ended_as, result))
 
     # --- unique keys
 
@@ -164,16 +164,16 @@ class Draft:
             self.records[record.id] = self._unlock(record)
 
     def _unlock(self, record: Record) -> Record:
-        if not record.holds:
+        if not record.owns_unique_key:
             return record
         lock = self.locks.get(record.unique)
         if lock is not None and lock.id == record.id:
             del self.locks[record.unique]
-        return attrs.evolve(record, holds=False)
+        return attrs.evolve(record, owns_unique_key=False)
 
     # --- tasks that wait for others
 
-    def post(self, queue: str, kind: MailKind, **fields: Any) -> None:
+    def send(self, queue: str, kind: MailKind, **fields: Any) -> None:
         """Put a message to another queue into the outbox."""
         self.sent = max(self.sent + 1, self.now * 1024)
         self.outbox.append(Mail(self.sent, queue, kind, **fields))
@@ -181,48 +181,48 @@ class Draft:
     def link(self, source: Record, dependent: str) -> None:
         """Let `dependent` be told of the end of a task that has not ended."""
         self.edges[source.id] = self.edges.get(source.id, frozenset()) | {dependent}
-        if not source.followed:
-            self._put(attrs.evolve(source, followed=True))
+        if not source.has_dependents:
+            self._put(attrs.evolve(source, has_dependents=True))
 
     def need(self, task_id: str, ref: str) -> None:
         self.needs[task_id] = self.needs.get(task_id, frozenset()) | {ref}
 
-    def look(self, task_id: str, ref: str) -> None:
+    def check_dependency(self, task_id: str, ref: str) -> None:
         """Let a task wait for another, and tell it at once where that has ended."""
-        queue, own = split_ref(ref)
+        queue, local_id = split_ref(ref)
         self.need(task_id, ref)
         if queue:
-            self.post(queue, MailKind.LINK, id=task_id, ref=own)
+            self.send(queue, MailKind.SUBSCRIBE, id=task_id, ref=local_id)
         else:
-            self.follow(own, task_id)
+            self.subscribe(local_id, task_id)
 
-    def follow(self, own: str, dependent: str) -> None:
+    def subscribe(self, local_id: str, dependent: str) -> None:
         """Let `dependent` be told of the end of a task, now where it has ended or is not there."""
-        source = self.records.get(own)
+        source = self.records.get(local_id)
         if source is None or source.state is State.GROUPED:
-            self.tell(own, dependent, None, b"")
+            self.notify_dependent(local_id, dependent, None, b"")
         elif source.state in TERMINAL:
-            self.tell(own, dependent, source.state, source.result)
+            self.notify_dependent(local_id, dependent, source.state, source.result)
         else:
             self.link(source, dependent)
 
-    def tell(self, own: str, dependent: str, how: State | None, result: bytes) -> None:
+    def notify_dependent(self, local_id: str, dependent: str, ended_as: State | None, result: bytes) -> None:
         """Tell a dependent, here or elsewhere, how a task has ended."""
         queue, dependent_id = split_ref(dependent)
         if queue:
-            self.post(queue, MailKind.TOLD, id=dependent_id, ref=own, how=how, result=result)
+            self.send(queue, MailKind.ENDED, id=dependent_id, ref=local_id, ended_as=ended_as, result=result)
         else:
-            self.resolve(dependent_id, own, how, result)
+            self.resolve(dependent_id, local_id, ended_as, result)
 
-    def resolve(self, task_id: str, ref: str, how: State | None, result: bytes) -> None:
+    def resolve(self, task_id: str, ref: str, ended_as: State | None, result: bytes) -> None:
         """Take note, once, of the end of a task that another one waits for."""
         record = self.records.get(task_id)
         if record is None or record.state is not State.BLOCKED:
             return
         if ref not in self.needs.get(task_id, ()):
             return
-        if how is not State.COMPLETED and not record.lenient:
-            self.bury(Event.UNBLOCK, record, f"the task {ref} that it needs {HOW[how]}")
+        if ended_as is not State.COMPLETED and not record.run_on_dependency_failure:
+            self.bury(Transition.UNBLOCK, record, f"the task {ref} that it needs {ENDED_AS[ended_as]}")
             return
         self.needs[task_id] -= {ref}
         if not self.needs[task_id]:
@@ -232,42 +232,42 @@ class Draft:
             inputs += pack_raw(pack_ref(ref)) + result
         record = self._put(attrs.evolve(record, inputs=inputs, waits=record.waits - 1))
         if record.waits == 0:
-            self.unblock(Event.UNBLOCK, record)
+            self.unblock(Transition.UNBLOCK, record)
 
-    def unblock(self, event: Event, record: Record) -> None:
+    def unblock(self, transition: Transition, record: Record) -> None:
         if record.run_ms > self.now:
-            self.move(event, record, State.SCHEDULED)
+            self.move(transition, record, State.SCHEDULED)
         else:
-            self.ready(event, record)
+            self.ready(transition, record)
 
-    def ripple(self, budget: int = RIPPLE) -> int:
+    def propagate(self, budget: int = PROPAGATED_AT_ONCE) -> int:
         """Tell those that wait for the tasks that have ended, and so on, `budget` at most.
 
         What is left is held over, and `queue.unblock` goes on with it. Gives how many were told.
         """
-        told = 0
+        notified = 0
         while self.endings:
             ending = self.endings[0]
             waiting = sorted(self.edges.get(ending.id, ()), key=pack_ref)
-            for dependent in waiting[: budget - told]:
-                self.tell(ending.id, dependent, ending.how, ending.result)
-            left = frozenset(waiting[budget - told :])
+            for dependent in waiting[: budget - notified]:
+                self.notify_dependent(ending.id, dependent, ending.ended_as, ending.result)
+            left = frozenset(waiting[budget - notified :])
             if left:
                 self.edges[ending.id] = left
             else:
                 self.edges.pop(ending.id, None)
-            told += len(waiting) - len(left)
-            if told == budget:
+            notified += len(waiting) - len(left)
+            if notified == budget:
                 break
             self.endings.popleft()
-        self.held_over += self.endings
+        self.deferred += self.endings
         self.endings.clear()
-        return told
+        return notified
 
     # --- the end of the step
 
-    def done(self) -> Queue:
-        self.ripple()
+    def done(self) -> QueueState:
+        self.propagate()
         self._turn_lanes()
         counters = self.queue.counters
         counters = attrs.evolve(
@@ -281,7 +281,7 @@ class Draft:
             locks=MappingProxyType(self.locks),
             edges=MappingProxyType(self.edges),
             needs=MappingProxyType(self.needs),
-            endings=tuple(self.held_over),
+            endings=tuple(self.deferred),
             outbox=tuple(self.outbox),
             sent=self.sent,
             rates=MappingProxyType(self.rates),
@@ -289,9 +289,9 @@ class Draft:
             turns=MappingProxyType(self.turns),
             rules=self._rules_in_use(),
         )
-        return with_entries(after, self.notes)
+        return with_entries(after, self.entries)
 
-    def _rules_in_use(self) -> Mapping[str, Rule]:
+    def _rules_in_use(self) -> Mapping[str, GroupRule]:
         rules = self.queue.rules
         if not rules:
             return rules

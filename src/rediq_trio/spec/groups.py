@@ -16,12 +16,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import attrs
 
-from rediq_trio.spec.change import Draft, pack_raw
+from rediq_trio.spec.change import Change, pack_raw
 from rediq_trio.spec.ids import pack_id
-from rediq_trio.spec.lifecycle import Event, State
-from rediq_trio.spec.records import Due, Queue, Record, Rule
+from rediq_trio.spec.lifecycle import State, Transition
+from rediq_trio.spec.records import Due, GroupRule, QueueState, Record
 
-DEFAULT_RULE = Rule()
+DEFAULT_RULE = GroupRule()
 """Of a group that was given none."""
 MOST_BYTES = 8 * 1024 * 1024
 """Of the envelopes in one batch, unless a single one is larger."""
@@ -34,21 +34,21 @@ class Group:
     """A group that has members."""
 
     name: str
-    rule: Rule | None
+    rule: GroupRule | None
     """The one that it was given."""
     size: int
     due_ms: int
     """When it becomes a batch; 0 when it is full."""
 
 
-def due_at(members: Sequence[Record], rule: Rule) -> int:
+def due_at(members: Sequence[Record], rule: GroupRule) -> int:
     """Give when the members, in their order, become a batch; 0 when there are enough."""
     if len(members) >= rule.max_size:
         return 0
     return min(members[0].run_ms + rule.max_delay_ms, members[-1].run_ms + rule.grace_ms)
 
 
-def groups(records: Iterable[Record], rules: Mapping[str, Rule]) -> list[Group]:
+def groups(records: Iterable[Record], rules: Mapping[str, GroupRule]) -> list[Group]:
     """Give the groups with members, the one that is due first before the others."""
     found = [
         Group(name, rules.get(name), len(members), due_at(members, rules.get(name, DEFAULT_RULE)))
@@ -64,7 +64,7 @@ def _by_group(records: Iterable[Record]) -> dict[str, list[Record]]:
     return found
 
 
-def sooner(before: Queue, after: Queue) -> list[str]:
+def sooner(before: QueueState, after: QueueState) -> list[str]:
     """Name the groups that are new, or due sooner than they were."""
     was = {group.name: group.due_ms for group in groups(before.records.values(), before.rules)}
     found = groups(after.records.values(), after.rules)
@@ -77,7 +77,7 @@ def matching(names: Iterable[str], group: str) -> str | None:
     return max(fit, key=lambda name: (name == group, len(name)), default=None)
 
 
-def govern(queue: Queue, now: int, *, rules: Mapping[str, Rule]) -> tuple[Queue, int]:
+def set_group_rules(queue: QueueState, now: int, *, rules: Mapping[str, GroupRule]) -> tuple[QueueState, int]:
     """Give groups their rules; say how many had another one, or none.
 
     A group without members is none: its first member comes under the default.
@@ -91,37 +91,37 @@ def govern(queue: Queue, now: int, *, rules: Mapping[str, Rule]) -> tuple[Queue,
     return attrs.evolve(queue, rules={**queue.rules, **news}), len(news)
 
 
-def batch(queue: Queue, now: int, *, ids: Sequence[str]) -> tuple[Queue, Due]:
+def batch(queue: QueueState, now: int, *, ids: Sequence[str]) -> tuple[QueueState, Due]:
     """Make of groups that are due one ready task each, earliest due first, while there are ids.
 
     A group that is still due comes again. An id that exists is passed over.
     """
-    draft = Draft(queue, now)
+    change = Change(queue, now)
     made = 0
     for task_id in ids:
-        first = next(iter(_due_groups(draft)), None)
+        first = next(iter(_due_groups(change)), None)
         if first is None:
             break
-        if task_id not in draft.records:
-            _gather(draft, first, task_id)
+        if task_id not in change.records:
+            _gather(change, first, task_id)
             made += 1
-    after = draft.done()
+    after = change.done()
     left = groups(after.records.values(), after.rules)
     return after, Due(made, max(0, left[0].due_ms - now) if left else None)
 
 
-def _due_groups(draft: Draft) -> Iterator[Group]:
-    for group in groups(draft.records.values(), draft.queue.rules):
-        if group.due_ms <= draft.now:
+def _due_groups(change: Change) -> Iterator[Group]:
+    for group in groups(change.records.values(), change.queue.rules):
+        if group.due_ms <= change.now:
             yield group
 
 
-def _gather(draft: Draft, group: Group, task_id: str) -> None:
-    members = _by_group(draft.records.values())[group.name]
+def _gather(change: Change, group: Group, task_id: str) -> None:
+    members = _by_group(change.records.values())[group.name]
     taken = list(_first_that_fit(members, (group.rule or DEFAULT_RULE).max_size))
     for member in taken:
-        draft.remove(Event.BATCH, member)
-    draft.count("batched", len(taken))
+        change.remove(Transition.BATCH, member)
+    change.count("batched", len(taken))
     record = Record(
         id=task_id,
         envelope=pack_batch(group.name, taken),
@@ -130,17 +130,17 @@ def _gather(draft: Draft, group: Group, task_id: str) -> None:
         max_retry=max(member.max_retry for member in taken),
         max_crashes=max(member.max_crashes for member in taken),
         retention_ms=max(member.retention_ms for member in taken),
-        created_ms=draft.now,
-        run_ms=draft.now,
+        created_ms=change.now,
+        run_ms=change.now,
     )
-    draft.add(record, State.PENDING, Event.BATCH, seq=draft.next_seq())
+    change.add(record, State.PENDING, Transition.BATCH, seq=change.next_seq())
 
 
 def _first_that_fit(members: Sequence[Record], most: int) -> Iterator[Record]:
     size = 0
-    for place, member in enumerate(members[:most]):
+    for rank, member in enumerate(members[:most]):
         size += len(member.envelope)
-        if place and size > MOST_BYTES:
+        if rank and size > MOST_BYTES:
             break
         yield member
 

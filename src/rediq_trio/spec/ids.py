@@ -38,19 +38,19 @@ def unpack_id(stored: bytes) -> str:
 
 def pack_ref(ref: str) -> bytes:
     """Give a reference as it is stored."""
-    queue, slash, own = ref.rpartition("/")
-    return f"{queue}{slash}".encode() + pack_id(own)
+    queue, slash, local_id = ref.rpartition("/")
+    return f"{queue}{slash}".encode() + pack_id(local_id)
 
 
 def unpack_ref(stored: bytes) -> str:
     """Give the text of a stored reference."""
     if stored[:1] < b" ":
         return unpack_id(stored)
-    queue, slash, own = stored.partition(b"/")
-    return f"{queue.decode('utf-8', 'replace')}/{unpack_id(own)}" if slash else unpack_id(stored)
+    queue, slash, local_id = stored.partition(b"/")
+    return f"{queue.decode('utf-8', 'replace')}/{unpack_id(local_id)}" if slash else unpack_id(stored)
 
 
 def split_ref(ref: str) -> tuple[str, str]:
     """Give the queue of a reference, '' for the same one, and the id within it."""
-    queue, _, own = ref.rpartition("/")
-    return queue, own
+    queue, _, local_id = ref.rpartition("/")
+    return queue, local_id

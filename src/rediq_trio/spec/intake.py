@@ -7,16 +7,16 @@ from typing import Any
 
 import attrs
 
-from rediq_trio.spec.change import Draft
+from rediq_trio.spec.change import Change
 from rediq_trio.spec.ids import split_ref
-from rediq_trio.spec.lifecycle import Event, State
+from rediq_trio.spec.lifecycle import State, Transition
 from rediq_trio.spec.records import (
     Answer,
     AnswerKind,
     Mail,
     MailKind,
     NewTask,
-    Queue,
+    QueueState,
     Record,
 )
 
@@ -24,31 +24,31 @@ Taken = State | Answer | None
 
 
 def enqueue(
-    queue: Queue, now: int, tasks: Sequence[NewTask], *, whole: bool = False
-) -> tuple[Queue, tuple[Taken, ...]]:
+    queue: QueueState, now: int, tasks: Sequence[NewTask], *, atomic: bool = False
+) -> tuple[QueueState, tuple[Taken, ...]]:
     """Add each task whose id is new; None stands for one that exists already.
 
     With `whole`, one that is refused, or exists, keeps the others out too. A whole
     replaces no holder of a unique key, and its tasks may need those in front of them.
     """
-    draft = Draft(queue, now)
-    if not whole:
-        answers = tuple(take_in(draft, task) for task in tasks)
-        return draft.done(), answers
-    before = _Before()
+    change = Change(queue, now)
+    if not atomic:
+        answers = tuple(enqueue_checked(change, task) for task in tasks)
+        return change.done(), answers
+    preceding = _Preceding()
     refused: list[Answer | None] = []
     for task in tasks:
-        refused.append(_refusal(draft, task, before))
-        before.add(task, now)
+        refused.append(_rejection(change, task, preceding))
+        preceding.add(task, now)
     if any(refused):
         withheld = Answer(AnswerKind.WITHHELD)
-        return queue, tuple(withheld if r is None else _told(r) for r in refused)
-    answers = tuple(_take(draft, task) for task in tasks)
-    return draft.done(), answers
+        return queue, tuple(withheld if r is None else _answer_of(r) for r in refused)
+    answers = tuple(_insert(change, task) for task in tasks)
+    return change.done(), answers
 
 
 @attrs.define
-class _Before:
+class _Preceding:
     """The tasks of a whole that are in front of one of them."""
 
     ids: dict[str, bool] = attrs.field(factory=dict)
@@ -57,76 +57,76 @@ class _Before:
     pending: int = 0
 
     def add(self, task: NewTask, now: int) -> None:
-        if task.ties.queue:
+        if task.relations.queue:
             return
-        self.ids[task.id] = not task.ties.group
-        if task.ties.unique:
-            self.keys.setdefault(task.ties.unique, task.id)
+        self.ids[task.id] = not task.relations.group
+        if task.relations.unique:
+            self.keys.setdefault(task.relations.unique, task.id)
         self.pending += _comes_pending(task, now)
 
 
 _EXISTS = Answer(AnswerKind.WITHHELD, "exists")
 
 
-def _told(refusal: Answer) -> Answer | None:
-    return None if refusal is _EXISTS else refusal
+def _answer_of(rejection: Answer) -> Answer | None:
+    return None if rejection is _EXISTS else rejection
 
 
-def take_in(draft: Draft, task: NewTask) -> Taken:
+def enqueue_checked(change: Change, task: NewTask) -> Taken:
     """Add a task that a caller hands in, unless something refuses it."""
-    if (refusal := _refusal(draft, task)) is not None:
-        return _told(refusal)
-    return _take(draft, task)
+    if (rejection := _rejection(change, task)) is not None:
+        return _answer_of(rejection)
+    return _insert(change, task)
 
 
-def admit(draft: Draft, task: NewTask) -> None:
+def enqueue_promised(change: Change, task: NewTask) -> None:
     """Add a task that was promised to be enqueued: nothing but a holder of its key refuses it.
 
     Those that wait for a task that is refused are told that it is gone.
     """
-    if not task.ties.queue and task.id in draft.records:
-        for dependent in task.ties.dependents:
-            draft.follow(task.id, dependent)
-    elif isinstance(answer := _take(draft, task), Answer) and answer.kind is not AnswerKind.SENT:
-        for dependent in task.ties.dependents:
-            draft.tell(task.id, dependent, None, b"")
+    if not task.relations.queue and task.id in change.records:
+        for dependent in task.relations.dependents:
+            change.subscribe(task.id, dependent)
+    elif isinstance(answer := _insert(change, task), Answer) and answer.kind is not AnswerKind.SENT:
+        for dependent in task.relations.dependents:
+            change.notify_dependent(task.id, dependent, None, b"")
 
 
-def admit_one(draft: Draft, task: NewTask) -> Taken:
+def enqueue_tick(change: Change, task: NewTask) -> Taken:
     """Add a task that nobody waits for: nothing but a holder of its key, or of its id, refuses it."""
-    if not task.ties.queue and task.id in draft.records:
+    if not task.relations.queue and task.id in change.records:
         return None
-    return _take(draft, task)
+    return _insert(change, task)
 
 
-def _refusal(draft: Draft, task: NewTask, before: _Before | None = None) -> Answer | None:
-    ties, queue = task.ties, draft.queue
-    if ties.queue:
+def _rejection(change: Change, task: NewTask, preceding: _Preceding | None = None) -> Answer | None:
+    relations, queue = task.relations, change.queue
+    if relations.queue:
         return None
-    if task.id in draft.records or (before and task.id in before.ids):
+    if task.id in change.records or (preceding and task.id in preceding.ids):
         return _EXISTS
-    if ties.unique:
-        holder = draft.holder(ties.unique)
-        if holder is None and before:
-            holder = before.keys.get(ties.unique)
+    if relations.unique:
+        holder = change.holder(relations.unique)
+        if holder is None and preceding:
+            holder = preceding.keys.get(relations.unique)
         if holder is not None:
-            replaces = before is None and _replaceable(draft, task, holder)
+            replaces = preceding is None and _replaceable(change, task, holder)
             return None if replaces else _taken(holder)
-    if queue.max_pending and _comes_pending(task, draft.now):
-        pending = sum(r.state is State.PENDING for r in draft.records.values())
-        if pending + (before.pending if before else 0) >= queue.max_pending:
+    if queue.max_pending and _comes_pending(task, change.now):
+        pending = sum(r.state is State.PENDING for r in change.records.values())
+        if pending + (preceding.pending if preceding else 0) >= queue.max_pending:
             return Answer(AnswerKind.FULL)
-    for ref in ties.needs:
-        source = draft.records.get(ref)
+    for ref in relations.needs:
+        source = change.records.get(ref)
         there = source is not None and source.state is not State.GROUPED
-        if not (split_ref(ref)[0] or there or (before and before.ids.get(ref))):
+        if not (split_ref(ref)[0] or there or (preceding and preceding.ids.get(ref))):
             return Answer(AnswerKind.MISSING, ref)
     return None
 
 
 def _comes_pending(task: NewTask, now: int) -> bool:
-    ties = task.ties
-    return _due(task, now) <= now and not (ties.needs or ties.awaits or ties.group)
+    relations = task.relations
+    return _due(task, now) <= now and not (relations.needs or relations.needs_later or relations.group)
 
 
 def _due(task: NewTask, now: int) -> int:
@@ -137,21 +137,21 @@ def _taken(holder: str) -> Answer:
     return Answer(AnswerKind.TAKEN, holder)
 
 
-def _replaceable(draft: Draft, task: NewTask, holder: str) -> bool:
+def _replaceable(change: Change, task: NewTask, holder: str) -> bool:
     # What waits, or is waited for, under its own id cannot go by that of another.
-    ties, record = task.ties, draft.records.get(holder)
+    relations, record = task.relations, change.records.get(holder)
     return (
-        ties.replace
-        and not (ties.needs or ties.awaits or ties.dependents or ties.group)
+        relations.replace
+        and not (relations.needs or relations.needs_later or relations.dependents or relations.group)
         and record is not None
-        and record.unique == ties.unique
+        and record.unique == relations.unique
         and record.state in (State.SCHEDULED, State.PENDING)
         and record.deliveries == 0
     )
 
 
-def _fields(draft: Draft, task: NewTask) -> dict[str, Any]:
-    now, ties = draft.now, task.ties
+def _fields(change: Change, task: NewTask) -> dict[str, Any]:
+    now, relations = change.now, task.relations
     return {
         "envelope": task.envelope,
         "priority": task.priority,
@@ -160,107 +160,107 @@ def _fields(draft: Draft, task: NewTask) -> dict[str, Any]:
         "retention_ms": task.retention_ms,
         "run_ms": max(_due(task, now), now),
         "expires_ms": task.expires_at_ms or (task.expires_in_ms and now + task.expires_in_ms),
-        "unique": ties.unique,
-        "until": ties.until,
-        "holds": bool(ties.unique),
-        "limit_key": ties.limit_key,
+        "unique": relations.unique,
+        "until": relations.until,
+        "owns_unique_key": bool(relations.unique),
+        "limit_key": relations.limit_key,
     }
 
 
-def _take(draft: Draft, task: NewTask) -> State | Answer:
-    ties = task.ties
-    if ties.queue:
-        sent = attrs.evolve(task, ties=attrs.evolve(ties, queue=""))
-        draft.post(ties.queue, MailKind.TASK, task=sent)
+def _insert(change: Change, task: NewTask) -> State | Answer:
+    relations = task.relations
+    if relations.queue:
+        sent = attrs.evolve(task, relations=attrs.evolve(relations, queue=""))
+        change.send(relations.queue, MailKind.TASK, task=sent)
         return Answer(AnswerKind.SENT)
-    if ties.unique:
-        holder = draft.holder(ties.unique)
-        if holder is not None and _replaceable(draft, task, holder):
-            return _replace(draft, task, draft.records[holder])
+    if relations.unique:
+        holder = change.holder(relations.unique)
+        if holder is not None and _replaceable(change, task, holder):
+            return _replace(change, task, change.records[holder])
         if holder is not None:
             return _taken(holder)
     record = Record(
         id=task.id,
         state=State.BLOCKED,  # `add` has the last word
-        created_ms=draft.now,
-        group=ties.group,
-        lenient=ties.lenient,
-        waits=len(ties.needs) + len(ties.awaits),
-        **_fields(draft, task),
+        created_ms=change.now,
+        group=relations.group,
+        run_on_dependency_failure=relations.run_on_dependency_failure,
+        waits=len(relations.needs) + len(relations.needs_later),
+        **_fields(change, task),
     )
-    if ties.unique:
-        draft.lock(record, _till(draft, task))
-    _place(draft, record, (*ties.needs, *ties.awaits))
-    for dependent in ties.dependents:
-        draft.link(draft.records[task.id], dependent)
-    for ref in ties.awaits:
-        draft.need(task.id, ref)
-    for ref in ties.needs:
-        draft.look(task.id, ref)
-    return draft.records[task.id].state
+    if relations.unique:
+        change.lock(record, _window_end(change, task))
+    _add_in_first_state(change, record, (*relations.needs, *relations.needs_later))
+    for dependent in relations.dependents:
+        change.link(change.records[task.id], dependent)
+    for ref in relations.needs_later:
+        change.need(task.id, ref)
+    for ref in relations.needs:
+        change.check_dependency(task.id, ref)
+    return change.records[task.id].state
 
 
-def _place(draft: Draft, record: Record, needs: Sequence[str]) -> None:
+def _add_in_first_state(change: Change, record: Record, needs: Sequence[str]) -> None:
     if record.waits:
-        draft.add(record, State.BLOCKED, needs=needs)
+        change.add(record, State.BLOCKED, needs=needs)
     elif record.group:
-        draft.add(record, State.GROUPED, seq=draft.next_seq())
-    elif record.run_ms > draft.now:
-        draft.add(record, State.SCHEDULED)
+        change.add(record, State.GROUPED, seq=change.next_seq())
+    elif record.run_ms > change.now:
+        change.add(record, State.SCHEDULED)
     else:
-        draft.add(record, State.PENDING, seq=draft.next_seq())
+        change.add(record, State.PENDING, seq=change.next_seq())
 
 
-def _replace(draft: Draft, task: NewTask, holder: Record) -> Answer:
-    new = _fields(draft, task)
-    draft.lock(holder, _till(draft, task))
-    if new["run_ms"] > draft.now:
-        record = draft.move(Event.ENQUEUE, holder, State.SCHEDULED, **new)
+def _replace(change: Change, task: NewTask, holder: Record) -> Answer:
+    new = _fields(change, task)
+    change.lock(holder, _window_end(change, task))
+    if new["run_ms"] > change.now:
+        record = change.move(Transition.ENQUEUE, holder, State.SCHEDULED, **new)
     elif holder.state is State.PENDING:
-        record = draft.move(Event.ENQUEUE, holder, State.PENDING, **new)
+        record = change.move(Transition.ENQUEUE, holder, State.PENDING, **new)
     else:
-        record = draft.ready(Event.ENQUEUE, holder, **new)
+        record = change.ready(Transition.ENQUEUE, holder, **new)
     return Answer(AnswerKind.REPLACED, record.id, record.state)
 
 
-def _till(draft: Draft, task: NewTask) -> int:
-    return draft.now + task.ties.ttl_ms if task.ties.ttl_ms else 0
+def _window_end(change: Change, task: NewTask) -> int:
+    return change.now + task.relations.ttl_ms if task.relations.ttl_ms else 0
 
 
 # --- what comes from other queues
 
 
 def receive(
-    queue: Queue, now: int, sender: str, mail: Sequence[Mail]
-) -> tuple[Queue, int]:
+    queue: QueueState, now: int, sender: str, mail: Sequence[Mail]
+) -> tuple[QueueState, int]:
     """Take in messages of another queue, oldest first; one that came before changes nothing.
 
     Gives the `seq` of the last message taken in, now or before.
     """
-    draft = Draft(queue, now)
+    change = Change(queue, now)
     known = mark = queue.received.get(sender, 0)
     for message in mail:
         if message.seq > mark:
             mark = message.seq
-            _open(draft, sender, message)
-    after = draft.done()
+            _receive_one(change, sender, message)
+    after = change.done()
     if mark > known:
         after = attrs.evolve(after, received={**queue.received, sender: mark})
     return after, mark
 
 
-def _open(draft: Draft, sender: str, mail: Mail) -> None:
+def _receive_one(change: Change, sender: str, mail: Mail) -> None:
     match mail.kind:
         case MailKind.TASK:
             assert mail.task is not None
-            admit(draft, mail.task)
-        case MailKind.LINK:
-            draft.follow(mail.ref, f"{sender}/{mail.id}")
-        case MailKind.TOLD:
-            draft.resolve(mail.id, f"{sender}/{mail.ref}", mail.how, mail.result)
+            enqueue_promised(change, mail.task)
+        case MailKind.SUBSCRIBE:
+            change.subscribe(mail.ref, f"{sender}/{mail.id}")
+        case MailKind.ENDED:
+            change.resolve(mail.id, f"{sender}/{mail.ref}", mail.ended_as, mail.result)
 
 
-def acknowledge(queue: Queue, now: int, seq: int) -> tuple[Queue, int]:
+def acknowledge(queue: QueueState, now: int, seq: int) -> tuple[QueueState, int]:
     """Forget the messages up to `seq`, which have arrived; give how many are left."""
     left = tuple(mail for mail in queue.outbox if mail.seq > seq)
     return attrs.evolve(queue, outbox=left), len(left)

@@ -16,14 +16,14 @@ from collections.abc import Iterable
 
 import attrs
 
-from rediq_trio.spec.change import Draft
-from rediq_trio.spec.history.stream import keep, noted, numbers_of
+from rediq_trio.spec.change import Change
+from rediq_trio.spec.history.stream import keep_history, numbers_of, with_entry
 from rediq_trio.spec.ids import pack_id
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import ANY_KEY, NO_LIMIT, Limit, Queue, Record
+from rediq_trio.spec.records import ANY_KEY, NO_LIMIT, Limit, QueueState, Record
 
 
-def limit_of(queue: Queue, key: str) -> Limit:
+def limit_of(queue: QueueState, key: str) -> Limit:
     """Give the limit that holds for a key; '' for the queue as a whole."""
     found = queue.limits.get(key)
     if found is None and key:
@@ -38,7 +38,7 @@ def free_at(limit: Limit, arrival_us: int) -> int:
     return -(-(arrival_us - (limit.burst - 1) * limit.interval_us) // 1000)
 
 
-def place(record: Record) -> tuple[int, bytes]:
+def rank(record: Record) -> tuple[int, bytes]:
     """Give where a task stands among those of its state."""
     return record.score, pack_id(record.id)
 
@@ -46,14 +46,14 @@ def place(record: Record) -> tuple[int, bytes]:
 class Lanes:
     """The lanes of a queue while a claim takes from them."""
 
-    def __init__(self, draft: Draft) -> None:
-        self._draft = draft
-        self._queue = draft.queue
-        records = draft.records.values()
+    def __init__(self, change: Change) -> None:
+        self._draft = change
+        self._queue = change.queue
+        records = change.records.values()
         self._active = Counter(r.limit_key for r in records if r.state is State.ACTIVE)
         self._running = self._active.total()
         self._lanes: dict[str, deque[Record]] = {}
-        for record in sorted((r for r in records if r.state is State.PENDING), key=place):
+        for record in sorted((r for r in records if r.state is State.PENDING), key=rank):
             self._lanes.setdefault(record.limit_key, deque()).append(record)
 
     def _free(self, key: str, running: int) -> bool:
@@ -103,7 +103,7 @@ class Lanes:
                 self._draft.rates[key] = arrival
 
 
-def next_start(queue: Queue, now: int) -> int | None:
+def next_start(queue: QueueState, now: int) -> int | None:
     """Give the first instant at which a rate, and nothing else, will allow a start."""
     records = queue.records.values()
     lanes = {r.limit_key for r in records if r.state is State.PENDING}
@@ -116,7 +116,7 @@ def next_start(queue: Queue, now: int) -> int | None:
     return min(_waits(queue, now, lanes - {""}, active), default=None)
 
 
-def _waits(queue: Queue, now: int, keys: Iterable[str], active: Counter[str]) -> Iterable[int]:
+def _waits(queue: QueueState, now: int, keys: Iterable[str], active: Counter[str]) -> Iterable[int]:
     for key in keys:
         limit = limit_of(queue, key)
         if not limit.concurrency or active[key] < limit.concurrency:
@@ -126,7 +126,7 @@ def _waits(queue: Queue, now: int, keys: Iterable[str], active: Counter[str]) ->
 
 
 def limit(
-    queue: Queue,
+    queue: QueueState,
     now: int,
     *,
     key: str,
@@ -134,7 +134,7 @@ def limit(
     count: int | None = None,
     period_ms: int = 0,
     burst: int = 1,
-) -> tuple[Queue, None]:
+) -> tuple[QueueState, None]:
     """Limit a key, the queue (''), or all other keys (`ANY_KEY`).
 
     None leaves the concurrency, or the rate, as it is, and 0 lifts it. A rate that
@@ -157,17 +157,17 @@ def limit(
             rates[one] = min(arrival, now * 1000 + holds.burst * holds.interval_us)
     after = attrs.evolve(after, rates=rates)
     before = numbers_of(queue.limits.get(key, NO_LIMIT))
-    return noted(after, now, "limit", key=key, before=before, after=numbers_of(new)), None
+    return with_entry(after, now, "limit", key=key, before=before, after=numbers_of(new)), None
 
 
 def arrange(
-    queue: Queue,
+    queue: QueueState,
     now: int,
     *,
     max_pending: int | None = None,
     fair: bool | None = None,
     history: int | None = None,
-) -> tuple[Queue, None]:
+) -> tuple[QueueState, None]:
     """Bound the pending tasks (0 for no bound), set whether claims are fair, and how many entries
     of its history the queue keeps (0 for none); None leaves it.
     """
@@ -176,7 +176,7 @@ def arrange(
     if fair is not None:
         before = (int(queue.fair),)
         queue = attrs.evolve(queue, fair=fair)
-        queue = noted(queue, now, "arrange", before=before, after=(int(fair),))
+        queue = with_entry(queue, now, "arrange", before=before, after=(int(fair),))
     if history is not None:
-        queue = keep(queue, now, history)
+        queue = keep_history(queue, now, history)
     return queue, None

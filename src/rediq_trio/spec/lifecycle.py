@@ -57,7 +57,7 @@ WAITING = frozenset(
 """States in which a task waits to be claimed, and in which it can expire."""
 
 
-class Event(enum.StrEnum):
+class Transition(enum.StrEnum):
     """What can happen to a task. Each is one script in `lua/`."""
 
     ENQUEUE = "enqueue"
@@ -85,45 +85,45 @@ Edge = tuple[State | None, State | None]
 _S = State
 _ANYWHERE = frozenset({*WAITING, *TERMINAL, _S.ACTIVE})
 
-TRANSITIONS: Mapping[Event, frozenset[Edge]] = MappingProxyType(
+TRANSITIONS: Mapping[Transition, frozenset[Edge]] = MappingProxyType(
     {
         # A task may be dead at once, by the task it needs; and one with a unique key may
         # take the place of its holder.
-        Event.ENQUEUE: frozenset(
+        Transition.ENQUEUE: frozenset(
             {
                 *((None, s) for s in (*WAITING - {_S.RETRY}, _S.DEAD)),
                 *((s, t) for s in (_S.SCHEDULED, _S.PENDING) for t in (_S.SCHEDULED, _S.PENDING)),
             }
         ),
         # What follows from the end of a task, within the step that ended it or later.
-        Event.UNBLOCK: frozenset({(_S.BLOCKED, s) for s in (_S.PENDING, _S.SCHEDULED, _S.DEAD)}),
-        Event.PROMOTE: frozenset({(_S.SCHEDULED, _S.PENDING), (_S.RETRY, _S.PENDING)}),
+        Transition.UNBLOCK: frozenset({(_S.BLOCKED, s) for s in (_S.PENDING, _S.SCHEDULED, _S.DEAD)}),
+        Transition.PROMOTE: frozenset({(_S.SCHEDULED, _S.PENDING), (_S.RETRY, _S.PENDING)}),
         # A claim that meets an expired task buries it instead.
-        Event.CLAIM: frozenset({(_S.PENDING, _S.ACTIVE), (_S.PENDING, _S.DEAD)}),
-        Event.RENEW: frozenset({(_S.ACTIVE, _S.ACTIVE)}),
-        Event.COMPLETE: frozenset({(_S.ACTIVE, _S.COMPLETED), (_S.ACTIVE, None)}),
+        Transition.CLAIM: frozenset({(_S.PENDING, _S.ACTIVE), (_S.PENDING, _S.DEAD)}),
+        Transition.RENEW: frozenset({(_S.ACTIVE, _S.ACTIVE)}),
+        Transition.COMPLETE: frozenset({(_S.ACTIVE, _S.COMPLETED), (_S.ACTIVE, None)}),
         # Whatever would run the task again cancels it instead, once a cancel was asked.
-        Event.FAIL: frozenset({(_S.ACTIVE, s) for s in (_S.RETRY, _S.DEAD, _S.CANCELLED)}),
-        Event.RELEASE: frozenset({(_S.ACTIVE, s) for s in (_S.PENDING, _S.CANCELLED)}),
-        Event.SNOOZE: frozenset({(_S.ACTIVE, s) for s in (_S.SCHEDULED, _S.CANCELLED)}),
-        Event.STOP: frozenset({(_S.ACTIVE, _S.CANCELLED)}),
-        Event.RECLAIM: frozenset({(_S.ACTIVE, s) for s in (_S.PENDING, _S.DEAD, _S.CANCELLED)}),
-        Event.EXPIRE: frozenset({(s, _S.DEAD) for s in WAITING}),
+        Transition.FAIL: frozenset({(_S.ACTIVE, s) for s in (_S.RETRY, _S.DEAD, _S.CANCELLED)}),
+        Transition.RELEASE: frozenset({(_S.ACTIVE, s) for s in (_S.PENDING, _S.CANCELLED)}),
+        Transition.SNOOZE: frozenset({(_S.ACTIVE, s) for s in (_S.SCHEDULED, _S.CANCELLED)}),
+        Transition.STOP: frozenset({(_S.ACTIVE, _S.CANCELLED)}),
+        Transition.RECLAIM: frozenset({(_S.ACTIVE, s) for s in (_S.PENDING, _S.DEAD, _S.CANCELLED)}),
+        Transition.EXPIRE: frozenset({(s, _S.DEAD) for s in WAITING}),
         # active -> active: the cancel is asked for, and its worker is told.
-        Event.CANCEL: frozenset({*((s, _S.CANCELLED) for s in WAITING), (_S.ACTIVE, _S.ACTIVE)}),
-        Event.REVIVE: frozenset(
+        Transition.CANCEL: frozenset({*((s, _S.CANCELLED) for s in WAITING), (_S.ACTIVE, _S.ACTIVE)}),
+        Transition.REVIVE: frozenset(
             {(s, t) for s in (_S.DEAD, _S.CANCELLED) for t in (_S.PENDING, _S.BLOCKED, _S.GROUPED)}
         ),
-        Event.DELETE: frozenset({(s, None) for s in _ANYWHERE - {_S.ACTIVE}}),
-        Event.FLUSH: frozenset({(s, None) for s in _ANYWHERE}),
-        Event.PURGE: frozenset({(s, None) for s in TERMINAL}),
+        Transition.DELETE: frozenset({(s, None) for s in _ANYWHERE - {_S.ACTIVE}}),
+        Transition.FLUSH: frozenset({(s, None) for s in _ANYWHERE}),
+        Transition.PURGE: frozenset({(s, None) for s in TERMINAL}),
         # The members of a group go, and one task that holds them comes.
-        Event.BATCH: frozenset({(_S.GROUPED, None), (None, _S.PENDING)}),
+        Transition.BATCH: frozenset({(_S.GROUPED, None), (None, _S.PENDING)}),
     }
 )
 """Every edge of the state machine."""
 
-NESTED = (Event.ENQUEUE, Event.UNBLOCK)
+NESTED = (Transition.ENQUEUE, Transition.UNBLOCK)
 """Events that happen within others: a completion enqueues children and unblocks dependents."""
 
 
@@ -131,8 +131,8 @@ class IllegalTransition(AssertionError):
     """The specification itself is wrong: an edge that `TRANSITIONS` does not have."""
 
 
-def advance(event: Event, source: State | None, target: State | None) -> State | None:
+def advance(transition: Transition, source: State | None, target: State | None) -> State | None:
     """Give `target` when the table has the edge; raise `IllegalTransition` otherwise."""
-    if (source, target) not in TRANSITIONS[event]:
-        raise IllegalTransition(f"{event}: {source} -> {target} is not in TRANSITIONS")
+    if (source, target) not in TRANSITIONS[transition]:
+        raise IllegalTransition(f"{transition}: {source} -> {target} is not in TRANSITIONS")
     return target

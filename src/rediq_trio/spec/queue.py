@@ -6,7 +6,7 @@ with the answer; nothing else is read or changed. `lua/` holds a script of the
 same name for each, which must do the same on a real Redis; the property tests
 drive both and compare everything after every step.
 
-Read `Draft` first: no task changes state but by its `move`.
+Read `Change` first: no task changes state but by its `move`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import Any
 
 import attrs
 
-from rediq_trio.spec.change import Draft, pack_raw
-from rediq_trio.spec.groups import batch, govern
+from rediq_trio.spec.change import Change, pack_raw
+from rediq_trio.spec.groups import batch, set_group_rules
 from rediq_trio.spec.history.entry import Entry
-from rediq_trio.spec.history.stream import noted
+from rediq_trio.spec.history.stream import with_entry
 from rediq_trio.spec.ids import pack_id, pack_ref, split_ref
-from rediq_trio.spec.intake import acknowledge, admit, enqueue, receive
-from rediq_trio.spec.lanes import Lanes, arrange, limit, next_start, place
-from rediq_trio.spec.lifecycle import TERMINAL, WAITING, Event, State
+from rediq_trio.spec.intake import acknowledge, enqueue, enqueue_promised, receive
+from rediq_trio.spec.lanes import Lanes, arrange, limit, next_start, rank
+from rediq_trio.spec.lifecycle import TERMINAL, WAITING, State, Transition
 from rediq_trio.spec.records import (
     CANCELLED_GRACE_MS,
     Claimed,
@@ -35,7 +35,7 @@ from rediq_trio.spec.records import (
     Failure,
     Fence,
     Lease,
-    Queue,
+    QueueState,
     Record,
     Report,
     Until,
@@ -53,7 +53,7 @@ from rediq_trio.spec.schedules import (
 )
 
 __all__ = [
-    "acknowledge", "agenda", "arrange", "batch", "declare", "enqueue", "govern", "limit", "receive",
+    "acknowledge", "agenda", "arrange", "batch", "declare", "enqueue", "set_group_rules", "limit", "receive",
     "reinstate", "retract", "retract_others", "suspend", "tick", "trigger",
 ]  # fmt: skip
 
@@ -63,7 +63,7 @@ ENDINGS = 100
 EXPIRED = "expired"
 
 
-def ordered(queue: Queue, state: State) -> list[Record]:
+def ordered(queue: QueueState, state: State) -> list[Record]:
     """Give the tasks in one state, in the order of its index.
 
     Pending ones with a limit key come behind those without, key by key; grouped
@@ -79,16 +79,16 @@ def _listed(record: Record) -> tuple[bytes, int, bytes]:
         lane = record.limit_key
     elif record.state is State.GROUPED:
         lane = record.group
-    return bytes([len(lane.encode())]) + lane.encode(), *place(record)
+    return bytes([len(lane.encode())]) + lane.encode(), *rank(record)
 
 
-def _first(queue: Queue, state: State, limit: int, until: int | None = None) -> list[Record]:
+def _first(queue: QueueState, state: State, limit: int, until: int | None = None) -> list[Record]:
     found = (
         r
         for r in queue.records.values()
         if r.state is state and (until is None or r.score <= until)
     )
-    return nsmallest(limit, found, key=place)
+    return nsmallest(limit, found, key=rank)
 
 
 def _next_in(instants: Iterable[int], now: int) -> int | None:
@@ -96,7 +96,7 @@ def _next_in(instants: Iterable[int], now: int) -> int | None:
     return None if first is None else max(0, first - now)
 
 
-def _held(queue: Queue | Draft, fence: Fence) -> Record | None:
+def _held(queue: QueueState | Change, fence: Fence) -> Record | None:
     """Give the record of a task if this fence is that of its last delivery and still good."""
     record = queue.records.get(fence.id)
     if record is None or (record.deliveries, record.nonce) != (fence.deliveries, fence.nonce):
@@ -112,24 +112,24 @@ def _expired(record: Record, now: int) -> bool:
 
 
 def claim(
-    queue: Queue, now: int, *, limit: int, lease_ms: int, worker: str, nonce: bytes
-) -> tuple[Queue, Claimed]:
+    queue: QueueState, now: int, *, limit: int, lease_ms: int, worker: str, nonce: bytes
+) -> tuple[QueueState, Claimed]:
     """Lease the first `limit` ready tasks to a worker; those that expired go to dead instead."""
     if queue.paused:
         return queue, Claimed((), 0)
-    draft = Draft(queue, now)
-    lanes = Lanes(draft)
+    change = Change(queue, now)
+    lanes = Lanes(change)
     leases: list[Lease] = []
     for _ in range(limit):
         record = lanes.next()
         if record is None:
             break
         if _expired(record, now):
-            draft.bury(Event.CLAIM, record, EXPIRED)
+            change.bury(Transition.CLAIM, record, EXPIRED)
             continue
         deliveries, attempt, end = record.deliveries + 1, record.attempt + 1, now + lease_ms
-        draft.move(
-            Event.CLAIM,
+        change.move(
+            Transition.CLAIM,
             record,
             State.ACTIVE,
             deliveries=deliveries,
@@ -143,23 +143,23 @@ def claim(
         fence = Fence(record.id, deliveries, nonce)
         leases.append(Lease(fence, attempt, record.max_retry, record.envelope, end))
     remaining = lanes.remaining()
-    return draft.done(), Claimed(tuple(leases), remaining)
+    return change.done(), Claimed(tuple(leases), remaining)
 
 
 def renew(
-    queue: Queue, now: int, fences: Sequence[Fence], *, lease_ms: int
-) -> tuple[Queue, tuple[Verdict, ...]]:
+    queue: QueueState, now: int, fences: Sequence[Fence], *, lease_ms: int
+) -> tuple[QueueState, tuple[Verdict, ...]]:
     """Prolong each lease that is still held, lapsed but not reclaimed ones too."""
-    draft = Draft(queue, now)
+    change = Change(queue, now)
     verdicts: list[Verdict] = []
     for fence in fences:
-        record = _held(draft, fence)
+        record = _held(change, fence)
         if record is None or record.state is not State.ACTIVE:
             verdicts.append(Verdict.LOST)
             continue
-        draft.move(Event.RENEW, record, State.ACTIVE, lease_ms=now + lease_ms)
+        change.move(Transition.RENEW, record, State.ACTIVE, lease_ms=now + lease_ms)
         verdicts.append(Verdict.CANCEL if record.cancel else Verdict.KEPT)
-    return draft.done(), tuple(verdicts)
+    return change.done(), tuple(verdicts)
 
 
 Settled = tuple[State | None, ...]
@@ -167,35 +167,35 @@ Settled = tuple[State | None, ...]
 nothing. An outcome settled before changes nothing either and gives today's state."""
 
 
-def _settle(draft: Draft, fence: Fence) -> tuple[Record | None, State | None]:
+def _settle(change: Change, fence: Fence) -> tuple[Record | None, State | None]:
     """Give the record if it is to be settled now, and the answer if it is not."""
-    record = _held(draft, fence)
+    record = _held(change, fence)
     if record is None:
         return None, None
     return (record, None) if record.state is State.ACTIVE else (None, record.state)
 
 
-def complete(queue: Queue, now: int, items: Sequence[Completion]) -> tuple[Queue, Settled]:
+def complete(queue: QueueState, now: int, items: Sequence[Completion]) -> tuple[QueueState, Settled]:
     """Keep each result for the task's retention; with none, and nobody waiting, drop the task.
 
     The task's key is free, its children come in, and those that wait for it go on, in
     the same step.
     """
-    draft = Draft(queue, now)
+    change = Change(queue, now)
     answers: list[State | None] = []
     for item in items:
-        record, answer = _settle(draft, item.fence)
+        record, answer = _settle(change, item.fence)
         if record is not None:
-            draft.free(record)
+            change.free(record)
             for child in item.children:
-                admit(draft, child)
-            record = draft.records[record.id]
+                enqueue_promised(change, child)
+            record = change.records[record.id]
             answer = State.COMPLETED
-            draft.count("completed")
-            keep = max(record.retention_ms, CANCELLED_GRACE_MS if record.waited else 0)
+            change.count("completed")
+            keep = max(record.retention_ms, CANCELLED_GRACE_MS if record.has_waiters else 0)
             if keep:
-                draft.move(
-                    Event.COMPLETE,
+                change.move(
+                    Transition.COMPLETE,
                     record,
                     State.COMPLETED,
                     result=item.result,
@@ -204,150 +204,150 @@ def complete(queue: Queue, now: int, items: Sequence[Completion]) -> tuple[Queue
                     error="",
                     inputs=b"",
                     steps=b"",
-                    stepped=False,
+                    has_steps=False,
                 )
             else:
-                draft.remove(Event.COMPLETE, record, result=item.result)
-                draft.count("purged")
+                change.remove(Transition.COMPLETE, record, result=item.result)
+                change.count("purged")
         answers.append(answer)
-    return draft.done(), tuple(answers)
+    return change.done(), tuple(answers)
 
 
-def fail(queue: Queue, now: int, items: Sequence[Failure]) -> tuple[Queue, Settled]:
+def fail(queue: QueueState, now: int, items: Sequence[Failure]) -> tuple[QueueState, Settled]:
     """Charge the attempt: dead when it was the last or the error is final, else retry later."""
-    draft = Draft(queue, now)
+    change = Change(queue, now)
     answers: list[State | None] = []
     for item in items:
-        record, answer = _settle(draft, item.fence)
+        record, answer = _settle(change, item.fence)
         if record is not None:
-            draft.count("failed")
+            change.count("failed")
             if item.final or record.attempt > record.max_retry:
-                draft.bury(Event.FAIL, record, item.error)
+                change.bury(Transition.FAIL, record, item.error)
             elif record.cancel:
-                draft.cancel(Event.FAIL, record, error=item.error)
+                change.cancel(Transition.FAIL, record, error=item.error)
             else:
-                draft.move(
-                    Event.FAIL, record, State.RETRY, error=item.error, run_ms=now + item.delay_ms
+                change.move(
+                    Transition.FAIL, record, State.RETRY, error=item.error, run_ms=now + item.delay_ms
                 )
-            answer = draft.records[record.id].state
+            answer = change.records[record.id].state
         answers.append(answer)
-    return draft.done(), tuple(answers)
+    return change.done(), tuple(answers)
 
 
-def release(queue: Queue, now: int, fences: Sequence[Fence]) -> tuple[Queue, Settled]:
+def release(queue: QueueState, now: int, fences: Sequence[Fence]) -> tuple[QueueState, Settled]:
     """Give each task back to its old place, its attempt uncharged."""
-    draft = Draft(queue, now)
+    change = Change(queue, now)
     answers: list[State | None] = []
     for fence in fences:
-        record, answer = _settle(draft, fence)
+        record, answer = _settle(change, fence)
         if record is not None:
             if record.cancel:
-                draft.cancel(Event.RELEASE, record, attempt=record.attempt - 1)
+                change.cancel(Transition.RELEASE, record, attempt=record.attempt - 1)
             else:
-                draft.move(Event.RELEASE, record, State.PENDING, attempt=record.attempt - 1)
-            answer = draft.records[record.id].state
+                change.move(Transition.RELEASE, record, State.PENDING, attempt=record.attempt - 1)
+            answer = change.records[record.id].state
         answers.append(answer)
-    return draft.done(), tuple(answers)
+    return change.done(), tuple(answers)
 
 
-def snooze(queue: Queue, now: int, items: Sequence[Deferral]) -> tuple[Queue, Settled]:
+def snooze(queue: QueueState, now: int, items: Sequence[Deferral]) -> tuple[QueueState, Settled]:
     """Run each task again after its delay, its attempt uncharged."""
-    draft = Draft(queue, now)
+    change = Change(queue, now)
     answers: list[State | None] = []
     for item in items:
-        record, answer = _settle(draft, item.fence)
+        record, answer = _settle(change, item.fence)
         if record is not None:
             back: dict[str, Any] = {"attempt": record.attempt - 1, "snoozes": record.snoozes + 1}
             if record.cancel:
-                draft.cancel(Event.SNOOZE, record, **back)
+                change.cancel(Transition.SNOOZE, record, **back)
             else:
-                draft.move(
-                    Event.SNOOZE, record, State.SCHEDULED, run_ms=now + item.delay_ms, **back
+                change.move(
+                    Transition.SNOOZE, record, State.SCHEDULED, run_ms=now + item.delay_ms, **back
                 )
-            answer = draft.records[record.id].state
+            answer = change.records[record.id].state
         answers.append(answer)
-    return draft.done(), tuple(answers)
+    return change.done(), tuple(answers)
 
 
-def stop(queue: Queue, now: int, fences: Sequence[Fence]) -> tuple[Queue, Settled]:
+def stop(queue: QueueState, now: int, fences: Sequence[Fence]) -> tuple[QueueState, Settled]:
     """Cancel each task whose handler was stopped; one that nobody asked to cancel stays active."""
-    draft = Draft(queue, now)
+    change = Change(queue, now)
     answers: list[State | None] = []
     for fence in fences:
-        record, answer = _settle(draft, fence)
+        record, answer = _settle(change, fence)
         if record is not None:
             if record.cancel:
-                draft.cancel(Event.STOP, record, attempt=record.attempt - 1)
-            answer = draft.records[record.id].state
+                change.cancel(Transition.STOP, record, attempt=record.attempt - 1)
+            answer = change.records[record.id].state
         answers.append(answer)
-    return draft.done(), tuple(answers)
+    return change.done(), tuple(answers)
 
 
-def report(queue: Queue, now: int, items: Sequence[Report]) -> tuple[Queue, tuple[bool, ...]]:
+def report(queue: QueueState, now: int, items: Sequence[Report]) -> tuple[QueueState, tuple[bool, ...]]:
     """Keep the newest progress of each running task; False for a stale fence."""
-    draft = Draft(queue, now)
+    change = Change(queue, now)
     answers: list[bool] = []
     for item in items:
-        record = _held(draft, item.fence)
+        record = _held(change, item.fence)
         good = record is not None and record.state is State.ACTIVE
         if record is not None and good:
-            draft.records[record.id] = attrs.evolve(record, progress=item.progress)
+            change.records[record.id] = attrs.evolve(record, progress=item.progress)
         answers.append(good)
-    return draft.done(), tuple(answers)
+    return change.done(), tuple(answers)
 
 
-def remember(queue: Queue, now: int, fence: Fence, step: bytes) -> tuple[Queue, bool]:
+def remember(queue: QueueState, now: int, fence: Fence, step: bytes) -> tuple[QueueState, bool]:
     """Keep the result of a step of a running task; False for a stale fence."""
-    draft = Draft(queue, now)
-    record = _held(draft, fence)
+    change = Change(queue, now)
+    record = _held(change, fence)
     if record is None or record.state is not State.ACTIVE:
         return queue, False
-    draft.records[record.id] = attrs.evolve(record, steps=record.steps + step, stepped=True)
-    return draft.done(), True
+    change.records[record.id] = attrs.evolve(record, steps=record.steps + step, has_steps=True)
+    return change.done(), True
 
 
 # --- what a keeper does
 
 
-def promote(queue: Queue, now: int, *, limit: int) -> tuple[Queue, Due]:
+def promote(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due]:
     """Make due tasks ready: at most `limit` scheduled and `limit` retried ones."""
-    draft = Draft(queue, now)
+    change = Change(queue, now)
     moved = 0
     for state in (State.SCHEDULED, State.RETRY):
         for record in _first(queue, state, limit, until=now):
-            draft.ready(Event.PROMOTE, record)
+            change.ready(Transition.PROMOTE, record)
             moved += 1
-    after = draft.done()
+    after = change.done()
     waiting = [r.run_ms for r in after.records.values() if r.state in (State.SCHEDULED, State.RETRY)]
     if (start := next_start(after, now)) is not None:
         waiting.append(start)
     return after, Due(moved, _next_in(waiting, now))
 
 
-def unblock(queue: Queue, now: int, *, limit: int) -> tuple[Queue, Due]:
+def unblock(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due]:
     """Tell those that wait for tasks that have ended, where a step left some: at most `limit`."""
-    draft = Draft(queue, now)
-    draft.endings.extend(draft.held_over[:ENDINGS])
-    del draft.held_over[:ENDINGS]
-    moved = draft.ripple(limit)
-    after = draft.done()
+    change = Change(queue, now)
+    change.endings.extend(change.deferred[:ENDINGS])
+    del change.deferred[:ENDINGS]
+    moved = change.propagate(limit)
+    after = change.done()
     return after, Due(moved, 0 if after.endings else None)
 
 
-def reclaim(queue: Queue, now: int, *, limit: int) -> tuple[Queue, Due]:
+def reclaim(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due]:
     """Take lapsed leases back: the crash is counted, the attempt is not."""
-    draft = Draft(queue, now)
+    change = Change(queue, now)
     lapsed = _first(queue, State.ACTIVE, limit, until=now)
     for record in lapsed:
         crashes = record.crashes + 1
         void: dict[str, Any] = {"crashes": crashes, "attempt": record.attempt - 1, "nonce": b""}
         if record.cancel:
-            draft.cancel(Event.RECLAIM, record, **void)
+            change.cancel(Transition.RECLAIM, record, **void)
         elif crashes > record.max_crashes:
-            draft.bury(Event.RECLAIM, record, crashed(crashes), **void)
+            change.bury(Transition.RECLAIM, record, crashed(crashes), **void)
         else:
-            draft.move(Event.RECLAIM, record, State.PENDING, **void)
-    after = draft.done()
+            change.move(Transition.RECLAIM, record, State.PENDING, **void)
+    after = change.done()
     leases = (r.lease_ms for r in after.records.values() if r.state is State.ACTIVE)
     return after, Due(len(lapsed), _next_in(leases, now))
 
@@ -357,45 +357,45 @@ def crashed(crashes: int) -> str:
     return f"its worker died under it {crashes} times"
 
 
-def expire(queue: Queue, now: int, *, limit: int) -> tuple[Queue, Due]:
+def expire(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due]:
     """Bury waiting tasks whose `expires` has come."""
-    draft = Draft(queue, now)
+    change = Change(queue, now)
     due = [r for r in queue.records.values() if r.state in WAITING and _expired(r, now)]
     chosen = nsmallest(limit, due, key=lambda r: (r.expires_ms, pack_id(r.id)))
     for record in chosen:
-        draft.bury(Event.EXPIRE, record, EXPIRED)
-    after = draft.done()
+        change.bury(Transition.EXPIRE, record, EXPIRED)
+    after = change.done()
     # Of what is left: those that waited for one of them may have died with it.
     mortal = (r.expires_ms for r in after.records.values() if r.state in WAITING and r.expires_ms)
     return after, Due(len(chosen), _next_in(mortal, now))
 
 
 def purge(
-    queue: Queue, now: int, *, limit: int, dead_retention_ms: int, max_dead: int
-) -> tuple[Queue, Due]:
+    queue: QueueState, now: int, *, limit: int, dead_retention_ms: int, max_dead: int
+) -> tuple[QueueState, Due]:
     """Drop finished tasks after their retention, and dead ones that are too old or too many.
 
     At most `limit` of each terminal state, and of the unique keys whose time has run
     out. The oldest dead go first. Rates that do not bind any more are forgotten.
     """
-    draft = Draft(queue, now)
+    change = Change(queue, now)
     moved = 0
     for state in (State.COMPLETED, State.CANCELLED):
         for record in _first(queue, state, limit, until=now):
-            draft.remove(Event.PURGE, record)
+            change.remove(Transition.PURGE, record)
             moved += 1
     dead = ordered(queue, State.DEAD)
     old = sum(r.finished_ms <= now - dead_retention_ms for r in dead)
     for record in dead[: min(limit, max(old, len(dead) - max_dead))]:
-        draft.remove(Event.PURGE, record)
+        change.remove(Transition.PURGE, record)
         moved += 1
-    draft.count("purged", moved)
-    lapsing = sorted((lock.till_ms, key) for key, lock in draft.locks.items() if lock.till_ms)
+    change.count("purged", moved)
+    lapsing = sorted((lock.till_ms, key) for key, lock in change.locks.items() if lock.till_ms)
     for till, key in lapsing[:limit]:
         if till <= now:
-            del draft.locks[key]
-    draft.rates = {key: at for key, at in draft.rates.items() if at > now * 1000}
-    after = draft.done()
+            del change.locks[key]
+    change.rates = {key: at for key, at in change.rates.items() if at > now * 1000}
+    after = change.done()
     ends = [
         r.finished_ms + dead_retention_ms if r.state is State.DEAD else r.purge_ms
         for r in after.records.values()
@@ -408,20 +408,20 @@ def purge(
 # --- what a caller or an operator does
 
 
-def cancel(queue: Queue, now: int, task_id: str) -> tuple[Queue, State | None]:
+def cancel(queue: QueueState, now: int, task_id: str) -> tuple[QueueState, State | None]:
     """Cancel a waiting task, or ask the worker of an active one to; give the state it is in now."""
     record = queue.records.get(task_id)
     if record is None:
         return queue, None
-    draft = Draft(queue, now)
+    change = Change(queue, now)
     if record.state is State.ACTIVE:
-        draft.move(Event.CANCEL, record, State.ACTIVE, cancel=True)
+        change.move(Transition.CANCEL, record, State.ACTIVE, cancel=True)
     elif record.state in WAITING:
-        draft.cancel(Event.CANCEL, record)
-    return draft.done(), draft.records[task_id].state
+        change.cancel(Transition.CANCEL, record)
+    return change.done(), change.records[task_id].state
 
 
-def revive(queue: Queue, now: int, ids: Sequence[str]) -> tuple[Queue, Settled]:
+def revive(queue: QueueState, now: int, ids: Sequence[str]) -> tuple[QueueState, Settled]:
     """Make dead and cancelled tasks ready again, as if new but for their deliveries.
 
     `expires` is dropped: whoever revives a task wants it to run. One that still
@@ -429,103 +429,103 @@ def revive(queue: Queue, now: int, ids: Sequence[str]) -> tuple[Queue, Settled]:
     did not complete; so does one whose unique key has another holder. Gives the
     state each is in now, None for one that does not exist.
     """
-    draft = Draft(queue, now)
+    change = Change(queue, now)
     answers: list[State | None] = []
     for task_id in ids:
-        record = draft.records.get(task_id)
-        if record is not None and _revivable(draft, record):
+        record = change.records.get(task_id)
+        if record is not None and _revivable(change, record):
             fresh: dict[str, Any] = {"attempt": 0, "crashes": 0, "snoozes": 0, "cancel": False}
             fresh |= {"nonce": b"", "error": "", "expires_ms": 0, "finished_ms": 0, "purge_ms": 0}
             if record.unique and record.until is not Until.EXPIRED:
-                draft.lock(record, 0)
-                fresh["holds"] = True
+                change.lock(record, 0)
+                fresh["owns_unique_key"] = True
             if record.waits:
-                draft.move(Event.REVIVE, record, State.BLOCKED, run_ms=now, **fresh)
-                for ref in sorted(draft.needs[task_id], key=pack_ref):
-                    draft.look(task_id, ref)
+                change.move(Transition.REVIVE, record, State.BLOCKED, run_ms=now, **fresh)
+                for ref in sorted(change.needs[task_id], key=pack_ref):
+                    change.check_dependency(task_id, ref)
             elif record.group:
-                fresh["seq"] = draft.next_seq()
-                draft.move(Event.REVIVE, record, State.GROUPED, run_ms=now, **fresh)
+                fresh["seq"] = change.next_seq()
+                change.move(Transition.REVIVE, record, State.GROUPED, run_ms=now, **fresh)
             else:
-                draft.ready(Event.REVIVE, record, run_ms=now, **fresh)
-        current = draft.records.get(task_id)
+                change.ready(Transition.REVIVE, record, run_ms=now, **fresh)
+        current = change.records.get(task_id)
         answers.append(None if current is None else current.state)
-    return draft.done(), tuple(answers)
+    return change.done(), tuple(answers)
 
 
-def _revivable(draft: Draft, record: Record) -> bool:
+def _revivable(change: Change, record: Record) -> bool:
     if record.state not in (State.DEAD, State.CANCELLED):
         return False
     keyed = record.unique and record.until is not Until.EXPIRED
-    if keyed and draft.holder(record.unique) is not None:
+    if keyed and change.holder(record.unique) is not None:
         return False
-    return record.lenient or not any(
-        _failed(draft, ref) for ref in draft.needs.get(record.id, ())
+    return record.run_on_dependency_failure or not any(
+        _failed(change, ref) for ref in change.needs.get(record.id, ())
     )
 
 
-def _failed(draft: Draft, ref: str) -> bool:
+def _failed(change: Change, ref: str) -> bool:
     if split_ref(ref)[0]:
         return False  # in another queue, which will tell
-    source = draft.records.get(ref)
+    source = change.records.get(ref)
     return source is None or source.state in (State.DEAD, State.CANCELLED, State.GROUPED)
 
 
-def delete(queue: Queue, now: int, ids: Sequence[str]) -> tuple[Queue, Settled]:
+def delete(queue: QueueState, now: int, ids: Sequence[str]) -> tuple[QueueState, Settled]:
     """Remove tasks that no worker holds; give the state each was in, None for a missing one.
 
     The answer `active` means that the task is still there.
     """
-    draft = Draft(queue, now)
+    change = Change(queue, now)
     answers: list[State | None] = []
     for task_id in ids:
-        record = draft.records.get(task_id)
+        record = change.records.get(task_id)
         answers.append(None if record is None else record.state)
         if record is not None and record.state is not State.ACTIVE:
-            draft.remove(Event.DELETE, record)
-            draft.count("deleted")
-    return draft.done(), tuple(answers)
+            change.remove(Transition.DELETE, record)
+            change.count("deleted")
+    return change.done(), tuple(answers)
 
 
-def watch(queue: Queue, now: int, task_id: str) -> tuple[Queue, State | None]:
+def watch(queue: QueueState, now: int, task_id: str) -> tuple[QueueState, State | None]:
     """Note that someone waits for a task's end, so that the end is told and kept a while."""
     record = queue.records.get(task_id)
     if record is None:
         return queue, None
-    draft = Draft(queue, now)
+    change = Change(queue, now)
     if not record.terminal:
-        draft.records[task_id] = attrs.evolve(record, waited=True)
-    return draft.done(), record.state
+        change.records[task_id] = attrs.evolve(record, has_waiters=True)
+    return change.done(), record.state
 
 
-def pause(queue: Queue, now: int) -> tuple[Queue, None]:
+def pause(queue: QueueState, now: int) -> tuple[QueueState, None]:
     """Refuse claims until `resume`."""
     before = (int(queue.paused),)
-    return noted(attrs.evolve(queue, paused=True), now, "pause", before=before, after=(1,)), None
+    return with_entry(attrs.evolve(queue, paused=True), now, "pause", before=before, after=(1,)), None
 
 
-def resume(queue: Queue, now: int) -> tuple[Queue, None]:
+def resume(queue: QueueState, now: int) -> tuple[QueueState, None]:
     """Allow claims again."""
     before = (int(queue.paused),)
-    return noted(attrs.evolve(queue, paused=False), now, "resume", before=before, after=(0,)), None
+    return with_entry(attrs.evolve(queue, paused=False), now, "resume", before=before, after=(0,)), None
 
 
-def flush(queue: Queue, now: int) -> tuple[Queue, int]:
+def flush(queue: QueueState, now: int) -> tuple[QueueState, int]:
     """Remove every task, the active ones too, whose outcomes will be refused as stale.
 
     Unique keys go with them; limits, schedules, and messages to other queues, stay.
     """
-    draft = Draft(queue, now)
-    draft.endings.extend(draft.held_over)
-    draft.held_over.clear()
-    draft.ripple(sys.maxsize)
-    gone = sorted(draft.records.values(), key=lambda r: pack_raw(pack_id(r.id)))
+    change = Change(queue, now)
+    change.endings.extend(change.deferred)
+    change.deferred.clear()
+    change.propagate(sys.maxsize)
+    gone = sorted(change.records.values(), key=lambda r: pack_raw(pack_id(r.id)))
     for record in gone:
-        draft.remove(Event.FLUSH, record)
-    draft.notes.append(Entry(0, now, Event.FLUSH.value, after=(len(gone),)))
-    draft.ripple(sys.maxsize)
-    draft.count("deleted", len(gone))
-    draft.locks.clear()
-    draft.edges.clear()
-    draft.turns.clear()
-    return draft.done(), len(gone)
+        change.remove(Transition.FLUSH, record)
+    change.entries.append(Entry(0, now, Transition.FLUSH.value, after=(len(gone),)))
+    change.propagate(sys.maxsize)
+    change.count("deleted", len(gone))
+    change.locks.clear()
+    change.edges.clear()
+    change.turns.clear()
+    return change.done(), len(gone)

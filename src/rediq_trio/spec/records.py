@@ -24,7 +24,7 @@ PRIORITY_SPAN = 2**45
 100 * 2**45 + 2**45 is below 2**53, up to which a double counts exactly."""
 
 
-RIPPLE = 500
+PROPAGATED_AT_ONCE = 500
 """Dependents that one step resolves at most; the keeper goes on with the others."""
 
 ANY_KEY = "*"
@@ -47,7 +47,7 @@ def _once(refs: Iterable[str]) -> tuple[str, ...]:
 
 
 @attrs.frozen
-class Ties:
+class Relations:
     """What ties a new task to others. References are ids of the task's own queue, or
     `"<queue>/<id>"` of another."""
 
@@ -62,17 +62,17 @@ class Ties:
     """Take the place of a holder that was never claimed."""
     limit_key: str = ""
     group: str = ""
-    lenient: bool = False
+    run_on_dependency_failure: bool = False
     """Run also when a task that this one needs did not complete."""
     needs: tuple[str, ...] = attrs.field(default=(), converter=_once)
     """The tasks it waits for, to be looked at now."""
-    awaits: tuple[str, ...] = attrs.field(default=(), converter=_once)
+    needs_later: tuple[str, ...] = attrs.field(default=(), converter=_once)
     """Others it waits for, that name it among their `dependents`: they come with it or after it."""
     dependents: tuple[str, ...] = attrs.field(default=(), converter=_once)
     """Tasks that wait for it, there before it is."""
 
 
-NO_TIES = Ties()
+NO_RELATIONS = Relations()
 
 
 @attrs.frozen
@@ -93,7 +93,7 @@ class NewTask:
     """From the enqueue on; 0 for never."""
     expires_at_ms: int = 0
     """An instant; 0 for none."""
-    ties: Ties = NO_TIES
+    relations: Relations = NO_RELATIONS
 
 
 class AnswerKind(enum.IntEnum):
@@ -131,9 +131,9 @@ class MailKind(enum.IntEnum):
 
     TASK = 1
     """A task that is to be enqueued."""
-    LINK = 2
+    SUBSCRIBE = 2
     """Task `id` of the sender waits for task `ref` of the receiver."""
-    TOLD = 3
+    ENDED = 3
     """Task `ref` of the sender ended as `how` says, which task `id` of the receiver waits for."""
 
 
@@ -148,7 +148,7 @@ class Mail:
     kind: MailKind
     id: str = ""
     ref: str = ""
-    how: State | None = None
+    ended_as: State | None = None
     """None: it is gone."""
     result: bytes = b""
     task: NewTask | None = None
@@ -159,7 +159,7 @@ class Ending:
     """A task that has ended, while some that wait for it have not been told."""
 
     id: str
-    how: State | None
+    ended_as: State | None
     """None: it is gone."""
     result: bytes = b""
 
@@ -243,7 +243,7 @@ class Agenda:
 
 
 @attrs.frozen
-class Rule:
+class GroupRule:
     """When a group is full, or has waited long enough, to become a batch."""
 
     max_size: int = 10
@@ -308,11 +308,11 @@ class Record:
     worker: str = ""
     cancel: bool = False
     """A cancel was asked while it was active."""
-    waited: bool = False
+    has_waiters: bool = False
     """Someone waits for its end."""
-    followed: bool = False
+    has_dependents: bool = False
     """Tasks wait, or have waited, for its end."""
-    stepped: bool = False
+    has_steps: bool = False
     """It has kept results of steps."""
     started_ms: int = 0
     finished_ms: int = 0
@@ -327,13 +327,13 @@ class Record:
     """What its steps returned: name and result in turn, packed."""
     unique: str = ""
     until: Until = Until.DONE
-    holds: bool = False
+    owns_unique_key: bool = False
     """The unique key was taken by it, and its window not ended but by its `till_ms`."""
     limit_key: str = ""
     group: str = ""
     waits: int = 0
     """How many tasks it still waits for."""
-    lenient: bool = False
+    run_on_dependency_failure: bool = False
 
     @property
     def score(self) -> int:
@@ -373,7 +373,7 @@ class Counters:
 
 
 @attrs.frozen
-class Queue:
+class QueueState:
     """The whole of one queue at one instant."""
 
     records: Mapping[str, Record] = MappingProxyType({})
@@ -412,11 +412,11 @@ class Queue:
     """By name."""
     revision: int = 0
     """Of the schedule that was declared last."""
-    rules: Mapping[str, Rule] = MappingProxyType({})
+    rules: Mapping[str, GroupRule] = MappingProxyType({})
     """For each group with members the rule that it was given."""
     history: int = 0
     """How many entries are kept; 0 for none."""
-    noted: int = 0
+    last_entry: int = 0
     """The number of the last entry."""
     entries: tuple[Entry, ...] = ()
     """The last transitions."""

@@ -13,12 +13,12 @@ from types import MappingProxyType
 
 import attrs
 
-from rediq_trio.spec.change import Draft
-from rediq_trio.spec.intake import Taken, admit_one, take_in
-from rediq_trio.spec.records import Agenda, Answer, AnswerKind, NewTask, Queue, Schedule, Tick
+from rediq_trio.spec.change import Change
+from rediq_trio.spec.intake import Taken, enqueue_checked, enqueue_tick
+from rediq_trio.spec.records import Agenda, Answer, AnswerKind, NewTask, QueueState, Schedule, Tick
 
 
-def agenda(queue: Queue, now: int, *, due: int = 0) -> tuple[Queue, Agenda]:
+def agenda(queue: QueueState, now: int, *, due: int = 0) -> tuple[QueueState, Agenda]:
     """Read the schedules, by name; or those due, `due` of them at most, the longest due first."""
     known = queue.schedules.values()
     later = [s.next_ms for s in known if s.next_ms > now]
@@ -30,7 +30,7 @@ def agenda(queue: Queue, now: int, *, due: int = 0) -> tuple[Queue, Agenda]:
     return queue, Agenda(now, tuple(found), min(later) - now if later else None)
 
 
-def declare(queue: Queue, now: int, *, schedule: Schedule) -> tuple[Queue, bool]:
+def declare(queue: QueueState, now: int, *, schedule: Schedule) -> tuple[QueueState, bool]:
     """Add a schedule, or put it in the place of the one of its name; say whether that changed it.
 
     What it did so far stays, and a pause too. Its expected tick changes only when it
@@ -67,12 +67,12 @@ def _expected(schedule: Schedule, next_ms: int) -> int:
     return max(next_ms, schedule.last_ms + 1)
 
 
-def _with(queue: Queue, *schedules: Schedule) -> Queue:
+def _with(queue: QueueState, *schedules: Schedule) -> QueueState:
     known = {**queue.schedules, **{s.name: s for s in schedules}}
     return attrs.evolve(queue, schedules=MappingProxyType(known))
 
 
-def retract(queue: Queue, now: int, *, names: Collection[str]) -> tuple[Queue, tuple[str, ...]]:
+def retract(queue: QueueState, now: int, *, names: Collection[str]) -> tuple[QueueState, tuple[str, ...]]:
     """Remove schedules; give the names of those that were there, sorted."""
     gone = tuple(sorted({*names} & queue.schedules.keys()))
     left = {name: s for name, s in queue.schedules.items() if name not in gone}
@@ -80,8 +80,8 @@ def retract(queue: Queue, now: int, *, names: Collection[str]) -> tuple[Queue, t
 
 
 def retract_others(
-    queue: Queue, now: int, *, owner: str, names: Collection[str]
-) -> tuple[Queue, tuple[str, ...]]:
+    queue: QueueState, now: int, *, owner: str, names: Collection[str]
+) -> tuple[QueueState, tuple[str, ...]]:
     """Remove what an owner declared and does not name any more, unless it is to be kept."""
     others = [
         s.name
@@ -91,7 +91,7 @@ def retract_others(
     return retract(queue, now, names=others)
 
 
-def suspend(queue: Queue, now: int, *, name: str) -> tuple[Queue, bool]:
+def suspend(queue: QueueState, now: int, *, name: str) -> tuple[QueueState, bool]:
     """Let a schedule tick no more until `reinstate`; say whether there is one."""
     schedule = queue.schedules.get(name)
     if schedule is None:
@@ -99,7 +99,7 @@ def suspend(queue: Queue, now: int, *, name: str) -> tuple[Queue, bool]:
     return _with(queue, attrs.evolve(schedule, paused=True, next_ms=0)), True
 
 
-def reinstate(queue: Queue, now: int, *, name: str, next_ms: int) -> tuple[Queue, bool]:
+def reinstate(queue: QueueState, now: int, *, name: str, next_ms: int) -> tuple[QueueState, bool]:
     """Let a paused schedule tick again, from `next_ms` on; say whether there is one."""
     schedule = queue.schedules.get(name)
     if schedule is None:
@@ -111,7 +111,7 @@ def reinstate(queue: Queue, now: int, *, name: str, next_ms: int) -> tuple[Queue
 
 
 def tick(
-    queue: Queue,
+    queue: QueueState,
     now: int,
     *,
     name: str,
@@ -119,7 +119,7 @@ def tick(
     revision: int,
     ticks: Sequence[Tick],
     next_ms: int,
-) -> tuple[Queue, int | None]:
+) -> tuple[QueueState, int | None]:
     """Make the tasks of ticks that are due, oldest first, and expect `next_ms` (0: none) from now on.
 
     Gives how many tasks were made; None, and changes nothing, when the schedule is not
@@ -130,14 +130,14 @@ def tick(
         return queue, None
     if not _due(now, expected_ms, [each.at_ms for each in ticks], next_ms):
         return queue, None
-    draft, made = Draft(queue, now), 0
+    change, made = Change(queue, now), 0
     for each in ticks:
-        if schedule.overlap_skip and _runs(draft, schedule.last_id):
+        if schedule.overlap_skip and _runs(change, schedule.last_id):
             continue
-        if task_id := _made(admit_one(draft, each.task), each.task):
+        if task_id := _made(enqueue_tick(change, each.task), each.task):
             schedule = attrs.evolve(schedule, last_id=task_id, last_ms=each.at_ms)
             made += 1
-    return _with(draft.done(), attrs.evolve(schedule, next_ms=next_ms)), made
+    return _with(change.done(), attrs.evolve(schedule, next_ms=next_ms)), made
 
 
 def _due(now: int, expected_ms: int, instants: Sequence[int], next_ms: int) -> bool:
@@ -151,8 +151,8 @@ def _due(now: int, expected_ms: int, instants: Sequence[int], next_ms: int) -> b
     return True
 
 
-def _runs(draft: Draft, task_id: str) -> bool:
-    record = draft.records.get(task_id)
+def _runs(change: Change, task_id: str) -> bool:
+    record = change.records.get(task_id)
     return record is not None and not record.terminal
 
 
@@ -164,8 +164,8 @@ def _made(answer: Taken, task: NewTask) -> str:
 
 
 def trigger(
-    queue: Queue, now: int, *, name: str, task: NewTask
-) -> tuple[Queue, tuple[Taken, ...]]:
+    queue: QueueState, now: int, *, name: str, task: NewTask
+) -> tuple[QueueState, tuple[Taken, ...]]:
     """Make one task of a schedule now, whatever ticks it expects; unless an enqueue would be refused.
 
     The answer is that of an enqueue; empty when there is no such schedule.
@@ -173,8 +173,8 @@ def trigger(
     schedule = queue.schedules.get(name)
     if schedule is None:
         return queue, ()
-    draft = Draft(queue, now)
-    answer = take_in(draft, task)
+    change = Change(queue, now)
+    answer = enqueue_checked(change, task)
     if task_id := _made(answer, task):
         schedule = attrs.evolve(schedule, last_id=task_id)
-    return _with(draft.done(), schedule), (answer,)
+    return _with(change.done(), schedule), (answer,)

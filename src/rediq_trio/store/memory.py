@@ -18,7 +18,7 @@ import trio
 
 from rediq_trio._errors import TaskNotFound
 from rediq_trio.spec import queue as spec
-from rediq_trio.spec.change import Draft
+from rediq_trio.spec.change import Change
 from rediq_trio.spec.check import invariants, of_queue
 from rediq_trio.spec.check.repairs import Repair
 from rediq_trio.spec.check.views import Picture, Shape, Sight, Subject
@@ -36,13 +36,13 @@ from rediq_trio.spec.records import (
     Enqueued,
     Failure,
     Fence,
+    GroupRule,
     Limit,
     Mail,
     NewTask,
-    Queue,
+    QueueState,
     Record,
     Report,
-    Rule,
     Schedule,
     Tick,
     Verdict,
@@ -65,7 +65,7 @@ def _trio_clock() -> Callable[[], int]:
     return now
 
 
-def _freed(before: Queue, after: Queue) -> bool:
+def _freed(before: QueueState, after: QueueState) -> bool:
     # Whether a permit has been given back that another task may wait for.
     if not after.limits:
         return False
@@ -73,7 +73,7 @@ def _freed(before: Queue, after: Queue) -> bool:
     return any(i not in after.records or after.records[i].state is not State.ACTIVE for i in active)
 
 
-def _ticks_otherwise(before: Queue, after: Queue) -> bool:
+def _ticks_otherwise(before: QueueState, after: QueueState) -> bool:
     # Whether a schedule ticks that did not, or not like that.
     known = before.schedules
     return after.schedules is not known and any(
@@ -92,7 +92,7 @@ class MemoryStore:
 
     def __init__(self, clock: Callable[[], int] | None = None) -> None:
         self._clock = clock or _trio_clock()
-        self._queues: dict[str, Queue] = {}
+        self._queues: dict[str, QueueState] = {}
         self._workers: dict[str, tuple[int, bytes]] = {}
         self._partitions: dict[str, int] = {}
         self._broadcast = Broadcast()
@@ -101,16 +101,16 @@ class MemoryStore:
     def unconfirmed(self) -> int:
         return 0
 
-    async def _do(self, queue: str, step: Callable[[Queue, int], tuple[Queue, A]]) -> A:
+    async def _do(self, queue: str, step: Callable[[QueueState, int], tuple[QueueState, A]]) -> A:
         # The checkpoint comes first: a caller that is cancelled here changed nothing.
         await trio.lowlevel.checkpoint()
-        before = self._queues.get(queue, Queue())
+        before = self._queues.get(queue, QueueState())
         after, answer = step(before, self._clock())
         self._queues[queue] = after
         self._tell(queue, before, after)
         return answer
 
-    def _tell(self, queue: str, before: Queue, after: Queue) -> None:
+    def _tell(self, queue: str, before: QueueState, after: QueueState) -> None:
         woken, later = before.paused and not after.paused, False
         for task_id, new in after.records.items():
             old = before.records.get(task_id)
@@ -121,9 +121,9 @@ class MemoryStore:
             later = later or (moved and new.state in (State.SCHEDULED, State.RETRY))
             if old is not None and new.cancel and not old.cancel:
                 self._broadcast.publish(Signal(queue, Kind.CANCEL, task_id))
-            if new.waited and moved and new.terminal:
+            if new.has_waiters and moved and new.terminal:
                 self._broadcast.publish(Signal(queue, Kind.DONE, task_id))
-            if new.waited and old is not None and new.progress != old.progress:
+            if new.has_waiters and old is not None and new.progress != old.progress:
                 self._broadcast.publish(Signal(queue, Kind.PROGRESS, task_id))
         changed = before.limits != after.limits
         woken = woken or changed or _freed(before, after)
@@ -139,14 +139,14 @@ class MemoryStore:
         if _ticks_otherwise(before, after):
             self._broadcast.publish(Signal(queue, Kind.TICK))
         for task_id, old in before.records.items():
-            if old.waited and task_id not in after.records:
+            if old.has_waiters and task_id not in after.records:
                 self._broadcast.publish(Signal(queue, Kind.DONE, task_id))
 
     async def enqueue(
-        self, queue: str, tasks: Sequence[NewTask], *, whole: bool = False
+        self, queue: str, tasks: Sequence[NewTask], *, atomic: bool = False
     ) -> Enqueued:
         check_batch("enqueue", tasks)
-        return await self._do(queue, lambda q, now: spec.enqueue(q, now, tasks, whole=whole))
+        return await self._do(queue, lambda q, now: spec.enqueue(q, now, tasks, atomic=atomic))
 
     async def outbox(self, queue: str, *, limit: int) -> tuple[Mail, ...]:
         mail = (await self.dump(queue)).outbox
@@ -188,9 +188,9 @@ class MemoryStore:
     async def limits(self, queue: str) -> Mapping[str, Limit]:
         return (await self.dump(queue)).limits
 
-    async def govern(self, queue: str, *, rules: Mapping[str, Rule]) -> int:
-        check_batch("govern", rules)
-        return await self._do(queue, lambda q, now: spec.govern(q, now, rules=rules))
+    async def set_group_rules(self, queue: str, *, rules: Mapping[str, GroupRule]) -> int:
+        check_batch("set_group_rules", rules)
+        return await self._do(queue, lambda q, now: spec.set_group_rules(q, now, rules=rules))
 
     async def batch(self, queue: str, *, ids: Sequence[str]) -> Due:
         check_batch("batch", ids)
@@ -217,7 +217,7 @@ class MemoryStore:
 
     async def history(self, queue: str, *, after: int, limit: int) -> tuple[Entry, ...]:
         found = await self.dump(queue)
-        start = max(0, after - found.noted + len(found.entries))
+        start = max(0, after - found.last_entry + len(found.entries))
         return found.entries[start : start + limit]
 
     async def agenda(self, queue: str, *, due: int = 0) -> Agenda:
@@ -313,7 +313,7 @@ class MemoryStore:
         due = await self._do(queue, lambda q, now: spec.promote(q, now, limit=limit))
         after = self._queues[queue]
         rated = any(limit.count for limit in after.limits.values())
-        if rated and Lanes(Draft(after, self._clock())).open():
+        if rated and Lanes(Change(after, self._clock())).open():
             # A rate may have let a task wait long enough; that by itself changes nothing.
             self._broadcast.publish(Signal(queue, Kind.WAKE))
         return due
@@ -427,19 +427,19 @@ class MemoryStore:
         await trio.lowlevel.checkpoint()
         return False
 
-    async def dump(self, queue: str) -> Queue:
+    async def dump(self, queue: str) -> QueueState:
         await trio.lowlevel.checkpoint()
-        return self._queues.get(queue, Queue())
+        return self._queues.get(queue, QueueState())
 
-    async def beat(self, worker: WorkerRecord) -> None:
+    async def register(self, worker: WorkerRecord) -> None:
         await trio.lowlevel.checkpoint()
         self._workers[worker.id] = (self._clock() + worker.ttl_ms, worker.data)
 
-    async def leave(self, worker_id: str) -> None:
+    async def unregister(self, worker_id: str) -> None:
         await trio.lowlevel.checkpoint()
         self._workers.pop(worker_id, None)
 
-    async def roster(self) -> tuple[bytes, ...]:
+    async def workers(self) -> tuple[bytes, ...]:
         await trio.lowlevel.checkpoint()
         now = self._clock()
         alive = {name: said for name, (till, said) in self._workers.items() if till > now}

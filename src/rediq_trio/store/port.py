@@ -35,13 +35,13 @@ from rediq_trio.spec.records import (
     Enqueued,
     Failure,
     Fence,
+    GroupRule,
     Limit,
     Mail,
     NewTask,
-    Queue,
+    QueueState,
     Record,
     Report,
-    Rule,
     Schedule,
     Tick,
     Verdict,
@@ -68,7 +68,7 @@ class Store(Protocol):
         ...
 
     async def enqueue(
-        self, queue: str, tasks: Sequence[NewTask], *, whole: bool = False
+        self, queue: str, tasks: Sequence[NewTask], *, atomic: bool = False
     ) -> Enqueued: ...
 
     async def outbox(self, queue: str, *, limit: int) -> tuple[Mail, ...]:
@@ -96,7 +96,7 @@ class Store(Protocol):
         """Read the limits that are set, by key."""
         ...
 
-    async def govern(self, queue: str, *, rules: Mapping[str, Rule]) -> int: ...
+    async def set_group_rules(self, queue: str, *, rules: Mapping[str, GroupRule]) -> int: ...
 
     async def batch(self, queue: str, *, ids: Sequence[str]) -> Due: ...
 
@@ -254,15 +254,15 @@ class Store(Protocol):
         """Make a repair, in one atomic step, if what it is for is still so; say whether it was."""
         ...
 
-    async def dump(self, queue: str) -> Queue:
+    async def dump(self, queue: str) -> QueueState:
         """Read the whole queue as the specification's value. For tests: not bounded."""
         ...
 
-    async def beat(self, worker: WorkerRecord) -> None: ...
+    async def register(self, worker: WorkerRecord) -> None: ...
 
-    async def leave(self, worker_id: str) -> None: ...
+    async def unregister(self, worker_id: str) -> None: ...
 
-    async def roster(self) -> tuple[bytes, ...]: ...
+    async def workers(self) -> tuple[bytes, ...]: ...
 
     async def queues(self) -> tuple[str, ...]: ...
 
@@ -285,7 +285,7 @@ class Store(Protocol):
 class Stats:
     """What `Store.stats` reads."""
 
-    queue: Queue
+    queue: QueueState
     """With no records: `paused`, `seq`, what the queue keeps of its history, and the counters."""
     sizes: dict[State, int]
     oldest_pending_age_ms: int

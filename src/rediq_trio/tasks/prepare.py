@@ -10,7 +10,7 @@ from typing import Any, cast
 import attrs
 
 from rediq_trio._errors import ConfigError
-from rediq_trio.spec.records import NO_TIES, NewTask, Ties, Until
+from rediq_trio.spec.records import NO_RELATIONS, NewTask, Relations, Until
 from rediq_trio.tasks.ids import new_id
 from rediq_trio.values.task import Task
 from rediq_trio.values.unique import Unique
@@ -36,16 +36,16 @@ class Prepared:
     @property
     def elsewhere(self) -> tuple[tuple[str, str], ...]:
         """The tasks of other queues that it depends on: queue and id."""
-        if self.new.ties is NO_TIES:
+        if self.new.relations is NO_RELATIONS:
             return ()
-        found = (ref.partition("/") for ref in self.new.ties.needs)
+        found = (ref.partition("/") for ref in self.new.relations.needs)
         return tuple((queue, own) for queue, slash, own in found if slash)
 
     def outside(self, home: str) -> tuple[tuple[str, str], ...]:
         """The tasks, queue and id, that it needs and `home` cannot look at while taking it in."""
         if self.task.queue == home:
             return self.elsewhere
-        found = (ref.rpartition("/") for ref in self.new.ties.needs)
+        found = (ref.rpartition("/") for ref in self.new.relations.needs)
         return tuple((queue or self.task.queue, own) for queue, _, own in found)
 
     @property
@@ -87,23 +87,23 @@ def prepare(task: Task[Any], max_payload: int) -> Prepared:
         run_at_ms=_instant(task.run_at),
         expires_in_ms=milliseconds(lasting),
         expires_at_ms=_instant(until),
-        ties=_ties(task, data),
+        relations=_relations(task, data),
     )
     return Prepared(task, own, new)
 
 
-def _ties(task: Task[Any], data: Any) -> Ties:
+def _relations(task: Task[Any], data: Any) -> Relations:
     if not (task.unique or task.depends_on or task.group or task.limit_key):
-        return NO_TIES
+        return NO_RELATIONS
     unique = task.unique or Unique()
-    return Ties(
+    return Relations(
         unique=_key_of(task, data) if task.unique else "",
         until=_UNTIL[unique.until],
         ttl_ms=milliseconds(unique.ttl),
         replace=unique.on_conflict == "replace",
         limit_key=task.limit_key or "",
         group=task.group or "",
-        lenient=task.on_dependency_failure == "run",
+        run_on_dependency_failure=task.on_dependency_failure == "run",
         needs=tuple(dict.fromkeys(reference_to(task.queue, each) for each in task.depends_on)),
     )
 

@@ -55,7 +55,7 @@ class Heartbeat:
             try:
                 await self._renew(self.book)
                 record = WorkerRecord(self.worker, self.describe(), round(self.interval * 4000))
-                await self.store.beat(record)
+                await self.store.register(record)
             except ConnectionLost:
                 self.pace.refuse()
                 await trio.sleep(min(self.interval, random.uniform(0.1, 0.5)))

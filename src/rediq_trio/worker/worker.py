@@ -164,7 +164,7 @@ class Worker:
             upkeep.cancel_scope.cancel()
         with trio.move_on_after(FAREWELL):
             try:
-                await self.store.leave(self.settings.name)
+                await self.store.unregister(self.settings.name)
             except ConnectionLost:
                 pass  # its record runs out by itself
 

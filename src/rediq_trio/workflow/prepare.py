@@ -20,21 +20,21 @@ def prepare_node(node: PlanNode, home: str, max_payload: int) -> Prepared:
     outside = [each for each in node.task.depends_on if each not in node.needs]
     task = attrs.evolve(node.task, id=node.own, depends_on=(*outside, *node.needs))
     one = prepare(task, max_payload)
-    ties = attrs.evolve(
-        one.new.ties,
+    relations = attrs.evolve(
+        one.new.relations,
         queue="" if queue == home else queue,
-        lenient=task.on_dependency_failure == "run",
+        run_on_dependency_failure=task.on_dependency_failure == "run",
         limit_key=task.limit_key or "",
         needs=tuple(reference_to(queue, each) for each in dict.fromkeys(outside)),
-        awaits=tuple(reference_to(queue, each) for each in node.needs),
+        needs_later=tuple(reference_to(queue, each) for each in node.needs),
         dependents=tuple(reference_to(queue, each) for each in node.dependents),
     )
-    return attrs.evolve(one, new=attrs.evolve(one.new, ties=ties))
+    return attrs.evolve(one, new=attrs.evolve(one.new, relations=relations))
 
 
 def check_whole(nodes: Sequence[Prepared]) -> None:
     """Raise when a workflow is too large to be written in one step."""
-    links = sum(len(one.new.ties.awaits) for one in nodes)
+    links = sum(len(one.new.relations.needs_later) for one in nodes)
     if links > MAX_LINKS:
         raise ConfigError.of("workflow", f"<{links:,} links>", f"of at most {MAX_LINKS:,} links")
     size = sum(len(one.new.envelope) for one in nodes)

@@ -163,10 +163,10 @@ async def _drain(
     while trio.current_time() < give_up:
         look = await looker.look()
         say(f"draining: {look.figures['redis members']:,} members in {look.figures['redis keys']} keys")
-        if look.holds != steady.holds:
+        if look.owns_unique_key != steady.owns_unique_key:
             since, steady = trio.current_time(), look
         enough = trio.current_time() - since > STEADY and not await _tasks(client)
-        if enough and (like is None or look.holds == like.holds):
+        if enough and (like is None or look.owns_unique_key == like.owns_unique_key):
             return look
         await trio.sleep(0.5)
     return await looker.look()

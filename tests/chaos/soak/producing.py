@@ -69,7 +69,7 @@ class Producer:
     def _choose(self) -> Callable[[rediq.Client], Awaitable[None]]:
         stories = {self.plain: 60, self.keyed: 10, self.grouped: 8}
         if self.lingering:
-            stories |= {self.awaited: 10, self.tied: 6, self.cancelled: 6}
+            stories |= {self.awaited: 10, self.related: 6, self.cancelled: 6}
         (chosen,) = self._rng.choices([*stories], [*stories.values()])
         return chosen
 
@@ -85,7 +85,7 @@ class Producer:
         handle = await client.enqueue(self._rng.choice((plain, threaded)))
         await handle.result(timeout=STUCK)
 
-    async def tied(self, client: rediq.Client) -> None:
+    async def related(self, client: rediq.Client) -> None:
         """Enqueue a chain over two queues, and follow it."""
         places = (QUEUE, OTHER, QUEUE)
         links = [chore("plain", queue=place, retention=AWAITED) for place in places]

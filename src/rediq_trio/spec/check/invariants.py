@@ -17,7 +17,7 @@ from rediq_trio.spec.check.views import CONTENTS, Kind, Subject
 from rediq_trio.spec.check.views import Picture as Picture
 from rediq_trio.spec.lanes import limit_of
 from rediq_trio.spec.lifecycle import TERMINAL, WAITING, State
-from rediq_trio.spec.records import NO_LIMIT, Counters, Queue, Record, Until
+from rediq_trio.spec.records import NO_LIMIT, Counters, QueueState, Record, Until
 
 
 @attrs.frozen
@@ -80,7 +80,7 @@ def task_violations(picture: Picture) -> Iterator[Violation]:
     yield from _one_holder(record)
     yield from _charges(record)
     yield from _ends(record)
-    yield from _ties(record, picture)
+    yield from _relations(record, picture)
     yield from _contents(record, picture)
 
 
@@ -133,7 +133,7 @@ def _ends(record: Record) -> Iterator[Violation]:
         yield Violation(8, record.id, f"started at {record.started_ms}, expired at {record.expires_ms}")
 
 
-def _ties(record: Record, picture: Picture) -> Iterator[Violation]:
+def _relations(record: Record, picture: Picture) -> Iterator[Violation]:
     if record.waits != picture.needs:
         yield Violation(8, record.id, f"waits for {record.waits} tasks, {picture.needs} are listed")
     if record.waits and record.state in (State.PENDING, State.ACTIVE, State.SCHEDULED):
@@ -142,7 +142,7 @@ def _ties(record: Record, picture: Picture) -> Iterator[Violation]:
         yield Violation(13, record.id, "is blocked and waits for no task")
     if record.state is State.GROUPED and not record.group:
         yield Violation(10, record.id, "is grouped and in no group")
-    if picture.holder == record.id and not record.holds:
+    if picture.holder == record.id and not record.owns_unique_key:
         yield Violation(6, record.id, f"has the unique key {record.unique!r}, its window over")
 
 
@@ -150,7 +150,7 @@ def _contents(record: Record, picture: Picture) -> Iterator[Violation]:
     completed = record.state is State.COMPLETED
     for name in sorted(picture.kept & ({"inputs", "steps"} if completed else {"result"})):
         yield Violation(5, record.id, f"is {record.state} and has {name}")
-    if "steps" in picture.kept and not record.stepped:
+    if "steps" in picture.kept and not record.has_steps:
         yield Violation(2, record.id, "has steps that it does not know of, and would leave behind")
 
 
@@ -169,7 +169,7 @@ def queue_violations(listing: Listing) -> Iterator[Violation]:
         yield Violation(12, "", f"{counters.enqueued} enqueued, {ever} are here, purged, deleted or batched")
 
 
-def step_violations(before: Queue, after: Queue) -> Iterator[Violation]:
+def step_violations(before: QueueState, after: QueueState) -> Iterator[Violation]:
     """Check what no single picture can show: that a step changed only what it may."""
     for task_id, old in before.records.items():
         new = after.records.get(task_id)
@@ -199,7 +199,7 @@ def total_violations(before: Counters, after: Counters) -> Iterator[Violation]:
 
 
 def order_violations(
-    queue: Queue, claimed: Iterable[Record], left: Iterable[Record]
+    queue: QueueState, claimed: Iterable[Record], left: Iterable[Record]
 ) -> Iterator[Violation]:
     """Check that no ready task was passed over: `claimed` and `left` as they were before the claim.
 
@@ -215,7 +215,7 @@ def order_violations(
             yield Violation(7, record.id, f"passed over at {record.score}, {at} was claimed")
 
 
-def picture_of(queue: Queue, record: Record) -> Picture:
+def picture_of(queue: QueueState, record: Record) -> Picture:
     """Give the picture of a task of the specification, where a state is its index."""
     mortal = record.state in WAITING and record.expires_ms
     lock = queue.locks.get(record.unique)
@@ -230,7 +230,7 @@ def picture_of(queue: Queue, record: Record) -> Picture:
     )
 
 
-def listing_of(queue: Queue) -> Listing:
+def listing_of(queue: QueueState) -> Listing:
     """Give the listing of a queue of the specification."""
     sizes: dict[State, int] = {}
     for record in queue.records.values():
@@ -240,7 +240,7 @@ def listing_of(queue: Queue) -> Listing:
     return Listing(count, sizes, mortal, queue.seq, queue.counters)
 
 
-def violations(queue: Queue) -> list[Violation]:
+def violations(queue: QueueState) -> list[Violation]:
     """Check a whole queue of the specification."""
     found = list(queue_violations(listing_of(queue)))
     for record in queue.records.values():
@@ -252,16 +252,16 @@ def violations(queue: Queue) -> list[Violation]:
     return [*found, *_lock_violations(queue), *_link_violations(queue), *_limit_violations(queue)]
 
 
-def _rule_violations(queue: Queue) -> Iterator[Violation]:
+def _rule_violations(queue: QueueState) -> Iterator[Violation]:
     groups = {r.group for r in queue.records.values() if r.state is State.GROUPED}
     for group in queue.rules.keys() - groups:
         yield Violation(10, "", f"the group {group!r} has a rule and no members")
 
 
-def _lock_violations(queue: Queue) -> Iterator[Violation]:
+def _lock_violations(queue: QueueState) -> Iterator[Violation]:
     for key, lock in queue.locks.items():
         record = queue.records.get(lock.id)
-        in_window = record is not None and record.unique == key and record.holds
+        in_window = record is not None and record.unique == key and record.owns_unique_key
         # Its id may belong to another task by now.
         by_time = record is None or record.unique != key or record.until is Until.EXPIRED
         if not in_window and not (by_time and lock.till_ms):
@@ -270,14 +270,14 @@ def _lock_violations(queue: Queue) -> Iterator[Violation]:
             yield Violation(6, lock.id, f"is {record.state} and has the unique key {key!r}")
 
 
-def _link_violations(queue: Queue) -> Iterator[Violation]:
+def _link_violations(queue: QueueState) -> Iterator[Violation]:
     left = {ending.id for ending in queue.endings}
     for source, dependents in queue.edges.items():
         record = queue.records.get(source)
         alive = record is not None and not record.terminal
         if not dependents or not (alive or source in left):
             yield Violation(13, source, "is over, and those that wait for it were not told")
-        if alive and record is not None and not record.followed:
+        if alive and record is not None and not record.has_dependents:
             yield Violation(13, source, "does not know that others wait for it")
     for task_id, needs in queue.needs.items():
         record = queue.records.get(task_id)
@@ -288,7 +288,7 @@ def _link_violations(queue: Queue) -> Iterator[Violation]:
                 yield from _told(queue, record, ref, ref in left)
 
 
-def _told(queue: Queue, record: Record, ref: str, pending: bool) -> Iterator[Violation]:
+def _told(queue: QueueState, record: Record, ref: str, pending: bool) -> Iterator[Violation]:
     # What it waits for in another queue cannot be seen from here, nor what comes with it later.
     source = queue.records.get(ref)
     if "/" in ref or source is None or pending:
@@ -297,7 +297,7 @@ def _told(queue: Queue, record: Record, ref: str, pending: bool) -> Iterator[Vio
         yield Violation(13, record.id, f"waits for {ref}, which will not tell")
 
 
-def _limit_violations(queue: Queue) -> Iterator[Violation]:
+def _limit_violations(queue: QueueState) -> Iterator[Violation]:
     marks = list(queue.outbox)
     if any(one.seq >= two.seq for one, two in pairwise(marks)):
         yield Violation(2, "", "messages are out of order")
@@ -308,7 +308,7 @@ def _limit_violations(queue: Queue) -> Iterator[Violation]:
         yield Violation(13, "", f"{sorted(pending)} are pending, {sorted(queue.turns)} have a turn")
 
 
-def _schedule_violations(queue: Queue) -> Iterator[Violation]:
+def _schedule_violations(queue: QueueState) -> Iterator[Violation]:
     for name, schedule in queue.schedules.items():
         if schedule.next_ms and (schedule.paused or schedule.next_ms <= schedule.last_ms):
             yield Violation(9, "", f"the schedule {name} expects the tick {schedule.next_ms}")
@@ -316,7 +316,7 @@ def _schedule_violations(queue: Queue) -> Iterator[Violation]:
             yield Violation(9, "", f"the schedule {name} has a revision that was never given")
 
 
-def tick_violations(before: Queue, after: Queue) -> Iterator[Violation]:
+def tick_violations(before: QueueState, after: QueueState) -> Iterator[Violation]:
     """Check that no tick can make a second task: what fired, and what is expected, only grows."""
     for name, new in after.schedules.items():
         old = before.schedules.get(name)
@@ -328,7 +328,7 @@ def tick_violations(before: Queue, after: Queue) -> Iterator[Violation]:
             yield Violation(9, "", f"the schedule {name} expected no tick, and fired")
 
 
-def start_violations(before: Queue, after: Queue) -> Iterator[Violation]:
+def start_violations(before: QueueState, after: QueueState) -> Iterator[Violation]:
     """Check that no claim went over a limit of concurrency."""
     for key in {"", *(r.limit_key for r in after.records.values())}:
         limit = limit_of(after, key)
@@ -337,6 +337,6 @@ def start_violations(before: Queue, after: Queue) -> Iterator[Violation]:
             yield Violation(11, "", f"{now} tasks run under {key!r}, {limit.concurrency} may")
 
 
-def _running(queue: Queue, key: str) -> int:
+def _running(queue: QueueState, key: str) -> int:
     active = (r for r in queue.records.values() if r.state is State.ACTIVE)
     return sum(not key or r.limit_key == key for r in active)

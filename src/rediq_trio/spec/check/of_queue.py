@@ -25,15 +25,15 @@ from rediq_trio.spec.groups import DEFAULT_RULE, due_at
 from rediq_trio.spec.ids import split_ref
 from rediq_trio.spec.lanes import free_at, limit_of
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Ending, Mail, Queue, Record
+from rediq_trio.spec.records import Ending, Mail, QueueState, Record
 
 
-def subjects_of(queue: Queue) -> list[Subject]:
+def subjects_of(queue: QueueState) -> list[Subject]:
     """Give all that can be looked at in a queue, each once."""
     return list(dict.fromkeys(_subjects(queue)))
 
 
-def _subjects(queue: Queue) -> Iterator[Subject]:
+def _subjects(queue: QueueState) -> Iterator[Subject]:
     records = queue.records.values()
     yield from (Subject(Kind.TASK, task_id) for task_id in queue.records)
     for record in records:
@@ -61,7 +61,7 @@ def tie_of(own: str, ref: str) -> Subject:
     return Subject(Kind.TIE, ref, own)
 
 
-def sight_of(queue: Queue, now: int, subject: Subject) -> Sight:
+def sight_of(queue: QueueState, now: int, subject: Subject) -> Sight:
     """Give the picture of one subject."""
     match subject.kind:
         case Kind.TASK:
@@ -90,7 +90,7 @@ def sight_of(queue: Queue, now: int, subject: Subject) -> Sight:
             return _letter(queue, subject)
 
 
-def _seat(queue: Queue, subject: Subject) -> SeatPicture:
+def _seat(queue: QueueState, subject: Subject) -> SeatPicture:
     record = queue.records.get(subject.name)
     state, place, name = subject.other.split(" ", 2)
     picture = SeatPicture(
@@ -100,7 +100,7 @@ def _seat(queue: Queue, subject: Subject) -> SeatPicture:
     return attrs.evolve(picture, score=None) if gone else picture
 
 
-def _tie(queue: Queue, subject: Subject) -> TiePicture:
+def _tie(queue: QueueState, subject: Subject) -> TiePicture:
     own, dependent = subject.name, subject.other
     source, second = queue.records.get(own), queue.records.get(dependent)
     return TiePicture(
@@ -116,11 +116,11 @@ def _tie(queue: Queue, subject: Subject) -> TiePicture:
     )
 
 
-def _of(queue: Queue, state: State, key: str) -> list[Record]:
+def _of(queue: QueueState, state: State, key: str) -> list[Record]:
     return [r for r in queue.records.values() if r.state is state and r.limit_key == key]
 
 
-def _lane(queue: Queue, now: int, subject: Subject) -> LanePicture:
+def _lane(queue: QueueState, now: int, subject: Subject) -> LanePicture:
     key = subject.name
     limit, arrival = limit_of(queue, key), queue.rates.get(key)
     first = min((r.score for r in _of(queue, State.PENDING, key)), default=None) if key else None
@@ -146,7 +146,7 @@ def _lane(queue: Queue, now: int, subject: Subject) -> LanePicture:
     )
 
 
-def _group(queue: Queue, subject: Subject) -> GroupPicture:
+def _group(queue: QueueState, subject: Subject) -> GroupPicture:
     name, rule = subject.name, queue.rules.get(subject.name)
     members = [
         r for r in queue.records.values() if r.state is State.GROUPED and r.group == name
@@ -157,7 +157,7 @@ def _group(queue: Queue, subject: Subject) -> GroupPicture:
     return GroupPicture(subject, len(members), rule, rule is not None, due, first, last)
 
 
-def _letter(queue: Queue, subject: Subject) -> LetterPicture:
+def _letter(queue: QueueState, subject: Subject) -> LetterPicture:
     if subject.kind is Kind.SENDER:
         number = queue.received.get(subject.name)
         items: tuple[Mail | Ending | int | None, ...] = () if number is None else (number,)

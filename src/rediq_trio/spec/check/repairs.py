@@ -169,7 +169,7 @@ def _tie(picture: TiePicture) -> Iterator[Repair]:
         if lacks_one(picture) and not picture.need:
             yield Repair(Action.TIE, about, "the first knows of the second only", "both know",
                          "the first says so, and the second waits for one more than it knows")  # fmt: skip
-        elif source is not None and not source.followed:
+        elif source is not None and not source.has_dependents:
             yield Repair(Action.TIE, about, "the first does not know of any", "it does", told)
     elif picture.edge and source is not None:
         yield Repair(Action.TIE, about, f"the first is {source.state}", "the second is told", told)

@@ -96,7 +96,7 @@ def _tie(picture: TiePicture) -> Iterator[Violation]:
         over = not alive and not (picture.has_source and source is None)
         if over and picture.ending is False:
             yield _of(13, subject, "the first is over, and the second was not told")
-        if alive and source is not None and not source.followed:
+        if alive and source is not None and not source.has_dependents:
             yield _of(13, subject, "the first does not know that others wait for it")
     if not picture.need:
         if picture.edge and alive and lacks_one(picture):
@@ -168,8 +168,8 @@ def _stands(picture: LanePicture) -> Iterator[Violation]:
             yield _of(13, subject, "has a lane, or a turn, and no pending task")
         return
     if listed != 1:
-        how = "both open and shut" if listed else "neither open nor shut"
-        yield _of(13, subject, f"has pending tasks, and its lane is {how}")
+        ended_as = "both open and shut" if listed else "neither open nor shut"
+        yield _of(13, subject, f"has pending tasks, and its lane is {ended_as}")
         return
     if picture.turn is None:
         yield _of(13, subject, "has pending tasks and no turn")
@@ -193,7 +193,7 @@ def entitled(picture: KeyPicture) -> bool:
     by_time = not same or (record is not None and record.until is Until.EXPIRED)
     if record is not None and record.terminal and not by_time:
         return False
-    if same and record is not None and record.holds:
+    if same and record is not None and record.owns_unique_key:
         return True
     return by_time and picture.till_ms is not None
 
@@ -206,8 +206,8 @@ def _unique(picture: KeyPicture) -> Iterator[Violation]:
         yield _of(6, picture.subject, f"is held by {picture.holder}, whose record cannot be read")
     elif not entitled(picture):
         record = picture.record
-        how = "is gone" if record is None else f"is {record.state}, its window over"
-        yield _of(6, picture.subject, f"is held by {picture.holder}, which {how}")
+        ended_as = "is gone" if record is None else f"is {record.state}, its window over"
+        yield _of(6, picture.subject, f"is held by {picture.holder}, which {ended_as}")
 
 
 def due_ms(picture: GroupPicture) -> int | None:

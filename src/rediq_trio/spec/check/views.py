@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import attrs
 
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Ending, Limit, Mail, Record, Rule, Schedule
+from rediq_trio.spec.records import Ending, GroupRule, Limit, Mail, Record, Schedule
 
 
 class Kind(enum.StrEnum):
@@ -169,7 +169,7 @@ class GroupPicture:
 
     subject: Subject
     size: int
-    rule: Rule | None
+    rule: GroupRule | None
     """The one that it was given; None for none, or for one that cannot be read."""
     has_rule: bool
     due_ms: int | None

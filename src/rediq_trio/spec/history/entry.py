@@ -21,11 +21,11 @@ class Entry:
     Renewed leases, progress and kept steps make no entry: they change no state.
     """
 
-    step: int
+    number: int
     """Its number in the queue; each is one more than the last, also when those before are gone."""
     now_ms: int
     """The store's time. The number says what came first: a clock may be set back."""
-    event: str
+    transition: str
     """An `Event`; or of the queue: begin, pause, resume, limit, arrange, flush."""
     id: str = ""
     """The task's id; '' for an entry of the queue."""
@@ -56,12 +56,12 @@ class Entry:
     reason: str = ""
     """Why it is dead, or in retry; cut short."""
     unique: str = ""
-    holds: bool = False
+    owns_unique_key: bool = False
     limit_key: str = ""
     group: str = ""
     waits: int = 0
     """How many tasks it waits for."""
-    lenient: bool = False
+    run_on_dependency_failure: bool = False
     needs: tuple[str, ...] = ()
     """Of an enqueue: the tasks it waits for."""
     key: str = ""

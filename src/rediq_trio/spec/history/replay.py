@@ -20,9 +20,9 @@ import attrs
 
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.history.rerun import differences, record_of
-from rediq_trio.spec.lanes import free_at, limit, limit_of, place
-from rediq_trio.spec.lifecycle import TERMINAL, TRANSITIONS, Event, State
-from rediq_trio.spec.records import NO_LIMIT, Limit, Lock, Queue, Record
+from rediq_trio.spec.lanes import free_at, limit, limit_of, rank
+from rediq_trio.spec.lifecycle import TERMINAL, TRANSITIONS, State, Transition
+from rediq_trio.spec.records import NO_LIMIT, Limit, Lock, QueueState, Record
 
 
 @attrs.frozen
@@ -34,7 +34,7 @@ class Settings:
     limits: Mapping[str, Limit] | None = None
 
     @classmethod
-    def of(cls, queue: Queue) -> Settings:
+    def of(cls, queue: QueueState) -> Settings:
         """Give those of a queue."""
         return cls(queue.paused, queue.fair, queue.limits)
 
@@ -43,11 +43,11 @@ class Settings:
         paused, fair = self.paused, self.fair
         limits = None if self.limits is None else dict(self.limits)
         for entry in reversed(entries):
-            if entry.event in ("pause", "resume"):
+            if entry.transition in ("pause", "resume"):
                 paused = bool(entry.before[0])
-            elif entry.event == "arrange":
+            elif entry.transition == "arrange":
                 fair = bool(entry.before[0])
-            elif entry.event == "limit" and limits is not None:
+            elif entry.transition == "limit" and limits is not None:
                 limits[entry.key] = Limit(*entry.before)
         return Settings(paused, fair, limits)
 
@@ -64,7 +64,7 @@ class Break:
     def __str__(self) -> str:
         rule = f"invariant {self.invariant}" if self.invariant else "the state machine"
         subject = f" of {self.entry.id}" if self.entry.id else ""
-        return f"step {self.entry.step}, {self.entry.event}{subject}: {rule}: {self.detail}"
+        return f"step {self.entry.number}, {self.entry.transition}{subject}: {rule}: {self.detail}"
 
 
 def replay(entries: Sequence[Entry], settings: Settings | None = None) -> Iterator[Break]:
@@ -76,7 +76,7 @@ def replay(entries: Sequence[Entry], settings: Settings | None = None) -> Iterat
 
 
 Found = Iterator[tuple[int, str]]
-_EVENTS = {*map(str, Event)} - {Event.RENEW, Event.FLUSH}
+_EVENTS = {*map(str, Transition)} - {Transition.RENEW, Transition.FLUSH}
 """Those that have an entry for each task."""
 
 
@@ -86,7 +86,7 @@ class _Walk:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         limits = {k: v for k, v in (settings.limits or {}).items() if v != NO_LIMIT}
-        self._queue = Queue(limits=limits)
+        self._queue = QueueState(limits=limits)
         """Its limits and rates."""
         self._step = 0
         self._latest = 0
@@ -108,9 +108,9 @@ class _Walk:
 
     def take(self, entry: Entry) -> Found:
         """Say what is wrong with the next step, and go on from it."""
-        if self._step and entry.step != self._step + 1:
+        if self._step and entry.number != self._step + 1:
             yield 0, f"it follows step {self._step}"
-        self._step = entry.step
+        self._step = entry.number
         if entry.now_ms < self._latest:
             # The clock was set back: what binds by time may have been forgotten.
             self._queue = attrs.evolve(self._queue, rates={})
@@ -124,7 +124,7 @@ class _Walk:
     # --- a step of the queue
 
     def _of_queue(self, entry: Entry) -> Found:
-        match entry.event:
+        match entry.transition:
             case "begin":
                 self._forget(whole=entry.after == (0,))
             case "flush":
@@ -155,19 +155,19 @@ class _Walk:
         before = self._records.get(entry.id)
         yield from self._moves(entry, before)
         yield from self._holds(entry, before)
-        if entry.event == Event.UNBLOCK and entry.target is not State.DEAD:
+        if entry.transition == Transition.UNBLOCK and entry.target is not State.DEAD:
             yield from self._waits(entry)
-        if entry.event == Event.CLAIM:
+        if entry.transition == Transition.CLAIM:
             yield from self._claims(entry, before)
         self._keep(entry, before)
 
     def _moves(self, entry: Entry, before: Record | None) -> Found:
         """Check the edge, where the task was, and what the specification makes of it."""
-        if entry.event not in _EVENTS:
+        if entry.transition not in _EVENTS:
             yield 0, "there is no such step of a task"
             return
-        event = Event(entry.event)
-        if (entry.source, entry.target) not in TRANSITIONS[event]:
+        transition = Transition(entry.transition)
+        if (entry.source, entry.target) not in TRANSITIONS[transition]:
             source, target = entry.source or "-", entry.target or "-"
             yield 5 if entry.source in TERMINAL else 0, f"{source} -> {target} is no edge of it"
             return
@@ -181,14 +181,14 @@ class _Walk:
 
     def _holds(self, entry: Entry, before: Record | None) -> Found:
         """Check that nobody else holds the unique key that the task takes."""
-        again = entry.event == Event.REVIVE and before is not None and not before.holds
-        taken = entry.holds and (again or entry.event == Event.ENQUEUE)
+        again = entry.transition == Transition.REVIVE and before is not None and not before.owns_unique_key
+        taken = entry.owns_unique_key and (again or entry.transition == Transition.ENQUEUE)
         held = self._locks.get(entry.unique) if entry.unique else None
         if taken:
             if held and held.id != entry.id and not 0 < held.till_ms <= entry.now_ms:
                 yield 6, f"the unique key {entry.unique!r} is held by {held.id}"
             self._locks[entry.unique] = Lock(entry.id, entry.till_ms)
-        elif held and held.id == entry.id and not entry.holds:
+        elif held and held.id == entry.id and not entry.owns_unique_key:
             del self._locks[entry.unique]
 
     def _waits(self, entry: Entry) -> Found:
@@ -199,7 +199,7 @@ class _Walk:
                 continue
             good = source is not None and source.state is State.COMPLETED
             ended = source is None or source.terminal or source.state is State.GROUPED
-            if not good and not (ended and entry.lenient):
+            if not good and not (ended and entry.run_on_dependency_failure):
                 yield 8, f"the task {ref} that it needs is {source.state if source else 'gone'}"
 
     def _claims(self, entry: Entry, before: Record | None) -> Found:
@@ -225,7 +225,7 @@ class _Walk:
                 lanes.append(None)
         for lane in dict.fromkeys(lanes):
             first = self._first(lane)
-            if first is not None and place(first) < place(record):
+            if first is not None and rank(first) < rank(record):
                 yield 7, f"{first.id} is before it"
                 return
 
@@ -269,14 +269,14 @@ class _Walk:
             self._records.pop(entry.id, None)
             self._gone.add(entry.id)
         else:
-            if before is not None and not record.nonce and entry.event != Event.RECLAIM:
+            if before is not None and not record.nonce and entry.transition != Transition.RECLAIM:
                 record = attrs.evolve(record, nonce=before.nonce, worker=before.worker)
             self._records[entry.id] = record
             if record.state is State.ACTIVE:
                 self._running[record.limit_key] += 1
             elif record.state is State.PENDING:
                 for lane in (record.limit_key, None):
-                    heappush(self._heads[lane], (*place(record), entry.id))
+                    heappush(self._heads[lane], (*rank(record), entry.id))
         self._note_needs(entry)
 
     def _note_needs(self, entry: Entry) -> None:
@@ -293,13 +293,13 @@ class _Walk:
                 self._followers[ref].add(entry.id)
         if entry.target is None:
             self._needs.pop(entry.id, None)
-        completed = entry.event == Event.COMPLETE
+        completed = entry.transition == Transition.COMPLETE
         if completed or entry.target is None or entry.target in TERMINAL:
             for follower in self._followers.pop(entry.id, ()):
                 record = self._records.get(follower)
                 if record is None or follower not in self._needs:
                     continue
-                if completed or record.lenient:
+                if completed or record.run_on_dependency_failure:
                     self._needs[follower] -= {entry.id}
                 else:
                     self._followers[entry.id].add(follower)

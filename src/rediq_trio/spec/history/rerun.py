@@ -12,28 +12,34 @@ from collections.abc import Iterator
 import attrs
 
 from rediq_trio.spec import queue as spec
-from rediq_trio.spec.change import Draft
+from rediq_trio.spec.change import Change
 from rediq_trio.spec.history.entry import Entry
-from rediq_trio.spec.lifecycle import Event, State
+from rediq_trio.spec.lifecycle import State, Transition
 from rediq_trio.spec.records import (
     Completion,
     Deferral,
     Failure,
     Fence,
     NewTask,
-    Queue,
+    QueueState,
     Record,
-    Ties,
+    Relations,
     Until,
 )
 
 COMPARED = {
     "state": 1, "deliveries": 4, "attempt": 4, "crashes": 4, "snoozes": 4, "max_retry": 4,
     "max_crashes": 4, "priority": 7, "seq": 7, "run_ms": 8, "expires_ms": 8, "cancel": 3,
-    "unique": 6, "holds": 6, "limit_key": 11, "group": 10, "waits": 8, "lenient": 8,
+    "unique": 6, "owns_unique_key": 6, "limit_key": 11, "group": 10, "waits": 8, "run_on_dependency_failure": 8,
 }  # fmt: skip
 """What is compared, and the invariant that it is about."""
-_OF_STATE = {Event.CLAIM: 8, Event.PROMOTE: 8, Event.ENQUEUE: 8, Event.UNBLOCK: 8, Event.RECLAIM: 3}
+_OF_STATE = {
+    Transition.CLAIM: 8,
+    Transition.PROMOTE: 8,
+    Transition.ENQUEUE: 8,
+    Transition.UNBLOCK: 8,
+    Transition.RECLAIM: 3,
+}
 _PLACEHOLDER = "?"
 """The id of a task that the one at hand waits for, or that takes its place."""
 
@@ -59,19 +65,19 @@ def differences(before: Record | None, entry: Entry, seq: int) -> Iterator[tuple
 
     `seq` is the last place that was given to a ready task, as far as is known.
     """
-    event = Event(entry.event)
-    expected = _run(event, before, entry, seq)
+    transition = Transition(entry.transition)
+    expected = _run(transition, before, entry, seq)
     found = record_of(entry)
     if expected is None or found is None:
         if (expected is None) != (found is None):
             wrong = [_state_of(found), _state_of(expected)]
-            yield _OF_STATE.get(event, 2), "it is {}, should be {}".format(*wrong)
+            yield _OF_STATE.get(transition, 2), "it is {}, should be {}".format(*wrong)
         return
     for name, invariant in COMPARED.items():
         one, two = getattr(found, name), getattr(expected, name)
         if one != two:
             if name == "state":
-                invariant = _OF_STATE.get(event, invariant)
+                invariant = _OF_STATE.get(transition, invariant)
             yield invariant, f"{name} is {one}, should be {two}"
 
 
@@ -79,35 +85,39 @@ def _state_of(record: Record | None) -> str:
     return "gone" if record is None else record.state.value
 
 
-def _run(event: Event, before: Record | None, entry: Entry, seq: int) -> Record | None:
+def _run(transition: Transition, before: Record | None, entry: Entry, seq: int) -> Record | None:
     """Give the task as the specification has it behind the step."""
-    queue = Queue(seq=max(seq, entry.seq - 1))
+    queue = QueueState(seq=max(seq, entry.seq - 1))
     if before is None:
-        return _come(event, queue, entry)
-    before = attrs.evolve(before, until=_until(event, entry))
+        return _come(transition, queue, entry)
+    before = attrs.evolve(before, until=_until(transition, entry))
     queue = attrs.evolve(queue, records={entry.id: before}, needs={entry.id: frozenset()})
-    if event is Event.UNBLOCK:
+    if transition is Transition.UNBLOCK:
         return _unblock(queue, before, entry)
-    if event is Event.BATCH:
-        draft = Draft(queue, entry.now_ms)
-        draft.remove(event, before)
-        return draft.done().records.get(entry.id)
-    if event is Event.ENQUEUE:
+    if transition is Transition.BATCH:
+        change = Change(queue, entry.now_ms)
+        change.remove(transition, before)
+        return change.done().records.get(entry.id)
+    if transition is Transition.ENQUEUE:
         return _replace(queue, entry)
-    settled = _settle(event, queue, before, entry)
-    return (settled or _keep(event, queue, before, entry)).records.get(entry.id)
+    settled = _settle(transition, queue, before, entry)
+    return (settled or _keep(transition, queue, before, entry)).records.get(entry.id)
 
 
-def _until(event: Event, entry: Entry) -> Until:
+def _until(transition: Transition, entry: Entry) -> Until:
     """Give what ends the window of its key, as the step shows it."""
-    if event is Event.CLAIM and not entry.holds:
+    if transition is Transition.CLAIM and not entry.owns_unique_key:
         return Until.STARTED
-    kept = entry.holds is (event is not Event.REVIVE)
+    kept = entry.owns_unique_key is (transition is not Transition.REVIVE)
     return Until.EXPIRED if kept else Until.DONE
 
 
-def _task(entry: Entry, task_id: str, **ties: object) -> NewTask:
-    rest = {"unique": entry.unique, "limit_key": entry.limit_key, "lenient": entry.lenient}
+def _task(entry: Entry, task_id: str, **relations: object) -> NewTask:
+    rest = {
+        "unique": entry.unique,
+        "limit_key": entry.limit_key,
+        "run_on_dependency_failure": entry.run_on_dependency_failure,
+    }
     return NewTask(
         task_id,
         b"",
@@ -116,62 +126,64 @@ def _task(entry: Entry, task_id: str, **ties: object) -> NewTask:
         max_crashes=entry.max_crashes,
         run_at_ms=entry.run_ms,
         expires_at_ms=entry.expires_ms,
-        ties=Ties(**rest | ties),  # type: ignore[arg-type]
+        relations=Relations(**rest | relations),  # type: ignore[arg-type]
     )
 
 
-def _come(event: Event, queue: Queue, entry: Entry) -> Record | None:
+def _come(transition: Transition, queue: QueueState, entry: Entry) -> Record | None:
     now = entry.now_ms
-    if event is Event.BATCH:
+    if transition is Transition.BATCH:
         task = NewTask(entry.id, b"", entry.priority, entry.max_retry, entry.max_crashes)
     else:
-        awaits = (_PLACEHOLDER,) if entry.waits else ()
-        task = _task(entry, entry.id, awaits=awaits, group=entry.group)
+        needs_later = (_PLACEHOLDER,) if entry.waits else ()
+        task = _task(entry, entry.id, needs_later=needs_later, group=entry.group)
     after, _ = spec.enqueue(queue, now, [task])
     record = after.records.get(entry.id)
     # One stands for all that it waits for.
     return record and attrs.evolve(record, waits=entry.waits)
 
 
-def _replace(queue: Queue, entry: Entry) -> Record | None:
-    draft = Draft(queue, entry.now_ms)
-    draft.lock(queue.records[entry.id], 0)
+def _replace(queue: QueueState, entry: Entry) -> Record | None:
+    change = Change(queue, entry.now_ms)
+    change.lock(queue.records[entry.id], 0)
     task = _task(entry, _PLACEHOLDER, replace=True)
-    after, _ = spec.enqueue(draft.done(), entry.now_ms, [task])
+    after, _ = spec.enqueue(change.done(), entry.now_ms, [task])
     return after.records.get(entry.id)
 
 
-def _unblock(queue: Queue, before: Record, entry: Entry) -> Record | None:
+def _unblock(queue: QueueState, before: Record, entry: Entry) -> Record | None:
     dies = entry.target is State.DEAD
     # Those told before made no step.
     waiting = attrs.evolve(before, waits=entry.waits if dies else 1)
     queue = attrs.evolve(
         queue, records={entry.id: waiting}, needs={entry.id: frozenset({_PLACEHOLDER})}
     )
-    draft = Draft(queue, entry.now_ms)
-    draft.resolve(entry.id, _PLACEHOLDER, State.DEAD if dies else State.COMPLETED, b"")
-    return draft.done().records.get(entry.id)
+    change = Change(queue, entry.now_ms)
+    change.resolve(entry.id, _PLACEHOLDER, State.DEAD if dies else State.COMPLETED, b"")
+    return change.done().records.get(entry.id)
 
 
-def _settle(event: Event, queue: Queue, before: Record, entry: Entry) -> Queue | None:
+def _settle(
+    transition: Transition, queue: QueueState, before: Record, entry: Entry
+) -> QueueState | None:
     """Run what ends an attempt; None for another event."""
     now, fence = entry.now_ms, Fence(entry.id, before.deliveries, before.nonce)
-    match event:
-        case Event.COMPLETE:
+    match transition:
+        case Transition.COMPLETE:
             kept = attrs.evolve(before, retention_ms=int(entry.target is not None))
             queue = attrs.evolve(queue, records={entry.id: kept})
             return spec.complete(queue, now, [Completion(fence, b"")])[0]
-        case Event.FAIL:
+        case Transition.FAIL:
             final = entry.target is State.DEAD and before.attempt <= before.max_retry
             delay = entry.run_ms - now if entry.target is State.RETRY else 0
             return spec.fail(queue, now, [Failure(fence, "", delay, final)])[0]
-        case Event.RELEASE:
+        case Transition.RELEASE:
             return spec.release(queue, now, [fence])[0]
-        case Event.SNOOZE:
+        case Transition.SNOOZE:
             return spec.snooze(queue, now, [Deferral(fence, entry.run_ms - now)])[0]
-        case Event.STOP:
+        case Transition.STOP:
             return spec.stop(queue, now, [fence])[0]
-        case Event.RECLAIM:
+        case Transition.RECLAIM:
             lapsed = attrs.evolve(before, lease_ms=entry.till_ms)
             queue = attrs.evolve(queue, records={entry.id: lapsed})
             return spec.reclaim(queue, now, limit=1)[0]
@@ -179,26 +191,26 @@ def _settle(event: Event, queue: Queue, before: Record, entry: Entry) -> Queue |
             return None
 
 
-def _keep(event: Event, queue: Queue, before: Record, entry: Entry) -> Queue:
+def _keep(transition: Transition, queue: QueueState, before: Record, entry: Entry) -> QueueState:
     """Run what happens to a task otherwise."""
     now = entry.now_ms
-    match event:
-        case Event.CLAIM:
+    match transition:
+        case Transition.CLAIM:
             lease_ms = entry.till_ms - now
             return spec.claim(
                 queue, now, limit=1, lease_ms=lease_ms, worker=entry.worker, nonce=entry.nonce
             )[0]
-        case Event.PROMOTE:
+        case Transition.PROMOTE:
             return spec.promote(queue, now, limit=1)[0]
-        case Event.EXPIRE:
+        case Transition.EXPIRE:
             return spec.expire(queue, now, limit=1)[0]
-        case Event.CANCEL:
+        case Transition.CANCEL:
             return spec.cancel(queue, now, entry.id)[0]
-        case Event.REVIVE:
+        case Transition.REVIVE:
             return spec.revive(queue, now, [entry.id])[0]
-        case Event.DELETE:
+        case Transition.DELETE:
             return spec.delete(queue, now, [entry.id])[0]
-        case Event.PURGE:
+        case Transition.PURGE:
             # When it ended is not told.
             return spec.purge(queue, now, limit=1, dead_retention_ms=0, max_dead=0)[0]
         case _:

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from rediq_trio.spec.history.entry import MOST_NEEDS, REASON_BYTES, Entry
-from rediq_trio.spec.lifecycle import Event, State
-from rediq_trio.spec.records import Limit, Lock, Queue, Record
+from rediq_trio.spec.lifecycle import State, Transition
+from rediq_trio.spec.records import Limit, Lock, QueueState, Record
 
 
-def describe_step(
+def entry_of(
     now: int,
-    event: Event,
+    transition: Transition,
     old: Record | None,
     new: Record | None,
     locks: Mapping[str, Lock],
@@ -24,19 +24,19 @@ def describe_step(
     assert record is not None
     source = None if old is None else old.state
     target = None if new is None else new.state
-    claimed = event is Event.CLAIM and target is State.ACTIVE
+    claimed = transition is Transition.CLAIM and target is State.ACTIVE
     failed = target in (State.RETRY, State.DEAD)
     till_ms = 0
-    if event is Event.RECLAIM and old is not None:
+    if transition is Transition.RECLAIM and old is not None:
         till_ms = old.lease_ms
     elif claimed:
         till_ms = record.lease_ms
-    elif event is Event.ENQUEUE and record.unique:
+    elif transition is Transition.ENQUEUE and record.unique:
         till_ms = locks[record.unique].till_ms
     return Entry(
-        step=0,
+        number=0,
         now_ms=now,
-        event=event.value,
+        transition=transition.value,
         id=record.id,
         source=source,
         target=target,
@@ -56,11 +56,11 @@ def describe_step(
         worker=record.worker if claimed else "",
         reason=cut(record.error) if failed else "",
         unique=record.unique,
-        holds=record.holds,
+        owns_unique_key=record.owns_unique_key,
         limit_key=record.limit_key,
         group=record.group,
         waits=record.waits,
-        lenient=record.lenient,
+        run_on_dependency_failure=record.run_on_dependency_failure,
         needs=tuple(needs[:MOST_NEEDS]),
     )
 
@@ -75,30 +75,30 @@ def numbers_of(limit: Limit) -> tuple[int, ...]:
     return limit.concurrency, limit.count, limit.period_ms, limit.burst
 
 
-def noted(
-    queue: Queue,
+def with_entry(
+    queue: QueueState,
     now: int,
-    event: str,
+    transition: str,
     *,
     key: str = "",
     before: tuple[int, ...] = (),
     after: tuple[int, ...] = (),
-) -> Queue:
+) -> QueueState:
     """Give the queue with an entry of its own, where it keeps a history."""
-    return with_entries(queue, [Entry(0, now, event, key=key, before=before, after=after)])
+    return with_entries(queue, [Entry(0, now, transition, key=key, before=before, after=after)])
 
 
-def with_entries(queue: Queue, entries: Sequence[Entry]) -> Queue:
+def with_entries(queue: QueueState, entries: Sequence[Entry]) -> QueueState:
     """Give the queue with these entries behind the others, and no more than it keeps."""
     if not queue.history or not entries:
         return queue
-    last = queue.noted
-    numbered = [attrs.evolve(one, step=last + n) for n, one in enumerate(entries, start=1)]
+    last = queue.last_entry
+    numbered = [attrs.evolve(one, number=last + n) for n, one in enumerate(entries, start=1)]
     kept = (*queue.entries, *numbered)[-queue.history :]
-    return attrs.evolve(queue, entries=kept, noted=last + len(numbered))
+    return attrs.evolve(queue, entries=kept, last_entry=last + len(numbered))
 
 
-def keep(queue: Queue, now: int, history: int) -> Queue:
+def keep_history(queue: QueueState, now: int, history: int) -> QueueState:
     """Let the queue keep so many entries from now on; 0 forgets those that it has.
 
     A history begins with an entry that says how many tasks there are already.
@@ -106,5 +106,5 @@ def keep(queue: Queue, now: int, history: int) -> Queue:
     before = queue.history
     queue = attrs.evolve(queue, history=history, entries=queue.entries[-history:] if history else ())
     if history and not before:
-        queue = noted(queue, now, "begin", after=(len(queue.records),))
+        queue = with_entry(queue, now, "begin", after=(len(queue.records),))
     return queue

@@ -74,8 +74,8 @@ class SealedStore:
     def _sealed_task(
         self, queue: str, task: NewTask, *, schedule: str = "", scheduled: bool = False
     ) -> NewTask:
-        ties = task.ties
-        place = ties.queue or queue
+        relations = task.relations
+        place = relations.queue or queue
         opened = open_envelope(task.envelope)
         envelope = task.envelope
         if extension_of(opened.payload) is None:  # else it could not be opened: a schedule's
@@ -84,9 +84,9 @@ class SealedStore:
             payload = self._encryption.seal(plain, *what, opened.type, steady=bool(schedule))
             envelope = _repacked(opened, payload, {})
         # That of a schedule's task was hashed when the schedule was declared.
-        if ties.unique and not scheduled:
-            ties = attrs.evolve(ties, unique=self._encryption.hash_text(ties.unique))
-        return attrs.evolve(task, envelope=envelope, ties=ties)
+        if relations.unique and not scheduled:
+            relations = attrs.evolve(relations, unique=self._encryption.hash_text(relations.unique))
+        return attrs.evolve(task, envelope=envelope, relations=relations)
 
     def _opened_envelope(self, packed: bytes, *what: str) -> bytes:
         if is_batch(packed):
@@ -114,10 +114,10 @@ class SealedStore:
             return packed  # whoever opens it next says so
 
     async def enqueue(
-        self, queue: str, tasks: Sequence[NewTask], *, whole: bool = False
+        self, queue: str, tasks: Sequence[NewTask], *, atomic: bool = False
     ) -> Enqueued:
         sealed = [self._sealed_task(queue, task) for task in tasks]
-        return await self._store.enqueue(queue, sealed, whole=whole)
+        return await self._store.enqueue(queue, sealed, atomic=atomic)
 
     async def claim(
         self, queue: str, *, limit: int, lease_ms: int, worker: str, nonce: bytes

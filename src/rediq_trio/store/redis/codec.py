@@ -15,21 +15,21 @@ from rediq_trio._errors import NewerTask
 from rediq_trio.spec.ids import pack_id, pack_ref, unpack_id, unpack_ref
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import (
-    NO_TIES,
+    NO_RELATIONS,
     Answer,
     AnswerKind,
     Ending,
+    GroupRule,
     Limit,
     Mail,
     MailKind,
     NewTask,
     Record,
-    Rule,
+    Relations,
     Schedule,
-    Ties,
     Until,
 )
-from rediq_trio.store.redis.record_format import newer_layout
+from rediq_trio.store.redis.record_format import newer_format
 from rediq_trio.wire.packing import pack_for_lua, unpack
 
 STATES = tuple(State)
@@ -47,9 +47,17 @@ BRIEF = RECORD_FIELDS.index("envelope") + 1
 """How many fields the record of a task has to which nothing has happened yet."""
 _CONTENTS = ("envelope", "result", "progress", "inputs", "steps")
 """What is kept of a task beside its record, in the order in which `inspect.lua` gives it."""
-TIES_FIELDS = ("unique", "until", "holds", "limit_key", "group", "waits", "lenient")
+RELATION_FIELDS = (
+    "unique",
+    "until",
+    "owns_unique_key",
+    "limit_key",
+    "group",
+    "waits",
+    "run_on_dependency_failure",
+)
 """The fields of the array behind them, which a task that is tied to others has."""
-MARKS = {"waited": 1, "followed": 2, "stepped": 4}
+MARKS = {"has_waiters": 1, "has_dependents": 2, "has_steps": 4}
 """The bits of `marks`."""
 _KINDS = [
     bytes if field in ("envelope", "nonce", "worker", "error") else int for field in RECORD_FIELDS
@@ -57,8 +65,8 @@ _KINDS = [
 _UNTOUCHED = [kind() for kind in _KINDS[BRIEF:]]
 """The other fields of such a record."""
 _CREATED, _RUN = RECORD_FIELDS.index("created_ms"), RECORD_FIELDS.index("run_ms")
-_TIES_KINDS = [
-    bytes if field in ("unique", "limit_key", "group") else int for field in TIES_FIELDS
+_RELATION_KINDS = [
+    bytes if field in ("unique", "limit_key", "group") else int for field in RELATION_FIELDS
 ]
 
 
@@ -73,7 +81,7 @@ def known_states(queue: str, ids: Sequence[str], codes: Sequence[int]) -> tuple[
     Of several tasks, such a one is still there, as is one that a worker holds.
     """
     if len(ids) == 1 and codes[0] < 0:
-        raise NewerTask(f"{queue}/{ids[0]}", newer_layout(-codes[0]))
+        raise NewerTask(f"{queue}/{ids[0]}", newer_format(-codes[0]))
     return tuple(State.ACTIVE if code < 0 else state_of(code) for code in codes)
 
 
@@ -91,30 +99,34 @@ def pack_options(task: NewTask) -> bytes:
         task.priority, task.max_retry, task.max_crashes, task.retention_ms,
         task.delay_ms, task.run_at_ms, task.expires_in_ms, task.expires_at_ms,
     )  # fmt: skip
-    if task.ties is NO_TIES or task.ties == NO_TIES:
+    if task.relations is NO_RELATIONS or task.relations == NO_RELATIONS:
         return pack_for_lua(options)
-    return pack_for_lua((*options, _pack_ties(task.ties)))
+    return pack_for_lua((*options, _pack_relations(task.relations)))
 
 
-def _pack_ties(ties: Ties) -> tuple[Any, ...]:
+def _pack_relations(relations: Relations) -> tuple[Any, ...]:
     return (
-        ties.queue, ties.unique, int(ties.until), ties.ttl_ms, int(ties.replace), ties.limit_key,
-        ties.group, int(ties.lenient), *([*map(pack_ref, refs)] for refs in _refs(ties)),
+        relations.queue, relations.unique, int(relations.until), relations.ttl_ms,
+        int(relations.replace), relations.limit_key, relations.group,
+        int(relations.run_on_dependency_failure),
+        *([*map(pack_ref, refs)] for refs in _refs(relations)),
     )  # fmt: skip
 
 
-def _refs(ties: Ties) -> tuple[tuple[str, ...], ...]:
-    return ties.needs, ties.awaits, ties.dependents
+def _refs(relations: Relations) -> tuple[tuple[str, ...], ...]:
+    return relations.needs, relations.needs_later, relations.dependents
 
 
 def read_task(task_id: bytes, envelope: bytes, options: bytes) -> NewTask:
     """Read a task that was packed for a script."""
     values: list[Any] = unpack(options, texts=False)
-    ties = NO_TIES
+    relations = NO_RELATIONS
     if len(values) == 9:
-        queue, unique, until, ttl_ms, replace, key, group, lenient, *refs = values[8]
-        needs, awaits, dependents = (tuple(map(unpack_ref, some)) for some in refs)
-        ties = Ties(
+        queue, unique, until, ttl_ms, replace, key, group, run_on_dependency_failure, *refs = (
+            values[8]
+        )
+        needs, needs_later, dependents = (tuple(map(unpack_ref, some)) for some in refs)
+        relations = Relations(
             queue=_text(queue),
             unique=_text(unique),
             until=Until(until),
@@ -122,12 +134,12 @@ def read_task(task_id: bytes, envelope: bytes, options: bytes) -> NewTask:
             replace=bool(replace),
             limit_key=_text(key),
             group=_text(group),
-            lenient=bool(lenient),
+            run_on_dependency_failure=bool(run_on_dependency_failure),
             needs=needs,
-            awaits=awaits,
+            needs_later=needs_later,
             dependents=dependents,
         )
-    return attrs.evolve(NewTask(unpack_id(task_id), envelope, *values[:8]), ties=ties)
+    return attrs.evolve(NewTask(unpack_id(task_id), envelope, *values[:8]), relations=relations)
 
 
 def pack_children(children: Sequence[NewTask]) -> bytes:
@@ -145,11 +157,17 @@ def read_mail(member: bytes) -> Mail:
     seq, queue, kind, *rest = unpack(member, texts=False)
     if kind == MailKind.TASK:
         task = read_task(*rest)
-        sent = attrs.evolve(task, ties=attrs.evolve(task.ties, queue=""))
+        sent = attrs.evolve(task, relations=attrs.evolve(task.relations, queue=""))
         return Mail(seq, _text(queue), MailKind.TASK, task=sent)
-    own, ref, how, result = rest
+    local_id, ref, ended_as, result = rest
     return Mail(
-        seq, _text(queue), MailKind(kind), unpack_id(own), unpack_id(ref), state_of(how), result
+        seq,
+        _text(queue),
+        MailKind(kind),
+        unpack_id(local_id),
+        unpack_id(ref),
+        state_of(ended_as),
+        result,
     )
 
 
@@ -159,16 +177,18 @@ def pack_mail(mail: Mail) -> bytes:
         task = mail.task
         body: tuple[Any, ...] = (pack_id(task.id), task.envelope, pack_options(task))
     else:
-        how = 0 if mail.how is None else CODE_OF[mail.how]
-        body = (pack_id(mail.id), pack_id(mail.ref), how, mail.result)
+        ended_as = 0 if mail.ended_as is None else CODE_OF[mail.ended_as]
+        body = (pack_id(mail.id), pack_id(mail.ref), ended_as, mail.result)
     return pack_for_lua((mail.seq, mail.queue, int(mail.kind), *body))
 
 
 def read_ending(member: bytes) -> Ending:
     """Read one task whose dependents are still to be told."""
-    _, own, how, result, *_ = unpack(member, texts=False)
+    _, local_id, ended_as, result, *_ = unpack(member, texts=False)
     # Held over for a task of a newer version, it may be of a task that nobody has looked at.
-    return Ending(unpack_id(own), state_of(how) if how <= len(STATES) else None, result)
+    return Ending(
+        unpack_id(local_id), state_of(ended_as) if ended_as <= len(STATES) else None, result
+    )
 
 
 def pack_rate(count: int | None, period_ms: int, burst: int) -> bytes:
@@ -218,14 +238,14 @@ def read_schedule(name: str, raw: bytes, next_ms: int) -> Schedule | None:
     )
 
 
-def pack_rule(rule: Rule) -> bytes:
+def pack_rule(rule: GroupRule) -> bytes:
     """Pack a group's rule as `places.lua` reads it."""
     return pack_for_lua((rule.max_size, rule.grace_ms, rule.max_delay_ms))
 
 
-def read_rule(packed: bytes) -> Rule:
+def read_rule(packed: bytes) -> GroupRule:
     """Read a group's rule."""
-    return Rule(*unpack(packed))
+    return GroupRule(*unpack(packed))
 
 
 def _text(value: bytes) -> str:
@@ -268,19 +288,20 @@ def _fields_of(raw: bytes) -> dict[str, Any] | None:
         return None
     if len(values) == len(_KINDS):
         return fields
-    [ties] = values[len(_KINDS) :]
-    if [type(value) for value in ties] != _TIES_KINDS:
+    [relations] = values[len(_KINDS) :]
+    if [type(value) for value in relations] != _RELATION_KINDS:
         return None
-    fields.update(zip(TIES_FIELDS, ties, strict=True))
+    fields.update(zip(RELATION_FIELDS, relations, strict=True))
     for name in ("unique", "limit_key", "group"):
         fields[name] = _text(fields[name])
     fields["until"] = Until(fields["until"])
-    return fields | {"holds": bool(fields["holds"]), "lenient": bool(fields["lenient"])}
+    return fields | {
+        "owns_unique_key": bool(fields["owns_unique_key"]),
+        "run_on_dependency_failure": bool(fields["run_on_dependency_failure"]),
+    }
 
 
-def _decode_record(
-    task_id: str, raw: bytes, scores: Mapping[State, int]
-) -> Record | None:
+def _decode_record(task_id: str, raw: bytes, scores: Mapping[State, int]) -> Record | None:
     try:
         fields = _fields_of(raw)
         if fields is None:

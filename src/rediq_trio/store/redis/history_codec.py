@@ -10,14 +10,14 @@ from rediq_trio.store.redis.codec import state_of
 from rediq_trio.wire.packing import unpack
 
 ENTRY_FIELDS = (
-    "now_ms", "event", "id", "source", "target", "deliveries", "attempt", "crashes", "snoozes",
+    "now_ms", "transition", "id", "source", "target", "deliveries", "attempt", "crashes", "snoozes",
     "max_retry", "max_crashes", "priority", "seq", "run_ms", "expires_ms", "cancel", "till_ms",
     "nonce", "worker", "reason",
 )  # fmt: skip
 """The fields of a task's entry in the history, in order."""
-ENTRY_TIES = ("unique", "holds", "limit_key", "group", "waits", "lenient", "needs")
+ENTRY_TIES = ("unique", "owns_unique_key", "limit_key", "group", "waits", "run_on_dependency_failure", "needs")
 """The fields of the array behind them."""
-ENTRY_OF_QUEUE = ("now_ms", "event", "key", "before", "after")
+ENTRY_OF_QUEUE = ("now_ms", "transition", "key", "before", "after")
 """The fields of an entry of the queue."""
 
 
@@ -32,21 +32,21 @@ def read_entry(step: int, packed: bytes) -> Entry:
 def _read(step: int, packed: bytes) -> Entry:
     values: list[Any] = unpack(packed, texts=False)
     if len(values) == len(ENTRY_OF_QUEUE):
-        now, event, key, before, after = values
-        return Entry(step, now, _text(event), key=_text(key), before=(*before,), after=(*after,))
+        now, transition, key, before, after = values
+        return Entry(step, now, _text(transition), key=_text(key), before=(*before,), after=(*after,))
     fields: dict[str, Any] = {}
     fields.update(zip(ENTRY_FIELDS, values, strict=False))
     if len(values) > len(ENTRY_FIELDS):
         fields.update(zip(ENTRY_TIES, values[-1], strict=True))
         fields["needs"] = tuple(map(unpack_ref, fields["needs"]))
-    for name in ("event", "worker", "reason", "unique", "limit_key", "group"):
+    for name in ("transition", "worker", "reason", "unique", "limit_key", "group"):
         if name in fields:
             fields[name] = _text(fields[name])
-    for name in ("cancel", "holds", "lenient"):
+    for name in ("cancel", "owns_unique_key", "run_on_dependency_failure"):
         fields[name] = bool(fields.get(name))
-    own, source, target = (fields.pop(name) for name in ("id", "source", "target"))
+    local_id, source, target = (fields.pop(name) for name in ("id", "source", "target"))
     return Entry(
-        step, id=unpack_id(own), source=state_of(source), target=state_of(target), **fields
+        step, id=unpack_id(local_id), source=state_of(source), target=state_of(target), **fields
     )
 
 

@@ -12,14 +12,14 @@ from typing import Any, cast
 from rediq_trio._errors import NewerTask
 from rediq_trio.wire.packing import UNREADABLE, unpack
 
-LAYOUT = 1
+FORMAT = 1
 """The layout that this version writes."""
-LAYER = 100
+FORMAT_STEP = 100
 
 
-def newer_layout(first: int) -> int:
+def newer_format(first: int) -> int:
     """Give the layout of a record that begins so when it is newer than this version's, else 0."""
-    return first // LAYER + 1 if LAYOUT * LAYER <= first < LAYER * LAYER else 0
+    return first // FORMAT_STEP + 1 if FORMAT * FORMAT_STEP <= first < FORMAT_STEP * FORMAT_STEP else 0
 
 
 def newer_record(packed: bytes) -> int:
@@ -31,7 +31,7 @@ def newer_record(packed: bytes) -> int:
     if not isinstance(values, list) or not values:
         return 0
     first: Any = cast("list[Any]", values)[0]
-    return newer_layout(first) if type(first) is int else 0
+    return newer_format(first) if type(first) is int else 0
 
 
 def refuse_newer(name: str, packed: bytes) -> None:

@@ -31,15 +31,15 @@ from rediq_trio.spec.records import (
     Enqueued,
     Failure,
     Fence,
+    GroupRule,
     Lease,
     Limit,
     Lock,
     Mail,
     NewTask,
-    Queue,
+    QueueState,
     Record,
     Report,
-    Rule,
     Schedule,
     Tick,
     Verdict,
@@ -68,7 +68,7 @@ from rediq_trio.store.redis.connection.gateway import Gateway, ReplyError
 from rediq_trio.store.redis.durability import confirm_of
 from rediq_trio.store.redis.history_codec import read_entry
 from rediq_trio.store.redis.keys import HASHES, INDEX_OF, QUEUE_KEYS, Keys
-from rediq_trio.store.redis.record_format import newer_layout, refuse_newer
+from rediq_trio.store.redis.record_format import newer_format, refuse_newer
 from rediq_trio.store.redis.scripts import Script
 
 Clock = Callable[[], int]
@@ -123,15 +123,15 @@ class RedisStore:
         return tuple(map(state_of, await self._run(name, queue, args)))
 
     async def enqueue(
-        self, queue: str, tasks: Sequence[NewTask], *, whole: bool = False
+        self, queue: str, tasks: Sequence[NewTask], *, atomic: bool = False
     ) -> Enqueued:
         check_batch("enqueue", tasks)
         await self._name(queue)
-        args: list[Any] = [self._now(), int(whole)]
+        args: list[Any] = [self._now(), int(atomic)]
         for task in tasks:
             args += (pack_id(task.id), task.envelope, pack_options(task))
         # Producers that wait at the same time share a call, but for a whole, which comes in or not.
-        items = 0 if whole else len(tasks)
+        items = 0 if atomic else len(tasks)
         return tuple(map(answer_of, await self._run("enqueue", queue, args, head=2, items=items)))
 
     async def _name(self, queue: str) -> None:
@@ -177,10 +177,10 @@ class RedisStore:
         limits = await self._hash(queue, "limits")
         return {key.decode(): read_limit(raw) for key, raw in limits.items()}
 
-    async def govern(self, queue: str, *, rules: Mapping[str, Rule]) -> int:
-        check_batch("govern", rules)
+    async def set_group_rules(self, queue: str, *, rules: Mapping[str, GroupRule]) -> int:
+        check_batch("set_group_rules", rules)
         args = [part for group, rule in rules.items() for part in (group, pack_rule(rule))]
-        many: int = await self._run("govern", queue, args)
+        many: int = await self._run("set_group_rules", queue, args)
         return many
 
     async def batch(self, queue: str, *, ids: Sequence[str]) -> Due:
@@ -207,9 +207,9 @@ class RedisStore:
 
     async def history(self, queue: str, *, after: int, limit: int) -> tuple[Entry, ...]:
         meta, history = self._keys.of(queue, ("meta", "history"))
-        kept, noted = await self._gateway.call(b"HMGET", meta, b"history", b"noted")
+        kept, last_entry = await self._gateway.call(b"HMGET", meta, b"history", b"noted")
         # Redis cuts whole blocks: before the last `kept` there may be others.
-        first = max(after, int(noted or 0) - int(kept or 0)) + 1
+        first = max(after, int(last_entry or 0) - int(kept or 0)) + 1
         found = await self._gateway.call(b"XRANGE", history, first, b"+", b"COUNT", limit)
         return tuple(read_entry(int(at.split(b"-")[0]), fields[1]) for at, fields in found)
 
@@ -281,7 +281,7 @@ class RedisStore:
         args = (self._now(), min(limit, BATCH), lease_ms, worker, nonce)
         reply = await self._run("claim", queue, args)
         remaining, till = reply[0], reply[1]
-        newer = newer_layout(-remaining)
+        newer = newer_format(-remaining)
         leases = [
             Lease(
                 Fence(unpack_id(reply[i]), reply[i + 1], nonce),
@@ -464,7 +464,7 @@ class RedisStore:
     async def mend(self, queue: str, repair: Repair) -> bool:
         return await self._sights.mend(queue, repair)
 
-    async def dump(self, queue: str) -> Queue:
+    async def dump(self, queue: str) -> QueueState:
         found = (await self.stats(queue)).queue
         ids = await self._gateway.call(b"HKEYS", self._keys.of(queue, ("records",))[0])
         records = await self.get(queue, [unpack_id(i) for i in ids])
@@ -512,16 +512,16 @@ class RedisStore:
             found[own] = found.get(own, frozenset()) | {ref}
         return found
 
-    async def beat(self, worker: WorkerRecord) -> None:
+    async def register(self, worker: WorkerRecord) -> None:
         args = (self._now(), worker.id, worker.ttl_ms, worker.data)
-        await self._gateway.run(self._scripts["beat"], self._keys.workers, args)
+        await self._gateway.run(self._scripts["register"], self._keys.workers, args)
 
-    async def leave(self, worker_id: str) -> None:
-        await self._gateway.run(self._scripts["leave"], self._keys.workers, (worker_id,))
+    async def unregister(self, worker_id: str) -> None:
+        await self._gateway.run(self._scripts["unregister"], self._keys.workers, (worker_id,))
 
-    async def roster(self) -> tuple[bytes, ...]:
+    async def workers(self) -> tuple[bytes, ...]:
         args = (self._now(),)
-        return tuple(await self._gateway.run(self._scripts["roster"], self._keys.workers, args))
+        return tuple(await self._gateway.run(self._scripts["workers"], self._keys.workers, args))
 
     async def queues(self) -> tuple[str, ...]:
         names = await self._gateway.call(b"SMEMBERS", self._keys.queues)
@@ -550,12 +550,12 @@ _SIZED = (
 """The states whose sizes `stats.lua` gives, in order, behind the number of records."""
 
 
-def _read_stats(reply: list[int]) -> tuple[dict[State, int], int, Queue]:
+def _read_stats(reply: list[int]) -> tuple[dict[State, int], int, QueueState]:
     sizes = {state: size for state, size in zip(_SIZED, reply[1:], strict=False) if size}
-    age, paused, seq, sent, turn, max_pending, fair, history, noted, *totals = reply[
+    age, paused, seq, sent, turn, max_pending, fair, history, last_entry, *totals = reply[
         2 + len(_SIZED) :
     ]
-    found = Queue(
+    found = QueueState(
         seq=seq,
         paused=bool(paused),
         counters=Counters(*totals),
@@ -564,6 +564,6 @@ def _read_stats(reply: list[int]) -> tuple[dict[State, int], int, Queue]:
         max_pending=max_pending,
         fair=bool(fair),
         history=history,
-        noted=noted,
+        last_entry=last_entry,
     )
     return sizes, age, found

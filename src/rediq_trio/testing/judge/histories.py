@@ -67,7 +67,7 @@ class Histories:
 
 def _shape(steps: Sequence[Step]) -> Shape:
     times = sorted({at for step in steps for at in (step.call, step.back)})
-    rank = {at: place for place, at in enumerate(times)}
+    rank = {at: rank for rank, at in enumerate(times)}
     found = [(s.kind, s.params, rank[s.call], rank[s.back], s.must) for s in steps]
     return tuple(sorted(found, key=lambda each: (each[2], each[3], each[0], repr(each[1]))))
 

@@ -94,7 +94,7 @@ def _too_fast(
     interval = period * (1 - DRIFT) / count * SECOND
     claims.sort(key=lambda claim: claim[1])
     windows = Windows([begin for begin, _, _ in claims], interval)
-    for place, (begin, end, _) in enumerate(claims):
+    for rank, (begin, end, _) in enumerate(claims):
         windows.add(begin)
         most, first = windows.fullest()
         # Told apart by the clock's reading and its jumps, of which the first is nearly all.
@@ -104,7 +104,7 @@ def _too_fast(
         jumped = clock.tolerance(first, end) * SECOND / interval
         if most - end / interval <= burst + jumped:
             continue
-        inside = [start for at, _, start in claims[: place + 1] if at >= first]
+        inside = [start for at, _, start in claims[: rank + 1] if at >= first]
         said = (
             f"{len(inside)} starts within {(end - first) / SECOND:.3f} s, and {count} in "
             f"{period:g} s with a burst of {burst} may"
@@ -122,7 +122,7 @@ class Windows:
 
     def __init__(self, begins: Sequence[float], interval: float) -> None:
         self._begins = sorted({*begins})
-        self._place = {begin: place for place, begin in enumerate(self._begins)}
+        self._place = {begin: rank for rank, begin in enumerate(self._begins)}
         self._interval = interval
         self._size = 1 << max(0, len(self._begins) - 1).bit_length()
         self._added = [0] * (2 * self._size)

@@ -54,7 +54,7 @@ def linearize(
     `moves` gives what the object may do by itself; the states that can be reached must
     be finite. Gives up after `most` states.
     """
-    musts = sum(1 << place for place, each in enumerate(operations) if each.must)
+    musts = sum(1 << rank for rank, each in enumerate(operations) if each.must)
     first: tuple[int, S] = (0, start)
     seen = {first}
     stack = [first]
@@ -65,8 +65,8 @@ def linearize(
         if len(seen) > most:
             return Search(None, len(seen))
         following = [(done, after) for after in moves(state)]
-        for place in _next(operations, done):
-            following += [(done | 1 << place, after) for after in operations[place].apply(state)]
+        for rank in _next(operations, done):
+            following += [(done | 1 << rank, after) for after in operations[rank].apply(state)]
         for each in following:
             if each not in seen:
                 seen.add(each)
@@ -76,8 +76,8 @@ def linearize(
 
 def _next(operations: Sequence[Operation[S]], done: int) -> list[int]:
     """Give the operations that may come next: none that is still to come returned before them."""
-    left = [place for place in range(len(operations)) if not done >> place & 1]
-    bound = min((operations[place].back for place in left if operations[place].must), default=0.0)
-    if not any(operations[place].must for place in left):
+    left = [rank for rank in range(len(operations)) if not done >> rank & 1]
+    bound = min((operations[rank].back for rank in left if operations[rank].must), default=0.0)
+    if not any(operations[rank].must for rank in left):
         return left
-    return [place for place in left if operations[place].call <= bound]
+    return [rank for rank in left if operations[rank].call <= bound]

@@ -17,20 +17,20 @@ from typing import NamedTuple
 import attrs
 
 from rediq_trio.spec import queue as spec
-from rediq_trio.spec.lifecycle import TERMINAL, TRANSITIONS, Event, State
+from rediq_trio.spec.lifecycle import TERMINAL, TRANSITIONS, State, Transition
 from rediq_trio.spec.records import (
     Completion,
     Deferral,
     Failure,
     Fence,
+    GroupRule,
     Lock,
     Mail,
     MailKind,
     NewTask,
-    Queue,
+    QueueState,
     Record,
-    Rule,
-    Ties,
+    Relations,
 )
 
 NOW, LATER = 1_000, 2_000
@@ -48,7 +48,7 @@ class Form:
     """It expires."""
     needs: bool = False
     """It waits for others, or did."""
-    lenient: bool = False
+    run_on_dependency_failure: bool = False
     grouped: bool = False
     keyed: bool = False
     vanishes: bool = False
@@ -83,14 +83,14 @@ def _task(form: Form) -> NewTask:
         OWN, b"", max_retry=form.max_retry, max_crashes=form.max_crashes,
         retention_ms=0 if form.vanishes else 3_600_000,
         delay_ms=LATER if form.delayed else 0, expires_in_ms=LATER if form.mortal else 0,
-        ties=Ties(
-            needs=(NEEDED,) if form.needs else (), lenient=form.lenient,
+        relations=Relations(
+            needs=(NEEDED,) if form.needs else (), run_on_dependency_failure=form.run_on_dependency_failure,
             group="g" if form.grouped else "", unique=KEY if form.keyed else "", replace=form.keyed,
         ),
     )  # fmt: skip
 
 
-def _queue(model: Model, *, due: bool = True, lapsed: bool = False, over: bool = False) -> Queue:
+def _queue(model: Model, *, due: bool = True, lapsed: bool = False, over: bool = False) -> QueueState:
     """Give the queue that holds the task, with instants that allow what is asked for."""
     form = model.form
     assert model.state is not None
@@ -101,20 +101,20 @@ def _queue(model: Model, *, due: bool = True, lapsed: bool = False, over: bool =
         run_ms=NOW if due else LATER, expires_ms=(NOW if over else LATER) if model.mortal else 0, seq=1,
         attempt=model.attempt, deliveries=model.deliveries, crashes=model.crashes,
         snoozes=model.snoozes, nonce=NONCE, lease_ms=NOW if lapsed else LATER, cancel=model.cancel,
-        unique=KEY if form.keyed else "", holds=form.keyed, waits=int(model.waits),
-        lenient=form.lenient, group="g" if form.grouped else "", purge_ms=NOW,
+        unique=KEY if form.keyed else "", owns_unique_key=form.keyed, waits=int(model.waits),
+        run_on_dependency_failure=form.run_on_dependency_failure, group="g" if form.grouped else "", purge_ms=NOW,
     )  # fmt: skip
     needs = {OWN: frozenset({NEEDED})} if model.waits else {}
     locks = {KEY: Lock(OWN)} if form.keyed and model.state not in TERMINAL else {}
-    return Queue(
+    return QueueState(
         records=MappingProxyType({OWN: record}),
         needs=MappingProxyType(needs),
         locks=MappingProxyType(locks),
-        rules=MappingProxyType({"g": Rule(1)}) if model.state is State.GROUPED else {},
+        rules=MappingProxyType({"g": GroupRule(1)}) if model.state is State.GROUPED else {},
     )
 
 
-def _read(queue: Queue, form: Form) -> Model:
+def _read(queue: QueueState, form: Form) -> Model:
     record = queue.records.get(OWN)
     if record is None:
         return GONE
@@ -131,9 +131,9 @@ def _read(queue: Queue, form: Form) -> Model:
 def enqueued(form: Form) -> tuple[Model, ...]:
     """Give what an enqueue makes where there is no such task."""
     if form.held:
-        assert (None, State.PENDING) in TRANSITIONS[Event.BATCH]
+        assert (None, State.PENDING) in TRANSITIONS[Transition.BATCH]
         return (Model(State.PENDING, form=form),)
-    after, _ = spec.enqueue(Queue(), NOW, [_task(form)])
+    after, _ = spec.enqueue(QueueState(), NOW, [_task(form)])
     return (_read(after, form),)
 
 
@@ -195,16 +195,16 @@ def _fence(model: Model) -> Fence:
 
 
 @cache
-def settled(model: Model, how: str) -> tuple[Model, ...]:
+def settled(model: Model, ended_as: str) -> tuple[Model, ...]:
     """Give what the settlement of the last claim makes of a running task."""
     if model.state is not State.ACTIVE:
         return ()
     queue, fence = _queue(model), _fence(model)
-    match how:
+    match ended_as:
         case "complete":
             after, _ = spec.complete(queue, NOW, [Completion(fence, b"")])
         case "fail" | "bury":
-            after, _ = spec.fail(queue, NOW, [Failure(fence, "", 1, final=how == "bury")])
+            after, _ = spec.fail(queue, NOW, [Failure(fence, "", 1, final=ended_as == "bury")])
         case "snooze":
             after, _ = spec.snooze(queue, NOW, [Deferral(fence, 1)])
         case "release":
@@ -212,12 +212,12 @@ def settled(model: Model, how: str) -> tuple[Model, ...]:
         case "stop":
             after, _ = spec.stop(queue, NOW, [fence])
         case _:
-            raise AssertionError(how)
+            raise AssertionError(ended_as)
     found = [_read(after, model.form)]
-    if how == "complete" and model.form.vanishes:
+    if ended_as == "complete" and model.form.vanishes:
         # Someone may wait for it, and then it is kept.
         kept = attrs.evolve(model.form, vanishes=False)
-        found += [each._replace(form=model.form) for each in settled(model._replace(form=kept), how)]
+        found += [each._replace(form=model.form) for each in settled(model._replace(form=kept), ended_as)]
     return tuple(found)
 
 
@@ -228,8 +228,8 @@ def settled(model: Model, how: str) -> tuple[Model, ...]:
 def told(model: Model) -> tuple[Model, ...]:
     """Give what the end of the last task that it needs makes of a blocked one."""
     found: list[Model] = []
-    for how in (State.COMPLETED, State.DEAD):
-        mail = [Mail(1, "elsewhere", MailKind.TOLD, id=OWN, ref="y", how=how)]
+    for ended_as in (State.COMPLETED, State.DEAD):
+        mail = [Mail(1, "elsewhere", MailKind.ENDED, id=OWN, ref="y", ended_as=ended_as)]
         for due in (True, False):  # not due, too, where the clock has gone back since
             after, _ = spec.receive(_queue(model, due=due), NOW, "elsewhere", mail)
             found.append(_read(after, model.form))

@@ -110,7 +110,7 @@ class End(Observation):
     """A handler that ended."""
 
     fence: int
-    how: str
+    ended_as: str
     reason: str | None
     process: str
     children: tuple[str, ...] = ()
@@ -118,8 +118,8 @@ class End(Observation):
     @property
     def failed(self) -> bool:
         """Whether its settlement charges the attempt."""
-        stopped = self.how == "cancelled" and self.reason in ("timeout", "deadline")
-        return self.how in ("raise", "retry", "reject", "timeout") or stopped
+        stopped = self.ended_as == "cancelled" and self.reason in ("timeout", "deadline")
+        return self.ended_as in ("raise", "retry", "reject", "timeout") or stopped
 
 
 @attrs.define(eq=False)

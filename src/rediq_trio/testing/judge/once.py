@@ -45,7 +45,7 @@ def judge_once(observed: Observed) -> Iterator[Violation]:
 
 
 def _completions(observed: Observed, task: Task) -> Iterator[Violation]:
-    successes = [end for end in task.ends if end.how == "success"]
+    successes = [end for end in task.ends if end.ended_as == "success"]
     fences = {end.fence for end in successes}
     if len(fences) < len(successes):
         history = tell(observed, (*task.starts, *successes, *task.finals))
@@ -73,7 +73,7 @@ def _children(observed: Observed, task: Task) -> Iterator[Violation]:
         return
     counted = completing(task)
     for end in task.ends:
-        for child in end.children if end.how == "success" else ():
+        for child in end.children if end.ended_as == "success" else ():
             known = observed.tasks.get(child)
             there = known is not None and bool(known.finals or known.starts)
             if end.fence == counted and not there:
@@ -117,7 +117,7 @@ def _totals(observed: Observed) -> Iterator[Violation]:
         if completing(task) is not None:
             there[task.queue] += 1
         elif not task.finals:
-            gone[task.queue] += any(end.how == "success" for end in task.ends)
+            gone[task.queue] += any(end.ended_as == "success" for end in task.ends)
         if len(task.of("enqueue")) > 1 and any(call.op == "delete" for call in task.calls):
             gone[task.queue] += len(task.of("enqueue"))  # it may have come again under its id
     for queue in observed.queues:

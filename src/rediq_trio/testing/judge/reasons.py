@@ -67,7 +67,7 @@ def _disagreements(task: Task, final: Final) -> Iterator[str]:
         yield f"fence {highest} was started, and its record counts {final.deliveries} deliveries"
     if final.deliveries < final.attempt + final.crashes + final.snoozes:
         yield "its record counts more attempts, crashes and snoozes than deliveries"
-    snoozed = sum(end.how == "snooze" for end in task.ends)
+    snoozed = sum(end.ended_as == "snooze" for end in task.ends)
     if final.snoozes > snoozed:
         yield f"its record counts {final.snoozes} snoozes, and {snoozed} were seen"
     if _is_charged_blindly(task):
@@ -92,9 +92,9 @@ def _ready_again(task: Task, start: Start, end: End | None) -> str:
         return ""
     if end.failed:
         return "the attempt failed"
-    if end.how == "snooze":
+    if end.ended_as == "snooze":
         return "it was snoozed"
-    if end.how == "cancelled" and end.reason not in ("lease lost", "cancelled"):
+    if end.ended_as == "cancelled" and end.reason not in ("lease lost", "cancelled"):
         return "it was given back"
     return ""
 

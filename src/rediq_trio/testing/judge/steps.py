@@ -54,7 +54,7 @@ def form_of(observed: Observed, args: Mapping[str, Any]) -> Form:
         delayed=bool(args.get("due_s")),
         mortal=bool(args.get("expires_s") or args.get("deadline_s")),
         needs=bool(args.get("depends_on")),
-        lenient=args.get("on_dependency_failure") == "run",
+        run_on_dependency_failure=args.get("on_dependency_failure") == "run",
         grouped=bool(args.get("group")),
         keyed=bool(args.get("unique")),
         vanishes=retention == 0,
@@ -78,8 +78,8 @@ def steps_of(observed: Observed, task: Task, named: Mapping[str, list[End]]) -> 
             found.append(Step("settle", (start.fence, "release"), since, NEVER, False))
     strict = UNKNOWN.strict if not task.args else bool(task.args.get("deadline_s"))
     for end in task.ends:
-        for how in settlements(end, strict):
-            found.append(Step("settle", (end.fence, how), end.at, NEVER, False, end))
+        for ended_as in settlements(end, strict):
+            found.append(Step("settle", (end.fence, ended_as), end.at, NEVER, False, end))
     final = task.final
     params = () if final is None else (
         State(final.state), final.attempt, final.deliveries, final.crashes, final.snoozes
@@ -156,7 +156,7 @@ def _replacements(observed: Observed, task: Task) -> Iterator[Step]:
 def settlements(end: End, strict: bool) -> tuple[str, ...]:
     """Give how an attempt that ended so may be settled."""
     fails = ("fail", "bury") if strict else ("fail",)
-    match end.how, end.reason:
+    match end.ended_as, end.reason:
         case "success", _:
             return ("complete",)
         case "reject", _:

@@ -106,7 +106,7 @@ def _before_needs(observed: Observed, task: Task) -> Iterator[Violation]:
         if need is None or need.final is None or may_be_gone(observed, need):
             continue
         fence = completing(need)
-        end = next((e for e in need.ends if e.fence == fence and e.how == "success"), None)
+        end = next((e for e in need.ends if e.fence == fence and e.ended_as == "success"), None)
         if fence is None:
             said = f"started, and {ref}, which it needs, is {need.final.state}"
         elif end is not None and end.at > first.at:

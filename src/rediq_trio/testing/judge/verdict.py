@@ -100,7 +100,7 @@ def _line(observed: Observed, seen: Observation) -> str:
         case End():
             reason = f" ({seen.reason})" if seen.reason else ""
             children = f", children {', '.join(seen.children)}" if seen.children else ""
-            return f"{at}{seen.process}: end, fence {seen.fence}, {seen.how}{reason}{children}"
+            return f"{at}{seen.process}: end, fence {seen.fence}, {seen.ended_as}{reason}{children}"
         case Final():
             held = f", holding {', '.join(seen.members)}" if seen.members else ""
             return (

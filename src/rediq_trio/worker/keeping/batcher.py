@@ -13,7 +13,7 @@ import attrs
 import trio
 
 from rediq_trio.spec.groups import Group, matching
-from rediq_trio.spec.records import Due, Rule
+from rediq_trio.spec.records import Due, GroupRule
 from rediq_trio.store.broadcast import Kind, Signal
 from rediq_trio.store.port import Store
 from rediq_trio.tasks.ids import new_id
@@ -31,7 +31,7 @@ class Batcher:
 
     store: Store
     queue: str
-    rules: Mapping[str, Rule]
+    rules: Mapping[str, GroupRule]
     """For each group, or prefix of groups, that has an aggregator."""
     _heard: set[str] = attrs.field(factory=set)
     """Groups that are new, or due sooner than was known."""
@@ -72,8 +72,8 @@ class Batcher:
     async def _give(self, names: Iterable[str]) -> None:
         wanted = [(name, rule) for name in names if (rule := self._rule(name)) is not None]
         for start in range(0, len(wanted), PAGE):
-            await self.store.govern(self.queue, rules=dict(wanted[start : start + PAGE]))
+            await self.store.set_group_rules(self.queue, rules=dict(wanted[start : start + PAGE]))
 
-    def _rule(self, group: str) -> Rule | None:
+    def _rule(self, group: str) -> GroupRule | None:
         name = matching(self.rules, group)
         return None if name is None else self.rules[name]

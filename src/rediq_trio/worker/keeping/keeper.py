@@ -21,7 +21,7 @@ import attrs
 import trio
 
 from rediq_trio._errors import ConnectionLost
-from rediq_trio.spec.records import Due, Rule
+from rediq_trio.spec.records import Due, GroupRule
 from rediq_trio.store.broadcast import Kind, Signal
 from rediq_trio.store.port import Store
 from rediq_trio.store.relay import relay_some
@@ -116,7 +116,7 @@ class Keeper:
     queues: Sequence[str]
     dead_retention: float
     max_dead: int
-    rules: Mapping[str, Rule] = attrs.field(factory=dict[str, Rule])
+    rules: Mapping[str, GroupRule] = attrs.field(factory=dict[str, GroupRule])
     """When groups become batches: for each group, or prefix, that has an aggregator."""
     elsewhere: Sequence[str] = ()
     """Queues whose schedules it ticks, and no more."""

@@ -66,7 +66,7 @@ class Sights:
         """How many items to read next of a structure; a hint, whatever sweep it comes from."""
         self._ways: dict[Kind, Callable[[str, Sequence[Subject]], Awaitable[list[Any]]]] = {
             Kind.SEAT: self._seats,
-            Kind.TIE: self._ties,
+            Kind.TIE: self._relations,
             Kind.LANE: self._lanes,
             Kind.UNIQUE: self._unique,
             Kind.GROUP: self._groups,
@@ -134,7 +134,7 @@ class Sights:
             )  # fmt: skip
         return found
 
-    async def _ties(self, queue: str, subjects: Sequence[Subject]) -> list[Sight]:
+    async def _relations(self, queue: str, subjects: Sequence[Subject]) -> list[Sight]:
         args: list[bytes] = []
         for subject in subjects:
             args += tie_args(subject)

@@ -10,7 +10,7 @@ import attrs
 from rediq_trio.spec.check.views import CONTENTS, Kind, LetterPicture, Picture, Subject
 from rediq_trio.spec.ids import unpack_id
 from rediq_trio.spec.lifecycle import WAITING, State
-from rediq_trio.spec.records import Ending, Limit, Mail, Record, Rule
+from rediq_trio.spec.records import Ending, GroupRule, Limit, Mail, Record
 from rediq_trio.store.redis.codec import (
     read_ending,
     read_limit,
@@ -89,7 +89,7 @@ def limit_of(packed: bytes) -> Limit | None:
     return limit if all(type(n) is int and n >= 0 for n in fields) and limit.burst else None
 
 
-def rule_of(packed: bytes) -> Rule | None:
+def rule_of(packed: bytes) -> GroupRule | None:
     """Give a group's rule; None for one that cannot be read."""
     try:
         rule = read_rule(packed)

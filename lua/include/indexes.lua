@@ -9,7 +9,7 @@ local index_of = {
 local CARRIED = 512
 
 -- Gives a task its envelope; its record is still to be saved.
-local function give(id, record, envelope)
+local function set_envelope(id, record, envelope)
   if #envelope <= CARRIED and #envelope > 0 then
     record[ENVELOPE] = envelope
   else
@@ -68,7 +68,7 @@ local function touch_groups()
     if at then
       local known = redis.call('ZSCORE', groups, group)
       redis.call('ZADD', groups, at, group)
-      if not known or at < tonumber(known) then tell('group:' .. group) end
+      if not known or at < tonumber(known) then notify('group:' .. group) end
     else
       redis.call('ZREM', groups, group)
       redis.call('HDEL', rules, group)
@@ -78,20 +78,20 @@ local function touch_groups()
 end
 
 -- Takes a task out of the index that its state names.
-local function leave(id, record)
-  local state, ties = record[STATE], record[TIES]
+local function leave_index(id, record)
+  local state, relations = record[STATE], record[RELATIONS]
   if state <= PENDING or state == RETRY then
     if record[EXPIRES] > 0 then redis.call('ZREM', expiring, id) end
   end
-  if ties then
-    local key = ties[LIMIT_KEY]
+  if relations then
+    local key = relations[LIMIT_KEY]
     if state == GROUPED then
-      redis.call('ZREM', grouped, member(ties[GROUP], record[SEQ], id))
-      touched_groups[ties[GROUP]] = true
+      redis.call('ZREM', grouped, member(relations[GROUP], record[SEQ], id))
+      touched_groups[relations[GROUP]] = true
       return
     elseif key ~= '' then
       if state == PENDING then
-        redis.call('ZREM', keyed, member(key, place(record), id))
+        redis.call('ZREM', keyed, member(key, score(record), id))
         touched[key] = true
         return
       elseif state == ACTIVE then
@@ -103,11 +103,11 @@ local function leave(id, record)
   redis.call('ZREM', index_of[state], id)
 end
 
-local function mortal(id, record)
+local function index_expiry(id, record)
   if record[EXPIRES] > 0 then redis.call('ZADD', expiring, record[EXPIRES], id) end
 end
 
-local stirred = false
+local woken = false
 
 -- Records and places that are written together: a command costs more than its work.
 local together, lately = {{}, {}}, {}
@@ -124,23 +124,23 @@ end
 local function ready(id, record, lazily)
   record[STATE] = PENDING
   if not lazily then save(id, record) end
-  local key = record[TIES] and record[TIES][LIMIT_KEY] or ''
+  local key = record[RELATIONS] and record[RELATIONS][LIMIT_KEY] or ''
   if key ~= '' then
-    redis.call('ZADD', keyed, 0, member(key, place(record), id))
+    redis.call('ZADD', keyed, 0, member(key, score(record), id))
     touched[key] = true
   else
-    if not stirred and redis.call('EXISTS', pending) == 0 then tell('wake') end
-    stirred = true
+    if not woken and redis.call('EXISTS', pending) == 0 then notify('wake') end
+    woken = true
     if lazily then
       local saved, places = together[1], together[2]
       saved[#saved + 1], saved[#saved + 2] = id, brief(record)
-      places[#places + 1], places[#places + 2] = place(record), id
+      places[#places + 1], places[#places + 2] = score(record), id
       lately[id] = true
     else
-      redis.call('ZADD', pending, place(record), id)
+      redis.call('ZADD', pending, score(record), id)
     end
   end
-  mortal(id, record)
+  index_expiry(id, record)
 end
 
 -- Into scheduled or retry, due at `run`.
@@ -148,21 +148,21 @@ local function later(id, record, state, run)
   record[STATE], record[RUN] = state, run
   save(id, record)
   redis.call('ZADD', index_of[state], run, id)
-  if redis.call('ZRANK', index_of[state], id) == 0 then tell('due') end
-  mortal(id, record)
+  if redis.call('ZRANK', index_of[state], id) == 0 then notify('due') end
+  index_expiry(id, record)
 end
 
 local function block(id, record)
   record[STATE] = BLOCKED
   save(id, record)
   redis.call('ZADD', blocked, record[CREATED], id)
-  mortal(id, record)
+  index_expiry(id, record)
 end
 
 local function group_in(id, record)
   record[STATE], record[SEQ] = GROUPED, next_seq()
   save(id, record)
-  redis.call('ZADD', grouped, 0, member(record[TIES][GROUP], record[SEQ], id))
-  touched_groups[record[TIES][GROUP]] = true
-  mortal(id, record)
+  redis.call('ZADD', grouped, 0, member(record[RELATIONS][GROUP], record[SEQ], id))
+  touched_groups[record[RELATIONS][GROUP]] = true
+  index_expiry(id, record)
 end

@@ -1,13 +1,13 @@
 -- How many tasks of each limit key are active; nil when there are too many to look at.
 local TALLY = 1000
 
-local function tally()
+local function active_by_key()
   if redis.call('ZCARD', active) > TALLY then return nil end
   local counts, ids = {}, redis.call('ZRANGE', active, 0, -1)
   if #ids == 0 then return counts end
   for _, raw in ipairs(redis.call('HMGET', records, unpack(ids))) do
     local record = raw and decode(raw)
-    local key = record and record[TIES] and record[TIES][LIMIT_KEY] or ''
+    local key = record and record[RELATIONS] and record[RELATIONS][LIMIT_KEY] or ''
     if key ~= '' then counts[key] = (counts[key] or 0) + 1 end
   end
   return counts

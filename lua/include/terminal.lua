@@ -5,25 +5,25 @@ local STARTED_ONCE, BY_TIME = 2, 3
 -- {id, how it ended (0: gone), result} of tasks that others wait for.
 local ended = {}
 
-local function announce(id, record, how, result)
-  if marked(record, WAITED) then tell('done:' .. id) end
-  if marked(record, FOLLOWED) then ended[#ended + 1] = {id, how, result or ''} end
+local function announce(id, record, ended_as, result)
+  if marked(record, HAS_WAITERS) then notify('done:' .. id) end
+  if marked(record, HAS_DEPENDENTS) then ended[#ended + 1] = {id, ended_as, result or ''} end
 end
 
 -- Frees the unique key that a task holds.
 local function unlock(id, record)
-  local ties = record[TIES]
+  local relations = record[RELATIONS]
   -- One that holds none would find another there, or nobody: this saves the look.
-  if not ties or ties[HOLDS] == 0 then return end
-  ties[HOLDS] = 0
-  if redis.call('HGET', unique, ties[UNIQUE]) == id then
-    redis.call('HDEL', unique, ties[UNIQUE])
-    redis.call('ZREM', locks, ties[UNIQUE])
+  if not relations or relations[OWNS_UNIQUE_KEY] == 0 then return end
+  relations[OWNS_UNIQUE_KEY] = 0
+  if redis.call('HGET', unique, relations[UNIQUE]) == id then
+    redis.call('HDEL', unique, relations[UNIQUE])
+    redis.call('ZREM', locks, relations[UNIQUE])
   end
 end
 
 local function unlock_unless_by_time(id, record)
-  if record[TIES] and record[TIES][UNTIL] ~= BY_TIME then unlock(id, record) end
+  if record[RELATIONS] and record[RELATIONS][UNTIL] ~= BY_TIME then unlock(id, record) end
 end
 
 local function bury(id, record, reason, now)
@@ -35,7 +35,7 @@ local function bury(id, record, reason, now)
   announce(id, record, DEAD)
 end
 
-local function abandon(id, record, now)
+local function make_cancelled(id, record, now)
   record[STATE], record[FINISHED] = CANCELLED, now
   unlock(id, record)
   save(id, record)
@@ -44,7 +44,7 @@ local function abandon(id, record, now)
 end
 
 -- Removes what a task that is tied to others, or kept steps, has besides.
-local function untie(id)
+local function drop_relations(id)
   redis.call('HDEL', inputs, id)
   redis.call('HDEL', steps, id)
   redis.call('ZREMRANGEBYLEX', needs, '[' .. prefix(id), '(' .. prefix(id) .. '\255')
@@ -56,5 +56,5 @@ local function drop(id, record)
   if record[ENVELOPE] == '' then redis.call('HDEL', payloads, id) end
   redis.call('HDEL', results, id)
   redis.call('HDEL', progress, id)
-  if record[TIES] or marked(record, STEPPED) then untie(id) end
+  if record[RELATIONS] or marked(record, HAS_STEPS) then drop_relations(id) end
 end

@@ -1,4 +1,4 @@
--- leave: no edge
+-- unregister: no edge
 -- Forgets a worker that ended in good order.
 -- KEYS     1 workers  2 alive
 -- ARGV     1 worker

@@ -1,4 +1,4 @@
--- beat: no edge
+-- register: no edge
 -- Keeps what a worker says of itself, and drops workers that fell silent.
 -- KEYS     1 workers  2 alive
 -- ARGV     1 now in ms, '' for the server's time  2 worker  3 how long it counts as alive

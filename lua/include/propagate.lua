@@ -1,11 +1,11 @@
 -- What the end of a task means for those that wait for it. A reference is an id of this
 -- queue, or '<queue>/<id>' of another.
-local RIPPLE = 500
+local PROPAGATED_AT_ONCE = 500
 local NIL = '\192'
-local HOW = {
+local ENDED_AS = {
   [0] = 'is gone', [COMPLETED] = 'is completed', [DEAD] = 'is dead', [CANCELLED] = 'was cancelled',
 }
-local TASK, LINK, TOLD = 1, 2, 3
+local TASK, SUBSCRIBE, ENDED = 1, 2, 3
 
 -- The queue of a reference, nil for this one, and the id.
 local function split(ref)
@@ -28,10 +28,10 @@ end
 local sent = nil
 
 -- Puts a message {receiver, kind, ...} into the outbox.
-local function post(now, ...)
+local function send(now, ...)
   if not sent then
     sent = tonumber(redis.call('HGET', meta, 'sent') or 0)
-    tell('mail')
+    notify('mail')
   end
   sent = math.max(sent + 1, now * 1024)
   redis.call('ZADD', outbox, sent, cmsgpack.pack({sent, ...}))
@@ -40,22 +40,22 @@ end
 -- What `how` says of a task that nobody has looked at yet.
 local UNKNOWN = 255
 -- What is held over once more is told to nobody.
-local held_over, quiet = 0, false
+local deferred, quiet = 0, false
 
 -- Leaves it to a newer version to tell one dependent of an end, or to look for it.
-local function hold_over(own, how, result, dependent)
+local function defer(local_id, ended_as, result, dependent)
   local order = redis.call('HINCRBY', meta, 'rippled', 1)
-  redis.call('ZADD', endings, order, cmsgpack.pack({order, own, how, result, dependent}))
-  held_over = held_over + 1
-  if not quiet then tell('mail') end
+  redis.call('ZADD', endings, order, cmsgpack.pack({order, local_id, ended_as, result, dependent}))
+  deferred = deferred + 1
+  if not quiet then notify('mail') end
 end
 
 -- Takes note, once, of the end of a task that another one here waits for.
-local function resolve(id, ref, how, result, now)
+local function resolve(id, ref, ended_as, result, now)
   local record, newer = load(id)
   if newer then
-    local waits = newer % LAYER == BLOCKED and redis.call('ZSCORE', needs, prefix(id) .. ref)
-    if waits then hold_over(ref, how, result, id) end
+    local waits = newer % FORMAT_STEP == BLOCKED and redis.call('ZSCORE', needs, prefix(id) .. ref)
+    if waits then defer(ref, ended_as, result, id) end
     return
   end
   if not record then
@@ -64,12 +64,12 @@ local function resolve(id, ref, how, result, now)
     return
   end
   if record[STATE] ~= BLOCKED then return end
-  local entry, ties = prefix(id) .. ref, record[TIES]
+  local entry, relations = prefix(id) .. ref, record[RELATIONS]
   if not redis.call('ZSCORE', needs, entry) then return end
-  if how ~= COMPLETED and ties[LENIENT] == 0 then
-    leave(id, record)
-    bury(id, record, 'the task ' .. text_of(ref) .. ' that it needs ' .. HOW[how], now)
-    note(now, 'unblock', id, BLOCKED, DEAD, record)
+  if ended_as ~= COMPLETED and relations[RUN_ON_DEPENDENCY_FAILURE] == 0 then
+    leave_index(id, record)
+    bury(id, record, 'the task ' .. text_of(ref) .. ' that it needs ' .. ENDED_AS[ended_as], now)
+    record_entry(now, 'unblock', id, BLOCKED, DEAD, record)
     return
   end
   redis.call('ZREM', needs, entry)
@@ -77,62 +77,62 @@ local function resolve(id, ref, how, result, now)
     local known = redis.call('HGET', inputs, id) or ''
     redis.call('HSET', inputs, id, known .. cmsgpack.pack(ref) .. result)
   end
-  ties[WAITS] = ties[WAITS] - 1
-  if ties[WAITS] > 0 then
+  relations[WAITS] = relations[WAITS] - 1
+  if relations[WAITS] > 0 then
     save(id, record)
     return
   end
-  leave(id, record)
+  leave_index(id, record)
   if record[RUN] > now then
     later(id, record, SCHEDULED, record[RUN])
   else
     record[SEQ] = next_seq()
     ready(id, record)
   end
-  note(now, 'unblock', id, BLOCKED, record[STATE], record)
+  record_entry(now, 'unblock', id, BLOCKED, record[STATE], record)
 end
 
 -- Tells a dependent, here or elsewhere, how a task has ended.
-local function tell_dependent(own, dependent, how, result, now)
+local function notify_dependent(local_id, dependent, ended_as, result, now)
   local queue, id = split(dependent)
   if queue then
-    post(now, queue, TOLD, id, own, how, result)
+    send(now, queue, ENDED, id, local_id, ended_as, result)
   else
-    resolve(id, own, how, result, now)
+    resolve(id, local_id, ended_as, result, now)
   end
 end
 
 -- Lets a dependent be told of the end of a task, now where it has ended or is not there.
-local function follow(own, dependent, now)
-  local source, newer = load(own)
-  local state = newer and newer % LAYER or source and source[STATE]
+local function subscribe(local_id, dependent, now)
+  local source, newer = load(local_id)
+  local state = newer and newer % FORMAT_STEP or source and source[STATE]
   if not state or state == GROUPED then
-    tell_dependent(own, dependent, 0, '', now)
+    notify_dependent(local_id, dependent, 0, '', now)
   elseif state >= COMPLETED then
-    tell_dependent(own, dependent, state, redis.call('HGET', results, own) or '', now)
+    notify_dependent(local_id, dependent, state, redis.call('HGET', results, local_id) or '', now)
   elseif newer then
-    hold_over(own, UNKNOWN, '', dependent)
+    defer(local_id, UNKNOWN, '', dependent)
   else
-    redis.call('ZADD', edges, 0, prefix(own) .. dependent)
-    if not marked(source, FOLLOWED) then
-      mark(source, FOLLOWED)
-      save(own, source)
+    redis.call('ZADD', edges, 0, prefix(local_id) .. dependent)
+    if not marked(source, HAS_DEPENDENTS) then
+      mark(source, HAS_DEPENDENTS)
+      save(local_id, source)
     end
   end
 end
 
 -- Takes up what was held over for one dependent.
-local function take_up(ending, now)
+local function resume_deferred(ending, now)
   if ending[3] == UNKNOWN then
-    follow(ending[2], ending[5], now)
+    subscribe(ending[2], ending[5], now)
   else
-    tell_dependent(ending[2], ending[5], ending[3], ending[4], now)
+    notify_dependent(ending[2], ending[5], ending[3], ending[4], now)
   end
 end
 
 -- Notes in `edges` or `needs` that a task and these others belong together: many in one
 -- call, which is several times faster.
-local function tie(key, id, refs)
+local function relate(key, id, refs)
   local start = prefix(id)
   for first = 1, #refs, 1000 do
     local args = {}
@@ -145,45 +145,45 @@ local function tie(key, id, refs)
 end
 
 -- Looks at a task that another waits for, and tells that at once where it has ended.
-local function look(id, ref, now)
-  local queue, own = split(ref)
+local function check_dependency(id, ref, now)
+  local queue, local_id = split(ref)
   if queue then
-    post(now, queue, LINK, id, own, 0, '')
+    send(now, queue, SUBSCRIBE, id, local_id, 0, '')
   else
-    follow(own, id, now)
+    subscribe(local_id, id, now)
   end
 end
 
 -- Tells those that wait for what has ended, and so on, `budget` at most; what is left is
 -- held over in `endings`. Says how many were told.
-local function ripple(now, budget)
-  local told, at = 0, 1
+local function propagate(now, budget)
+  local notified, at = 0, 1
   while ended[at] do
-    local own, how, result = ended[at][1], ended[at][2], ended[at][3]
-    local start = prefix(own)
-    for _, edge in ipairs(beginning(edges, start, budget - told)) do
+    local local_id, ended_as, result = ended[at][1], ended[at][2], ended[at][3]
+    local start = prefix(local_id)
+    for _, edge in ipairs(beginning(edges, start, budget - notified)) do
       redis.call('ZREM', edges, edge)
-      tell_dependent(own, edge:sub(#start + 1), how, result, now)
-      told = told + 1
+      notify_dependent(local_id, edge:sub(#start + 1), ended_as, result, now)
+      notified = notified + 1
     end
-    if told >= budget then break end
+    if notified >= budget then break end
     at = at + 1
   end
   for left = at, #ended do
     local order = redis.call('HINCRBY', meta, 'rippled', 1)
     redis.call('ZADD', endings, order, cmsgpack.pack({order, unpack(ended[left])}))
   end
-  if ended[at] then tell('mail') end
+  if ended[at] then notify('mail') end
   ended = {}
-  return told
+  return notified
 end
 
 -- The end of every script that moves tasks.
 local function conclude(now)
-  ripple(now, RIPPLE)
+  propagate(now, PROPAGATED_AT_ONCE)
   touch_lanes(now)
   touch_groups()
   if seq then redis.call('HSET', meta, 'seq', seq) end
   if sent then redis.call('HSET', meta, 'sent', sent) end
-  if step then redis.call('HSET', meta, 'noted', step) end
+  if last_entry then redis.call('HSET', meta, 'noted', last_entry) end
 end

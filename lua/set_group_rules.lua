@@ -1,10 +1,10 @@
--- govern: no edge
+-- set_group_rules: no edge
 -- Gives groups that have members their rules.
 -- KEYS     all
 -- ARGV     two per group: its name and its rule, a msgpack array: most members, ms from the
 --          last one on, ms from the first one on
 -- RETURNS  how many groups had another rule, or none
--- INCLUDE  keys record history lanes places
+-- INCLUDE  keys record history lanes indexes
 local set = 0
 for i = 2, #ARGV, 2 do
   local group, rule = ARGV[i - 1], ARGV[i]

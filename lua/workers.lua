@@ -1,4 +1,4 @@
--- roster: no edge
+-- workers: no edge
 -- Gives what the live workers last said of themselves.
 -- KEYS     1 workers  2 alive
 -- ARGV     1 now in ms, '' for the server's time

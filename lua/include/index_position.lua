@@ -1,0 +1,16 @@
+-- The index that the record of a task names, and the member that stands for it there.
+local function index_member_of(id, record)
+  local state, relations = record[STATE], record[RELATIONS]
+  if state == GROUPED and relations then
+    return grouped, member(relations[GROUP], record[SEQ], id)
+  elseif state == PENDING and relations and relations[LIMIT_KEY] ~= '' then
+    return keyed, member(relations[LIMIT_KEY], score(record), id)
+  end
+  return index_of[state], id
+end
+
+-- Where the task is listed, as its record says; nil when it is not.
+local function index_position(id, record)
+  local index, entry = index_member_of(id, record)
+  return index and redis.call('ZSCORE', index, entry) or nil
+end
