@@ -22,7 +22,7 @@ local function elsewhere()
 end
 
 -- What the score in its index follows from; nil where the index alone knows it.
-local function score()
+local function expected_score()
   local state = record[STATE]
   if state == SCHEDULED or state == RETRY then return record[RUN] end
   if state == BLOCKED then return record[CREATED] end
@@ -49,7 +49,7 @@ local function list()
   if not record or index_position(id, record) or elsewhere()[1] or sits() then return 0 end
   if waits() and not envelope_of(id, record) then return 0 end
   local index, entry = index_member_of(id, record)
-  local at, state, keep = score(), record[STATE], record[RETENTION]
+  local at, state, keep = expected_score(), record[STATE], record[RETENTION]
   if index == keyed or index == grouped then
     at = 0
   elseif state == ACTIVE then
@@ -78,8 +78,8 @@ local function put_right()
   local at = record and index_position(id, record)
   local index = record and index_member_of(id, record)
   if not at or index == keyed or index == grouped then return 0 end
-  if not score() or tonumber(at) == score() then return 0 end
-  redis.call('ZADD', index, score(), id)
+  if not expected_score() or tonumber(at) == expected_score() then return 0 end
+  redis.call('ZADD', index, expected_score(), id)
   notify('wake')
   notify('due')
   return 1
@@ -107,7 +107,7 @@ local function forget()
   return math.min(1, some)
 end
 
-local ways = {list = list, unlist = unlist, score = put_right, expiry = expiry, forget = forget}
+local ways = {list = list, unlist = unlist, place = put_right, expiry = expiry, forget = forget}
 local changed = ways[what]()
 touch_lanes(now)
 touch_groups()

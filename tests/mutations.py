@@ -831,7 +831,7 @@ MUTANTS = tuple(
             ("a listed task wakes workers", "mend_task", "  notify('wake')\n  notify('due')\n  return 1\nend\n\nlocal function unlist", "  return 1\nend\n\nlocal function unlist"),
             ("a task is unlisted where it is right elsewhere", "mend_task", "if not record or not index_position(id, record) then return 0 end", "if not record then return 0 end"),
             ("its local_id index is not another", "mend_task", "if index ~= local_id and redis.call", "if redis.call"),
-            ("a score that is right stays", "mend_task", "if not score() or tonumber(at) == score() then return 0 end", "if not score() then return 0 end"),
+            ("a score that is right stays", "mend_task", "if not expected_score() or tonumber(at) == expected_score() then return 0 end", "if not expected_score() then return 0 end"),
             ("a seat is not moved by its score", "mend_task", "if not at or index == keyed or index == grouped then return 0 end", "if not at then return 0 end"),
             ("a task that is not listed is not moved", "mend_task", "if not at or index == keyed", "if index == keyed"),
             ("an expiry that is right stays", "mend_task", "    if listed == record[EXPIRES] then return 0 end\n", ""),

@@ -11,8 +11,7 @@ import trio
 import rediq_trio as rediq
 from rediq_trio import ConfigError, State, Task, Unconfirmed
 from rediq_trio.settings import settle_settings
-from rediq_trio.store.redis.durability import _BY_A_CLIENT, _BY_A_WORKER, Durability
-from rediq_trio.store.redis.scripts import load_scripts
+from rediq_trio.store.redis.durability import Durability
 from tests.clusters import Node, single, wait_until
 
 
@@ -211,7 +210,3 @@ def test_the_environment_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIQ_REPLICAS", "2")
     settings = settle_settings({})
     assert Durability.of(settings.durability, settings.replicas).command == (b"WAITAOF", 1, 2, 1000)
-
-
-def test_what_is_confirmed_are_scripts_that_there_are() -> None:
-    assert load_scripts().keys() >= _BY_A_CLIENT | _BY_A_WORKER

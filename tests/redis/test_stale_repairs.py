@@ -100,7 +100,7 @@ async def test_a_task_is_listed_again_just_as_it_was(
     assert await Queue(behind.bench.store, Q).check() == []
 
 
-@pytest.mark.parametrize(("waited", "keep"), [(True, CANCELLED_GRACE_MS), (False, 5)])
+@pytest.mark.parametrize(("has_waiters", "keep"), [(True, CANCELLED_GRACE_MS), (False, 5)])
 async def test_a_completed_task_is_kept_as_long_as_it_would_have_been(
     behind: Behind, has_waiters: bool, keep: int
 ) -> None:
@@ -383,7 +383,7 @@ async def test_a_key_that_is_held_by_right_is_not_freed(behind: Behind) -> None:
 async def test_a_key_of_a_task_that_has_ended_is_freed_though_it_has_an_end(behind: Behind) -> None:
     await behind.bench.ended("t", State.DEAD, relations=Relations(unique="k", ttl_ms=10**6))
     await behind.raw("HSET", "unique", "k", "t")
-    await change(behind, "t", "holds", 1)
+    await change(behind, "t", "owns_unique_key", 1)
     await behind.raw("ZADD", "locks", 10**14, "k")
     assert await mend(behind, A.FREE, named(Kind.UNIQUE, "k"))
     assert await behind.raw("EXISTS", "unique") == await behind.raw("EXISTS", "locks") == 0

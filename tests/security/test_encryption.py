@@ -27,7 +27,9 @@ from rediq_trio import (
     TaskFailed,
     Unique,
 )
+from rediq_trio.store.encrypted.delegation import implements_store
 from rediq_trio.store.encrypted.keys import CLEAR_VARIABLE, VARIABLE
+from rediq_trio.store.encrypted.store import SealedStore
 from rediq_trio.store.port import Store
 from rediq_trio.wire.packing import SEALED, extension_of, pack, pack_extension
 from tests.opened import Opened
@@ -398,6 +400,61 @@ async def test_a_schedule_ticks_on_a_worker_without_the_key_and_its_task_says_wh
         async with worker(place, *keys) as server:
             handle = await server.client.schedules().trigger("s")
             assert why in await died_of(handle)
+
+
+async def test_a_schedule_that_ticks_makes_tasks_that_nobody_can_read(place: Place) -> None:
+    ticking = rediq.App("ticking")
+    got: list[tuple[str, dict[str, str]]] = []
+
+    @ticking.task("tick", queue="second")
+    async def tick(value: str) -> str:
+        got.append((value, dict(rediq.current_task().metadata)))
+        return value
+
+    task = tick.options(metadata={"trace": MARK}, retention=1000).task(MARK)
+    ticking.schedule("often", Every(0.2), task)
+    async with worker(place, OLD, app=ticking) as server:
+        with trio.fail_after(WITHIN):
+            while len(got) < 3:
+                await trio.sleep(0.01)
+        assert MARK.encode() not in await place.dump()
+        await server.client.queue("second").pause()
+        waiting = server.client.queue("second")
+        with trio.fail_after(WITHIN):
+            while not (pending := await waiting.tasks("pending")):
+                await trio.sleep(0.01)
+        # One that has not run lies there as well, and is read by those who have the key.
+        assert MARK.encode() not in await place.dump()
+        assert pending[0].metadata["trace"] == MARK
+        assert await waiting.tasks("dead") == []
+        await waiting.resume()
+    assert {(value, metadata["trace"]) for value, metadata in got} == {(MARK, MARK)}
+
+
+@pytest.mark.parametrize("name", [name for name in vars(Store) if not name.startswith("_")])
+def test_an_encrypted_store_that_lacks_an_operation_cannot_be_made(name: str) -> None:
+    parts = {key: part for key, part in vars(SealedStore).items() if key != name}
+    assert len(parts) == len(vars(SealedStore)) - 1
+    for key in ("__dict__", "__weakref__"):
+        parts.pop(key)
+    with pytest.raises(TypeError, match=rf"^Lacking does not define {name}: "):
+        implements_store(type("Lacking", (), parts))
+
+
+CARRYING = frozenset({
+    "agenda", "claim", "complete", "declare", "enqueue", "get", "remember", "report", "tick",
+    "trigger",
+})  # fmt: skip
+"""The operations whose arguments or answers are encrypted."""
+
+
+def test_what_carries_payloads_is_not_handed_on_unchanged() -> None:
+    written = {
+        name
+        for name, part in vars(SealedStore).items()
+        if not name.startswith("_") and getattr(part, "__module__", "") == SealedStore.__module__
+    }
+    assert written == CARRYING
 
 
 # --- against one who can write to Redis

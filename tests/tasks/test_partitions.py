@@ -14,7 +14,16 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio import ConfigError, DuplicateTask, MemoryStore, State, Unique
+from rediq_trio.spec.check.repairs import Action, left_over
+from rediq_trio.spec.check.views import Kind
+from rediq_trio.spec.partitioning import (
+    PartitionCount,
+    count_partitions,
+    partition_violations,
+)
 from rediq_trio.spec.records import Claimed
+from rediq_trio.store.redis.connection.gateway import open_gateway, parse_address
+from rediq_trio.store.redis.keys import Keys
 from rediq_trio.tasks.partitions import Partitions
 from rediq_trio.values.bounds import Place
 from rediq_trio.worker.flow import Flow
@@ -281,7 +290,7 @@ async def test_a_task_that_has_no_place_of_its_own_is_refused_and_nothing_writte
             for call in (client.enqueue, lambda task: client.enqueue_many([task])):
                 with pytest.raises(ConfigError, match="mail is partitioned"):
                     await call(echo.options(**options).task())
-        assert await client.queues() == []
+        assert (await client.queue("mail").stats()).enqueued == 0
 
 
 @pytest.mark.parametrize("name", ["mail~1", "mail~", "~1", "~"])
@@ -428,3 +437,108 @@ async def test_a_queue_with_such_a_schedule_is_not_partitioned() -> None:
             await client.queue("mail").partition(2)
         await client.schedules().remove("s")
         await client.queue("mail").partition(2)
+
+
+# --- a number that was lost, as by a failover or a backup from before
+
+
+async def lose_number(where: Where, prefix: str) -> None:
+    """Forget that `mail` is partitioned, as a server does that lost this one write."""
+    if isinstance(where[0], MemoryStore):
+        where[0]._partitions.pop("mail")
+        return
+    async with open_gateway(parse_address(where[0]), Keys(prefix)) as gateway:
+        assert await gateway.call(b"HDEL", Keys(prefix).partitions, "mail") == 1
+
+
+async def test_a_number_that_was_lost_is_seen_served_and_put_right(where: Where) -> None:
+    prefix = where[1].get("key_prefix", "")
+    async with rediq.connect(where[0], **where[1]) as client:
+        queue = client.queue("mail")
+        await queue.partition(4)
+        handles = await client.enqueue_many([echo.task(n) for n in range(40)])
+        await lose_number(where, prefix)
+        assert (await queue.stats()).pending == 40
+        async with rediq.connect(where[0], **where[1]) as late:
+            more = [await late.enqueue(echo.options(id=f"own-{n}").task(n)) for n in range(20)]
+        assert {at(handle.id) for handle in more} == {f"mail~{n}" for n in range(4)}
+        async with rediq.serve(app, where[0], **where[1], queues=["mail"]) as server:
+            await server.wait_idle()
+        assert [await h.result(timeout=10) for h in handles] == list(range(40))
+        [violation] = found = await queue.check()
+        assert (violation.invariant, violation.queue, violation.kind) == (2, "mail", Kind.QUEUE)
+        assert str(violation) == (
+            "invariant 2, the queue: has 4 partitions by the names of queues, and 1 is noted"
+        )
+        [repair] = plan = await queue.repair_plan(found)
+        assert (repair.what, repair.before, repair.after) == (Action.PARTITIONS, "1", "4")
+        assert left_over(found, plan) == []
+        assert await queue.repair([repair, repair]) == [repair]
+        assert await queue.check() == []
+        assert await queue.repair_plan(found) == []
+        assert await queue.repair(plan) == []
+
+
+async def test_a_number_that_was_lost_before_any_task_came_is_seen(where: Where) -> None:
+    async with rediq.connect(where[0], **where[1]) as client:
+        await client.queue("mail").partition(4)
+        await lose_number(where, where[1].get("key_prefix", ""))
+        [violation] = await client.queue("mail").check()
+        assert violation.detail == "has 4 partitions by the names of queues, and 1 is noted"
+
+
+async def test_to_partition_again_puts_a_lost_number_right(where: Where) -> None:
+    async with rediq.connect(where[0], **where[1]) as client:
+        queue = client.queue("mail")
+        await queue.partition(4)
+        await client.enqueue(echo.task())
+        await lose_number(where, where[1].get("key_prefix", ""))
+        await queue.partition(4)
+        assert await queue.check() == []
+
+
+async def test_a_queue_with_fewer_partitions_than_it_had_has_lost_none(where: Where) -> None:
+    async with rediq.connect(where[0], **where[1]) as client:
+        queue = client.queue("mail")
+        await queue.partition(4)
+        await client.enqueue_many([echo.task(n) for n in range(40)])
+        await queue.flush()
+        for count in (2, 1):
+            await queue.partition(count)
+            assert await queue.check() == []
+        # The same client's, whose store knows the name of each partition by now.
+        await queue.partition(4)
+        await client._partitions.refresh()
+        handles = [await client.enqueue(echo.task(n)) for n in range(40)]
+        assert {at(handle.id) for handle in handles} == {f"mail~{n}" for n in range(4)}
+        await lose_number(where, where[1].get("key_prefix", ""))
+        assert (await queue.stats()).pending == 40
+
+
+async def test_a_name_that_was_lost_is_written_again(start_server: Callable[[str], Server]) -> None:
+    url, keys = start_server("redis-6.2").url, Keys(f"parts-{uuid.uuid4().hex[:8]}")
+    async with (
+        rediq.connect(url, key_prefix=keys.queues.decode().partition("/")[0]) as client,
+        open_gateway(parse_address(url), keys) as gateway,
+    ):
+        await client.enqueue(echo.task())
+        assert await gateway.call(b"SREM", keys.queues, "mail") == 1
+        await client._partitions.refresh()
+        await client.enqueue(echo.task())
+        assert await client.queues() == ["mail"]
+
+
+@pytest.mark.parametrize(
+    ("noted", "names", "count"),
+    [
+        (1, [], 1), (4, [], 4), (4, ["q~1"], 4), (1, ["q~0"], 2), (2, ["q~3", "q~1"], 4),
+        (1, ["q", "p~3", "qq~3"], 1), (1, ["q~03", "q~", "q~x", "q~-1", "q~100"], 1),
+    ],
+)  # fmt: skip
+def test_there_are_as_many_partitions_as_are_noted_or_named(
+    last_entry: int, names: list[str], count: int
+) -> None:
+    found = count_partitions({"q": last_entry} if last_entry > 1 else {}, names)
+    partitioned = found.get("q", PartitionCount())
+    assert partitioned.count == count
+    assert bool([*partition_violations(partitioned)]) == (last_entry < count)

@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from types import MappingProxyType
 from typing import Literal
 
+import attrs
+
 from rediq_trio._errors import ConfigError
 from rediq_trio.admin.check import check_place, plan_repairs
 from rediq_trio.admin.dead_letters import DeadLetters
@@ -16,6 +18,11 @@ from rediq_trio.spec.check.invariants import Violation
 from rediq_trio.spec.check.repairs import Repair
 from rediq_trio.spec.history.entry import MAX_HISTORY
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.partitioning import (
+    ABOUT,
+    partition_repairs,
+    partition_violations,
+)
 from rediq_trio.spec.records import ANY_KEY, NO_LIMIT
 from rediq_trio.store.port import Store
 from rediq_trio.store.relay import relay
@@ -68,6 +75,8 @@ class Queue:
         check_number("count", count, 1, MOST, whole=True)
         before = await self._reader.places()
         if before == places_of(self.name, count):
+            # Written again: the first time it may not have been confirmed.
+            await self._store.set_partitions(self.name, count)
             return
         if await self.limits() != QueueLimits():
             raise ConfigError.of(
@@ -212,10 +221,17 @@ class Queue:
         of tasks looked at so far and how many there are about, a few times a second at most.
         Raises `NewerTask` where a newer version wrote a task: only that version can judge.
         """
-        found: list[Violation] = []
+        found = await self._lost_partitions()
         for place in await self._reader.places():
             found += await check_place(self._store, self.name, place, progress)
         return found
+
+    async def _lost_partitions(self) -> list[Violation]:
+        first = await self._reader.partition_count()
+        # Read twice: what is noted and the names are not read in one step.
+        again = await self._reader.partition_count() if any(partition_violations(first)) else first
+        some = partition_violations(again) if again == first else ()
+        return [attrs.evolve(one, queue=self.name) for one in some]
 
     async def repair_plan(self, violations: Sequence[Violation]) -> list[Repair]:
         """Look again at what `check()` found, and give what can be put right without guessing.
@@ -227,7 +243,11 @@ class Queue:
         for violation in violations:
             if violation.queue not in places:
                 raise ConfigError.of("violations", violation.queue, f"of the queue {self.name}")
-        return await plan_repairs(self._store, violations)
+        plan = await plan_repairs(self._store, violations)
+        if any(violation.about == ABOUT for violation in violations):
+            some = partition_repairs(await self._reader.partition_count())
+            plan = [*(attrs.evolve(one, queue=self.name) for one in some), *plan]
+        return plan
 
     async def repair(self, plan: Sequence[Repair]) -> list[Repair]:
         """Make the repairs of a plan; give those that changed something.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rediq_trio._errors import ConfigError, TaskNotFound
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.partitioning import PartitionCount
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.tasks.ids import split_id
 from rediq_trio.tasks.partitions import places_of
@@ -20,7 +21,10 @@ class QueueReader:
         self.name = name
 
     async def places(self) -> tuple[str, ...]:
-        return places_of(self.name, (await self.store.partitions()).get(self.name, 1))
+        return places_of(self.name, (await self.partition_count()).count)
+
+    async def partition_count(self) -> PartitionCount:
+        return (await self.store.partitions()).get(self.name, PartitionCount())
 
     async def tasks(
         self, state: State | str, *, limit: int = 100, after: str | None = None

@@ -25,7 +25,7 @@ WORDS: Mapping[int, Words] = MappingProxyType(
             "decide, and delete or revive it; a claim buries what cannot be read, with a reason",
         ),
         2: Words(
-            "something of a task, or of a message, is lost or left over",
+            "something of a task, of a message, or of the queue itself is lost or left over",
             "restore the key from a backup, or delete the task and enqueue it again; a worker moves a "
             "task without its payload or record to dead; delete stray keys by hand, once you know "
             "whose they are",

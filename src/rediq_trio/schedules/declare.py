@@ -105,7 +105,8 @@ async def declare(store: Store, queue: str, schedules: Iterable[Schedule]) -> No
     """
     schedules = tuple(schedules)
     keyed = [each.name for each in schedules if is_routed(each.template)]
-    if keyed and (await store.partitions()).get(queue, 1) > 1:
+    counted = (await store.partitions()).get(queue) if keyed else None
+    if counted is not None and counted.count > 1:
         raise ConfigError(
             f"schedule {keyed[0]}: the queue {queue} is partitioned, and its tasks have a unique key "
             "or a group, which lie where these are and not where a tick comes in: give the "
@@ -164,7 +165,8 @@ class Timetable:
     async def _post_in(self, store: Store, queue: str) -> None:
         mine = self.schedules.get(queue, ())
         names = [schedule.name for schedule in mine]
-        await store.retract_others(queue, owner=self.owner, names=names)
+        with suppress(Unconfirmed):  # the next start removes them again
+            await store.retract_others(queue, owner=self.owner, names=names)
         if mine:
             with suppress(Unconfirmed):  # the next start declares it again
                 await declare(store, queue, mine)

@@ -20,12 +20,13 @@ from rediq_trio._errors import TaskNotFound
 from rediq_trio.spec import queue as spec
 from rediq_trio.spec.change import Change
 from rediq_trio.spec.check import invariants, of_queue
-from rediq_trio.spec.check.repairs import Repair
+from rediq_trio.spec.check.repairs import Action, Repair
 from rediq_trio.spec.check.views import Picture, Shape, Sight, Subject
 from rediq_trio.spec.groups import Group, groups, sooner
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.lanes import Lanes
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.partitioning import PartitionCount, count_partitions, lapsed_names
 from rediq_trio.spec.queue import Settled
 from rediq_trio.spec.records import (
     Agenda,
@@ -94,6 +95,8 @@ class MemoryStore:
         self._clock = clock or _trio_clock()
         self._queues: dict[str, QueueState] = {}
         self._workers: dict[str, tuple[int, bytes]] = {}
+        self._names: set[str] = set()
+        """The queues that were ever used."""
         self._partitions: dict[str, int] = {}
         self._broadcast = Broadcast()
 
@@ -146,6 +149,7 @@ class MemoryStore:
         self, queue: str, tasks: Sequence[NewTask], *, atomic: bool = False
     ) -> Enqueued:
         check_batch("enqueue", tasks)
+        self._names.add(queue)
         return await self._do(queue, lambda q, now: spec.enqueue(q, now, tasks, atomic=atomic))
 
     async def outbox(self, queue: str, *, limit: int) -> tuple[Mail, ...]:
@@ -154,6 +158,7 @@ class MemoryStore:
 
     async def receive(self, queue: str, sender: str, mail: Sequence[Mail]) -> int:
         check_batch("receive", mail)
+        self._names.add(queue)
         return await self._do(queue, lambda q, now: spec.receive(q, now, sender, mail))
 
     async def acknowledge(self, queue: str, seq: int) -> int:
@@ -224,6 +229,7 @@ class MemoryStore:
         return await self._do(queue, lambda q, now: spec.agenda(q, now, due=due))
 
     async def declare(self, queue: str, *, schedule: Schedule) -> bool:
+        self._names.add(queue)
         return await self._do(queue, lambda q, now: spec.declare(q, now, schedule=schedule))
 
     async def retract(self, queue: str, *, names: Collection[str]) -> tuple[str, ...]:
@@ -423,9 +429,14 @@ class MemoryStore:
         return Shape()
 
     async def mend(self, queue: str, repair: Repair) -> bool:
-        # What repairs are for cannot befall a value: all that is beside the records follows.
+        # What others are for cannot befall a value: all that is beside the records follows.
         await trio.lowlevel.checkpoint()
-        return False
+        if repair.what is not Action.PARTITIONS:
+            return False
+        counted = count_partitions(self._partitions, self._names).get(queue, PartitionCount())
+        if counted.recorded < counted.named:
+            self._partitions[queue] = counted.named
+        return counted.recorded < counted.named
 
     async def dump(self, queue: str) -> QueueState:
         await trio.lowlevel.checkpoint()
@@ -447,18 +458,19 @@ class MemoryStore:
 
     async def queues(self) -> tuple[str, ...]:
         await trio.lowlevel.checkpoint()
-        used = (name for name, q in self._queues.items() if q.counters.enqueued or q.revision)
-        return tuple(sorted(used))
+        return tuple(sorted(self._names))
 
-    async def partitions(self) -> dict[str, int]:
+    async def partitions(self) -> dict[str, PartitionCount]:
         await trio.lowlevel.checkpoint()
-        return dict(self._partitions)
+        return count_partitions(self._partitions, self._names)
 
     async def set_partitions(self, queue: str, count: int) -> None:
         await trio.lowlevel.checkpoint()
+        self._names -= {*lapsed_names(queue, count, self._names)}
         self._partitions.pop(queue, None)
         if count > 1:
             self._partitions[queue] = count
+            self._names.add(f"{queue}~{count - 1}")
 
     def listen(
         self, topics: Iterable[Topic]

@@ -25,6 +25,7 @@ from rediq_trio.spec.check.views import Picture, Shape, Sight, Subject
 from rediq_trio.spec.groups import Group
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.partitioning import PartitionCount
 from rediq_trio.spec.queue import Settled
 from rediq_trio.spec.records import (
     Agenda,
@@ -266,12 +267,15 @@ class Store(Protocol):
 
     async def queues(self) -> tuple[str, ...]: ...
 
-    async def partitions(self) -> Mapping[str, int]:
-        """Read how many partitions each partitioned queue has."""
+    async def partitions(self) -> Mapping[str, PartitionCount]:
+        """Read how many partitions each partitioned queue has, by what is noted and by the names."""
         ...
 
     async def set_partitions(self, queue: str, count: int) -> None:
-        """Note the number of a queue's partitions; 1 for a queue that has none."""
+        """Note the number of a queue's partitions, and the name of the last; 1 for none.
+
+        Names of partitions that it has no more are forgotten.
+        """
         ...
 
     def listen(

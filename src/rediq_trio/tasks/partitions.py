@@ -19,6 +19,7 @@ from zlib import crc32
 import trio
 
 from rediq_trio._errors import ConfigError, ConnectionLost
+from rediq_trio.spec.partitioning import PartitionCount
 from rediq_trio.store.port import Store
 from rediq_trio.tasks.prepare import unique_key
 from rediq_trio.values.bounds import Place
@@ -46,12 +47,12 @@ class Partitions:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._counts: Mapping[str, int] = {}
+        self._counts: Mapping[str, PartitionCount] = {}
         self._read_at = -math.inf
 
     def count(self, queue: str) -> int:
         """Give the number that was last read; 1 for a queue that is not partitioned."""
-        return self._counts.get(queue, 1)
+        return self._counts.get(queue, PartitionCount()).count
 
     async def refresh(self) -> None:
         """Read the numbers now."""

@@ -43,6 +43,7 @@ from rediq_trio.spec.lifecycle import WAITING, State
 class Action(enum.StrEnum):
     """What a repair does. In the order in which repairs are made."""
 
+    PARTITIONS = "partitions"
     PERSIST = "persist"
     SEQ = "seq"
     SENT = "sent"

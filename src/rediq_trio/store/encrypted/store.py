@@ -8,7 +8,7 @@ when it is unpacked: a task then goes to dead with that reason, and nothing stop
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import attrs
 
@@ -27,6 +27,7 @@ from rediq_trio.spec.records import (
     Schedule,
     Tick,
 )
+from rediq_trio.store.encrypted.delegation import implements_store, passed
 from rediq_trio.store.encrypted.keys import Encryption
 from rediq_trio.store.port import Store
 from rediq_trio.wire.batch_envelope import is_batch
@@ -49,7 +50,7 @@ def sealed_by(store: Store, encryption: Encryption | None) -> Store:
     """Give the store as it is, or behind encryption."""
     if encryption is None or isinstance(store, SealedStore):
         return store
-    return cast("Store", SealedStore(store, encryption))
+    return SealedStore(store, encryption)
 
 
 def _repacked(envelope: Envelope, payload: bytes, metadata: dict[str, str]) -> bytes:
@@ -59,15 +60,13 @@ def _repacked(envelope: Envelope, payload: bytes, metadata: dict[str, str]) -> b
     )  # fmt: skip
 
 
+@implements_store
 class SealedStore:
     """A store whose envelopes, results, steps and progress are encrypted."""
 
     def __init__(self, store: Store, encryption: Encryption) -> None:
         self._store = store
         self._encryption = encryption
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
 
     # --- tasks
 
@@ -240,6 +239,62 @@ class SealedStore:
     async def trigger(self, queue: str, *, name: str, task: NewTask) -> Enqueued:
         sealed = self._sealed_task(queue, task, scheduled=True)
         return await self._store.trigger(queue, name=name, task=sealed)
+
+    # --- what carries nothing to encrypt, or what is encrypted already
+
+    @property
+    def unconfirmed(self) -> int:
+        return self._store.unconfirmed
+
+    outbox = passed(Store.outbox)
+    receive = passed(Store.receive)
+    acknowledge = passed(Store.acknowledge)
+    unblock = passed(Store.unblock)
+    limit = passed(Store.limit)
+    limits = passed(Store.limits)
+    set_group_rules = passed(Store.set_group_rules)
+    batch = passed(Store.batch)
+    groups = passed(Store.groups)
+    arrange = passed(Store.arrange)
+    history = passed(Store.history)
+    retract = passed(Store.retract)
+    retract_others = passed(Store.retract_others)
+    suspend = passed(Store.suspend)
+    reinstate = passed(Store.reinstate)
+    renew = passed(Store.renew)
+    fail = passed(Store.fail)
+    release = passed(Store.release)
+    snooze = passed(Store.snooze)
+    stop = passed(Store.stop)
+    promote = passed(Store.promote)
+    reclaim = passed(Store.reclaim)
+    expire = passed(Store.expire)
+    purge = passed(Store.purge)
+    cancel = passed(Store.cancel)
+    revive = passed(Store.revive)
+    delete = passed(Store.delete)
+    watch = passed(Store.watch)
+    pause = passed(Store.pause)
+    resume = passed(Store.resume)
+    flush = passed(Store.flush)
+    list = passed(Store.list)
+    stats = passed(Store.stats)
+    pictures = passed(Store.pictures)
+    listed = passed(Store.listed)
+    listing = passed(Store.listing)
+    subjects = passed(Store.subjects)
+    examine = passed(Store.examine)
+    running = passed(Store.running)
+    shape = passed(Store.shape)
+    mend = passed(Store.mend)
+    dump = passed(Store.dump)
+    register = passed(Store.register)
+    unregister = passed(Store.unregister)
+    workers = passed(Store.workers)
+    queues = passed(Store.queues)
+    partitions = passed(Store.partitions)
+    set_partitions = passed(Store.set_partitions)
+    listen = passed(Store.listen)
 
 
 def _unopened(error: Exception) -> bytes:

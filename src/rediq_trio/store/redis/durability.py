@@ -34,22 +34,43 @@ class Confirm(enum.IntEnum):
     """Its caller gets the answer, and the log a line: what the worker does it can do again."""
 
 
-_BY_A_CLIENT = frozenset({
+BY_A_CLIENT = frozenset({
     "enqueue", "cancel", "revive", "delete", "pause", "flush", "limit", "arrange", "declare",
-    "retract", "suspend", "trigger", "receive",
+    "retract", "retract_others", "suspend", "trigger", "receive", "mend_group", "mend_lane",
+    "mend_meta", "mend_schedule", "mend_seat", "mend_task", "mend_tie", "mend_unique",
 })  # fmt: skip
-_BY_A_WORKER = frozenset({"claim", "complete", "fail", "release", "snooze", "stop", "remember"})
+"""Scripts that write for a client or an operator, who is told when it is not confirmed."""
+BY_A_WORKER = frozenset({"claim", "complete", "fail", "release", "snooze", "stop", "remember"})
+"""Scripts that write for a worker, which goes on."""
+REPEATED = frozenset({
+    "acknowledge", "batch", "register", "expire", "set_group_rules", "unregister", "promote", "purge", "reclaim",
+    "renew", "report", "tick", "unblock", "watch",
+})  # fmt: skip
+"""Scripts whose writes are not confirmed: what is lost of them is soon written again, or only
+keeps a waiter waiting; and a claim that is confirmed confirms all that led to it."""
+READING = frozenset({
+    "agenda", "examine", "groups", "inspect", "inspect_groups", "inspect_keys", "inspect_lanes",
+    "inspect_mail", "inspect_schedules", "inspect_seats", "inspect_ties", "inspect_unique", "list",
+    "workers", "stats",
+})  # fmt: skip
+"""Scripts that write nothing."""
+
+_CONFIRM = {
+    **dict.fromkeys(BY_A_CLIENT, Confirm.RAISE),
+    **dict.fromkeys(BY_A_WORKER, Confirm.NOTE),
+    **dict.fromkeys(REPEATED | READING, Confirm.NO),
+}
 
 
 def confirm_of(script: str) -> Confirm:
-    """Say what becomes of a script's write that was not confirmed.
+    """Return what becomes of a script's write that was not confirmed.
 
-    Those that are not named hurry what comes anyway, or are told again; and a claim that
-    is confirmed confirms all that led to it.
+    Raises `LookupError` for a script that is in no class: there is no default.
     """
-    if script in _BY_A_CLIENT:
-        return Confirm.RAISE
-    return Confirm.NOTE if script in _BY_A_WORKER else Confirm.NO
+    try:
+        return _CONFIRM[script]
+    except KeyError:
+        raise LookupError(f"the script {script} is in no class of store/redis/durability.py") from None
 
 
 @attrs.frozen

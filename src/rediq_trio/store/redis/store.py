@@ -14,12 +14,13 @@ import trio
 
 from rediq_trio._errors import TaskNotFound
 from rediq_trio.spec.check.invariants import Listing
-from rediq_trio.spec.check.repairs import Repair
+from rediq_trio.spec.check.repairs import Action, Repair
 from rediq_trio.spec.check.views import Picture, Shape, Sight, Subject
 from rediq_trio.spec.groups import Group
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.ids import pack_id, unpack_id, unpack_ref
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.partitioning import PartitionCount
 from rediq_trio.spec.queue import Settled
 from rediq_trio.spec.records import (
     Agenda,
@@ -68,6 +69,7 @@ from rediq_trio.store.redis.connection.gateway import Gateway, ReplyError
 from rediq_trio.store.redis.durability import confirm_of
 from rediq_trio.store.redis.history_codec import read_entry
 from rediq_trio.store.redis.keys import HASHES, INDEX_OF, QUEUE_KEYS, Keys
+from rediq_trio.store.redis.queue_names import QueueNames
 from rediq_trio.store.redis.record_format import newer_format, refuse_newer
 from rediq_trio.store.redis.scripts import Script
 
@@ -100,7 +102,7 @@ class RedisStore:
         self._scripts = scripts
         self._keys = keys
         self._clock = clock
-        self._known_queues: set[str] = set()
+        self._names = QueueNames(gateway, keys)
         self._sights = Sights(gateway, keys, self._run, self._now)
 
     @property
@@ -126,30 +128,35 @@ class RedisStore:
         self, queue: str, tasks: Sequence[NewTask], *, atomic: bool = False
     ) -> Enqueued:
         check_batch("enqueue", tasks)
-        await self._name(queue)
         args: list[Any] = [self._now(), int(atomic)]
         for task in tasks:
             args += (pack_id(task.id), task.envelope, pack_options(task))
         # Producers that wait at the same time share a call, but for a whole, which comes in or not.
         items = 0 if atomic else len(tasks)
-        return tuple(map(answer_of, await self._run("enqueue", queue, args, head=2, items=items)))
+        reply = await self._run_named("enqueue", queue, args, head=2, items=items)
+        return tuple(map(answer_of, reply))
 
-    async def _name(self, queue: str) -> None:
-        if queue not in self._known_queues:
-            # Before the first task: a crash in between leaves a name, never a lost task.
-            await self._gateway.call(b"SADD", self._keys.queues, queue)
-            self._known_queues.add(queue)
+    async def _run_named(
+        self, name: str, queue: str, args: Sequence[Any], *, head: int = 0, items: int = 0
+    ) -> Any:
+        """Run a script that may be the first to write to its queue."""
+        # The name first: a crash in between leaves a name, never a lost task.
+        short = await self._names.add(queue)
+        reply = await self._run(name, queue, args, head=head, items=items)
+        if short is not None:
+            short.answer = reply
+            raise short
+        return reply
 
     async def outbox(self, queue: str, *, limit: int) -> tuple[Mail, ...]:
         key = self._keys.of(queue, ("outbox",))[0]
-        members = await self._gateway.call(b"ZRANGE", key, 0, limit - 1)
+        members = await self._gateway.read(b"ZRANGE", key, 0, limit - 1)
         return tuple(map(read_mail, members))
 
     async def receive(self, queue: str, sender: str, mail: Sequence[Mail]) -> int:
         check_batch("receive", mail)
-        await self._name(queue)
         args = [self._now(), sender, *map(pack_mail, mail)]
-        last: int = await self._run("receive", queue, args)
+        last: int = await self._run_named("receive", queue, args)
         return last
 
     async def acknowledge(self, queue: str, seq: int) -> int:
@@ -207,10 +214,10 @@ class RedisStore:
 
     async def history(self, queue: str, *, after: int, limit: int) -> tuple[Entry, ...]:
         meta, history = self._keys.of(queue, ("meta", "history"))
-        kept, last_entry = await self._gateway.call(b"HMGET", meta, b"history", b"noted")
+        kept, last_entry = await self._gateway.read(b"HMGET", meta, b"history", b"noted")
         # Redis cuts whole blocks: before the last `kept` there may be others.
         first = max(after, int(last_entry or 0) - int(kept or 0)) + 1
-        found = await self._gateway.call(b"XRANGE", history, first, b"+", b"COUNT", limit)
+        found = await self._gateway.read(b"XRANGE", history, first, b"+", b"COUNT", limit)
         return tuple(read_entry(int(at.split(b"-")[0]), fields[1]) for at, fields in found)
 
     async def agenda(self, queue: str, *, due: int = 0) -> Agenda:
@@ -229,13 +236,12 @@ class RedisStore:
         return Agenda(now, tuple(found), None if next_in < 0 else next_in, tuple(sorted(unreadable)))
 
     async def declare(self, queue: str, *, schedule: Schedule) -> bool:
-        await self._name(queue)
         s, template = schedule, schedule.template
         args = (
             s.name, s.when, template.envelope, pack_options(template), s.owner, int(s.keep),
             int(s.overlap_skip), s.next_ms,
         )  # fmt: skip
-        return bool(await self._run("declare", queue, args))
+        return bool(await self._run_named("declare", queue, args))
 
     async def retract(self, queue: str, *, names: Collection[str]) -> tuple[str, ...]:
         return _names(await self._run("retract", queue, [*names]))
@@ -425,7 +431,7 @@ class RedisStore:
         name = structures[number]
         scan = b"HSCAN" if name in HASHES else b"ZSCAN"
         key = self._keys.of(queue, (name,))[0]
-        position, items = await self._gateway.call(scan, key, int(position), b"COUNT", 500)
+        position, items = await self._gateway.read(scan, key, int(position), b"COUNT", 500)
         following = int(position) * 32 + number
         if int(position) == 0:
             following = (number + 1) % len(structures)
@@ -439,7 +445,7 @@ class RedisStore:
         sizes, _, found = _read_stats(reply)
         names = tuple(QUEUE_KEYS)
         keys = self._keys.of(queue, names)
-        ttls = [await self._gateway.call(b"PTTL", key) for key in keys]
+        ttls = [await self._gateway.read(b"PTTL", key) for key in keys]
         with_ttl = tuple(key.decode() for key, ttl in zip(keys, ttls, strict=True) if ttl >= 0)
         records, expiring = reply[0], reply[1 + len(_SIZED)]
         return Listing(
@@ -462,11 +468,13 @@ class RedisStore:
         return await self._sights.shape(queue)
 
     async def mend(self, queue: str, repair: Repair) -> bool:
+        if repair.what is Action.PARTITIONS:
+            return await self._names.mend_partitions(queue)
         return await self._sights.mend(queue, repair)
 
     async def dump(self, queue: str) -> QueueState:
         found = (await self.stats(queue)).queue
-        ids = await self._gateway.call(b"HKEYS", self._keys.of(queue, ("records",))[0])
+        ids = await self._gateway.read(b"HKEYS", self._keys.of(queue, ("records",))[0])
         records = await self.get(queue, [unpack_id(i) for i in ids])
         mail = await self.outbox(queue, limit=0)
         return attrs.evolve(
@@ -488,16 +496,16 @@ class RedisStore:
         )
 
     async def _revision(self, queue: str) -> int:
-        found = await self._gateway.call(b"HGET", self._keys.of(queue, ("meta",))[0], b"revision")
+        found = await self._gateway.read(b"HGET", self._keys.of(queue, ("meta",))[0], b"revision")
         return int(found or 0)
 
     async def _hash(self, queue: str, name: str) -> dict[bytes, bytes]:
-        flat = await self._gateway.call(b"HGETALL", self._keys.of(queue, (name,))[0])
+        flat = await self._gateway.read(b"HGETALL", self._keys.of(queue, (name,))[0])
         return dict(zip(flat[::2], flat[1::2], strict=True))
 
     async def _zset(self, queue: str, name: str) -> Sequence[tuple[bytes, int]]:
         key = self._keys.of(queue, (name,))[0]
-        flat = await self._gateway.call(b"ZRANGE", key, 0, -1, b"WITHSCORES")
+        flat = await self._gateway.read(b"ZRANGE", key, 0, -1, b"WITHSCORES")
         return [(flat[i], round(float(flat[i + 1]))) for i in range(0, len(flat), 2)]
 
     async def _locks(self, queue: str) -> dict[str, Lock]:
@@ -514,28 +522,26 @@ class RedisStore:
 
     async def register(self, worker: WorkerRecord) -> None:
         args = (self._now(), worker.id, worker.ttl_ms, worker.data)
-        await self._gateway.run(self._scripts["register"], self._keys.workers, args)
+        await self._run_workers("register", args)
 
     async def unregister(self, worker_id: str) -> None:
-        await self._gateway.run(self._scripts["unregister"], self._keys.workers, (worker_id,))
+        await self._run_workers("unregister", (worker_id,))
 
     async def workers(self) -> tuple[bytes, ...]:
-        args = (self._now(),)
-        return tuple(await self._gateway.run(self._scripts["workers"], self._keys.workers, args))
+        return tuple(await self._run_workers("workers", (self._now(),)))
+
+    async def _run_workers(self, name: str, args: Sequence[Any]) -> Any:
+        script, keys = self._scripts[name], self._keys.workers
+        return await self._gateway.run(script, keys, args, confirm_of(name))
 
     async def queues(self) -> tuple[str, ...]:
-        names = await self._gateway.call(b"SMEMBERS", self._keys.queues)
-        return tuple(sorted(name.decode() for name in names))
+        return await self._names.read()
 
-    async def partitions(self) -> dict[str, int]:
-        flat = await self._gateway.call(b"HGETALL", self._keys.partitions)
-        return {k.decode(): int(n) for k, n in zip(flat[::2], flat[1::2], strict=True)}
+    async def partitions(self) -> dict[str, PartitionCount]:
+        return await self._names.partitions()
 
     async def set_partitions(self, queue: str, count: int) -> None:
-        if count == 1:
-            await self._gateway.call(b"HDEL", self._keys.partitions, queue)
-        else:
-            await self._gateway.call(b"HSET", self._keys.partitions, queue, count)
+        await self._names.set_partitions(queue, count)
 
     def listen(
         self, topics: Iterable[Topic]

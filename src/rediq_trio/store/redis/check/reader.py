@@ -39,6 +39,7 @@ from rediq_trio.store.redis.check.views_codec import (
 )
 from rediq_trio.store.redis.codec import read_schedule
 from rediq_trio.store.redis.connection.gateway import Gateway
+from rediq_trio.store.redis.durability import Confirm
 from rediq_trio.store.redis.keys import HASHES, QUEUE_KEYS, Keys
 
 AT_ONCE = 50
@@ -82,7 +83,7 @@ class Sights:
         scan = b"HSCAN" if structure.is_hash else b"ZSCAN"
         key = self._keys.of(queue, (structure.name,))[0]
         count = self._counts.get((queue, number), structure.at_once) if position else structure.at_once
-        position, items = await self._gateway.call(scan, key, position, b"COUNT", count)
+        position, items = await self._gateway.read(scan, key, position, b"COUNT", count)
         self._counts[queue, number] = how_many(items)
         following = int(position) * BITS + number
         if not int(position):
@@ -99,7 +100,7 @@ class Sights:
         key = self._keys.of(queue, ("records",))[0]
         found: list[bytes | None] = []
         for i in range(0, len(ids), AT_ONCE):
-            found += await self._gateway.call(b"HMGET", key, *ids[i : i + AT_ONCE])
+            found += await self._gateway.read(b"HMGET", key, *ids[i : i + AT_ONCE])
         return found
 
     async def examine(self, queue: str, subjects: Sequence[Subject]) -> tuple[Sight, ...]:
@@ -228,7 +229,7 @@ class Sights:
         self, queue: str, cursor: int
     ) -> tuple[int, tuple[tuple[Fence, str], ...]]:
         key = self._keys.of(queue, ("active",))[0]
-        following, items = await self._gateway.call(b"ZSCAN", key, cursor, b"COUNT", 400)
+        following, items = await self._gateway.read(b"ZSCAN", key, cursor, b"COUNT", 400)
         ids = items[::2]
         found: list[tuple[Fence, str]] = []
         for own, raw in zip(ids, await self._records(queue, ids), strict=True):
@@ -257,7 +258,7 @@ class Sights:
         strays: set[bytes] = set()
         cursor = b"0"
         while True:
-            cursor, found = await self._gateway.call(
+            cursor, found = await self._gateway.read(
                 b"SCAN", cursor, b"MATCH", pattern, b"COUNT", 1000, key=pattern
             )
             strays |= set(found) - known
@@ -267,5 +268,6 @@ class Sights:
     async def mend(self, queue: str, repair: Repair) -> bool:
         name, args = mending(repair, self._now())
         if repair.what is Action.PERSIST:
-            return bool(await self._gateway.call(b"PERSIST", repair.about.name.encode()))
+            key = repair.about.name.encode()
+            return bool(await self._gateway.write(b"PERSIST", key, confirm=Confirm.RAISE))
         return bool(await self._run(name, queue, args))

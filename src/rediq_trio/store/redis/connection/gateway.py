@@ -46,6 +46,11 @@ __all__ = ["Gateway", "ReplyError", "open_gateway", "parse_address"]
 
 TRIP_DEADLINE = 10.0
 """Seconds a trip may take before its connection is given up, unless told otherwise."""
+READS = frozenset({
+    b"HGET", b"HGETALL", b"HKEYS", b"HMGET", b"HSCAN", b"PTTL", b"SCAN", b"SMEMBERS", b"XRANGE",
+    b"ZRANGE", b"ZSCAN",
+})  # fmt: skip
+"""The commands that `Gateway.read` takes."""
 AGAIN = 0.05
 """Seconds until a call is sent again that a Cluster cannot serve at the moment."""
 
@@ -139,8 +144,18 @@ class Gateway:
 
     # --- the callers' side: Trio
 
+    async def read(self, *command: Any, key: bytes | None = None) -> Any:
+        """Send one command that only reads; as `call`. Raises `ValueError` for any other."""
+        if command[0] not in READS:
+            raise ValueError(f"{command[0]!r} is not known to only read: use write()")
+        return await self.call(*command, key=key, confirm=Confirm.NO)
+
+    async def write(self, *command: Any, confirm: Confirm) -> Any:
+        """Send one command that writes; as `call`."""
+        return await self.call(*command, confirm=confirm)
+
     async def call(self, *command: Any, key: bytes | None = None, confirm: Confirm = Confirm.NO) -> Any:
-        """Send one command and give its reply.
+        """Send any command and give its reply. The store itself uses `read` and `write`.
 
         In a Cluster it goes to the node of `key`, or else of its first argument.
         Raises `ConnectionLost`, `ConfigError` (not permitted), `ReplyError`, or
@@ -156,7 +171,7 @@ class Gateway:
         script: Script,
         keys: Sequence[bytes],
         args: Sequence[Any],
-        confirm: Confirm = Confirm.NO,
+        confirm: Confirm,
         *,
         head: int = 0,
         items: int = 0,
