@@ -30,7 +30,7 @@ def waits_in_a_thread() -> None:
     released.wait(60)
 
 
-released = threading.Transition()
+released = threading.Event()
 
 
 class Silent(Watched):

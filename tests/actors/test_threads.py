@@ -46,14 +46,14 @@ async def test_what_a_thread_raises_fails_the_attempt(error: BaseException) -> N
 
 async def test_a_thread_that_asks_can_be_cancelled() -> None:
     app = rediq.App()
-    started = threading.Transition()
+    started = threading.Event()
 
     @app.task("patient")
     def patient() -> None:
         started.set()
         while True:
             trio.from_thread.check_cancelled()
-            threading.Transition().wait(0.01)
+            threading.Event().wait(0.01)
 
     async with rediq.serve(app, MemoryStore()) as server:
         handle = await server.client.enqueue(patient.task())
@@ -64,7 +64,7 @@ async def test_a_thread_that_asks_can_be_cancelled() -> None:
 
 async def test_a_thread_learns_why_it_is_cancelled() -> None:
     app = rediq.App()
-    started = threading.Transition()
+    started = threading.Event()
     reasons: list[str | None] = []
 
     @app.task("curious")
@@ -73,7 +73,7 @@ async def test_a_thread_learns_why_it_is_cancelled() -> None:
         reasons.append(task.cancel_reason)
         started.set()
         while task.cancel_reason is None:
-            threading.Transition().wait(0.01)
+            threading.Event().wait(0.01)
         reasons.append(task.cancel_reason)
         trio.from_thread.check_cancelled()
 
@@ -96,7 +96,7 @@ async def test_no_more_threads_run_than_are_allowed() -> None:
         with lock:
             now += 1
             most = max(most, now)
-        threading.Transition().wait(0.05)
+        threading.Event().wait(0.05)
         with lock:
             now -= 1
 

@@ -40,7 +40,7 @@ async def stalls_in_a_child() -> None:
 
 @app.task("stalls-in-a-library")
 async def stalls_in_a_library() -> None:
-    threading.Transition().wait(STALL)
+    threading.Event().wait(STALL)
 
 
 @app.task("works-in-a-thread")

@@ -9,9 +9,9 @@ queue's length: it is made to be right, for tests and small jobs.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import attrs
 import trio
@@ -26,32 +26,21 @@ from rediq_trio.spec.groups import Group, groups, sooner
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.lanes import Lanes
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.operations import OP, Operation
 from rediq_trio.spec.partitioning import PartitionCount, count_partitions, lapsed_names
-from rediq_trio.spec.queue import Settled
 from rediq_trio.spec.records import (
-    Agenda,
-    Claimed,
-    Completion,
-    Deferral,
     Due,
-    Enqueued,
-    Failure,
     Fence,
-    GroupRule,
     Limit,
     Mail,
-    NewTask,
     QueueState,
     Record,
-    Report,
-    Schedule,
-    Tick,
-    Verdict,
     WorkerRecord,
 )
 from rediq_trio.store.broadcast import Broadcast, Kind, Signal, Topic
-from rediq_trio.store.port import BATCH, Stats, check_batch
+from rediq_trio.store.port import BATCH, Stats, check_batch, check_batched
 
+P = ParamSpec("P")
 A = TypeVar("A")
 
 
@@ -82,6 +71,24 @@ def _ticks_otherwise(before: QueueState, after: QueueState) -> bool:
         and ((old := known.get(name)) is None or old.paused or old.revision != new.revision)
         for name, new in after.schedules.items()
     )
+
+
+def follows(
+    operation: Operation[P, A],
+) -> Callable[Concatenate[MemoryStore, str, P], Coroutine[Any, Any, A]]:
+    """Return the method that does an operation to the queue of a name."""
+
+    async def method(self: MemoryStore, queue: str, /, *args: P.args, **kwargs: P.kwargs) -> A:
+        check_batched(operation, args, kwargs)
+        if operation.names_queue:
+            self._names.add(queue)
+        return await self._do(
+            queue, lambda before, now: operation.rule(before, now, *args, **kwargs)
+        )
+
+    method.__name__ = method.__qualname__ = operation.name
+    method.__doc__ = operation.rule.__doc__
+    return method
 
 
 class MemoryStore:
@@ -145,178 +152,51 @@ class MemoryStore:
             if old.has_waiters and task_id not in after.records:
                 self._broadcast.publish(Signal(queue, Kind.DONE, task_id))
 
-    async def enqueue(
-        self, queue: str, tasks: Sequence[NewTask], *, atomic: bool = False
-    ) -> Enqueued:
-        check_batch("enqueue", tasks)
-        self._names.add(queue)
-        return await self._do(queue, lambda q, now: spec.enqueue(q, now, tasks, atomic=atomic))
-
+    enqueue = follows(OP.enqueue)
     async def outbox(self, queue: str, *, limit: int) -> tuple[Mail, ...]:
         mail = (await self.dump(queue)).outbox
         return mail[:limit] if limit else mail
 
-    async def receive(self, queue: str, sender: str, mail: Sequence[Mail]) -> int:
-        check_batch("receive", mail)
-        self._names.add(queue)
-        return await self._do(queue, lambda q, now: spec.receive(q, now, sender, mail))
-
-    async def acknowledge(self, queue: str, seq: int) -> int:
-        return await self._do(queue, lambda q, now: spec.acknowledge(q, now, seq))
-
-    async def unblock(self, queue: str, *, limit: int) -> Due:
-        return await self._do(queue, lambda q, now: spec.unblock(q, now, limit=limit))
-
-    async def limit(
-        self,
-        queue: str,
-        *,
-        key: str,
-        concurrency: int | None = None,
-        count: int | None = None,
-        period_ms: int = 0,
-        burst: int = 1,
-    ) -> None:
-        await self._do(
-            queue,
-            lambda q, now: spec.limit(
-                q,
-                now,
-                key=key,
-                concurrency=concurrency,
-                count=count,
-                period_ms=period_ms,
-                burst=burst,
-            ),
-        )
-
+    receive = follows(OP.receive)
+    acknowledge = follows(OP.acknowledge)
+    unblock = follows(OP.unblock)
+    limit = follows(OP.limit)
     async def limits(self, queue: str) -> Mapping[str, Limit]:
         return (await self.dump(queue)).limits
 
-    async def set_group_rules(self, queue: str, *, rules: Mapping[str, GroupRule]) -> int:
-        check_batch("set_group_rules", rules)
-        return await self._do(queue, lambda q, now: spec.set_group_rules(q, now, rules=rules))
-
-    async def batch(self, queue: str, *, ids: Sequence[str]) -> Due:
-        check_batch("batch", ids)
-        return await self._do(queue, lambda q, now: spec.batch(q, now, ids=ids))
-
+    set_group_rules = follows(OP.set_group_rules)
+    batch = follows(OP.batch)
     async def groups(self, queue: str, *, limit: int, start: int = 0) -> tuple[Group, ...]:
         found = await self.dump(queue)
         return tuple(groups(found.records.values(), found.rules)[start : start + limit])
 
-    async def arrange(
-        self,
-        queue: str,
-        *,
-        max_pending: int | None = None,
-        fair: bool | None = None,
-        history: int | None = None,
-    ) -> None:
-        await self._do(
-            queue,
-            lambda q, now: spec.arrange(
-                q, now, max_pending=max_pending, fair=fair, history=history
-            ),
-        )
-
+    arrange = follows(OP.arrange)
     async def history(self, queue: str, *, after: int, limit: int) -> tuple[Entry, ...]:
         found = await self.dump(queue)
         start = max(0, after - found.last_entry + len(found.entries))
         return found.entries[start : start + limit]
 
-    async def agenda(self, queue: str, *, due: int = 0) -> Agenda:
-        return await self._do(queue, lambda q, now: spec.agenda(q, now, due=due))
-
-    async def declare(self, queue: str, *, schedule: Schedule) -> bool:
-        self._names.add(queue)
-        return await self._do(queue, lambda q, now: spec.declare(q, now, schedule=schedule))
-
-    async def retract(self, queue: str, *, names: Collection[str]) -> tuple[str, ...]:
-        return await self._do(queue, lambda q, now: spec.retract(q, now, names=names))
-
-    async def retract_others(
-        self, queue: str, *, owner: str, names: Collection[str]
-    ) -> tuple[str, ...]:
-        return await self._do(
-            queue, lambda q, now: spec.retract_others(q, now, owner=owner, names=names)
-        )
-
-    async def suspend(self, queue: str, *, name: str) -> bool:
-        return await self._do(queue, lambda q, now: spec.suspend(q, now, name=name))
-
-    async def reinstate(self, queue: str, *, name: str, next_ms: int) -> bool:
-        return await self._do(
-            queue, lambda q, now: spec.reinstate(q, now, name=name, next_ms=next_ms)
-        )
-
-    async def tick(
-        self,
-        queue: str,
-        *,
-        name: str,
-        expected_ms: int,
-        revision: int,
-        ticks: Sequence[Tick],
-        next_ms: int,
-    ) -> int | None:
-        check_batch("tick", ticks)
-        return await self._do(
-            queue,
-            lambda q, now: spec.tick(
-                q, now, name=name, expected_ms=expected_ms, revision=revision, ticks=ticks,
-                next_ms=next_ms,
-            ),
-        )  # fmt: skip
-
-    async def trigger(self, queue: str, *, name: str, task: NewTask) -> Enqueued:
-        return await self._do(queue, lambda q, now: spec.trigger(q, now, name=name, task=task))
-
-    async def remember(self, queue: str, fence: Fence, step: bytes) -> bool:
-        return await self._do(queue, lambda q, now: spec.remember(q, now, fence, step))
-
-    async def claim(
-        self, queue: str, *, limit: int, lease_ms: int, worker: str, nonce: bytes
-    ) -> Claimed:
-        return await self._do(
-            queue,
-            lambda q, now: spec.claim(
-                q, now, limit=limit, lease_ms=lease_ms, worker=worker, nonce=nonce
-            ),
-        )
-
-    async def renew(
-        self, queue: str, fences: Sequence[Fence], *, lease_ms: int
-    ) -> tuple[Verdict, ...]:
-        check_batch("renew", fences)
-        return await self._do(queue, lambda q, now: spec.renew(q, now, fences, lease_ms=lease_ms))
-
-    async def complete(self, queue: str, items: Sequence[Completion]) -> Settled:
-        check_batch("complete", items)
-        return await self._do(queue, lambda q, now: spec.complete(q, now, items))
-
-    async def fail(self, queue: str, items: Sequence[Failure]) -> Settled:
-        check_batch("fail", items)
-        return await self._do(queue, lambda q, now: spec.fail(q, now, items))
-
-    async def release(self, queue: str, fences: Sequence[Fence]) -> Settled:
-        check_batch("release", fences)
-        return await self._do(queue, lambda q, now: spec.release(q, now, fences))
-
-    async def snooze(self, queue: str, items: Sequence[Deferral]) -> Settled:
-        check_batch("snooze", items)
-        return await self._do(queue, lambda q, now: spec.snooze(q, now, items))
-
-    async def stop(self, queue: str, fences: Sequence[Fence]) -> Settled:
-        check_batch("stop", fences)
-        return await self._do(queue, lambda q, now: spec.stop(q, now, fences))
-
-    async def report(self, queue: str, items: Sequence[Report]) -> tuple[bool, ...]:
-        check_batch("report", items)
-        return await self._do(queue, lambda q, now: spec.report(q, now, items))
+    agenda = follows(OP.agenda)
+    declare = follows(OP.declare)
+    retract = follows(OP.retract)
+    retract_others = follows(OP.retract_others)
+    suspend = follows(OP.suspend)
+    reinstate = follows(OP.reinstate)
+    tick = follows(OP.tick)
+    trigger = follows(OP.trigger)
+    remember = follows(OP.remember)
+    claim = follows(OP.claim)
+    renew = follows(OP.renew)
+    complete = follows(OP.complete)
+    fail = follows(OP.fail)
+    release = follows(OP.release)
+    snooze = follows(OP.snooze)
+    stop = follows(OP.stop)
+    report = follows(OP.report)
+    _promote = follows(OP.promote)
 
     async def promote(self, queue: str, *, limit: int) -> Due:
-        due = await self._do(queue, lambda q, now: spec.promote(q, now, limit=limit))
+        due = await self._promote(queue, limit=limit)
         after = self._queues[queue]
         rated = any(limit.count for limit in after.limits.values())
         if rated and Lanes(Change(after, self._clock())).open():
@@ -324,42 +204,19 @@ class MemoryStore:
             self._broadcast.publish(Signal(queue, Kind.WAKE))
         return due
 
-    async def reclaim(self, queue: str, *, limit: int) -> Due:
-        return await self._do(queue, lambda q, now: spec.reclaim(q, now, limit=limit))
-
-    async def expire(self, queue: str, *, limit: int) -> Due:
-        return await self._do(queue, lambda q, now: spec.expire(q, now, limit=limit))
-
-    async def purge(self, queue: str, *, limit: int, dead_retention_ms: int, max_dead: int) -> Due:
-        return await self._do(
-            queue,
-            lambda q, now: spec.purge(
-                q, now, limit=limit, dead_retention_ms=dead_retention_ms, max_dead=max_dead
-            ),
-        )
-
-    async def cancel(self, queue: str, task_id: str) -> State | None:
-        return await self._do(queue, lambda q, now: spec.cancel(q, now, task_id))
-
-    async def revive(self, queue: str, ids: Sequence[str]) -> Settled:
-        check_batch("revive", ids)
-        return await self._do(queue, lambda q, now: spec.revive(q, now, ids))
-
-    async def delete(self, queue: str, ids: Sequence[str]) -> Settled:
-        check_batch("delete", ids)
-        return await self._do(queue, lambda q, now: spec.delete(q, now, ids))
-
-    async def watch(self, queue: str, task_id: str) -> State | None:
-        return await self._do(queue, lambda q, now: spec.watch(q, now, task_id))
-
-    async def pause(self, queue: str) -> None:
-        await self._do(queue, spec.pause)
-
-    async def resume(self, queue: str) -> None:
-        await self._do(queue, spec.resume)
+    reclaim = follows(OP.reclaim)
+    expire = follows(OP.expire)
+    purge = follows(OP.purge)
+    cancel = follows(OP.cancel)
+    revive = follows(OP.revive)
+    delete = follows(OP.delete)
+    watch = follows(OP.watch)
+    pause = follows(OP.pause)
+    resume = follows(OP.resume)
+    _flush = follows(OP.flush)
 
     async def flush(self, queue: str) -> int:
-        gone = await self._do(queue, spec.flush)
+        gone = await self._flush(queue)
         self._broadcast.publish(Signal(queue, Kind.FLUSH))
         return gone
 

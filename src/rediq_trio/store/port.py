@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence, Sized
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 import trio
@@ -25,6 +25,7 @@ from rediq_trio.spec.check.views import Picture, Shape, Sight, Subject
 from rediq_trio.spec.groups import Group
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.operations import Operation
 from rediq_trio.spec.partitioning import PartitionCount
 from rediq_trio.spec.queue import Settled
 from rediq_trio.spec.records import (
@@ -60,6 +61,15 @@ def check_batch(name: str, items: Sized) -> None:
         raise RediqError(f"{name}: {len(items)} items in one call; a store takes at most {BATCH}")
 
 
+def check_batched(
+    operation: Operation[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> None:
+    """Raise `RediqError` where the argument that an operation bounds has more than `BATCH` items."""
+    if operation.batched:
+        items = kwargs[operation.batched] if operation.batched in kwargs else args[-1]
+        check_batch(operation.name, items)
+
+
 class Store(Protocol):
     """Where tasks live."""
 
@@ -69,22 +79,22 @@ class Store(Protocol):
         ...
 
     async def enqueue(
-        self, queue: str, tasks: Sequence[NewTask], *, atomic: bool = False
+        self, queue: str, /, tasks: Sequence[NewTask], *, atomic: bool = False
     ) -> Enqueued: ...
 
-    async def outbox(self, queue: str, *, limit: int) -> tuple[Mail, ...]:
+    async def outbox(self, queue: str, /, *, limit: int) -> tuple[Mail, ...]:
         """Read the oldest messages to other queues; `limit` 0 for all."""
         ...
 
-    async def receive(self, queue: str, sender: str, mail: Sequence[Mail]) -> int: ...
+    async def receive(self, queue: str, /, sender: str, mail: Sequence[Mail]) -> int: ...
 
-    async def acknowledge(self, queue: str, seq: int) -> int: ...
+    async def acknowledge(self, queue: str, /, seq: int) -> int: ...
 
-    async def unblock(self, queue: str, *, limit: int) -> Due: ...
+    async def unblock(self, queue: str, /, *, limit: int) -> Due: ...
 
     async def limit(
         self,
-        queue: str,
+        queue: str, /,
         *,
         key: str,
         concurrency: int | None = None,
@@ -93,50 +103,50 @@ class Store(Protocol):
         burst: int = 1,
     ) -> None: ...
 
-    async def limits(self, queue: str) -> Mapping[str, Limit]:
+    async def limits(self, queue: str, /) -> Mapping[str, Limit]:
         """Read the limits that are set, by key."""
         ...
 
-    async def set_group_rules(self, queue: str, *, rules: Mapping[str, GroupRule]) -> int: ...
+    async def set_group_rules(self, queue: str, /, *, rules: Mapping[str, GroupRule]) -> int: ...
 
-    async def batch(self, queue: str, *, ids: Sequence[str]) -> Due: ...
+    async def batch(self, queue: str, /, *, ids: Sequence[str]) -> Due: ...
 
-    async def groups(self, queue: str, *, limit: int, start: int = 0) -> tuple[Group, ...]:
+    async def groups(self, queue: str, /, *, limit: int, start: int = 0) -> tuple[Group, ...]:
         """Read the groups with members, the one that is due first before the others, from `start` on."""
         ...
 
     async def arrange(
         self,
-        queue: str,
+        queue: str, /,
         *,
         max_pending: int | None = None,
         fair: bool | None = None,
         history: int | None = None,
     ) -> None: ...
 
-    async def history(self, queue: str, *, after: int, limit: int) -> tuple[Entry, ...]:
+    async def history(self, queue: str, /, *, after: int, limit: int) -> tuple[Entry, ...]:
         """Read the entries that are kept behind step `after`, oldest first, `limit` at most."""
         ...
 
-    async def agenda(self, queue: str, *, due: int = 0) -> Agenda:
+    async def agenda(self, queue: str, /, *, due: int = 0) -> Agenda:
         """Read the schedules, by name; or those due, `due` of them at most, the longest due first."""
         ...
 
-    async def declare(self, queue: str, *, schedule: Schedule) -> bool: ...
+    async def declare(self, queue: str, /, *, schedule: Schedule) -> bool: ...
 
-    async def retract(self, queue: str, *, names: Collection[str]) -> tuple[str, ...]: ...
+    async def retract(self, queue: str, /, *, names: Collection[str]) -> tuple[str, ...]: ...
 
     async def retract_others(
-        self, queue: str, *, owner: str, names: Collection[str]
+        self, queue: str, /, *, owner: str, names: Collection[str]
     ) -> tuple[str, ...]: ...
 
-    async def suspend(self, queue: str, *, name: str) -> bool: ...
+    async def suspend(self, queue: str, /, *, name: str) -> bool: ...
 
-    async def reinstate(self, queue: str, *, name: str, next_ms: int) -> bool: ...
+    async def reinstate(self, queue: str, /, *, name: str, next_ms: int) -> bool: ...
 
     async def tick(
         self,
-        queue: str,
+        queue: str, /,
         *,
         name: str,
         expected_ms: int,
@@ -145,56 +155,56 @@ class Store(Protocol):
         next_ms: int,
     ) -> int | None: ...
 
-    async def trigger(self, queue: str, *, name: str, task: NewTask) -> Enqueued: ...
+    async def trigger(self, queue: str, /, *, name: str, task: NewTask) -> Enqueued: ...
 
-    async def remember(self, queue: str, fence: Fence, step: bytes) -> bool: ...
+    async def remember(self, queue: str, /, fence: Fence, step: bytes) -> bool: ...
 
     async def claim(
-        self, queue: str, *, limit: int, lease_ms: int, worker: str, nonce: bytes
+        self, queue: str, /, *, limit: int, lease_ms: int, worker: str, nonce: bytes
     ) -> Claimed: ...
 
     async def renew(
-        self, queue: str, fences: Sequence[Fence], *, lease_ms: int
+        self, queue: str, /, fences: Sequence[Fence], *, lease_ms: int
     ) -> tuple[Verdict, ...]: ...
 
-    async def complete(self, queue: str, items: Sequence[Completion]) -> Settled: ...
+    async def complete(self, queue: str, /, items: Sequence[Completion]) -> Settled: ...
 
-    async def fail(self, queue: str, items: Sequence[Failure]) -> Settled: ...
+    async def fail(self, queue: str, /, items: Sequence[Failure]) -> Settled: ...
 
-    async def release(self, queue: str, fences: Sequence[Fence]) -> Settled: ...
+    async def release(self, queue: str, /, fences: Sequence[Fence]) -> Settled: ...
 
-    async def snooze(self, queue: str, items: Sequence[Deferral]) -> Settled: ...
+    async def snooze(self, queue: str, /, items: Sequence[Deferral]) -> Settled: ...
 
-    async def stop(self, queue: str, fences: Sequence[Fence]) -> Settled: ...
+    async def stop(self, queue: str, /, fences: Sequence[Fence]) -> Settled: ...
 
-    async def report(self, queue: str, items: Sequence[Report]) -> tuple[bool, ...]: ...
+    async def report(self, queue: str, /, items: Sequence[Report]) -> tuple[bool, ...]: ...
 
-    async def promote(self, queue: str, *, limit: int) -> Due: ...
+    async def promote(self, queue: str, /, *, limit: int) -> Due: ...
 
-    async def reclaim(self, queue: str, *, limit: int) -> Due: ...
+    async def reclaim(self, queue: str, /, *, limit: int) -> Due: ...
 
-    async def expire(self, queue: str, *, limit: int) -> Due: ...
+    async def expire(self, queue: str, /, *, limit: int) -> Due: ...
 
     async def purge(
-        self, queue: str, *, limit: int, dead_retention_ms: int, max_dead: int
+        self, queue: str, /, *, limit: int, dead_retention_ms: int, max_dead: int
     ) -> Due: ...
 
-    async def cancel(self, queue: str, task_id: str) -> State | None: ...
+    async def cancel(self, queue: str, /, task_id: str) -> State | None: ...
 
-    async def revive(self, queue: str, ids: Sequence[str]) -> Settled: ...
+    async def revive(self, queue: str, /, ids: Sequence[str]) -> Settled: ...
 
-    async def delete(self, queue: str, ids: Sequence[str]) -> Settled: ...
+    async def delete(self, queue: str, /, ids: Sequence[str]) -> Settled: ...
 
-    async def watch(self, queue: str, task_id: str) -> State | None: ...
+    async def watch(self, queue: str, /, task_id: str) -> State | None: ...
 
-    async def pause(self, queue: str) -> None: ...
+    async def pause(self, queue: str, /) -> None: ...
 
-    async def resume(self, queue: str) -> None: ...
+    async def resume(self, queue: str, /) -> None: ...
 
-    async def flush(self, queue: str) -> int: ...
+    async def flush(self, queue: str, /) -> int: ...
 
     async def get(
-        self, queue: str, ids: Sequence[str], *, skip_newer: bool = False
+        self, queue: str, /, ids: Sequence[str], *, skip_newer: bool = False
     ) -> tuple[Record | None, ...]:
         """Read tasks, each as one consistent picture.
 
@@ -204,7 +214,7 @@ class Store(Protocol):
         ...
 
     async def list(
-        self, queue: str, state: State, *, limit: int, after: str | None = None
+        self, queue: str, /, state: State, *, limit: int, after: str | None = None
     ) -> tuple[str, ...]:
         """Give ids of the tasks in one state, in its index's order, those behind `after`.
 
@@ -212,13 +222,13 @@ class Store(Protocol):
         """
         ...
 
-    async def stats(self, queue: str) -> Stats: ...
+    async def stats(self, queue: str, /) -> Stats: ...
 
-    async def pictures(self, queue: str, ids: Sequence[str]) -> tuple[Picture, ...]:
+    async def pictures(self, queue: str, /, ids: Sequence[str]) -> tuple[Picture, ...]:
         """Read tasks with the indexes that list them, for the invariants."""
         ...
 
-    async def listed(self, queue: str, cursor: int) -> tuple[int, tuple[str, ...]]:
+    async def listed(self, queue: str, /, cursor: int) -> tuple[int, tuple[str, ...]]:
         """Give some of the ids that any structure of the queue mentions, and the next cursor.
 
         Begin with cursor 0; the sweep is over when 0 comes back. An id may come
@@ -226,20 +236,20 @@ class Store(Protocol):
         """
         ...
 
-    async def listing(self, queue: str) -> Listing:
+    async def listing(self, queue: str, /) -> Listing:
         """Read the sizes and totals of the queue, as one consistent picture."""
         ...
 
-    async def subjects(self, queue: str, cursor: int) -> tuple[int, tuple[Subject, ...]]:
+    async def subjects(self, queue: str, /, cursor: int) -> tuple[int, tuple[Subject, ...]]:
         """Give some of all that can be looked at in the queue, and the next cursor; as `listed`."""
         ...
 
-    async def examine(self, queue: str, subjects: Sequence[Subject]) -> tuple[Sight, ...]:
+    async def examine(self, queue: str, /, subjects: Sequence[Subject]) -> tuple[Sight, ...]:
         """Read the pictures of subjects of one kind, each atomically; `BATCH` at most."""
         ...
 
     async def running(
-        self, queue: str, cursor: int
+        self, queue: str, /, cursor: int
     ) -> tuple[int, tuple[tuple[Fence, str], ...]]:
         """Give some of the active tasks with their limit keys, and the next cursor; as `listed`.
 
@@ -247,15 +257,15 @@ class Store(Protocol):
         """
         ...
 
-    async def shape(self, queue: str) -> Shape:
+    async def shape(self, queue: str, /) -> Shape:
         """Look over the keys of the queue, and those that begin like them."""
         ...
 
-    async def mend(self, queue: str, repair: Repair) -> bool:
+    async def mend(self, queue: str, /, repair: Repair) -> bool:
         """Make a repair, in one atomic step, if what it is for is still so; say whether it was."""
         ...
 
-    async def dump(self, queue: str) -> QueueState:
+    async def dump(self, queue: str, /) -> QueueState:
         """Read the whole queue as the specification's value. For tests: not bounded."""
         ...
 

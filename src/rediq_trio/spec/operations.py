@@ -1,0 +1,178 @@
+"""Every operation of a queue, once: its rule, and what everybody else has to know of it.
+
+An operation is what a caller asks of a queue in one atomic step. This table is what the
+stores, durability, encryption, the random histories, the replay and the judge are made
+from or held to; a test names whoever forgets a row. To add one, see
+`docs/internals/adding-an-operation.md`.
+
+`confirm` and `carries` have no default: whoever adds an operation decides what becomes of it
+when it is not confirmed, and what encryption has to wrap.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, final
+
+import attrs
+
+from rediq_trio.spec import queue as rules
+from rediq_trio.spec.lifecycle import Transition
+from rediq_trio.spec.records import QueueState
+
+P = ParamSpec("P")
+A = TypeVar("A")
+
+Rule = Callable[Concatenate[QueueState, int, P], tuple[QueueState, A]]
+"""A rule takes a queue, the time in whole milliseconds and its arguments, and returns the queue
+that follows, with the answer."""
+
+
+class Confirm(enum.IntEnum):
+    """What becomes of a write that the server did not confirm as `durability` asks."""
+
+    NO = 0
+    """It is not waited for: it reads only, or what is lost of it is soon written again. A claim
+    that is confirmed confirms all that led to it."""
+    RAISE = 1
+    """Its caller, a client or an operator, gets `Unconfirmed`."""
+    NOTE = 2
+    """Its caller, a worker, gets the answer, and the log a line: it can do the work again."""
+
+
+class Carries(enum.Flag):
+    """What an operation carries of a user's data, which encryption must wrap."""
+
+    NOTHING = 0
+    TASKS_IN = enum.auto()
+    """Envelopes of tasks that come in."""
+    LEASES_OUT = enum.auto()
+    """Envelopes of tasks that a worker takes."""
+    RESULTS_IN = enum.auto()
+    STEPS_IN = enum.auto()
+    """Results of the steps of `once`."""
+    PROGRESS_IN = enum.auto()
+    SCHEDULES_IN = enum.auto()
+    """Envelopes of the tasks that schedules make."""
+    SCHEDULES_OUT = enum.auto()
+    ENCRYPTED = enum.auto()
+    """Envelopes and results that were encrypted before, and stay so."""
+
+
+@final
+@attrs.frozen
+class Operation(Generic[P, A]):
+    """One operation of a queue."""
+
+    rule: Rule[P, A]
+    transitions: frozenset[Transition]
+    """What happens to tasks by it, beside what follows from that; empty for none."""
+    confirm: Confirm
+    carries: Carries
+    batched: str = ""
+    """The argument that a store bounds, by name; '' for none. It is the last positional one."""
+    names_queue: bool = False
+    """It may be the first that a queue is used by: a store records the queue's name before."""
+
+    @property
+    def name(self) -> str:
+        """The name of its rule, of its store method, and as a rule of its script."""
+        return self.rule.__name__
+
+
+def _operation(
+    rule: Rule[P, A],
+    *transitions: Transition,
+    confirm: Confirm,
+    carries: Carries,
+    batched: str = "",
+    names_queue: bool = False,
+) -> Operation[P, A]:
+    return Operation(rule, frozenset(transitions), confirm, carries, batched, names_queue)
+
+
+_T, _NO, _RAISE, _NOTE = Transition, Confirm.NO, Confirm.RAISE, Confirm.NOTE
+_NOTHING = Carries.NOTHING
+
+
+@final
+class OP:
+    """The operations, by name."""
+
+    # What comes in.
+    enqueue = _operation(
+        rules.enqueue, _T.ENQUEUE, confirm=_RAISE, carries=Carries.TASKS_IN, batched="tasks",
+        names_queue=True,
+    )  # fmt: skip
+    receive = _operation(
+        rules.receive, _T.ENQUEUE, _T.UNBLOCK, confirm=_RAISE, carries=Carries.ENCRYPTED,
+        batched="mail", names_queue=True,
+    )  # fmt: skip
+    acknowledge = _operation(rules.acknowledge, confirm=_NO, carries=_NOTHING)
+
+    # What a worker does.
+    claim = _operation(rules.claim, _T.CLAIM, confirm=_NOTE, carries=Carries.LEASES_OUT)
+    renew = _operation(rules.renew, _T.RENEW, confirm=_NO, carries=_NOTHING, batched="fences")
+    complete = _operation(
+        rules.complete, _T.COMPLETE, confirm=_NOTE, carries=Carries.RESULTS_IN | Carries.TASKS_IN,
+        batched="items",
+    )  # fmt: skip
+    fail = _operation(rules.fail, _T.FAIL, confirm=_NOTE, carries=_NOTHING, batched="items")
+    release = _operation(rules.release, _T.RELEASE, confirm=_NOTE, carries=_NOTHING, batched="fences")
+    snooze = _operation(rules.snooze, _T.SNOOZE, confirm=_NOTE, carries=_NOTHING, batched="items")
+    stop = _operation(rules.stop, _T.STOP, confirm=_NOTE, carries=_NOTHING, batched="fences")
+    report = _operation(
+        rules.report, confirm=_NO, carries=Carries.PROGRESS_IN, batched="items"
+    )
+    remember = _operation(rules.remember, confirm=_NOTE, carries=Carries.STEPS_IN)
+
+    # What a keeper does.
+    promote = _operation(rules.promote, _T.PROMOTE, confirm=_NO, carries=_NOTHING)
+    unblock = _operation(rules.unblock, _T.UNBLOCK, confirm=_NO, carries=_NOTHING)
+    reclaim = _operation(rules.reclaim, _T.RECLAIM, confirm=_NO, carries=_NOTHING)
+    expire = _operation(rules.expire, _T.EXPIRE, confirm=_NO, carries=_NOTHING)
+    purge = _operation(rules.purge, _T.PURGE, confirm=_NO, carries=_NOTHING)
+    set_group_rules = _operation(
+        rules.set_group_rules, confirm=_NO, carries=_NOTHING, batched="rules"
+    )
+    batch = _operation(rules.batch, _T.BATCH, confirm=_NO, carries=_NOTHING, batched="ids")
+    tick = _operation(
+        rules.tick, _T.ENQUEUE, confirm=_NO, carries=Carries.TASKS_IN, batched="ticks"
+    )
+
+    # What a caller or an operator does.
+    cancel = _operation(rules.cancel, _T.CANCEL, confirm=_RAISE, carries=_NOTHING)
+    revive = _operation(rules.revive, _T.REVIVE, confirm=_RAISE, carries=_NOTHING, batched="ids")
+    delete = _operation(rules.delete, _T.DELETE, confirm=_RAISE, carries=_NOTHING, batched="ids")
+    # Its loss costs a waiter the signal, and no task.
+    watch = _operation(rules.watch, confirm=_NO, carries=_NOTHING)
+    pause = _operation(rules.pause, confirm=_RAISE, carries=_NOTHING)
+    resume = _operation(rules.resume, confirm=_RAISE, carries=_NOTHING)
+    flush = _operation(rules.flush, _T.FLUSH, confirm=_RAISE, carries=_NOTHING)
+    limit = _operation(rules.limit, confirm=_RAISE, carries=_NOTHING)
+    arrange = _operation(rules.arrange, confirm=_RAISE, carries=_NOTHING)
+
+    # Schedules.
+    agenda = _operation(rules.agenda, confirm=_NO, carries=Carries.SCHEDULES_OUT)
+    declare = _operation(
+        rules.declare, confirm=_RAISE, carries=Carries.SCHEDULES_IN, names_queue=True
+    )
+    retract = _operation(rules.retract, confirm=_RAISE, carries=_NOTHING)
+    retract_others = _operation(rules.retract_others, confirm=_RAISE, carries=_NOTHING)
+    suspend = _operation(rules.suspend, confirm=_RAISE, carries=_NOTHING)
+    reinstate = _operation(rules.reinstate, confirm=_RAISE, carries=_NOTHING)
+    trigger = _operation(
+        rules.trigger, _T.ENQUEUE, confirm=_RAISE, carries=Carries.TASKS_IN
+    )
+
+
+OPERATIONS: Mapping[str, Operation[Any, Any]] = MappingProxyType(
+    {name: value for name, value in vars(OP).items() if isinstance(value, Operation)}
+)
+"""Every operation, by name."""
+
+for _name, _each in OPERATIONS.items():
+    if _name != _each.name:
+        raise TypeError(f"spec/operations.py: OP.{_name} has the rule {_each.name}")
