@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Mapping
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
+from typing import cast
 
-from rediq_trio.spec.check import invariants as checks
-from rediq_trio.spec.check import structure_invariants
+from rediq_trio.spec.check import invariants, totals
+from rediq_trio.spec.check.table import CHECKS
 
 WORDS: Mapping[int, str] = MappingProxyType(
     {
@@ -57,40 +58,28 @@ ALSO: Mapping[int, str] = MappingProxyType(
 )
 """Where else an invariant is tested: below `tests/`."""
 
-_LIVE = ("sight_violations", "shape_violations", "permit_violations", "queue_violations", "total_violations")
-"""What `Queue.check()` calls, on a live queue."""
-
-
-def _numbers() -> Mapping[str, set[int]]:
-    """Give the invariants that each function can find violated, by itself or by those it calls."""
-    trees = [ast.parse(inspect.getsource(module)) for module in (checks, structure_invariants)]
-    own: dict[str, set[int]] = {}
-    called: dict[str, set[str]] = {}
-    nodes = (node for tree in trees for node in tree.body)
-    for function in (node for node in nodes if isinstance(node, ast.FunctionDef)):
-        own[function.name], called[function.name] = set(), set()
-        for node in ast.walk(function):
-            match node:
-                case ast.Call(
-                    func=ast.Name(id="Violation" | "_of"), args=[ast.Constant(value=int(n)), *_]
-                ):
-                    own[function.name].add(n)
-                case ast.Call(func=ast.Name(id=name)):
-                    called[function.name].add(name)
-                case _:
-                    pass
-
-    def below(name: str) -> set[int]:
-        return own.get(name, set()).union(*(below(inner) for inner in called.get(name, ())))
-
-    return {name: below(name) for name in own}
+def _numbers(module: object) -> set[int]:
+    """Return the invariants that the functions of a module can find violated."""
+    found: set[int] = set()
+    for node in ast.walk(ast.parse(inspect.getsource(cast("ModuleType", module)))):
+        match node:
+            case ast.Call(
+                func=ast.Name(id="Violation" | "violation"), args=[ast.Constant(value=int(number)), *_]
+            ):
+                found.add(number)
+            # What is found of one task is a pair of number and detail, as yet without the task.
+            case ast.Yield(value=ast.Tuple(elts=[ast.Constant(value=int(number)), _])):
+                found.add(number)
+            case _:
+                pass
+    return found
 
 
 def table() -> str:
     """Make the table."""
-    found = _numbers()
-    live = set().union(*(found[name] for name in _LIVE))
-    tested = set().union(*found.values())
+    # What `Queue.check()` calls on a live queue; each step of the tests calls that too.
+    live = set().union(*(_numbers(module) for module in (totals, *CHECKS.values())))
+    tested = live | _numbers(invariants)
     lines = [
         "| | invariant | `check()` | every step of the tests | also in `tests/` |",
         "| ---: | --- | --- | --- | --- |",

@@ -32,7 +32,7 @@ async def derived_violations(opened: OpenStore, name: str, queue: QueueState, no
     if sorted([*lanes, *shut]) != sorted(first):
         said.append(f"lanes {sorted(lanes)}, shut {sorted(shut)}, pending {sorted(first)}")
         return said
-    for key, place in first.items():
+    for key, rank in first.items():
         limit, arrival = limit_of(queue, key), queue.rates.get(key, 0)
         full = 0 < limit.concurrency <= running[key]
         till = float("inf") if full else free_at(limit, arrival)
@@ -40,7 +40,7 @@ async def derived_violations(opened: OpenStore, name: str, queue: QueueState, no
             said.append(f"lane {key} is shut till {shut[key]}, should be till {till}")
         if key in lanes and (full or till > now):
             said.append(f"lane {key} is open, should be shut till {till}")
-        stands = queue.turns[key] if queue.fair else place
-        if key in lanes and lanes[key] != stands:
-            said.append(f"lane {key} stands at {lanes[key]}, should be at {stands}")
+        score = queue.turns[key] if queue.fair else rank
+        if key in lanes and lanes[key] != score:
+            said.append(f"lane {key} is at {lanes[key]}, should be at {score}")
     return said

@@ -1,6 +1,6 @@
 """Run the tests of the stores against every mutant of the Lua.
 
-    python -m tests.mutants [word of a name ...] [--sample N] [--seed S]
+    python -m tests.mutants [word of a name ...] [--script NAME ...] [--sample N] [--seed S]
 
 Prints which test kills which mutant; exits with 1 when one survives. A sample is another
 one each time, and the same for the same seed, which is printed. A mutant
@@ -42,7 +42,7 @@ import attrs
 import pytest
 
 from rediq_trio.store.redis import scripts
-from rediq_trio.store.redis.scripts import lua_folder
+from rediq_trio.store.redis.scripts import lua_folder, script_paths
 from tests.mutations import MUTANTS, Mutant
 from tests.servers import lent, running_server
 
@@ -79,14 +79,14 @@ THEME_OF = MappingProxyType(
         "workers": "reading", "snooze": "give_back", "stats": "reading", "stop": "give_back",
         "unblock": "dependencies", "watch": "operating",
         **dict.fromkeys(
-            ("examine", "inspect_groups", "inspect_keys", "inspect_lanes", "inspect_mail",
-             "inspect_schedules", "inspect_seats", "inspect_ties", "inspect_unique"),
+            ("inspect_dependencies", "inspect_groups", "inspect_keys", "inspect_lanes", "inspect_members",
+             "inspect_messages", "inspect_schedules", "inspect_tasks", "inspect_unique"),
             "check",
         ),
         **dict.fromkeys(
-            ("include/index_position", "include/is_unresolved", "include/active_by_key",
-             "mend_group", "mend_lane", "mend_meta", "mend_schedule", "mend_seat", "mend_task",
-             "mend_tie", "mend_unique"),
+            ("include/active_by_key", "include/index_position", "include/unresolved",
+             "repair_dependency", "repair_group", "repair_lane", "repair_member", "repair_schedule",
+             "repair_task", "repair_totals", "repair_unique"),
             "stale_repairs",
         ),
     }
@@ -99,12 +99,11 @@ ALSO = MappingProxyType(
         "include/propagate": "mail", "include/schedule": "damaged_schedules", "promote": "limits",
         "stats": "limits",
         **dict.fromkeys(
-            ("include/index_position", "include/is_unresolved", "mend_group", "mend_lane", "mend_schedule",
-             "mend_seat", "mend_task",
-             "mend_tie", "mend_unique"),
+            ("include/index_position", "include/unresolved", "repair_dependency", "repair_group",
+             "repair_lane", "repair_member", "repair_schedule", "repair_task", "repair_unique"),
             "check",
         ),
-        "include/active_by_key": "check_whole", "inspect_keys": "check_whole", "mend_meta": "check_whole",
+        "include/active_by_key": "check_whole", "inspect_keys": "check_whole", "repair_totals": "check_whole",
     }
 )  # fmt: skip
 """Another one."""
@@ -118,9 +117,14 @@ class Misplaced(Exception):
     """A mutant that does not fit the script any more."""
 
 
+def path_of(script: str, lua: Path) -> Path:
+    """Return the file of a script, or of a snippet, which is named with its folder."""
+    return lua / f"{script}.lua" if script.startswith("include/") else script_paths(lua)[script]
+
+
 def mutated(mutant: Mutant, lua: Path) -> str:
     """Give the text of the mutant's script; raise `Misplaced` unless the old text is there once."""
-    text = (lua / f"{mutant.script}.lua").read_text("utf-8")
+    text = path_of(mutant.script, lua).read_text("utf-8")
     found = text.count(mutant.old)
     if found != 1:
         raise Misplaced(f"{mutant.name}: {mutant.old!r} is {found} times in {mutant.script}.lua")
@@ -133,7 +137,7 @@ def mutated_folder(mutant: Mutant) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="rediq-mutant-") as folder:
         lua = Path(folder) / "lua"
         shutil.copytree(lua_folder(), lua)
-        (lua / f"{mutant.script}.lua").write_text(mutated(mutant, lua), "utf-8")
+        path_of(mutant.script, lua).write_text(mutated(mutant, lua), "utf-8")
         yield lua
 
 
@@ -312,11 +316,13 @@ def main(arguments: list[str]) -> int:
     """Run the mutants whose name holds any of the words (all, without words), or some of them."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants")
     parser.add_argument("words", nargs="*", metavar="word", help="part of a name")
+    parser.add_argument("--script", action="append", metavar="NAME", help="those of this script only")
     parser.add_argument("--sample", type=int, metavar="N", help="so many of them")
     parser.add_argument("--seed", type=int, default=secrets.randbits(32), help="which ones")
     given = parser.parse_args(arguments)
-    words = given.words
+    words, chosen_scripts = given.words, given.script
     chosen = [m for m in MUTANTS if not words or any(word in m.name for word in words)]
+    chosen = [m for m in chosen if not chosen_scripts or m.script in chosen_scripts]
     for mutant in chosen:
         mutated(mutant, lua_folder())
     if given.sample is not None and given.sample < len(chosen):

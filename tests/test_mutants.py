@@ -4,16 +4,15 @@ from collections import Counter
 
 import pytest
 
-from rediq_trio.store.redis.scripts import lua_folder
-from tests.mutants import mutated
+from rediq_trio.store.redis.scripts import lua_folder, script_paths
+from tests.mutants import mutated, path_of
 from tests.mutations import MUTANTS, Mutant
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_mutant_changes_its_script_in_one_place(mutant: Mutant) -> None:
-    assert mutated(mutant, lua_folder()) != (lua_folder() / f"{mutant.script}.lua").read_text(
-        "utf-8"
-    )
+    lua = lua_folder()
+    assert mutated(mutant, lua) != path_of(mutant.script, lua).read_text("utf-8")
 
 
 def test_every_mutant_has_a_name_of_its_own() -> None:
@@ -26,6 +25,6 @@ def test_no_two_mutants_are_the_same() -> None:
 
 
 def test_every_script_that_writes_has_a_mutant() -> None:
-    unguarded = {"inspect_groups", "inspect_keys", "inspect_mail", "inspect_schedules", "inspect_unique"}
-    scripts = {path.stem for path in lua_folder().glob("*.lua")} - unguarded
+    unguarded = {"inspect_groups", "inspect_keys", "inspect_messages", "inspect_schedules", "inspect_unique"}
+    scripts = script_paths(lua_folder()).keys() - unguarded
     assert scripts <= {mutant.script for mutant in MUTANTS}

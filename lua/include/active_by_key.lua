@@ -1,8 +1,8 @@
 -- How many tasks of each limit key are active; nil when there are too many to look at.
-local TALLY = 1000
+local COUNTED_MAX = 1000
 
 local function active_by_key()
-  if redis.call('ZCARD', active) > TALLY then return nil end
+  if redis.call('ZCARD', active) > COUNTED_MAX then return nil end
   local counts, ids = {}, redis.call('ZRANGE', active, 0, -1)
   if #ids == 0 then return counts end
   for _, raw in ipairs(redis.call('HMGET', records, unpack(ids))) do

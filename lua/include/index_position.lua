@@ -1,5 +1,5 @@
 -- The index that the record of a task names, and the member that stands for it there.
-local function index_member_of(id, record)
+local function position_of(id, record)
   local state, relations = record[STATE], record[RELATIONS]
   if state == GROUPED and relations then
     return grouped, member(relations[GROUP], record[SEQ], id)
@@ -11,6 +11,6 @@ end
 
 -- Where the task is listed, as its record says; nil when it is not.
 local function index_position(id, record)
-  local index, entry = index_member_of(id, record)
+  local index, entry = position_of(id, record)
   return index and redis.call('ZSCORE', index, entry) or nil
 end

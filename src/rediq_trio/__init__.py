@@ -45,8 +45,7 @@ from rediq_trio.handlers.context import CurrentTask, current_task
 from rediq_trio.handlers.exceptions import Reject, Retry, Snooze
 from rediq_trio.schedules.admin import ScheduleInfo, Schedules
 from rediq_trio.serve import Server, ServerStats, serve
-from rediq_trio.spec.check.invariants import Violation
-from rediq_trio.spec.check.repairs import Repair
+from rediq_trio.spec.check.findings import Repair, Violation
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.store.encrypted.keys import Encryption
 from rediq_trio.store.memory import MemoryStore

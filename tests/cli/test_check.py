@@ -32,7 +32,7 @@ async def fill(place: Place, count: int = 3) -> None:
 
 
 async def damage(place: Place) -> None:
-    """Plant one damage that can be put right, and one that cannot."""
+    """Plant one damage that can be repaired, and one that cannot."""
     await fill(place)
     await raw(place, "ZREM", "pending", "t0")
     await raw(place, "HDEL", "payloads", "t1")
@@ -63,7 +63,7 @@ async def test_violations_are_status_1_and_told_by_invariant_with_what_they_mean
     assert f"invariant 1: {WORDS[1].means}\n    t0: is pending, and is in the indexes of []" in said
     assert f"invariant 2: {WORDS[2].means}" in said
     assert "    t1: has lost its payload" in said
-    assert "1 can be put right without guessing: see --repair" in said
+    assert "1 can be repaired without guessing: see --repair" in said
 
 
 async def test_json_says_the_same_to_programs(cli_place: Place) -> None:
@@ -76,6 +76,7 @@ async def test_json_says_the_same_to_programs(cli_place: Place) -> None:
     assert {
         "invariant": 1,
         "queue": "default",
+        "about": "task",
         "kind": "task",
         "subject": "t0",
         "detail": "is pending, and is in the indexes of []",
@@ -86,12 +87,29 @@ async def test_json_says_the_same_to_programs(cli_place: Place) -> None:
     assert repair == {
         "what": "list",
         "queue": "default",
+        "about": "task",
         "kind": "task",
         "subject": "t0",
         "before": "pending, in no index",
         "after": "in the index of pending",
         "why": "the record says it, and an index only follows from records",
     }
+
+
+async def test_json_says_what_a_subject_is_in_the_words_of_the_docs(cli_place: Place) -> None:
+    await fill(cli_place)
+    await raw(cli_place, "ZADD", "keyed", 0, b"\x01k" + b"0" * 16 + b"nobody")
+    await raw(cli_place, "ZADD", "needs", 0, b"\x04gonet0")
+    [queue] = json.loads(check(cli_place, "default", "--json")[1])["queues"]
+    said = {(one["about"], one["kind"], one["subject"]): one["detail"] for one in queue["violations"]}
+    assert said.keys() >= {
+        ("index member", "index member", "nobody"),
+        ("dependency", "dependency", "t0 -> gone"),
+    }
+    assert said["dependency", "dependency", "t0 -> gone"] == (
+        "`needs` still lists t0 for gone, which no longer exists"
+    )
+    assert {one["what"]: one["about"] for one in queue["plan"]}["reindex"] == "index member"
 
 
 async def test_without_a_terminal_and_yes_repairs_are_only_shown(cli_place: Place) -> None:

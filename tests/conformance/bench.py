@@ -10,7 +10,10 @@ from typing import Any
 import attrs
 import trio
 
-from rediq_trio.admin.check import check_place
+from rediq_trio.admin.check import check_queue
+from rediq_trio.spec.check.findings import Target, TargetType
+from rediq_trio.spec.check.table import View
+from rediq_trio.spec.check.task import TaskView, task_target
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import (
     Completion,
@@ -101,7 +104,7 @@ class Bench:
 
     async def check(self) -> None:
         """Check the invariants of the queue."""
-        assert await check_place(self.store, Q, Q, None) == []
+        assert await check_queue(self.store, Q, Q, None) == []
         await self.check_derived()
 
     async def check_derived(self) -> None:
@@ -112,13 +115,28 @@ class Bench:
 
     async def mentioned(self) -> set[str]:
         """Give the ids that any structure of the queue mentions."""
-        seen: set[str] = set()
-        cursor, part = await self.store.listed(Q, 0)
-        seen.update(part)
+        tasks = (TargetType.TASK, TargetType.MEMBER)
+        return {target.name for target in await self.targets() if target.type in tasks}
+
+    async def targets(self) -> list[Target]:
+        """Return all that can be checked."""
+        seen: dict[Target, None] = {}
+        cursor, part = await self.store.targets(Q, 0)
+        seen.update(dict.fromkeys(part))
         while cursor:
-            cursor, part = await self.store.listed(Q, cursor)
-            seen.update(part)
-        return seen
+            cursor, part = await self.store.targets(Q, cursor)
+            seen.update(dict.fromkeys(part))
+        return list(seen)
+
+    async def view(self, target: Target) -> View:
+        """Return the view of one target."""
+        [found] = await self.store.views(Q, [target])
+        return found
+
+    async def task_views(self, *ids: str) -> list[TaskView]:
+        """Return the views of tasks."""
+        found = await self.store.views(Q, list(map(task_target, ids)))
+        return [view for view in found if isinstance(view, TaskView)]
 
 
 def new(task_id: str, **options: Any) -> NewTask:

@@ -4,7 +4,8 @@ import attrs
 import pytest
 
 from rediq_trio._errors import TaskNotFound
-from rediq_trio.spec.check.invariants import Listing, Picture
+from rediq_trio.spec.check.task import TaskView, task_target
+from rediq_trio.spec.check.totals import QueueTotals
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Counters, QueueState, Relations, WorkerRecord
 from rediq_trio.store.port import Stats
@@ -148,25 +149,25 @@ async def test_only_the_heads_count_for_the_age(bench: Bench) -> None:
     assert (await bench.store.stats(Q)).oldest_pending_age_ms == 5
 
 
-async def test_a_picture_shows_a_task_and_what_lists_it(bench: Bench) -> None:
+async def test_a_view_shows_a_task_and_what_lists_it(bench: Bench) -> None:
     await bench.add("t", delay_ms=7, expires_in_ms=9)
     record = attrs.evolve(await bench.record(), envelope=b"")
-    assert await bench.store.pictures(Q, ["nobody", "t"]) == (
-        Picture("nobody", None, {}, None, False),
-        Picture("t", record, {State.SCHEDULED: START + 7}, START + 9, True),
-    )
+    assert await bench.task_views("nobody", "t") == [
+        TaskView(task_target("nobody"), None, {}, None, False),
+        TaskView(task_target("t"), record, {State.SCHEDULED: START + 7}, START + 9, True),
+    ]
 
 
-async def test_a_listing_gives_sizes_and_totals(bench: Bench) -> None:
+async def test_totals_are_sizes_and_counters(bench: Bench) -> None:
     await bench.add("a", expires_in_ms=5)
     await bench.add("b", delay_ms=5)
     await bench.ended("d", State.DEAD, priority=0)
     sizes = {State.PENDING: 1, State.SCHEDULED: 1, State.DEAD: 1}
     counters = Counters(enqueued=3, failed=1, dead=1)
-    assert await bench.store.listing(Q) == Listing(3, sizes, 1, 2, counters)
+    assert await bench.store.totals(Q) == QueueTotals(3, sizes, 1, 2, counters)
 
 
-async def test_every_mentioned_id_is_found_in_bounded_sweeps(bench: Bench) -> None:
+async def test_every_mentioned_id_is_found_in_bounded_scans(bench: Bench) -> None:
     ids = [f"t{n}" for n in range(1000)]
     await bench.add(*ids)
     await bench.add(*[f"u{n}" for n in range(1000)], delay_ms=5)

@@ -598,10 +598,10 @@ async def test_the_time_of_a_key_that_is_free_again_keeps_no_keeper_waiting(benc
     assert due == Due(0, None)
 
 
-async def test_a_picture_of_a_task_names_the_holder_of_its_key(bench: Bench) -> None:
+async def test_the_view_of_a_task_names_the_holder_of_its_key(bench: Bench) -> None:
     fence = await bench.active("old", relations=Relations(unique="k"))
     await bench.store.complete(Q, [Completion(fence, b"r")])
     await bench.add("new", relations=Relations(unique="k"))
     await bench.add("plain")
-    pictures = await bench.store.pictures(Q, ["old", "new", "plain"])
-    assert [picture.holder for picture in pictures] == ["new", "new", None]
+    views = await bench.task_views("old", "new", "plain")
+    assert [view.holder for view in views] == ["new", "new", None]

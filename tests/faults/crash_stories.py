@@ -16,8 +16,8 @@ import attrs
 import rediq_trio as rediq
 from rediq_trio import DuplicateTask, QueueFull, State, TaskNotFound, Unique
 from rediq_trio.schedules.declare import Entry, Timetable
-from rediq_trio.spec.check.repairs import Action, Repair
-from rediq_trio.spec.check.views import Kind, Subject
+from rediq_trio.spec.check.findings import Action, Repair, Target, TargetType
+from rediq_trio.spec.check.member import member_target
 from tests.faults.stage import FAR, YEAR, Stage
 
 Step = Callable[[Stage], Awaitable[Any]]
@@ -434,22 +434,23 @@ LOOKING = Story(
     ),
 )
 
+MEMBER = b"\x01g" + b"0" * 16 + b"n"
 SOUND = (
-    Repair(Action.SEQ, Subject(Kind.TASK, "n"), "", "", ""),
-    Repair(Action.LIST, Subject(Kind.TASK, "n"), "", "", ""),
-    Repair(Action.SEAT, Subject(Kind.SEAT, "n", raw=(b"grouped", b"\x01g" + b"0" * 16 + b"n")), "", "", ""),
-    Repair(Action.TIE, Subject(Kind.TIE, "n", "needs", raw=(b"n", b"needs")), "", "", ""),
-    Repair(Action.FREE, Subject(Kind.UNIQUE, "u", raw=(b"u",)), "", "", ""),
-    Repair(Action.LANE, Subject(Kind.LANE, "k", raw=(b"k",)), "", "", ""),
-    Repair(Action.GROUP, Subject(Kind.GROUP, "g", raw=(b"g",)), "", "", ""),
-    Repair(Action.SCHEDULE, Subject(Kind.SCHEDULE, "s", raw=(b"s",)), "", "", ""),
+    Repair(Action.SEQ, Target(TargetType.TASK, "n"), "", "", ""),
+    Repair(Action.LIST, Target(TargetType.TASK, "n"), "", "", ""),
+    Repair(Action.REINDEX, member_target("n", State.GROUPED, 0, "g", b"grouped", MEMBER), "", "", ""),
+    Repair(Action.RELINK, Target(TargetType.DEPENDENCY, "n", "needs", raw=(b"n", b"needs")), "", "", ""),
+    Repair(Action.FREE, Target(TargetType.UNIQUE, "u", raw=(b"u",)), "", "", ""),
+    Repair(Action.LANE, Target(TargetType.LANE, "k", raw=(b"k",)), "", "", ""),
+    Repair(Action.GROUP, Target(TargetType.GROUP, "g", raw=(b"g",)), "", "", ""),
+    Repair(Action.SCHEDULE, Target(TargetType.SCHEDULE, "s", raw=(b"s",)), "", "", ""),
 )
 """A repair of each kind, of what needs none: it looks again, and changes nothing."""
 
 
-async def mend(stage: Stage) -> None:
-    for repair in SOUND:
-        assert not await stage.store.mend("a", repair)
+async def repair(stage: Stage) -> None:
+    for each in SOUND:
+        assert not await stage.store.repair("a", each)
 
 
 async def tell_history(stage: Stage) -> None:
@@ -458,8 +459,8 @@ async def tell_history(stage: Stage) -> None:
 
 LATER = rediq.Every(YEAR)
 
-MENDING = Story(
-    "mending",
+REPAIRING = Story(
+    "repairing",
     (
         limit(key="k", concurrency=5),
         add(
@@ -472,7 +473,7 @@ MENDING = Story(
         schedules(lambda s: s.add("s", LATER, task("tick", None))),
         queue(lambda q: q.keep_history(100)),
         one(task("ok", "far", "b", depends_on="a/n")),
-        mend,
+        repair,
         queue(lambda q: q.check()),
         tell_history,
     ),
@@ -480,5 +481,5 @@ MENDING = Story(
 
 STORIES = (
     COMING, RUNNING, CANCELLING, LAPSING, EXPIRING, REVIVING, DELETING, FLUSHING, PURGING,
-    GROUPING, TYING, LIMITING, SCHEDULING, LOOKING, MENDING,
+    GROUPING, TYING, LIMITING, SCHEDULING, LOOKING, REPAIRING,
 )  # fmt: skip

@@ -13,9 +13,9 @@ import pytest
 import rediq_trio
 from rediq_trio import Unconfirmed
 from rediq_trio.admin.queue import Queue
-from rediq_trio.spec.check.repairs import Action
-from rediq_trio.spec.check.views import Kind, Subject
+from rediq_trio.spec.check.findings import Action, Target, TargetType
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.operations import OPERATIONS, Confirm
 from rediq_trio.spec.records import (
     PROPAGATED_AT_ONCE,
     Completion,
@@ -31,7 +31,7 @@ from rediq_trio.spec.records import (
 )
 from rediq_trio.store.redis import durability
 from rediq_trio.store.redis.connection.gateway import Gateway, open_gateway, parse_address
-from rediq_trio.store.redis.durability import Confirm, Durability
+from rediq_trio.store.redis.durability import Durability
 from rediq_trio.store.redis.keys import Keys
 from rediq_trio.store.redis.scripts import Script, load_scripts
 from rediq_trio.store.redis.store import RedisStore
@@ -138,7 +138,7 @@ def damaged(action: Action) -> Prepare:
         queue = Queue(behind.bench.store, Q)
         plan = await queue.repair_plan(await queue.check())
         repair = next(one for one in plan if one.what is action)
-        return lambda store: store.mend(Q, repair)
+        return lambda store: store.repair(Q, repair)
 
     return prepare
 
@@ -206,9 +206,9 @@ async def _with_worker(behind: Behind) -> Call:
     return lambda store: store.unregister("w")
 
 
-def _look(kind: Kind, name: str, other: str = "", raw: tuple[bytes, ...] = ()) -> Prepare:
-    subject = Subject(kind, name, other, raw=raw or (name.encode(),))
-    return simply(lambda store: store.examine(Q, [subject]), "t")
+def _look(kind: TargetType, name: str, other: str = "", raw: tuple[bytes, ...] = ()) -> Prepare:
+    subject = Target(kind, name, other, raw=raw or (name.encode(),))
+    return simply(lambda store: store.views(Q, [subject]), "t")
 
 
 CALLS: dict[str, tuple[str, Prepare]] = {
@@ -230,14 +230,14 @@ CALLS: dict[str, tuple[str, Prepare]] = {
     "suspend": (RAISE, scheduled(lambda store: store.suspend(Q, name="s"))),
     "trigger": (RAISE, scheduled(lambda store: store.trigger(Q, name="s", task=new("t")))),
     "receive": (RAISE, simply(lambda store: store.receive(Q, "other", [MESSAGE]))),
-    "mend_group": (RAISE, damaged(Action.GROUP)),
-    "mend_lane": (RAISE, damaged(Action.LANE)),
-    "mend_meta": (RAISE, damaged(Action.SEQ)),
-    "mend_schedule": (RAISE, damaged(Action.SCHEDULE)),
-    "mend_seat": (RAISE, damaged(Action.SEAT)),
-    "mend_task": (RAISE, damaged(Action.LIST)),
-    "mend_tie": (RAISE, damaged(Action.TIE)),
-    "mend_unique": (RAISE, damaged(Action.FREE)),
+    "repair_group": (RAISE, damaged(Action.GROUP)),
+    "repair_lane": (RAISE, damaged(Action.LANE)),
+    "repair_totals": (RAISE, damaged(Action.SEQ)),
+    "repair_schedule": (RAISE, damaged(Action.SCHEDULE)),
+    "repair_member": (RAISE, damaged(Action.REINDEX)),
+    "repair_task": (RAISE, damaged(Action.LIST)),
+    "repair_dependency": (RAISE, damaged(Action.RELINK)),
+    "repair_unique": (RAISE, damaged(Action.FREE)),
     # Written for a worker.
     "claim": (
         NOTE,
@@ -285,20 +285,20 @@ CALLS: dict[str, tuple[str, Prepare]] = {
     "watch": (NO, simply(lambda store: store.watch(Q, "t"), "t")),
     # Only reading.
     "agenda": (READ, scheduled(lambda store: store.agenda(Q))),
-    "examine": (READ, _look(Kind.TASK, "t")),
+    "inspect_tasks": (READ, _look(TargetType.TASK, "t")),
     "groups": (READ, simply(lambda store: store.groups(Q, limit=1))),
     "inspect": (READ, simply(lambda store: store.get(Q, ["t"]), "t")),
-    "inspect_groups": (READ, _look(Kind.GROUP, "g")),
-    "inspect_keys": (READ, simply(lambda store: store.shape(Q), "t")),
-    "inspect_lanes": (READ, _look(Kind.LANE, "k")),
-    "inspect_mail": (READ, _look(Kind.SENDER, "other")),
-    "inspect_schedules": (READ, _look(Kind.SCHEDULE, "s")),
-    "inspect_seats": (
+    "inspect_groups": (READ, _look(TargetType.GROUP, "g")),
+    "inspect_keys": (READ, simply(lambda store: store.key_report(Q), "t")),
+    "inspect_lanes": (READ, _look(TargetType.LANE, "k")),
+    "inspect_messages": (READ, _look(TargetType.SENDER, "other")),
+    "inspect_schedules": (READ, _look(TargetType.SCHEDULE, "s")),
+    "inspect_members": (
         READ,
-        _look(Kind.SEAT, "t", f"{State.PENDING} 5 k", (b"keyed", b"\x01k" + b"0" * 15 + b"5t")),
+        _look(TargetType.MEMBER, "t", f"{State.PENDING} 5 k", (b"keyed", b"\x01k" + b"0" * 15 + b"5t")),
     ),
-    "inspect_ties": (READ, _look(Kind.TIE, "t", "u", (b"t", b"u"))),
-    "inspect_unique": (READ, _look(Kind.UNIQUE, "u")),
+    "inspect_dependencies": (READ, _look(TargetType.DEPENDENCY, "t", "u", (b"t", b"u"))),
+    "inspect_unique": (READ, _look(TargetType.UNIQUE, "u")),
     "list": (READ, simply(lambda store: store.list(Q, State.PENDING, limit=1), "t")),
     "workers": (READ, simply(lambda store: store.workers())),
     "stats": (READ, simply(lambda store: store.stats(Q), "t")),
@@ -312,13 +312,13 @@ async def test_each_script_is_confirmed_as_the_table_says(world: World, script: 
     call = await prepare(world.behind)
     # Else the queue's name would be written first, and raise what the script has to raise.
     world.sure._names._known.add(Q)
-    writes, last_entry = await world.dirty(), world.gateway.unconfirmed
+    writes, unconfirmed_before = await world.dirty(), world.gateway.unconfirmed
     found = NO
     try:
         await call(world.sure)
     except Unconfirmed:
         found = RAISE
-    if world.gateway.unconfirmed > last_entry:
+    if world.gateway.unconfirmed > unconfirmed_before:
         found = NOTE
     if found == NO and await world.dirty() == writes:
         found = READ
@@ -327,12 +327,12 @@ async def test_each_script_is_confirmed_as_the_table_says(world: World, script: 
     assert (await world.dirty() > writes) == (outcome != READ)
 
 
-def test_no_script_is_in_two_classes_and_none_in_no_class() -> None:
-    classes = (
-        durability.BY_A_CLIENT, durability.BY_A_WORKER, durability.REPEATED, durability.READING,
-    )  # fmt: skip
-    assert sorted(name for some in classes for name in some) == sorted(load_scripts())
-    with pytest.raises(LookupError, match="the script defer is in no class"):
+def test_each_script_is_an_operations_or_named_apart() -> None:
+    of_operations = {durability.OTHER_SCRIPT.get(name, name) for name in OPERATIONS}
+    apart = (durability.REPAIRS, durability.OF_WORKERS, durability.READING)
+    named = [*of_operations, *(name for some in apart for name in some)]
+    assert sorted(named) == sorted(load_scripts())
+    with pytest.raises(LookupError, match="the script defer is of no operation"):
         durability.confirm_of("defer")
 
 

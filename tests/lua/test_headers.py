@@ -8,6 +8,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+from rediq_trio._errors import ConfigError
 from rediq_trio.spec.change import ENDED_AS, NIL
 from rediq_trio.spec.lifecycle import TRANSITIONS, State, Transition
 from rediq_trio.spec.queue import ENDINGS
@@ -30,11 +31,18 @@ from rediq_trio.store.redis.codec import (
 )
 from rediq_trio.store.redis.keys import HASHES, INDEX_OF, QUEUE_KEYS
 from rediq_trio.store.redis.record_format import FORMAT, FORMAT_STEP
-from rediq_trio.store.redis.scripts import Script, load_scripts, lua_folder, parse_header
+from rediq_trio.store.redis.scripts import (
+    Script,
+    load_scripts,
+    lua_folder,
+    parse_header,
+    script_paths,
+)
 from rediq_trio.wire.packing import unpack
 
 SCRIPTS = load_scripts()
 FOLDER = lua_folder()
+PATHS = script_paths(FOLDER)
 every_script = pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
 
 Edges = set[tuple[State | None, State | None]]
@@ -42,7 +50,7 @@ Edges = set[tuple[State | None, State | None]]
 
 def body(script: Script) -> str:
     """Give the script's own code, without its header and what it includes."""
-    lines = (FOLDER / f"{script.name}.lua").read_text("utf-8").splitlines()
+    lines = PATHS[script.name].read_text("utf-8").splitlines()
     return "\n".join(line for line in lines if not line.startswith("--"))
 
 
@@ -69,7 +77,7 @@ def numbered(script: Script, section: str) -> list[int]:
     """Give the numbers of what a section declares: each stands behind two spaces or more."""
     found: list[int] = []
     current = ""
-    for line in (FOLDER / f"{script.name}.lua").read_text("utf-8").splitlines():
+    for line in PATHS[script.name].read_text("utf-8").splitlines():
         if not line.startswith("--"):
             break
         if head := re.match(r"-- ([A-Z]+) ", line):
@@ -97,7 +105,7 @@ def _state(word: str) -> State | None:
 
 @every_script
 def test_the_first_line_names_the_script(script: Script) -> None:
-    path = FOLDER / f"{script.name}.lua"
+    path = PATHS[script.name]
     assert path.read_text("utf-8").startswith(f"-- {path.stem}: ")
     assert script.summary.endswith(".")
 
@@ -175,7 +183,7 @@ def test_repeated_arguments_are_as_many_as_declared(script: Script) -> None:
 ORDER = (
     "clock", "keys", "record", "history", "lanes", "indexes", "terminal", "propagate", "intake",
     "schedule", "created_id", "fence", "due", "wake_on_slot", "queue_entry", "index_position",
-    "is_unresolved", "active_by_key",
+    "unresolved", "active_by_key",
 )  # fmt: skip
 """The order of the snippets: each uses only what is in front of it."""
 
@@ -330,7 +338,7 @@ def test_a_flush_forgets_every_key_but_those_that_outlive_the_tasks() -> None:
 
 def test_what_reads_a_whole_task_knows_every_key_that_can_hold_it() -> None:
     assert {*HASHES} <= words(body(SCRIPTS["inspect"]))
-    assert {*HASHES, "expiring", *INDEX_OF.values(), "keyed"} <= words(body(SCRIPTS["examine"]))
+    assert {*HASHES, "expiring", *INDEX_OF.values(), "keyed"} <= words(body(SCRIPTS["inspect_tasks"]))
 
 
 def test_what_removes_a_task_knows_every_key_that_can_hold_it() -> None:
@@ -342,6 +350,28 @@ def test_the_readme_names_every_key() -> None:
     readme = (FOLDER / "README.md").read_text("utf-8")
     for key in QUEUE_KEYS:
         assert f"`{key}`" in readme
+
+
+def test_a_script_may_be_in_a_folder_below_and_shares_the_snippets(tmp_path: Path) -> None:
+    for name, text in (
+        ("one", "-- one: no edge\n-- INCLUDE  few\nreturn 1\n"),
+        ("below/two", "-- two: no edge\n-- INCLUDE  few\nreturn 2\n"),
+        ("include/few", "local few = 'few'\n"),
+    ):
+        path = tmp_path / f"{name}.lua"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, "utf-8")
+    found = load_scripts(tmp_path)
+    assert [*found] == ["one", "two"]
+    assert all(script.source.startswith("local few = 'few'\n") for script in found.values())
+
+
+def test_two_scripts_of_one_name_are_an_error(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same.lua").write_text("-- same: no edge\n", "utf-8")
+    with pytest.raises(ConfigError, match=r"two Lua scripts are named same: \S*a.same\.lua and \S*b.same"):
+        load_scripts(tmp_path)
 
 
 def test_a_header_is_read_section_by_section() -> None:

@@ -16,16 +16,13 @@ from typing import Any, TypeVar
 import attrs
 import trio
 
-from rediq_trio.admin.check import check_place
+from rediq_trio.admin.check import check_queue
 from rediq_trio.spec import queue as spec
-from rediq_trio.spec.check.invariants import (
-    Violation,
-    order_violations,
-    queue_violations,
-    step_violations,
-    task_violations,
-    violations,
-)
+from rediq_trio.spec.check.findings import Violation
+from rediq_trio.spec.check.invariants import order_violations, step_violations, violations
+from rediq_trio.spec.check.table import violations_of
+from rediq_trio.spec.check.task import task_target
+from rediq_trio.spec.check.totals import queue_violations
 from rediq_trio.spec.groups import groups
 from rediq_trio.spec.lifecycle import NESTED, TRANSITIONS, State, Transition
 from rediq_trio.spec.records import Claimed, QueueState, Record
@@ -150,16 +147,16 @@ class Lockstep:
     async def _on_store(self, step: Step) -> Any:
         store = self._portal.opened.store
         answer = await getattr(store, step.name)(Q, *step.args, **step.options)
-        ids = sorted(self.model.records)
+        ids = list(map(task_target, sorted(self.model.records)))
         found = await store.dump(Q)
-        listing = await store.listing(Q)
+        totals = await store.totals(Q)
         wrong = differences(found, self.model)
         assert not wrong, wrong
         expected = groups(self.model.records.values(), self.model.rules)
         assert await store.groups(Q, limit=1000) == tuple(expected)
-        assert list(queue_violations(listing)) == []
-        for picture in await store.pictures(Q, ids):
-            assert list(task_violations(picture)) == []
+        assert list(queue_violations(totals)) == []
+        for view in await store.views(Q, ids):
+            assert list(violations_of(view)) == []
         opened, now = self._portal.opened, self.clock.now
         assert await derived_violations(opened, Q, self.model, now) == []
         return answer
@@ -180,8 +177,8 @@ class Lockstep:
     async def _checked(self) -> list[Violation]:
         memory = MemoryStore(clock=self.clock)
         memory._queues[Q] = self.model
-        found = await check_place(memory, Q, Q, None)
-        return [*found, *await check_place(self._portal.opened.store, Q, Q, None)]
+        found = await check_queue(memory, Q, Q, None)
+        return [*found, *await check_queue(self._portal.opened.store, Q, Q, None)]
 
 
 @attrs.frozen

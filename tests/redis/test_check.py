@@ -12,8 +12,7 @@ import attrs
 import pytest
 
 from rediq_trio.admin.queue import Queue
-from rediq_trio.spec.check.invariants import Violation
-from rediq_trio.spec.check.repairs import Action, left_over
+from rediq_trio.spec.check.findings import Action, Violation, left_over
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import (
     GroupRule,
@@ -35,8 +34,8 @@ Found = set[tuple[int, str, str]]
 
 
 def said(violations: list[Violation]) -> Found:
-    """Give invariant, kind and subject, without the sums that follow from the parts."""
-    return {(v.invariant, v.kind.value, v.subject) for v in violations if v.about is not None}
+    """Return invariant, type and subject, without the sums that follow from the parts."""
+    return {(v.invariant, v.about.value, v.subject) for v in violations if v.target is not None}
 
 
 async def fill(behind: Behind) -> None:
@@ -68,8 +67,8 @@ def edge(one: str, two: str) -> bytes:
     return bytes([len(one)]) + one.encode() + two.encode()
 
 
-def seat(name: str, place: int, own: str) -> bytes:
-    return bytes([len(name)]) + name.encode() + f"{place:016}{own}".encode()
+def member(name: str, rank: int, own: str) -> bytes:
+    return bytes([len(name)]) + name.encode() + f"{rank:016}{own}".encode()
 
 
 async def record_of(behind: Behind, task_id: str) -> Record:
@@ -130,10 +129,10 @@ CASES: dict[str, Case] = {
         ((1, "task", "pending"),),
     ),
     "a task in another place": Case(
-        (("ZADD", "pending", 7, "pending"),), ((7, "task", "pending"),), (A.PLACE,)
+        (("ZADD", "pending", 7, "pending"),), ((7, "task", "pending"),), (A.MOVE,)
     ),
     "a task that is due at another time": Case(
-        (("ZADD", "scheduled", 7, "scheduled"),), ((7, "task", "scheduled"),), (A.PLACE,)
+        (("ZADD", "scheduled", 7, "scheduled"),), ((7, "task", "scheduled"),), (A.MOVE,)
     ),
     "an id that an index alone knows": Case(
         (("ZADD", "pending", 7, "x"),), ((1, "task", "x"),), (A.FORGET,)
@@ -180,34 +179,34 @@ CASES: dict[str, Case] = {
     "steps of a task that took none": Case(
         (("HSET", "steps", "pending", b"s"),), ((2, "task", "pending"),)
     ),
-    # seats
+    # index members
     "a pending task with a limit key that is listed nowhere": Case(
-        (("ZREM", "keyed", seat("fast", PLACE + 9, "open")),),
+        (("ZREM", "keyed", member("fast", PLACE + 9, "open")),),
         ((1, "task", "open"), (13, "lane", "fast")),
         (A.LIST, A.LANE),
     ),
     "a grouped task that is listed nowhere": Case(
-        (("ZREM", "grouped", seat("g", 7, "second")),),
+        (("ZREM", "grouped", member("g", 7, "second")),),
         ((1, "task", "second"),),
         (A.LIST,),
     ),
-    "a second seat": Case(
-        (("ZADD", "keyed", 0, seat("fast", PLACE + 19, "open")),), ((1, "seat", "open"),), (A.SEAT,)
+    "a second member": Case(
+        (("ZADD", "keyed", 0, member("fast", PLACE + 19, "open")),), ((1, "index member", "open"),), (A.REINDEX,)
     ),
-    "a seat of a task that is not pending": Case(
-        (("ZADD", "keyed", 0, seat("fast", PLACE + 19, "dead")),), ((1, "seat", "dead"),), (A.SEAT,)
+    "a member of a task that is not pending": Case(
+        (("ZADD", "keyed", 0, member("fast", PLACE + 19, "dead")),), ((1, "index member", "dead"),), (A.REINDEX,)
     ),
-    "a seat of nobody": Case(
-        (("ZADD", "keyed", 0, seat("fast", PLACE + 19, "x")),), ((1, "seat", "x"),), (A.SEAT,)
+    "a member of nobody": Case(
+        (("ZADD", "keyed", 0, member("fast", PLACE + 19, "x")),), ((1, "index member", "x"),), (A.REINDEX,)
     ),
-    "a seat that cannot be read": Case(
-        (("ZADD", "keyed", 0, b"\x03abc"),), ((1, "seat", ""),), (A.SEAT,)
+    "a member that cannot be read": Case(
+        (("ZADD", "keyed", 0, b"\x03abc"),), ((1, "index member", ""),), (A.REINDEX,)
     ),
-    "a seat of an unreadable task": Case(
-        (("HSET", "records", "second", b"junk"),), ((1, "seat", "second"), (2, "task", "second"))
+    "a member of an unreadable task": Case(
+        (("HSET", "records", "second", b"junk"),), ((1, "index member", "second"), (2, "task", "second"))
     ),
-    "a seat out of order": Case(
-        (("ZADD", "grouped", 3, seat("g", 6, "grouped")),), ((7, "seat", "grouped"),), (A.SEAT,)
+    "a member out of order": Case(
+        (("ZADD", "grouped", 3, member("g", 6, "grouped")),), ((7, "index member", "grouped"),), (A.REINDEX,)
     ),
     # limit keys
     "a permit too many": Case(
@@ -297,34 +296,34 @@ CASES: dict[str, Case] = {
     "a revision that was never given": Case(
         (("HSET", "meta", "revision", 1),), ((9, "schedule", "p"),), (A.SCHEDULE,)
     ),
-    # ties
+    # dependencies
     "an edge that is missing": Case(
         (("ZREM", "edges", edge("pending", "blocked")),),
-        ((13, "tie", "pending -> blocked"),),
-        (A.TIE,),
+        ((13, "dependency", "pending -> blocked"),),
+        (A.RELINK,),
     ),
     "a need that is missing": Case(
         (("ZREM", "needs", edge("blocked", "pending")),),
-        ((8, "task", "blocked"), (8, "tie", "pending -> blocked")),
-        (A.TIE,),
+        ((8, "task", "blocked"), (8, "dependency", "pending -> blocked")),
+        (A.RELINK,),
     ),
-    "a tie that is gone on both sides": Case(
+    "a dependency that is gone on both sides": Case(
         (("DEL", "edges"), ("DEL", "needs")), ((8, "task", "blocked"),)
     ),
     "an edge from a task that is gone": Case(
-        (("ZADD", "edges", 0, edge("x", "y")),), ((13, "tie", "x -> y"),), (A.TIE,)
+        (("ZADD", "edges", 0, edge("x", "y")),), ((13, "dependency", "x -> y"),), (A.RELINK,)
     ),
     "an edge from a task that is gone, to another queue": Case(
-        (("ZADD", "edges", 0, edge("x", "other/y")),), ((13, "tie", "x -> other/y"),)
+        (("ZADD", "edges", 0, edge("x", "other/y")),), ((13, "dependency", "x -> other/y"),)
     ),
     "an edge from a task that has ended": Case(
-        (("ZADD", "edges", 0, edge("dead", "other/y")),), ((13, "tie", "dead -> other/y"),), (A.TIE,)
+        (("ZADD", "edges", 0, edge("dead", "other/y")),), ((13, "dependency", "dead -> other/y"),), (A.RELINK,)
     ),
     "an edge that its task does not know of": Case(
-        (("ZADD", "edges", 0, edge("open", "y")),), ((13, "tie", "open -> y"),), (A.TIE,)
+        (("ZADD", "edges", 0, edge("open", "y")),), ((13, "dependency", "open -> y"),), (A.RELINK,)
     ),
     "a need of a task that is gone": Case(
-        (("ZADD", "needs", 0, edge("x", "pending")),), ((2, "tie", "pending -> x"),)
+        (("ZADD", "needs", 0, edge("x", "pending")),), ((2, "dependency", "pending -> x"),)
     ),
     # messages
     "a message that cannot be read": Case(

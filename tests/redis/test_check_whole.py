@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from rediq_trio.admin.check import check_place
+from rediq_trio.admin.check import check_queue
 from rediq_trio.admin.queue import Queue
-from rediq_trio.spec.check.repairs import Action, Repair
-from rediq_trio.spec.check.views import Kind, Subject
+from rediq_trio.spec.check.findings import Action, Repair, Target, TargetType
+from rediq_trio.spec.check.lane import lane_target
 from rediq_trio.spec.records import Completion, Relations
 from tests.conformance.bench import Q, new
 from tests.redis.conftest import Behind
@@ -69,7 +69,7 @@ async def test_the_total_of_enqueued_tasks_is_counted_anew(behind: Behind) -> No
 async def test_the_total_is_left_while_a_task_is_half_gone(behind: Behind) -> None:
     await behind.bench.add("t")
     await behind.raw("HDEL", "records", "t")
-    made = Repair(Action.ENQUEUED, Subject(Kind.QUEUE, "enqueued"), "1", "0", "", Q)
+    made = Repair(Action.ENQUEUED, Target(TargetType.QUEUE, "enqueued"), "1", "0", "", Q)
     assert await Queue(behind.bench.store, Q).repair([made]) == []
     assert (await behind.bench.dump()).counters.enqueued == 1
 
@@ -94,7 +94,7 @@ async def test_permits_are_compared_also_where_the_active_are_too_many_to_count_
     assert [(one.invariant, one.subject) for one in found] == [(11, key)]
     # Counted in two steps they are no more than bounds, which no repair goes by.
     assert await queue.repair_plan(found) == []
-    repair = Repair(Action.PERMITS, Subject(Kind.LANE, key, raw=(key.encode(),)), "", "", "", Q)
+    repair = Repair(Action.PERMITS, lane_target(key), "", "", "", Q)
     assert await queue.repair([repair]) == []
 
 
@@ -102,17 +102,17 @@ async def test_permits_that_move_between_two_counts_are_no_violation(behind: Beh
     await many_active(behind)
     bench, store = behind.bench, behind.bench.store
     await bench.add(*(f"v{n}" for n in range(300)), relations=Relations(limit_key="k"))
-    running, fences = store.running, [*(await bench.take(100))]
+    active_leases, fences = store.active_leases, [*(await bench.take(100))]
 
     async def while_they_move(queue: str, cursor: int) -> object:
-        answer = await running(queue, cursor)
+        answer = await active_leases(queue, cursor)
         fences.extend(await bench.take(40))
         done = [Completion(fences.pop(0).fence, b"") for _ in range(20)]
         await store.complete(queue, done)
         return answer
 
-    store.running = while_they_move  # type: ignore[method-assign, assignment]
-    assert await check_place(store, Q, Q, None) == []
+    store.active_leases = while_they_move  # type: ignore[method-assign, assignment]
+    assert await check_queue(store, Q, Q, None) == []
 
 
 async def test_the_limit_of_all_keys_holds_for_each_and_not_for_the_queue(behind: Behind) -> None:

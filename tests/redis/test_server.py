@@ -103,11 +103,11 @@ async def test_a_flush_leaves_totals_limits_schedules_mail_and_history_only(behi
     assert found == {*behind.keys.of(Q, OF_THE_QUEUE), behind.keys.queues}
 
 
-async def test_a_ttl_that_someone_set_is_found_by_the_invariants(behind: Behind) -> None:
+async def test_a_ttl_that_someone_set_is_found(behind: Behind) -> None:
     await behind.bench.add("t")
     await behind.raw("PEXPIRE", "records", 10**6)
-    listing = await behind.bench.store.listing(Q)
-    assert listing.with_ttl == (behind.keys.of(Q, ("records",))[0].decode(),)
+    report = await behind.bench.store.key_report(Q)
+    assert report.with_ttl == (behind.keys.of(Q, ("records",))[0].decode(),)
 
 
 async def kept_of_one(behind: Behind) -> list[str]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import attrs
 
+from rediq_trio.spec.operations import Confirm
 from rediq_trio.store.redis.connection.calls import JOINED, Call, Joined, Joint, Load
-from rediq_trio.store.redis.durability import Confirm
 
 
 @attrs.define(eq=False)

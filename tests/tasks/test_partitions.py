@@ -14,8 +14,7 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio import ConfigError, DuplicateTask, MemoryStore, State, Unique
-from rediq_trio.spec.check.repairs import Action, left_over
-from rediq_trio.spec.check.views import Kind
+from rediq_trio.spec.check.findings import Action, TargetType, left_over
 from rediq_trio.spec.partitioning import (
     PartitionCount,
     count_partitions,
@@ -466,7 +465,7 @@ async def test_a_number_that_was_lost_is_seen_served_and_put_right(where: Where)
             await server.wait_idle()
         assert [await h.result(timeout=10) for h in handles] == list(range(40))
         [violation] = found = await queue.check()
-        assert (violation.invariant, violation.queue, violation.kind) == (2, "mail", Kind.QUEUE)
+        assert (violation.invariant, violation.queue, violation.about) == (2, "mail", TargetType.QUEUE)
         assert str(violation) == (
             "invariant 2, the queue: has 4 partitions by the names of queues, and 1 is noted"
         )
@@ -529,16 +528,16 @@ async def test_a_name_that_was_lost_is_written_again(start_server: Callable[[str
 
 
 @pytest.mark.parametrize(
-    ("noted", "names", "count"),
+    ("recorded", "names", "count"),
     [
         (1, [], 1), (4, [], 4), (4, ["q~1"], 4), (1, ["q~0"], 2), (2, ["q~3", "q~1"], 4),
         (1, ["q", "p~3", "qq~3"], 1), (1, ["q~03", "q~", "q~x", "q~-1", "q~100"], 1),
     ],
 )  # fmt: skip
 def test_there_are_as_many_partitions_as_are_noted_or_named(
-    last_entry: int, names: list[str], count: int
+    recorded: int, names: list[str], count: int
 ) -> None:
-    found = count_partitions({"q": last_entry} if last_entry > 1 else {}, names)
+    found = count_partitions({"q": recorded} if recorded > 1 else {}, names)
     partitioned = found.get("q", PartitionCount())
     assert partitioned.count == count
-    assert bool([*partition_violations(partitioned)]) == (last_entry < count)
+    assert bool([*partition_violations(partitioned)]) == (recorded < count)

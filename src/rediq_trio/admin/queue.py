@@ -9,13 +9,12 @@ from typing import Literal
 import attrs
 
 from rediq_trio._errors import ConfigError
-from rediq_trio.admin.check import check_place, plan_repairs
+from rediq_trio.admin.check import check_queue, plan_repairs
 from rediq_trio.admin.dead_letters import DeadLetters
 from rediq_trio.admin.history_file import record_lines
 from rediq_trio.admin.reading import QueueReader
 from rediq_trio.schedules.declare import is_routed
-from rediq_trio.spec.check.invariants import Violation
-from rediq_trio.spec.check.repairs import Repair
+from rediq_trio.spec.check.findings import Repair, Violation
 from rediq_trio.spec.history.entry import MAX_HISTORY
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.partitioning import (
@@ -214,16 +213,16 @@ class Queue:
                 yield line
 
     async def check(self, *, progress: Callable[[int, int], None] | None = None) -> list[Violation]:
-        """Check every invariant that can be seen in the queue as it is; give those violated.
+        """Check every invariant that can be seen in the queue as it is; return the violations.
 
-        Read-only, in bounded batches, and sound on a live queue: each thing is looked at as
-        one consistent picture, whatever moves meanwhile. `progress` is called with the number
+        Read-only, in bounded batches, and sound on a live queue: each thing is read in one
+        atomic step, whatever moves meanwhile. `progress` is called with the number
         of tasks looked at so far and how many there are about, a few times a second at most.
         Raises `NewerTask` where a newer version wrote a task: only that version can judge.
         """
         found = await self._lost_partitions()
         for place in await self._reader.places():
-            found += await check_place(self._store, self.name, place, progress)
+            found += await check_queue(self._store, self.name, place, progress)
         return found
 
     async def _lost_partitions(self) -> list[Violation]:
@@ -234,7 +233,7 @@ class Queue:
         return [attrs.evolve(one, queue=self.name) for one in some]
 
     async def repair_plan(self, violations: Sequence[Violation]) -> list[Repair]:
-        """Look again at what `check()` found, and give what can be put right without guessing.
+        """Look again at what `check()` found, and return what can be repaired without guessing.
 
         It only reads. What is not in the plan is for a person to decide. A violation of
         another queue raises `ConfigError`.
@@ -244,13 +243,13 @@ class Queue:
             if violation.queue not in places:
                 raise ConfigError.of("violations", violation.queue, f"of the queue {self.name}")
         plan = await plan_repairs(self._store, violations)
-        if any(violation.about == ABOUT for violation in violations):
+        if any(violation.target == ABOUT for violation in violations):
             some = partition_repairs(await self._reader.partition_count())
             plan = [*(attrs.evolve(one, queue=self.name) for one in some), *plan]
         return plan
 
     async def repair(self, plan: Sequence[Repair]) -> list[Repair]:
-        """Make the repairs of a plan; give those that changed something.
+        """Make the repairs of a plan; return those that changed something.
 
         Each is one atomic step, which looks again: what is right by now is left alone, so
         making a plan twice does no more than once. When cancelled, some may have been made.
@@ -260,4 +259,4 @@ class Queue:
         for repair in plan:
             if repair.queue not in places:
                 raise ConfigError.of("plan", repair.queue, f"for the queue {self.name}")
-        return [repair for repair in plan if await self._store.mend(repair.queue, repair)]
+        return [repair for repair in plan if await self._store.repair(repair.queue, repair)]

@@ -1,4 +1,4 @@
-"""`rediq check`: see whether every invariant holds, and put right what needs no guess.
+"""`rediq check`: check that every invariant holds, and repair what needs no guess.
 
 Exit status: 0 all hold, 1 some do not, 2 it could not be checked.
 """
@@ -33,7 +33,7 @@ from rediq_trio.values.bounds import check_name
 LONG = 5_000
 """Tasks from which on a check shows how far it has come."""
 ROUNDS = 3
-"""How often repairs are planned anew: what one puts right may show another."""
+"""How often repairs are planned anew: what one repairs may show another."""
 
 
 def add_command(commands: Any) -> None:
@@ -41,21 +41,21 @@ def add_command(commands: Any) -> None:
     parser = commands.add_parser(
         "check",
         help="check that every invariant of a queue holds",
-        description="Check that every invariant holds that can be seen in a live queue, and put "
-        "right what needs no guess. It reads in small steps, while workers work.",
+        description="Check that every invariant holds that can be seen in a live queue, and repair "
+        "what needs no guess. It reads in small steps, while workers work.",
     )
     parser.add_argument("queues", metavar="QUEUE", nargs="*", help="the queues to check")
     parser.add_argument("--all", action="store_true", help="check every queue that was ever used")
     parser.add_argument("--url", help="where the tasks live (REDIQ_URL)")
     parser.add_argument("--key-prefix", metavar="PREFIX", help="what all keys begin with (rediq)")
-    parser.add_argument("--json", action="store_true", help="say it to a program")
-    parser.add_argument("--repair", action="store_true", help="show what can be put right, and ask")
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    parser.add_argument("--repair", action="store_true", help="show what can be repaired, and ask")
     parser.add_argument("--yes", action="store_true", help="with --repair: do not ask")
     parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Check, and give the exit status."""
+    """Check, and return the exit status."""
     try:
         return trio.run(_Check(arguments, open_screen()).run)
     except (RediqError, ExceptionGroup) as raised:
@@ -114,15 +114,15 @@ class _Check:
             show_violations(self._screen, finding)
         if not found or not self._repair:
             if found and not self._json:
-                self._screen.say(f"  {len(plan):,} can be put right without guessing: see --repair")
+                self._screen.say(f"  {len(plan):,} can be repaired without guessing: see --repair")
             return finding
         if not self._json:
             show_plan(self._screen, finding)
         if not plan or not await self._agreed(len(plan)):
             return finding
-        return await self._put_right(queue, finding)
+        return await self._make_repairs(queue, finding)
 
-    async def _put_right(self, queue: Queue, finding: Finding) -> Finding:
+    async def _make_repairs(self, queue: Queue, finding: Finding) -> Finding:
         made, left, plan = await queue.repair(finding.plan), finding.violations, finding.plan
         for _ in range(ROUNDS):
             left = await self._check(queue)

@@ -10,8 +10,7 @@ import attrs
 
 from rediq_trio.cli.check_words import WORDS
 from rediq_trio.cli.screen import Screen
-from rediq_trio.spec.check.invariants import Violation
-from rediq_trio.spec.check.repairs import Repair, left_over
+from rediq_trio.spec.check.findings import Repair, Violation, left_over
 
 SHOWN = 20
 """Violations of one invariant that are shown to people."""
@@ -27,7 +26,7 @@ class Finding:
     made: list[Repair] | None = None
     """The repairs that changed something; None when none were asked for."""
     left: list[Violation] | None = None
-    """What a second check found behind the repairs."""
+    """What a second check found after the repairs."""
 
     @property
     def sound(self) -> bool:
@@ -35,7 +34,7 @@ class Finding:
 
 
 def to_json(findings: Sequence[Finding]) -> str:
-    """Give the findings as a JSON document; `docs/check.md` says what is in it."""
+    """Return the findings as a JSON document; `docs/check.md` says what is in it."""
     sound = all(finding.sound for finding in findings)
     document = {"version": 1, "sound": sound, "queues": [_queue(each) for each in findings]}
     return json.dumps(document, indent=2, ensure_ascii=False)
@@ -59,7 +58,8 @@ def _violation(one: Violation) -> dict[str, Any]:
     return {
         "invariant": one.invariant,
         "queue": one.queue,
-        "kind": one.kind.value,
+        "about": one.about.value,
+        "kind": one.about.value,
         "subject": one.subject,
         "detail": one.detail,
     }
@@ -69,7 +69,8 @@ def _repair(one: Repair) -> dict[str, Any]:
     return {
         "what": one.what.value,
         "queue": one.queue,
-        "kind": one.about.kind.value,
+        "about": one.about.value,
+        "kind": one.about.value,
         "subject": one.subject,
         "before": one.before,
         "after": one.after,
@@ -90,16 +91,16 @@ def show_violations(screen: Screen, finding: Finding) -> None:
         screen.say(f"  invariant {number}: {WORDS[number].means}")
         for one in here[:SHOWN]:
             subject = one.subject or "the queue"
-            kind = "" if one.kind.value in ("task", "queue") else f"{one.kind.value} "
-            screen.say(f"    {kind}{subject}: {one.detail}")
+            about = "" if one.about.value in ("task", "queue") else f"{one.about.value} "
+            screen.say(f"    {about}{subject}: {one.detail}")
         if len(here) > SHOWN:
             screen.say(f"    and {len(here) - SHOWN:,} more; --json names all")
 
 
 def show_plan(screen: Screen, finding: Finding) -> None:
-    """Show what can be put right, and what a person has to do."""
+    """Show what can be repaired, and what a person has to do."""
     for one in finding.plan[:SHOWN]:
-        screen.say(f"  {one.what.value} {one.about.kind.value} {one.subject}: {one.before} -> {one.after}")
+        screen.say(f"  {one.what.value} {one.about.value} {one.subject}: {one.before} -> {one.after}")
         screen.say(f"    no guess: {one.why}")
     if len(finding.plan) > SHOWN:
         screen.say(f"  and {len(finding.plan) - SHOWN:,} more; --json names all")
@@ -107,6 +108,6 @@ def show_plan(screen: Screen, finding: Finding) -> None:
 
 
 def show_advice(screen: Screen, violations: Sequence[Violation]) -> None:
-    """Show what a person does about what is not put right."""
+    """Show what a person does about what is not repaired."""
     for number in sorted({one.invariant for one in violations}):
         screen.say(f"  not repaired, invariant {number}: {WORDS[number].do}")

@@ -12,12 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
-from rediq_trio.spec.check.invariants import Violation
-from rediq_trio.spec.check.repairs import Action, Repair
-from rediq_trio.spec.check.views import Kind, Subject
+from rediq_trio.spec.check.findings import Action, Repair, Target, TargetType, Violation
 
 _PARTITION = re.compile(r"[a-zA-Z0-9._:-]{1,128}~([0-9]|[1-9][0-9])")
-ABOUT = Subject(Kind.QUEUE, "partitions")
+ABOUT = Target(TargetType.QUEUE, "partitions")
+ACTIONS = frozenset({Action.PARTITIONS})
 
 
 @attrs.frozen

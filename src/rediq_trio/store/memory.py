@@ -19,9 +19,10 @@ import trio
 from rediq_trio._errors import TaskNotFound
 from rediq_trio.spec import queue as spec
 from rediq_trio.spec.change import Change
-from rediq_trio.spec.check import invariants, of_queue
-from rediq_trio.spec.check.repairs import Action, Repair
-from rediq_trio.spec.check.views import Picture, Shape, Sight, Subject
+from rediq_trio.spec.check import table
+from rediq_trio.spec.check.findings import Action, Repair, Target
+from rediq_trio.spec.check.table import View
+from rediq_trio.spec.check.totals import KeyReport, QueueTotals, totals_of
 from rediq_trio.spec.groups import Group, groups, sooner
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.lanes import Lanes
@@ -243,49 +244,35 @@ class MemoryStore:
         heads: dict[int | str, int] = {}
         for record in spec.ordered(found, State.PENDING):
             heads.setdefault(record.limit_key or record.priority, record.run_ms)
-        sizes = dict(invariants.listing_of(found).sizes)
+        sizes = dict(totals_of(found).sizes)
         age = max(0, self._clock() - min(heads.values())) if heads else -1
         return Stats(attrs.evolve(found, records={}), sizes, age)
 
-    async def pictures(self, queue: str, ids: Sequence[str]) -> tuple[Picture, ...]:
-        found = await self.dump(queue)
-        return tuple(
-            invariants.picture_of(found, found.records[task_id])
-            if task_id in found.records
-            else Picture(task_id, None, {}, None, has_envelope=False)
-            for task_id in ids
-        )
+    async def totals(self, queue: str) -> QueueTotals:
+        return totals_of(await self.dump(queue))
 
-    async def listed(self, queue: str, cursor: int) -> tuple[int, tuple[str, ...]]:
-        ids = tuple((await self.dump(queue)).records)
-        part = ids[cursor : cursor + 1000]
-        return (cursor + 1000 if len(ids) > cursor + 1000 else 0), part
+    async def key_report(self, queue: str) -> KeyReport:
+        await trio.lowlevel.checkpoint()
+        return KeyReport()
 
-    async def listing(self, queue: str) -> invariants.Listing:
-        return invariants.listing_of(await self.dump(queue))
-
-    async def subjects(self, queue: str, cursor: int) -> tuple[int, tuple[Subject, ...]]:
-        found = of_queue.subjects_of(await self.dump(queue))
+    async def targets(self, queue: str, cursor: int) -> tuple[int, tuple[Target, ...]]:
+        found = table.targets_of(await self.dump(queue))
         part = tuple(found[cursor : cursor + BATCH])
         return (cursor + BATCH if len(found) > cursor + BATCH else 0), part
 
-    async def examine(self, queue: str, subjects: Sequence[Subject]) -> tuple[Sight, ...]:
-        check_batch("examine", subjects)
+    async def views(self, queue: str, targets: Sequence[Target]) -> tuple[View, ...]:
+        check_batch("views", targets)
         found, now = await self.dump(queue), self._clock()
-        return tuple(of_queue.sight_of(found, now, subject) for subject in subjects)
+        return tuple(table.view_of(found, now, target) for target in targets)
 
-    async def running(
+    async def active_leases(
         self, queue: str, cursor: int
     ) -> tuple[int, tuple[tuple[Fence, str], ...]]:
         records = (await self.dump(queue)).records.values()
         active = (r for r in records if r.state is State.ACTIVE)
         return 0, tuple((Fence(r.id, r.deliveries, r.nonce), r.limit_key) for r in active)
 
-    async def shape(self, queue: str) -> Shape:
-        await trio.lowlevel.checkpoint()
-        return Shape()
-
-    async def mend(self, queue: str, repair: Repair) -> bool:
+    async def repair(self, queue: str, repair: Repair) -> bool:
         # What others are for cannot befall a value: all that is beside the records follows.
         await trio.lowlevel.checkpoint()
         if repair.what is not Action.PARTITIONS:

@@ -19,9 +19,9 @@ import attrs
 import trio
 
 from rediq_trio._errors import RediqError
-from rediq_trio.spec.check.invariants import Listing
-from rediq_trio.spec.check.repairs import Repair
-from rediq_trio.spec.check.views import Picture, Shape, Sight, Subject
+from rediq_trio.spec.check.findings import Repair, Target
+from rediq_trio.spec.check.table import View
+from rediq_trio.spec.check.totals import KeyReport, QueueTotals
 from rediq_trio.spec.groups import Group
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.lifecycle import State
@@ -224,45 +224,36 @@ class Store(Protocol):
 
     async def stats(self, queue: str, /) -> Stats: ...
 
-    async def pictures(self, queue: str, /, ids: Sequence[str]) -> tuple[Picture, ...]:
-        """Read tasks with the indexes that list them, for the invariants."""
+    async def totals(self, queue: str, /) -> QueueTotals:
+        """Read the sizes and totals of the queue, in one atomic step."""
         ...
 
-    async def listed(self, queue: str, /, cursor: int) -> tuple[int, tuple[str, ...]]:
-        """Give some of the ids that any structure of the queue mentions, and the next cursor.
+    async def key_report(self, queue: str, /) -> KeyReport:
+        """Read what is wrong with the keys of the queue, and with those that begin like them."""
+        ...
 
-        Begin with cursor 0; the sweep is over when 0 comes back. An id may come
-        more than once.
+    async def targets(self, queue: str, /, cursor: int) -> tuple[int, tuple[Target, ...]]:
+        """Return some of all that can be checked in the queue, and the next cursor.
+
+        Begin with cursor 0; the scan is over when 0 comes back. A target may come more than once.
         """
         ...
 
-    async def listing(self, queue: str, /) -> Listing:
-        """Read the sizes and totals of the queue, as one consistent picture."""
+    async def views(self, queue: str, /, targets: Sequence[Target]) -> tuple[View, ...]:
+        """Read the views of targets of one type, each atomically; `BATCH` at most."""
         ...
 
-    async def subjects(self, queue: str, /, cursor: int) -> tuple[int, tuple[Subject, ...]]:
-        """Give some of all that can be looked at in the queue, and the next cursor; as `listed`."""
-        ...
-
-    async def examine(self, queue: str, /, subjects: Sequence[Subject]) -> tuple[Sight, ...]:
-        """Read the pictures of subjects of one kind, each atomically; `BATCH` at most."""
-        ...
-
-    async def running(
+    async def active_leases(
         self, queue: str, /, cursor: int
     ) -> tuple[int, tuple[tuple[Fence, str], ...]]:
-        """Give some of the active tasks with their limit keys, and the next cursor; as `listed`.
+        """Return the fences of some active tasks with their limit keys, and the next cursor.
 
-        What is active as long as the sweep lasts is among them.
+        As `targets`. What is active as long as the scan lasts is among them.
         """
         ...
 
-    async def shape(self, queue: str, /) -> Shape:
-        """Look over the keys of the queue, and those that begin like them."""
-        ...
-
-    async def mend(self, queue: str, /, repair: Repair) -> bool:
-        """Make a repair, in one atomic step, if what it is for is still so; say whether it was."""
+    async def repair(self, queue: str, /, repair: Repair) -> bool:
+        """Make a repair, in one atomic step, if what it is for is still so; return whether it was."""
         ...
 
     async def dump(self, queue: str, /) -> QueueState:

@@ -8,12 +8,14 @@ not confirmed in time may still last.
 
 from __future__ import annotations
 
-import enum
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal, cast, get_args
 
 import attrs
 
 from rediq_trio._errors import ConfigError
+from rediq_trio.spec.operations import OPERATIONS, Confirm
 from rediq_trio.values import bounds
 
 Level = Literal["memory", "replicated", "fsynced"]
@@ -23,54 +25,41 @@ CONFIRM_WITHIN_MS = 1000
 MAX_REPLICAS = 100
 
 
-class Confirm(enum.IntEnum):
-    """What becomes of a write that was not confirmed."""
-
-    NO = 0
-    """It is not waited for."""
-    RAISE = 1
-    """Its caller gets `Unconfirmed`."""
-    NOTE = 2
-    """Its caller gets the answer, and the log a line: what the worker does it can do again."""
-
-
-BY_A_CLIENT = frozenset({
-    "enqueue", "cancel", "revive", "delete", "pause", "flush", "limit", "arrange", "declare",
-    "retract", "retract_others", "suspend", "trigger", "receive", "mend_group", "mend_lane",
-    "mend_meta", "mend_schedule", "mend_seat", "mend_task", "mend_tie", "mend_unique",
+OTHER_SCRIPT = MappingProxyType({"resume": "pause", "reinstate": "suspend"})
+"""The script of an operation whose script has another name than the operation."""
+REPAIRS = frozenset({
+    "repair_dependency", "repair_group", "repair_lane", "repair_member", "repair_schedule",
+    "repair_task", "repair_totals", "repair_unique",
 })  # fmt: skip
-"""Scripts that write for a client or an operator, who is told when it is not confirmed."""
-BY_A_WORKER = frozenset({"claim", "complete", "fail", "release", "snooze", "stop", "remember"})
-"""Scripts that write for a worker, which goes on."""
-REPEATED = frozenset({
-    "acknowledge", "batch", "register", "expire", "set_group_rules", "unregister", "promote", "purge", "reclaim",
-    "renew", "report", "tick", "unblock", "watch",
-})  # fmt: skip
-"""Scripts whose writes are not confirmed: what is lost of them is soon written again, or only
-keeps a waiter waiting; and a claim that is confirmed confirms all that led to it."""
+"""Scripts that write for an operator, beside the operations."""
+OF_WORKERS = frozenset({"register", "unregister"})
+"""Scripts that write down which workers there are: soon said again."""
 READING = frozenset({
-    "agenda", "examine", "groups", "inspect", "inspect_groups", "inspect_keys", "inspect_lanes",
-    "inspect_mail", "inspect_schedules", "inspect_seats", "inspect_ties", "inspect_unique", "list",
-    "workers", "stats",
+    "groups", "inspect", "inspect_dependencies", "inspect_groups", "inspect_keys", "inspect_lanes",
+    "inspect_members", "inspect_messages", "inspect_schedules", "inspect_tasks", "inspect_unique",
+    "list", "stats", "workers",
 })  # fmt: skip
-"""Scripts that write nothing."""
+"""Scripts that write nothing, beside the operations."""
 
-_CONFIRM = {
-    **dict.fromkeys(BY_A_CLIENT, Confirm.RAISE),
-    **dict.fromkeys(BY_A_WORKER, Confirm.NOTE),
-    **dict.fromkeys(REPEATED | READING, Confirm.NO),
-}
+_CONFIRM: Mapping[str, Confirm] = MappingProxyType({
+    **{OTHER_SCRIPT.get(name, name): each.confirm for name, each in OPERATIONS.items()},
+    **dict.fromkeys(REPAIRS, Confirm.RAISE),
+    **dict.fromkeys(READING | OF_WORKERS, Confirm.NO),
+})  # fmt: skip
 
 
 def confirm_of(script: str) -> Confirm:
     """Return what becomes of a script's write that was not confirmed.
 
-    Raises `LookupError` for a script that is in no class: there is no default.
+    Raises `LookupError` for a script that is neither an operation's nor named here: there is
+    no default.
     """
     try:
         return _CONFIRM[script]
     except KeyError:
-        raise LookupError(f"the script {script} is in no class of store/redis/durability.py") from None
+        raise LookupError(
+            f"the script {script} is of no operation, and in no set of store/redis/durability.py"
+        ) from None
 
 
 @attrs.frozen

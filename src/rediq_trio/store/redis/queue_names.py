@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from rediq_trio._errors import Unconfirmed
+from rediq_trio.spec.operations import Confirm
 from rediq_trio.spec.partitioning import PartitionCount, count_partitions, lapsed_names
 from rediq_trio.store.redis.connection.gateway import Gateway
-from rediq_trio.store.redis.durability import Confirm
 from rediq_trio.store.redis.keys import Keys
 
 
@@ -66,7 +66,7 @@ class QueueNames:
         if short:
             raise short[-1]
 
-    async def mend_partitions(self, queue: str) -> bool:
+    async def repair_partitions(self, queue: str) -> bool:
         """Note what the names say, where less is noted; say whether it was."""
         counted = (await self.partitions()).get(queue, PartitionCount())
         if counted.recorded >= counted.named:

@@ -1,8 +1,8 @@
 """The Lua scripts: read from `lua/`, put together, named by their content's hash.
 
-`lua/README.md` is the grammar of their headers. A script is what follows of its
-file after the included snippets; two versions of the library can share a server,
-because the hash keeps their scripts apart.
+`lua/README.md` is the grammar of their headers. A script may be in any folder below
+`lua/` but `include/`; its text follows that of the included snippets. Two versions of
+the library can share a server, because the hash keeps their scripts apart.
 """
 
 from __future__ import annotations
@@ -60,17 +60,33 @@ def load_scripts(folder: Path | None = None) -> dict[str, Script]:
     return dict(_read(folder or lua_folder()))
 
 
+def script_paths(folder: Path) -> dict[str, Path]:
+    """Return the file of each script of a folder and of those below it, by the script's name.
+
+    Raises:
+        ConfigError: Two scripts have one name.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*.lua"), key=lambda path: (path.stem, path)):
+        if "include" in path.relative_to(folder).parts[:-1]:
+            continue
+        if other := found.get(path.stem):
+            raise ConfigError(f"two Lua scripts are named {path.stem}: {other} and {path}; rename one")
+        found[path.stem] = path
+    return found
+
+
 @cache
 def _read(folder: Path) -> Mapping[str, Script]:
     # Once in a process: putting them together takes longer than all else when connecting.
-    return {path.stem: _load(path) for path in sorted(folder.glob("*.lua"))}
+    return {name: _load(path, folder) for name, path in script_paths(folder).items()}
 
 
-def _load(path: Path) -> Script:
+def _load(path: Path, folder: Path) -> Script:
     body = path.read_text("utf-8")
     name, edges, summary, sections = parse_header(body)
     parts = [
-        (path.parent / "include" / f"{snippet}.lua").read_text("utf-8")
+        (folder / "include" / f"{snippet}.lua").read_text("utf-8")
         for snippet in sections.get("INCLUDE", "").split()
     ]
     source = inlined("".join([*parts, body]))

@@ -13,9 +13,9 @@ import attrs
 import trio
 
 from rediq_trio._errors import TaskNotFound
-from rediq_trio.spec.check.invariants import Listing
-from rediq_trio.spec.check.repairs import Action, Repair
-from rediq_trio.spec.check.views import Picture, Shape, Sight, Subject
+from rediq_trio.spec.check.findings import Action, Repair, Target
+from rediq_trio.spec.check.table import View
+from rediq_trio.spec.check.totals import KeyReport, QueueTotals
 from rediq_trio.spec.groups import Group
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.ids import pack_id, unpack_id, unpack_ref
@@ -48,7 +48,7 @@ from rediq_trio.spec.records import (
 )
 from rediq_trio.store.broadcast import Signal, Topic
 from rediq_trio.store.port import BATCH, Stats, check_batch
-from rediq_trio.store.redis.check.reader import Sights
+from rediq_trio.store.redis.check.reader import CheckReader
 from rediq_trio.store.redis.codec import (
     answer_of,
     known_states,
@@ -68,7 +68,7 @@ from rediq_trio.store.redis.codec import (
 from rediq_trio.store.redis.connection.gateway import Gateway, ReplyError
 from rediq_trio.store.redis.durability import confirm_of
 from rediq_trio.store.redis.history_codec import read_entry
-from rediq_trio.store.redis.keys import HASHES, INDEX_OF, QUEUE_KEYS, Keys
+from rediq_trio.store.redis.keys import INDEX_OF, Keys
 from rediq_trio.store.redis.queue_names import QueueNames
 from rediq_trio.store.redis.record_format import newer_format, refuse_newer
 from rediq_trio.store.redis.scripts import Script
@@ -103,7 +103,7 @@ class RedisStore:
         self._keys = keys
         self._clock = clock
         self._names = QueueNames(gateway, keys)
-        self._sights = Sights(gateway, keys, self._run, self._now)
+        self._check = CheckReader(gateway, keys, self._run, self._now)
 
     @property
     def unconfirmed(self) -> int:
@@ -420,57 +420,30 @@ class RedisStore:
         sizes, age, found = _read_stats(reply)
         return Stats(found, sizes, age)
 
-    async def pictures(self, queue: str, ids: Sequence[str]) -> tuple[Picture, ...]:
-        return await self._sights.pictures(queue, [pack_id(task_id) for task_id in ids])
-
-    async def listed(self, queue: str, cursor: int) -> tuple[int, tuple[str, ...]]:
-        # The structures are swept one after another: the cursor is Redis's own, with
-        # the structure's number in the low digits.
-        structures = (*HASHES, "expiring", "keyed", *INDEX_OF.values())
-        position, number = divmod(cursor, 32)
-        name = structures[number]
-        scan = b"HSCAN" if name in HASHES else b"ZSCAN"
-        key = self._keys.of(queue, (name,))[0]
-        position, items = await self._gateway.read(scan, key, int(position), b"COUNT", 500)
-        following = int(position) * 32 + number
-        if int(position) == 0:
-            following = (number + 1) % len(structures)
-        found: list[bytes] = items[::2]
-        if name in ("keyed", "grouped"):
-            found = [member[member[0] + 17 :] for member in found]
-        return following, tuple(map(unpack_id, found))
-
-    async def listing(self, queue: str) -> Listing:
+    async def totals(self, queue: str) -> QueueTotals:
         reply = await self._run("stats", queue, (self._now(),))
         sizes, _, found = _read_stats(reply)
-        names = tuple(QUEUE_KEYS)
-        keys = self._keys.of(queue, names)
-        ttls = [await self._gateway.read(b"PTTL", key) for key in keys]
-        with_ttl = tuple(key.decode() for key, ttl in zip(keys, ttls, strict=True) if ttl >= 0)
-        records, expiring = reply[0], reply[1 + len(_SIZED)]
-        return Listing(
-            records, sizes, expiring, found.seq, found.counters, with_ttl
-        )
+        return QueueTotals(reply[0], sizes, reply[1 + len(_SIZED)], found.seq, found.counters)
 
-    async def subjects(self, queue: str, cursor: int) -> tuple[int, tuple[Subject, ...]]:
-        return await self._sights.subjects(queue, cursor)
+    async def key_report(self, queue: str) -> KeyReport:
+        return await self._check.key_report(queue)
 
-    async def examine(self, queue: str, subjects: Sequence[Subject]) -> tuple[Sight, ...]:
-        check_batch("examine", subjects)
-        return await self._sights.examine(queue, subjects)
+    async def targets(self, queue: str, cursor: int) -> tuple[int, tuple[Target, ...]]:
+        return await self._check.targets(queue, cursor)
 
-    async def running(
+    async def views(self, queue: str, targets: Sequence[Target]) -> tuple[View, ...]:
+        check_batch("views", targets)
+        return await self._check.views(queue, targets)
+
+    async def active_leases(
         self, queue: str, cursor: int
     ) -> tuple[int, tuple[tuple[Fence, str], ...]]:
-        return await self._sights.running(queue, cursor)
+        return await self._check.active_leases(queue, cursor)
 
-    async def shape(self, queue: str) -> Shape:
-        return await self._sights.shape(queue)
-
-    async def mend(self, queue: str, repair: Repair) -> bool:
+    async def repair(self, queue: str, repair: Repair) -> bool:
         if repair.what is Action.PARTITIONS:
-            return await self._names.mend_partitions(queue)
-        return await self._sights.mend(queue, repair)
+            return await self._names.repair_partitions(queue)
+        return await self._check.repair(queue, repair)
 
     async def dump(self, queue: str) -> QueueState:
         found = (await self.stats(queue)).queue

@@ -1,8 +1,7 @@
-"""What the members and fields of a queue's keys are, for a sweep over all of them.
+"""Which targets the members and fields of a queue's keys name, for a scan over all of them.
 
-The structures are swept one after another by SCAN: a cursor is Redis's own, with the
-structure's number in its low digits. The larger the
-values are, the fewer are read at once.
+The structures are scanned one after another: a cursor is Redis's own, with the structure's
+number in its low digits. The larger the values are, the fewer are read at once.
 """
 
 from __future__ import annotations
@@ -11,7 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 
-from rediq_trio.spec.check.views import Kind, Subject
+from rediq_trio.spec.check.dependency import dependency_target
+from rediq_trio.spec.check.findings import Target, TargetType
+from rediq_trio.spec.check.member import member_target
+from rediq_trio.spec.check.task import task_target
 from rediq_trio.spec.ids import unpack_id, unpack_ref
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.store.redis.keys import HASHES, INDEX_OF
@@ -23,88 +25,88 @@ AT_MOST = 256 * 1024
 
 
 def how_many(last: Sequence[bytes]) -> int:
-    """Give how many items to look at, by the sizes of those that the last call gave."""
+    """Return how many items to look at, by the sizes of those that the last call returned."""
     each = sum(map(len, last)) * 2 // max(1, len(last))
     return max(FEW, min(MANY, AT_MOST // max(1, each)))
 
 
 @attrs.frozen
 class Structure:
-    """One key of a queue, as it is swept."""
+    """One key of a queue, as it is scanned."""
 
     name: str
     is_hash: bool
-    read: Callable[[bytes, bytes], Iterator[Subject]]
-    """Gives the subjects that an item, and its score or its value, names."""
+    read: Callable[[bytes, bytes], Iterator[Target]]
+    """Returns the targets that an item, and its score or its value, names."""
     at_once: int = MANY
     orphans: bool = False
     """Its ids are of interest only where there is no record: a record names all else."""
 
 
-def _task(item: bytes, _: bytes) -> Iterator[Subject]:
-    yield Subject(Kind.TASK, unpack_id(item), raw=(item,))
+def _task(item: bytes, _: bytes) -> Iterator[Target]:
+    yield task_target(unpack_id(item), item)
 
 
 def _text(item: bytes) -> str:
     return item.decode("utf-8", "replace")
 
 
-def _named(kind: Kind) -> Callable[[bytes, bytes], Iterator[Subject]]:
-    def read(item: bytes, _: bytes) -> Iterator[Subject]:
-        yield Subject(kind, _text(item), raw=(item,))
+def _named(kind: TargetType) -> Callable[[bytes, bytes], Iterator[Target]]:
+    def read(item: bytes, _: bytes) -> Iterator[Target]:
+        yield Target(kind, _text(item), raw=(item,))
 
     return read
 
 
-def split_seat(member: bytes) -> tuple[bytes, int, bytes]:
-    """Give the name, the place (-1 when it cannot be read) and the id of a member."""
+def split_member(member: bytes) -> tuple[bytes, int, bytes]:
+    """Return the name, the rank (-1 when it cannot be read) and the id of a member."""
     size = member[0] if member else 0
-    name, place, own = member[1 : size + 1], member[size + 1 : size + 17], member[size + 17 :]
-    return name, int(place) if len(place) == 16 and place.isdigit() else -1, own
+    name, rank, own = member[1 : size + 1], member[size + 1 : size + 17], member[size + 17 :]
+    return name, int(rank) if len(rank) == 16 and rank.isdigit() else -1, own
 
 
-def _seats(index: bytes, state: State, kind: Kind) -> Callable[[bytes, bytes], Iterator[Subject]]:
-    def read(item: bytes, _: bytes) -> Iterator[Subject]:
-        name, place, own = split_seat(item)
-        where = f"{state} {place} {_text(name)}"
-        yield Subject(Kind.SEAT, unpack_id(own), where, raw=(index, item))
-        yield Subject(kind, _text(name), raw=(name,))
-
-    return read
-
-
-def tie(source: bytes, dependent: bytes) -> Subject:
-    """Give the subject of a tie."""
-    return Subject(Kind.TIE, unpack_ref(source), unpack_ref(dependent), raw=(source, dependent))
-
-
-def _edge(item: bytes, _: bytes) -> Iterator[Subject]:
-    size = item[0] if item else 0
-    yield tie(item[1 : size + 1], item[size + 1 :])
-
-
-def _need(item: bytes, _: bytes) -> Iterator[Subject]:
-    size = item[0] if item else 0
-    yield tie(item[size + 1 :], item[1 : size + 1])
-
-
-def _numbered(kind: Kind) -> Callable[[bytes, bytes], Iterator[Subject]]:
-    def read(_: bytes, score: bytes) -> Iterator[Subject]:
-        yield Subject(kind, f"{float(score):.0f}", raw=(score,))
+def _members(
+    index: bytes, state: State, kind: TargetType
+) -> Callable[[bytes, bytes], Iterator[Target]]:
+    def read(item: bytes, _: bytes) -> Iterator[Target]:
+        name, rank, own = split_member(item)
+        yield member_target(unpack_id(own), state, rank, _text(name), index, item)
+        yield Target(kind, _text(name), raw=(name,))
 
     return read
 
 
-_LANE, _GROUP = _named(Kind.LANE), _named(Kind.GROUP)
-_UNIQUE, _SCHEDULE = _named(Kind.UNIQUE), _named(Kind.SCHEDULE)
+def _dependency(source: bytes, dependent: bytes) -> Target:
+    return dependency_target(unpack_ref(source), unpack_ref(dependent), source, dependent)
+
+
+def _edge(item: bytes, _: bytes) -> Iterator[Target]:
+    size = item[0] if item else 0
+    yield _dependency(item[1 : size + 1], item[size + 1 :])
+
+
+def _need(item: bytes, _: bytes) -> Iterator[Target]:
+    size = item[0] if item else 0
+    yield _dependency(item[size + 1 :], item[1 : size + 1])
+
+
+def _numbered(kind: TargetType) -> Callable[[bytes, bytes], Iterator[Target]]:
+    def read(_: bytes, score: bytes) -> Iterator[Target]:
+        yield Target(kind, f"{float(score):.0f}", raw=(score,))
+
+    return read
+
+
+_LANE, _GROUP = _named(TargetType.LANE), _named(TargetType.GROUP)
+_UNIQUE, _SCHEDULE = _named(TargetType.UNIQUE), _named(TargetType.SCHEDULE)
 
 STRUCTURES: tuple[Structure, ...] = (
     Structure("records", True, _task),
     *(Structure(name, True, _task, FEW, orphans=True) for name in HASHES if name != "records"),
     Structure("expiring", False, _task, orphans=True),
     *(Structure(name, False, _task, orphans=True) for name in INDEX_OF.values() if name != "grouped"),
-    Structure("keyed", False, _seats(b"keyed", State.PENDING, Kind.LANE)),
-    Structure("grouped", False, _seats(b"grouped", State.GROUPED, Kind.GROUP)),
+    Structure("keyed", False, _members(b"keyed", State.PENDING, TargetType.LANE)),
+    Structure("grouped", False, _members(b"grouped", State.GROUPED, TargetType.GROUP)),
     Structure("lanes", False, _LANE),
     Structure("shut", False, _LANE),
     Structure("rates", False, _LANE),
@@ -119,8 +121,8 @@ STRUCTURES: tuple[Structure, ...] = (
     Structure("ticks", False, _SCHEDULE),
     Structure("edges", False, _edge),
     Structure("needs", False, _need),
-    Structure("outbox", False, _numbered(Kind.MESSAGE), FEW),
-    Structure("endings", False, _numbered(Kind.ENDING), FEW),
-    Structure("received", True, _named(Kind.SENDER)),
+    Structure("outbox", False, _numbered(TargetType.MESSAGE), FEW),
+    Structure("endings", False, _numbered(TargetType.ENDING), FEW),
+    Structure("received", True, _named(TargetType.SENDER)),
 )
-"""Every key of a queue but `meta`, whose numbers the listing has."""
+"""Every key of a queue but `meta`, whose numbers the totals have."""

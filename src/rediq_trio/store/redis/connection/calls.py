@@ -10,7 +10,7 @@ import outcome
 import trio
 
 from rediq_trio._errors import Unconfirmed
-from rediq_trio.store.redis.durability import Confirm
+from rediq_trio.spec.operations import Confirm
 from rediq_trio.store.redis.scripts import Script
 
 JOINED = 256

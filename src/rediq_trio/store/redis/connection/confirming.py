@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from rediq_trio._errors import Unconfirmed
-from rediq_trio.store.redis.durability import CONFIRM_WITHIN_MS, Confirm, Durability
+from rediq_trio.spec.operations import Confirm
+from rediq_trio.store.redis.durability import CONFIRM_WITHIN_MS, Durability
 
 if TYPE_CHECKING:
     from rediq_trio.store.redis.connection.calls import Call

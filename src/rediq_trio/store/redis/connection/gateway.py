@@ -23,6 +23,7 @@ import trio_asyncio
 
 from rediq_trio._errors import ConfigError, ConnectionLost
 from rediq_trio._nursery import held_back
+from rediq_trio.spec.operations import Confirm
 from rediq_trio.store.broadcast import Signal, Topic
 from rediq_trio.store.redis.connection.address import Address, Node, parse_address
 from rediq_trio.store.redis.connection.calls import Call, Joint
@@ -38,7 +39,7 @@ from rediq_trio.store.redis.connection.pipeline import MAX_HOPS, PATIENCE, Line,
 from rediq_trio.store.redis.connection.subscriber import Ear
 from rediq_trio.store.redis.connection.tls import unreachable
 from rediq_trio.store.redis.connection.topology import Cluster, routes_of
-from rediq_trio.store.redis.durability import Confirm, Durability
+from rediq_trio.store.redis.durability import Durability
 from rediq_trio.store.redis.keys import Keys
 from rediq_trio.store.redis.scripts import Script
 

@@ -1,8 +1,8 @@
--- inspect_seats: no edge
+-- inspect_members: no edge
 -- Reads members of the indexes that are ordered by bytes, each with the task that it names.
 -- KEYS     all
--- ARGV     three per seat: 'keyed' or 'grouped', member, id
--- RETURNS  per seat an array: its score as text, '' when it is not there; record, '' when
+-- ARGV     three per member: 'keyed' or 'grouped', member, id
+-- RETURNS  per member an array: its score as text, '' when it is not there; record, '' when
 --          missing; whether there is an envelope; whether the task is listed where its record
 --          says
 -- INCLUDE  keys record history lanes indexes index_position

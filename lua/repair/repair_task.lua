@@ -1,7 +1,7 @@
--- mend_task: no edge
+-- repair_task: no edge
 -- Lists a task where its record says, and nowhere else; or forgets what is left of one.
 -- KEYS     all
--- ARGV     1 now in ms, '' for the server's time  2 what to do: 'list', 'unlist', 'place',
+-- ARGV     1 now in ms, '' for the server's time  2 what to do: 'list', 'unlist', 'move',
 --          'expiry' or 'forget'  3 id
 -- RETURNS  1 when that changed something, 0 when there was nothing to do
 -- INCLUDE  clock keys record history lanes indexes terminal index_position
@@ -14,7 +14,7 @@ if raw and not known then return 0 end
 -- The indexes that list it though its record names another one.
 local function elsewhere()
   local found, local_id = {}, nil
-  if record then local_id = index_member_of(id, record) end
+  if record then local_id = position_of(id, record) end
   for _, index in pairs(index_of) do
     if index ~= local_id and redis.call('ZSCORE', index, id) then found[#found + 1] = index end
   end
@@ -35,8 +35,8 @@ local function waits()
   return record[STATE] <= PENDING or record[STATE] == RETRY
 end
 
--- Whether it sits among those of its limit key, or of its group, in another state.
-local function sits()
+-- Whether it is listed by its limit key, or by its group, as if it had another state.
+local function is_member()
   local relations, state = record[RELATIONS], record[STATE]
   if not relations then return false end
   local lane = member(relations[LIMIT_KEY], score(record), id)
@@ -46,9 +46,9 @@ local function sits()
 end
 
 local function list()
-  if not record or index_position(id, record) or elsewhere()[1] or sits() then return 0 end
+  if not record or index_position(id, record) or elsewhere()[1] or is_member() then return 0 end
   if waits() and not envelope_of(id, record) then return 0 end
-  local index, entry = index_member_of(id, record)
+  local index, entry = position_of(id, record)
   local at, state, keep = expected_score(), record[STATE], record[RETENTION]
   if index == keyed or index == grouped then
     at = 0
@@ -74,9 +74,9 @@ local function unlist()
   return math.min(1, #found)
 end
 
-local function put_right()
+local function move()
   local at = record and index_position(id, record)
-  local index = record and index_member_of(id, record)
+  local index = record and position_of(id, record)
   if not at or index == keyed or index == grouped then return 0 end
   if not expected_score() or tonumber(at) == expected_score() then return 0 end
   redis.call('ZADD', index, expected_score(), id)
@@ -107,8 +107,8 @@ local function forget()
   return math.min(1, some)
 end
 
-local ways = {list = list, unlist = unlist, place = put_right, expiry = expiry, forget = forget}
-local changed = ways[what]()
+local actions = {list = list, unlist = unlist, move = move, expiry = expiry, forget = forget}
+local changed = actions[what]()
 touch_lanes(now)
 touch_groups()
 return changed

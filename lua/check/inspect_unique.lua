@@ -1,5 +1,5 @@
 -- inspect_unique: no edge
--- Reads unique keys, each with its holder as one consistent picture.
+-- Reads unique keys, each with its holder as one consistent view.
 -- KEYS     all
 -- ARGV     unique keys, one per argument
 -- RETURNS  per key an array, each '' when missing: id of its holder, when its window ends as

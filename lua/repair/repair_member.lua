@@ -1,6 +1,6 @@
--- mend_seat: no edge
--- Takes a member that names no task of its place out of an index that is ordered by bytes, or
--- puts one back in order.
+-- repair_member: no edge
+-- Removes a member that its task's record does not name from an index that is ordered by bytes,
+-- or sets the score of one that it names to 0.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 'keyed' or 'grouped'  3 member  4 id
 --          5 the limit key or the group
@@ -13,7 +13,7 @@ if not at then return 0 end
 local raw = redis.call('HGET', records, id)
 local record = raw and decode(raw)
 local local_id, right = nil, nil
-if record then local_id, right = index_member_of(id, record) end
+if record then local_id, right = position_of(id, record) end
 if local_id == index and right == entry then
   if tonumber(at) == 0 then return 0 end
   redis.call('ZADD', index, 0, entry)

@@ -1,10 +1,11 @@
--- mend_tie: no edge
--- Sees to it that a task is told of the end of another that it waits for.
+-- repair_dependency: no edge
+-- Makes both sides of a dependency list it, or notifies the dependent of the end of its source.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 member of edges  3 member of needs ('' where
---          the second is elsewhere)  4 id of the first  5 the second as the first refers to it
+--          the dependent is in another queue)  4 id of the source  5 the dependent as the source
+--          refers to it
 -- RETURNS  1 when that changed something, 0 when there was nothing to do
--- INCLUDE  clock keys record history lanes indexes terminal propagate is_unresolved
+-- INCLUDE  clock keys record history lanes indexes terminal propagate unresolved
 local now, local_id, dependent = clock(ARGV[1]), ARGV[4], ARGV[5]
 local there = redis.call('ZSCORE', edges, ARGV[2])
 local needed = ARGV[3] ~= '' and redis.call('ZSCORE', needs, ARGV[3])

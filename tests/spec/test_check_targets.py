@@ -1,4 +1,4 @@
-"""Each picture of what stands beside the tasks breaks the invariant it should, and no other."""
+"""Each view of what stands beside the tasks breaks the invariant it should, and no other."""
 
 from __future__ import annotations
 
@@ -8,19 +8,23 @@ from typing import Any
 import attrs
 import pytest
 
-from rediq_trio.admin.check import check_place, plan_repairs
-from rediq_trio.spec.check.invariants import Listing, Violation
-from rediq_trio.spec.check.repairs import Action, left_over, listing_repairs, repairs_of
-from rediq_trio.spec.check.structure_invariants import permit_violations, sight_violations
-from rediq_trio.spec.check.views import (
-    GroupPicture,
-    KeyPicture,
-    Kind,
-    LanePicture,
-    LetterPicture,
-    Sight,
-    Subject,
+from rediq_trio.admin.check import check_queue, plan_repairs
+from rediq_trio.spec.check.dependency import DependencyView, dependency_target
+from rediq_trio.spec.check.findings import Action, Target, TargetType, Violation, left_over
+from rediq_trio.spec.check.group import GroupView
+from rediq_trio.spec.check.lane import LaneView, lane_target
+from rediq_trio.spec.check.message import MessageView
+from rediq_trio.spec.check.table import CHECKS, TargetCheck, View, repairs_of, violations_of
+from rediq_trio.spec.check.task import task_target
+from rediq_trio.spec.check.totals import (
+    KeyReport,
+    QueueTotals,
+    key_repairs,
+    key_violations,
+    permit_violations,
+    totals_repairs,
 )
+from rediq_trio.spec.check.unique import UniqueKeyView
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import (
     NO_LIMIT,
@@ -47,16 +51,16 @@ DEAD = attrs.evolve(ACTIVE, state=State.DEAD, lease_ms=0, finished_ms=30, error=
 BLOCKED = attrs.evolve(PENDING, state=State.BLOCKED, id="b", seq=0, waits=1)
 GROUPED = attrs.evolve(PENDING, state=State.GROUPED, group="g")
 
-LANE = LanePicture(
-    Subject(Kind.LANE, "k"), NOW, fair=False, turn_now=5, first=7, open=7, shut=None, turn=3,
+LANE = LaneView(
+    lane_target("k"), NOW, fair=False, turn_now=5, first=7, open=7, shut=None, turn=3,
     permits=1, active=1, limit=NO_LIMIT, arrival_us=None,
 )  # fmt: skip
 ONE = Limit(concurrency=1)
 RATE = Limit(count=1, period_ms=100)
 
 
-def found(sight: Sight) -> list[int]:
-    return [one.invariant for one in sight_violations(sight)]
+def found(view: View) -> list[int]:
+    return [one.invariant for one in violations_of(view)]
 
 
 @pytest.mark.parametrize(
@@ -90,20 +94,20 @@ def found(sight: Sight) -> list[int]:
 def test_a_lane_is_where_its_tasks_and_its_limit_put_it(
     changes: dict[str, Any], invariants: list[int]
 ) -> None:
-    picture = attrs.evolve(LANE, **changes)
-    assert found(picture) == invariants
-    assert bool(list(repairs_of(picture))) == bool(invariants and picture.limit)
+    view = attrs.evolve(LANE, **changes)
+    assert found(view) == invariants
+    assert bool(list(repairs_of(view))) == bool(invariants and view.limit)
 
 
 @pytest.mark.parametrize(("permits", "wrong"), [(1, True), (2, False), (4, False), (5, True)])
 def test_permits_lie_between_what_was_active_all_the_time_and_all_that_may_be(
     permits: int, wrong: bool
 ) -> None:
-    picture = attrs.evolve(LANE, permits=permits, active=None)
-    assert bool(list(permit_violations(picture, 2, 4))) is wrong
+    view = attrs.evolve(LANE, permits=permits, active=None)
+    assert bool(list(permit_violations(view, 2, 4))) is wrong
 
 
-KEY = KeyPicture(Subject(Kind.UNIQUE, "k"), "t", None, None, has_record=False)
+KEY = UniqueKeyView(Target(TargetType.UNIQUE, "k"), "t", None, None, has_record=False)
 HOLDER = attrs.evolve(PENDING, unique="k", owns_unique_key=True)
 
 
@@ -131,13 +135,13 @@ HOLDER = attrs.evolve(PENDING, unique="k", owns_unique_key=True)
     ],
 )
 def test_a_unique_key_has_a_holder_with_a_right_to_it(changes: dict[str, Any], wrong: bool) -> None:
-    picture = attrs.evolve(KEY, **changes)
-    assert found(picture) == [6] * wrong
-    unreadable = picture.has_record and picture.record is None
-    assert [one.what for one in repairs_of(picture)] == [Action.FREE] * (wrong and not unreadable)
+    view = attrs.evolve(KEY, **changes)
+    assert found(view) == [6] * wrong
+    unreadable = view.has_record and view.record is None
+    assert [one.what for one in repairs_of(view)] == [Action.FREE] * (wrong and not unreadable)
 
 
-GROUP = GroupPicture(Subject(Kind.GROUP, "g"), 1, GroupRule(2, 50, 90), True, 60, GROUPED, GROUPED)
+GROUP = GroupView(Target(TargetType.GROUP, "g"), 1, GroupRule(2, 50, 90), True, 60, GROUPED, GROUPED)
 
 
 @pytest.mark.parametrize(
@@ -170,31 +174,98 @@ def test_a_message_stands_at_its_own_number(
     numbers: tuple[int, ...], last: int, wrong: int
 ) -> None:
     items = tuple(Mail(number, "o", MailKind.SUBSCRIBE) for number in numbers)
-    assert found(LetterPicture(Subject(Kind.MESSAGE, "5"), last, items, numbers)) == [2] * wrong
+    assert found(MessageView(Target(TargetType.MESSAGE, "5"), last, items, numbers)) == [2] * wrong
 
 
 def test_totals_are_counted_anew_only_where_the_tasks_are_whole() -> None:
-    listing = Listing(2, {State.PENDING: 2}, 0, 2, Counters(enqueued=5, purged=1))
-    assert [repair.after for repair in listing_repairs(listing)] == ["3"]
-    assert list(listing_repairs(attrs.evolve(listing, records=1))) == []
-    assert list(listing_repairs(attrs.evolve(listing, sizes={}))) == []
+    totals = QueueTotals(2, {State.PENDING: 2}, 0, 2, Counters(enqueued=5, purged=1))
+    assert [repair.after for repair in totals_repairs(totals)] == ["3"]
+    assert list(totals_repairs(attrs.evolve(totals, records=1))) == []
+    assert list(totals_repairs(attrs.evolve(totals, sizes={}))) == []
 
 
 def test_what_no_repair_is_about_is_left_over() -> None:
-    one, two = Subject(Kind.TASK, "one"), Subject(Kind.TASK, "two")
+    one, two = task_target("one"), task_target("two")
     wrong = [Violation(1, s.name, "", s, "q") for s in (one, two)]
     sums = Violation(2, "", "", queue="q")
     [repair] = repairs_of(KEY)
-    mended = [attrs.evolve(repair, about=one, queue="q")]
-    assert left_over([*wrong, sums], mended) == [wrong[1]]
+    planned = [attrs.evolve(repair, target=one, queue="q")]
+    assert left_over([*wrong, sums], planned) == [wrong[1]]
     assert left_over([*wrong, sums], []) == [*wrong, sums]
 
 
 def test_a_violation_says_what_it_is_about() -> None:
     assert str(Violation(12, "", "no")) == "invariant 12, the queue: no"
     assert str(Violation(1, "t", "no")) == "invariant 1, t: no"
-    tie = Subject(Kind.TIE, "a", "b")
-    assert str(Violation(13, str(tie), "no", tie)) == "invariant 13, tie 'a -> b': no"
+    target = dependency_target("a", "b")
+    wrong = Violation(13, str(target), "no", target)
+    assert str(wrong) == "invariant 13, dependency 'a -> b': no"
+    assert wrong.about is TargetType.DEPENDENCY
+
+
+SUBSCRIBE = DependencyView(
+    dependency_target("t", "b"), True, True, attrs.evolve(PENDING, has_dependents=True), BLOCKED, True, 1, False
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "invariant", "detail"),
+    [
+        ({"source": DEAD}, 13, "t has ended, and b was not notified"),
+        ({"source": None, "has_source": False}, 13, "t has ended, and b was not notified"),
+        ({"source": PENDING}, 13, "the record of t does not say that tasks wait for it"),
+        (
+            {"in_needs": False, "needs": 0}, 8,
+            "`needs` does not list t for b, which waits for it",
+        ),
+        ({"dependent": None}, 2, "`needs` still lists t for b, which no longer exists"),
+        (
+            {"in_edges": False}, 13,
+            "b waits for t, and will not be notified: `edges` does not list it",
+        ),
+    ],
+)  # fmt: skip
+def test_a_dependency_that_one_side_lacks_is_said_in_plain_words(
+    changes: dict[str, Any], invariant: int, detail: str
+) -> None:
+    assert list(violations_of(SUBSCRIBE)) == []
+    [wrong] = violations_of(attrs.evolve(SUBSCRIBE, **changes))
+    assert (wrong.invariant, wrong.detail) == (invariant, detail)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"source": DEAD, "unresolved": True},
+        {"source": DEAD, "unresolved": None},
+        {"source": None},
+        {"dependent": DEAD, "in_edges": False},
+    ],
+)
+def test_a_dependency_that_may_still_be_told_of_is_sound(changes: dict[str, Any]) -> None:
+    assert found(attrs.evolve(SUBSCRIBE, **changes)) == []
+
+
+def test_each_key_that_is_wrong_is_named() -> None:
+    report = KeyReport(with_ttl=("a", "b"), unknown=("c",), wrong_type=("d (set, not hash)",))
+    assert [(one.invariant, one.subject, one.about) for one in key_violations(report)] == [
+        (2, name, TargetType.QUEUE) for name in ("a", "b", "d (set, not hash)", "c")
+    ]
+    assert [repair.subject for repair in key_repairs(report)] == ["a", "b"]
+
+
+# --- the table
+
+
+@pytest.mark.parametrize("kind", [kind for kind in TargetType if kind is not TargetType.QUEUE])
+def test_each_type_of_target_has_all_parts_of_a_check(kind: TargetType) -> None:
+    assert isinstance(CHECKS[kind], TargetCheck)
+
+
+def test_what_a_check_repairs_is_among_its_actions() -> None:
+    assert {each.what for each in repairs_of(KEY)} <= CHECKS[TargetType.UNIQUE].ACTIONS
+    made = [action for check in dict.fromkeys(CHECKS.values()) for action in check.ACTIONS]
+    assert sorted([*made, Action.PARTITIONS, Action.PERSIST, Action.ENQUEUED]) == sorted(Action)
 
 
 # --- a queue of the specification, by way of the store that keeps it
@@ -249,7 +320,7 @@ async def test_a_check_looks_at_every_part_of_a_queue_in_memory(
 ) -> None:
     store = MemoryStore(clock=lambda: NOW)
     store._queues[Q] = queue
-    found = await check_place(store, Q, Q, None)
+    found = await check_queue(store, Q, Q, None)
     assert [(one.invariant, one.subject) for one in found] == expected
     for repair in await plan_repairs(store, found):
-        assert not await store.mend(Q, repair)
+        assert not await store.repair(Q, repair)

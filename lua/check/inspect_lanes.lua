@@ -1,9 +1,9 @@
 -- inspect_lanes: no edge
--- Reads limit keys, each as one consistent picture.
+-- Reads limit keys, each as one consistent view.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time; then limit keys, one per argument
 -- RETURNS  now in ms; '1' when claims are fair; the last turn; then per key an array, its
---          fields '' when missing: place of its first pending task, its score in lanes and
+--          fields '' when missing: rank of its first pending task, its score in lanes and
 --          in shut, its turn, its permits, how many tasks of it are active ('' when too many
 --          are to be counted at once), the limit that holds, its arrival time in us
 -- INCLUDE  clock keys record active_by_key

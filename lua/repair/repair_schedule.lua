@@ -1,5 +1,5 @@
--- mend_schedule: no edge
--- Takes back a tick that no schedule expects; counts its revision among those that were given.
+-- repair_schedule: no edge
+-- Removes a tick that no schedule expects; counts a schedule's revision among those given.
 -- KEYS     1 records  2 meta  3 schedules  4 ticks
 -- ARGV     1 name
 -- RETURNS  1 when that changed something, 0 when there was nothing to do

@@ -1,13 +1,13 @@
--- mend_lane: no edge
--- Puts a limit key's lane where it belongs, and its permits and its rate to what follows from
--- its tasks and its limit.
+-- repair_lane: no edge
+-- Sets a limit key's lane and its rate, or its permits, to what follows from its tasks and its
+-- limit.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 'lane' or 'permits'  3 limit key
 -- RETURNS  1 when that changed something, 0 when there was nothing to do
 -- INCLUDE  clock keys record lanes active_by_key
 local now, key = clock(ARGV[1]), ARGV[3]
 
-local function sight()
+local function snapshot()
   return table.concat({
     redis.call('ZSCORE', lanes, key) or '', redis.call('ZSCORE', shut, key) or '',
     redis.call('HGET', turns, key) or '', redis.call('ZSCORE', rates, key) or '',
@@ -18,7 +18,7 @@ end
 -- What cannot be unpacked gives an error's text in its place, which is no table.
 local _, limit = pcall(limit_of, key)
 if limit and (type(limit) ~= 'table' or #limit ~= 5) then return 0 end
-local before = sight()
+local before = snapshot()
 if ARGV[2] == 'permits' then
   local counts = active_by_key()
   if not counts then return 0 end
@@ -35,4 +35,4 @@ else
   end
 end
 if key ~= '' then open_or_throttle(key, now) end
-return sight() == before and 0 or 1
+return snapshot() == before and 0 or 1

@@ -1,5 +1,5 @@
 -- inspect_schedules: no edge
--- Reads schedules, each as one consistent picture.
+-- Reads schedules, each as one consistent view.
 -- KEYS     1 records  2 meta  3 schedules  4 ticks
 -- ARGV     names of schedules, one per argument
 -- RETURNS  the last revision that was given; then per schedule an array, each '' when missing:

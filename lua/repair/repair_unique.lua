@@ -1,4 +1,4 @@
--- mend_unique: no edge
+-- repair_unique: no edge
 -- Frees a unique key that no task has a right to.
 -- KEYS     all
 -- ARGV     1 unique key

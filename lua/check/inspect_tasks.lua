@@ -1,11 +1,11 @@
--- examine: no edge
--- Reads where tasks are listed, each as one consistent picture, and not what they carry.
+-- inspect_tasks: no edge
+-- Reads where tasks are listed, each as one consistent view, and not what they carry.
 -- KEYS     all
 -- ARGV     ids
 -- RETURNS  per id an array: record, '' when missing; how long envelope, result, progress,
 --          inputs and steps are; its scores as text ('' where it is not listed) in expiring,
 --          scheduled, blocked, pending, active, retry, completed, dead and cancelled; its
---          places in grouped and keyed; how many tasks it waits for; the holder of its
+--          ranks in grouped and keyed; how many tasks it waits for; the holder of its
 --          unique key
 -- INCLUDE  keys record
 local kept = {payloads, results, progress, inputs, steps}
@@ -16,14 +16,14 @@ local answers = {}
 for i = 1, #ARGV do
   local id = ARGV[i]
   local raw = redis.call('HGET', records, id)
-  local picture = {raw or ''}
+  local view = {raw or ''}
   for _, key in ipairs(kept) do
-    picture[#picture + 1] = redis.call('HSTRLEN', key, id)
+    view[#view + 1] = redis.call('HSTRLEN', key, id)
   end
   local record = raw and decode(raw)
-  if record and record[ENVELOPE] ~= '' then picture[2] = #record[ENVELOPE] end
+  if record and record[ENVELOPE] ~= '' then view[2] = #record[ENVELOPE] end
   for _, index in ipairs(indexes) do
-    picture[#picture + 1] = redis.call('ZSCORE', index, id) or ''
+    view[#view + 1] = redis.call('ZSCORE', index, id) or ''
   end
   local relations = record and record[RELATIONS] or {'', 0, 0, '', '', 0, 0}
   local group, key, holder = '', '', ''
@@ -36,10 +36,10 @@ for i = 1, #ARGV do
     if listed then key = string.format('%.0f', score(record)) end
   end
   if relations[UNIQUE] ~= '' then holder = redis.call('HGET', unique, relations[UNIQUE]) or '' end
-  local start, n = prefix(id), #picture
-  picture[n + 1], picture[n + 2] = group, key
-  picture[n + 3] = redis.call('ZLEXCOUNT', needs, '[' .. start, '(' .. start .. '\255')
-  picture[n + 4] = holder
-  answers[i] = picture
+  local start, n = prefix(id), #view
+  view[n + 1], view[n + 2] = group, key
+  view[n + 3] = redis.call('ZLEXCOUNT', needs, '[' .. start, '(' .. start .. '\255')
+  view[n + 4] = holder
+  answers[i] = view
 end
 return answers

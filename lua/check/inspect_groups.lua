@@ -1,5 +1,5 @@
 -- inspect_groups: no edge
--- Reads groups, each as one consistent picture.
+-- Reads groups, each as one consistent view.
 -- KEYS     all
 -- ARGV     groups, one name per argument
 -- RETURNS  per group an array: how many members it has; then, '' when missing, its rule, its

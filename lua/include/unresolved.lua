@@ -1,11 +1,11 @@
--- Whether the end of a task is still to be told to some; nil when it would take too long to
--- find out.
-local ENDINGS_SEEN = 1000
+-- Whether dependents of a task have still to be notified of its end; nil when it would take
+-- too long to find out.
+local ENDINGS_MAX = 1000
 local unresolved = nil
 
 local function is_unresolved(id)
   if not unresolved then
-    if redis.call('ZCARD', endings) > ENDINGS_SEEN then return nil end
+    if redis.call('ZCARD', endings) > ENDINGS_MAX then return nil end
     unresolved = {}
     for _, raw in ipairs(redis.call('ZRANGE', endings, 0, -1)) do
       local _, ending = pcall(cmsgpack.unpack, raw)

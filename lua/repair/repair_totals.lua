@@ -1,5 +1,5 @@
--- mend_meta: no edge
--- Puts a number of the queue to what follows from what is there.
+-- repair_totals: no edge
+-- Sets a number of the queue to what follows from its tasks or its messages.
 -- KEYS     all
 -- ARGV     1 'enqueued', 'seq' or 'sent'  2 id of the task whose place is not given yet, or ''
 -- RETURNS  1 when that changed something, 0 when there was nothing to do

@@ -1,0 +1,177 @@
+"""A lane: the pending tasks of one limit key, its permits, its rate, and when it may start one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf
+
+import attrs
+
+from rediq_trio.spec.check.findings import Action, Repair, Target, TargetType, Violation, violation
+from rediq_trio.spec.lanes import free_at, limit_of
+from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.records import NO_LIMIT, Limit, QueueState, Record
+
+
+@attrs.frozen
+class LaneView:
+    """A limit key, '' for the tasks without one."""
+
+    target: Target
+    now_ms: int
+    fair: bool
+    turn_now: int
+    """Of the last claim."""
+    first: int | None
+    """Rank of its first pending task; None without one."""
+    open: int | None
+    """Its score in `lanes`; None when it is not there."""
+    shut: float | None
+    """When it opens, in ms or infinity; None when it is not shut."""
+    turn: int | None
+    permits: int
+    active: int | None
+    """How many tasks of it are active; None where they are too many to be counted at once."""
+    limit: Limit | None
+    """The one that holds for it; None when that cannot be read."""
+    arrival_us: int | None
+
+
+def lane_target(key: str, *raw: bytes) -> Target:
+    """Return the target of a limit key."""
+    return Target(TargetType.LANE, key, raw=raw)
+
+
+def targets_of(queue: QueueState) -> Iterator[Target]:
+    """Return the limit keys of a queue of the specification, and '' for tasks without one."""
+    records = queue.records.values()
+    keys = {r.limit_key for r in records if r.state in (State.PENDING, State.ACTIVE)}
+    keys = {*keys, *queue.turns, *queue.limits, *queue.rates} - {""}
+    return map(lane_target, ("", *sorted(keys)))
+
+
+def view_of(queue: QueueState, now: int, target: Target) -> LaneView:
+    """Return the view of a lane, where permits and what is open follow from the records."""
+    key = target.name
+    limit, arrival = limit_of(queue, key), queue.rates.get(key)
+    first = min((r.score for r in _of(queue, State.PENDING, key)), default=None) if key else None
+    active = len(_of(queue, State.ACTIVE, key)) if key else 0
+    full = 0 < limit.concurrency <= active
+    till = inf if full else free_at(limit, arrival or 0)
+    turn, lane = queue.turns.get(key), None
+    if first is not None and till <= now:
+        lane = turn if queue.fair else first
+    return LaneView(
+        target,
+        now_ms=now,
+        fair=queue.fair,
+        turn_now=queue.turn,
+        first=first,
+        open=lane,
+        shut=till if first is not None and till > now else None,
+        turn=turn,
+        permits=active,
+        active=active,
+        limit=limit,
+        arrival_us=arrival,
+    )
+
+
+def _of(queue: QueueState, state: State, key: str) -> list[Record]:
+    return [r for r in queue.records.values() if r.state is state and r.limit_key == key]
+
+
+def rate_bound(view: LaneView) -> int | None:
+    """Return how far ahead the rate's arrival time may be, in us; None without a rate."""
+    limit = view.limit
+    if limit is None or not limit.count:
+        return None
+    return view.now_ms * 1000 + limit.burst * limit.interval_us
+
+
+def opens_at(view: LaneView) -> float:
+    """Return from when on a lane is open: infinity while as many run as may, 0 or past for now."""
+    limit = view.limit or NO_LIMIT
+    if 0 < limit.concurrency <= view.permits:
+        return inf
+    return free_at(limit, view.arrival_us or 0)
+
+
+def violations_of(view: LaneView) -> Iterator[Violation]:
+    """Check permits, rate and lane against the tasks and the limit of a key."""
+    target = view.target
+    if view.active is not None and view.permits != view.active:
+        yield violation(11, target, f"{view.permits} permits are out, {view.active} tasks are active")
+    if view.limit is None:
+        yield violation(11, target, "its limit cannot be read")
+        return
+    if view.arrival_us is not None:
+        bound = rate_bound(view)
+        if bound is None:
+            yield violation(11, target, "has starts counted, and no rate")
+        elif view.arrival_us > bound:
+            yield violation(13, target, f"may start at {view.arrival_us} us, later than the rate says")
+    if target.name:
+        yield from _lane(view)
+
+
+def _lane(view: LaneView) -> Iterator[Violation]:
+    target, now = view.target, view.now_ms
+    listed = (view.open is not None) + (view.shut is not None)
+    if view.first is None:
+        if listed or view.turn is not None:
+            yield violation(13, target, "has a lane, or a turn, and no pending task")
+        return
+    if listed != 1:
+        ended_as = "both open and shut" if listed else "neither open nor shut"
+        yield violation(13, target, f"has pending tasks, and its lane is {ended_as}")
+        return
+    if view.turn is None:
+        yield violation(13, target, "has pending tasks and no turn")
+    till = opens_at(view)
+    if view.shut is not None:
+        # One that is due is opened by the next claim.
+        if view.shut > now and view.shut != till:
+            yield violation(13, target, f"is shut until {view.shut:.0f}, should be until {till:.0f}")
+        return
+    if till > now:
+        yield violation(11, target, f"is open, should be shut until {till:.0f}")
+    score = view.turn if view.fair else view.first
+    if score is not None and view.open != score:
+        yield violation(7, target, f"its lane is at {view.open}, should be at {score}")
+
+
+ACTIONS = frozenset({Action.PERMITS, Action.LANE})
+"""What a repair of a lane can do."""
+
+
+def repairs_of(view: LaneView) -> Iterator[Repair]:
+    """Return what can be repaired of a limit key."""
+    if view.limit is None:
+        return
+    if view.active is not None and view.permits != view.active:
+        yield Repair(Action.PERMITS, view.target, f"{view.permits} permits", f"{view.active} permits",
+                     "a permit is an active task, and these were counted")  # fmt: skip
+    counted = view if view.active is None else attrs.evolve(view, permits=view.active)
+    if next(violations_of(attrs.evolve(counted, active=None)), None) is not None:
+        yield Repair(Action.LANE, view.target, _lane_before(view), _lane_after(counted),
+                     "it follows from its tasks, its permits and its limit")  # fmt: skip
+
+
+def _lane_before(view: LaneView) -> str:
+    bound = rate_bound(view)
+    found = [f"open at {view.open}"] * (view.open is not None)
+    if view.shut is not None:
+        found.append(f"shut until {view.shut:.0f}")
+    if view.arrival_us is not None and (bound is None or view.arrival_us > bound):
+        found.append(f"next start at {view.arrival_us} us")
+    return ", ".join(found) or "no lane"
+
+
+def _lane_after(view: LaneView) -> str:
+    till = opens_at(view)
+    if view.first is None:
+        return "no lane"
+    if till <= view.now_ms:
+        return "open"
+    return "shut while as many run as may" if till == inf else f"shut until {till:.0f}"

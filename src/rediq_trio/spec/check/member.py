@@ -1,0 +1,109 @@
+"""A member of an index that is ordered by bytes: of `keyed`, by limit key, or of `grouped`, by group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from rediq_trio.spec.check.findings import Action, Repair, Target, TargetType, Violation, violation
+from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.records import QueueState, Record
+
+
+@attrs.frozen
+class MemberView:
+    """A member of `keyed` or `grouped`."""
+
+    target: Target
+    state: State
+    """The one that being listed there means."""
+    name: str
+    """The limit key, or the group."""
+    rank: int
+    """Its order among those of its name; -1 when the member cannot be read."""
+    score: int | None
+    """None: it is not there any more. Members ordered by bytes have the score 0."""
+    record: Record | None
+    has_record: bool
+    """There is a record of its task, readable or not."""
+    has_envelope: bool
+    task_is_listed: bool
+    """The task is listed where its record says."""
+
+
+def member_target(task_id: str, state: State, rank: int, name: str, *raw: bytes) -> Target:
+    """Return the target of a member."""
+    return Target(TargetType.MEMBER, task_id, f"{state} {rank} {name}", raw)
+
+
+def member_parts(target: Target) -> tuple[State, int, str]:
+    """Return the state, the rank, and the limit key or group of a member."""
+    state, rank, name = target.other.split(" ", 2)
+    return State(state), int(rank), name
+
+
+def _position(record: Record) -> tuple[State, int, str] | None:
+    # Where its record says that the task is, if in one of these indexes.
+    if record.state is State.PENDING and record.limit_key:
+        return record.state, record.score, record.limit_key
+    if record.state is State.GROUPED:
+        return record.state, record.seq, record.group
+    return None
+
+
+def targets_of(queue: QueueState) -> Iterator[Target]:
+    """Return the members of a queue of the specification."""
+    for record in queue.records.values():
+        if position := _position(record):
+            yield member_target(record.id, *position)
+
+
+def view_of(queue: QueueState, _now: int, target: Target) -> MemberView:
+    """Return the view of a member, which is there when the record says so."""
+    record, parts = queue.records.get(target.name), member_parts(target)
+    there = record is not None and _position(record) == parts
+    state, rank, name = parts
+    return MemberView(
+        target, state, name, rank, 0 if there else None, record, True, True, record is not None
+    )
+
+
+def is_recorded(view: MemberView) -> bool:
+    """Say whether this is the member that the task's record names."""
+    return view.record is not None and _position(view.record) == (view.state, view.rank, view.name)
+
+
+def violations_of(view: MemberView) -> Iterator[Violation]:
+    """Check that the member is the one that its task's record names."""
+    record, target = view.record, view.target
+    if view.score is None:
+        return
+    where = f"is listed as {view.state} at {view.rank} of {view.name!r}"
+    if record is None:
+        yield violation(1, target, f"{where}, and has no readable record")
+    elif not is_recorded(view):
+        yield violation(1, target, f"{where}, and is {record.state} at {record.score}")
+    if view.score:
+        yield violation(7, target, f"{where} out of order, by a score of {view.score}")
+
+
+ACTIONS = frozenset({Action.REINDEX})
+"""What a repair of a member can do."""
+
+
+def repairs_of(view: MemberView) -> Iterator[Repair]:
+    """Return what can be repaired of a member."""
+    if view.score is None:
+        return
+    where = f"{view.state} at {view.rank} of {view.name!r}"
+    if is_recorded(view):
+        if view.score:
+            yield Repair(Action.REINDEX, view.target, f"{where}, score {view.score}", "score 0",
+                         "members that are ordered by bytes have no other")  # fmt: skip
+    elif view.task_is_listed:
+        yield Repair(Action.REINDEX, view.target, where, "not there",
+                     "the task is listed where its record says")  # fmt: skip
+    elif not view.has_record and not view.has_envelope:
+        yield Repair(Action.REINDEX, view.target, where, "not there",
+                     "without a record and a payload there is no task")  # fmt: skip

@@ -1,0 +1,69 @@
+"""What goes between queues: a message in the outbox, an end to be told, the last number of a sender."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from rediq_trio.spec.check.findings import Action, Repair, Target, TargetType, Violation, violation
+from rediq_trio.spec.records import Ending, Mail, QueueState
+
+Item = Mail | Ending | int | None
+"""None for what cannot be read; of a sender its last number."""
+
+
+@attrs.frozen
+class MessageView:
+    """What is stored under the number of a message or of an ending, or for a sender."""
+
+    target: Target
+    last: int
+    """The number of the last that was given."""
+    items: tuple[Item, ...]
+    """What is there."""
+    numbers: tuple[int, ...]
+    """The number that each item carries."""
+
+
+def targets_of(queue: QueueState) -> Iterator[Target]:
+    """Return the messages and the senders of a queue of the specification."""
+    yield from (Target(TargetType.MESSAGE, str(mail.seq)) for mail in queue.outbox)
+    yield from (Target(TargetType.SENDER, sender) for sender in queue.received)
+
+
+def view_of(queue: QueueState, _now: int, target: Target) -> MessageView:
+    """Return the view of a message or a sender; endings have no numbers in the specification."""
+    if target.type is TargetType.SENDER:
+        number = queue.received.get(target.name)
+        numbers = () if number is None else (number,)
+        return MessageView(target, number or 0, numbers, numbers)
+    found = tuple(mail for mail in queue.outbox if str(mail.seq) == target.name)
+    return MessageView(target, queue.sent, found, tuple(mail.seq for mail in found))
+
+
+def violations_of(view: MessageView) -> Iterator[Violation]:
+    """Check that a message is alone at its number, and that the number was given."""
+    target = view.target
+    if len(view.items) > 1:
+        yield violation(2, target, "has its number in common with another")
+    for item, number in zip(view.items, view.numbers, strict=True):
+        if item is None:
+            yield violation(2, target, "cannot be read")
+        elif isinstance(item, Mail | Ending) and str(number) != target.name:
+            yield violation(2, target, f"is stored under another number than its own, {number}")
+        elif number > view.last:
+            yield violation(2, target, f"has the number {number}, and {view.last} was the last given")
+
+
+ACTIONS = frozenset({Action.SENT})
+"""What a repair of a message can do."""
+
+
+def repairs_of(view: MessageView) -> Iterator[Repair]:
+    """Return what can be repaired of a message."""
+    target, ahead = view.target, max(view.numbers, default=0)
+    fine = None not in view.items and all(str(n) == target.name for n in view.numbers)
+    if target.type is TargetType.MESSAGE and fine and ahead > view.last:
+        yield Repair(Action.SENT, target, f"the last message given is {view.last}", f"{ahead}",
+                     "a message has that number, and none is given twice")  # fmt: skip

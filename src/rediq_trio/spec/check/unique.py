@@ -1,0 +1,78 @@
+"""A unique key, with its holder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from rediq_trio.spec.check.findings import Action, Repair, Target, TargetType, Violation, violation
+from rediq_trio.spec.records import QueueState, Record, Until
+
+
+@attrs.frozen
+class UniqueKeyView:
+    """A unique key."""
+
+    target: Target
+    holder: str | None
+    till_ms: int | None
+    """When its window ends by time."""
+    record: Record | None
+    """Of its holder."""
+    has_record: bool
+    """There is a record of its holder, readable or not."""
+
+
+def targets_of(queue: QueueState) -> Iterator[Target]:
+    """Return the unique keys of a queue of the specification."""
+    return (Target(TargetType.UNIQUE, key) for key in queue.locks)
+
+
+def view_of(queue: QueueState, _now: int, target: Target) -> UniqueKeyView:
+    """Return the view of a unique key of the specification."""
+    lock = queue.locks.get(target.name)
+    if lock is None:
+        return UniqueKeyView(target, None, None, None, has_record=False)
+    record = queue.records.get(lock.id)
+    return UniqueKeyView(target, lock.id, lock.till_ms or None, record, record is not None)
+
+
+def is_entitled(view: UniqueKeyView) -> bool:
+    """Say whether the holder of a unique key has a right to it."""
+    record, key = view.record, view.target.name
+    # Its id may belong to another task by now.
+    same = record is not None and record.unique == key
+    by_time = not same or (record is not None and record.until is Until.EXPIRED)
+    if record is not None and record.terminal and not by_time:
+        return False
+    if same and record is not None and record.owns_unique_key:
+        return True
+    return by_time and view.till_ms is not None
+
+
+def violations_of(view: UniqueKeyView) -> Iterator[Violation]:
+    """Check that a holder with a right to it has the key."""
+    if view.holder is None:
+        if view.till_ms is not None:
+            yield violation(6, view.target, "has an end of its window and no holder")
+    elif view.has_record and view.record is None:
+        yield violation(6, view.target, f"is held by {view.holder}, whose record cannot be read")
+    elif not is_entitled(view):
+        record = view.record
+        ended_as = "is gone" if record is None else f"is {record.state}, its window over"
+        yield violation(6, view.target, f"is held by {view.holder}, which {ended_as}")
+
+
+ACTIONS = frozenset({Action.FREE})
+"""What a repair of a unique key can do."""
+
+
+def repairs_of(view: UniqueKeyView) -> Iterator[Repair]:
+    """Return what can be repaired of a unique key."""
+    unreadable = view.has_record and view.record is None
+    if (view.holder is None and view.till_ms is None) or unreadable:
+        return
+    if view.holder is None or not is_entitled(view):
+        yield Repair(Action.FREE, view.target, f"held by {view.holder or 'nobody'}", "free",
+                     "no task is in the window of the key")  # fmt: skip

@@ -1,0 +1,335 @@
+"""How each type of target is read and repaired by scripts: one row for each.
+
+A row says which script reads a target's view, what it is called with, what its answer means,
+and which script makes a repair. What is wrong in a view is said in `spec.check`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+
+from rediq_trio.spec.check.dependency import DependencyView
+from rediq_trio.spec.check.findings import Action, Target, TargetType
+from rediq_trio.spec.check.group import GroupView
+from rediq_trio.spec.check.lane import LaneView
+from rediq_trio.spec.check.member import MemberView, member_parts
+from rediq_trio.spec.check.message import Item, MessageView
+from rediq_trio.spec.check.schedule import ScheduleView
+from rediq_trio.spec.check.table import CHECKS, View
+from rediq_trio.spec.check.task import CONTENTS, TaskView
+from rediq_trio.spec.check.unique import UniqueKeyView
+from rediq_trio.spec.ids import pack_id, pack_ref, unpack_id
+from rediq_trio.spec.lifecycle import WAITING, State
+from rediq_trio.spec.records import NO_LIMIT, GroupRule, Limit, Record
+from rediq_trio.store.redis.check.scan import split_member
+from rediq_trio.store.redis.codec import (
+    read_ending,
+    read_limit,
+    read_mail,
+    read_record,
+    read_rule,
+    read_schedule,
+)
+from rediq_trio.store.redis.record_format import newer_record
+from rediq_trio.wire.packing import UNREADABLE, unpack
+
+_BAD: tuple[type[Exception], ...] = (*UNREADABLE, LookupError, AttributeError)
+"""What reading damaged bytes may raise."""
+
+Arguments = tuple[Any, ...]
+Repairing = tuple[str, Arguments]
+"""The script that makes a repair, and its arguments."""
+
+
+@attrs.frozen
+class TargetCodec:
+    """How the targets of one type are read, and repaired."""
+
+    script: str
+    """Reads views."""
+    arguments: Callable[[Target], Arguments]
+    """What the script is called with for one target."""
+    view: Callable[[Target, Sequence[Any], Any], View]
+    """What the answer for one target shows; in between is what the whole answer begins with."""
+    repair: Callable[[Action, Target, int | str], Repairing]
+    """How a repair is made at an instant in ms, '' for the server's time."""
+    head: int = 0
+    """How many values the whole answer begins with."""
+    timed: bool = False
+    """The script's first argument is the time."""
+
+
+def score_of(text: bytes) -> int | None:
+    """Return a score as a whole number; None for none."""
+    return round(float(text)) if text else None
+
+
+def number_of(text: bytes) -> int | None:
+    """Return a number; None for none, -1 for what is no number."""
+    try:
+        return int(text) if text else None
+    except ValueError:
+        return -1
+
+
+def record_of(task_id: str, raw: bytes) -> Record | None:
+    """Return a record; None for one that is missing, or cannot be decoded."""
+    return read_record(task_id, raw) if raw else None
+
+
+def raw_of(target: Target) -> bytes:
+    """Return the bytes that a target is stored by."""
+    if target.raw:
+        return target.raw[0]
+    return pack_id(target.name) if target.type is TargetType.TASK else target.name.encode()
+
+
+def _by_name(target: Target) -> Arguments:
+    return (raw_of(target),)
+
+
+# --- tasks
+
+_INDEXES = (
+    State.SCHEDULED, State.BLOCKED, State.PENDING, State.ACTIVE, State.RETRY,
+    State.COMPLETED, State.DEAD, State.CANCELLED,
+)  # fmt: skip
+"""The indexes whose scores `inspect_tasks.lua` returns, in order, after that of `expiring`."""
+
+
+def task_view(target: Target, _: Sequence[Any], reply: Sequence[Any]) -> TaskView:
+    """Return the view of a task."""
+    raw, envelope, *rest = reply
+    lengths, (expiring, *rest) = rest[: len(CONTENTS)], rest[len(CONTENTS) :]
+    scores, (group, key, needs, holder) = rest[: len(_INDEXES)], rest[len(_INDEXES) :]
+    indexes = {
+        state: at
+        for state, score in zip(_INDEXES, scores, strict=True)
+        if (at := score_of(score)) is not None
+    }
+    if group:
+        indexes[State.GROUPED] = int(group)
+    if key:
+        # Listed in both: at a rank that no task has.
+        indexes[State.PENDING] = -1 if State.PENDING in indexes else int(key)
+    record = read_record(target.name, raw, indexes) if raw else None
+    newer = newer_record(raw) if raw and record is None else 0
+    return TaskView(
+        target,
+        record=record,
+        indexes=indexes,
+        expiring=score_of(expiring),
+        has_envelope=bool(envelope) or (record is not None and record.state not in WAITING),
+        needs=needs,
+        holder=unpack_id(holder) if holder else None,
+        kept=frozenset(name for name, size in zip(CONTENTS, lengths, strict=True) if size),
+        unreadable=bool(raw) and record is None and not newer,
+        newer=newer,
+    )
+
+
+def _repair_task(what: Action, target: Target, now: int | str) -> Repairing:
+    own = raw_of(target)
+    return ("repair_totals", (what, own)) if what is Action.SEQ else ("repair_task", (now, what, own))
+
+
+# --- index members
+
+
+def _member_arguments(target: Target) -> Arguments:
+    index, entry = target.raw
+    return index, entry, split_member(entry)[2]
+
+
+def _member_view(target: Target, _: Sequence[Any], reply: Sequence[Any]) -> MemberView:
+    score, raw, envelope, listed = reply
+    state, rank, name = member_parts(target)
+    record = record_of(target.name, raw)
+    return MemberView(
+        target, state, name, rank, score_of(score), record, bool(raw), bool(envelope), bool(listed)
+    )
+
+
+def _repair_member(_: Action, target: Target, now: int | str) -> Repairing:
+    index, entry = target.raw
+    name, _rank, own = split_member(entry)
+    return "repair_member", (now, index, entry, own, name)
+
+
+# --- dependencies
+
+
+def _dependency_arguments(target: Target) -> Arguments:
+    # The members of edges and of needs, and both ids; '' where one is in another queue.
+    source, dependent = target.raw or (pack_ref(target.name), pack_ref(target.other))
+    edge = b"" if "/" in target.name else bytes([len(source)]) + source + dependent
+    need = b"" if "/" in target.other else bytes([len(dependent)]) + dependent + source
+    return edge, need, source if edge else b"", dependent if need else b""
+
+
+def _dependency_view(target: Target, _: Sequence[Any], reply: Sequence[Any]) -> DependencyView:
+    edge, need, source, dependent, needs, unresolved = reply
+    return DependencyView(
+        target,
+        in_edges=edge != b"",
+        in_needs=need != b"",
+        source=record_of(target.name, source),
+        dependent=record_of(target.other, dependent),
+        has_source=bool(source),
+        needs=needs,
+        unresolved=None if unresolved == b"" else bool(unresolved),
+    )
+
+
+def _repair_dependency(_: Action, target: Target, now: int | str) -> Repairing:
+    edge, need, source, _own = _dependency_arguments(target)
+    dependent = target.raw[1] if target.raw else pack_ref(target.other)
+    return "repair_dependency", (now, edge, need, source, dependent)
+
+
+# --- lanes
+
+
+def _lane_view(target: Target, head: Sequence[Any], reply: Sequence[Any]) -> LaneView:
+    now, fair, turn_now = head
+    first, lane, shut, turn, permits, active, limit, arrival = reply
+    return LaneView(
+        target,
+        now_ms=now,
+        fair=fair == b"1",
+        turn_now=number_of(turn_now) or 0,
+        first=number_of(first),
+        open=score_of(lane),
+        shut=float(shut) if shut else None,
+        turn=number_of(turn),
+        permits=number_of(permits) or 0,
+        active=None if active == b"" else active,
+        limit=limit_of(limit) if limit else NO_LIMIT,
+        arrival_us=score_of(arrival),
+    )
+
+
+def limit_of(packed: bytes) -> Limit | None:
+    """Return a limit; None for one that cannot be read."""
+    try:
+        limit = read_limit(packed)
+    except _BAD:
+        return None
+    fields = attrs.astuple(limit)
+    return limit if all(type(n) is int and n >= 0 for n in fields) and limit.burst else None
+
+
+def _repair_lane(what: Action, target: Target, now: int | str) -> Repairing:
+    return "repair_lane", (now, what, raw_of(target))
+
+
+# --- unique keys, groups and schedules
+
+
+def _unique_view(target: Target, _: Sequence[Any], reply: Sequence[Any]) -> UniqueKeyView:
+    own, till, raw = reply
+    holder = unpack_id(own) if own else None
+    return UniqueKeyView(target, holder, score_of(till), record_of(holder or "", raw), bool(raw))
+
+
+def _group_view(target: Target, _: Sequence[Any], reply: Sequence[Any]) -> GroupView:
+    size, rule, due, first, last = reply
+    return GroupView(
+        target, size, rule_of(rule) if rule else None, bool(rule), score_of(due),
+        record_of("", first), record_of("", last),
+    )  # fmt: skip
+
+
+def rule_of(packed: bytes) -> GroupRule | None:
+    """Return a group's rule; None for one that cannot be read."""
+    try:
+        rule = read_rule(packed)
+    except _BAD:
+        return None
+    return rule if all(type(n) is int and n >= 0 for n in attrs.astuple(rule)) else None
+
+
+def _schedule_view(target: Target, head: Sequence[Any], reply: Sequence[Any]) -> ScheduleView:
+    raw, tick = reply
+    schedule = read_schedule(target.name, raw, score_of(tick) or 0) if raw else None
+    return ScheduleView(target, schedule, bool(raw), score_of(tick), int(head[0]))
+
+
+def _repair_by_name(script: str) -> Callable[[Action, Target, int | str], Repairing]:
+    return lambda _what, target, _now: (script, _by_name(target))
+
+
+# --- messages, ends to be told, senders
+
+_STORED_IN = {
+    TargetType.MESSAGE: b"outbox", TargetType.ENDING: b"endings", TargetType.SENDER: b"received",
+}  # fmt: skip
+
+
+def _message_arguments(target: Target) -> Arguments:
+    return _STORED_IN[target.type], raw_of(target)
+
+
+def _message_view(target: Target, head: Sequence[Any], members: Sequence[bytes]) -> MessageView:
+    found = [_message_item(target.type, member) for member in members]
+    numbers = tuple(number for _, number in found)
+    sent, resolved = map(int, head)
+    last = {TargetType.MESSAGE: sent, TargetType.ENDING: resolved}.get(
+        target.type, max(numbers, default=0)
+    )
+    return MessageView(target, last, tuple(item for item, _ in found), numbers)
+
+
+def _message_item(kind: TargetType, member: bytes) -> tuple[Item, int]:
+    try:
+        if kind is TargetType.SENDER:
+            return int(member), int(member)
+        if kind is TargetType.MESSAGE:
+            mail = read_mail(member)
+            return mail, int(mail.seq)
+        return read_ending(member), int(unpack(member, texts=False)[0])
+    except _BAD:
+        return None, -1
+
+
+def _repair_message(what: Action, _: Target, _now: int | str) -> Repairing:
+    return "repair_totals", (what, b"")
+
+
+_MESSAGE = TargetCodec(
+    "inspect_messages", _message_arguments, _message_view, _repair_message, head=2
+)
+CODECS: Mapping[TargetType, TargetCodec] = MappingProxyType(
+    {
+        TargetType.TASK: TargetCodec("inspect_tasks", _by_name, task_view, _repair_task),
+        TargetType.MEMBER: TargetCodec(
+            "inspect_members", _member_arguments, _member_view, _repair_member
+        ),
+        TargetType.DEPENDENCY: TargetCodec(
+            "inspect_dependencies", _dependency_arguments, _dependency_view, _repair_dependency
+        ),
+        TargetType.LANE: TargetCodec(
+            "inspect_lanes", _by_name, _lane_view, _repair_lane, head=3, timed=True
+        ),
+        TargetType.UNIQUE: TargetCodec(
+            "inspect_unique", _by_name, _unique_view, _repair_by_name("repair_unique")
+        ),
+        TargetType.GROUP: TargetCodec(
+            "inspect_groups", _by_name, _group_view, _repair_by_name("repair_group")
+        ),
+        TargetType.SCHEDULE: TargetCodec(
+            "inspect_schedules", _by_name, _schedule_view, _repair_by_name("repair_schedule"), head=1
+        ),
+        TargetType.MESSAGE: _MESSAGE,
+        TargetType.ENDING: _MESSAGE,
+        TargetType.SENDER: _MESSAGE,
+    }
+)
+"""How each type of target is read and repaired."""
+
+if _missing := CHECKS.keys() ^ CODECS.keys():
+    raise RuntimeError(f"spec.check.table and redis.check.codec do not agree on {', '.join(sorted(_missing))}")
