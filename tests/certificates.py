@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.clusters import free_port
-from tests.servers import STOP_DEADLINE, find_servers, wait_ready
+from tests.servers import STOP_DEADLINE, require_server, wait_ready
 
 KEY_PASSWORD = "of the key"
 
@@ -117,7 +117,7 @@ def secured_server(
     folder = Path(tempfile.mkdtemp(prefix="rediq-test-"))
     port, plain = free_port(), free_port()
     arguments = [
-        str(find_servers()[name]), "--port", str(plain), "--tls-port", str(port),
+        str(require_server(name)), "--port", str(plain), "--tls-port", str(port),
         "--bind", "127.0.0.1", "--unixsocket", str(folder / "s"),
         "--tls-cert-file", str(server.certificate), "--tls-key-file", str(server.key),
         "--tls-ca-cert-file", str(authority.file), "--tls-auth-clients", "yes" if clients else "no",

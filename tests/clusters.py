@@ -20,7 +20,7 @@ from typing import Any
 import attrs
 import redis
 
-from tests.servers import IN_MEMORY, STOP_DEADLINE, find_servers
+from tests.servers import IN_MEMORY, find_servers, require_any_server
 
 READY_WITHIN = 30.0
 """Seconds that servers have to find each other."""
@@ -119,22 +119,10 @@ class Node:
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
 
-    def end(self) -> None:
-        """End it in order, or by force when it does not."""
-        if self.process is None:
-            return
-        self.process.send_signal(signal.SIGCONT)
-        self.process.terminate()
-        try:
-            self.process.wait(STOP_DEADLINE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.process = None
-
 
 def program_of(name: str) -> Path:
-    """Give the program of a server by name, or of the newest that is there."""
+    """Return the program of a server by name, or of the newest that is there."""
+    require_any_server()
     found = find_servers()
     return found[name] if name in found else [*found.values()][-1]
 
@@ -154,7 +142,8 @@ def _ended(nodes: list[Node]) -> Iterator[None]:
         yield
     finally:
         for node in nodes:
-            node.end()
+            # A master that is asked to end waits 10 s for its replicas, and nothing here is kept.
+            node.kill()
 
 
 def _server(program: Path, folder: str, port: int, *more: str) -> Node:
@@ -228,7 +217,7 @@ def sentinel_set(
         master = _server(program, folder, free_port(), *more)
         nodes.append(master)
         for _ in range(replicas):
-            follow = ("--replicaof", f"127.0.0.1 {master.port}", *more)
+            follow = ("--replicaof", "127.0.0.1", str(master.port), *more)
             nodes.append(_server(program, folder, free_port(), *follow))
         for node in nodes:
             node.start()

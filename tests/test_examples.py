@@ -80,6 +80,7 @@ def test_every_example_is_tested() -> None:
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
+@pytest.mark.usefixtures("embedded_server")
 def test_an_example_prints_what_it_should(name: str) -> None:
     said = run(EXAMPLES / f"{name}.py")
     assert re.fullmatch(OUTPUTS[name], said), said
@@ -91,6 +92,7 @@ def test_an_example_prints_the_same_in_memory(name: str) -> None:
     assert re.fullmatch(OUTPUTS[name], said), said
 
 
+@pytest.mark.usefixtures("embedded_server")
 def test_a_worker_app_serves_a_producer_in_another_process() -> None:
     async def main() -> None:
         async with open_embedded() as url:
@@ -113,6 +115,7 @@ def test_a_worker_app_serves_a_producer_in_another_process() -> None:
     trio.run(main)
 
 
+@pytest.mark.usefixtures("embedded_server")
 def test_the_program_of_the_readme_runs(tmp_path: Path) -> None:
     (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
     server = "redis://127.0.0.1:6379"

@@ -109,6 +109,7 @@ def files_below(folder: Path, pattern: str) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_the_wheel_has_the_lua_of_the_checkout(wheel: Mapping[str, bytes]) -> None:
     prefix = "rediq_trio/lua/"
     shipped = {name.removeprefix(prefix): body for name, body in wheel.items() if prefix in name}
@@ -117,6 +118,7 @@ def test_the_wheel_has_the_lua_of_the_checkout(wheel: Mapping[str, bytes]) -> No
     assert {name: body for name, body in shipped.items() if name.endswith(".lua")} == expected
 
 
+@pytest.mark.slow
 def test_the_wheel_s_lua_makes_the_same_scripts(
     wheel: Mapping[str, bytes], tmp_path: Path
 ) -> None:
@@ -132,6 +134,7 @@ def test_the_wheel_s_lua_makes_the_same_scripts(
     }
 
 
+@pytest.mark.slow
 def test_the_wheel_has_the_code_of_the_checkout_and_nothing_else(
     wheel: Mapping[str, bytes],
 ) -> None:
@@ -142,11 +145,13 @@ def test_the_wheel_has_the_code_of_the_checkout_and_nothing_else(
     assert tops == {"rediq_trio", f"rediq_trio-{PROJECT['version']}.dist-info"}
 
 
+@pytest.mark.slow
 def test_the_wheel_is_marked_as_typed_and_carries_its_licence(wheel: Mapping[str, bytes]) -> None:
     assert "rediq_trio/py.typed" in wheel
     assert any(name.endswith("LICENSE") for name in wheel)
 
 
+@pytest.mark.slow
 def test_the_sdist_has_what_its_tests_need(sdist: list[str]) -> None:
     wanted = ["pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "lua/claim.lua"]
     wanted += ["examples/hello.py", "tests/conftest.py", "docs/index.md", "src/rediq_trio/py.typed"]

@@ -10,15 +10,13 @@ import pytest
 
 from benchmarks.scaling.__main__ import main
 from benchmarks.scaling.stage import Table, Timed, share
-from tests.servers import find_servers
+from tests.servers import require_any_server, require_server
 
 
 def test_a_part_prints_tables_and_writes_them(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    if not find_servers():
-        pytest.skip("no server to measure")
-    server = str(next(iter(find_servers().values())))
+    server = str(require_server(require_any_server()))
     kept = tmp_path / "figures.json"
     arguments = ["--quick", "--only", "dead", "--json", str(kept), "--server", server]
     monkeypatch.setattr(sys, "argv", ["scaling", *arguments])

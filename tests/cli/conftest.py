@@ -20,7 +20,6 @@ import pytest
 import trio
 
 import rediq_trio as rediq
-from rediq_trio.store.embedded import find_server
 
 T = TypeVar("T")
 
@@ -137,12 +136,12 @@ def cli_start(tmp_path: Path) -> Iterator[Start]:
 
 
 @pytest.fixture(scope="session")
-def cli_redis() -> Iterator[str]:
+def cli_redis(embedded_server: str) -> Iterator[str]:
     """Give the URL of a server."""
     with tempfile.TemporaryDirectory(prefix="rediq-cli-") as folder:
         path = f"{folder}/s"
         child = subprocess.Popen(
-            [find_server(), "--port", "0", "--unixsocket", path, "--save", "", "--dir", folder],
+            [embedded_server, "--port", "0", "--unixsocket", path, "--save", "", "--dir", folder],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )

@@ -35,6 +35,7 @@ def _check(output: str) -> None:
     assert "all invariants hold (checked on 8 tasks)" in output
 
 
+@pytest.mark.usefixtures("embedded_server")
 def test_the_demo_runs_on_a_private_server_and_finds_all_invariants_to_hold(folder: Path) -> None:
     found = cli_call("demo", str(folder))
     assert (found.returncode, found.stderr) == (0, "")

@@ -137,6 +137,7 @@ def test_the_second_signal_reaches_every_worker(cli_start: Start, cli_place: Pla
     trio.run(main)
 
 
+@pytest.mark.usefixtures("embedded_server")
 def test_an_embedded_server_is_shared_by_all_and_ends_with_them(cli_start: Start) -> None:
     command = cli_start("run", "served:app", "--url=embedded://", "--processes=2")
 

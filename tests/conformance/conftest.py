@@ -9,9 +9,9 @@ import pytest
 from tests.conformance.bench import open_bench
 from tests.conftest import CLUSTER
 from tests.opened import Opened
-from tests.servers import SERVERS, Server, all_wanted
+from tests.servers import Server, each_server
 
-STORES = ["memory", *SERVERS, *([CLUSTER] if all_wanted() else [])]
+STORES = ["memory", *each_server(), pytest.param(CLUSTER, marks=pytest.mark.slow)]
 
 
 @pytest.fixture(params=STORES)

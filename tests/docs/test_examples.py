@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import SERVERS, find_servers, running_server
+from tests.servers import require_any_server, require_embedded, running_server
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 DEADLINE = 60.0
@@ -21,6 +21,11 @@ APART = {"notes_producer"}
 """Programs that need another one beside them."""
 ALONE = sorted({path.stem for path in EXAMPLES.glob("*.out")} - APART)
 """Programs that need nothing beside them."""
+
+
+def embeds(name: str) -> bool:
+    """Return whether a program starts a server of its own."""
+    return "embedded://" in (EXAMPLES / f"{name}.py").read_text("utf-8")
 
 
 def _run(arguments: list[str], **variables: str) -> str:
@@ -45,9 +50,12 @@ def _promised(name: str) -> str:
 
 @pytest.mark.parametrize("name", ALONE)
 def test_a_program_prints_what_its_page_says(name: str) -> None:
+    if embeds(name):
+        require_embedded()
     assert _run([f"{name}.py"]) == _promised(name)
 
 
+@pytest.mark.usefixtures("embedded_server")
 def test_the_first_program_does_the_same_on_a_real_server() -> None:
     assert _run(["first_task.py"], REDIQ_URL="embedded://") == _promised("first_task")
 
@@ -58,12 +66,8 @@ def test_the_tests_of_the_testing_page_pass() -> None:
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    for name in SERVERS:
-        if name in find_servers():
-            with running_server(name) as server:
-                yield server.url
-            return
-    pytest.skip("there is no redis-server on this machine")
+    with running_server(require_any_server()) as server:
+        yield server.url
 
 
 @pytest.mark.skipif(find_spec("rediq_trio.cli") is None, reason="without the command line")

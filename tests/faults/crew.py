@@ -19,7 +19,7 @@ import attrs
 import trio
 
 import rediq_trio as rediq
-from tests.servers import IN_MEMORY, find_servers, wait_ready
+from tests.servers import IN_MEMORY, require_any_server, require_server, wait_ready
 
 HERE = Path(__file__).parent
 LIBRARY = Path(rediq.__file__).parents[1]
@@ -118,7 +118,7 @@ class Crew:
 def crew() -> Iterator[Crew]:
     """Give a crew with its server; end every process of it behind the block."""
     folder = Path(tempfile.mkdtemp(prefix="rediq-faults-", dir=IN_MEMORY))
-    server = DurableServer(find_servers()["redis-6.2"], folder)
+    server = DurableServer(require_server(require_any_server()), folder)
     server.start()
     made = Crew(server, folder / "labor.log")
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import attrs
+import pytest
 import trio
 
 from tests.chaos.failovers import CLUSTER, SENTINEL
@@ -16,6 +17,8 @@ from tests.chaos.faults import KINDS
 from tests.chaos.outages import JUMPS, Away
 from tests.chaos.run import Plan, Report, run
 from tests.chaos.server import find_faketime
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("embedded_server")]
 
 BRIEF = Plan(
     seed=1, seconds=240.0, rate=60.0, workers=2, lease=1.5, once=True, recover_within=45.0

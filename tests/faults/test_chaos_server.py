@@ -22,9 +22,15 @@ from tests.chaos.outages import JUMPS, OUTAGES
 from tests.chaos.server import Redis, server_folder
 
 COMMANDS = 300_000
+FLUSH = "script-flush"
 PAIRS = [
-    pair for pair in combinations([kind.kind for kind in (*OUTAGES, *JUMPS)], 2) if may_meet(*pair)
+    pytest.param(pair, marks=[] if FLUSH in pair else [pytest.mark.slow], id="+".join(pair))
+    for pair in combinations([kind.kind for kind in (*OUTAGES, *JUMPS)], 2)
+    if may_meet(*pair)
 ]
+"""Those with the fault that was found to meet another one are tried each time."""
+
+pytestmark = pytest.mark.usefixtures("embedded_server")
 
 
 def refusal(port: int) -> str:
@@ -42,6 +48,7 @@ def refusal(port: int) -> str:
     return "it never answered"
 
 
+@pytest.mark.slow
 async def test_what_a_server_refuses_while_it_loads_is_asked_again() -> None:
     """Found by a run in which the server crashed and was to be full at the same time."""
     server = Redis(server_folder(), find_server())
@@ -65,7 +72,7 @@ async def test_what_a_server_refuses_while_it_loads_is_asked_again() -> None:
         server.discard()
 
 
-@pytest.mark.parametrize("pair", PAIRS, ids="+".join)
+@pytest.mark.parametrize("pair", PAIRS)
 async def test_faults_of_the_server_bear_each_other(pair: tuple[str, str], tmp_path: Path) -> None:
     """Found by a run in which scripts were to be flushed while the server was gone."""
     server = Redis(server_folder(), find_server())

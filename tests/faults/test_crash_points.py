@@ -18,7 +18,17 @@ from rediq_trio.spec.lifecycle import TRANSITIONS, Transition
 from rediq_trio.store import opening
 from rediq_trio.store.redis import store
 from tests.faults.crash_points import NAMES, WAYS, End, Points, differences, play_in_memory
-from tests.faults.crash_stories import COMING, STORIES, Story
+from tests.faults.crash_stories import (
+    COMING,
+    EXPIRING,
+    GROUPING,
+    LAPSING,
+    LIMITING,
+    PURGING,
+    RUNNING,
+    STORIES,
+    Story,
+)
 from tests.faults.cutter import Cut
 from tests.property.uncounted import uncounted
 from tests.servers import Server
@@ -30,7 +40,15 @@ POINT_DEADLINE = 60.0
 FOR_TESTS = {"HKEYS", "HGET"}
 """Commands that only `dump` sends, which is for tests."""
 
-every_story = pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+QUICK = (RUNNING, LAPSING, EXPIRING, PURGING, GROUPING, LIMITING)
+"""Stories that plain `pytest` cuts off; `pytest -m slow` does the others."""
+every_story = pytest.mark.parametrize(
+    "story",
+    [
+        pytest.param(story, marks=[] if story in QUICK else [pytest.mark.slow], id=story.name)
+        for story in STORIES
+    ],
+)
 
 
 @pytest.fixture
@@ -123,6 +141,7 @@ async def play_one(
     assert differences(story, end, told) == [], where
 
 
+@pytest.mark.slow
 def test_a_cut_at_a_script_that_is_sent_whole_loses_nothing(points: Points) -> None:
     async def play_cold() -> dict[str, int]:
         played: dict[str, int] = {}

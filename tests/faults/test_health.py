@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import attrs
+import pytest
 import trio
 
 import rediq_trio as rediq
@@ -139,6 +140,7 @@ async def unready_and_back(url: str, way: str, away: Callable[[], None], back: C
         assert (await handle.wait(timeout=WITHIN)).state is State.DEAD
 
 
+@pytest.mark.slow
 async def test_while_redis_is_away_a_worker_is_unready_and_recovers_by_itself() -> None:
     with crew() as killed, crew() as stopped, crew() as silent:
         passage = Passage(f"{silent.server.folder}/s")
@@ -162,6 +164,7 @@ async def test_while_redis_is_away_a_worker_is_unready_and_recovers_by_itself() 
             )  # fmt: skip
 
 
+@pytest.mark.slow
 async def test_no_worker_that_does_what_it_can_is_ever_called_unhealthy() -> None:
     with crew() as us:
         async with trio.open_nursery() as nursery:

@@ -267,6 +267,7 @@ def adapter(folder: Path, text: str) -> Peer:
     )  # fmt: skip
 
 
+@pytest.mark.usefixtures("embedded_server")
 def test_an_adapter_that_fails_is_quoted(tmp_path: Path) -> None:
     odd = adapter(tmp_path, "raise SystemExit('out of order')")
     stage = Stage(peer=odd, python=Path(sys.executable), scale=QUICK)
@@ -307,6 +308,7 @@ def command(*options: str) -> list[str]:
     return [sys.executable, "-m", "benchmarks.peers", "--only", OWN, "--quick", "--runs", "1", *options]
 
 
+@pytest.mark.slow
 def test_a_small_run_measures_the_library_end_to_end(tmp_path: Path) -> None:
     data, picture = tmp_path / "found.json", tmp_path / "found.svg"
     said = subprocess.run(
@@ -324,6 +326,7 @@ def test_a_small_run_measures_the_library_end_to_end(tmp_path: Path) -> None:
     assert ElementTree.parse(picture).getroot().tag == f"{SVG}svg"
 
 
+@pytest.mark.usefixtures("embedded_server")
 def test_a_run_that_is_stopped_leaves_no_process_and_keeps_what_it_has(tmp_path: Path) -> None:
     data = tmp_path / "found.json"
     # Every temporary folder, and so every command line of a server, is below this one.

@@ -89,6 +89,7 @@ def soak(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=WITHIN, check=False)
 
 
+@pytest.mark.slow
 def test_planted_leaks_are_found() -> None:
     said = soak("--plant", "objects,clients")
     assert said.returncode == 1, said.stdout + said.stderr
@@ -98,6 +99,7 @@ def test_planted_leaks_are_found() -> None:
     assert "more are left than there were before" in lines["producer files"]
 
 
+@pytest.mark.slow
 def test_a_sound_run_passes() -> None:
     said = soak()
     assert said.returncode == 0, said.stdout + said.stderr

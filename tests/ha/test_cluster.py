@@ -82,6 +82,7 @@ async def test_a_killed_master_loses_nothing_that_was_replicated(healthy: Cluste
         assert await load.lost() == []
 
 
+@pytest.mark.slow
 async def test_a_failover_by_hand_is_followed(healthy: Cluster) -> None:
     master = healthy.owner(RIGHT)
     replica = healthy.replica_of(master)
@@ -93,6 +94,7 @@ async def test_a_failover_by_hand_is_followed(healthy: Cluster) -> None:
         assert await load.lost() == []
 
 
+@pytest.mark.slow
 async def test_a_slot_that_moves_under_load_is_followed(healthy: Cluster) -> None:
     source, target = healthy.owner(LEFT), healthy.owner(SOUTH)
     async with under_load(healthy.url, QUEUES) as load:

@@ -13,12 +13,13 @@ from rediq_trio import ConfigError, State, Task, Unconfirmed
 from rediq_trio.settings import settle_settings
 from rediq_trio.store.redis.durability import Durability
 from tests.clusters import Node, single, wait_until
+from tests.servers import require_waitaof
 
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[tuple[Node, Node]]:
     """Give a master and its replica."""
-    with single() as master, single("redis-7", "--replicaof", f"127.0.0.1 {master.port}") as replica:
+    with single() as master, single("redis-7", "--replicaof", "127.0.0.1", str(master.port)) as replica:
         wait_until("a replica in step", lambda: master.ask("ROLE")[2:] and bool(master.ask("ROLE")[2]))
         yield master, replica
 
@@ -144,7 +145,7 @@ async def test_messages_stay_in_the_outbox_until_their_receipt_is_confirmed(
 
 
 async def test_fsynced_is_on_disk_when_it_returns() -> None:
-    with single("valkey-8", "--appendonly", "yes", "--appendfsync", "everysec") as node:
+    with single(require_waitaof(), "--appendonly", "yes", "--appendfsync", "everysec") as node:
         async with rediq.connect(url(node), durability="fsynced") as client:
             for n in range(3):
                 await client.enqueue(Task("t", {}, id=f"n{n}"))
@@ -155,22 +156,23 @@ async def test_fsynced_is_on_disk_when_it_returns() -> None:
 
 
 async def test_what_does_not_come_to_disk_in_time_is_unconfirmed() -> None:
-    with single("valkey-8", "--appendonly", "yes", "--appendfsync", "no") as node:
+    with single(require_waitaof(), "--appendonly", "yes", "--appendfsync", "no") as node:
         async with rediq.connect(url(node), durability="fsynced") as client:
             with pytest.raises(Unconfirmed, match="has not written it to disk"):
                 await client.enqueue(Task("t", {}))
 
 
 @pytest.mark.parametrize(
-    ("name", "more", "said"),
+    ("waitaof", "more", "said"),
     [
-        ("redis-7", ("--appendonly", "yes"), r"is Redis 7\.0\.\d+; WAITAOF needs 7\.2 or Valkey"),
-        ("valkey-8", (), "keeps no append-only file: set appendonly yes"),
+        (False, ("--appendonly", "yes"), r"is Redis [67]\.\d+\.\d+; WAITAOF needs 7\.2 or Valkey"),
+        (True, (), "keeps no append-only file: set appendonly yes"),
     ],
 )
 async def test_fsynced_is_refused_where_it_cannot_be_had(
-    name: str, more: tuple[str, ...], said: str
+    waitaof: bool, more: tuple[str, ...], said: str
 ) -> None:
+    name = require_waitaof(there=waitaof)
     with single(name, *more) as node, pytest.raises(ConfigError, match=said):
         async with rediq.connect(url(node), durability="fsynced"):
             pass

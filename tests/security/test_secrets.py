@@ -284,6 +284,7 @@ def test_the_command_says_no_password_of_the_environment_when_it_fails() -> None
     assert SECRET not in done.stdout + done.stderr
 
 
+@pytest.mark.usefixtures("embedded_server")
 async def test_an_embedded_server_has_no_password_to_show(tmp_path: Path) -> None:
     async with rediq.connect(f"embedded://{tmp_path}/data"):
         for process in psutil.Process(os.getpid()).children(recursive=True):

@@ -64,6 +64,7 @@ def _until(true: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.usefixtures("embedded_server")
 def test_the_server_lives_as_long_as_the_block() -> None:
     async def main() -> None:
         async with open_embedded() as url:
@@ -76,6 +77,7 @@ def test_the_server_lives_as_long_as_the_block() -> None:
     trio.run(main)
 
 
+@pytest.mark.usefixtures("embedded_server")
 def test_two_private_servers_have_nothing_to_do_with_one_another() -> None:
     async def main() -> None:
         async with rediq.connect("embedded://") as one, rediq.connect("embedded://") as other:
@@ -86,6 +88,7 @@ def test_two_private_servers_have_nothing_to_do_with_one_another() -> None:
     trio.run(main)
 
 
+@pytest.mark.usefixtures("embedded_server")
 def test_the_server_ends_when_the_block_is_cancelled() -> None:
     async def main() -> None:
         with trio.CancelScope() as scope:
@@ -98,6 +101,7 @@ def test_the_server_ends_when_the_block_is_cancelled() -> None:
     trio.run(main)
 
 
+@pytest.mark.usefixtures("embedded_server")
 def test_an_exception_of_the_block_leaves_as_it_was_raised() -> None:
     error = LookupError("mine")
 
@@ -112,6 +116,7 @@ def test_an_exception_of_the_block_leaves_as_it_was_raised() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks at /proc")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.usefixtures("embedded_server")
 def test_the_server_ends_with_a_process_that_is_killed(
     number: signal.Signals, tmp_path: Path
 ) -> None:
@@ -133,6 +138,7 @@ def test_the_server_ends_with_a_process_that_is_killed(
         owner.stdout.close()
 
 
+@pytest.mark.usefixtures("embedded_server")
 def test_a_folder_keeps_its_tasks_from_one_server_to_the_next(tmp_path: Path) -> None:
     url = f"embedded://{tmp_path}/made/when/missing"
 
@@ -147,6 +153,7 @@ def test_a_folder_keeps_its_tasks_from_one_server_to_the_next(tmp_path: Path) ->
     trio.run(main)
 
 
+@pytest.mark.usefixtures("embedded_server")
 def test_a_folder_keeps_its_tasks_over_the_death_of_its_owner(tmp_path: Path) -> None:
     url = f"embedded://{tmp_path}"
     enqueuing = """
@@ -170,6 +177,7 @@ trio.run(main)
     trio.run(main)
 
 
+@pytest.mark.usefixtures("embedded_server")
 def test_a_folder_has_one_owner_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +195,7 @@ def test_a_folder_has_one_owner_at_a_time(
     trio.run(main)
 
 
+@pytest.mark.usefixtures("embedded_server")
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     _refused(tmp_path / "file")
@@ -194,6 +203,7 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="/proc takes no file, not even root's")
+@pytest.mark.usefixtures("embedded_server")
 def test_a_folder_that_takes_no_file_is_refused() -> None:
     _refused(Path("/proc/self"))
 
@@ -217,6 +227,7 @@ def test_a_relative_folder_is_refused() -> None:
         trio.run(main)
 
 
+@pytest.mark.usefixtures("embedded_server")
 def test_a_temporary_folder_too_long_for_a_socket_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

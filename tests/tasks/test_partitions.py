@@ -28,7 +28,7 @@ from rediq_trio.values.bounds import Place
 from rediq_trio.worker.flow import Flow
 from rediq_trio.worker.leases import Book, Held
 from rediq_trio.worker.poller import Poller
-from tests.servers import Server
+from tests.servers import Server, require_any_server
 
 Where = tuple[Any, dict[str, Any]]
 
@@ -38,7 +38,7 @@ def where(request: pytest.FixtureRequest, start_server: Callable[[str], Server])
     """Give what `serve` and `connect` open, with the keywords they take."""
     if request.param == "memory":
         return MemoryStore(), {}
-    return start_server("redis-6.2").url, {"key_prefix": f"parts-{uuid.uuid4().hex[:8]}"}
+    return start_server(require_any_server()).url, {"key_prefix": f"parts-{uuid.uuid4().hex[:8]}"}
 
 
 app = rediq.App()
