@@ -1,6 +1,6 @@
 """What each story may cost: `python -m benchmarks.budgets`.
 
-Speed differs from machine to machine, and from hour to hour; how many commands, trips, steps and
+Speed differs from machine to machine, and from hour to hour; how many commands, round trips, steps and
 calls a task takes does not. `budgets.toml` holds for each figure of each story the least and the most
 that it may be. Above it, something has become dearer; below it, the budget would no longer notice if
 it became as dear again, so it is to be written anew.
@@ -47,28 +47,28 @@ ALLOWED: Mapping[str, Allowance] = {
     "commands": Allowance(0.08, 8),
     "scripts": Allowance(0.08, 8),
     "inside": Allowance(0.02, 40),
-    "trips": Allowance(0.12, 6),
+    "round_trips": Allowance(0.12, 6),
     "tasks": Allowance(0.01),
     "steps": Allowance(0.08, 30),
     "calls": Allowance(0.12),
 }
 """Seen over 8 plays each on a quiet machine and on one with 20 times the load it has cores for,
-where a play takes ten times as long: commands within 7 %, what scripts call within 1 %, trips within
+where a play takes ten times as long: commands within 7 %, what scripts call within 1 %, round trips within
 10 %, steps within 6 %, calls within 5 % (17 % for one task at a time)."""
 LOOSE: Mapping[str, Mapping[str, float]] = {
     "drain, one at a time": {"calls": 0.2},
     "drain, over 100 queues": {"inside": 0.15, "tasks": 0.1, "calls": 0.35},
     "enqueue and await": {"inside": 0.05},
-    "drain, failing once": {"commands": 0.15, "scripts": 0.15, "trips": 0.25},
-    "idle": {"commands": 0.5, "scripts": 0.5, "inside": 0.5, "trips": 0.5, "steps": 0.5, "calls": 0.5},
-    "idle, 100 queues": {"commands": 0.5, "scripts": 0.5, "inside": 0.5, "trips": 0.5, "steps": 0.5,
+    "drain, failing once": {"commands": 0.15, "scripts": 0.15, "round_trips": 0.25},
+    "idle": {"commands": 0.5, "scripts": 0.5, "inside": 0.5, "round_trips": 0.5, "steps": 0.5, "calls": 0.5},
+    "idle, 100 queues": {"commands": 0.5, "scripts": 0.5, "inside": 0.5, "round_trips": 0.5, "steps": 0.5,
                          "calls": 0.5},
 }  # fmt: skip
 """Shares for what timing moves more: when a signal of another queue is heard, which second it is."""
 LEFT_OUT: Mapping[str, Sequence[str]] = {
-    "drain, adapting": ("commands", "scripts", "inside", "trips"),
-    "drain, delayed": ("commands", "scripts", "trips"),
-    "drain, over 100 queues": ("commands", "scripts", "trips", "steps"),
+    "drain, adapting": ("commands", "scripts", "inside", "round_trips"),
+    "drain, delayed": ("commands", "scripts", "round_trips"),
+    "drain, over 100 queues": ("commands", "scripts", "round_trips", "steps"),
     "idle, 100 queues": ("tasks",),
 }
 """Figures that timing doubles: how far to claim ahead is judged by a clock, promotion comes at an
@@ -148,7 +148,7 @@ def written(story: str, runs: Sequence[Figures]) -> dict[str, Budget]:
 _HEAD = """\
 # What each story of benchmarks/stories.py may cost: the least and the most of each figure, for one task,
 # or for one second of an idle worker. Written by `python -m benchmarks.budgets --write`; the allowances,
-# and how far timing moves what is counted, stand in benchmarks/budgets.py. commands, scripts and trips are
+# and how far timing moves what is counted, stand in benchmarks/budgets.py. commands, scripts and round trips are
 # what clients send; inside is what scripts call; tasks and steps are Trio's; calls are those of functions.
 
 [versions]

@@ -1,7 +1,7 @@
 """Counts what a story costs, in figures that do not depend on how fast the machine is.
 
 Redis tells by its `commandstats` what was called; a line of the gateway, what it sent and in how
-many trips; an instrument, how often Trio ran a task; cProfile, how many functions were called. A
+many round trips; an instrument, how often Trio ran a task; cProfile, how many functions were called. A
 story decides what is counted: all that happens inside of `Counting.counted`, in this process.
 """
 
@@ -16,9 +16,9 @@ import trio
 from redis.asyncio.connection import Connection
 
 from benchmarks.server import Bench
-from rediq_trio.store.redis.connection.calls import Call
-from rediq_trio.store.redis.connection.confirming import Confirming
-from rediq_trio.store.redis.connection.pipeline import Line
+from rediq_trio.store.redis.connection.calls import PendingCall
+from rediq_trio.store.redis.connection.confirmer import WriteConfirmer
+from rediq_trio.store.redis.connection.pipeline import Pipeline
 
 ASIDE = frozenset({"info", "hello", "client", "command", "config", "ping", "subscribe", "select"})
 """Commands of the benchmark itself, of connecting and of listening."""
@@ -38,23 +38,23 @@ class Counting(trio.abc.Instrument):
     def counted(self) -> Generator[None]:
         """Count while the block lasts; more than one block adds up."""
         profile = cProfile.Profile()
-        exchange, before = Line._exchange, self._server()
+        exchange, before = Pipeline._exchange, self._server()
 
         async def exchanging(
-            line: Line,
+            pipeline: Pipeline,
             connection: Connection,
             packed: list[bytes],
-            calls: list[Call],
-            confirming: Confirming | None,
+            calls: list[PendingCall],
+            confirmer: WriteConfirmer | None,
         ) -> bool:
-            self._found["trips"] += 1
+            self._found["round_trips"] += 1
             # Of a call that was sent ahead nothing is left to be sent.
             self._found["commands"] += len(packed) or len(calls)
             self._found["scripts"] += sum(call.command[0] in SCRIPTS for call in calls)
-            return await exchange(line, connection, packed, calls, confirming)
+            return await exchange(pipeline, connection, packed, calls, confirmer)
 
-        # The one place where a benchmark reaches into the library: there alone is a trip whole.
-        Line._exchange = exchanging  # type: ignore[method-assign]
+        # The one place where a benchmark reaches into the library: there alone is a round trip whole.
+        Pipeline._exchange = exchanging  # type: ignore[method-assign]
         trio.lowlevel.add_instrument(self)
         profile.enable()
         try:
@@ -62,7 +62,7 @@ class Counting(trio.abc.Instrument):
         finally:
             profile.disable()
             trio.lowlevel.remove_instrument(self)
-            Line._exchange = exchange  # type: ignore[method-assign]
+            Pipeline._exchange = exchange  # type: ignore[method-assign]
             self._calls += sum(entry.callcount for entry in profile.getstats())
             self._found["called"] += self._server() - before
 
@@ -82,7 +82,7 @@ class Counting(trio.abc.Instrument):
             "commands": found["commands"] / units,
             "scripts": found["scripts"] / units,
             "inside": (found["called"] - found["commands"]) / units,
-            "trips": found["trips"] / units,
+            "round_trips": found["round_trips"] / units,
             "tasks": found["tasks"] / units,
             "steps": found["steps"] / units,
             "calls": self._calls / units,

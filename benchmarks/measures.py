@@ -52,7 +52,7 @@ def _rate(count: int, begin: float, cpu: float, bench: Bench, used: float) -> Fi
 
 
 async def ping_singly(bench: Bench, count: int) -> Figure:
-    """Trips a second, one after another, that carry a PING: what the bridge alone allows."""
+    """Round trips a second, one after another, that carry a PING: what the crossing to asyncio alone allows."""
     async with open_gateway(parse_address(bench.url), Keys("bench")) as gateway:
         await gateway.call(b"PING")
         begin, cpu, used = time.perf_counter(), time.process_time(), bench.cpu()

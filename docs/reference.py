@@ -24,7 +24,7 @@ from docs.read_source import constants as numbers
 from rediq_trio import _errors
 from rediq_trio.settings import Settings
 from rediq_trio.spec.lifecycle import TERMINAL, TRANSITIONS, WAITING, State, Transition
-from rediq_trio.store.broadcast import Kind
+from rediq_trio.store.broadcast import SignalKind
 from rediq_trio.store.redis.scripts import load_scripts
 from rediq_trio.values.backoff import Exponential, Fixed, Linear
 from rediq_trio.values.limits import UNSET
@@ -153,7 +153,7 @@ def errors() -> str:
 def signals() -> str:
     """Make the table of the signals."""
     lines = ["| signal | meaning |", "| --- | --- |"]
-    return "\n".join([*lines, *(f"| `{m.value}` | {oneline(m.doc)} |" for m in members(Kind))])
+    return "\n".join([*lines, *(f"| `{m.value}` | {oneline(m.doc)} |" for m in members(SignalKind))])
 
 
 def _public(wanted: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""No story costs more than its budget, in commands, trips, steps and calls."""
+"""No story costs more than its budget, in commands, round trips, steps and calls."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 """The rooms of the package from the ground up. A room imports from those below it, and of its
 own layer from itself only."""
-OPENED = {"rediq_trio.serve": {"rediq_trio.web.door"}}
+OPENED = {"rediq_trio.serve": {"rediq_trio.web.health_server"}}
 """What is imported late, because it needs an extra."""
 
 

@@ -20,7 +20,7 @@ import trio
 
 import rediq_trio as rediq
 from benchmarks.scaling.stage import share
-from rediq_trio.cli.collecting import collect_rarely
+from rediq_trio.cli.garbage_collection import tune_garbage_collector
 
 LOOK = 0.02
 """Seconds between looks at itself."""
@@ -137,7 +137,7 @@ def main() -> None:
     parser.add_argument("--collect-rarely", action="store_true", help="as rediq run does")
     given = parser.parse_args()
     if given.collect_rarely:
-        collect_rarely()
+        tune_garbage_collector()
     trio.run(run, given.url, given.queues.split(","), given.concurrency, given.lease)
 
 

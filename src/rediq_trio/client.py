@@ -14,8 +14,8 @@ from rediq_trio.admin.queue import Queue
 from rediq_trio.schedules.admin import Schedules
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Answer, AnswerKind, Enqueued, NewTask
-from rediq_trio.store.encrypted.keys import Encryption, settle_encryption
-from rediq_trio.store.encrypted.store import sealed_by
+from rediq_trio.store.encrypted.keys import Encryption, resolve_encryption
+from rediq_trio.store.encrypted.store import encrypt_store
 from rediq_trio.store.opening import open_store
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.store.redis.durability import Durability, Level
@@ -276,9 +276,9 @@ async def connect(
     check_number("max_payload", max_payload, 1, 512 * 1024 * 1024, whole=True)
     check_name("key_prefix", key_prefix)
     wanted = Durability.of(durability, replicas)
-    encryption = settle_encryption(encryption)
+    encryption = resolve_encryption(encryption)
     where = default_url() if url is None else url
     async with open_store(
         where, key_prefix=key_prefix, allow_eviction=allow_eviction, durability=wanted
     ) as store:
-        yield Client(sealed_by(store, encryption), max_payload=max_payload)
+        yield Client(encrypt_store(store, encryption), max_payload=max_payload)

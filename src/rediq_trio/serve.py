@@ -17,10 +17,11 @@ from rediq_trio.handlers.app import App
 from rediq_trio.schedules.declare import Timetable
 from rediq_trio.settings import ServeOptions, Settings, settle_settings
 from rediq_trio.spec.records import PROPAGATED_AT_ONCE
-from rediq_trio.store.encrypted.keys import Encryption, settle_encryption
-from rediq_trio.store.encrypted.store import sealed_by
+from rediq_trio.store.encrypted.keys import Encryption, resolve_encryption
+from rediq_trio.store.encrypted.store import encrypt_store
 from rediq_trio.store.opening import open_store
 from rediq_trio.store.port import Store
+from rediq_trio.store.redis.connection.timeouts import RESPONSE_TIMEOUT
 from rediq_trio.store.redis.durability import Durability
 from rediq_trio.store.urls import default_url
 from rediq_trio.tasks.partitions import Partitions
@@ -28,8 +29,6 @@ from rediq_trio.values.task import WorkerInfo
 from rediq_trio.worker.health import Health
 from rediq_trio.worker.worker import Worker
 
-TRIP_DEADLINE = 10.0
-"""Seconds that Redis may take to answer before a connection is given up; with a short lease, that."""
 IDLE_LOOK = 0.1
 """Seconds between looks at the queues while someone waits for them to be empty."""
 
@@ -143,27 +142,27 @@ _WEB = ("hypercorn", "starlette", "prometheus_client")
 
 
 @asynccontextmanager
-async def _open_door(
+async def _open_health_server(
     settings: Settings,
 ) -> AsyncGenerator[Callable[[Worker, trio.Nursery], int | None]]:
-    """Open the HTTP endpoint if one is wanted; give what shows the worker there, and tells the port."""
+    """Open the health server, if one is configured; yield what attaches a worker and returns the port."""
     if settings.metrics_port is None:
 
-        def show(worker: Worker, nursery: trio.Nursery) -> None: ...
+        def attach(worker: Worker, nursery: trio.Nursery) -> None: ...
 
-        yield show
+        yield attach
         return
     try:
-        # The one door that is opened from here, and late: it needs an extra.
-        from rediq_trio.web.door import open_door
+        # Imported late, because it needs an extra.
+        from rediq_trio.web.health_server import open_health_server
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in _WEB:
             raise
         raise ConfigError(
             f"metrics_port={settings.metrics_port}: needs the extra `web`: pip install 'rediq-trio[web]'"
         ) from error
-    async with open_door(settings.metrics_address, settings.metrics_port) as door:
-        yield door.show
+    async with open_health_server(settings.metrics_address, settings.metrics_port) as health_server:
+        yield health_server.attach
 
 
 def _open(settings: Settings, where: str | Store) -> AbstractAsyncContextManager[Store]:
@@ -173,7 +172,7 @@ def _open(settings: Settings, where: str | Store) -> AbstractAsyncContextManager
         allow_eviction=settings.allow_eviction,
         durability=Durability.of(settings.durability, settings.replicas),
         # No longer than a lease: what hangs is noticed before it is over.
-        trip_deadline=min(TRIP_DEADLINE, max(1.0, settings.lease)),
+        response_timeout=min(RESPONSE_TIMEOUT, max(1.0, settings.lease)),
     )
 
 
@@ -208,20 +207,20 @@ async def serve(
     if not isinstance(app, App):
         raise ConfigError.of("app", app, "an App")
     settings = settle_settings(options)
-    encryption = settle_encryption(encryption)
+    encryption = resolve_encryption(encryption)
     timetable = Timetable.of(app.name, app.schedules, settings.max_payload)
     where = default_url() if url is None else url
     opened = _open(settings, where)
-    door = _open_door(settings)
-    async with door as show, opened as clear, held_back() as hold, trio.open_nursery() as nursery:
-        store = sealed_by(clear, encryption)
+    health_server = _open_health_server(settings)
+    async with health_server as attach, opened as clear, held_back() as hold, trio.open_nursery() as nursery:
+        store = encrypt_store(clear, encryption)
         await timetable.post(store, settings.queues)
         partitions = Partitions(store)
         await partitions.known()
         await _keep_histories(store, settings)
         worker = Worker(app, store, settings, partitions)
         server = Server(worker)
-        server.metrics_port = show(worker, nursery)
+        server.metrics_port = attach(worker, nursery)
         # Not `nursery.start`: cancelled, it would wait for the worker, and the worker for a stop.
         nursery.start_soon(worker.run)
         if settings.burst:

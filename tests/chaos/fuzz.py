@@ -249,7 +249,7 @@ def _start_worker(url: str) -> subprocess.Popen[bytes]:
         [sys.executable, "-m", "tests.chaos.fuzz", "--serve", url],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        cwd=Path(__file__).resolve().parents[1],
+        cwd=Path(__file__).resolve().parents[2],
     )
 
 

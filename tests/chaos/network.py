@@ -11,7 +11,7 @@ from tests.chaos.ground import Ground
 from tests.chaos.proxy import Proxy, Way
 
 NOTICED_WITHIN = 15.0
-"""Seconds in which a client has to notice that its connection is dead: a trip's deadline and more."""
+"""Seconds in which a client has to notice that its connection is dead: a round trip's deadline and more."""
 
 
 def proxy_of(ground: Ground) -> Proxy:

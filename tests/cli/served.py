@@ -10,7 +10,7 @@ import trio
 import rediq_trio as rediq
 
 if "--stop-with-stdin" in sys.argv and "SERVED_ENDS_WITH" in os.environ:
-    os._exit(int(os.environ["SERVED_ENDS_WITH"]))  # in the children of a fleet only
+    os._exit(int(os.environ["SERVED_ENDS_WITH"]))  # in the workers of a supervisor only
 
 if (wish := os.environ.get("SERVED_COLLECTS")) == "off":
     gc.disable()

@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 import rediq_trio as rediq
-from rediq_trio.cli.demo_report import Cancellation, Outcome, report
+from rediq_trio.cli.demo_report import Cancellation, DemoResult, report
 from rediq_trio.cli.screen import PlainScreen
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -25,13 +25,13 @@ def task(state: rediq.State, **more: Any) -> rediq.TaskInfo:
     return rediq.TaskInfo(**(given | more))
 
 
-GOOD = Outcome(
+GOOD = DemoResult(
     stats=rediq.QueueStats(completed=2, dead=1, cancelled=1, enqueued=4),
     elapsed=2.0,
     size=3_000_000,
     completed=[task(rediq.State.COMPLETED)] * 2,
     dead=[task(rediq.State.DEAD, error="why")],
-    trips=[0.001, 0.002],
+    latencies=[0.001, 0.002],
     cancellation=Cancellation(info=task(rediq.State.CANCELLED), took=0.01, reason="cancelled"),
     samples=2,
     wrong=[],

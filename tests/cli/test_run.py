@@ -7,7 +7,7 @@ import pytest
 import trio
 
 import rediq_trio as rediq
-from rediq_trio.cli.collecting import THRESHOLDS
+from rediq_trio.cli.garbage_collection import GC_THRESHOLDS
 from tests.cli.conftest import Place, Start, call, cli_call, eventually
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
@@ -146,7 +146,7 @@ def test_full_garbage_collections_are_rare_unless_the_app_has_a_wish(
     elif wish:
         assert (thresholds, frozen) == ([5000, *gc.get_threshold()[1:]], 0)
     else:
-        assert tuple(thresholds) == THRESHOLDS
+        assert tuple(thresholds) == GC_THRESHOLDS
         assert frozen > 10_000
     command.signal()
     assert command.end() == 0

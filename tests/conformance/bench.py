@@ -25,7 +25,7 @@ from rediq_trio.spec.records import (
     QueueState,
     Record,
 )
-from rediq_trio.store.broadcast import Kind, Signal
+from rediq_trio.store.broadcast import Signal, SignalKind
 from rediq_trio.store.memory import MemoryStore
 from rediq_trio.store.port import Store
 from tests.derived import derived_violations
@@ -154,7 +154,7 @@ def deferral(fence: Fence, delay_ms: int = 1000) -> Deferral:
 
 
 async def heard(
-    signals: trio.MemoryReceiveChannel[Signal], kind: Kind, task_id: str = ""
+    signals: trio.MemoryReceiveChannel[Signal], kind: SignalKind, task_id: str = ""
 ) -> Signal:
     """Wait until a signal of this kind about this task comes."""
     with trio.fail_after(10):

@@ -15,7 +15,7 @@ from rediq_trio.spec.records import (
     Relations,
     Until,
 )
-from rediq_trio.store.broadcast import Kind
+from rediq_trio.store.broadcast import SignalKind
 from rediq_trio.store.relay import relay
 from tests.conformance.bench import START, Bench, Q, heard, new
 
@@ -245,9 +245,9 @@ async def test_a_child_may_replace_the_holder_of_its_key(bench: Bench) -> None:
 async def test_a_child_wakes(bench: Bench) -> None:
     fence = await bench.active()
     with bench.store.listen([(Q, "")]) as signals:
-        await heard(signals, Kind.RESYNC)
+        await heard(signals, SignalKind.RESYNC)
         await complete(bench, fence, new("child"))
-        await heard(signals, Kind.WAKE)
+        await heard(signals, SignalKind.WAKE)
 
 
 async def test_a_parent_that_others_wait_for_ends_as_without_children(bench: Bench) -> None:

@@ -20,7 +20,7 @@ from rediq_trio.spec.records import (
     Fence,
     Relations,
 )
-from rediq_trio.store.broadcast import Kind, Signal
+from rediq_trio.store.broadcast import Signal, SignalKind
 from rediq_trio.wire.packing import unpack_all
 from tests.conformance.bench import LEASE, START, Bench, Q, failure, heard, new
 
@@ -180,9 +180,9 @@ async def test_a_dependent_that_goes_on_wakes(bench: Bench) -> None:
     fence = await source(bench)
     await bench.add("t", relations=after("s"))
     with bench.store.listen([(Q, "")]) as signals:
-        await heard(signals, Kind.RESYNC)
+        await heard(signals, SignalKind.RESYNC)
         await complete(bench, fence)
-        await heard(signals, Kind.WAKE)
+        await heard(signals, SignalKind.WAKE)
 
 
 @pytest.mark.parametrize("back", ["fail", "release", "reclaim", "snooze"])
@@ -456,9 +456,9 @@ async def test_whoever_waits_for_a_task_hears_that_it_died_of_another(bench: Ben
     await bench.add("t", relations=after("s"))
     await bench.store.watch(Q, "t")
     with bench.store.listen([(Q, "t")]) as signals:
-        await heard(signals, Kind.RESYNC)
+        await heard(signals, SignalKind.RESYNC)
         await die(bench, fence)
-        assert await heard(signals, Kind.DONE, "t") == Signal(Q, Kind.DONE, "t")
+        assert await heard(signals, SignalKind.DONE, "t") == Signal(Q, SignalKind.DONE, "t")
 
 
 async def test_a_task_that_dies_of_another_frees_its_key(bench: Bench) -> None:
@@ -654,9 +654,9 @@ async def test_those_that_are_left_hear_of_the_end_though_the_task_is_deleted_th
 async def test_that_some_are_left_is_signalled(bench: Bench) -> None:
     fence = await many(bench, PROPAGATED_AT_ONCE + 1)
     with bench.store.listen([(Q, "")]) as signals:
-        await heard(signals, Kind.RESYNC)
+        await heard(signals, SignalKind.RESYNC)
         await complete(bench, fence)
-        await heard(signals, Kind.MAIL)
+        await heard(signals, SignalKind.MAIL)
 
 
 async def test_those_that_are_left_are_handed_the_result_though_it_is_kept_nowhere(

@@ -10,7 +10,7 @@ import pytest
 from rediq_trio.spec.groups import DEFAULT_RULE, MOST_BYTES, Group
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Completion, Counters, Due, GroupRule, Lock, Relations, Until
-from rediq_trio.store.broadcast import Kind
+from rediq_trio.store.broadcast import SignalKind
 from rediq_trio.wire.batch_envelope import open_batch
 from tests.conformance.bench import START, Bench, Q, failure, heard, new
 from tests.conformance.test_signals import listening
@@ -311,17 +311,17 @@ async def test_a_task_that_needs_a_member_is_refused(bench: Bench) -> None:
 async def test_a_new_group_is_told_by_its_name(bench: Bench) -> None:
     async with listening(bench) as signals:
         await put(bench, "a", group="user:1")
-        await heard(signals, Kind.GROUP, "user:1")
+        await heard(signals, SignalKind.GROUP, "user:1")
 
 
 async def test_a_group_due_sooner_is_told(bench: Bench) -> None:
     await put(bench, "a")
     async with listening(bench) as signals:
         await bench.store.set_group_rules(Q, rules={"g": QUICK})
-        await heard(signals, Kind.GROUP, "g")
+        await heard(signals, SignalKind.GROUP, "g")
     async with listening(bench) as signals:
         await put(bench, "b", "c")
-        await heard(signals, Kind.GROUP, "g")
+        await heard(signals, SignalKind.GROUP, "g")
 
 
 async def test_who_waits_for_a_member_is_told_when_it_goes_into_a_batch(bench: Bench) -> None:
@@ -330,7 +330,7 @@ async def test_who_waits_for_a_member_is_told_when_it_goes_into_a_batch(bench: B
     await bench.store.set_group_rules(Q, rules={"g": GroupRule(1)})
     async with listening(bench, "a") as signals:
         await bench.store.batch(Q, ids=["x"])
-        await heard(signals, Kind.DONE, "a")
+        await heard(signals, SignalKind.DONE, "a")
 
 
 async def test_a_batch_wakes(bench: Bench) -> None:
@@ -338,4 +338,4 @@ async def test_a_batch_wakes(bench: Bench) -> None:
     await bench.store.set_group_rules(Q, rules={"g": GroupRule(1)})
     async with listening(bench) as signals:
         await bench.store.batch(Q, ids=["x"])
-        await heard(signals, Kind.WAKE)
+        await heard(signals, SignalKind.WAKE)

@@ -9,7 +9,7 @@ import trio
 
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Answer, AnswerKind, Completion, Fence, Limit, NewTask, Relations
-from rediq_trio.store.broadcast import Kind
+from rediq_trio.store.broadcast import SignalKind
 from tests.conformance.bench import START, Bench, Q, deferral, failure, heard, new
 
 KEY_A, KEY_B = Relations(limit_key="a"), Relations(limit_key="b")
@@ -715,7 +715,7 @@ async def caught_up(signals: trio.MemoryReceiveChannel[Any]) -> None:
             pass
 
 
-async def silent(signals: trio.MemoryReceiveChannel[Any], kind: Kind) -> None:
+async def silent(signals: trio.MemoryReceiveChannel[Any], kind: SignalKind) -> None:
     """Check that no such signal comes: one that is sent last comes last."""
     with trio.move_on_after(0.4):
         async for signal in signals:
@@ -728,9 +728,9 @@ async def test_a_permit_that_frees_wakes(bench: Bench, key: str) -> None:
     await bench.store.limit(Q, key=key, concurrency=1)
     [lease] = await bench.take()
     with bench.store.listen([(Q, "")]) as signals:
-        await heard(signals, Kind.RESYNC)
+        await heard(signals, SignalKind.RESYNC)
         await bench.store.complete(Q, [Completion(lease.fence, b"")])
-        await heard(signals, Kind.WAKE)
+        await heard(signals, SignalKind.WAKE)
 
 
 @pytest.mark.parametrize("key", ["", "a"])
@@ -738,24 +738,24 @@ async def test_a_start_tells_the_keeper_when_the_next_is(bench: Bench, key: str)
     await bench.add("a1", "a2", relations=KEY_A)
     await bench.store.limit(Q, key=key, count=1, period_ms=100)
     with bench.store.listen([(Q, "")]) as signals:
-        await heard(signals, Kind.RESYNC)
+        await heard(signals, SignalKind.RESYNC)
         await bench.take()
-        await heard(signals, Kind.DUE)
+        await heard(signals, SignalKind.DUE)
         bench.clock.advance(100)
         await bench.store.promote(Q, limit=1)
-        await heard(signals, Kind.WAKE)
+        await heard(signals, SignalKind.WAKE)
 
 
 async def test_a_limit_that_changes_wakes_and_tells_the_keeper(bench: Bench) -> None:
     await bench.add("t")
     with bench.store.listen([(Q, "")]) as signals:
-        await heard(signals, Kind.RESYNC)
+        await heard(signals, SignalKind.RESYNC)
         await bench.store.limit(Q, key="", concurrency=1)
-        await heard(signals, Kind.WAKE)
+        await heard(signals, SignalKind.WAKE)
         await bench.store.limit(Q, key="", concurrency=2)
-        await heard(signals, Kind.WAKE)
+        await heard(signals, SignalKind.WAKE)
         await bench.store.limit(Q, key="", count=2, period_ms=100)
-        await heard(signals, Kind.DUE)
+        await heard(signals, SignalKind.DUE)
 
 
 async def test_a_claim_that_finds_nothing_allowed_wakes_nobody(bench: Bench) -> None:
@@ -764,14 +764,14 @@ async def test_a_claim_that_finds_nothing_allowed_wakes_nobody(bench: Bench) -> 
     await bench.take()
     bench.clock.advance(10)
     with bench.store.listen([(Q, "")]) as signals:
-        await heard(signals, Kind.RESYNC)
+        await heard(signals, SignalKind.RESYNC)
         await caught_up(signals)
         # The rate would allow a start, and the concurrency does not.
         assert await bench.take() == []
-        await silent(signals, Kind.DUE)
+        await silent(signals, SignalKind.DUE)
     with bench.store.listen([(Q, "")]) as signals:
-        await heard(signals, Kind.RESYNC)
+        await heard(signals, SignalKind.RESYNC)
         await caught_up(signals)
         await bench.take()
         await bench.store.promote(Q, limit=10)
-        await silent(signals, Kind.WAKE)
+        await silent(signals, SignalKind.WAKE)

@@ -21,8 +21,8 @@ from rediq_trio.spec.records import (
     Record,
     Relations,
 )
-from rediq_trio.store.broadcast import Kind
-from rediq_trio.store.relay import AT_ONCE, relay, relay_some
+from rediq_trio.store.broadcast import SignalKind
+from rediq_trio.store.relay import RELAY_BATCH, relay, relay_some
 from tests.conformance.bench import START, Bench, Q, failure, heard, new
 
 A, B, C = "a", "b", "c"
@@ -79,9 +79,9 @@ async def test_a_task_that_needs_one_elsewhere_asks_to_be_told(bench: Bench) -> 
 
 async def test_mail_is_signalled(bench: Bench) -> None:
     with bench.store.listen([(A, "")]) as signals:
-        await heard(signals, Kind.RESYNC)
+        await heard(signals, SignalKind.RESYNC)
         await put(bench, A, "t", relations=Relations(needs=("b/s",)))
-        signal = await heard(signals, Kind.MAIL)
+        signal = await heard(signals, SignalKind.MAIL)
     assert signal.queue == A
 
 
@@ -268,9 +268,9 @@ async def test_those_that_wait_for_a_task_that_was_there_already_wait_for_that(
 async def test_messages_wake_and_unblock_like_any_other_step(bench: Bench) -> None:
     await put(bench, A, "t", relations=Relations(queue=B))
     with bench.store.listen([(B, "")]) as signals:
-        await heard(signals, Kind.RESYNC)
+        await heard(signals, SignalKind.RESYNC)
         await relay(bench.store, A)
-        await heard(signals, Kind.WAKE)
+        await heard(signals, SignalKind.WAKE)
 
 
 # --- once, and in order
@@ -363,20 +363,20 @@ async def test_a_relay_carries_messages_of_all_receivers_in_order(bench: Bench) 
 
 
 async def test_a_relay_carries_so_many_at_once_and_says_that_there_are_more(bench: Bench) -> None:
-    tasks = [new(f"t{n:03}", relations=Relations(queue=B)) for n in range(AT_ONCE + 1)]
+    tasks = [new(f"t{n:03}", relations=Relations(queue=B)) for n in range(RELAY_BATCH + 1)]
     await bench.store.enqueue(A, tasks)
-    assert await relay_some(bench.store, A) == Due(AT_ONCE, 0)
+    assert await relay_some(bench.store, A) == Due(RELAY_BATCH, 0)
     assert await relay_some(bench.store, A) == Due(1, None)
     assert await relay_some(bench.store, A) == Due(0, None)
-    assert len(await bench.store.list(B, State.PENDING, limit=1000)) == AT_ONCE + 1
+    assert len(await bench.store.list(B, State.PENDING, limit=1000)) == RELAY_BATCH + 1
 
 
 async def test_one_relay_carries_all_there_is(bench: Bench) -> None:
-    tasks = [new(f"t{n:03}", relations=Relations(queue=B)) for n in range(2 * AT_ONCE + 1)]
+    tasks = [new(f"t{n:03}", relations=Relations(queue=B)) for n in range(2 * RELAY_BATCH + 1)]
     await bench.store.enqueue(A, tasks)
     await relay(bench.store, A)
     assert await mail(bench) == ()
-    assert len(await bench.store.list(B, State.PENDING, limit=1000)) == 2 * AT_ONCE + 1
+    assert len(await bench.store.list(B, State.PENDING, limit=1000)) == 2 * RELAY_BATCH + 1
 
 
 class Relays:

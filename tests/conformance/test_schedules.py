@@ -16,7 +16,7 @@ from rediq_trio.spec.records import (
     Schedule,
     Tick,
 )
-from rediq_trio.store.broadcast import Kind
+from rediq_trio.store.broadcast import SignalKind
 from tests.conformance.bench import START, Bench, Q, failure, heard, new
 
 NAME = "nightly"
@@ -471,28 +471,28 @@ async def test_a_uuid_is_remembered_too(bench: Bench) -> None:
 
 async def test_a_new_schedule_is_told(bench: Bench) -> None:
     with bench.store.listen([(Q, "")]) as signals:
-        await heard(signals, Kind.RESYNC)
+        await heard(signals, SignalKind.RESYNC)
         await bench.store.declare(Q, schedule=schedule())
-        await heard(signals, Kind.TICK)
+        await heard(signals, SignalKind.TICK)
 
 
 async def test_a_resume_is_told(bench: Bench) -> None:
     await bench.store.declare(Q, schedule=schedule())
     await bench.store.suspend(Q, name=NAME)
     with bench.store.listen([(Q, "")]) as signals:
-        await heard(signals, Kind.RESYNC)
+        await heard(signals, SignalKind.RESYNC)
         await bench.store.reinstate(Q, name=NAME, next_ms=START)
-        await heard(signals, Kind.TICK)
+        await heard(signals, SignalKind.TICK)
 
 
 async def test_what_changes_no_tick_is_not_told(bench: Bench) -> None:
     await bench.store.declare(Q, schedule=schedule())
     with bench.store.listen([(Q, "")]) as signals:
-        await heard(signals, Kind.RESYNC)
+        await heard(signals, SignalKind.RESYNC)
         await bench.store.declare(Q, schedule=schedule(owner="other"))
         await fire(bench, following=START + 1)
         await bench.store.suspend(Q, name=NAME)
         await bench.store.pause(Q)
         await bench.store.resume(Q)
         signal = await signals.receive()
-    assert signal.kind is Kind.WAKE
+    assert signal.kind is SignalKind.WAKE

@@ -8,7 +8,7 @@ import trio
 
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Completion, Report
-from rediq_trio.store.broadcast import Kind, Signal
+from rediq_trio.store.broadcast import Signal, SignalKind
 from tests.conformance.bench import LEASE, Bench, Q, deferral, failure, heard
 
 Channel = trio.MemoryReceiveChannel[Signal]
@@ -19,14 +19,14 @@ async def listening(bench: Bench, task_id: str = "") -> AsyncIterator[Channel]:
     """Listen, and wait until the signals arrive."""
     with bench.store.listen([(Q, task_id)]) as signals:
         with trio.fail_after(10):
-            assert await signals.receive() == Signal(Q, Kind.RESYNC)
+            assert await signals.receive() == Signal(Q, SignalKind.RESYNC)
         yield signals
 
 
 async def test_listening_begins_with_a_resync_for_each_queue(bench: Bench) -> None:
     with bench.store.listen([("a", ""), ("b", "t")]) as signals, trio.fail_after(10):
         first = {await signals.receive(), await signals.receive()}
-    assert first == {Signal("a", Kind.RESYNC), Signal("b", Kind.RESYNC)}
+    assert first == {Signal("a", SignalKind.RESYNC), Signal("b", SignalKind.RESYNC)}
 
 
 async def test_a_second_listener_begins_with_a_resync_too(bench: Bench) -> None:
@@ -37,28 +37,28 @@ async def test_a_second_listener_begins_with_a_resync_too(bench: Bench) -> None:
 async def test_an_enqueue_into_an_empty_queue_wakes(bench: Bench) -> None:
     async with listening(bench) as signals:
         await bench.add("t")
-        assert await heard(signals, Kind.WAKE) == Signal(Q, Kind.WAKE)
+        assert await heard(signals, SignalKind.WAKE) == Signal(Q, SignalKind.WAKE)
 
 
 async def test_a_task_scheduled_to_be_the_first_due_is_told(bench: Bench) -> None:
     await bench.add("late", delay_ms=500)
     async with listening(bench) as signals:
         await bench.add("sooner", delay_ms=100)
-        await heard(signals, Kind.DUE)
+        await heard(signals, SignalKind.DUE)
 
 
 async def test_a_retry_that_is_the_first_due_is_told(bench: Bench) -> None:
     fence = await bench.active()
     async with listening(bench) as signals:
         await bench.store.fail(Q, [failure(fence)])
-        await heard(signals, Kind.DUE)
+        await heard(signals, SignalKind.DUE)
 
 
 async def test_a_snooze_that_is_the_first_due_is_told(bench: Bench) -> None:
     fence = await bench.active()
     async with listening(bench) as signals:
         await bench.store.snooze(Q, [deferral(fence)])
-        await heard(signals, Kind.DUE)
+        await heard(signals, SignalKind.DUE)
 
 
 async def test_a_promotion_wakes(bench: Bench) -> None:
@@ -66,14 +66,14 @@ async def test_a_promotion_wakes(bench: Bench) -> None:
     bench.clock.advance(5)
     async with listening(bench) as signals:
         await bench.store.promote(Q, limit=1)
-        await heard(signals, Kind.WAKE)
+        await heard(signals, SignalKind.WAKE)
 
 
 async def test_a_release_wakes(bench: Bench) -> None:
     fence = await bench.active()
     async with listening(bench) as signals:
         await bench.store.release(Q, [fence])
-        await heard(signals, Kind.WAKE)
+        await heard(signals, SignalKind.WAKE)
 
 
 async def test_a_reclaim_wakes(bench: Bench) -> None:
@@ -81,14 +81,14 @@ async def test_a_reclaim_wakes(bench: Bench) -> None:
     bench.clock.advance(LEASE)
     async with listening(bench) as signals:
         await bench.store.reclaim(Q, limit=1)
-        await heard(signals, Kind.WAKE)
+        await heard(signals, SignalKind.WAKE)
 
 
 async def test_a_revival_wakes(bench: Bench) -> None:
     await bench.ended("t", State.DEAD)
     async with listening(bench) as signals:
         await bench.store.revive(Q, ["t"])
-        await heard(signals, Kind.WAKE)
+        await heard(signals, SignalKind.WAKE)
 
 
 async def test_a_resume_wakes_and_a_pause_does_not(bench: Bench) -> None:
@@ -97,23 +97,23 @@ async def test_a_resume_wakes_and_a_pause_does_not(bench: Bench) -> None:
         await bench.store.pause(Q)
         await bench.store.flush(Q)
         with trio.fail_after(10):
-            assert await signals.receive() == Signal(Q, Kind.FLUSH)
+            assert await signals.receive() == Signal(Q, SignalKind.FLUSH)
         await bench.store.resume(Q)
-        await heard(signals, Kind.WAKE)
+        await heard(signals, SignalKind.WAKE)
 
 
 async def test_a_cancel_of_an_active_task_is_told_to_its_worker(bench: Bench) -> None:
     await bench.active()
     async with listening(bench) as signals:
         await bench.store.cancel(Q, "t")
-        assert await heard(signals, Kind.CANCEL, "t") == Signal(Q, Kind.CANCEL, "t")
+        assert await heard(signals, SignalKind.CANCEL, "t") == Signal(Q, SignalKind.CANCEL, "t")
 
 
 async def test_a_flush_is_told(bench: Bench) -> None:
     await bench.add("t")
     async with listening(bench) as signals:
         await bench.store.flush(Q)
-        await heard(signals, Kind.FLUSH)
+        await heard(signals, SignalKind.FLUSH)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ async def test_whoever_waits_for_a_task_hears_of_its_end(bench: Bench, end: str)
                 await bench.take() if end == "claim" else await bench.store.expire(Q, limit=1)
             case _:
                 await end_attempt(bench, end)
-        await heard(signals, Kind.DONE, "t")
+        await heard(signals, SignalKind.DONE, "t")
 
 
 async def test_whoever_reads_an_ended_task_hears_that_it_is_deleted(bench: Bench) -> None:
@@ -142,7 +142,7 @@ async def test_whoever_reads_an_ended_task_hears_that_it_is_deleted(bench: Bench
     await end_attempt(bench, "complete")
     async with listening(bench, "t") as signals:
         await bench.store.delete(Q, ["t"])
-        await heard(signals, Kind.DONE, "t")
+        await heard(signals, SignalKind.DONE, "t")
 
 
 async def end_attempt(bench: Bench, end: str) -> None:
@@ -165,19 +165,19 @@ async def test_whoever_waits_for_a_task_hears_of_its_progress(bench: Bench) -> N
     await bench.store.watch(Q, "t")
     async with listening(bench, "t") as signals:
         await bench.store.report(Q, [Report(fence, b"p")])
-        await heard(signals, Kind.PROGRESS, "t")
+        await heard(signals, SignalKind.PROGRESS, "t")
 
 
 async def test_of_a_task_that_nobody_waits_for_nothing_is_told(bench: Bench) -> None:
     fence = await bench.active()
     with bench.store.listen([(Q, "t"), (Q, "")]) as signals:
         with trio.fail_after(10):
-            assert await signals.receive() == Signal(Q, Kind.RESYNC)
+            assert await signals.receive() == Signal(Q, SignalKind.RESYNC)
         await bench.store.report(Q, [Report(fence, b"p")])
         await bench.store.complete(Q, [Completion(fence, b"r")])
         await bench.store.flush(Q)
         with trio.fail_after(10):
-            assert await signals.receive() == Signal(Q, Kind.FLUSH)
+            assert await signals.receive() == Signal(Q, SignalKind.FLUSH)
 
 
 async def test_signals_of_other_tasks_and_queues_are_not_heard(bench: Bench) -> None:
@@ -189,4 +189,4 @@ async def test_signals_of_other_tasks_and_queues_are_not_heard(bench: Bench) -> 
         await bench.store.cancel(Q, "t")
         await bench.store.cancel(Q, "u")
         with trio.fail_after(10):
-            assert await signals.receive() == Signal(Q, Kind.DONE, "u")
+            assert await signals.receive() == Signal(Q, SignalKind.DONE, "u")

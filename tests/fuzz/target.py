@@ -65,7 +65,7 @@ def try_everything(data: bytes) -> None:
     """Read bytes in every way; raise nothing but what a worker makes a reason of."""
     for read in (
         _job, open_envelope, unpack_value, _opened_batch, lambda d: read_inputs("q", d), _read_pairs,
-        lambda d: _KEYS.open(d, "a"),
+        lambda d: _KEYS.decrypt(d, "a"),
     ):  # fmt: skip
         try:
             read(data)

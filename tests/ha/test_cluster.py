@@ -154,6 +154,6 @@ async def test_slots_are_those_of_the_servers(healthy: Cluster) -> None:
 
 
 async def test_no_node_at_all_is_a_lost_connection() -> None:
-    with pytest.raises(ConnectionLost, match="no node tells the Cluster's map"):
+    with pytest.raises(ConnectionLost, match="no node returned the Cluster's slot map"):
         async with rediq.connect("redis+cluster://u:secret@127.0.0.1:1,127.0.0.1:2"):
             pass

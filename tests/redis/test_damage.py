@@ -12,7 +12,7 @@ from rediq_trio.spec.records import (
     Report,
     Verdict,
 )
-from rediq_trio.store.broadcast import Kind
+from rediq_trio.store.broadcast import SignalKind
 from tests.conformance.bench import Q, deferral, failure, heard, new
 from tests.redis.conftest import Behind
 from tests.stored import AT, LONG, pack
@@ -236,9 +236,9 @@ async def test_whoever_waits_for_a_damaged_task_hears_of_its_end(behind: Behind)
     await behind.bench.add("t")
     await behind.raw("HSET", "records", "t", b"junk")
     with behind.bench.store.listen([(Q, "t")]) as signals:
-        await heard(signals, Kind.RESYNC)
+        await heard(signals, SignalKind.RESYNC)
         await behind.upkeep()
-        await heard(signals, Kind.DONE, "t")
+        await heard(signals, SignalKind.DONE, "t")
 
 
 @pytest.mark.parametrize("damage", ["junk", "missing"])

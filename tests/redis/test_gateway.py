@@ -15,7 +15,7 @@ import trio.testing
 import rediq_trio as rediq
 from rediq_trio import ConfigError, ConnectionLost, State
 from rediq_trio.spec.records import Answer, AnswerKind, NewTask
-from rediq_trio.store.broadcast import Kind
+from rediq_trio.store.broadcast import SignalKind
 from rediq_trio.store.redis.connection import calls, pipeline, subscriber
 from rediq_trio.store.redis.connection.gateway import (
     Gateway,
@@ -41,7 +41,7 @@ async def test_a_caller_that_is_cancelled_costs_the_others_nothing(redis_server:
         assert await call(b"CLIENT", b"ID") == before
 
 
-async def test_what_waits_is_sent_in_one_trip_and_each_has_its_answer(redis_server: Server) -> None:
+async def test_what_waits_is_sent_in_one_round_trip_and_each_has_its_answer(redis_server: Server) -> None:
     async with open_redis_store(redis_server) as opened:
         answers: dict[int, bytes] = {}
 
@@ -104,7 +104,7 @@ async def test_a_task_whose_caller_is_cancelled_takes_nobodys_answer(redis_serve
 
 
 async def test_large_tasks_do_not_go_in_one_call(redis_server: Server) -> None:
-    envelope = b"x" * (calls.JOINED_BYTES // 2 - 100)
+    envelope = b"x" * (calls.MERGED_BYTES_MAX // 2 - 100)
     async with open_redis_store(redis_server) as opened:
         await opened.store.enqueue("q", [NewTask("first", b"x")])
         await opened.gateway.call(b"CONFIG", b"RESETSTAT")
@@ -144,7 +144,7 @@ async def test_an_error_reply_is_for_its_caller_only(redis_server: Server) -> No
 async def test_it_connects_again_when_the_server_cut_it_off(redis_server: Server) -> None:
     async with open_redis_store(redis_server) as opened:
         with opened.store.listen([("q", "")]) as signals:
-            assert (await signals.receive()).kind is Kind.RESYNC
+            assert (await signals.receive()).kind is SignalKind.RESYNC
             async with open_gateway(parse_address(redis_server.url), Keys("other")) as other:
                 await other.call(b"CLIENT", b"KILL", b"TYPE", b"pubsub")
                 await other.call(b"CLIENT", b"KILL", b"SKIPME", b"yes", b"TYPE", b"normal")
@@ -155,14 +155,14 @@ async def test_it_connects_again_when_the_server_cut_it_off(redis_server: Server
                         break
                     except ConnectionLost:
                         await trio.sleep(0.05)
-                assert (await signals.receive()).kind in (Kind.RESYNC, Kind.WAKE)
+                assert (await signals.receive()).kind in (SignalKind.RESYNC, SignalKind.WAKE)
 
 
 async def test_a_server_that_does_not_answer_is_given_up(
     redis_server: Server,
 ) -> None:
     address = parse_address(redis_server.url)
-    async with open_gateway(address, Keys("test"), trip_deadline=0.3) as gateway:
+    async with open_gateway(address, Keys("test"), response_timeout=0.3) as gateway:
         with pytest.raises(ConnectionLost) as lost:
             await gateway.call(b"DEBUG", b"SLEEP", b"1")
         assert lost.value.sent
@@ -175,9 +175,9 @@ async def test_a_server_that_does_not_answer_is_given_up(
                     await trio.sleep(0.05)
 
 
-async def test_each_trip_has_the_whole_deadline(redis_server: Server) -> None:
+async def test_each_round_trip_has_the_whole_timeout(redis_server: Server) -> None:
     address = parse_address(redis_server.url)
-    async with open_gateway(address, Keys("test"), trip_deadline=1.0) as gateway:
+    async with open_gateway(address, Keys("test"), response_timeout=1.0) as gateway:
         for _ in range(2):
             # The timer of the first is still set when these are under way.
             await gateway.call(b"DEBUG", b"SLEEP", b"0.6")
@@ -209,20 +209,20 @@ async def test_a_call_that_was_sent_at_once_is_refused_when_its_client_closes(
     assert len(refused) == 4
 
 
-@pytest.mark.parametrize("ahead", [True, False])
-async def test_a_line_that_hangs_up_breaks_its_trip_off_and_serves_again(
-    ahead: bool, redis_server: Server, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("early", [True, False])
+async def test_a_pipeline_that_reconnects_ends_its_round_trip_and_serves_again(
+    early: bool, redis_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = parse_address(redis_server.url)
     async with open_gateway(address, Keys("test")) as gateway:
         await gateway.call(b"PING")
-        (way,) = gateway._lines.values()
-        put = way.put
+        (pipe,) = gateway._pipelines.values()
+        put = pipe.put
 
-        def put_and_hang_up(call: calls.Call) -> None:
+        def put_and_reconnect(call: calls.PendingCall) -> None:
             put(call)
-            assert way._ahead is call  # sent, and the pump has not woken up
-            way.hang_up()
+            assert pipe._sent_early is call  # sent, and the pump has not woken up
+            pipe.reconnect()
 
         async def stand_still() -> None:
             with pytest.raises(ConnectionLost) as lost:
@@ -231,14 +231,14 @@ async def test_a_line_that_hangs_up_breaks_its_trip_off_and_serves_again(
 
         await trio.testing.wait_all_tasks_blocked(0.02)
         async with trio.open_nursery() as nursery:
-            if ahead:
-                monkeypatch.setattr(way, "put", put_and_hang_up)
+            if early:
+                monkeypatch.setattr(pipe, "put", put_and_reconnect)
             nursery.start_soon(stand_still)
-            if not ahead:
+            if not early:
                 await trio.testing.wait_all_tasks_blocked(0.02)
-                assert way._ahead is None
-                assert way._limit.is_set
-                way.hang_up()
+                assert pipe._sent_early is None
+                assert pipe._response_deadline.is_set
+                pipe.reconnect()
         monkeypatch.undo()
         assert await gateway.call(b"ECHO", b"back") == b"back"
 
@@ -246,7 +246,7 @@ async def test_a_line_that_hangs_up_breaks_its_trip_off_and_serves_again(
 async def test_calls_wait_for_a_server_only_so_long_and_serve_outlives_its_absence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pipeline, "PATIENCE", 0.3)
+    monkeypatch.setattr(pipeline, "UNSENT_WAIT_MAX", 0.3)
     app = rediq.App()
 
     @app.task("ok")
@@ -285,7 +285,7 @@ async def test_a_user_that_is_refused_is_told_so_without_the_password(
                 pass
         assert "secret" not in str(refused.value)
         async with rediq.connect(f"unix://reader:right@{path}") as client:
-            with pytest.raises(ConfigError, match=r"Redis refused the command.*the right \+hgetall"):
+            with pytest.raises(ConfigError, match=r"Redis refused the command.*the permission \+hgetall"):
                 await client.queue("q").stats()
 
 
@@ -315,9 +315,9 @@ async def test_a_signal_of_a_newer_version_makes_one_look_at_the_truth(
 ) -> None:
     async with open_redis_store(redis_server) as opened:
         with opened.store.listen([("q", "")]) as signals:
-            assert (await signals.receive()).kind is Kind.RESYNC
+            assert (await signals.receive()).kind is SignalKind.RESYNC
             await opened.gateway.call(b"PUBLISH", opened.keys.channel("q"), b"novelty:x")
-            assert (await signals.receive()).kind is Kind.RESYNC
+            assert (await signals.receive()).kind is SignalKind.RESYNC
 
 
 def hears(gateway: Gateway) -> bool:
@@ -330,16 +330,16 @@ def hears(gateway: Gateway) -> bool:
         return True
 
 
-async def test_the_ear_of_a_server_that_falls_silent_listens_again_on_another_connection(
+async def test_the_subscriber_of_a_server_that_falls_silent_listens_again_on_another_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # A server that stands still is, to the ear, a network that swallows what it says.
-    monkeypatch.setattr(subscriber, "EAR_PING", 0.1)
-    monkeypatch.setattr(subscriber, "SILENCE", 0.2)
+    # A server that stands still is, to the subscriber, a network that swallows what it says.
+    monkeypatch.setattr(subscriber, "PING_INTERVAL", 0.1)
+    monkeypatch.setattr(subscriber, "PONG_TIMEOUT", 0.2)
     with crew() as us:
         async with open_gateway(parse_address(us.server.url), Keys("test")) as gateway:
             with gateway.listen([("q", "")]) as signals:
-                assert (await signals.receive()).kind is Kind.RESYNC
+                assert (await signals.receive()).kind is SignalKind.RESYNC
                 assert us.server.child is not None
                 us.server.child.send_signal(signal.SIGSTOP)
                 with trio.fail_after(WITHIN):
@@ -347,4 +347,4 @@ async def test_the_ear_of_a_server_that_falls_silent_listens_again_on_another_co
                         await trio.sleep(0.02)
                 us.server.child.send_signal(signal.SIGCONT)
                 with trio.fail_after(WITHIN):
-                    assert (await signals.receive()).kind is Kind.RESYNC
+                    assert (await signals.receive()).kind is SignalKind.RESYNC

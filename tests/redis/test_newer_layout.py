@@ -25,7 +25,7 @@ from rediq_trio.spec.records import (
     Tick,
     Verdict,
 )
-from rediq_trio.store.broadcast import Kind
+from rediq_trio.store.broadcast import SignalKind
 from rediq_trio.store.redis.keys import QUEUE_KEYS
 from rediq_trio.store.redis.record_format import FORMAT_STEP
 from tests.conformance.bench import Q, heard, new
@@ -286,16 +286,16 @@ async def test_keepers_hear_of_what_is_held_over_and_not_again(newer: Newer) -> 
     await bench.add("n")
     await newer.age("n")
     with bench.store.listen([(Q, "")]) as signals:
-        await heard(signals, Kind.RESYNC)
+        await heard(signals, SignalKind.RESYNC)
         await bench.add("t", relations=Relations(needs=("n",)))
-        await heard(signals, Kind.MAIL)
+        await heard(signals, SignalKind.MAIL)
         await bench.store.unblock(Q, limit=100)
         # What is sent in order comes in order: nothing was told before this.
         await bench.store.flush(Q)
         kinds = []
-        while not kinds or kinds[-1] is not Kind.FLUSH:
+        while not kinds or kinds[-1] is not SignalKind.FLUSH:
             kinds.append((await signals.receive()).kind)
-    assert Kind.MAIL not in kinds
+    assert SignalKind.MAIL not in kinds
 
 
 async def test_one_that_waits_for_nothing_more_is_told_nothing(newer: Newer) -> None:

@@ -121,7 +121,7 @@ async def test_switching_verification_off_works_and_is_warned_of(
 async def test_a_plain_server_behind_rediss_is_refused(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "CONNECT_DEADLINE", 1.0)  # it says nothing, whatever it is sent
+    monkeypatch.setattr(connection, "CONNECT_TIMEOUT", 1.0)  # it says nothing, whatever it is sent
     plain = attrs.evolve(scene.server, port=scene.server.plain)
     error = await _refused(plain.url(scene.ca))
     assert isinstance(error, ConnectionLost)
@@ -177,7 +177,7 @@ async def test_a_password_is_sent_through_tls_and_shown_nowhere(scene: Scene) ->
         assert "refused the user or password" in str(error)
 
 
-async def test_the_ear_uses_tls_too(scene: Scene) -> None:
+async def test_the_subscriber_uses_tls_too(scene: Scene) -> None:
     async with rediq.connect(scene.server.url(scene.ca)) as client:
         handle = await client.enqueue(rediq.Task("nobody:runs", None))
         with client._store.listen([("default", "")]) as signals, trio.fail_after(20):

@@ -13,7 +13,7 @@ import trio
 import rediq_trio as rediq
 from rediq_trio import ConfigError, ConnectionLost, WorkerCrashed
 from rediq_trio.store.redis.connection import subscriber
-from rediq_trio.store.redis.connection.acl import missing_right
+from rediq_trio.store.redis.connection.acl import missing_permission
 from rediq_trio.store.redis.connection.gateway import Gateway, open_gateway, parse_address
 from rediq_trio.store.redis.keys import Keys
 from tests.security.rights import PAGE, line_of, operate, rights_of, walk
@@ -24,8 +24,8 @@ PASSWORD = "PASSWORD"
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the ear ping within the time that a walk takes."""
-    monkeypatch.setattr(subscriber, "EAR_PING", 0.1)
+    """Let the subscriber ping within the time that a walk takes."""
+    monkeypatch.setattr(subscriber, "PING_INTERVAL", 0.1)
 
 
 @asynccontextmanager
@@ -159,7 +159,7 @@ async def test_keys_and_channels_of_others_are_out_of_reach(server: Server) -> N
                 (b"EVAL", b"return redis.call('HSET', KEYS[1], 'a', 1)", 1, b"other"),
                 (b"EVAL", b"return redis.call('HSET', 'other', 'a', 1)", 0),
             ):  # fmt: skip
-                with pytest.raises(ConfigError, match="lacks the right"):
+                with pytest.raises(ConfigError, match="lacks the permission"):
                     await gateway.call(*command)
         assert await operator.call(b"EXISTS", b"other") == 0
 
@@ -172,7 +172,7 @@ async def test_the_missing_right_is_named(server: Server) -> None:
     for right, named in without.items():
         words = [word for word in line_of("rediq") if word != right]
         async with user(server, "rediq", words) as (_, url):
-            with pytest.raises(ConfigError, match="lacks the right") as caught:
+            with pytest.raises(ConfigError, match="lacks the permission") as caught:
                 async with rediq.connect(url) as client:
                     await client.enqueue(rediq.Task("t", None))
             assert named in str(caught.value)
@@ -187,7 +187,7 @@ async def test_a_user_who_may_not_subscribe_is_told_so_in_the_log(
     async with user(server, "rediq", words) as (_, url), rediq.connect(url) as client:
         with client._store.listen([("default", "")]):
             with trio.fail_after(20):
-                while "no signal can be heard" not in caplog.text:
+                while "no signals arrive" not in caplog.text:
                     await trio.sleep(0.01)
     assert "&rediq*" in caplog.text
 
@@ -203,5 +203,5 @@ def test_a_right_is_named_however_the_server_words_it() -> None:
     }
     source = "redis.call('HGET', 1) redis.call('ZADD', 2) redis.call('HGET', 3)"
     for text, named in said.items():
-        assert missing_right(text, source).startswith(named)
-    assert missing_right("NOPERM", "") == "a command's"
+        assert missing_permission(text, source).startswith(named)
+    assert missing_permission("NOPERM", "") == "to run it"

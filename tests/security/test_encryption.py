@@ -28,10 +28,10 @@ from rediq_trio import (
     Unique,
 )
 from rediq_trio.store.encrypted.delegation import implements_store
-from rediq_trio.store.encrypted.keys import CLEAR_VARIABLE, VARIABLE
-from rediq_trio.store.encrypted.store import SealedStore
+from rediq_trio.store.encrypted.keys import CLEAR_VARIABLE, KEYS_VARIABLE
+from rediq_trio.store.encrypted.store import EncryptedStore
 from rediq_trio.store.port import Store
-from rediq_trio.wire.packing import SEALED, extension_of, pack, pack_extension
+from rediq_trio.wire.packing import ENCRYPTED, extension_of, pack, pack_extension
 from tests.opened import Opened
 from tests.servers import Server, open_redis_store
 from tests.stored import changed
@@ -63,7 +63,7 @@ async def _in_memory() -> AsyncGenerator[Place]:
 
 @asynccontextmanager
 async def _on(server: Server) -> AsyncGenerator[Place]:
-    async with open_redis_store(server, prefix="sealed") as opened:
+    async with open_redis_store(server, prefix="encrypted") as opened:
 
         async def dump() -> bytes:
             found: list[bytes] = []
@@ -97,7 +97,7 @@ def redis_place(redis_server: Server) -> Opened:
     return Opened(lambda: _on(redis_server))
 
 
-app = rediq.App("sealed")
+app = rediq.App("encrypted")
 seen: list[Any] = []
 
 
@@ -160,41 +160,41 @@ async def died_of(handle: rediq.TaskHandle[Any]) -> str:
 bound = st.lists(st.text(), max_size=3)
 
 
-@given(data=st.binary(max_size=300), bound=bound, steady=st.booleans())
+@given(data=st.binary(max_size=300), bound=bound, deterministic=st.booleans())
 @example(b"", [], True)
-def test_what_is_sealed_opens_for_whom_has_the_key(
-    data: bytes, bound: list[str], steady: bool
+def test_what_is_encrypted_is_decrypted_by_whoever_has_the_key(
+    data: bytes, bound: list[str], deterministic: bool
 ) -> None:
-    sealed = Encryption([OLD]).seal(data, *bound, steady=steady)
-    assert Encryption([OLD]).open(sealed, *bound) == data
-    assert Encryption([NEW, OLD]).open(sealed, *bound) == data
-    assert len(data) < 8 or data not in sealed
-    again = Encryption([OLD]).seal(data, *bound, steady=steady)
-    assert (again == sealed) == steady
+    encrypted = Encryption([OLD]).encrypt(data, *bound, deterministic=deterministic)
+    assert Encryption([OLD]).decrypt(encrypted, *bound) == data
+    assert Encryption([NEW, OLD]).decrypt(encrypted, *bound) == data
+    assert len(data) < 8 or data not in encrypted
+    again = Encryption([OLD]).encrypt(data, *bound, deterministic=deterministic)
+    assert (again == encrypted) == deterministic
     for wrong, what in ((Encryption([NEW]), bound), (Encryption([OLD]), [*bound, "more"])):
         with pytest.raises(PayloadError):
-            wrong.open(sealed, *what)
+            wrong.decrypt(encrypted, *what)
 
 
 def test_every_flipped_bit_is_found() -> None:
     encryption = Encryption([OLD])
-    sealed = encryption.seal(b"some bytes", "a", "b")
-    for place in range(len(sealed)):
+    encrypted = encryption.encrypt(b"some bytes", "a", "b")
+    for place in range(len(encrypted)):
         for bit in range(8):
-            changed = bytearray(sealed)
+            changed = bytearray(encrypted)
             changed[place] ^= 1 << bit
             with pytest.raises(PayloadError):
-                encryption.open(bytes(changed), "a", "b")
-    for end in range(len(sealed)):
+                encryption.decrypt(bytes(changed), "a", "b")
+    for end in range(len(encrypted)):
         with pytest.raises(PayloadError):
-            encryption.open(sealed[:end], "a", "b")
+            encryption.decrypt(encrypted[:end], "a", "b")
 
 
 @given(st.binary(max_size=100), st.sampled_from([0, 1, 2, 127]))
 def test_any_bytes_are_refused_with_a_payload_error(data: bytes, code: int) -> None:
-    for packed in (data, pack_extension(code, data), pack_extension(SEALED, b"\x01" + data)):
+    for packed in (data, pack_extension(code, data), pack_extension(ENCRYPTED, b"\x01" + data)):
         with pytest.raises(PayloadError):
-            Encryption([OLD]).open(packed, "a")
+            Encryption([OLD]).decrypt(packed, "a")
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ async def test_a_worker_without_keys_sends_the_task_to_dead_and_goes_on(place: P
         plain = server.client
         why = await died_of(plain.task(handle.id))
         assert "the payload is encrypted, and this process has no keys" in why
-        assert VARIABLE in why
+        assert KEYS_VARIABLE in why
         assert await (await plain.enqueue(echo.task("clear"))).result(timeout=WITHIN) == "clear"
         info = await plain.task(handle.id).info()
         assert (info.type, info.attempt, dict(info.metadata)) == ("echo", 1, {})
@@ -433,8 +433,8 @@ async def test_a_schedule_that_ticks_makes_tasks_that_nobody_can_read(place: Pla
 
 @pytest.mark.parametrize("name", [name for name in vars(Store) if not name.startswith("_")])
 def test_an_encrypted_store_that_lacks_an_operation_cannot_be_made(name: str) -> None:
-    parts = {key: part for key, part in vars(SealedStore).items() if key != name}
-    assert len(parts) == len(vars(SealedStore)) - 1
+    parts = {key: part for key, part in vars(EncryptedStore).items() if key != name}
+    assert len(parts) == len(vars(EncryptedStore)) - 1
     for key in ("__dict__", "__weakref__"):
         parts.pop(key)
     with pytest.raises(TypeError, match=rf"^Lacking does not define {name}: "):
@@ -451,8 +451,8 @@ CARRYING = frozenset({
 def test_what_carries_payloads_is_not_handed_on_unchanged() -> None:
     written = {
         name
-        for name, part in vars(SealedStore).items()
-        if not name.startswith("_") and getattr(part, "__module__", "") == SealedStore.__module__
+        for name, part in vars(EncryptedStore).items()
+        if not name.startswith("_") and getattr(part, "__module__", "") == EncryptedStore.__module__
     }
     assert written == CARRYING
 
@@ -460,7 +460,7 @@ def test_what_carries_payloads_is_not_handed_on_unchanged() -> None:
 # --- against one who can write to Redis
 
 
-async def _sealed_two(place: Place) -> tuple[list[str], list[bytes]]:
+async def _encrypted_two(place: Place) -> tuple[list[str], list[bytes]]:
     async with client(place, OLD) as us:
         handles = [await us.enqueue(echo.task(n)) for n in range(2)]
     owns = [handle.id.partition("/")[2] for handle in handles]
@@ -485,7 +485,7 @@ async def _change_envelope(place: Place, own: str, packed: bytes) -> None:
 
 async def test_payloads_that_are_swapped_do_not_open(redis_place: Place) -> None:
     place = redis_place
-    owns, envelopes = await _sealed_two(place)
+    owns, envelopes = await _encrypted_two(place)
     for own, packed in zip(owns, reversed(envelopes), strict=True):
         await _change_envelope(place, own, packed)
     async with worker(place, OLD) as server:
@@ -496,7 +496,7 @@ async def test_payloads_that_are_swapped_do_not_open(redis_place: Place) -> None
 
 async def test_a_payload_that_is_given_to_another_handler_does_not_open(redis_place: Place) -> None:
     place = redis_place
-    owns, envelopes = await _sealed_two(place)
+    owns, envelopes = await _encrypted_two(place)
     await _change_envelope(place, owns[0], envelopes[0].replace(b"\xa4echo", b"\xa5other"))
     async with worker(place, OLD) as server:
         why = await died_of(server.client.task(f"default/{owns[0]}"))
@@ -535,7 +535,7 @@ async def test_a_result_that_was_changed_or_moved_is_refused(redis_place: Place)
             await handle.result(timeout=WITHIN)
         owns = [handle.id.partition("/")[2] for handle in handles]
         kept = [one.result for one in await place.store.get("default", owns) if one is not None]
-        assert [found[0] for found in map(extension_of, kept) if found] == [SEALED] * 2
+        assert [found[0] for found in map(extension_of, kept) if found] == [ENCRYPTED] * 2
         await _write(place, "results", owns[0], kept[1])
         await _write(place, "results", owns[1], pack("injected"))
         for handle, why in zip(handles, ("belongs to another task", "not encrypted"), strict=True):
@@ -563,19 +563,19 @@ async def test_results_of_others_that_were_changed_fail_the_task_that_reads_them
 
 
 async def test_the_environment_gives_keys(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(VARIABLE, f"{NEW}, {OLD}")
+    monkeypatch.setenv(KEYS_VARIABLE, f"{NEW}, {OLD}")
     async with rediq.serve(app, place.store) as server:
         handle = await server.client.enqueue(echo.task(MARK))
         assert await handle.result(timeout=WITHIN) == MARK
     assert MARK.encode() not in await place.dump()
     async with client(place, NEW) as us:
         assert await us.task(handle.id).result(timeout=WITHIN) == MARK
-    monkeypatch.setenv(VARIABLE, f"{NEW},s3cret")
+    monkeypatch.setenv(KEYS_VARIABLE, f"{NEW},s3cret")
     with pytest.raises(ConfigError, match=r"^keys: ") as caught:
         async with rediq.connect(place.store):
             pass
     assert "s3cret" not in str(caught.value)
-    monkeypatch.setenv(VARIABLE, NEW)
+    monkeypatch.setenv(KEYS_VARIABLE, NEW)
     monkeypatch.setenv(CLEAR_VARIABLE, "perhaps")
     with pytest.raises(ConfigError, match=CLEAR_VARIABLE):
         async with rediq.connect(place.store):

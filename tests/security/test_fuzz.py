@@ -25,7 +25,7 @@ from rediq_trio.wire.envelope import (
     pack_envelope,
     unpack_value,
 )
-from rediq_trio.wire.packing import UNOPENED, extension_of, pack_extension
+from rediq_trio.wire.packing import UNDECRYPTABLE, extension_of, pack_extension
 from rediq_trio.worker.jobs import open_job
 from tests.chaos.fuzz import MEMORY, fuzz, is_newer, reason_of
 from tests.fuzz.target import app, held_with, record_with, try_everything
@@ -138,18 +138,18 @@ def test_timestamps_are_refused_like_every_extension(stamp: bytes) -> None:
     assert unpack_value(msgpack.packb(stamp)) == stamp  # as bytes it is only bytes
 
 
-def test_a_timestamp_in_the_place_of_a_sealed_value_is_refused() -> None:
+def test_a_timestamp_in_the_place_of_an_encrypted_value_is_refused() -> None:
     # Found by atheris: it is an extension, but has no code.
     stamp = bytes.fromhex("c70cff1e015c476cd5000000000000")
     assert extension_of(stamp) is None
     with pytest.raises(PayloadError, match="not encrypted"):
-        Encryption([b"k" * 32]).open(stamp, "a")
+        Encryption([b"k" * 32]).decrypt(stamp, "a")
 
 
 def test_a_reason_that_somebody_else_wrote_is_shown_as_text_only() -> None:
     for data in (b"", b"\x1b[2J", b"a\nb", b"\xff" * 5 + b"\0"):
         with pytest.raises(PayloadError, match=r"^the payload is damaged$"):
-            unpack_value(pack_extension(UNOPENED, data))
+            unpack_value(pack_extension(UNDECRYPTABLE, data))
 
 
 @pytest.mark.parametrize("head", [b"\xdd", b"\xdf", b"\xdb", b"\xc6", b"\xc9"])

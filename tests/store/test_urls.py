@@ -7,7 +7,7 @@ from redis.asyncio.connection import Connection, SSLConnection
 
 from rediq_trio._errors import ConfigError
 from rediq_trio.store.opening import open_store
-from rediq_trio.store.redis.connection.address import Node
+from rediq_trio.store.redis.connection.address import RedisNode
 from rediq_trio.store.redis.connection.gateway import parse_address
 from rediq_trio.store.urls import DEFAULT_URL, default_url, redacted, scheme_of
 
@@ -95,7 +95,7 @@ def test_sentinels_have_a_service_a_database_and_a_user_of_their_own() -> None:
         f"redis+sentinel://app:{SECRET}@h1:7000,h2,[::1]:7001/main/3"
         "?sentinel_username=watch&sentinel_password=pa%2Fss&client_name=me"
     )
-    assert address.nodes == (Node("h1", 7000), Node("h2", 26379), Node("::1", 7001))
+    assert address.nodes == (RedisNode("h1", 7000), RedisNode("h2", 26379), RedisNode("::1", 7001))
     assert address.service == "main"
     assert address.arguments == {
         "username": "app", "password": SECRET, "db": 3, "client_name": "me"
@@ -120,6 +120,6 @@ def test_a_password_may_hold_anything(password: str) -> None:
 
 def test_a_cluster_is_named_by_some_of_its_nodes_with_or_without_tls() -> None:
     plain, safe = (parse_address(f"{scheme}+cluster://h1,h2:7/") for scheme in ("redis", "rediss"))
-    assert plain.nodes == safe.nodes == (Node("h1", 6379), Node("h2", 7))
+    assert plain.nodes == safe.nodes == (RedisNode("h1", 6379), RedisNode("h2", 7))
     assert plain.connection_class is Connection
     assert safe.connection_class is SSLConnection

@@ -9,8 +9,16 @@ import trio
 from prometheus_client.parser import text_string_to_metric_families
 
 import rediq_trio as rediq
-from rediq_trio.web.counts import FRESH
-from rediq_trio.web.metrics import HEALTH, OUTCOMES, QUEUE, TOTALS, WORKER, Reading, exposition
+from rediq_trio.web.metrics import (
+    HEALTH_GAUGES,
+    OUTCOMES,
+    QUEUE_COUNTERS,
+    QUEUE_GAUGES,
+    WORKER_GAUGES,
+    Scrape,
+    exposition,
+)
+from rediq_trio.web.queue_stats import STATS_MAX_AGE
 from rediq_trio.worker.health import NOT_STARTED
 from tests.actors.parts import Watched
 
@@ -86,7 +94,7 @@ async def test_however_many_scrape_the_queues_are_read_once_a_second_at_most() -
         took = trio.current_time() - begun
     assert len(answers) == 100
     assert all(answers)
-    assert 1 <= store.count("stats") - before <= 2 + took / FRESH
+    assert 1 <= store.count("stats") - before <= 2 + took / STATS_MAX_AGE
 
 
 async def test_while_redis_is_away_the_queues_are_left_out_and_said_to_be() -> None:
@@ -101,14 +109,14 @@ async def test_while_redis_is_away_the_queues_are_left_out_and_said_to_be() -> N
 
 
 def test_before_the_worker_has_started_there_is_its_health_alone() -> None:
-    found = parsed(exposition(Reading(NOT_STARTED, None, None)).decode())
+    found = parsed(exposition(Scrape(NOT_STARTED, None, None)).decode())
     assert (found["rediq_worker_alive", ()], found["rediq_worker_ready", ()]) == (1, 0)
     assert ("rediq_worker_running", ()) not in found
 
 
 @pytest.mark.parametrize(
     "name",
-    [*HEALTH, *WORKER, *QUEUE, *TOTALS, "rediq_queue_tasks", "rediq_queues_read",
+    [*HEALTH_GAUGES, *WORKER_GAUGES, *QUEUE_GAUGES, *QUEUE_COUNTERS, "rediq_queue_tasks", "rediq_queues_read",
      "rediq_worker_outcomes_total", "rediq_worker_loop_blocks_total", "rediq_worker_unconfirmed_total"],
 )  # fmt: skip
 def test_every_name_is_in_the_documentation(name: str) -> None:

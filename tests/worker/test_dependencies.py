@@ -88,7 +88,7 @@ async def test_a_failure_goes_on_to_all_that_come_after(redis_server: Server, qu
 
 
 @pytest.mark.parametrize(
-    ("how", "said"), [("cancel", "was cancelled"), ("delete", "is gone"), ("flush", "is gone")]
+    ("ended_as", "said"), [("cancel", "was cancelled"), ("delete", "is gone"), ("flush", "is gone")]
 )
 @pytest.mark.parametrize("queue", ["left", "nobodys"])
 async def test_what_a_client_ends_is_told_in_other_queues_too(

@@ -1,1 +1,1 @@
-"""The command line: a door to the library, which nothing imports."""
+"""The command line. No other part of the library imports it."""

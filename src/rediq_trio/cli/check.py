@@ -24,7 +24,8 @@ from rediq_trio.cli.check_report import (
     show_violations,
     to_json,
 )
-from rediq_trio.cli.explaining import explain
+from rediq_trio.cli.error_text import explain
+from rediq_trio.cli.flags import common_flags
 from rediq_trio.cli.screen import Screen, open_screen
 from rediq_trio.settings import settle_settings
 from rediq_trio.store.urls import default_url, scheme_of
@@ -46,9 +47,7 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("queues", metavar="QUEUE", nargs="*", help="the queues to check")
     parser.add_argument("--all", action="store_true", help="check every queue that was ever used")
-    parser.add_argument("--url", help="where the tasks live (REDIQ_URL)")
-    parser.add_argument("--key-prefix", metavar="PREFIX", help="what all keys begin with (rediq)")
-    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    common_flags(parser, "url", "key_prefix", "json")
     parser.add_argument("--repair", action="store_true", help="show what can be repaired, and ask")
     parser.add_argument("--yes", action="store_true", help="with --repair: do not ask")
     parser.set_defaults(execute=execute)

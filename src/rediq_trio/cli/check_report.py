@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from rediq_trio.cli.check_words import WORDS
+from rediq_trio.cli.check_advice import ADVICE
 from rediq_trio.cli.screen import Screen
 from rediq_trio.spec.check.findings import Repair, Violation, left_over
 
@@ -88,7 +88,7 @@ def show_violations(screen: Screen, finding: Finding) -> None:
     screen.say(f"{finding.queue}: {len(some):,} {what}")
     for number in sorted({one.invariant for one in some}):
         here = [one for one in some if one.invariant == number]
-        screen.say(f"  invariant {number}: {WORDS[number].means}")
+        screen.say(f"  invariant {number}: {ADVICE[number].means}")
         for one in here[:SHOWN]:
             subject = one.subject or "the queue"
             about = "" if one.about.value in ("task", "queue") else f"{one.about.value} "
@@ -110,4 +110,4 @@ def show_plan(screen: Screen, finding: Finding) -> None:
 def show_advice(screen: Screen, violations: Sequence[Violation]) -> None:
     """Show what a person does about what is not repaired."""
     for number in sorted({one.invariant for one in violations}):
-        screen.say(f"  not repaired, invariant {number}: {WORDS[number].do}")
+        screen.say(f"  not repaired, invariant {number}: {ADVICE[number].do}")

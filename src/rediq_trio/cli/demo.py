@@ -1,4 +1,4 @@
-"""`rediq demo`: hash a folder through the queue, let some tasks fail, and check it all."""
+"""`rediq demo`: hash the files of a folder in tasks, make some fail, and check everything."""
 
 from __future__ import annotations
 
@@ -16,40 +16,39 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio._errors import ConfigError
-from rediq_trio.cli.demo_report import Cancellation, Outcome, report
+from rediq_trio.cli.demo_report import Cancellation, DemoResult, report
 from rediq_trio.cli.demo_tasks import (
+    CancellationProbe,
     DemoTasks,
     File,
-    Witness,
     default_folder,
     find_files,
     sha256_of,
 )
 from rediq_trio.cli.screen import Advance, Screen, open_screen
-from rediq_trio.cli.stopping import Stop, end_process, stop_signals
+from rediq_trio.cli.stop_signals import INTERRUPTED_STATUS, Stop, end_process, stop_signals
 from rediq_trio.settings import read_setting, settle_settings
 from rediq_trio.store.urls import redacted, scheme_of
 
-INTERRUPTED = 130
-BATCH = 500
+ENQUEUE_BATCH = 500
 """Tasks of one `enqueue_many`."""
-LOOK = 0.05
-"""Seconds between two looks at the worker's numbers, for the bar."""
-SAMPLES = 8
-"""Hashes that are computed once more, without the queue."""
-TRIPS = 200
-"""Tasks that are sent one by one, to see how long one takes on an idle queue."""
-CLEAN_UP = 8.0
-"""Seconds to stop the worker and to remove the tasks, at most."""
-RUN_ALONE = 0.1
-"""Seconds that the task to be cancelled runs before it is."""
+PROGRESS_INTERVAL = 0.05
+"""Seconds between two updates of the progress bar."""
+HASH_SAMPLES = 8
+"""Hashes that are computed again without the queue."""
+LATENCY_SAMPLES = 200
+"""Tasks that run one at a time, to measure the latency of an idle queue."""
+CLEAN_UP_TIMEOUT = 8.0
+"""Seconds to stop the worker and delete the tasks, at most."""
+CANCEL_DELAY = 0.1
+"""Seconds after its start at which the demo cancels a task."""
 
 
 def add_command(commands: Any) -> None:
     """Add `demo` to the parser's commands."""
     parser = commands.add_parser(
         "demo",
-        help="hash a folder's files through a queue, and check it all",
+        help="hash a folder's files through a queue, and check everything",
         description="Start a private Redis and a worker, hash every file of a folder through the "
         "queue, let some tasks fail, die and be cancelled, and check every invariant.",
     )
@@ -62,11 +61,11 @@ def add_command(commands: Any) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Run the demo and give the exit status."""
+    """Run the demo and return the exit status."""
     url = arguments.url or os.environ.get("REDIQ_URL") or "embedded://"
     scheme_of(url)
     concurrency = read_setting("concurrency", arguments.concurrency or "8")
-    settle_settings({"concurrency": concurrency})  # for its complaint, ahead of all work
+    settle_settings({"concurrency": concurrency})  # to raise for a bad value before any work
     folder = default_folder() if arguments.folder is None else Path(arguments.folder)
     if not folder.is_dir():
         what = "a folder" if folder.exists() else "a folder that exists"
@@ -82,26 +81,26 @@ class _Demo:
         self._folder = folder
         self._url = url
         self._concurrency = concurrency
-        self._witness = Witness()
+        self._probe = CancellationProbe()
         self._asked_at = 0.0
-        # Its own keys, on a server that others may use too.
+        # Keys of its own, on a server that may have other users.
         self._name = f"demo-{os.getpid()}-{time.time_ns() // 1_000_000:x}"
-        self._tasks = DemoTasks(self._name, self._witness)
+        self._tasks = DemoTasks(self._name, self._probe)
 
     async def run(self, skip: Sequence[str]) -> int:
-        """Run it all; end in good order when a signal asks."""
+        """Run the demo; stop in good order after a signal."""
         scope = trio.CancelScope()
-        outcome: Outcome | None = None
+        result: DemoResult | None = None
         async with stop_signals() as (stop, nursery):
-            nursery.start_soon(_obey, stop, scope)
+            nursery.start_soon(_watch_signals, stop, scope)
             with scope:
-                outcome = await self._run(skip)
-        if outcome is None:
+                result = await self._run(skip)
+        if result is None:
             self._screen.say("interrupted: the worker has stopped, its tasks were removed")
-            return INTERRUPTED
-        return 0 if outcome.good else 1
+            return INTERRUPTED_STATUS
+        return 0 if result.good else 1
 
-    async def _run(self, skip: Sequence[str]) -> Outcome:
+    async def _run(self, skip: Sequence[str]) -> DemoResult:
         finding = partial(find_files, self._folder, skip=skip)
         files = await trio.to_thread.run_sync(finding)
         if not files:
@@ -123,17 +122,17 @@ class _Demo:
             burst=False,
         ) as server:
             try:
-                outcome = await self._work(server, files, size)
+                result = await self._work(server, files, size)
             finally:
-                # Or a server that others use keeps the tasks. Stopped first, the worker has
-                # given its leases back, and no outcome comes too late.
-                with trio.move_on_after(CLEAN_UP, shield=True), suppress(rediq.ConnectionLost):
+                # A server with other users would keep the tasks. The worker is stopped first, so
+                # that it has given its leases back and no outcome is late.
+                with trio.move_on_after(CLEAN_UP_TIMEOUT, shield=True), suppress(rediq.ConnectionLost):
                     await server.stop()
                     await server.client.queue(self._name).flush()
-        report(self._screen, outcome)
-        return outcome
+        report(self._screen, result)
+        return result
 
-    async def _work(self, server: rediq.Server, files: Sequence[File], size: int) -> Outcome:
+    async def _work(self, server: rediq.Server, files: Sequence[File], size: int) -> DemoResult:
         begun, began_at = trio.current_time(), time.time()
         total = len(files) + 2  # one dies, one is cancelled
         with self._screen.bars({"enqueued": total, "worked": total}) as bars:
@@ -147,13 +146,13 @@ class _Demo:
         stats = await queue.stats()
         completed = await _all(queue, rediq.State.COMPLETED)
         samples, wrong = await _verify(files, handles, began_at)
-        return Outcome(
+        return DemoResult(
             stats=stats,
             elapsed=elapsed,
             size=size,
             completed=completed,
             dead=await _all(queue, rediq.State.DEAD),
-            trips=[await self._trip(server.client) for _ in range(TRIPS)],
+            latencies=[await self._measure_latency(server.client) for _ in range(LATENCY_SAMPLES)],
             cancellation=await self._cancellation(cancelling),
             samples=samples,
             wrong=wrong,
@@ -164,8 +163,8 @@ class _Demo:
         self, client: rediq.Client, files: Sequence[File], advance: Advance
     ) -> list[rediq.TaskHandle[str]]:
         handles: list[rediq.TaskHandle[str]] = []
-        for first in range(0, len(files), BATCH):
-            part = files[first : first + BATCH]
+        for first in range(0, len(files), ENQUEUE_BATCH):
+            part = files[first : first + ENQUEUE_BATCH]
             handles += await client.enqueue_many(self._tasks.of_files(part, first))
             advance(len(handles))
         await client.enqueue(self._tasks.doomed(self._folder))
@@ -173,28 +172,28 @@ class _Demo:
         return handles
 
     async def _cancel(self, handle: rediq.TaskHandle[None]) -> None:
-        await self._witness.started.wait()
-        await trio.sleep(RUN_ALONE)
+        await self._probe.started.wait()
+        await trio.sleep(CANCEL_DELAY)
         self._asked_at = trio.current_time()
         await handle.cancel()
 
     async def _cancellation(self, handle: rediq.TaskHandle[None]) -> Cancellation:
-        at, reason = self._witness.cancelled_at, self._witness.reason
+        at, reason = self._probe.cancelled_at, self._probe.reason
         took = None if at is None else at - self._asked_at
         return Cancellation(info=await handle.info(), took=took, reason=reason)
 
-    async def _trip(self, client: rediq.Client) -> float:
+    async def _measure_latency(self, client: rediq.Client) -> float:
         begun = trio.current_time()
         handle = await client.enqueue(self._tasks.nothing.task())
         await handle.result(timeout=30)
         return trio.current_time() - begun
 
 
-async def _obey(stop: Stop, scope: trio.CancelScope) -> None:
+async def _watch_signals(stop: Stop, scope: trio.CancelScope) -> None:
     await stop.asked.wait()
     scope.cancel()
     await stop.now.wait()
-    end_process("interrupted twice: the process ends now", INTERRUPTED)
+    end_process("interrupted twice: the process ends now", INTERRUPTED_STATUS)
 
 
 async def _watch(server: rediq.Server, total: int, advance: Advance) -> None:
@@ -206,22 +205,22 @@ async def _watch(server: rediq.Server, total: int, advance: Advance) -> None:
         advance(ended)
         if ended >= total:
             return
-        await trio.sleep(LOOK)
+        await trio.sleep(PROGRESS_INTERVAL)
 
 
 async def _verify(
     files: Sequence[File], handles: Sequence[rediq.TaskHandle[str]], began_at: float
 ) -> tuple[int, list[str]]:
-    """Compute some hashes anew; give how many, and the paths of those that differ."""
-    step = max(1, len(files) // SAMPLES)
+    """Compute some hashes again; return how many, and the paths of those that differ."""
+    step = max(1, len(files) // HASH_SAMPLES)
     compared = 0
     wrong: list[str] = []
-    for file, handle in list(zip(files, handles, strict=True))[::step][:SAMPLES]:
+    for file, handle in list(zip(files, handles, strict=True))[::step][:HASH_SAMPLES]:
         info = await handle.info()
         try:
             expected = await trio.to_thread.run_sync(sha256_of, file.path)
             if os.stat(file.path).st_mtime >= began_at:
-                continue  # somebody wrote to it meanwhile
+                continue  # another process wrote to the file meanwhile
         except OSError:
             continue
         compared += 1

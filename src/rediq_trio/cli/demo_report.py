@@ -1,4 +1,4 @@
-"""What the demo found, and how it is told."""
+"""The result of the demo, and how it is printed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import attrs
 import rediq_trio as rediq
 from rediq_trio.cli.screen import Rows, Screen
 
-SHOWN = 5
-"""Lines of a list that may be long."""
+LINES_SHOWN = 5
+"""Lines of a long list that are printed."""
 
 
 @attrs.frozen(kw_only=True)
@@ -19,13 +19,13 @@ class Cancellation:
 
     info: rediq.TaskInfo
     took: float | None
-    """Seconds from `cancel()` to the handler's `trio.Cancelled`; None when it saw none."""
+    """Seconds from `cancel()` to the handler's `trio.Cancelled`; None without one."""
     reason: str | None
 
 
 @attrs.frozen(kw_only=True)
-class Outcome:
-    """What the demo found."""
+class DemoResult:
+    """The result of the demo."""
 
     stats: rediq.QueueStats
     elapsed: float
@@ -34,7 +34,7 @@ class Outcome:
     """Bytes of all files."""
     completed: Sequence[rediq.TaskInfo]
     dead: Sequence[rediq.TaskInfo]
-    trips: Sequence[float]
+    latencies: Sequence[float]
     """Seconds from enqueue to result, one task at a time."""
     cancellation: Cancellation
     samples: int
@@ -49,21 +49,21 @@ class Outcome:
         return cancelled and seen and not self.wrong and not self.violations
 
 
-def report(screen: Screen, outcome: Outcome) -> None:
-    """Show it all."""
-    screen.table("What happened", _happenings(outcome))
-    screen.table("How fast", _speed(outcome))
-    screen.table("Is it right", _checks(outcome))
+def report(screen: Screen, result: DemoResult) -> None:
+    """Print the result."""
+    screen.table("What happened", _happenings(result))
+    screen.table("How fast", _speed(result))
+    screen.table("Is it right", _checks(result))
 
 
-def _happenings(outcome: Outcome) -> Rows:
-    stats, cancellation = outcome.stats, outcome.cancellation
+def _happenings(result: DemoResult) -> Rows:
+    stats, cancellation = result.stats, result.cancellation
     counts = {"completed": stats.completed, "dead": stats.dead, "cancelled": stats.cancelled}
-    tries = [info.attempt for info in outcome.completed]
+    tries = [info.attempt for info in result.completed]
     again = {n: tries.count(n) for n in (2, 3)}
-    dead = [f"{info.error} (attempt {info.attempt})" for info in outcome.dead[:SHOWN]]
-    if len(outcome.dead) > SHOWN:
-        dead.append(f"and {len(outcome.dead) - SHOWN:,} more")
+    dead = [f"{info.error} (attempt {info.attempt})" for info in result.dead[:LINES_SHOWN]]
+    if len(result.dead) > LINES_SHOWN:
+        dead.append(f"and {len(result.dead) - LINES_SHOWN:,} more")
     if cancellation.took is None:
         cancelled = f"{cancellation.info.state}, but its handler saw no trio.Cancelled"
     else:
@@ -80,35 +80,35 @@ def _happenings(outcome: Outcome) -> Rows:
     ]  # fmt: skip
 
 
-def _speed(outcome: Outcome) -> Rows:
+def _speed(result: DemoResult) -> Rows:
     # Of tasks that were delivered once: with a retry, the time would be the backoff's.
-    once = [info for info in outcome.completed if info.deliveries == 1]
+    once = [info for info in result.completed if info.deliveries == 1]
     waited = [(i.started_at - i.created_at).total_seconds() for i in once if i.started_at]
     ran = [
         (info.finished_at - info.started_at).total_seconds()
         for info in once
         if info.started_at and info.finished_at
     ]
-    files, seconds = len(outcome.completed), outcome.elapsed
+    files, seconds = len(result.completed), result.elapsed
     return [
-        ("throughput", f"{files / seconds:,.0f} files/s, {outcome.size / seconds / 1e6:,.1f} MB/s "
+        ("throughput", f"{files / seconds:,.0f} files/s, {result.size / seconds / 1e6:,.1f} MB/s "
                        f"({seconds:.2f} s, enqueuing and retries included)"),
-        ("in the queue", f"{_percentiles(waited)}  enqueue to start, behind all the others"),
+        ("in the queue", f"{_percentiles(waited)}  enqueue to start, after all the others"),
         ("at work", f"{_percentiles(ran)}  start to finish"),
-        ("alone", f"{_percentiles(outcome.trips)}  enqueue to result, the queue being empty"),
+        ("alone", f"{_percentiles(result.latencies)}  enqueue to result, the queue being empty"),
     ]  # fmt: skip
 
 
-def _checks(outcome: Outcome) -> Rows:
-    right = outcome.samples - len(outcome.wrong)
-    hashes = f"{right} of {outcome.samples} hashes agree with hashlib"
-    if outcome.wrong:
-        hashes += f"; not those of {', '.join(outcome.wrong)}"
-    if not outcome.violations:
-        invariants = f"all invariants hold (checked on {outcome.stats.enqueued:,} tasks)"
+def _checks(result: DemoResult) -> Rows:
+    right = result.samples - len(result.wrong)
+    hashes = f"{right} of {result.samples} hashes agree with hashlib"
+    if result.wrong:
+        hashes += f"; not those of {', '.join(result.wrong)}"
+    if not result.violations:
+        invariants = f"all invariants hold (checked on {result.stats.enqueued:,} tasks)"
     else:
-        some = [str(violation) for violation in outcome.violations[:SHOWN]]
-        invariants = f"{len(outcome.violations)} violations: " + "; ".join(some)
+        some = [str(violation) for violation in result.violations[:LINES_SHOWN]]
+        invariants = f"{len(result.violations)} violations: " + "; ".join(some)
     return [("hashes", hashes), ("queue", invariants)]
 
 
@@ -117,7 +117,7 @@ def _ms(seconds: float) -> str:
 
 
 def _percentiles(values: Sequence[float]) -> str:
-    """Give p50, p95 and p99 by nearest rank."""
+    """Return p50, p95 and p99 as text, by nearest rank."""
     if not values:
         return "no data"
     ordered = sorted(values)

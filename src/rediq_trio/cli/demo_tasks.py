@@ -1,4 +1,4 @@
-"""What the demo runs: files to hash, some of them made to fail, and a task to be cancelled."""
+"""The tasks of the demo: hash files, with some made to fail, and one task to be cancelled."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ BACKOFF = rediq.Fixed(0.2)
 
 
 class MadeToFail(Exception):
-    """The demo's own doing: an attempt that was chosen to fail."""
+    """Raised in an attempt that the demo has chosen to fail."""
 
 
 @attrs.frozen
 class File:
-    """A regular file, by its path as the file system has it, which need not be text."""
+    """A regular file, by its path in bytes, which need not be valid text."""
 
     path: bytes
     size: int
 
 
 @attrs.define(eq=False)
-class Witness:
-    """What the handler that is cancelled saw. It runs in this process, so it can tell."""
+class CancellationProbe:
+    """Records what the cancelled handler observes. It works because handlers run in this process."""
 
     started: trio.Event = attrs.field(factory=trio.Event)
     cancelled_at: float | None = None
-    """On Trio's clock, when `trio.Cancelled` reached it."""
+    """When `trio.Cancelled` was raised in the handler, on Trio's clock."""
     reason: str | None = None
 
 
 def default_folder() -> Path:
-    """Give the standard library of the Python that runs."""
+    """Return the folder of Python's standard library."""
     return Path(sysconfig.get_paths()["stdlib"])
 
 
 def find_files(folder: Path, *, skip: Sequence[str] = ()) -> list[File]:
-    """Give the regular files below a folder, ordered by path; what cannot be read is left out.
+    """Return the readable regular files below a folder, in the order of their paths.
 
-    Made for a thread of Trio's: it ends when its caller is cancelled.
+    Must run in a thread of Trio's; it ends when its caller is cancelled.
     """
     return sorted(_walk(os.fsencode(folder), {*map(os.fsencode, skip)}), key=lambda file: file.path)
 
@@ -70,15 +70,15 @@ def _walk(top: bytes, skip: set[bytes]) -> Iterator[File]:
             continue
 
 
-def failures_of(place: int) -> int:
-    """Give how often the file at that place is made to fail: always the same ones, some twice."""
-    if place % 200 == 1:
+def failures_of(index: int) -> int:
+    """Return how often the file with that index fails: always the same files, some of them twice."""
+    if index % 200 == 1:
         return 2
-    return 1 if place % 40 == 0 else 0
+    return 1 if index % 40 == 0 else 0
 
 
 def sha256_of(path: bytes) -> str:
-    """Give the SHA-256 of a file, as hexadecimal text."""
+    """Return the SHA-256 of a file, as hexadecimal text."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -86,7 +86,7 @@ def sha256_of(path: bytes) -> str:
 class DemoTasks:
     """The demo's app with its handlers."""
 
-    def __init__(self, queue: str, witness: Witness) -> None:
+    def __init__(self, queue: str, probe: CancellationProbe) -> None:
         self.app = rediq.App()
 
         # A plain def: reading files blocks, so it belongs into a thread.
@@ -99,12 +99,12 @@ class DemoTasks:
 
         @self.app.task("demo:wait", queue=queue, priority=0, timeout=float("inf"))
         async def wait() -> None:
-            witness.started.set()
+            probe.started.set()
             try:
                 await trio.sleep_forever()
             except trio.Cancelled:
-                witness.cancelled_at = trio.current_time()
-                witness.reason = rediq.current_task().cancel_reason
+                probe.cancelled_at = trio.current_time()
+                probe.reason = rediq.current_task().cancel_reason
                 raise
 
         @self.app.task("demo:nothing", queue=queue)
@@ -116,9 +116,9 @@ class DemoTasks:
         self.nothing = nothing
 
     def of_files(self, files: Sequence[File], first: int) -> Iterator[rediq.Task[str]]:
-        """Make a task for each file; `first` is the place of the first among all."""
-        for place, file in enumerate(files, first):
-            yield self.sha256.task(path=file.path, fail_first=failures_of(place))
+        """Make a task for each file; `first` is the index of the first file among all."""
+        for index, file in enumerate(files, first):
+            yield self.sha256.task(path=file.path, fail_first=failures_of(index))
 
     def doomed(self, folder: Path) -> rediq.Task[str]:
         """Make a task that dies: its file does not exist."""

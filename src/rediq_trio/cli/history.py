@@ -1,4 +1,4 @@
-"""`rediq history`: write what a queue keeps of its history, for `rediq replay`."""
+"""`rediq history`: write the history of a queue to a file, for `rediq replay`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, TextIO
 import trio
 
 from rediq_trio._errors import ConfigError
+from rediq_trio.cli.flags import common_flags
 from rediq_trio.client import Client, connect
 from rediq_trio.store.urls import default_url
 
@@ -20,19 +21,18 @@ def add_command(commands: Any) -> None:
     """Add `history` to the parser's commands."""
     parser = commands.add_parser(
         "history",
-        help="write what a queue keeps of its history",
+        help="write the history of a queue",
         description="Write the last transitions of a queue as lines of JSON. "
         "A queue keeps them once history= is set.",
     )
     parser.add_argument("queue", help="the queue's name")
     parser.add_argument("--output", metavar="FILE", help="where to write it (standard output)")
-    parser.add_argument("--url", help="where the tasks live (REDIQ_URL)")
-    parser.add_argument("--key-prefix", metavar="PREFIX", help="what all keys begin with (rediq)")
+    common_flags(parser, "url", "key_prefix")
     parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Write the history and give the exit status."""
+    """Write the history and return the exit status."""
     prefix = arguments.key_prefix or os.environ.get("REDIQ_KEY_PREFIX") or "rediq"
     url = arguments.url or default_url()
     many = trio.run(_write, url, prefix, arguments.queue, arguments.output)
@@ -47,7 +47,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 async def _write(url: str, prefix: str, name: str, file: str | None) -> int:
-    """Write the lines and give how many entries there were."""
+    """Write the lines and return the number of entries."""
     many = 0
     async with connect(url, key_prefix=prefix) as client, aclosing(_lines(client, name)) as lines:
         with _opened(file) as output:

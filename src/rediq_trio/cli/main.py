@@ -1,8 +1,8 @@
-"""The command `rediq`: its parser, and how its errors look.
+"""The command `rediq`: its parser, and how it prints errors.
 
-Exit status: 0 done, 1 it failed, 2 it was used or set up wrongly, 130 interrupted.
-An error that the library raises on purpose is one line on standard error that says
-what to do next, without a traceback; any other is a bug and keeps its traceback.
+Exit status: 0 done, 1 failed, 2 used or configured wrongly, 130 interrupted. An error that the
+library raises on purpose is printed as one line on standard error that says what to do next,
+without a traceback. Any other error is a bug, and its traceback is printed.
 """
 
 from __future__ import annotations
@@ -20,23 +20,21 @@ from rediq_trio._errors import (
     UnknownTaskType,
 )
 from rediq_trio._nursery import innermost
-from rediq_trio.cli.explaining import explain
+from rediq_trio.cli.error_text import explain
+from rediq_trio.cli.stop_signals import INTERRUPTED_STATUS
 from rediq_trio.store.urls import without_secrets
-
-INTERRUPTED = 130
-"""128 and the number of SIGINT, as shells have it."""
 
 _MISUSE = (ConfigError, PayloadError, UnknownTaskType)
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        # It quotes arguments, which may hold a URL's password.
+        # The message quotes arguments, which may contain the password of a URL.
         self.exit(2, f"{self.prog}: {without_secrets(message)}; see '{self.prog} --help'\n")
 
 
 def own_version() -> str:
-    """Give the version of the installed distribution."""
+    """Return the version of the installed distribution."""
     try:
         return version("rediq-trio")
     except PackageNotFoundError:  # a bare checkout on PYTHONPATH
@@ -44,7 +42,7 @@ def own_version() -> str:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Make the parser of the whole command line."""
+    """Make the parser of the command line, with all commands."""
     from rediq_trio.cli import check, demo, history, replay, run
 
     parser = _Parser(
@@ -63,7 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and give its exit status."""
+    """Run the command line and return the exit status."""
     arguments = make_parser().parse_args(argv)
     try:
         status: int = arguments.execute(arguments)
@@ -77,16 +75,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _failure(error: BaseException) -> int | None:
-    """Tell what went wrong and give the exit status; None for a bug."""
+    """Print what went wrong and return the exit status; return None for a bug."""
     match error:
         case RediqError():
             print(f"rediq: {without_secrets(explain(error))}", file=sys.stderr)
             return 2 if isinstance(error, _MISUSE) else 1
         case BrokenPipeError():
-            # Whoever read our output has gone. Python would complain once more at its exit.
+            # The reader of our output has ended. Python would report it again at its exit.
             sys.stdout = None
             return 1
         case KeyboardInterrupt():
-            return INTERRUPTED
+            return INTERRUPTED_STATUS
         case _:
             return None

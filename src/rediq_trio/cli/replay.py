@@ -1,6 +1,7 @@
 """`rediq replay`: run a recorded history through the specification.
 
-Exit status: 0 when nothing breaks it, 1 when a step does, 2 when the file is no history.
+Exit status: 0 if every step follows the specification, 1 if one does not, 2 if the file is not a
+history.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ import attrs
 
 from rediq_trio._errors import ConfigError
 from rediq_trio.admin.history_file import Recording, read_recordings
+from rediq_trio.cli.flags import common_flags
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.history.replay import Break, replay
 
-SHOWN = 10
-"""Steps of a task, the last ones, that are shown with the one that breaks."""
+STEPS_SHOWN = 10
+"""The number of steps of a task that are shown, up to the one that breaks the specification."""
 
 
 def add_command(commands: Any) -> None:
@@ -32,29 +34,29 @@ def add_command(commands: Any) -> None:
         "and name the first step that breaks it. Needs no server.",
     )
     parser.add_argument("file", metavar="FILE", help="the history; - for standard input")
-    parser.add_argument("--json", action="store_true", help="say it as JSON")
+    common_flags(parser, "json")
     parser.set_defaults(execute=execute)
 
 
 @attrs.frozen
-class Verdict:
-    """What became of one recording."""
+class ReplayResult:
+    """The result of one recording."""
 
     recording: Recording
     breaks: tuple[Break, ...]
 
     @property
-    def own(self) -> tuple[Entry, ...]:
-        """The last steps of the task of the first break, up to it."""
+    def last_steps(self) -> tuple[Entry, ...]:
+        """The last steps, up to the first break, of the task that it is about."""
         if not self.breaks:
             return ()
         at = self.breaks[0].entry
         steps = [e for e in self.recording.entries if e.id == at.id and e.number <= at.number]
-        return tuple(steps[-SHOWN:])
+        return tuple(steps[-STEPS_SHOWN:])
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Replay the file, say what was found, and give the exit status."""
+    """Replay the file, print the result, and return the exit status."""
     with _opened(arguments.file) as lines:
         try:
             recordings = list(read_recordings(lines))
@@ -62,13 +64,13 @@ def execute(arguments: argparse.Namespace) -> int:
             raise ConfigError(f"{arguments.file}: no text: {error.reason}") from error
         except ConfigError as error:
             raise ConfigError(f"{arguments.file}: {error}") from error
-    verdicts = [Verdict(one, tuple(replay(one.entries, one.settings))) for one in recordings]
+    results = [ReplayResult(one, tuple(replay(one.entries, one.settings))) for one in recordings]
     if arguments.json:
-        print(json.dumps([_plain(verdict) for verdict in verdicts], ensure_ascii=False))
+        print(json.dumps([_to_json(result) for result in results], ensure_ascii=False))
     else:
-        for verdict in verdicts:
-            print("\n".join(_told(verdict)))
-    return 1 if any(verdict.breaks for verdict in verdicts) else 0
+        for result in results:
+            print("\n".join(_report_lines(result)))
+    return 1 if any(result.breaks for result in results) else 0
 
 
 @contextmanager
@@ -84,21 +86,21 @@ def _opened(name: str) -> Generator[TextIO]:
         yield opened
 
 
-def _told(verdict: Verdict) -> Iterable[str]:
-    recording, breaks = verdict.recording, verdict.breaks
+def _report_lines(result: ReplayResult) -> Iterable[str]:
+    recording, breaks = result.recording, result.breaks
     known = "from its beginning" if recording.whole else "its beginning is not known"
     yield f"{recording.queue}: {len(recording.entries):,} steps, {known}"
     if not breaks:
         yield "  keeps to the specification"
         return
     yield f"  BREAKS the specification at {breaks[0]}"
-    for entry in verdict.own:
-        yield "    " + _line(entry)
+    for entry in result.last_steps:
+        yield "    " + _entry_text(entry)
     if len(breaks) > 1:
         yield f"  and {len(breaks) - 1:,} times later, which may follow from it"
 
 
-def _line(entry: Entry) -> str:
+def _entry_text(entry: Entry) -> str:
     if not entry.id:
         what = entry.key and f" {entry.key}"
         return f"step {entry.number}, {entry.transition}{what}: {list(entry.before)} -> {list(entry.after)}"
@@ -111,20 +113,20 @@ def _line(entry: Entry) -> str:
     )
 
 
-def _plain(verdict: Verdict) -> dict[str, Any]:
+def _to_json(result: ReplayResult) -> dict[str, Any]:
     return {
-        "queue": verdict.recording.queue,
-        "steps": len(verdict.recording.entries),
-        "whole": verdict.recording.whole,
-        "breaks": len(verdict.breaks),
+        "queue": result.recording.queue,
+        "steps": len(result.recording.entries),
+        "whole": result.recording.whole,
+        "breaks": len(result.breaks),
         "first": None
-        if not verdict.breaks
+        if not result.breaks
         else {
-            "step": verdict.breaks[0].entry.number,
-            "event": verdict.breaks[0].entry.transition,
-            "task": verdict.breaks[0].entry.id or None,
-            "invariant": verdict.breaks[0].invariant,
-            "detail": verdict.breaks[0].detail,
-            "task_history": [_line(entry) for entry in verdict.own],
+            "step": result.breaks[0].entry.number,
+            "event": result.breaks[0].entry.transition,
+            "task": result.breaks[0].entry.id or None,
+            "invariant": result.breaks[0].invariant,
+            "detail": result.breaks[0].detail,
+            "task_history": [_entry_text(entry) for entry in result.last_steps],
         },
     }

@@ -1,8 +1,8 @@
 """`rediq run`: serve an app until a signal.
 
-The first SIGTERM or SIGINT stops in good order, the second cancels what runs. A
-handler that blocks its thread cannot be cancelled, and would keep the process; so
-behind the second signal there is a time at which the process ends regardless.
+The first SIGTERM or SIGINT stops the worker in good order, the second cancels running handlers. A
+handler that blocks its thread cannot be cancelled and would keep the process alive, so some time
+after the second signal the process ends regardless.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import Any, cast
 import trio
 
 from rediq_trio._errors import ConfigError
-from rediq_trio.cli.collecting import collect_rarely
-from rediq_trio.cli.fleet import Fleet
-from rediq_trio.cli.loading import load_app
-from rediq_trio.cli.stopping import Stop, ask_when_input_ends, end_process, stop_signals
+from rediq_trio.cli.flags import common_flags, flag_of
+from rediq_trio.cli.garbage_collection import tune_garbage_collector
+from rediq_trio.cli.load_app import load_app
+from rediq_trio.cli.stop_signals import Stop, ask_when_input_ends, end_process, stop_signals
+from rediq_trio.cli.supervisor import ProcessSupervisor
 from rediq_trio.handlers.app import App
 from rediq_trio.serve import Server, serve
 from rediq_trio.settings import ServeOptions, Settings, read_setting, settle_settings
@@ -27,12 +28,12 @@ from rediq_trio.store.urls import default_url, redacted, scheme_of, shows_passwo
 
 log = logging.getLogger("rediq_trio")
 
-SPARE = 2.0
-"""Seconds beyond the graces in which a worker that can end has ended."""
-MOST_PROCESSES = 1024
-LEVELS = ("debug", "info", "warning", "error")
+EXIT_MARGIN = 2.0
+"""Seconds after the grace periods until a worker is considered stuck."""
+PROCESSES_MAX = 1024
+LOG_LEVELS = ("debug", "info", "warning", "error")
 
-_FLAGS = {
+_FLAG_HELP = {
     "queues": "a,b to serve a first; a=3,b=1 to serve in proportion (default: default)",
     "concurrency": "attempts that run at once in each process (10)",
     "lease": "seconds after which a silent worker's tasks are taken from it (30)",
@@ -51,7 +52,7 @@ _FLAGS = {
     "metrics_port": "port of /healthz, /readyz and /metrics (none); with --processes, the first of as many",
     "metrics_address": "IP address to listen at (127.0.0.1)",
 }
-_SWITCHES = {
+_SWITCH_HELP = {
     "burst": "end when the queues are empty",
     "allow_eviction": "accept a server that may drop tasks when its memory is full",
 }
@@ -66,28 +67,24 @@ def add_command(commands: Any) -> None:
         "the second cancels what runs.",
     )
     parser.add_argument("app", metavar="module:app", help="where the App is, like worker_app:app")
-    parser.add_argument("--url", help="where the tasks live (REDIQ_URL)")
+    common_flags(parser, "url")
     parser.add_argument("--processes", metavar="N", default="1", help="worker processes (1)")
-    for name, text in _FLAGS.items():
-        parser.add_argument(_flag(name), metavar=name.split("_")[-1].upper(), help=text)
-    for name, text in _SWITCHES.items():
-        parser.add_argument(_flag(name), action="store_true", help=text)
-    parser.add_argument("--log-level", choices=LEVELS, default="info", help="what to log (info)")
-    # Of a parent to its children, which must not outlive it.
+    for name, text in _FLAG_HELP.items():
+        parser.add_argument(flag_of(name), metavar=name.split("_")[-1].upper(), help=text)
+    for name, text in _SWITCH_HELP.items():
+        parser.add_argument(flag_of(name), action="store_true", help=text)
+    parser.add_argument("--log-level", choices=LOG_LEVELS, default="info", help="what to log (info)")
+    # For the supervisor's workers, which must not outlive it.
     parser.add_argument("--stop-with-stdin", action="store_true", help=argparse.SUPPRESS)
     parser.set_defaults(execute=execute)
 
 
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
 def execute(arguments: argparse.Namespace) -> int:
-    """Run the worker, or the processes, and give the exit status."""
-    given = {name: getattr(arguments, name) for name in _FLAGS}
+    """Run the worker, or the processes, and return the exit status."""
+    given = {name: getattr(arguments, name) for name in _FLAG_HELP}
     texts = {name: text for name, text in given.items() if text is not None}
     options: dict[str, Any] = {name: read_setting(name, text) for name, text in texts.items()}
-    switches = [name for name in _SWITCHES if getattr(arguments, name)]
+    switches = [name for name in _SWITCH_HELP if getattr(arguments, name)]
     options |= dict.fromkeys(switches, True)
     settings = settle_settings(options)
     url = arguments.url or default_url()
@@ -100,29 +97,29 @@ def execute(arguments: argparse.Namespace) -> int:
         log.warning("--url holds a password, and every user of this machine can see the command "
                     "lines of processes: set REDIQ_URL instead")  # fmt: skip
     if count == 1:
-        if gc.isenabled() and gc.get_threshold() == thresholds:  # the app has no wish of its own
-            collect_rarely()
+        if gc.isenabled() and gc.get_threshold() == thresholds:  # the app has not configured it
+            tune_garbage_collector()
         worker = _Worker(app, url, cast("ServeOptions", options), settings)
         return trio.run(worker.run, arguments.stop_with_stdin)
     if scheme == "memory":
         raise ConfigError.of("processes", count, "1 with memory://, which is for one process")
     named = texts.pop("name", None) or os.environ.get("REDIQ_NAME")
     texts.pop("metrics_port", None)
-    flags = [f"{_flag(name)}={text}" for name, text in texts.items()] + [*map(_flag, switches)]
+    flags = [f"{flag_of(name)}={text}" for name, text in texts.items()] + [*map(flag_of, switches)]
     command = (arguments.app, f"--log-level={arguments.log_level}", *flags)
     graces = settings.shutdown_grace + settings.cleanup_grace
-    fleet = Fleet(command, url, count, named, graces, _ports(settings.metrics_port, count))
-    return trio.run(fleet.run)
+    supervisor = ProcessSupervisor(command, url, count, named, graces, _ports(settings.metrics_port, count))
+    return trio.run(supervisor.run)
 
 
 def _processes(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= MOST_PROCESSES:
-        raise ConfigError.of("processes", text, f"a whole number from 1 to {MOST_PROCESSES:,}")
+    if not text.isdecimal() or not 1 <= int(text) <= PROCESSES_MAX:
+        raise ConfigError.of("processes", text, f"a whole number from 1 to {PROCESSES_MAX:,}")
     return int(text)
 
 
 def _ports(first: int | None, count: int) -> list[int] | None:
-    """Give the port of each process: they follow one another; with 0, each takes one that is free."""
+    """Return a port for each process, one after the other; with 0, each takes a free port."""
     if not first:
         return None if first is None else [0] * count
     if first + count - 1 > 65_535:
@@ -131,7 +128,7 @@ def _ports(first: int | None, count: int) -> list[int] | None:
 
 
 def _log_to_stderr(level: str) -> None:
-    # Without effect when the app's module has set up logging by itself.
+    # Without effect if the app's module has configured logging.
     logging.basicConfig(format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
     log.setLevel(level.upper())
 
@@ -148,9 +145,9 @@ class _Worker:
         self._server: Server | None = None
 
     async def run(self, stop_with_stdin: bool) -> int:
-        """Serve until the signals, or a burst's end, and give the exit status."""
+        """Serve until the signals, or the end of a burst, and return the exit status."""
         async with stop_signals() as (stop, nursery):
-            nursery.start_soon(self._obey, stop)
+            nursery.start_soon(self._watch_signals, stop)
             if stop_with_stdin:
                 nursery.start_soon(ask_when_input_ends, stop)
             with self._scope:
@@ -169,21 +166,21 @@ class _Worker:
                 waiting.start_soon(_cancel_after, server.wait_stopped, waiting.cancel_scope)
                 waiting.start_soon(_cancel_after, stop.asked.wait, waiting.cancel_scope)
 
-    async def _obey(self, stop: Stop) -> None:
+    async def _watch_signals(self, stop: Stop) -> None:
         settings = self._settings
         await stop.asked.wait()
         if self._server is None:
             self._scope.cancel()
         log.info("stopping: running handlers have %g s; a second signal cancels them now",
                  settings.shutdown_grace)  # fmt: skip
-        with trio.move_on_after(settings.shutdown_grace + settings.cleanup_grace + SPARE):
+        with trio.move_on_after(settings.shutdown_grace + settings.cleanup_grace + EXIT_MARGIN):
             await stop.now.wait()
         if not stop.now.is_set():
             log.warning("%s; a second signal ends the process", self._stuck())
             await stop.now.wait()
         log.warning("second signal: cancelling what runs")
         self._scope.cancel()
-        await trio.sleep(settings.cleanup_grace + SPARE)
+        await trio.sleep(settings.cleanup_grace + EXIT_MARGIN)
         end_process(f"{self._stuck()}; the process ends without them")
 
     def _stuck(self) -> str:

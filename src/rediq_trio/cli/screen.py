@@ -1,4 +1,4 @@
-"""What the command line shows: bars and tables of rich on a terminal, plain lines elsewhere."""
+"""The output of the command line: bars and tables of rich on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Advance = Callable[[int], None]
-"""Tells a bar how much is done in all."""
+"""Sets a bar to the total that is done."""
 Rows = Sequence[tuple[str, str]]
 
 PLAIN_EVERY = 2.0
@@ -20,13 +20,13 @@ PLAIN_EVERY = 2.0
 
 
 class Screen(Protocol):
-    """Where a command shows what it does."""
+    """The output of a command."""
 
     def say(self, text: str) -> None:
         """Show one line."""
 
     def bars(self, totals: dict[str, int]) -> AbstractContextManager[dict[str, Advance]]:
-        """Show a bar for each name, as long as the block lasts."""
+        """Show a bar for each name while the block lasts."""
         ...
 
     def table(self, title: str, rows: Rows) -> None:
@@ -34,7 +34,7 @@ class Screen(Protocol):
 
 
 def open_screen() -> Screen:
-    """Give a screen that fits standard output."""
+    """Return a screen that fits standard output."""
     if sys.stdout.isatty():
         try:
             from rich.console import Console
@@ -75,7 +75,7 @@ def _plain_bar(screen: PlainScreen, name: str, total: int) -> Advance:
 
 
 class RichScreen:
-    """A terminal, by way of rich."""
+    """A terminal, with rich."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -1,1 +1,1 @@
-"""Level 1: where tasks live. Two stores behind one port."""
+"""Where tasks live: two stores, in memory and in Redis, behind one protocol."""

@@ -1,8 +1,8 @@
 """Signals: hints that something changed, so that nobody has to poll.
 
-A signal may be lost (a connection breaks), come twice or come late; the truth
-is in the store. Whoever listens looks at the truth first and again after each
-signal, and `RESYNC` stands for whatever was lost.
+A signal may be lost (when a connection breaks), arrive twice or arrive late; only the store tells
+the state. A listener reads the store at the beginning and after each signal. `RESYNC` stands for
+any signals that were lost.
 """
 
 from __future__ import annotations
@@ -14,50 +14,50 @@ from contextlib import contextmanager
 import attrs
 import trio
 
-BACKLOG = 256
-"""Unread signals that one listener may have; on more, it gets a `RESYNC` of each of its
-queues in their place."""
+UNREAD_SIGNALS_MAX = 256
+"""Unread signals of one listener, at most. Further ones are replaced by a `RESYNC` of each of its
+queues."""
 
 
-class Kind(enum.StrEnum):
-    """What a signal says."""
+class SignalKind(enum.StrEnum):
+    """What a signal is about."""
 
     WAKE = "wake"
-    """A task became ready, or claims are allowed again."""
+    """A task became ready, or tasks may be claimed again."""
     DUE = "due"
-    """A task will be ready sooner than was known."""
+    """A task will be ready earlier than any that was known."""
     MAIL = "mail"
-    """Messages to other queues, or tasks that wait for others, are to be told."""
+    """There are messages to other queues, or dependents to be notified."""
     TICK = "tick"
-    """A schedule is new, or ticks at other times than was known."""
+    """A schedule is new, or its next tick has changed."""
     GROUP = "group"
-    """A group is new, or due sooner than was known; named in place of a task."""
+    """A group is new, or due earlier; `id` is the group's name."""
     CANCEL = "cancel"
-    """An active task is to be cancelled."""
+    """An active task must be cancelled."""
     FLUSH = "flush"
-    """All tasks of the queue are gone."""
+    """All tasks of the queue were deleted."""
     DONE = "done"
-    """A task that someone waits for reached a terminal state, or was deleted."""
+    """A task with a waiter reached a terminal state, or was deleted."""
     PROGRESS = "progress"
-    """A task that someone waits for reported progress."""
+    """A task with a waiter reported progress."""
     RESYNC = "resync"
-    """Signals may have been lost, or listening has just begun: look at the truth."""
+    """Signals may have been lost, or the subscription is new: read the store."""
 
 
 @attrs.frozen
 class Signal:
-    """One hint."""
+    """One hint that something changed."""
 
     queue: str
-    kind: Kind
+    kind: SignalKind
     id: str = ""
-    """The task's id within the queue, where the signal is about one task, or the group's name."""
+    """The id within the queue of the task that the signal is about, or the group's name."""
 
 
 Topic = tuple[str, str]
-"""A queue and the id of a task in it; '' for the signals about the queue itself."""
+"""A queue and the id of a task in it, or '' for the signals about the queue itself."""
 
-_ABOUT_TASKS = (Kind.DONE, Kind.PROGRESS)
+_TASK_SIGNALS = (SignalKind.DONE, SignalKind.PROGRESS)
 
 
 @attrs.frozen(eq=False)
@@ -66,42 +66,42 @@ class _Listener:
     queues: frozenset[str]
     backlog: int
 
-    def hand(self, signal: Signal) -> None:
-        # Behind the backlog there is room for one RESYNC of each queue, and they are the
-        # last to be read: while the buffer is fuller than the backlog, all of them wait.
+    def deliver(self, signal: Signal) -> None:
+        # The buffer has room for the backlog and one RESYNC of each queue after it. While the
+        # buffer is fuller than the backlog, those have not been read yet.
         waiting = self.send.statistics().current_buffer_used
         if waiting < self.backlog:
             self.send.send_nowait(signal)
         elif waiting == self.backlog:
             for queue in sorted(self.queues):
-                self.send.send_nowait(Signal(queue, Kind.RESYNC))
+                self.send.send_nowait(Signal(queue, SignalKind.RESYNC))
 
 
 class Broadcast:
-    """Hands each signal to those who listen to its topic. Owned by one store."""
+    """Delivers each signal to the listeners of its topic. Owned by one store."""
 
     def __init__(self) -> None:
         self._listeners: dict[Topic, set[_Listener]] = {}
 
     @contextmanager
     def listen(
-        self, topics: Iterable[Topic], *, heard: Container[str]
+        self, topics: Iterable[Topic], *, subscribed: Container[str]
     ) -> Generator[trio.MemoryReceiveChannel[Signal]]:
         """Receive the signals of these topics while the block lasts.
 
-        Begins with a `RESYNC` for each queue in `heard`, those whose signals
-        arrive already; the store publishes one for the others once they do.
+        Begins with a `RESYNC` for each queue in `subscribed`, whose signals arrive already. For
+        the others, the store publishes one as soon as their signals arrive.
         """
         chosen = list(topics)
         queues = frozenset(queue for queue, _ in chosen)
-        backlog = max(BACKLOG, len(queues))
+        backlog = max(UNREAD_SIGNALS_MAX, len(queues))
         send, receive = trio.open_memory_channel[Signal](backlog + len(queues))
         listener = _Listener(send, queues, backlog)
         for topic in chosen:
             self._listeners.setdefault(topic, set()).add(listener)
         for queue in sorted(queues):
-            if queue in heard:
-                send.send_nowait(Signal(queue, Kind.RESYNC))
+            if queue in subscribed:
+                send.send_nowait(Signal(queue, SignalKind.RESYNC))
         try:
             yield receive
         finally:
@@ -113,12 +113,12 @@ class Broadcast:
             receive.close()
 
     def publish(self, signal: Signal) -> None:
-        """Hand a signal out; never blocks."""
-        if signal.kind is Kind.RESYNC:
-            heard = [t for t in self._listeners if t[0] == signal.queue]
-        elif signal.kind in _ABOUT_TASKS:
-            heard = [(signal.queue, signal.id)]
+        """Deliver a signal to its listeners; never blocks."""
+        if signal.kind is SignalKind.RESYNC:
+            topics = [topic for topic in self._listeners if topic[0] == signal.queue]
+        elif signal.kind in _TASK_SIGNALS:
+            topics = [(signal.queue, signal.id)]
         else:
-            heard = [(signal.queue, "")]
-        for listener in {each for topic in heard for each in self._listeners.get(topic, ())}:
-            listener.hand(signal)
+            topics = [(signal.queue, "")]
+        for listener in {each for topic in topics for each in self._listeners.get(topic, ())}:
+            listener.deliver(signal)

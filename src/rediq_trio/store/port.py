@@ -1,12 +1,12 @@
-"""Store: what the worker and the client need of the place where tasks live.
+"""Store: what workers and clients need of the place where tasks live.
 
-One method per transition of `spec.queue`, batched where a worker batches, with
-the same arguments and answers; only the queue's name takes the place of the
-queue and the store has its own clock. Ids are those within the queue.
+One method for each operation of `spec.queue`, with the same arguments and results. Only the name
+of the queue stands for the queue, the store has its own clock, and some methods take a batch. Ids
+are those within the queue.
 
-Every method may raise `ConnectionLost`; whether it was applied is then unknown,
-and each may be repeated without harm. A caller that is cancelled stops waiting:
-the transition may or may not have happened.
+Every method may raise `ConnectionLost`. Whether the operation happened is then unknown, and
+repeating it does no harm. A caller that is cancelled stops waiting: the operation may or may not
+have happened.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from rediq_trio.spec.records import (
 from rediq_trio.store.broadcast import Signal, Topic
 
 BATCH = 1000
-"""Items that one call of a batched method may carry; a store refuses more."""
+"""Items of one call of a batched method, at most; a store refuses more."""
 
 
 def check_batch(name: str, items: Sized) -> None:
@@ -75,7 +75,7 @@ class Store(Protocol):
 
     @property
     def unconfirmed(self) -> int:
-        """Writes of a worker that were answered, and not confirmed as `durability` asks for."""
+        """Writes of a worker that were answered, but not confirmed as `durability` asks for."""
         ...
 
     async def enqueue(
@@ -83,7 +83,7 @@ class Store(Protocol):
     ) -> Enqueued: ...
 
     async def outbox(self, queue: str, /, *, limit: int) -> tuple[Mail, ...]:
-        """Read the oldest messages to other queues; `limit` 0 for all."""
+        """Read the oldest messages to other queues, all if `limit` is 0."""
         ...
 
     async def receive(self, queue: str, /, sender: str, mail: Sequence[Mail]) -> int: ...
@@ -112,7 +112,7 @@ class Store(Protocol):
     async def batch(self, queue: str, /, *, ids: Sequence[str]) -> Due: ...
 
     async def groups(self, queue: str, /, *, limit: int, start: int = 0) -> tuple[Group, ...]:
-        """Read the groups with members, the one that is due first before the others, from `start` on."""
+        """Read the groups with members in the order in which they are due, from index `start` on."""
         ...
 
     async def arrange(
@@ -125,11 +125,11 @@ class Store(Protocol):
     ) -> None: ...
 
     async def history(self, queue: str, /, *, after: int, limit: int) -> tuple[Entry, ...]:
-        """Read the entries that are kept behind step `after`, oldest first, `limit` at most."""
+        """Read the entries after step `after`, oldest first, `limit` at most."""
         ...
 
     async def agenda(self, queue: str, /, *, due: int = 0) -> Agenda:
-        """Read the schedules, by name; or those due, `due` of them at most, the longest due first."""
+        """Read the schedules by name; with `due`, at most so many due ones, the longest due first."""
         ...
 
     async def declare(self, queue: str, /, *, schedule: Schedule) -> bool: ...
@@ -206,19 +206,19 @@ class Store(Protocol):
     async def get(
         self, queue: str, /, ids: Sequence[str], *, skip_newer: bool = False
     ) -> tuple[Record | None, ...]:
-        """Read tasks, each as one consistent picture.
+        """Read tasks, each as one consistent snapshot.
 
-        Raises `NewerTask` when a newer version wrote one of them; so do `cancel`, `watch`, and
-        `revive` and `delete` of a single task. With `skip_newer` such a one is None instead.
+        Raises `NewerTask` if a newer version wrote one of them; so do `cancel`, `watch`, and
+        `revive` and `delete` of a single task. With `skip_newer`, such a task is None instead.
         """
         ...
 
     async def list(
         self, queue: str, /, state: State, *, limit: int, after: str | None = None
     ) -> tuple[str, ...]:
-        """Give ids of the tasks in one state, in its index's order, those behind `after`.
+        """Return ids of the tasks in one state after the id `after`, in the order of their index.
 
-        Raises `TaskNotFound` when `after` is not in that state.
+        Raises `TaskNotFound` if `after` is not in that state.
         """
         ...
 
@@ -282,17 +282,16 @@ class Store(Protocol):
     def listen(
         self, topics: Iterable[Topic]
     ) -> AbstractContextManager[trio.MemoryReceiveChannel[Signal]]:
-        """Receive the signals of these topics while the block lasts; each begins with RESYNC."""
+        """Receive the signals of these topics while the block lasts; each topic begins with RESYNC."""
         ...
 
 
 @attrs.frozen
 class Stats:
-    """What `Store.stats` reads."""
+    """The result of `Store.stats`."""
 
     queue: QueueState
-    """With no records: `paused`, `seq`, what the queue keeps of its history, and the counters."""
+    """Without records: `paused`, `seq`, the length of its history, and the counters."""
     sizes: dict[State, int]
     oldest_pending_age_ms: int
-    """How long the first task of a priority has been due, the longest of them; -1 when
-    none is pending."""
+    """The longest time that the first task of a priority has been due; -1 if none is pending."""

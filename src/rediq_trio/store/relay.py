@@ -1,12 +1,12 @@
-"""The relay: carries messages from a queue's outbox to the queues they are for.
+"""The relay: moves messages from the outbox of a queue to the queues they are for.
 
-The keepers of a queue carry its messages, and so does each client whose call may have
-written some, because a queue that nobody serves has no keeper. For the same reason
-whoever brings messages to a queue takes its answers along.
+The keeper of a queue relays its messages. A client relays them too, after a call that may have
+written some, because a queue without a worker has no keeper. For the same reason, a relay also
+moves the messages that the receivers write in reply.
 
-Anyone may, at any time, and twice: a receiver knows the number of the last message
-it took in, so each is taken in once, and in order. What a relay that dies half-way
-leaves is carried by the next one.
+Any process may relay at any time, also several at once. A receiver knows the number of the last
+message it has received, so each message is received once, and in order. If a relay dies half-way,
+the next one continues.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from rediq_trio._errors import ConnectionLost, Unconfirmed
 from rediq_trio.spec.records import Due
 from rediq_trio.store.port import Store
 
-AT_ONCE = 100
-"""Messages that are carried together."""
-UNCONFIRMED_MS = 500
-"""When messages are carried again that were not confirmed, in ms."""
+RELAY_BATCH = 100
+"""Messages of one round of the relay, at most."""
+UNCONFIRMED_RETRY_MS = 500
+"""Milliseconds until messages are relayed again that were not confirmed."""
 
 
 async def relay(store: Store, queue: str) -> None:
-    """Carry what waits in a queue's outbox; leave it to another relay when the server is away."""
+    """Relay all messages in a queue's outbox; if the server is away, leave them to a keeper."""
     try:
         await _relay_all(store, (queue,))
     except (ConnectionLost, Unconfirmed):
-        pass  # a keeper carries it
+        pass  # a keeper relays them
 
 
-async def relay_some(store: Store, queue: str, *, limit: int = AT_ONCE) -> Due:
-    """Carry the oldest messages; give how many, and 0 ms when there are more, None otherwise."""
+async def relay_some(store: Store, queue: str, *, limit: int = RELAY_BATCH) -> Due:
+    """Relay the oldest messages; return how many, due again at 0 ms if there are more, else None."""
     try:
         carried = await _carry(store, queue, limit)
         await _relay_all(store, carried.receivers - {queue}, but=queue)
     except Unconfirmed:
-        # Not acknowledged: what is received but not confirmed may be forgotten there.
-        return Due(0, UNCONFIRMED_MS)
+        # Not acknowledged, because the receiver may lose messages that are not confirmed.
+        return Due(0, UNCONFIRMED_RETRY_MS)
     return Due(carried.count, 0 if carried.left else None)
 
 
@@ -55,7 +55,7 @@ class _Carried:
 async def _carry(store: Store, queue: str, limit: int) -> _Carried:
     mail = await store.outbox(queue, limit=limit)
     left = 0
-    # Strictly in order: a task comes after those that wait for it, and before news of it.
+    # Strictly in order: a task follows its dependents, and precedes messages about it.
     for receiver, some in groupby(mail, key=lambda message: message.queue):
         messages = list(some)
         await store.receive(receiver, queue, messages)
@@ -64,14 +64,14 @@ async def _carry(store: Store, queue: str, limit: int) -> _Carried:
 
 
 async def _relay_all(store: Store, queues: Iterable[str], *, but: str = "") -> None:
-    """Carry all that waits in outboxes, and what the receivers have to say to it in turn.
+    """Relay all messages in the outboxes, and those that the receivers write in reply.
 
-    They may be queues that nobody serves. `but` is left out: its keeper comes to it.
+    The receivers may be queues without a worker. The queue `but` is left to its keeper.
     """
     waiting = dict.fromkeys(queues)
     while waiting:
         queue = next(iter(waiting))
-        carried = await _carry(store, queue, AT_ONCE)
+        carried = await _carry(store, queue, RELAY_BATCH)
         if not carried.left:
             del waiting[queue]
         waiting |= dict.fromkeys(sorted(carried.receivers - {but}))

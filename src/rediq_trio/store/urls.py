@@ -1,4 +1,4 @@
-"""URLs: where the tasks live. A password never shows in what this module gives out."""
+"""URLs of stores. Nothing that this module returns or raises shows a password."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SCHEMES = (
 
 
 def default_url() -> str:
-    """Give `REDIQ_URL`, or a Redis on this machine."""
+    """Return `REDIQ_URL`, or else the URL of a Redis on this machine."""
     return os.environ.get("REDIQ_URL") or DEFAULT_URL
 
 
 def scheme_of(url: object) -> str:
-    """Give the scheme of a URL; raise `ConfigError` for one that is not ours."""
+    """Return the scheme of a URL; raise `ConfigError` for one that is not supported."""
     if not isinstance(url, str) or "://" not in url:
         raise ConfigError.of("url", redacted(url), "a URL like " + DEFAULT_URL)
     scheme = url.partition("://")[0]
@@ -30,7 +30,7 @@ def scheme_of(url: object) -> str:
 
 
 def embedded_folder(url: str) -> str | None:
-    """Give the folder of an `embedded://` URL, None for a temporary one; raise `ConfigError`."""
+    """Return the folder of an `embedded://` URL, None for a temporary one; raise `ConfigError`."""
     folder = url.partition("://")[2]
     if folder and not folder.startswith("/"):
         raise ConfigError.of("url", redacted(url), "embedded:// or embedded:///path/of/a/folder")
@@ -38,34 +38,35 @@ def embedded_folder(url: str) -> str | None:
 
 
 def redacted(url: object) -> object:
-    """Give a URL without its user, password and query; anything that is no text as its type's name.
+    """Return a URL without its user, password and query; for anything but a text, its type's name.
 
-    What may be a piece of a password, because the URL is not as it should be, is "..." too.
+    In a malformed URL, any part that may belong to a password is replaced by "..." too.
     """
     if not isinstance(url, str):
         return f"<{type(url).__name__}>"
     scheme, mark, rest = url.partition("://")
-    if not mark:  # no URL, but it may still hold a password
+    if not mark:  # not a URL, but it may still hold a password
         scheme, rest = "", url
     elif not _SCHEME.fullmatch(scheme):
         scheme = HIDDEN
-    front, at, behind = rest.rpartition("@")
-    # With a query in front of the last @, that may stand in a password of the query's.
-    place = HIDDEN if at and _QUERY.search(front) else re.split("[?#]", behind, maxsplit=1)[0]
-    hosts, slash, path = place.partition("/")
+    user, at, after_user = rest.rpartition("@")
+    # If a query begins before the last @, the @ may be part of a password in the query.
+    hides_all = at and _QUERY.search(user)
+    location = HIDDEN if hides_all else re.split("[?#]", after_user, maxsplit=1)[0]
+    hosts, slash, path = location.partition("/")
     hosts = ",".join(host if _HOST.fullmatch(host) else HIDDEN for host in hosts.split(","))
     return f"{scheme}{mark}{hosts}{slash}{path}"
 
 
 def without_secrets(text: str) -> str:
-    """Give a text with each URL in it as `redacted` shows it."""
+    """Return a text with each URL in it redacted."""
     return _URL.sub(lambda found: str(redacted(found[0])), text)
 
 
 def shows_password(url: str) -> bool:
-    """Say whether a URL holds a password."""
-    place, _, query = url.partition("://")[2].partition("?")
-    return bool(place.rpartition("@")[0].partition(":")[2]) or "password=" in query
+    """Return whether a URL holds a password."""
+    location, _, query = url.partition("://")[2].partition("?")
+    return bool(location.rpartition("@")[0].partition(":")[2]) or "password=" in query
 
 
 HIDDEN = "..."

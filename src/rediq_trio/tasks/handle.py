@@ -11,7 +11,7 @@ import trio
 from rediq_trio._errors import ConnectionLost, TaskCancelled, TaskFailed, TaskNotFound
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Record
-from rediq_trio.store.broadcast import Kind
+from rediq_trio.store.broadcast import SignalKind
 from rediq_trio.store.port import Store
 from rediq_trio.store.relay import relay
 from rediq_trio.tasks.task_info import describe, describe_progress
@@ -95,7 +95,7 @@ class TaskHandle(Generic[R]):
                     if record.terminal:
                         return record
                     with trio.move_on_after(LOOK_AGAIN):
-                        while (await signals.receive()).kind is Kind.PROGRESS:
+                        while (await signals.receive()).kind is SignalKind.PROGRESS:
                             pass
         raise AssertionError("unreachable: fail_after raises")
 

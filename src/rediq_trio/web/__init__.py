@@ -1,1 +1,1 @@
-"""The door for probes and metrics: HTTP beside a worker."""
+"""Health probes and metrics of a worker, over HTTP."""

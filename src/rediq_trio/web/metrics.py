@@ -1,8 +1,7 @@
-"""Metrics: a worker's numbers and its queues', as Prometheus reads them.
+"""Metrics of a worker and of its queues, in Prometheus' format.
 
-A table of names, because the names are what dashboards and alerts depend on. The
-series are bounded by the queues that the worker serves; nothing is labelled with
-what a task carries.
+The names are tables, because dashboards and alerts depend on them. The number of series is bounded
+by the queues that the worker serves; no label comes from a task.
 """
 
 from __future__ import annotations
@@ -22,21 +21,21 @@ from rediq_trio.worker.health import Health
 from rediq_trio.worker.worker import Worker
 
 if TYPE_CHECKING:
-    from rediq_trio.web.counts import Counts
+    from rediq_trio.web.queue_stats import StatsByQueue
 
 
 @attrs.frozen
-class Reading:
-    """What one scrape shows."""
+class Scrape:
+    """The values of one scrape."""
 
     health: Health
     worker: Worker | None
     """None until it has started."""
-    counts: Counts | None
+    stats: StatsByQueue | None
     """None when they could not be read."""
 
 
-HEALTH: Mapping[str, tuple[str, Callable[[Health], float]]] = MappingProxyType(
+HEALTH_GAUGES: Mapping[str, tuple[str, Callable[[Health], float]]] = MappingProxyType(
     {
         "rediq_worker_alive": ("1 unless a restart would mend the worker.", lambda h: h.alive),
         "rediq_worker_ready": ("1 when the worker does its work now.", lambda h: h.ready),
@@ -58,7 +57,7 @@ HEALTH: Mapping[str, tuple[str, Callable[[Health], float]]] = MappingProxyType(
 )  # fmt: skip
 """Gauges of every worker, by name."""
 
-WORKER: Mapping[str, tuple[str, Callable[[Worker], float]]] = MappingProxyType(
+WORKER_GAUGES: Mapping[str, tuple[str, Callable[[Worker], float]]] = MappingProxyType(
     {
         "rediq_worker_running": ("Attempts that run now.", lambda w: w.executor.running()),
         "rediq_worker_held": ("Leases in hand: claimed, not yet settled.", lambda w: len(w.book)),
@@ -72,7 +71,7 @@ WORKER: Mapping[str, tuple[str, Callable[[Worker], float]]] = MappingProxyType(
 OUTCOMES = ("completed", "failed", "snoozed", "cancelled", "released", "stale")
 """The labels of `rediq_worker_outcomes_total`."""
 
-QUEUE: Mapping[str, tuple[str, Callable[[QueueStats], float]]] = MappingProxyType(
+QUEUE_GAUGES: Mapping[str, tuple[str, Callable[[QueueStats], float]]] = MappingProxyType(
     {
         "rediq_queue_paused": ("1 when the queue is paused.", lambda s: s.paused),
         "rediq_queue_oldest_pending_age_seconds": (
@@ -83,7 +82,7 @@ QUEUE: Mapping[str, tuple[str, Callable[[QueueStats], float]]] = MappingProxyTyp
 )  # fmt: skip
 """Gauges of each queue that the worker serves, by name."""
 
-TOTALS: Mapping[str, tuple[str, Callable[[QueueStats], float]]] = MappingProxyType(
+QUEUE_COUNTERS: Mapping[str, tuple[str, Callable[[QueueStats], float]]] = MappingProxyType(
     {
         "rediq_queue_enqueued_total": ("Tasks enqueued.", lambda s: s.enqueued),
         "rediq_queue_completed_total": ("Tasks completed.", lambda s: s.completed_total),
@@ -91,31 +90,31 @@ TOTALS: Mapping[str, tuple[str, Callable[[QueueStats], float]]] = MappingProxyTy
         "rediq_queue_dead_total": ("Tasks that went to dead.", lambda s: s.dead_total),
     }
 )
-"""Counters of each queue that the worker serves, by name. They are the queue's: the same from every worker."""
+"""Counters of each queue that the worker serves, by name. Every worker reports the same values."""
 
 
-class _Once(Collector):
-    """Gives what one scrape shows to one registry."""
+class _ScrapeCollector(Collector):
+    """Passes the values of one scrape to a registry."""
 
-    def __init__(self, reading: Reading) -> None:
-        self._reading = reading
+    def __init__(self, scraped: Scrape) -> None:
+        self._scraped = scraped
 
     def collect(self) -> Iterator[Metric]:
-        reading = self._reading
-        for name, (text, value) in HEALTH.items():
-            yield GaugeMetricFamily(name, text, float(value(reading.health)))
+        scraped = self._scraped
+        for name, (text, value) in HEALTH_GAUGES.items():
+            yield GaugeMetricFamily(name, text, float(value(scraped.health)))
         text = "Times that the event loop was blocked for longer than a third of the lease."
-        yield CounterMetricFamily("rediq_worker_loop_blocks_total", text, reading.health.blocks)
-        if reading.worker is not None:
-            yield from _worker(reading.worker)
+        yield CounterMetricFamily("rediq_worker_loop_blocks_total", text, scraped.health.blocks)
+        if scraped.worker is not None:
+            yield from _worker(scraped.worker)
         text = "1 when the queues' numbers could be read; without them, they are left out."
-        yield GaugeMetricFamily("rediq_queues_read", text, float(reading.counts is not None))
-        if reading.counts is not None:
-            yield from _queues(reading.counts)
+        yield GaugeMetricFamily("rediq_queues_read", text, float(scraped.stats is not None))
+        if scraped.stats is not None:
+            yield from _queues(scraped.stats)
 
 
 def _worker(worker: Worker) -> Iterator[Metric]:
-    for name, (text, value) in WORKER.items():
+    for name, (text, value) in WORKER_GAUGES.items():
         yield GaugeMetricFamily(name, text, float(value(worker)))
     text = "Outcomes that this worker has settled; stale ones were refused."
     outcomes = CounterMetricFamily("rediq_worker_outcomes_total", text, labels=("outcome",))
@@ -126,22 +125,22 @@ def _worker(worker: Worker) -> Iterator[Metric]:
     yield CounterMetricFamily("rediq_worker_unconfirmed_total", text, worker.store.unconfirmed)
 
 
-def _queues(counts: Counts) -> Iterator[Metric]:
+def _queues(queue_stats: StatsByQueue) -> Iterator[Metric]:
     tasks = GaugeMetricFamily("rediq_queue_tasks", "Tasks by state.", labels=("queue", "state"))
-    for queue, stats in counts.items():
+    for queue, stats in queue_stats.items():
         for state in State:
             tasks.add_metric((queue, str(state)), getattr(stats, state.value))
     yield tasks
-    for kind, table in ((GaugeMetricFamily, QUEUE), (CounterMetricFamily, TOTALS)):
+    for kind, table in ((GaugeMetricFamily, QUEUE_GAUGES), (CounterMetricFamily, QUEUE_COUNTERS)):
         for name, (text, value) in table.items():
             family = kind(name, text, labels=("queue",))
-            for queue, stats in counts.items():
+            for queue, stats in queue_stats.items():
                 family.add_metric((queue,), float(value(stats)))
             yield family
 
 
-def exposition(reading: Reading) -> bytes:
-    """Give a reading in Prometheus' text format."""
+def exposition(scraped: Scrape) -> bytes:
+    """Return a scrape in Prometheus' text format."""
     registry = CollectorRegistry()
-    registry.register(_Once(reading))
+    registry.register(_ScrapeCollector(scraped))
     return generate_latest(registry)

@@ -15,7 +15,7 @@ from rediq_trio._errors import PayloadError, PayloadTooLarge, shown
 from rediq_trio.spec.groups import BATCH_VERSION
 from rediq_trio.values.backoff import DEFAULT_BACKOFF, Backoff, decode_backoff, encode_backoff
 from rediq_trio.values.bounds import MAX_DELAY, MAX_DEPTH
-from rediq_trio.wire.packing import UNREADABLE, SealedFound, pack, unpack
+from rediq_trio.wire.packing import UNREADABLE, EncryptedFound, pack, unpack
 
 VERSION = 1
 """Of what this version writes. An envelope is an array that begins with its version; those up to
@@ -109,7 +109,7 @@ def unpack_value(packed: bytes, *, what: str = "payload", most: int | None = Non
         raise PayloadTooLarge(f"{what}: {len(packed):,} bytes packed; at most {most:,} are allowed")
     try:
         value = unpack(packed)
-    except SealedFound as error:
+    except EncryptedFound as error:
         raise PayloadError(f"the {what} is {error}") from error
     except UNREADABLE as error:
         raise PayloadError(f"{what} cannot be decoded: {shown(str(error))}") from error

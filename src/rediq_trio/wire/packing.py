@@ -17,11 +17,11 @@ class ExtensionFound(ValueError):
     """The data holds a msgpack extension type, which nothing here ever writes."""
 
 
-class SealedFound(ValueError):
+class EncryptedFound(ValueError):
     """The data is encrypted and could not be opened; says why."""
 
 
-SEALED, UNOPENED = 1, 2
+ENCRYPTED, UNDECRYPTABLE = 1, 2
 """The extension types that stand for a whole value: encrypted, or why it could not be decrypted.
 
 No value that a user gives holds either, so nothing in clear can be taken for one.
@@ -41,12 +41,12 @@ _STAMP_4, _STAMP_8, _STAMP_12 = b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff"
 
 
 def _refuse(code: int, data: bytes) -> Any:
-    if code == SEALED:
-        raise SealedFound(NO_KEYS)
-    if code == UNOPENED:
+    if code == ENCRYPTED:
+        raise EncryptedFound(NO_KEYS)
+    if code == UNDECRYPTABLE:
         # Anybody who can write to Redis may have made it.
         text = data.decode("utf-8", "replace")[:_REASON]
-        raise SealedFound(text if text.isprintable() and text else "damaged")
+        raise EncryptedFound(text if text.isprintable() and text else "damaged")
     raise ExtensionFound(f"msgpack extension type {code} is not allowed")
 
 

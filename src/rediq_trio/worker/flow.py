@@ -1,6 +1,6 @@
 """Flow: how many leases to hold. Short tasks flow, long ones are not hoarded.
 
-A worker that claims only what it can start at once pays a trip to Redis for every
+A worker that claims only what it can start at once pays a round trip to Redis for every
 few tasks; one that claims ahead keeps tasks from other workers. So it claims ahead
 as much as it will start within `HORIZON`, judged by how long attempts have taken,
 and gives back what it has not started within `HOARD`. What is claimed ahead is

@@ -18,7 +18,7 @@ import trio
 
 from rediq_trio._errors import ConnectionLost
 from rediq_trio.spec.records import Verdict, WorkerRecord
-from rediq_trio.store.broadcast import Kind, Signal
+from rediq_trio.store.broadcast import Signal, SignalKind
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.worker.leases import Book, Held, Reason, margin
 from rediq_trio.worker.pace import Pace
@@ -104,10 +104,10 @@ class Heartbeat:
                         pass  # the next beat tells
 
     def _concerned(self, signal: Signal) -> Iterable[Held]:
-        if signal.kind is Kind.CANCEL:
+        if signal.kind is SignalKind.CANCEL:
             held = self.book.get(signal.queue, signal.id)
             return () if held is None else (held,)
-        if signal.kind in (Kind.FLUSH, Kind.RESYNC):
+        if signal.kind in (SignalKind.FLUSH, SignalKind.RESYNC):
             return [held for held in self.book if held.queue == signal.queue]
         return ()
 

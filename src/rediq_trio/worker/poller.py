@@ -24,7 +24,7 @@ import attrs
 import trio
 
 from rediq_trio._errors import ConnectionLost
-from rediq_trio.store.broadcast import Kind, Signal
+from rediq_trio.store.broadcast import Signal, SignalKind
 from rediq_trio.store.port import Store
 from rediq_trio.worker.flow import Flow
 from rediq_trio.worker.leases import Book, Held
@@ -110,7 +110,7 @@ class Poller:
 
     def _heed(self, signal: Signal) -> bool:
         """Take note of a signal; say whether there may be tasks."""
-        if signal.kind not in (Kind.WAKE, Kind.RESYNC):
+        if signal.kind not in (SignalKind.WAKE, SignalKind.RESYNC):
             return False
         self._ready.add(signal.queue)
         return True

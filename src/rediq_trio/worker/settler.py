@@ -2,7 +2,7 @@
 
 Nothing counts as done before. While one batch is on its way the next collects, so
 outcomes are settled as soon as the gateway is free, and batches grow with the load. All
-queues of a batch are written to at once, so that many of them share a trip.
+queues of a batch are written to at once, so that many of them share a round trip.
 """
 
 from __future__ import annotations

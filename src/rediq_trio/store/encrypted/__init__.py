@@ -1,1 +1,1 @@
-"""Encrypted payloads: a store in front of any other."""
+"""Encrypted payloads: a store that wraps any other."""

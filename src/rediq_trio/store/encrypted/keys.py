@@ -1,9 +1,10 @@
-"""Encryption: what seals the bytes that Redis need not be able to read.
+"""Encryption: the keys, and how bytes that Redis need not read are encrypted with them.
 
 AES-256-GCM, each message under a key of its own, derived with HMAC-SHA256 from the user's key
-and 96 random bits; with GCM's nonce that makes 192, so that any number of messages may be
-sealed (the construction of XAES-256-GCM: https://c2sp.org/XAES-256-GCM, with HMAC for CMAC).
-What a message belongs to is authenticated with it: moved elsewhere, it does not open.
+and 96 random bits. With GCM's nonce that makes 192 bits, so any number of messages may be
+encrypted (the construction of XAES-256-GCM: https://c2sp.org/XAES-256-GCM, with HMAC in place of
+CMAC). The queue and task that a message belongs to are authenticated with it: a message that was
+moved elsewhere cannot be decrypted.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from typing import Any
 import attrs
 
 from rediq_trio._errors import ConfigError, PayloadError
-from rediq_trio.wire.packing import SEALED, UNOPENED, extension_of, pack, pack_extension
+from rediq_trio.wire.packing import ENCRYPTED, UNDECRYPTABLE, extension_of, pack, pack_extension
 
 KEY_BYTES = 32
-VARIABLE = "REDIQ_ENCRYPTION_KEYS"
+KEYS_VARIABLE = "REDIQ_ENCRYPTION_KEYS"
 CLEAR_VARIABLE = "REDIQ_ENCRYPTION_ALLOW_CLEAR"
 _VERSION = b"\x01"
 _ID, _SALT, _NONCE = 4, 12, 12
@@ -49,9 +50,9 @@ class _Key:
     """One key, with what is derived from it."""
 
     id: bytes
-    seals: bytes
-    hashes: bytes
-    steady: bytes
+    cipher_key: bytes
+    hash_key: bytes
+    nonce_key: bytes
 
     @classmethod
     def of(cls, given: object) -> _Key:
@@ -72,7 +73,7 @@ def _read_key(given: object) -> bytes:
             key = b""
     if not isinstance(key, bytes) or len(key) != KEY_BYTES:
         raise ConfigError(
-            f"keys: each must be {KEY_BYTES} bytes, or a text that Encryption.generate_key() gave"
+            f"keys: each must be {KEY_BYTES} bytes, or a text from Encryption.generate_key()"
         )
     return key
 
@@ -86,10 +87,10 @@ def _read_keys(given: Sequence[str | bytes]) -> tuple[_Key, ...]:
 class Encryption:
     """Keys that keep payloads, metadata, results, steps and progress from whoever reads Redis.
 
-    The first key encrypts, all of them decrypt. `keys`: texts that `generate_key` gave, or 32
-    bytes each. `allow_clear` takes in what is not encrypted too, while encryption is introduced;
-    without it that goes to dead. Raises `ConfigError` for a bad key, and when the package
-    `cryptography` is missing.
+    The first key encrypts; any of them may decrypt. `keys`: texts made by `generate_key`, or 32
+    bytes each. `allow_clear` accepts unencrypted payloads too, while encryption is introduced;
+    without it, a task with one goes to dead. Raises `ConfigError` for a bad key, and when the
+    package `cryptography` is missing.
     """
 
     def __init__(self, keys: Sequence[str | bytes], *, allow_clear: bool = False) -> None:
@@ -104,54 +105,57 @@ class Encryption:
 
     @staticmethod
     def generate_key() -> str:
-        """Make a key: 44 characters. Keep it as you keep a password."""
+        """Generate a key: 44 characters. Keep it as secret as a password."""
         return base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode()
 
-    def seal(self, data: bytes, *bound: str, steady: bool = False) -> bytes:
-        """Encrypt data that belongs to `bound`; the same each time when `steady`."""
+    def encrypt(self, data: bytes, *context: str, deterministic: bool = False) -> bytes:
+        """Encrypt data that belongs to `context`; `deterministic` makes equal data look equal."""
         key = self._keys[0]
-        about = pack(bound)
-        drawn = _mac(key.steady, about, data) if steady else secrets.token_bytes(_SALT + _NONCE)
-        salt, nonce = drawn[:_SALT], drawn[_SALT : _SALT + _NONCE]
-        sealed = self._aead[0](_mac(key.seals, salt)).encrypt(nonce, data, about)
-        return pack_extension(SEALED, b"".join((_VERSION, key.id, salt, nonce, sealed)))
+        packed_context = pack(context)
+        if deterministic:
+            entropy = _mac(key.nonce_key, packed_context, data)
+        else:
+            entropy = secrets.token_bytes(_SALT + _NONCE)
+        salt, nonce = entropy[:_SALT], entropy[_SALT : _SALT + _NONCE]
+        ciphertext = self._aead[0](_mac(key.cipher_key, salt)).encrypt(nonce, data, packed_context)
+        return pack_extension(ENCRYPTED, b"".join((_VERSION, key.id, salt, nonce, ciphertext)))
 
-    def open(self, packed: bytes, *bound: str) -> bytes:
-        """Decrypt what belongs to `bound`; raise `PayloadError` saying why it cannot be."""
+    def decrypt(self, packed: bytes, *context: str) -> bytes:
+        """Decrypt data that belongs to `context`; raise `PayloadError` with the reason if it fails."""
         found = extension_of(packed)
-        if found is not None and found[0] == UNOPENED:
+        if found is not None and found[0] == UNDECRYPTABLE:
             raise PayloadError(found[1].decode("utf-8", "replace"))
-        if found is None or found[0] != SEALED:
+        if found is None or found[0] != ENCRYPTED:
             if self._allow_clear:
                 return packed
             raise PayloadError(
-                "not encrypted, and this process takes nothing else; "
-                f"Encryption(allow_clear=True), or {CLEAR_VARIABLE}=1, lets it in"
+                "not encrypted, and this process accepts nothing else; "
+                f"Encryption(allow_clear=True), or {CLEAR_VARIABLE}=1, accepts it"
             )
         data = found[1]
         if len(data) < _HEAD or data[:1] != _VERSION:
             raise PayloadError("encrypted in a way that this version does not know, or damaged")
         ident = data[1 : 1 + _ID]
         salt, nonce = data[1 + _ID : _HEAD - _NONCE], data[_HEAD - _NONCE : _HEAD]
-        fitting = [key for key in self._keys if hmac.compare_digest(key.id, ident)]
-        if not fitting:
-            raise PayloadError(f"encrypted with a key that is not among those given (see {VARIABLE})")
-        make, bad = self._aead
-        for key in fitting:
+        candidates = [key for key in self._keys if hmac.compare_digest(key.id, ident)]
+        if not candidates:
+            raise PayloadError(f"encrypted with a key that is not among those given (see {KEYS_VARIABLE})")
+        cipher, invalid_tag = self._aead
+        for key in candidates:
             try:
-                opened: bytes = make(_mac(key.seals, salt)).decrypt(nonce, data[_HEAD:], pack(bound))
-            except bad:
+                plaintext: bytes = cipher(_mac(key.cipher_key, salt)).decrypt(nonce, data[_HEAD:], pack(context))
+            except invalid_tag:
                 continue
-            return opened
+            return plaintext
         raise PayloadError("encrypted, and was changed, or belongs to another task")
 
     def hash_text(self, text: str) -> str:
-        """Give 32 characters that stand for a text and tell nothing of it."""
-        return _mac(self._keys[0].hashes, text.encode("utf-8", "surrogatepass")).hex()[:32]
+        """Return 32 characters that stand for a text and reveal nothing of it."""
+        return _mac(self._keys[0].hash_key, text.encode("utf-8", "surrogatepass")).hex()[:32]
 
 
-def settle_encryption(given: object) -> Encryption | None:
-    """Give the encryption that was given, or that the environment asks for, or none.
+def resolve_encryption(given: object) -> Encryption | None:
+    """Return the encryption passed in, else the one that the environment asks for, else None.
 
     Raises `ConfigError` for anything else, and for bad keys.
     """
@@ -159,7 +163,7 @@ def settle_encryption(given: object) -> Encryption | None:
         return given
     if given is not None:
         raise ConfigError.of("encryption", type(given), "an Encryption, or None")
-    text = os.environ.get(VARIABLE, "")
+    text = os.environ.get(KEYS_VARIABLE, "")
     if not text.strip():
         return None
     clear = os.environ.get(CLEAR_VARIABLE, "").lower()

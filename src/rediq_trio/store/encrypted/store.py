@@ -34,7 +34,7 @@ from rediq_trio.wire.batch_envelope import is_batch
 from rediq_trio.wire.envelope import Envelope, open_envelope, pack_envelope
 from rediq_trio.wire.packed_values import join_inputs, part_inputs, part_steps
 from rediq_trio.wire.packing import (
-    UNOPENED,
+    UNDECRYPTABLE,
     UNREADABLE,
     extension_of,
     pack,
@@ -43,14 +43,14 @@ from rediq_trio.wire.packing import (
     unpack,
 )
 
-_UNFIT: tuple[type[Exception], ...] = (*UNREADABLE, AttributeError, LookupError)
+_DECRYPT_ERRORS: tuple[type[Exception], ...] = (*UNREADABLE, AttributeError, LookupError)
 
 
-def sealed_by(store: Store, encryption: Encryption | None) -> Store:
+def encrypt_store(store: Store, encryption: Encryption | None) -> Store:
     """Give the store as it is, or behind encryption."""
-    if encryption is None or isinstance(store, SealedStore):
+    if encryption is None or isinstance(store, EncryptedStore):
         return store
-    return SealedStore(store, encryption)
+    return EncryptedStore(store, encryption)
 
 
 def _repacked(envelope: Envelope, payload: bytes, metadata: dict[str, str]) -> bytes:
@@ -61,7 +61,7 @@ def _repacked(envelope: Envelope, payload: bytes, metadata: dict[str, str]) -> b
 
 
 @implements_store
-class SealedStore:
+class EncryptedStore:
     """A store whose envelopes, results, steps and progress are encrypted."""
 
     def __init__(self, store: Store, encryption: Encryption) -> None:
@@ -70,53 +70,53 @@ class SealedStore:
 
     # --- tasks
 
-    def _sealed_task(
+    def _encrypted_task(
         self, queue: str, task: NewTask, *, schedule: str = "", scheduled: bool = False
     ) -> NewTask:
         relations = task.relations
         place = relations.queue or queue
-        opened = open_envelope(task.envelope)
+        decrypted = open_envelope(task.envelope)
         envelope = task.envelope
-        if extension_of(opened.payload) is None:  # else it could not be opened: a schedule's
+        if extension_of(decrypted.payload) is None:  # else it could not be opened: a schedule's
             what = ("schedule", queue, schedule) if schedule else ("task", place, task.id)
-            plain = pack([opened.payload, dict(opened.metadata)])
-            payload = self._encryption.seal(plain, *what, opened.type, steady=bool(schedule))
-            envelope = _repacked(opened, payload, {})
+            plain = pack([decrypted.payload, dict(decrypted.metadata)])
+            payload = self._encryption.encrypt(plain, *what, decrypted.type, deterministic=bool(schedule))
+            envelope = _repacked(decrypted, payload, {})
         # That of a schedule's task was hashed when the schedule was declared.
         if relations.unique and not scheduled:
             relations = attrs.evolve(relations, unique=self._encryption.hash_text(relations.unique))
         return attrs.evolve(task, envelope=envelope, relations=relations)
 
-    def _opened_envelope(self, packed: bytes, *what: str) -> bytes:
+    def _decrypted_envelope(self, packed: bytes, *what: str) -> bytes:
         if is_batch(packed):
-            return self._opened_batch(packed, what[1])
+            return self._decrypted_batch(packed, what[1])
         try:
             envelope = open_envelope(packed)
         except PayloadError:
             return packed  # whoever opens it next says so
         try:
-            opened = self._encryption.open(envelope.payload, *what, envelope.type)
-            if opened is envelope.payload:
+            decrypted = self._encryption.decrypt(envelope.payload, *what, envelope.type)
+            if decrypted is envelope.payload:
                 return packed
-            payload, metadata = unpack(opened)
+            payload, metadata = unpack(decrypted)
             return _repacked(envelope, payload, metadata)
-        except _UNFIT as error:
-            return _repacked(envelope, _unopened(error), {})
+        except _DECRYPT_ERRORS as error:
+            return _repacked(envelope, _undecryptable(error), {})
 
-    def _opened_batch(self, packed: bytes, queue: str) -> bytes:
+    def _decrypted_batch(self, packed: bytes, queue: str) -> bytes:
         try:
             parts: Any = unpack(packed, texts=False)
             for member in parts[2]:
-                member[1] = self._opened_envelope(member[1], "task", queue, unpack_id(member[0]))
+                member[1] = self._decrypted_envelope(member[1], "task", queue, unpack_id(member[0]))
             return pack_for_lua(parts)
-        except _UNFIT:
+        except _DECRYPT_ERRORS:
             return packed  # whoever opens it next says so
 
     async def enqueue(
         self, queue: str, tasks: Sequence[NewTask], *, atomic: bool = False
     ) -> Enqueued:
-        sealed = [self._sealed_task(queue, task) for task in tasks]
-        return await self._store.enqueue(queue, sealed, atomic=atomic)
+        encrypted = [self._encrypted_task(queue, task) for task in tasks]
+        return await self._store.enqueue(queue, encrypted, atomic=atomic)
 
     async def claim(
         self, queue: str, *, limit: int, lease_ms: int, worker: str, nonce: bytes
@@ -126,98 +126,98 @@ class SealedStore:
         )
         leases = [
             attrs.evolve(
-                lease, envelope=self._opened_envelope(lease.envelope, "task", queue, lease.fence.id)
+                lease, envelope=self._decrypted_envelope(lease.envelope, "task", queue, lease.fence.id)
             )
             for lease in claimed.leases
         ]
         return attrs.evolve(claimed, leases=tuple(leases))
 
     async def complete(self, queue: str, items: Sequence[Completion]) -> Settled:
-        return await self._store.complete(queue, [self._sealed_end(queue, one) for one in items])
+        return await self._store.complete(queue, [self._encrypted_completion(queue, one) for one in items])
 
-    def _sealed_end(self, queue: str, one: Completion) -> Completion:
-        result = self._encryption.seal(one.result, "result", f"{queue}/{one.fence.id}")
-        children = tuple(self._sealed_task(queue, child) for child in one.children)
+    def _encrypted_completion(self, queue: str, one: Completion) -> Completion:
+        result = self._encryption.encrypt(one.result, "result", f"{queue}/{one.fence.id}")
+        children = tuple(self._encrypted_task(queue, child) for child in one.children)
         return attrs.evolve(one, result=result, children=children)
 
     # --- what is kept with a task
 
     async def remember(self, queue: str, fence: Fence, step: bytes) -> bool:
         ((name, value),) = part_steps(step)
-        value = self._encryption.seal(value, "step", f"{queue}/{fence.id}", unpack(name))
+        value = self._encryption.encrypt(value, "step", f"{queue}/{fence.id}", unpack(name))
         return await self._store.remember(queue, fence, name + value)
 
     async def report(self, queue: str, items: Sequence[Report]) -> tuple[bool, ...]:
-        sealed = [
+        encrypted = [
             attrs.evolve(
                 one,
-                progress=self._encryption.seal(
+                progress=self._encryption.encrypt(
                     one.progress, "progress", f"{queue}/{one.fence.id}"
                 ),
             )
             for one in items
         ]
-        return await self._store.report(queue, sealed)
+        return await self._store.report(queue, encrypted)
 
     async def get(
         self, queue: str, ids: Sequence[str], *, skip_newer: bool = False
     ) -> tuple[Record | None, ...]:
         records = await self._store.get(queue, ids, skip_newer=skip_newer)
-        return tuple(None if one is None else self._opened_record(queue, one) for one in records)
+        return tuple(None if one is None else self._decrypted_record(queue, one) for one in records)
 
-    def _opened_record(self, queue: str, record: Record) -> Record:
+    def _decrypted_record(self, queue: str, record: Record) -> Record:
         own = f"{queue}/{record.id}"
         envelope = record.envelope
         return attrs.evolve(
             record,
-            envelope=envelope and self._opened_envelope(envelope, "task", queue, record.id),
-            result=self._opened(record.result, "result", own),
-            progress=self._opened(record.progress, "progress", own),
-            steps=self._opened_steps(record.steps, own),
-            inputs=self._opened_inputs(record.inputs, queue),
+            envelope=envelope and self._decrypted_envelope(envelope, "task", queue, record.id),
+            result=self._decrypted(record.result, "result", own),
+            progress=self._decrypted(record.progress, "progress", own),
+            steps=self._decrypted_steps(record.steps, own),
+            inputs=self._decrypted_inputs(record.inputs, queue),
         )
 
-    def _opened(self, packed: bytes, *what: str) -> bytes:
+    def _decrypted(self, packed: bytes, *what: str) -> bytes:
         if not packed:
             return packed
         try:
-            return self._encryption.open(packed, *what)
+            return self._encryption.decrypt(packed, *what)
         except PayloadError as error:
-            return _unopened(error)
+            return _undecryptable(error)
 
-    def _opened_steps(self, packed: bytes, own: str) -> bytes:
+    def _decrypted_steps(self, packed: bytes, own: str) -> bytes:
         try:
             return b"".join(
-                name + self._opened(value, "step", own, unpack(name))
+                name + self._decrypted(value, "step", own, unpack(name))
                 for name, value in part_steps(packed)
             )
         except UNREADABLE:
             return packed
 
-    def _opened_inputs(self, packed: bytes, queue: str) -> bytes:
+    def _decrypted_inputs(self, packed: bytes, queue: str) -> bytes:
         try:
             parts = part_inputs(queue, packed)
         except UNREADABLE:
             return packed
-        opened = [(name, self._opened(value, "result", name)) for name, value in parts]
-        return join_inputs(queue, opened)
+        decrypted = [(name, self._decrypted(value, "result", name)) for name, value in parts]
+        return join_inputs(queue, decrypted)
 
     # --- schedules
 
     async def declare(self, queue: str, *, schedule: Schedule) -> bool:
         # Steadily: a store compares it with what is there, to see whether anything changed.
-        template = self._sealed_task(queue, schedule.template, schedule=schedule.name)
+        template = self._encrypted_task(queue, schedule.template, schedule=schedule.name)
         return await self._store.declare(queue, schedule=attrs.evolve(schedule, template=template))
 
     async def agenda(self, queue: str, *, due: int = 0) -> Agenda:
         agenda = await self._store.agenda(queue, due=due)
         return attrs.evolve(
-            agenda, schedules=tuple(self._opened_schedule(queue, one) for one in agenda.schedules)
+            agenda, schedules=tuple(self._decrypted_schedule(queue, one) for one in agenda.schedules)
         )
 
-    def _opened_schedule(self, queue: str, schedule: Schedule) -> Schedule:
+    def _decrypted_schedule(self, queue: str, schedule: Schedule) -> Schedule:
         template = schedule.template
-        envelope = self._opened_envelope(template.envelope, "schedule", queue, schedule.name)
+        envelope = self._decrypted_envelope(template.envelope, "schedule", queue, schedule.name)
         return attrs.evolve(schedule, template=attrs.evolve(template, envelope=envelope))
 
     async def tick(
@@ -230,15 +230,18 @@ class SealedStore:
         ticks: Sequence[Tick],
         next_ms: int,
     ) -> int | None:
-        sealed = [attrs.evolve(tick, task=self._sealed_task(queue, tick.task, scheduled=True)) for tick in ticks]
+        encrypted = [
+            attrs.evolve(tick, task=self._encrypted_task(queue, tick.task, scheduled=True))
+            for tick in ticks
+        ]
         return await self._store.tick(
-            queue, name=name, expected_ms=expected_ms, revision=revision, ticks=sealed,
+            queue, name=name, expected_ms=expected_ms, revision=revision, ticks=encrypted,
             next_ms=next_ms,
         )  # fmt: skip
 
     async def trigger(self, queue: str, *, name: str, task: NewTask) -> Enqueued:
-        sealed = self._sealed_task(queue, task, scheduled=True)
-        return await self._store.trigger(queue, name=name, task=sealed)
+        encrypted = self._encrypted_task(queue, task, scheduled=True)
+        return await self._store.trigger(queue, name=name, task=encrypted)
 
     # --- what carries nothing to encrypt, or what is encrypted already
 
@@ -295,5 +298,5 @@ class SealedStore:
     listen = passed(Store.listen)
 
 
-def _unopened(error: Exception) -> bytes:
-    return pack_extension(UNOPENED, str(error).encode("utf-8", "replace"))
+def _undecryptable(error: Exception) -> bytes:
+    return pack_extension(UNDECRYPTABLE, str(error).encode("utf-8", "replace"))

@@ -1,1 +1,1 @@
-"""Tasks in a Redis: one Lua script per step of the queue."""
+"""The store in Redis: one Lua script for each operation on a queue."""

@@ -1,7 +1,7 @@
 """The keys of a queue.
 
-A queue has a constant number of keys, all in the hash slot of `{queue}`, so every
-script declares all it touches, and no task can leave a stray key or a TTL behind.
+A queue has a constant number of keys, all in the hash slot of `{queue}`. So every script can
+declare all keys that it uses, and no task can leave a key or a TTL of its own.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ INDEX_OF = {
     State.DEAD: "dead",
     State.CANCELLED: "cancelled",
 }
-"""The sorted set that lists the tasks in each state; pending ones with a limit key are in
-`keyed`."""
+"""The sorted set with the tasks of each state. Pending tasks with a limit key are in `keyed`
+instead."""
 
 HASHES = ("records", "payloads", "results", "progress", "inputs", "steps")
 """The hashes whose fields are ids."""
@@ -32,43 +32,43 @@ QUEUE_KEYS = (
     "endings", "outbox", "received", "steps", "groups", "rules", "schedules", "ticks",
     "history",
 )  # fmt: skip
-"""Every key that a queue may have, in the order in which `include/keys.lua` names them."""
+"""Every key that a queue may have, in the order of `include/keys.lua`."""
 
 
 class Keys:
-    """Names keys below one prefix."""
+    """Makes the names of keys with one prefix."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self._made: dict[tuple[str, tuple[str, ...]], list[bytes]] = {}
+        self._cache: dict[tuple[str, tuple[str, ...]], list[bytes]] = {}
 
     def of(self, queue: str, names: tuple[str, ...]) -> list[bytes]:
-        """Give the keys of a queue that go by these names."""
-        found = self._made.get((queue, names))
+        """Return the keys of a queue for these names."""
+        found = self._cache.get((queue, names))
         if found is None:
             found = [f"{self._prefix}:{{{queue}}}:{name}".encode() for name in names]
-            self._made[queue, names] = found
+            self._cache[queue, names] = found
         return found
 
     def channel(self, queue: str) -> str:
-        """Give the channel on which a queue's signals are published: its meta key's name."""
+        """Return the channel of a queue's signals, which is named like its key `meta`."""
         return f"{self._prefix}:{{{queue}}}:meta"
 
     def queue_of(self, channel: str) -> str:
-        """Give the queue whose channel this is."""
+        """Return the queue that a channel belongs to."""
         return channel[len(self._prefix) + 2 : -len("}:meta")]
 
     @property
     def workers(self) -> list[bytes]:
-        """The keys of the workers' records, in the order of their scripts."""
+        """The keys of the workers' records, in the order in which the scripts take them."""
         return [f"{self._prefix}/{{workers}}/{name}".encode() for name in ("records", "alive")]
 
     @property
     def partitions(self) -> bytes:
-        """The key of the hash of partitioned queues, with the number of their partitions."""
+        """The key of the hash with the number of partitions of each partitioned queue."""
         return f"{self._prefix}/partitions".encode()
 
     @property
     def queues(self) -> bytes:
-        """The key of the set of queues ever used."""
+        """The key of the set of all queues that were ever used."""
         return f"{self._prefix}/queues".encode()

@@ -1,4 +1,4 @@
-"""The Lua scripts: read from `lua/`, put together, named by their content's hash.
+"""The Lua scripts: read from `lua/`, joined with their includes, named by the hash of the result.
 
 `lua/README.md` is the grammar of their headers. A script may be in any folder below
 `lua/` but `include/`; its text follows that of the included snippets. Two versions of
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -26,19 +26,38 @@ _KEY = re.compile(r"(\d+) ([a-z]+)")
 
 _CONSTANTS = re.compile(r"^local ([A-Z_]+(?:, [A-Z_]+)*) = (\d+(?:, \d+)*)$", re.MULTILINE)
 _KEYS_NAMED = re.compile(r"^local ([a-z,\s]+) = (unpack\(KEYS\))$", re.MULTILINE)
-_WORD = re.compile(r"'(?:\\.|[^'\\])*'|--[^\n]*|(?<![.:\w])[A-Za-z_]+\b")
+_TEXT = r"'(?:\\.|[^'\\])*'" + r'|"(?:\\.|[^"\\])*"' + r"|--[^\n]*"
+_WORD = re.compile(_TEXT + r"|(?<![:\w])(?<!(?<!\.)\.)[A-Za-z_]+\b")
+_NAMES = r"\w+(?:\s*,\s*\w+)*"
+_USED = re.compile(
+    rf"""{_TEXT}
+    |(?:\blocal\s+)?\bfunction\b\s*(?P<function>[\w.:]*)\s*\((?P<parameter>[^)]*)\)
+    |\blocal\s+(?P<local>{_NAMES})
+    |\bfor\s+(?P<loop>{_NAMES})
+    |(?<!\.)[.:]\s*(?P<member>[A-Za-z_]\w*)
+    |^\s*(?P<assigned>{_NAMES})\s*=(?!=)
+    |\b(?P<field>[A-Za-z_]\w*)\s*=(?!=)""",
+    re.MULTILINE | re.VERBOSE,
+)
+"""Each name that Lua binds, assigns, or looks up in a table."""
+_ALL_KEYS = "local K = KEYS"
+_USE = {
+    "function": "a function", "parameter": "a parameter", "local": "a local",
+    "loop": "a loop variable", "member": "a field or method", "assigned": "assigned to",
+    "field": "a field, or assigned to",
+}  # fmt: skip
 
 
 @attrs.frozen
 class Script:
-    """One script, ready to be sent."""
+    """One script, ready to be sent to Redis."""
 
     name: str
     edges: str
-    """The first header line behind the name, in the specification's words."""
+    """The first header line after the name: the script's transitions."""
     summary: str
     sections: Mapping[str, str]
-    """`KEYS`, `ARGV`, `RETURNS` and `INCLUDE` as the header gives them."""
+    """`KEYS`, `ARGV`, `RETURNS` and `INCLUDE`, as they stand in the header."""
     keys: tuple[str, ...]
     """The names of its keys, in order."""
     source: str = attrs.field(repr=False)
@@ -46,7 +65,7 @@ class Script:
 
 
 def lua_folder() -> Path:
-    """Give the folder of the scripts: inside the installed package, or in the checkout."""
+    """Return the folder of the scripts: in the installed package, or in the checkout."""
     installed = Path(str(files("rediq_trio"))) / "lua"
     checkout = Path(__file__).resolve().parents[4] / "lua"
     for folder in (installed, checkout):
@@ -56,7 +75,7 @@ def lua_folder() -> Path:
 
 
 def load_scripts(folder: Path | None = None) -> dict[str, Script]:
-    """Read every script of a folder (default: the library's own), by name."""
+    """Return every script of a folder (default: the library's own), by name."""
     return dict(_read(folder or lua_folder()))
 
 
@@ -86,10 +105,10 @@ def _load(path: Path, folder: Path) -> Script:
     body = path.read_text("utf-8")
     name, edges, summary, sections = parse_header(body)
     parts = [
-        (folder / "include" / f"{snippet}.lua").read_text("utf-8")
+        (f"include/{snippet}.lua", (folder / "include" / f"{snippet}.lua").read_text("utf-8"))
         for snippet in sections.get("INCLUDE", "").split()
     ]
-    source = inlined("".join([*parts, body]))
+    source = inlined((*parts, (path.relative_to(folder).as_posix(), body)))
     declared = sections.get("KEYS", "")
     keys = tuple(key for _, key in _KEY.findall(declared))
     if declared == "all":
@@ -98,32 +117,74 @@ def _load(path: Path, folder: Path) -> Script:
     return Script(name, edges, summary, MappingProxyType(sections), keys, source, sha)
 
 
-def inlined(source: str) -> str:
-    """Put numbers in the place of constants, and places in `KEYS` in that of key names.
+def inlined(parts: tuple[tuple[str, str], ...]) -> str:
+    """Join the files of a script, with constants and names of keys replaced by their values.
 
-    A script's text runs anew with each call, and each function in it takes hold of every
-    local that it names: with a hundred of them that costs more than a small script's work.
-    What the text says stays the same, line by line; comments go.
+    Redis runs the whole text of a script at each call, and each function in it captures every
+    local that it uses; a hundred constants and keys cost more than the work of a small script. So
+    `local A, B = 1, 2` is removed and its names are replaced by the numbers, the names of
+    `include/keys.lua` by `K[n]`. Comments are removed; lines stay where they are.
+
+    `parts` are the files' names and texts. Raises `ValueError` for a name that would be replaced
+    where Lua expects a name of its own.
     """
     values: dict[str, str] = {}
-
-    def take(line: re.Match[str]) -> str:
-        names = [name.strip() for name in line[1].split(",")]
-        if line[2] == "unpack(KEYS)":
-            values.update((name, f"K[{n}]") for n, name in enumerate(names, start=1))
-            return "local K = KEYS" + "\n" * line[0].count("\n")
-        values.update(zip(names, (value.strip() for value in line[2].split(",")), strict=True))
-        return ""
+    texts = [(file, _declare(file, text, values)) for file, text in parts]
+    taken = {**values, "K": "KEYS"} if any(_ALL_KEYS in text for _, text in texts) else values
+    for file, text in texts:
+        for line, word, use in _used_names(text.replace(_ALL_KEYS, "")):
+            if word in taken:
+                raise ValueError(
+                    f"lua/{file}, line {line}: {word!r} is {_USE[use]}, but the loader replaces that "
+                    f"name by {_meaning(taken[word])}: choose another name"
+                )
 
     def put(word: re.Match[str]) -> str:
         return "" if word[0].startswith("--") else values.get(word[0], word[0])
 
-    source = _KEYS_NAMED.sub(take, _CONSTANTS.sub(take, source))
-    return _WORD.sub(put, source)
+    return "".join(_WORD.sub(put, text) for _, text in texts)
+
+
+def _declare(file: str, text: str, values: dict[str, str]) -> str:
+    """Move the declarations of constants and keys from a text to `values`."""
+
+    def take(declared: re.Match[str]) -> str:
+        names = [name.strip() for name in declared[1].split(",")]
+        is_keys = declared[2] == "unpack(KEYS)"
+        found = [f"K[{n}]" for n in range(1, len(names) + 1)] if is_keys else declared[2].split(", ")
+        for name, value in zip(names, found, strict=True):
+            if name in values or name == "K":
+                line = declared.string.count("\n", 0, declared.start()) + 1
+                raise ValueError(
+                    f"lua/{file}, line {line}: {name!r} is declared twice in the script: the loader "
+                    f"replaces that name by {_meaning(values.get(name, 'KEYS'))} already; choose another name"
+                )
+            values[name] = value
+        return _ALL_KEYS + "\n" * declared[0].count("\n") if is_keys else ""
+
+    return _KEYS_NAMED.sub(take, _CONSTANTS.sub(take, text))
+
+
+def _meaning(value: str) -> str:
+    return f"{value}, a key of the queue" if value.startswith("K[") else value
+
+
+@cache
+def _used_names(text: str) -> tuple[tuple[int, str, str], ...]:
+    """Return line, name and use of each name that must stand as it is."""
+
+    def find() -> Iterator[tuple[int, str, str]]:
+        for found in _USED.finditer(text):
+            for use, names in found.groupdict().items():
+                for name in re.finditer(r"\w+", names or ""):
+                    at = found.start(use) + name.start()
+                    yield text.count("\n", 0, at) + 1, name[0], use
+
+    return tuple(find())
 
 
 def parse_header(body: str) -> tuple[str, str, str, dict[str, str]]:
-    """Give name, edges, summary and sections of a script's header."""
+    """Return name, edges, summary and sections of a script's header."""
     first, *rest = body.splitlines()
     name, _, edges = first.removeprefix("-- ").partition(": ")
     summary: list[str] = []

@@ -14,7 +14,7 @@ import trio
 
 from rediq_trio.spec.groups import Group, matching
 from rediq_trio.spec.records import Due, GroupRule
-from rediq_trio.store.broadcast import Kind, Signal
+from rediq_trio.store.broadcast import Signal, SignalKind
 from rediq_trio.store.port import Store
 from rediq_trio.tasks.ids import new_id
 
@@ -40,9 +40,9 @@ class Batcher:
 
     def heed(self, signal: Signal) -> None:
         """Take note of what a signal says of groups."""
-        if signal.kind is Kind.GROUP and self.rules:
+        if signal.kind is SignalKind.GROUP and self.rules:
             self._heard.add(signal.id)
-        elif signal.kind is Kind.RESYNC:
+        elif signal.kind is SignalKind.RESYNC:
             self._look_at = 0.0
 
     async def step(self) -> Due:

@@ -22,7 +22,7 @@ import trio
 
 from rediq_trio._errors import ConnectionLost
 from rediq_trio.spec.records import Due, GroupRule
-from rediq_trio.store.broadcast import Kind, Signal
+from rediq_trio.store.broadcast import Signal, SignalKind
 from rediq_trio.store.port import Store
 from rediq_trio.store.relay import relay_some
 from rediq_trio.worker.keeping.batcher import Batcher
@@ -46,11 +46,11 @@ AT_ONCE = 32
 
 
 _HURRY = {
-    Kind.DUE: ("promote",),
-    Kind.MAIL: ("unblock", "relay"),
-    Kind.GROUP: ("batch",),
-    Kind.TICK: ("tick",),
-    Kind.RESYNC: ("promote", "unblock", "relay", "batch", "tick"),
+    SignalKind.DUE: ("promote",),
+    SignalKind.MAIL: ("unblock", "relay"),
+    SignalKind.GROUP: ("batch",),
+    SignalKind.TICK: ("tick",),
+    SignalKind.RESYNC: ("promote", "unblock", "relay", "batch", "tick"),
 }
 """The duties that a signal makes due at once."""
 

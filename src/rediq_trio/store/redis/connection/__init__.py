@@ -1,1 +1,1 @@
-"""The asyncio side of the gateway: the one room that knows redis-py, asyncio and the bridge."""
+"""The connections to Redis: the only folder that knows redis-py, asyncio and trio-asyncio."""

@@ -1,4 +1,4 @@
-"""Addresses: a Redis URL, read: one server, one behind Sentinels, or a Cluster."""
+"""Addresses: a parsed Redis URL, of one server, of a master behind Sentinels, or of a Cluster."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import attrs
 from redis.asyncio.connection import Connection, SSLConnection, parse_url
 
 from rediq_trio._errors import ConfigError
-from rediq_trio.store.redis.connection.tls import settle_tls
+from rediq_trio.store.redis.connection.tls import read_tls_options
 from rediq_trio.store.urls import redacted
 from rediq_trio.values.bounds import is_name
 
@@ -18,8 +18,8 @@ REDIS_PORT, SENTINEL_PORT = 6379, 26379
 
 
 @attrs.frozen
-class Node:
-    """A server by host and port; both empty where the URL alone says how to reach it."""
+class RedisNode:
+    """A server by host and port; both are empty if the arguments of the address are enough."""
 
     host: str = ""
     port: int = 0
@@ -28,43 +28,43 @@ class Node:
         return f"{self.host}:{self.port}"
 
 
-class Kind(enum.Enum):
-    """How the servers behind an address stand to one another."""
+class Deployment(enum.Enum):
+    """How the servers of an address are deployed."""
 
-    SINGLE = "single"
+    STANDALONE = "standalone"
     SENTINEL = "sentinel"
     CLUSTER = "cluster"
 
 
-KINDS = {
-    "redis": Kind.SINGLE,
-    "rediss": Kind.SINGLE,
-    "unix": Kind.SINGLE,
-    "redis+sentinel": Kind.SENTINEL,
-    "rediss+sentinel": Kind.SENTINEL,
-    "redis+cluster": Kind.CLUSTER,
-    "rediss+cluster": Kind.CLUSTER,
+DEPLOYMENT_OF = {
+    "redis": Deployment.STANDALONE,
+    "rediss": Deployment.STANDALONE,
+    "unix": Deployment.STANDALONE,
+    "redis+sentinel": Deployment.SENTINEL,
+    "rediss+sentinel": Deployment.SENTINEL,
+    "redis+cluster": Deployment.CLUSTER,
+    "rediss+cluster": Deployment.CLUSTER,
 }
 
 
 @attrs.frozen
 class Address:
-    """Where the servers are, as redis-py wants it named."""
+    """Where the servers are, with the arguments for redis-py's connections."""
 
-    kind: Kind
+    deployment: Deployment
     connection_class: Any = attrs.field(repr=False)
     arguments: dict[str, Any] = attrs.field(repr=False)
-    """Of a connection to a server with data. May hold a password."""
+    """Arguments of a connection to a server with data. May hold a password."""
     shown: str
-    nodes: tuple[Node, ...] = (Node(),)
+    nodes: tuple[RedisNode, ...] = (RedisNode(),)
     """The server, the Sentinels, or some nodes of the Cluster."""
     service: str = ""
-    """What the Sentinels call the service."""
+    """The name of the service, as the Sentinels know it."""
     sentinel_arguments: dict[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
 
     @property
     def secure(self) -> bool:
-        """Whether it is spoken to by TLS."""
+        """Whether connections use TLS."""
         return issubclass(self.connection_class, SSLConnection)
 
     def __str__(self) -> str:
@@ -72,40 +72,42 @@ class Address:
 
 
 def parse_address(url: str) -> Address:
-    """Read a URL of Redis; raise `ConfigError` for a bad one."""
+    """Parse a Redis URL; raise `ConfigError` for a bad one."""
     shown = str(redacted(url))
     scheme = url.partition("://")[0]
-    kind = KINDS[scheme]
+    deployment = DEPLOYMENT_OF[scheme]
     bad = ""
     try:
-        return _single(url, shown) if kind is Kind.SINGLE else _several(url, shown, kind)
+        if deployment is Deployment.STANDALONE:
+            return _parse_one(url, shown)
+        return _parse_several(url, shown, deployment)
     except ConfigError:
         raise
     except (ValueError, TypeError) as error:
         bad = type(error).__name__
-    # Behind the handler: the error there quotes the URL, and would be this one's context.
+    # Not in the handler: the error there quotes the URL, and would be the context of this one.
     raise ConfigError(f"url={shown!r}: cannot be read as a Redis URL ({bad})")
 
 
-def _single(url: str, shown: str) -> Address:
+def _parse_one(url: str, shown: str) -> Address:
     parts = urlsplit(url)
-    _ = parts.port  # raises for a port that is none
+    _ = parts.port  # raises for a bad port
     arguments: dict[str, Any] = dict(parse_url(url))
-    settle_tls(url, arguments, shown)
+    read_tls_options(url, arguments, shown)
     if parts.scheme == "unix" and not unquote(parts.path):
         raise ConfigError.of("url", shown, "unix:// and the path of a socket")
-    return Address(Kind.SINGLE, arguments.pop("connection_class", Connection), arguments, shown)
+    return Address(Deployment.STANDALONE, arguments.pop("connection_class", Connection), arguments, shown)
 
 
-def _several(url: str, shown: str, kind: Kind) -> Address:
+def _parse_several(url: str, shown: str, deployment: Deployment) -> Address:
     scheme, _, rest = url.partition("://")
-    place, _, query = rest.partition("?")
-    place, _, path = place.partition("/") if "@" not in place else _behind_user(place)
-    user, at, hosts = place.rpartition("@")
-    usual = SENTINEL_PORT if kind is Kind.SENTINEL else REDIS_PORT
-    nodes = tuple(_node(host, usual) for host in hosts.split(","))
+    location, _, query = rest.partition("?")
+    location, _, path = location.partition("/") if "@" not in location else _split_after_user(location)
+    user, at, hosts = location.rpartition("@")
+    default_port = SENTINEL_PORT if deployment is Deployment.SENTINEL else REDIS_PORT
+    nodes = tuple(_node(host, default_port) for host in hosts.split(","))
     service, database = "", path
-    if kind is Kind.SENTINEL:
+    if deployment is Deployment.SENTINEL:
         service, _, database = path.partition("/")
         service = unquote(service)
         if not is_name(service) or not (database or "0").isdigit():
@@ -113,28 +115,28 @@ def _several(url: str, shown: str, kind: Kind) -> Address:
     elif database not in ("", "0"):
         raise ConfigError.of("url", shown, "without a database: a Cluster has number 0 only")
     options = parse_qs(query, keep_blank_values=True)
-    own = {name: options.pop(f"sentinel_{name}", [""])[0] for name in ("username", "password")}
+    sentinel_login = {name: options.pop(f"sentinel_{name}", [""])[0] for name in ("username", "password")}
     base = "rediss" if scheme.startswith("rediss") else "redis"
-    one = f"{base}://{user}{at}{nodes[0]}/{database}?{urlencode(options, doseq=True)}"
-    arguments: dict[str, Any] = dict(parse_url(one))
-    settle_tls(url, arguments, shown)
+    single_url = f"{base}://{user}{at}{nodes[0]}/{database}?{urlencode(options, doseq=True)}"
+    arguments: dict[str, Any] = dict(parse_url(single_url))
+    read_tls_options(url, arguments, shown)
     connection_class = arguments.pop("connection_class", Connection)
     for name in ("host", "port"):
         arguments.pop(name, None)
     sentinel = {k: v for k, v in arguments.items() if k not in ("db", "username", "password")}
-    sentinel |= {name: value for name, value in own.items() if value}
-    return Address(kind, connection_class, arguments, shown, nodes, service, sentinel)
+    sentinel |= {name: value for name, value in sentinel_login.items() if value}
+    return Address(deployment, connection_class, arguments, shown, nodes, service, sentinel)
 
 
-def _behind_user(place: str) -> tuple[str, str, str]:
-    """Part the path from what is in front; a slash in a password is not its beginning."""
-    user, _, rest = place.rpartition("@")
+def _split_after_user(location: str) -> tuple[str, str, str]:
+    """Split off the path; a slash within a password does not begin it."""
+    user, _, rest = location.rpartition("@")
     hosts, slash, path = rest.partition("/")
     return f"{user}@{hosts}", slash, path
 
 
-def _node(text: str, usual: int) -> Node:
+def _node(text: str, default_port: int) -> RedisNode:
     parts = urlsplit(f"//{text}")
     if not parts.hostname:
         raise ValueError("a host is missing")
-    return Node(parts.hostname, parts.port or usual)
+    return RedisNode(parts.hostname, parts.port or default_port)

@@ -1,4 +1,4 @@
-"""Calls: commands on their way, each with who waits for its reply, and several sent as one."""
+"""Calls: commands with the tasks that wait for their replies, and how several are merged into one."""
 
 from __future__ import annotations
 
@@ -13,41 +13,44 @@ from rediq_trio._errors import Unconfirmed
 from rediq_trio.spec.operations import Confirm
 from rediq_trio.store.redis.scripts import Script
 
-JOINED = 256
-"""Items that one call carries at most when several are sent as one."""
-JOINED_BYTES = 256 * 1024
+MERGED_ITEMS_MAX = 256
+"""Items of one merged call, at most."""
+MERGED_BYTES_MAX = 256 * 1024
+"""Bytes of one merged call, at most and about."""
 
 
 @attrs.define(eq=False)
-class Joint:
-    """Where a script does the same to each of its items, and answers with one entry for each:
-    calls that wait together are sent as one. Redis then looks at the script, and at the names
-    of its keys, once for all of them."""
+class MergeInfo:
+    """How a call of a script is merged with others.
+
+    The script must handle each of its items in the same way and return one entry for each. Redis
+    then loads the script, and the names of its keys, once for all merged calls.
+    """
 
     key: Hashable
-    """The same for calls that differ in their items only."""
+    """Equal for calls that differ in their items only."""
     head: int
-    """Parts of the command before the first item."""
+    """Arguments of the command before the first item."""
     items: int
     size: int
-    """Bytes, roughly."""
+    """Bytes of the items, about."""
 
 
 @attrs.define(eq=False)
-class Call:
-    """A command on its way, and who waits for its reply."""
+class PendingCall:
+    """A command without a reply yet, and the task that waits for it."""
 
     command: tuple[Any, ...]
     script: Script | None
     key: bytes
-    """What says where in a Cluster it goes."""
+    """The key that determines the node of a Cluster."""
     confirm: Confirm
-    born: float
+    created_at: float
     waiter: trio.lowlevel.Task | None
-    joint: Joint | None = None
-    hops: int = 0
+    merge: MergeInfo | None = None
+    redirects: int = 0
     asking: bool = False
-    """Whether a node is to take it although the slot is still another's."""
+    """Whether `ASKING` must precede the command: its slot is moving to the node."""
 
     def answer(self, result: Any) -> None:
         if self.waiter is not None:
@@ -59,9 +62,9 @@ class Call:
             trio.lowlevel.reschedule(self.waiter, outcome.Error(error))
             self.waiter = None
 
-    def doubt(self, short: str, result: Any) -> None:
-        """Refuse because what was answered is not confirmed."""
-        self.refuse(Unconfirmed(short, answer=result))
+    def refuse_unconfirmed(self, missing: str, result: Any) -> None:
+        """Raise `Unconfirmed` in the caller: the write was answered, but not confirmed."""
+        self.refuse(Unconfirmed(missing, answer=result))
 
     @property
     def is_awaited(self) -> bool:
@@ -69,68 +72,68 @@ class Call:
 
 
 @attrs.define(eq=False)
-class Joined(Call):
-    """Several calls, sent as one."""
+class MergedCall(PendingCall):
+    """Several calls that are sent as one."""
 
-    parts: list[Call] = attrs.field(factory=list)
+    calls: list[PendingCall] = attrs.field(factory=list)
 
     @classmethod
-    def of(cls, calls: list[Call]) -> Joined:
+    def of(cls, calls: list[PendingCall]) -> MergedCall:
         first = calls[0]
-        joint = first.joint
-        assert joint is not None
+        merge = first.merge
+        assert merge is not None
         command = list(first.command)
         for call in calls[1:]:
-            command += call.command[joint.head :]
+            command += call.command[merge.head :]
         return cls(
-            tuple(command), first.script, first.key, first.confirm, first.born, None, parts=calls
+            tuple(command), first.script, first.key, first.confirm, first.created_at, None, calls=calls
         )
 
-    def _shares(self, result: Any) -> Iterator[tuple[Call, Any]]:
+    def _split(self, result: Any) -> Iterator[tuple[PendingCall, Any]]:
         at = 0
-        for call in self.parts:
-            assert call.joint is not None
-            yield call, result[at : at + call.joint.items]
-            at += call.joint.items
+        for call in self.calls:
+            assert call.merge is not None
+            yield call, result[at : at + call.merge.items]
+            at += call.merge.items
 
     def answer(self, result: Any) -> None:
-        for call, share in self._shares(result):
-            call.answer(share)
+        for call, part in self._split(result):
+            call.answer(part)
 
     def refuse(self, error: BaseException) -> None:
-        for call in self.parts:
+        for call in self.calls:
             call.refuse(error)
 
-    def doubt(self, short: str, result: Any) -> None:
-        for call, share in self._shares(result):
-            call.doubt(short, share)
+    def refuse_unconfirmed(self, missing: str, result: Any) -> None:
+        for call, part in self._split(result):
+            call.refuse_unconfirmed(missing, part)
 
     @property
     def is_awaited(self) -> bool:
-        return any(call.is_awaited for call in self.parts)
+        return any(call.is_awaited for call in self.calls)
 
 
-class Load:
-    """The calls of a trip, those that can be joined in each other's company."""
+class PipelineBuilder:
+    """Collects the calls of a round trip, and merges those that can be merged."""
 
     def __init__(self) -> None:
-        self._groups: list[list[Call]] = []
-        self._open: dict[Hashable, tuple[list[Call], int, int]] = {}
+        self._groups: list[list[PendingCall]] = []
+        self._open: dict[Hashable, tuple[list[PendingCall], int, int]] = {}
 
-    def take(self, call: Call) -> None:
-        joint = call.joint
-        if joint is None or call.asking:
-            # One that asks goes behind a command of its own.
+    def add(self, call: PendingCall) -> None:
+        merge = call.merge
+        if merge is None or call.asking:
+            # `ASKING` holds for one command only.
             self._groups.append([call])
             return
-        nothing: tuple[list[Call], int, int] = ([], 0, 0)
-        group, items, size = self._open.get(joint.key, nothing)
-        items, size = items + joint.items, size + joint.size
-        if not group or items > JOINED or size > JOINED_BYTES:
-            group, items, size = list[Call](), joint.items, joint.size
+        nothing: tuple[list[PendingCall], int, int] = ([], 0, 0)
+        group, items, size = self._open.get(merge.key, nothing)
+        items, size = items + merge.items, size + merge.size
+        if not group or items > MERGED_ITEMS_MAX or size > MERGED_BYTES_MAX:
+            group, items, size = list[PendingCall](), merge.items, merge.size
             self._groups.append(group)
         group.append(call)
-        self._open[joint.key] = group, items, size
+        self._open[merge.key] = group, items, size
 
-    def calls(self) -> list[Call]:
-        return [group[0] if len(group) == 1 else Joined.of(group) for group in self._groups]
+    def build(self) -> list[PendingCall]:
+        return [group[0] if len(group) == 1 else MergedCall.of(group) for group in self._groups]

@@ -1,4 +1,4 @@
-"""The wire: connections of redis-py without its own retries and timeouts, and what their errors mean."""
+"""Connections of redis-py, without its retries and timeouts, and the meaning of their errors."""
 
 from __future__ import annotations
 
@@ -20,29 +20,28 @@ from redis.backoff import NoBackoff
 
 from rediq_trio._errors import ConfigError, ConnectionLost, RediqError
 from rediq_trio.store.redis.connection import acl
-from rediq_trio.store.redis.connection.address import Address, Node
+from rediq_trio.store.redis.connection.address import Address, RedisNode
+from rediq_trio.store.redis.connection.timeouts import CONNECT_TIMEOUT
 from rediq_trio.store.redis.scripts import Script
 
-CONNECT_DEADLINE = 5.0
-"""Seconds one attempt to connect may take."""
-LONGEST_PAUSE = 2.0
-"""Seconds: the longest wait between attempts to connect, before jitter."""
+RECONNECT_DELAY_MAX = 2.0
+"""Seconds between two attempts to connect, at most, before jitter."""
 
-_INIT = inspect.signature(AbstractConnection.__init__)  # pyright: ignore  (typed in part)
-_UNNAMED: dict[str, None] = dict.fromkeys(
-    ["driver_info"] if "driver_info" in _INIT.parameters else ["lib_name", "lib_version"]
+_CONNECTION_INIT = inspect.signature(AbstractConnection.__init__)  # pyright: ignore  (typed in part)
+_WITHOUT_CLIENT_INFO: dict[str, None] = dict.fromkeys(
+    ["driver_info"] if "driver_info" in _CONNECTION_INIT.parameters else ["lib_name", "lib_version"]
 )
-"""Keeps redis-py from telling its name, which takes a right of its own, and a trip."""
+"""Keeps redis-py from sending its name, which needs a permission and a round trip of its own."""
 
-BROKEN = (OSError, EOFError, TimeoutError, redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
-"""What a connection that is of no use any more raises."""
-FAILED = (*BROKEN, redis.exceptions.RedisError)
+BROKEN_ERRORS = (OSError, EOFError, TimeoutError, redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
+"""What a connection raises that is unusable from then on."""
+CONNECT_ERRORS = (*BROKEN_ERRORS, redis.exceptions.RedisError)
 """What an attempt to connect may raise."""
-_NOT_NOW = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM", "BUSY", "NOREPLICAS")
-"""Error replies that pass by themselves: the command was refused, nothing was applied."""
-_HALF_MOVED = "access a non local key"
-_NOT_ALLOWED = ("NOAUTH", "WRONGPASS")
-_CODES = {
+_TEMPORARY_ERRORS = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM", "BUSY", "NOREPLICAS")
+"""Error replies that pass by themselves: the command was refused, and nothing was applied."""
+_SLOT_MOVING = "access a non local key"
+_LOGIN_ERRORS = ("NOAUTH", "WRONGPASS")
+_CODE_OF = {
     "ReadOnlyError": "READONLY",
     "OutOfMemoryError": "OOM",
     "NoPermissionError": "NOPERM",
@@ -53,107 +52,107 @@ _CODES = {
     "AskError": "ASK",
     "ClusterCrossSlotError": "CROSSSLOT",
 }
-"""redis-py cuts the code off the errors that it has a class for."""
+"""The codes that redis-py removes from the errors that it has a class for."""
 
 pack = cast("Callable[[tuple[Any, ...]], bytes]", hiredis.pack_command)  # pyright: ignore  (typed in part)
-"""hiredis's packer: redis-py's own wraps it and costs four times as much per command."""
+"""hiredis' packer. redis-py's own wraps it, and takes four times as long for a command."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def across(call: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-    """Make an asyncio function callable from Trio, inside the gateway's loop."""
-    crossing: Callable[P, Awaitable[R]] = trio_asyncio.aio_as_trio(call)  # pyright: ignore  (untyped)
-    return crossing
+def as_trio(call: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    """Make an asyncio function callable from Trio, within the gateway's loop."""
+    wrapped: Callable[P, Awaitable[R]] = trio_asyncio.aio_as_trio(call)  # pyright: ignore  (untyped)
+    return wrapped
 
 
 class ReplyError(RediqError):
-    """An error reply of the server that has no name of its own here."""
+    """An error reply of the server that has no class of its own."""
 
 
-def is_refusal(error: BaseException) -> bool:
-    """Say whether the server refused the user."""
-    # redis-py wraps it where it connects.
+def is_login_error(error: BaseException) -> bool:
+    """Return whether the server refused the user or password."""
+    # redis-py wraps the error while it connects.
     refusal = redis.exceptions.AuthenticationError
     return isinstance(error, refusal) or isinstance(error.__cause__, refusal)
 
 
-def translated(
+def translate_error(
     error: redis.exceptions.ResponseError, script: Script | None = None
 ) -> RediqError:
-    """Give our error for an error reply, to a script if it was one."""
-    said = f"{_CODES.get(type(error).__name__, '')} {error}".strip()
-    # Redis 6.2 puts its own words around the error of a script's command.
-    if said.startswith(_NOT_NOW) or any(f": -{code} " in said for code in _NOT_NOW):
-        return ConnectionLost(f"Redis cannot take commands now: {said}", sent=False)
-    if _HALF_MOVED in said:
-        # The script met a key that its slot has lost on the way: it may have been carried out in part.
-        return ConnectionLost(f"a slot of the Cluster moves: {said}")
-    if acl.is_refusal(said):
-        right = acl.missing_right(said, script.source if script else "")
+    """Return our exception for an error reply to a command, or to `script`."""
+    message = f"{_CODE_OF.get(type(error).__name__, '')} {error}".strip()
+    # Redis 6.2 wraps the error of a command within a script in a text of its own.
+    if message.startswith(_TEMPORARY_ERRORS) or any(f": -{code} " in message for code in _TEMPORARY_ERRORS):
+        return ConnectionLost(f"Redis cannot take commands now: {message}", sent=False)
+    if _SLOT_MOVING in message:
+        # A key of the script has moved to another node meanwhile, so it may be executed in part.
+        return ConnectionLost(f"a slot of the Cluster is moving: {message}")
+    if acl.is_permission_error(message):
+        permission = acl.missing_permission(message, script.source if script else "")
         return ConfigError(
-            f"Redis refused the command: the user lacks the right {right}; {acl.LINES} ({said})"
+            f"Redis refused the command: the user lacks the permission {permission}; {acl.ACL_HINT} ({message})"
         )
-    if said.startswith(_NOT_ALLOWED):
-        return ConfigError(f"Redis refused the command: {said}; check user, password and ACL")
-    if said.startswith("MOVED"):
+    if message.startswith(_LOGIN_ERRORS):
+        return ConfigError(f"Redis refused the command: {message}; check user, password and ACL")
+    if message.startswith("MOVED"):
         return ConfigError(
             "the server is a node of a Cluster: connect to it as redis+cluster://host:port,host:port"
         )
-    return ReplyError(said)
+    return ReplyError(message)
 
 
-class Dialer:
-    """Connects to the servers of one address, and knows what is to be closed before the loop is."""
+class Connector:
+    """Connects to the servers of one address, and closes what must be closed before the loop."""
 
     def __init__(self, address: Address) -> None:
         self.address = address
         self._secure = weakref.WeakSet[asyncio.WriteTransport]()
-        """The transports that speak TLS; some may be closed by now."""
+        """The transports with TLS; some may be closed already."""
 
-    async def dial(self, node: Node, *, sentinel: bool = False) -> Connection:
-        """Open a connection; raise one of `FAILED`."""
+    async def connect(self, node: RedisNode, *, sentinel: bool = False) -> Connection:
+        """Open a connection; raise one of `CONNECT_ERRORS`."""
         address = self.address
         arguments = address.sentinel_arguments if sentinel else address.arguments
         where: dict[str, Any] = {"host": node.host, "port": node.port} if node.host else {}
         connection: Connection = address.connection_class(
-            **{**arguments, **where, **_UNNAMED},
+            **{**arguments, **where, **_WITHOUT_CLIENT_INFO},
             socket_timeout=None,
-            socket_connect_timeout=CONNECT_DEADLINE,
+            socket_connect_timeout=CONNECT_TIMEOUT,
             retry=Retry(NoBackoff(), 0),
             retry_on_timeout=False,
             health_check_interval=0,
             decode_responses=False,
             protocol=2,
-            redis_connect_func=self._greet,
+            redis_connect_func=self._on_connect,
         )
         try:
-            async with asyncio.timeout(CONNECT_DEADLINE):
+            async with asyncio.timeout(CONNECT_TIMEOUT):
                 await connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it so
         except BaseException:
-            await drop(connection)
+            await disconnect(connection)
             raise
         return connection
 
-    async def _greet(self, connection: Connection) -> None:
+    async def _on_connect(self, connection: Connection) -> None:
         if self.address.secure and connection._writer is not None:
             self._secure.add(connection._writer.transport)
         await connection.on_connect()
-        # A server that refuses a client's certificate, or speaks TLS where none is expected,
-        # says so only when something is read.
+        # A server that refuses a client's certificate, or expects TLS where there is none,
+        # shows it only when something is read.
         await send(connection, (b"PING",))
         try:
             await read(connection, math.inf)
         except redis.exceptions.AuthenticationError:
             raise
         except redis.exceptions.ResponseError:
-            pass  # it is there, and the commands to come say what is wrong
+            pass  # the server is there; the next commands raise what is wrong
 
-    async def hang_up(self) -> None:
-        """Close what the end of the loop would cut short: TLS takes leave of its peer."""
+    async def close(self) -> None:
+        """Close the TLS transports, whose closing handshake the end of the loop would cut short."""
         for transport in list(self._secure):
-            # Until Python 3.11.4 one that was closed twice has no protocol to abort any more.
+            # Until Python 3.11.4 a transport that was closed twice has no protocol to abort.
             with suppress(AttributeError):
                 transport.abort()
         for _ in range(3):
@@ -161,10 +160,10 @@ class Dialer:
 
 
 def write(connection: Connection, packed: list[bytes]) -> None:
-    """Give packed commands to a connection, without a wait; raise `OSError` when it was closed.
+    """Write packed commands to a connection, without waiting; raise `OSError` if it is closed.
 
-    redis-py's own way waits until the last of it is on its way, which whoever waits for the
-    reply need not. That it breaks meanwhile shows where the reply is read.
+    redis-py's own function waits until everything is sent, for which a caller who waits for the
+    reply has no need. If the connection breaks meanwhile, reading the reply raises.
     """
     writer = connection._writer
     if writer is None:
@@ -173,44 +172,44 @@ def write(connection: Connection, packed: list[bytes]) -> None:
 
 
 def abort(connection: Connection) -> None:
-    """Cut a connection: who reads from it, or waits to write, finds it broken."""
+    """Abort a connection: a task that reads from it, or waits to write, gets an error."""
     writer = connection._writer
     if writer is not None:
-        # Until Python 3.11.4 a TLS transport that was closed has nothing to abort any more.
+        # Until Python 3.11.4 a TLS transport that was closed has nothing to abort.
         with suppress(AttributeError):
             writer.transport.abort()
 
 
-async def drop(connection: Connection) -> None:
-    """Give a connection up."""
+async def disconnect(connection: Connection) -> None:
+    """Close a connection, whatever state it is in."""
     try:
         await connection.disconnect(nowait=True)
-    except FAILED:
-        pass  # it is going away in any case
+    except CONNECT_ERRORS:
+        pass  # it is closed in any case
 
 
 async def send(connection: Connection, *commands: tuple[Any, ...]) -> None:
-    """Send commands; their replies are to be read, in order."""
+    """Send commands; the caller must read their replies, in order."""
     await connection.send_packed_command([pack(command) for command in commands], check_health=False)
 
 
 async def read(connection: Connection, seconds: float) -> Any:
-    """Read a reply; raise `TimeoutError` when none comes in time."""
+    """Read a reply; raise `TimeoutError` if none comes in time."""
     read_response: Any = connection.read_response  # typed in part only
     if seconds == math.inf:
         return await read_response(disable_decoding=True, timeout=math.inf)
-    # redis-py's own timeout gives None, as if that were the reply.
+    # After redis-py's own timeout it returns None, as if that were the reply.
     async with asyncio.timeout(seconds):
         return await read_response(disable_decoding=True, timeout=math.inf)
 
 
-async def ask(connection: Connection, *command: Any, within: float = CONNECT_DEADLINE) -> Any:
-    """Send one command and give its reply."""
-    async with asyncio.timeout(within):
+async def request(connection: Connection, *command: Any, timeout: float = CONNECT_TIMEOUT) -> Any:
+    """Send one command and return its reply."""
+    async with asyncio.timeout(timeout):
         await send(connection, command)
-        return await read(connection, within)
+        return await read(connection, timeout)
 
 
-def pause(failures: int) -> float:
-    """Give the seconds to wait after so many failures in a row."""
-    return min(LONGEST_PAUSE, 0.05 * 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.0)
+def reconnect_delay(failures: int) -> float:
+    """Return the seconds to wait after so many failures in a row: exponential, with jitter."""
+    return min(RECONNECT_DELAY_MAX, 0.05 * 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.0)

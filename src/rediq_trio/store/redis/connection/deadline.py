@@ -1,4 +1,4 @@
-"""A deadline for one wait after another, with one timer for them all."""
+"""A deadline for many waits in a row, with one timer for all of them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 
 class Deadline:
-    """Calls when the wait under way takes too long.
+    """Calls a function when the current wait takes too long.
 
-    The timer runs out when the wait that set it would be overdue, and looks then when the one
-    that is under way by now will be: to set a timer of asyncio's for each wait, and to cancel it,
-    costs a tenth of a trip to Redis.
+    When the timer fires, the wait that set it may be over and another may have begun; then it is
+    set again, to the deadline of that one. Setting and cancelling an asyncio timer for each wait
+    would cost a tenth of a round trip to Redis.
     """
 
     def __init__(self, missed: Callable[[], None]) -> None:
@@ -22,11 +22,11 @@ class Deadline:
 
     @property
     def is_set(self) -> bool:
-        """Whether a wait is under way."""
+        """Whether a wait has begun and not ended."""
         return self._at < math.inf
 
     def set(self, seconds: float) -> None:
-        """Begin a wait that may take so many seconds."""
+        """Begin a wait of at most `seconds`."""
         loop = asyncio.get_running_loop()
         self._at = loop.time() + seconds
         if self._timer is None:
@@ -37,7 +37,7 @@ class Deadline:
         self._at = math.inf
 
     def stop(self) -> None:
-        """End the wait, and the timer."""
+        """End the wait, and cancel the timer."""
         self.clear()
         if self._timer is not None:
             self._timer.cancel()

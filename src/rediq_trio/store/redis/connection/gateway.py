@@ -1,12 +1,13 @@
-"""The gateway: where callers, who are Trio tasks, meet the servers, which are reached by asyncio.
+"""The gateway: sends the calls of Trio tasks to Redis, which is reached through asyncio.
 
-Callers never touch asyncio: they wait as Trio tasks, and one that is cancelled just stops
-waiting, so no cancellation can tear a connection. What carries their calls is in `bridge`, the
-one room that knows redis-py, asyncio and trio-asyncio:
+Callers never touch asyncio. They wait as Trio tasks, and a caller that is cancelled just stops
+waiting, so no cancellation can break a connection. The folder of this module is the only one that
+knows redis-py, asyncio and trio-asyncio. A gateway has:
 
-- a line for each server: its pump sends what waits as one trip, and answers each caller;
-- the ear: hears the signals, on a connection of its own;
-- routes: who serves what, be it one server, the master that Sentinels name, or a Cluster's nodes.
+- a pipeline for each server: sends all calls that wait in one round trip, and answers each caller;
+- a subscriber: receives the signals, on a connection of its own;
+- a topology: which server has which keys, be it one server, the master that Sentinels name, or
+  the nodes of a Cluster.
 """
 
 from __future__ import annotations
@@ -25,123 +26,126 @@ from rediq_trio._errors import ConfigError, ConnectionLost
 from rediq_trio._nursery import held_back
 from rediq_trio.spec.operations import Confirm
 from rediq_trio.store.broadcast import Signal, Topic
-from rediq_trio.store.redis.connection.address import Address, Node, parse_address
-from rediq_trio.store.redis.connection.calls import Call, Joint
-from rediq_trio.store.redis.connection.confirming import Confirming
+from rediq_trio.store.redis.connection.address import Address, RedisNode, parse_address
+from rediq_trio.store.redis.connection.calls import MergeInfo, PendingCall
+from rediq_trio.store.redis.connection.confirmer import WriteConfirmer
 from rediq_trio.store.redis.connection.connection import (
-    FAILED,
-    Dialer,
+    CONNECT_ERRORS,
+    Connector,
     ReplyError,
-    across,
-    is_refusal,
+    as_trio,
+    is_login_error,
 )
-from rediq_trio.store.redis.connection.pipeline import MAX_HOPS, PATIENCE, Line, Ways
-from rediq_trio.store.redis.connection.subscriber import Ear
-from rediq_trio.store.redis.connection.tls import unreachable
-from rediq_trio.store.redis.connection.topology import Cluster, routes_of
+from rediq_trio.store.redis.connection.pipeline import (
+    REDIRECTS_MAX,
+    Pipeline,
+    PipelineCallbacks,
+)
+from rediq_trio.store.redis.connection.subscriber import Subscriber
+from rediq_trio.store.redis.connection.timeouts import RESPONSE_TIMEOUT, UNSENT_WAIT_MAX
+from rediq_trio.store.redis.connection.tls import connect_error
+from rediq_trio.store.redis.connection.topology import Cluster, make_topology
 from rediq_trio.store.redis.durability import Durability
 from rediq_trio.store.redis.keys import Keys
 from rediq_trio.store.redis.scripts import Script
 
 __all__ = ["Gateway", "ReplyError", "open_gateway", "parse_address"]
 
-TRIP_DEADLINE = 10.0
-"""Seconds a trip may take before its connection is given up, unless told otherwise."""
 READS = frozenset({
     b"HGET", b"HGETALL", b"HKEYS", b"HMGET", b"HSCAN", b"PTTL", b"SCAN", b"SMEMBERS", b"XRANGE",
     b"ZRANGE", b"ZSCAN",
 })  # fmt: skip
 """The commands that `Gateway.read` takes."""
-AGAIN = 0.05
-"""Seconds until a call is sent again that a Cluster cannot serve at the moment."""
+CLUSTER_RETRY_DELAY = 0.05
+"""Seconds until a call is retried that the Cluster cannot serve at the moment."""
 
 
 class Gateway:
-    """The way to Redis. Made by `open_gateway`."""
+    """Sends commands and scripts to Redis. Made by `open_gateway`."""
 
     def __init__(
         self,
         address: Address,
         keys: Keys,
         durability: Durability | None = None,
-        trip_deadline: float = TRIP_DEADLINE,
+        response_timeout: float = RESPONSE_TIMEOUT,
     ) -> None:
         self._address = address
-        self._dialer = Dialer(address)
-        self._routes = routes_of(self._dialer)
-        self._ear = Ear(keys, self._routes.dial_any)
-        self._confirming: Confirming | None = None
+        self._connector = Connector(address)
+        self._topology = make_topology(self._connector)
+        self._subscriber = Subscriber(keys, self._topology.connect_any)
+        self._confirmer: WriteConfirmer | None = None
         if durability is not None and (command := durability.command):
-            self._confirming = Confirming(durability, command)
-        self._trip_deadline = trip_deadline
-        self._lines: dict[Node, Line] = {}
-        self._new_lines, self._arriving = trio.open_memory_channel[Line](math.inf)
-        self._resting: set[Call] = set()
-        self._ways = Ways(self._routes.dial, self._elsewhere, self._failed)
-        self._switch = trio.CancelScope(shield=True)
+            self._confirmer = WriteConfirmer(durability, command)
+        self._response_timeout = response_timeout
+        self._pipelines: dict[RedisNode, Pipeline] = {}
+        self._new_pipelines, self._pipelines_added = trio.open_memory_channel[Pipeline](math.inf)
+        self._retrying: set[PendingCall] = set()
+        self._callbacks = PipelineCallbacks(self._topology.connect, self._redirect, self._server_failed)
+        self._scope = trio.CancelScope(shield=True)
         self.connected = trio.Event()
-        """Set when the first connection is there."""
+        """Set when the first connection is open."""
         self._closed = False
         self._nursery: trio.Nursery | None = None
 
     @property
-    def nodes(self) -> tuple[Node, ...]:
-        """The servers that calls went to."""
-        return tuple(self._lines)
+    def nodes(self) -> tuple[RedisNode, ...]:
+        """The servers that calls were sent to."""
+        return tuple(self._pipelines)
 
     @property
     def unconfirmed(self) -> int:
-        """Writes of the worker that were answered and not confirmed in time."""
-        return self._confirming.unconfirmed if self._confirming else 0
+        """Writes of the worker that were answered, but not confirmed in time."""
+        return self._confirmer.unconfirmed if self._confirmer else 0
 
     async def serve(self) -> None:
         """Connect, set `connected`, and run the actors until `close`."""
-        # The shield ends with `close`. Until the gateway is connected, it lasts no longer
-        # than the deadlines of its attempts.
-        with self._switch:
+        # `close` ends the shield. Before the gateway is connected, the timeouts of its attempts
+        # to connect bound the shield too.
+        with self._scope:
             async with trio_asyncio.open_loop():  # pyright: ignore  (untyped)
                 try:
                     async with trio.open_nursery() as nursery:
-                        await self._begin()
-                        nursery.start_soon(self._ear.run)
-                        nursery.start_soon(across(self._routes.run), self._changed)
+                        await self._connect()
+                        nursery.start_soon(self._subscriber.run)
+                        nursery.start_soon(as_trio(self._topology.run), self._topology_changed)
                         self.connected.set()
-                        async for line in self._arriving:
-                            nursery.start_soon(across(line.pump))
+                        async for pipeline in self._pipelines_added:
+                            nursery.start_soon(as_trio(pipeline.run))
                 finally:
-                    self._end()
+                    self._refuse_waiting()
                     with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
-                        # Without the shield, sockets would be left open when the loop is gone.
-                        await across(self._dialer.hang_up)()
+                        # Without the shield, sockets would stay open after the end of the loop.
+                        await as_trio(self._connector.close)()
 
-    async def _begin(self) -> None:
+    async def _connect(self) -> None:
         try:
-            nodes = await across(self._routes.begin)()
+            nodes = await as_trio(self._topology.discover)()
             for left, node in enumerate(nodes, start=1 - len(nodes)):
-                line = self._line(node)
+                pipeline = self._pipeline_to(node)
                 try:
-                    line.connection = await across(self._routes.dial)(node)
-                except FAILED as error:
-                    # A Cluster is there while some of it is.
-                    connected = any(line.connection for line in self._lines.values())
-                    if is_refusal(error) or not (left or connected):
+                    pipeline.connection = await as_trio(self._topology.connect)(node)
+                except CONNECT_ERRORS as error:
+                    # A Cluster is usable while some of its nodes are.
+                    connected = any(pipeline.connection for pipeline in self._pipelines.values())
+                    if is_login_error(error) or not (left or connected):
                         raise
-        except FAILED as error:
-            if is_refusal(error):
+        except CONNECT_ERRORS as error:
+            if is_login_error(error):
                 raise ConfigError(f"{self._address} refused the user or password: {error}") from None
             secure = self._address.secure
-            raise unreachable(self._address.shown, error, secure=secure) from error
+            raise connect_error(self._address.shown, error, secure=secure) from error
 
-    def _end(self) -> None:
+    def _refuse_waiting(self) -> None:
         self._closed = True
-        for line in self._lines.values():
-            line.refuse_all("the client is closed")
-        for call in self._resting:
+        for pipeline in self._pipelines.values():
+            pipeline.refuse_all("the client is closed")
+        for call in self._retrying:
             call.refuse(ConnectionLost("the client is closed", sent=False))
 
     def close(self) -> None:
-        """End the actors; calls that wait are refused."""
-        self._switch.cancel()
+        """End the actors, and refuse the calls that wait."""
+        self._scope.cancel()
 
     # --- the callers' side: Trio
 
@@ -156,16 +160,15 @@ class Gateway:
         return await self.call(*command, confirm=confirm)
 
     async def call(self, *command: Any, key: bytes | None = None, confirm: Confirm = Confirm.NO) -> Any:
-        """Send any command and give its reply. The store itself uses `read` and `write`.
+        """Send any command and return its reply. The store itself uses `read` and `write`.
 
-        In a Cluster it goes to the node of `key`, or else of its first argument.
-        Raises `ConnectionLost`, `ConfigError` (not permitted), `ReplyError`, or
-        `Unconfirmed` when `confirm` says so. When cancelled, the command may or may
-        not be carried out.
+        In a Cluster the command goes to the node of `key`, by default its first argument.
+        Raises `ConnectionLost`, `ConfigError` (not permitted), `ReplyError`, or `Unconfirmed` if
+        `confirm` is `RAISE`. If the caller is cancelled, the command may or may not be executed.
         """
         if key is None:
             key = command[1] if len(command) > 1 and isinstance(command[1], bytes) else b""
-        return await self._wait(command, None, key, confirm)
+        return await self._submit(command, None, key, confirm)
 
     async def run(
         self,
@@ -177,41 +180,41 @@ class Gateway:
         head: int = 0,
         items: int = 0,
     ) -> Any:
-        """Run a script and give its reply; as `call`.
+        """Run a script and return its reply; otherwise like `call`.
 
-        One that does the same to each of its `items`, which come behind `head` arguments, may be
-        sent as one with others that wait.
+        A script that handles each of its `items`, which follow `head` arguments, in the same way
+        may be merged with other calls that wait.
         """
         command = (b"EVALSHA", script.sha, len(keys), *keys, *args)
-        joint = None
+        merge = None
         if items:
             key = (script.name, keys[0], confirm, *args[:head])
             size = sum(len(arg) for arg in args[head:] if isinstance(arg, bytes))
-            joint = Joint(key, len(command) - len(args) + head, items, size)
-        return await self._wait(command, script, keys[0], confirm, joint=joint)
+            merge = MergeInfo(key, len(command) - len(args) + head, items, size)
+        return await self._submit(command, script, keys[0], confirm, merge=merge)
 
-    async def call_each(self, *command: Any) -> dict[Node, Any]:
-        """Send a command to every server with data, and give the replies; as `call`."""
+    async def call_each(self, *command: Any) -> dict[RedisNode, Any]:
+        """Send a command to every server with data, and return the replies; otherwise like `call`."""
         return {
-            node: await self._wait(command, None, b"", Confirm.NO, node) for node in [*self._lines]
+            node: await self._submit(command, None, b"", Confirm.NO, node) for node in [*self._pipelines]
         }
 
-    async def _wait(
+    async def _submit(
         self,
         command: tuple[Any, ...],
         script: Script | None,
         key: bytes,
         confirm: Confirm,
-        node: Node | None = None,
-        joint: Joint | None = None,
+        node: RedisNode | None = None,
+        merge: MergeInfo | None = None,
     ) -> Any:
         if self._closed:
             raise ConnectionLost("the client is closed", sent=False)
         task = trio.lowlevel.current_task()
-        if self._confirming is None:
+        if self._confirmer is None:
             confirm = Confirm.NO
-        call = Call(command, script, key, confirm, trio.current_time(), task, joint)
-        self._line(node or self._routes.of(key)).put(call)
+        call = PendingCall(command, script, key, confirm, trio.current_time(), task, merge)
+        self._pipeline_to(node or self._topology.node_of(key)).put(call)
 
         def abort(_: object) -> trio.lowlevel.Abort:
             call.waiter = None
@@ -223,74 +226,77 @@ class Gateway:
         self, topics: Iterable[Topic]
     ) -> AbstractContextManager[trio.MemoryReceiveChannel[Signal]]:
         """Receive the signals of these topics while the block lasts."""
-        return self._ear.listen(topics)
+        return self._subscriber.listen(topics)
 
-    def _line(self, node: Node) -> Line:
-        line = self._lines.get(node)
-        if line is None:
-            shown = str(self._address) if node == Node() else f"{node} of {self._address}"
-            line = Line(node, shown, self._ways, self._confirming, self._trip_deadline)
-            self._lines[node] = line
-            self._new_lines.send_nowait(line)
-        return line
+    def _pipeline_to(self, node: RedisNode) -> Pipeline:
+        pipeline = self._pipelines.get(node)
+        if pipeline is None:
+            shown = str(self._address) if node == RedisNode() else f"{node} of {self._address}"
+            pipeline = Pipeline(node, shown, self._callbacks, self._confirmer, self._response_timeout)
+            self._pipelines[node] = pipeline
+            self._new_pipelines.send_nowait(pipeline)
+        return pipeline
 
-    # --- what the lines and routes call, on the loop
+    # --- what the pipelines and the topology call, on the loop
 
-    def _failed(self, node: Node) -> None:
-        self._routes.doubt()
+    def _server_failed(self, node: RedisNode) -> None:
+        self._topology.refresh_soon()
 
-    def _elsewhere(self, call: Call, error: redis.exceptions.ResponseError) -> bool:
-        """Send a call where a node of the Cluster says; hold what none can serve just now."""
-        routes = self._routes
-        if not isinstance(routes, Cluster):
+    def _redirect(self, call: PendingCall, error: redis.exceptions.ResponseError) -> bool:
+        """Send a call where a node of the Cluster redirects it; retry later if none can serve it now.
+
+        Return False for an error that is neither.
+        """
+        topology = self._topology
+        if not isinstance(topology, Cluster):
             return False
-        call.hops += 1
+        call.redirects += 1
         if isinstance(error, redis.exceptions.AskError):
-            if call.hops > MAX_HOPS:
-                message = f"{self._address}: its nodes send a command from one to the other"
+            if call.redirects > REDIRECTS_MAX:
+                message = f"{self._address}: its nodes redirect a command to one another"
                 call.refuse(ConnectionLost(message, sent=False))
                 return True
-            node = Node(str(error.host), error.port)  # pyright: ignore  (untyped)
+            node = RedisNode(str(error.host), error.port)  # pyright: ignore  (untyped)
             if isinstance(error, redis.exceptions.MovedError):
-                routes.learn(error.slot_id, node)
+                topology.move_slot(error.slot_id, node)
             else:
                 call.asking = True
-            self._line(node).put(call)
+            self._pipeline_to(node).put(call)
             return True
-        passing = (redis.exceptions.TryAgainError, redis.exceptions.ClusterDownError)
-        if isinstance(error, passing) and trio.current_time() - call.born < PATIENCE:
-            routes.doubt()
-            call.hops = 0
-            self._resting.add(call)
-            asyncio.get_running_loop().call_later(AGAIN, self._resume, call)
+        temporary = (redis.exceptions.TryAgainError, redis.exceptions.ClusterDownError)
+        if isinstance(error, temporary) and trio.current_time() - call.created_at < UNSENT_WAIT_MAX:
+            topology.refresh_soon()
+            call.redirects = 0
+            self._retrying.add(call)
+            asyncio.get_running_loop().call_later(CLUSTER_RETRY_DELAY, self._retry, call)
             return True
         return False
 
-    def _resume(self, call: Call) -> None:
-        self._resting.discard(call)
+    def _retry(self, call: PendingCall) -> None:
+        self._retrying.discard(call)
         if self._closed:
             call.refuse(ConnectionLost("the client is closed", sent=False))
         else:
-            self._line(self._routes.of(call.key)).put(call)
+            self._pipeline_to(self._topology.node_of(call.key)).put(call)
 
-    def _changed(self) -> None:
-        """Lead the calls that wait to who serves now."""
-        routes = self._routes
-        if not isinstance(routes, Cluster):
-            for line in self._lines.values():
-                line.hang_up()
-            self._ear.hang_up()
+    def _topology_changed(self) -> None:
+        """Move the calls that wait to the servers that have their keys now."""
+        topology = self._topology
+        if not isinstance(topology, Cluster):
+            for pipeline in self._pipelines.values():
+                pipeline.reconnect()
+            self._subscriber.reconnect()
             return
-        masters = routes.masters()
-        for node, line in list(self._lines.items()):
+        masters = topology.masters()
+        for node, pipeline in list(self._pipelines.items()):
             if node in masters:
                 continue
-            waiting = list(line.inbox)
-            line.inbox.clear()
+            waiting = list(pipeline.inbox)
+            pipeline.inbox.clear()
             for call in waiting:
-                self._line(routes.of(call.key)).put(call)
-            if not line.inbox:
-                line.hang_up()
+                self._pipeline_to(topology.node_of(call.key)).put(call)
+            if not pipeline.inbox:
+                pipeline.reconnect()
 
 
 @asynccontextmanager
@@ -298,17 +304,17 @@ async def open_gateway(
     address: Address,
     keys: Keys,
     durability: Durability | None = None,
-    trip_deadline: float = TRIP_DEADLINE,
+    response_timeout: float = RESPONSE_TIMEOUT,
 ) -> AsyncGenerator[Gateway]:
-    """Connect and give a running gateway; close it behind the block.
+    """Connect, yield a running gateway, and close it after the block.
 
-    Raises `ConnectionLost` when the server cannot be reached and `ConfigError`
-    when it refuses the user. An exception of the block leaves as it was raised.
-    When the surrounding scope is cancelled the gateway serves on until the block
-    is left: whoever cleans up in there still needs it.
+    Raises `ConnectionLost` if the server cannot be reached and `ConfigError` if it refuses the
+    user. An exception of the block leaves as it was raised. If the surrounding scope is
+    cancelled, the gateway keeps running until the end of the block, because cleanup code in the
+    block still needs it.
     """
     async with held_back() as hold, trio.open_nursery() as nursery:
-        gateway = Gateway(address, keys, durability, trip_deadline)
+        gateway = Gateway(address, keys, durability, response_timeout)
         # Not `nursery.start`: cancelled, it would wait for the gateway, which is shielded.
         nursery.start_soon(gateway.serve)
         with hold:

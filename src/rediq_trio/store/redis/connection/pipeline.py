@@ -1,13 +1,15 @@
-"""A line: the way to one server. Its pump takes every call that waits in the inbox, sends
-them in one trip, and answers each caller.
+"""A pipeline: sends the calls for one server, and answers each caller.
 
-Crossing between Trio and asyncio costs tens of microseconds, so it happens once per trip,
-not once per command. redis-py's own retries are off (a repeated script may run twice, and
-only the caller knows what that means), and so are its timeouts (an `asyncio.timeout` around
-every reply costs more than the reply); one deadline holds for each trip instead.
+Its actor takes every call that waits in the inbox and sends them together, as Redis' pipelining
+does: https://redis.io/docs/latest/develop/using-commands/pipelining. Crossing between Trio and
+asyncio costs tens of microseconds, so it happens once per round trip, not once per command.
 
-Where writes are to be more than answered, `WAIT` or `WAITAOF` ends the trip: it holds for all
-that came before it on the connection, and on the server.
+redis-py's own retries are off: a repeated script may run twice, and only the caller knows what
+that means. So are its timeouts: an `asyncio.timeout` around every reply costs more than the reply.
+One timeout bounds each round trip instead.
+
+If writes must be confirmed, `WAIT` or `WAITAOF` is the last command of the round trip. It covers
+every write before it, on this connection and on the server.
 """
 
 from __future__ import annotations
@@ -24,103 +26,107 @@ import trio
 from redis.asyncio.connection import Connection
 
 from rediq_trio._errors import ConfigError, ConnectionLost, Unconfirmed
-from rediq_trio.store.redis.connection.address import Node
-from rediq_trio.store.redis.connection.calls import Call, Load
-from rediq_trio.store.redis.connection.confirming import Confirming
+from rediq_trio.store.redis.connection.address import RedisNode
+from rediq_trio.store.redis.connection.calls import PendingCall, PipelineBuilder
+from rediq_trio.store.redis.connection.confirmer import WriteConfirmer
 from rediq_trio.store.redis.connection.connection import (
-    BROKEN,
-    FAILED,
+    BROKEN_ERRORS,
+    CONNECT_ERRORS,
     abort,
-    drop,
+    disconnect,
     pack,
-    pause,
     read,
-    translated,
+    reconnect_delay,
+    translate_error,
     write,
 )
 from rediq_trio.store.redis.connection.deadline import Deadline
+from rediq_trio.store.redis.connection.timeouts import UNSENT_WAIT_MAX
 
-TRIP_COMMANDS = 512
-"""Commands that one trip may carry."""
-PATIENCE = 5.0
-"""Seconds a command may wait, unsent, for a connection."""
-MAX_HOPS = 16
-"""Times that a Cluster may send a command on to another node."""
+PIPELINE_COMMANDS_MAX = 512
+"""Commands of one round trip, at most."""
+REDIRECTS_MAX = 16
+"""Times that a Cluster may redirect a command."""
 
 _ASKING = (b"ASKING",)
 
 
 @attrs.frozen
-class Ways:
-    """What a line needs of the gateway."""
+class PipelineCallbacks:
+    """What a pipeline calls in its gateway."""
 
-    dial: Callable[[Node], Awaitable[Connection]]
-    elsewhere: Callable[[Call, redis.exceptions.ResponseError], bool]
-    """Takes a call that the server sent on, or put off; says whether it did."""
-    failed: Callable[[Node], None]
-    """Hears that the server cannot be reached, or refused to be the right one."""
+    connect: Callable[[RedisNode], Awaitable[Connection]]
+    redirect: Callable[[PendingCall, redis.exceptions.ResponseError], bool]
+    """Takes over a call that the server redirected or postponed; returns whether it did."""
+    failed: Callable[[RedisNode], None]
+    """Called when the server cannot be reached, or no longer is the right one."""
 
 
-class Line:
-    """The way to one server; `pump` is its actor."""
+class Pipeline:
+    """Sends calls to one server; `run` is its actor."""
 
     def __init__(
-        self, node: Node, shown: str, ways: Ways, confirming: Confirming | None, deadline: float
+        self,
+        node: RedisNode,
+        shown: str,
+        callbacks: PipelineCallbacks,
+        confirmer: WriteConfirmer | None,
+        response_timeout: float,
     ) -> None:
         self.node = node
-        self.inbox: deque[Call] = deque()
+        self.inbox: deque[PendingCall] = deque()
         self.connection: Connection | None = None
         self._shown = shown
-        self._ways = ways
-        self._confirming = confirming
-        self._deadline = deadline
+        self._callbacks = callbacks
+        self._confirmer = confirmer
+        self._response_timeout = response_timeout
         self._arrived = asyncio.Event()
-        self._limit = Deadline(self._miss)
-        self._overdue = False
-        self._stale = False
+        self._response_deadline = Deadline(self._time_out)
+        self._timed_out = False
+        self._is_stale = False
         self._is_idle = False
-        """Whether the pump waits for a call."""
+        """Whether the actor waits for a call."""
         self._is_quiet = True
-        """Whether the last trip had one call only."""
-        self._ahead: Call | None = None
-        """A call that was sent before the pump woke up."""
+        """Whether the last round trip had at most one call."""
+        self._sent_early: PendingCall | None = None
+        """A call that was sent before the actor woke up."""
 
-    def put(self, call: Call) -> None:
+    def put(self, call: PendingCall) -> None:
         """Take a call; never blocks.
 
-        Where calls come one by one it is sent at once: the pump wakes up while the server is at
-        it already. Where they come in crowds it waits for the others.
+        While calls come one at a time, the call is sent at once, and the server works on it
+        before the actor has woken up. While many come together, it waits to be sent with them.
         """
-        if not (self._is_idle and self._is_quiet and self._sent_ahead(call)):
+        if not (self._is_idle and self._is_quiet and self._send_early(call)):
             self.inbox.append(call)
         self._arrived.set()
 
-    def _sent_ahead(self, call: Call) -> bool:
-        if self.connection is None or self._stale or self._confirming or self.inbox or call.asking:
+    def _send_early(self, call: PendingCall) -> bool:
+        if self.connection is None or self._is_stale or self._confirmer or self.inbox or call.asking:
             return False
         try:
             packed = pack(call.command)
             write(self.connection, [packed])
         except (TypeError, ValueError, OSError):
-            return False  # the pump refuses it, or finds the connection broken
+            return False  # the actor refuses the call, or finds that the connection is broken
         self._is_idle = False
-        self._ahead = call
+        self._sent_early = call
         return True
 
-    def hang_up(self) -> None:
-        """Give the connection up; a trip under way is broken off."""
-        self._stale = True
-        if self._limit.is_set or self._ahead is not None:
-            self._break_off()
+    def reconnect(self) -> None:
+        """Close the connection, which breaks off a round trip, and open another for the next call."""
+        self._is_stale = True
+        if self._response_deadline.is_set or self._sent_early is not None:
+            self._abort()
         self._arrived.set()
 
     def refuse_all(self, message: str) -> None:
-        """Refuse the calls that wait."""
+        """Refuse every call that waits."""
         while self.inbox:
             self.inbox.popleft().refuse(ConnectionLost(message, sent=False))
 
-    async def pump(self) -> None:
-        """Carry trips, from one connection to the next, until cancelled."""
+    async def run(self) -> None:
+        """Make round trips, on one connection after the other, until cancelled."""
         failures = 0
         try:
             while True:
@@ -129,116 +135,116 @@ class Line:
                     self._is_idle = True
                     await self._arrived.wait()
                     self._is_idle = False
-                if self._ahead is not None:
+                if self._sent_early is not None:
                     assert self.connection is not None
-                    ahead, self._ahead = self._ahead, None
-                    if not await self._exchange(self.connection, [], [ahead], None):
-                        await self._hung_up()
+                    early, self._sent_early = self._sent_early, None
+                    if not await self._exchange(self.connection, [], [early], None):
+                        await self._close()
                     continue
-                if self._stale:
-                    await self._hung_up()
+                if self._is_stale:
+                    await self._close()
                 if not self.inbox:
                     continue
                 if self.connection is None:
                     try:
-                        self.connection = await self._ways.dial(self.node)
-                    except FAILED as error:
-                        self._ways.failed(self.node)
-                        self._refuse_impatient(error)
+                        self.connection = await self._callbacks.connect(self.node)
+                    except CONNECT_ERRORS as error:
+                        self._callbacks.failed(self.node)
+                        self._refuse_expired(error)
                         failures += 1
-                        await asyncio.sleep(pause(failures))
+                        await asyncio.sleep(reconnect_delay(failures))
                         continue
-                if await self._trip(self.connection):
+                if await self._round_trip(self.connection):
                     failures = 0
                 else:
-                    await self._hung_up()
+                    await self._close()
         finally:
             self._is_idle = False
-            self._limit.stop()
-            if self._ahead is not None:
-                self._ahead.refuse(ConnectionLost("the client was closed under the call"))
-            await self._hung_up()
+            self._response_deadline.stop()
+            if self._sent_early is not None:
+                self._sent_early.refuse(ConnectionLost("the client was closed under the call"))
+            await self._close()
 
-    def _miss(self) -> None:
-        self._overdue = True
-        self._break_off()
+    def _time_out(self) -> None:
+        self._timed_out = True
+        self._abort()
 
-    def _break_off(self) -> None:
-        """Cut the connection under the trip, which then ends as if the server had."""
+    def _abort(self) -> None:
+        """Abort the connection; the round trip ends as if the server had closed it."""
         if self.connection is not None:
             abort(self.connection)
 
-    async def _hung_up(self) -> None:
-        self._stale = False
+    async def _close(self) -> None:
+        self._is_stale = False
         connection, self.connection = self.connection, None
         if connection is not None:
-            await drop(connection)
+            await disconnect(connection)
 
-    async def _trip(self, connection: Connection) -> bool:
-        """Carry what waits; say whether the connection still serves."""
-        calls, packed = self._load()
+    async def _round_trip(self, connection: Connection) -> bool:
+        """Send the calls that wait; return whether the connection is still usable."""
+        calls, packed = self._take_calls()
         if not calls:
             return True
-        confirming = self._confirming
-        if confirming and not any(call.confirm for call in calls):
-            confirming = None
-        if confirming:
-            packed.append(pack(confirming.command))
-        return await self._exchange(connection, packed, calls, confirming)
+        confirmer = self._confirmer
+        if confirmer and not any(call.confirm for call in calls):
+            confirmer = None
+        if confirmer:
+            packed.append(pack(confirmer.command))
+        return await self._exchange(connection, packed, calls, confirmer)
 
     async def _exchange(
         self,
         connection: Connection,
         packed: list[bytes],
-        calls: list[Call],
-        confirming: Confirming | None,
+        calls: list[PendingCall],
+        confirmer: WriteConfirmer | None,
     ) -> bool:
-        """Send what was not sent ahead, and hand over the replies; say whether it still serves."""
+        """Send `packed` and answer the calls; return whether the connection is still usable."""
         answered = 0
-        again: list[Call] = []
-        written: list[tuple[Call, Any]] = []
-        self._overdue = False
-        self._limit.set(self._deadline)
+        again: list[PendingCall] = []
+        written: list[tuple[PendingCall, Any]] = []
+        self._timed_out = False
+        self._response_deadline.set(self._response_timeout)
         try:
             if packed:
-                # What the kernel does not take at once the loop sends on while replies are read.
+                # The loop sends what the kernel does not accept at once while replies are read.
                 write(connection, packed)
             for call in calls:
-                await self._receive(connection, call, again, written if confirming else None)
+                await self._receive(connection, call, again, written if confirmer else None)
                 answered += 1
-            if confirming and not confirming.settle(written, await self._confirmed(connection)):
-                # A master that lost its replicas may be one no more.
-                self._ways.failed(self.node)
-        except BROKEN as error:
-            why = f"no answer for {self._deadline:g} s" if self._overdue else repr(error)
+            if confirmer and not confirmer.resolve(written, await self._read_confirmation(connection)):
+                # A master that lost its replicas may have been replaced.
+                self._callbacks.failed(self.node)
+        except BROKEN_ERRORS as error:
+            why = f"no answer for {self._response_timeout:g} s" if self._timed_out else repr(error)
             lost = ConnectionLost(f"the connection to {self._shown} broke: {why}")
             for call in (*calls[answered:], *(call for call, _ in written)):
                 call.refuse(lost)
-            self._ways.failed(self.node)
+            self._callbacks.failed(self.node)
             return False
         except BaseException:
             for call in (*calls[answered:], *(call for call, _ in written)):
                 call.refuse(ConnectionLost("the client was closed under the call"))
             raise
         finally:
-            self._limit.clear()
-            # Ahead of what came since, in their order.
+            self._response_deadline.clear()
+            # Before the calls that came since, in their order.
             self.inbox.extendleft(reversed(again))
-        return not self._stale
+        return not self._is_stale
 
-    def _load(self) -> tuple[list[Call], list[bytes]]:
-        load = Load()
+    def _take_calls(self) -> tuple[list[PendingCall], list[bytes]]:
+        builder = PipelineBuilder()
         inbox = self.inbox
-        left = TRIP_COMMANDS
+        left = PIPELINE_COMMANDS_MAX
         while inbox and left:
             call = inbox.popleft()
-            if call.is_awaited:  # else it was cancelled before it was sent
-                load.take(call)
+            if call.is_awaited:  # else its caller was cancelled before the call was sent
+                builder.add(call)
                 left -= 1
-        self._is_quiet = left >= TRIP_COMMANDS - 1
-        calls: list[Call] = []
+        self._is_quiet = left >= PIPELINE_COMMANDS_MAX - 1
+        calls: list[PendingCall] = []
         packed: list[bytes] = []
-        for call in load.calls():
+        for call in builder.build():
             try:
                 command = pack(call.command)
             except (TypeError, ValueError) as error:
@@ -253,11 +259,11 @@ class Line:
     async def _receive(
         self,
         connection: Connection,
-        call: Call,
-        again: list[Call],
-        written: list[tuple[Call, Any]] | None,
+        call: PendingCall,
+        again: list[PendingCall],
+        written: list[tuple[PendingCall, Any]] | None,
     ) -> None:
-        """Read a reply and hand it over; a call that is to be sent once more is put into `again`."""
+        """Read a reply and answer the call; append to `again` a call that must be sent again."""
         try:
             if call.asking:
                 call.asking = False
@@ -269,11 +275,11 @@ class Line:
             again.append(call)
         except redis.exceptions.ResponseError as error:
             if isinstance(error, redis.exceptions.ReadOnlyError):
-                # It is a replica now: the next connection leads to the master.
-                self._stale = True
-                self._ways.failed(self.node)
-            if not self._ways.elsewhere(call, error):
-                call.refuse(translated(error, call.script))
+                # The server is a replica now. The next connection goes to the master.
+                self._is_stale = True
+                self._callbacks.failed(self.node)
+            if not self._callbacks.redirect(call, error):
+                call.refuse(translate_error(error, call.script))
         except redis.exceptions.BusyLoadingError as error:
             call.refuse(ConnectionLost(f"Redis cannot take commands now: {error}", sent=False))
         else:
@@ -282,14 +288,14 @@ class Line:
             else:
                 call.answer(reply)
 
-    async def _confirmed(self, connection: Connection) -> Any:
+    async def _read_confirmation(self, connection: Connection) -> Any:
         try:
             return await read(connection, math.inf)
         except redis.exceptions.ResponseError as error:
             return Unconfirmed(f"the server cannot confirm writes: {error}")
 
-    def _refuse_impatient(self, error: Exception) -> None:
-        latest = trio.current_time() - PATIENCE
-        while self.inbox and self.inbox[0].born <= latest:
-            message = f"no connection to {self._shown} for {PATIENCE:g} s: {error}"
+    def _refuse_expired(self, error: Exception) -> None:
+        latest = trio.current_time() - UNSENT_WAIT_MAX
+        while self.inbox and self.inbox[0].created_at <= latest:
+            message = f"no connection to {self._shown} for {UNSENT_WAIT_MAX:g} s: {error}"
             self.inbox.popleft().refuse(ConnectionLost(message, sent=False))

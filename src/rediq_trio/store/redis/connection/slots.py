@@ -1,7 +1,7 @@
-"""Slots: where in a Cluster a key is.
+"""Hash slots of a Redis Cluster.
 
 From https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec: CRC16 (XMODEM) of
-what is between the first `{` and the `}` behind it, or of the whole key, modulo 16,384.
+the text between the first `{` and the next `}`, or else of the whole key, modulo 16,384.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ SLOTS = 16_384
 
 
 def slot_of(key: bytes) -> int:
-    """Give the slot of a key, 0 to 16,383."""
+    """Return the hash slot of a key, 0 to 16,383."""
     begin = key.find(b"{")
     if begin >= 0:
         end = key.find(b"}", begin + 1)

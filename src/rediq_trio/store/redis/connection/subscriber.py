@@ -1,6 +1,6 @@
-"""The ear: subscribes to the queues' channels and hands signals to listeners.
+"""The subscriber: subscribes to the queues' channels and passes signals on to listeners.
 
-In a Cluster one connection hears all: what a node publishes comes to every node.
+In a Cluster one connection is enough: a message published on one node reaches every node.
 """
 
 from __future__ import annotations
@@ -18,41 +18,41 @@ from redis.asyncio.connection import Connection
 
 from rediq_trio._errors import RediqError
 from rediq_trio.spec.ids import unpack_id
-from rediq_trio.store.broadcast import Broadcast, Kind, Signal, Topic
+from rediq_trio.store.broadcast import Broadcast, Signal, SignalKind, Topic
 from rediq_trio.store.redis.connection.connection import (
-    FAILED,
+    CONNECT_ERRORS,
     abort,
-    across,
-    drop,
-    pause,
+    as_trio,
+    disconnect,
     read,
+    reconnect_delay,
     send,
-    translated,
+    translate_error,
 )
 from rediq_trio.store.redis.connection.deadline import Deadline
 from rediq_trio.store.redis.keys import Keys
 
-EAR_PING = 5.0
-"""Seconds between pings on a connection that otherwise only listens."""
-DEAF_PAUSE = 10.0
-"""Seconds before a user who may not subscribe tries again."""
-SILENCE = 10.0
-"""Seconds that a ping's answer may take."""
+PING_INTERVAL = 5.0
+"""Seconds between pings on the subscriber's connection."""
+RESUBSCRIBE_DELAY = 10.0
+"""Seconds until a user without the permission to subscribe tries again."""
+PONG_TIMEOUT = 10.0
+"""Seconds that the answer to a ping may take."""
 
 
 log = logging.getLogger("rediq_trio")
 
 
-class Ear:
-    """Listens on a connection of its own; `run` is its actor."""
+class Subscriber:
+    """Receives signals on a connection of its own; `run` is its actor."""
 
-    def __init__(self, keys: Keys, dial: Callable[[], Awaitable[Connection]]) -> None:
+    def __init__(self, keys: Keys, connect: Callable[[], Awaitable[Connection]]) -> None:
         self._keys = keys
-        self._dial = dial
+        self._connect = connect
         self._broadcast = Broadcast()
-        self._wanted: set[str] = set()
-        self._heard: set[str] = set()
-        self._more_wanted = asyncio.Event()
+        self._queues: set[str] = set()
+        self._subscribed: set[str] = set()
+        self._queues_added = asyncio.Event()
         self._connection: Connection | None = None
 
     def listen(
@@ -60,85 +60,85 @@ class Ear:
     ) -> AbstractContextManager[trio.MemoryReceiveChannel[Signal]]:
         """Receive the signals of these topics while the block lasts."""
         chosen = list(topics)
-        new = {queue for queue, _ in chosen} - self._wanted
+        new = {queue for queue, _ in chosen} - self._queues
         if new:
-            self._wanted |= new
-            self._more_wanted.set()
-        return self._broadcast.listen(chosen, heard=self._heard)
+            self._queues |= new
+            self._queues_added.set()
+        return self._broadcast.listen(chosen, subscribed=self._subscribed)
 
-    def hang_up(self) -> None:
-        """Give the connection up; the next one leads to who serves now."""
+    def reconnect(self) -> None:
+        """Close the connection; the next one goes to the server that is right now."""
         if self._connection is not None:
             abort(self._connection)
 
     async def run(self) -> None:
-        """Subscribe and hand out signals, from one connection to the next, until cancelled."""
+        """Subscribe and publish signals, on one connection after the other, until cancelled."""
         failures = 0
         while True:
-            self._heard.clear()
-            if not self._wanted:
-                await across(self._wait_wanted)()
+            self._subscribed.clear()
+            if not self._queues:
+                await as_trio(self._wait_queues)()
             try:
-                connection = await across(self._dial)()
-            except FAILED:
+                connection = await as_trio(self._connect)()
+            except CONNECT_ERRORS:
                 failures += 1
-                await trio.sleep(pause(failures))
+                await trio.sleep(reconnect_delay(failures))
                 continue
             failures = 0
-            deaf: RediqError | None = None
+            refusal: RediqError | None = None
             try:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(across(self._subscribe), connection)
-                    await across(self._hear)(connection)
+                    nursery.start_soon(as_trio(self._subscribe), connection)
+                    await as_trio(self._receive)(connection)
             except* redis.exceptions.NoPermissionError as refused:
-                deaf = translated(refused.exceptions[0])  # type: ignore[arg-type]
-            except* FAILED:
+                refusal = translate_error(refused.exceptions[0])  # type: ignore[arg-type]
+            except* CONNECT_ERRORS:
                 pass
             finally:
-                self._heard.clear()
+                self._subscribed.clear()
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
-                    # Without the shield a cancelled ear would leak its socket.
-                    await across(drop)(connection)
-            if deaf is not None:
-                log.error("no signal can be heard, and everything comes late: %s", deaf)
-                await trio.sleep(DEAF_PAUSE)
+                    # Without the shield a cancelled subscriber would leak its socket.
+                    await as_trio(disconnect)(connection)
+            if refusal is not None:
+                log.error("no signals arrive, so everything is late: %s", refusal)
+                await trio.sleep(RESUBSCRIBE_DELAY)
 
-    async def _wait_wanted(self) -> None:
-        while not self._wanted:
-            self._more_wanted.clear()
-            await self._more_wanted.wait()
+    async def _wait_queues(self) -> None:
+        while not self._queues:
+            self._queues_added.clear()
+            await self._queues_added.wait()
 
     async def _subscribe(self, connection: Connection) -> None:
         asked: set[str] = set()
         while True:
-            self._more_wanted.clear()
-            new = sorted(self._wanted - asked)
+            self._queues_added.clear()
+            new = sorted(self._queues - asked)
             channels = [self._keys.channel(queue) for queue in new]
             await send(connection, ("SUBSCRIBE", *channels) if channels else ("PING",))
             asked.update(new)
             try:
-                async with asyncio.timeout(EAR_PING):
-                    await self._more_wanted.wait()
+                async with asyncio.timeout(PING_INTERVAL):
+                    await self._queues_added.wait()
             except TimeoutError:
                 pass
 
-    async def _hear(self, connection: Connection) -> None:
-        silence = Deadline(lambda: abort(connection))
+    async def _receive(self, connection: Connection) -> None:
+        pong_deadline = Deadline(lambda: abort(connection))
         self._connection = connection
         try:
             while True:
-                silence.set(EAR_PING + SILENCE)
-                self._hand_out(await read(connection, math.inf))
+                pong_deadline.set(PING_INTERVAL + PONG_TIMEOUT)
+                self._dispatch(await read(connection, math.inf))
         finally:
             self._connection = None
-            silence.stop()
+            pong_deadline.stop()
 
-    def _hand_out(self, reply: object) -> None:
+    def _dispatch(self, reply: object) -> None:
         kind, *rest = cast("list[bytes]", reply)
         if kind == b"subscribe":
             queue = self._keys.queue_of(rest[0].decode())
-            self._heard.add(queue)
-            self._broadcast.publish(Signal(queue, Kind.RESYNC))
+            self._subscribed.add(queue)
+            self._broadcast.publish(Signal(queue, SignalKind.RESYNC))
         elif kind == b"message":
             self._broadcast.publish(_signal(self._keys.queue_of(rest[0].decode()), rest[1]))
 
@@ -146,7 +146,7 @@ class Ear:
 def _signal(queue: str, message: bytes) -> Signal:
     kind, _, task_id = message.partition(b":")
     try:
-        return Signal(queue, Kind(kind.decode()), unpack_id(task_id))
+        return Signal(queue, SignalKind(kind.decode()), unpack_id(task_id))
     except ValueError:
-        # A newer version may say what this one does not know: look at the truth.
-        return Signal(queue, Kind.RESYNC)
+        # A newer version may send kinds that this one does not know: read the store.
+        return Signal(queue, SignalKind.RESYNC)

@@ -1,8 +1,8 @@
-"""TLS: what a `rediss://` URL says of it, and what a failed handshake means.
+"""TLS: the options of a `rediss://` URL, and the meaning of a failed handshake.
 
-Verification is on: the certificate must be signed by a CA that is trusted and name the
-host. A URL's query carries the settings under redis-py's names, so that one string says
-all; a name that nobody knows is refused, lest a slip of the pen switch anything off.
+Verification is on: a trusted CA must have signed the certificate, and it must name the host. The
+query of the URL has the options under redis-py's names, so that one string is the whole
+configuration. An unknown name is refused, so that no typing error can switch anything off.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from rediq_trio._errors import ConfigError, ConnectionLost, RediqError, shown
 log = logging.getLogger("rediq_trio")
 
 SERVER_OPTIONS = ("db", "username", "password", "client_name")
-"""What any URL's query may hold."""
+"""Options that the query of any URL may have."""
 SENTINEL_OPTIONS = ("sentinel_username", "sentinel_password")
-FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
-"""TLS options that name a file, or a folder of files."""
-TLS_OPTIONS = (*FILES, "ssl_password", "ssl_check_hostname", "ssl_cert_reqs")
-_PLAIN_NAME = re.compile(r"(client|connection|health|retry|sentinel|socket|ssl)_[a-z_]{1,30}")
-"""How options of redis-py's URLs begin, and passwords do not."""
-_FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+TLS_FILE_OPTIONS = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
+"""TLS options that are a file, or a folder of files."""
+TLS_OPTIONS = (*TLS_FILE_OPTIONS, "ssl_password", "ssl_check_hostname", "ssl_cert_reqs")
+_OPTION_NAME = re.compile(r"(client|connection|health|retry|sentinel|socket|ssl)_[a-z_]{1,30}")
+"""What the options of redis-py's URLs look like, and passwords do not."""
+_BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
-def settle_tls(url: str, arguments: dict[str, Any], told: str) -> None:
-    """Check a URL's query, and put its TLS options into redis-py's arguments.
+def read_tls_options(url: str, arguments: dict[str, Any], url_shown: str) -> None:
+    """Check the query of a URL, and add its TLS options to redis-py's arguments.
 
-    `told` is the URL as it may be shown. Raises `ConfigError` for an unknown option, a TLS
-    option without `rediss`, and files that cannot be read or do not belong together.
+    `url_shown` is the URL without secrets. Raises `ConfigError` for an unknown option, for a TLS
+    option without `rediss`, and for files that cannot be read or do not belong together.
     """
     query = {
         name: values[-1]
         for name, values in parse_qs(_query_of(url), keep_blank_values=True).items()
     }
     secure = url.startswith("rediss")
-    _check_names(url, query, secure, told)
+    _check_names(url, query, secure, url_shown)
     if not secure:
         return
     arguments["ssl_check_hostname"] = _flag(query)
@@ -50,29 +50,29 @@ def settle_tls(url: str, arguments: dict[str, Any], told: str) -> None:
     _check_files(query)
     if arguments["ssl_cert_reqs"] == "none":
         arguments["ssl_check_hostname"] = False
-        log.warning("%s: ssl_cert_reqs=none: anyone in between can read and change all tasks", told)
+        log.warning("%s: ssl_cert_reqs=none: anyone in between can read and change all tasks", url_shown)
 
 
 def _query_of(url: str) -> str:
-    # Python's own way refuses an IPv6 address behind another host.
+    # Python's own function refuses an IPv6 address after another host.
     return url.partition("?")[2].partition("#")[0]
 
 
-def _check_names(url: str, query: Mapping[str, str], secure: bool, told: str) -> None:
+def _check_names(url: str, query: Mapping[str, str], secure: bool, url_shown: str) -> None:
     known: tuple[str, ...] = SERVER_OPTIONS
     if "+sentinel" in url.partition("://")[0]:
         known += SENTINEL_OPTIONS
     for name in query:
         if name in TLS_OPTIONS:
             if not secure:
-                raise ConfigError(f"url={told!r}: {name} needs rediss://, with two s")
+                raise ConfigError(f"url={url_shown!r}: {name} needs rediss://, with two s")
         elif name not in known:
-            # Its value is not shown: it may be a password. So may be what looks like a name, behind
-            # a ? or & that a password has and that was not percent-encoded.
-            plain = _PLAIN_NAME.fullmatch(name)
+            # The value is not shown, because it may be a password. The name may be a part of one
+            # too, after a ? or & in the password that was not percent-encoded.
+            plain = _OPTION_NAME.fullmatch(name)
             wrong = f"no option is named {shown(name)}" if plain else "its query has an unknown option"
             raise ConfigError(
-                f"url={told!r}: {wrong}; there are "
+                f"url={url_shown!r}: {wrong}; there are "
                 f"{', '.join((*known, *TLS_OPTIONS))}; ?, &, # and % of a password are written "
                 "as %3F, %26, %23 and %25"
             )
@@ -80,9 +80,9 @@ def _check_names(url: str, query: Mapping[str, str], secure: bool, told: str) ->
 
 def _flag(query: Mapping[str, str]) -> bool:
     text = query.get("ssl_check_hostname", "true")
-    if text.lower() not in _FLAGS:
+    if text.lower() not in _BOOLEANS:
         raise ConfigError.of("ssl_check_hostname", text, "true or false")
-    return _FLAGS[text.lower()]
+    return _BOOLEANS[text.lower()]
 
 
 def _requirement(query: Mapping[str, str]) -> str:
@@ -93,7 +93,7 @@ def _requirement(query: Mapping[str, str]) -> str:
 
 
 def _check_files(query: Mapping[str, str]) -> None:
-    """Read the files once, here, so that a bad one is an error before any connection."""
+    """Read the files once, so that a bad one is an error before any connection."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     for name in ("ssl_ca_certs", "ssl_ca_path"):
         if name in query:
@@ -120,32 +120,32 @@ def _check_files(query: Mapping[str, str]) -> None:
             ) from error
 
 
-def unreachable(told: str, error: BaseException, *, secure: bool) -> RediqError:
-    """Give the error that says why a server could not be reached, and what to do."""
-    found = _handshake(error)
+def connect_error(url_shown: str, error: BaseException, *, secure: bool) -> RediqError:
+    """Return the error that says why a server could not be reached, and what to do."""
+    found = _tls_error(error)
     if isinstance(found, ssl.SSLCertVerificationError):
         return ConfigError(
-            f"{told}: the server's certificate is refused: {found.verify_message}; {_remedy(found)}"
+            f"{url_shown}: the server's certificate is refused: {found.verify_message}; {_remedy(found)}"
         )
-    said = f"{error or type(error).__name__}"
+    message = f"{error or type(error).__name__}"
     if found is not None and "ALERT" in (found.reason or ""):
         return ConfigError(
-            f"{told}: the server refused the TLS connection: {found.reason}; does it ask for a client "
+            f"{url_shown}: the server refused the TLS connection: {found.reason}; does it ask for a client "
             "certificate? Give ssl_certfile and ssl_keyfile in the URL, signed by the CA it trusts"
         )
     hint = "is Redis running there?"
-    cut = any(word in said.lower() for word in ("closed", "reset", "lost", "pipe"))
+    cut = any(word in message.lower() for word in ("closed", "reset", "lost", "pipe"))
     if secure and cut:
-        # The reason that the server gave may be lost with the connection.
+        # The server's reason may be lost with the connection.
         hint = (
             "does it ask for a client certificate? Give ssl_certfile and ssl_keyfile in the URL. Does "
             "Redis speak TLS on that port? A plain one is reached by redis://, with one s"
         )
-    elif secure and not isinstance(_first(error), ConnectionRefusedError):
+    elif secure and not isinstance(_root_cause(error), ConnectionRefusedError):
         hint = "does Redis speak TLS on that port? A plain one is reached by redis://, with one s"
     elif not secure and cut:
         hint = "does it speak TLS on that port? Then use rediss://, with two s"
-    return ConnectionLost(f"cannot connect to {told}: {said}; {hint}", sent=False)
+    return ConnectionLost(f"cannot connect to {url_shown}: {message}; {hint}", sent=False)
 
 
 def _remedy(error: ssl.SSLCertVerificationError) -> str:
@@ -157,7 +157,7 @@ def _remedy(error: ssl.SSLCertVerificationError) -> str:
     return "if it is the right server, give the CA that signed it as ssl_ca_certs in the URL"
 
 
-def _chain(error: BaseException) -> list[BaseException]:
+def _causes(error: BaseException) -> list[BaseException]:
     found: list[BaseException] = []
     at: BaseException | None = error
     while at is not None and at not in found:
@@ -166,9 +166,9 @@ def _chain(error: BaseException) -> list[BaseException]:
     return found
 
 
-def _first(error: BaseException) -> BaseException:
-    return _chain(error)[-1]
+def _root_cause(error: BaseException) -> BaseException:
+    return _causes(error)[-1]
 
 
-def _handshake(error: BaseException) -> ssl.SSLError | None:
-    return next((each for each in _chain(error) if isinstance(each, ssl.SSLError)), None)
+def _tls_error(error: BaseException) -> ssl.SSLError | None:
+    return next((each for each in _causes(error) if isinstance(each, ssl.SSLError)), None)

@@ -1,7 +1,7 @@
-"""Routes: which server a call goes to. One class for each way in which servers can stand.
+"""Topology: which server has which keys. One class for each deployment of Redis.
 
-All of it runs on the gateway's loop. A server that cannot be reached, or is the wrong one, is a
-reason to ask again who serves what; those that know are asked in turn.
+Everything here runs on the gateway's loop. After an error that may mean that the topology has
+changed, it is read again from the Sentinels, or from the nodes of the Cluster.
 """
 
 from __future__ import annotations
@@ -16,161 +16,167 @@ import redis.exceptions
 from redis.asyncio.connection import Connection
 
 from rediq_trio._errors import ConfigError
-from rediq_trio.store.redis.connection.address import Kind, Node
+from rediq_trio.store.redis.connection.address import Deployment, RedisNode
 from rediq_trio.store.redis.connection.connection import (
-    FAILED,
-    Dialer,
-    ask,
-    drop,
-    is_refusal,
-    pause,
+    CONNECT_ERRORS,
+    Connector,
+    disconnect,
+    is_login_error,
+    reconnect_delay,
+    request,
 )
 from rediq_trio.store.redis.connection.slots import SLOTS, slot_of
 
-WATCH_EVERY = 2.0
-"""Seconds between two looks at who is the master, while all seems well."""
-MAP_EVERY = 30.0
-"""The same of a Cluster's map: there each node says who is to be asked instead."""
-ASK_WITHIN = 2.0
-"""Seconds that a Sentinel, or a node that is asked for the map, has to answer."""
+MASTER_REFRESH_INTERVAL = 2.0
+"""Seconds between two queries of which server is the master, without any error."""
+SLOTS_REFRESH_INTERVAL = 30.0
+"""Seconds between refreshes of the Cluster's slot map; redirects correct it in between."""
+LOOKUP_TIMEOUT = 2.0
+"""Seconds that a Sentinel, or a node that is asked for the slot map, has to answer."""
 
 
-class Routes(Protocol):
-    """Who serves what."""
+class Topology(Protocol):
+    """Which server has which keys."""
 
-    async def begin(self) -> Sequence[Node]:
-        """Find out; give the servers with data. Raises one of `FAILED`, or `ConfigError`."""
+    async def discover(self) -> Sequence[RedisNode]:
+        """Read the topology; return the servers with data.
+
+        Raises one of `CONNECT_ERRORS`, or `ConfigError`.
+        """
         ...
 
-    def of(self, key: bytes) -> Node:
-        """Give the server of a key."""
+    def node_of(self, key: bytes) -> RedisNode:
+        """Return the server that has a key."""
         ...
 
-    async def dial(self, node: Node) -> Connection:
-        """Connect to a server that `of` gave; raise one of `FAILED`."""
+    async def connect(self, node: RedisNode) -> Connection:
+        """Connect to a server that `node_of` returned; raise one of `CONNECT_ERRORS`."""
         ...
 
-    async def dial_any(self) -> Connection:
-        """Connect to a server where signals are heard; raise one of `FAILED`."""
+    async def connect_any(self) -> Connection:
+        """Connect to a server that signals arrive at; raise one of `CONNECT_ERRORS`."""
         ...
 
-    def doubt(self) -> None:
-        """Ask again soon."""
+    def refresh_soon(self) -> None:
+        """Read the topology again soon."""
         ...
 
     async def run(self, changed: Callable[[], None]) -> None:
-        """Ask again when there is doubt, and now and then; call `changed` after a change."""
+        """Read the topology again from time to time, and after `refresh_soon`.
+
+        Calls `changed` after a change.
+        """
         ...
 
 
-class Single:
+class Standalone:
     """One server."""
 
-    def __init__(self, dialer: Dialer) -> None:
-        self._dialer = dialer
-        address = dialer.address
+    def __init__(self, connector: Connector) -> None:
+        self._connector = connector
+        address = connector.address
         self._node = address.nodes[0]
 
-    async def begin(self) -> Sequence[Node]:
+    async def discover(self) -> Sequence[RedisNode]:
         return (self._node,)
 
-    def of(self, key: bytes) -> Node:
+    def node_of(self, key: bytes) -> RedisNode:
         return self._node
 
-    async def dial(self, node: Node) -> Connection:
-        return await self._dialer.dial(node)
+    async def connect(self, node: RedisNode) -> Connection:
+        return await self._connector.connect(node)
 
-    async def dial_any(self) -> Connection:
-        return await self._dialer.dial(self._node)
+    async def connect_any(self) -> Connection:
+        return await self._connector.connect(self._node)
 
-    def doubt(self) -> None:
+    def refresh_soon(self) -> None:
         pass
 
     async def run(self, changed: Callable[[], None]) -> None:
         pass
 
 
-class _Asked:
-    """What Sentinels and a Cluster's nodes have in common: doubt, and a wait for it."""
+class _Watched:
+    """A topology that can change: waits for the time, or the request, to read it again."""
 
     def __init__(self, every: float) -> None:
-        self._doubts = asyncio.Event()
+        self._refresh_wanted = asyncio.Event()
         self._every = every
 
-    def doubt(self) -> None:
-        self._doubts.set()
+    def refresh_soon(self) -> None:
+        self._refresh_wanted.set()
 
-    async def _wait_doubt(self) -> None:
+    async def _wait_refresh(self) -> None:
         try:
             async with asyncio.timeout(self._every):
-                await self._doubts.wait()
+                await self._refresh_wanted.wait()
         except TimeoutError:
             pass
-        self._doubts.clear()
+        self._refresh_wanted.clear()
 
 
-class Sentinels(_Asked):
+class Sentinels(_Watched):
     """A master that Sentinels name: https://redis.io/docs/latest/develop/reference/sentinel-clients"""
 
-    def __init__(self, dialer: Dialer) -> None:
-        super().__init__(WATCH_EVERY)
-        self._dialer = dialer
-        self._address = address = dialer.address
+    def __init__(self, connector: Connector) -> None:
+        super().__init__(MASTER_REFRESH_INTERVAL)
+        self._connector = connector
+        self._address = address = connector.address
         self._sentinels = list(address.nodes)
-        self._master: Node | None = None
+        self._master: RedisNode | None = None
 
-    async def begin(self) -> Sequence[Node]:
-        await self._look()
-        return (self.of(b""),)
+    async def discover(self) -> Sequence[RedisNode]:
+        await self._refresh()
+        return (self.node_of(b""),)
 
-    def of(self, key: bytes) -> Node:
-        # One line for all: it leads to whoever is the master.
-        return Node()
+    def node_of(self, key: bytes) -> RedisNode:
+        # One pipeline for all keys: it connects to the server that is the master.
+        return RedisNode()
 
-    async def dial(self, node: Node) -> Connection:
-        await self._look()
-        return await self.dial_any()
+    async def connect(self, node: RedisNode) -> Connection:
+        await self._refresh()
+        return await self.connect_any()
 
-    async def dial_any(self) -> Connection:
+    async def connect_any(self) -> Connection:
         if self._master is None:
-            await self._look()
+            await self._refresh()
         assert self._master is not None
-        connection = await self._dialer.dial(self._master)
+        connection = await self._connector.connect(self._master)
         try:
-            role, *_ = await ask(connection, b"ROLE")
+            role, *_ = await request(connection, b"ROLE")
         except BaseException:
-            await drop(connection)
+            await disconnect(connection)
             raise
         if role != b"master":
-            await drop(connection)
-            self.doubt()
+            await disconnect(connection)
+            self.refresh_soon()
             raise redis.exceptions.ConnectionError(f"{self._master} is {role.decode()}, no master yet")
         return connection
 
     async def run(self, changed: Callable[[], None]) -> None:
         while True:
-            await self._wait_doubt()
+            await self._wait_refresh()
             before = self._master
             try:
-                await self._look()
-            except (*FAILED, ConfigError):
-                await asyncio.sleep(pause(3))
+                await self._refresh()
+            except (*CONNECT_ERRORS, ConfigError):
+                await asyncio.sleep(reconnect_delay(3))
             if self._master != before:
                 changed()
 
-    async def _look(self) -> None:
-        """Ask the Sentinels for the master, the one that answered last time first."""
+    async def _refresh(self) -> None:
+        """Ask the Sentinels for the master, first the one that answered last time."""
         unknown = 0
         causes: list[str] = []
         for sentinel in list(self._sentinels):
             try:
-                async with _lent(self._dialer.dial(sentinel, sentinel=True)) as connection:
-                    found = await ask(
+                async with _temporary(self._connector.connect(sentinel, sentinel=True)) as connection:
+                    found = await request(
                         connection, b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self._address.service,
-                        within=ASK_WITHIN,
+                        timeout=LOOKUP_TIMEOUT,
                     )  # fmt: skip
-            except FAILED as error:
-                if is_refusal(error):
+            except CONNECT_ERRORS as error:
+                if is_login_error(error):
                     raise
                 causes.append(f"{sentinel}: {error or type(error).__name__}")
                 continue
@@ -179,114 +185,114 @@ class Sentinels(_Asked):
                 continue
             self._sentinels.remove(sentinel)
             self._sentinels.insert(0, sentinel)
-            self._master = Node(found[0].decode(), int(found[1]))
+            self._master = RedisNode(found[0].decode(), int(found[1]))
             return
         if unknown == len(self._sentinels):
             raise ConfigError(f"{self._address}: its Sentinels know no service {self._address.service!r}")
         raise redis.exceptions.ConnectionError("no Sentinel answers: " + "; ".join(causes))
 
 
-class Cluster(_Asked):
+class Cluster(_Watched):
     """Masters that share the slots: https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec"""
 
-    def __init__(self, dialer: Dialer) -> None:
-        super().__init__(MAP_EVERY)
-        self._dialer = dialer
-        self._address = address = dialer.address
-        self._known: list[Node] = list(address.nodes)
-        self._owners: list[Node | None] = [None] * SLOTS
+    def __init__(self, connector: Connector) -> None:
+        super().__init__(SLOTS_REFRESH_INTERVAL)
+        self._connector = connector
+        self._address = address = connector.address
+        self._nodes: list[RedisNode] = list(address.nodes)
+        self._slot_owners: list[RedisNode | None] = [None] * SLOTS
 
-    async def begin(self) -> Sequence[Node]:
-        await self._look()
+    async def discover(self) -> Sequence[RedisNode]:
+        await self._refresh()
         return self.masters()
 
-    def masters(self) -> list[Node]:
-        """Give the nodes that have slots."""
-        return list(dict.fromkeys(node for node in self._owners if node is not None))
+    def masters(self) -> list[RedisNode]:
+        """Return the nodes that have slots."""
+        return list(dict.fromkeys(node for node in self._slot_owners if node is not None))
 
-    def of(self, key: bytes) -> Node:
-        # Who has no slot, or not this one, says who has.
-        return self._owners[slot_of(key)] or self._known[0]
+    def node_of(self, key: bytes) -> RedisNode:
+        # A node without the slot redirects the command to the node that has it.
+        return self._slot_owners[slot_of(key)] or self._nodes[0]
 
-    def learn(self, slot: int, node: Node) -> None:
-        """Note what a node said of a slot."""
-        self._owners[slot] = node
-        self.doubt()
+    def move_slot(self, slot: int, node: RedisNode) -> None:
+        """Record where a slot is, as a redirect said; the rest of the map is read again soon."""
+        self._slot_owners[slot] = node
+        self.refresh_soon()
 
-    async def dial(self, node: Node) -> Connection:
-        return await self._dialer.dial(node)
+    async def connect(self, node: RedisNode) -> Connection:
+        return await self._connector.connect(node)
 
-    async def dial_any(self) -> Connection:
-        # Any node will do; one that is down is not asked twice in a row.
-        return await self._dialer.dial(random.choice(self._known))
+    async def connect_any(self) -> Connection:
+        # Any node will do. The choice is random, so a node that is down does not block the retry.
+        return await self._connector.connect(random.choice(self._nodes))
 
     async def run(self, changed: Callable[[], None]) -> None:
         failures = 0
         while True:
-            await self._wait_doubt()
+            await self._wait_refresh()
             try:
-                await self._look()
+                await self._refresh()
                 failures = 0
-            except (*FAILED, ConfigError):
+            except (*CONNECT_ERRORS, ConfigError):
                 failures += 1
-                self.doubt()
+                self.refresh_soon()
             changed()
-            await asyncio.sleep(pause(failures))
+            await asyncio.sleep(reconnect_delay(failures))
 
-    async def _look(self) -> None:
-        """Ask for the map, the nodes in any order, until one tells."""
+    async def _refresh(self) -> None:
+        """Ask the nodes for the slot map, in random order, until one answers."""
         causes: list[str] = []
-        asked = [*dict.fromkeys([*self._known, *self._address.nodes])]
-        random.shuffle(asked)
-        for node in asked:
+        candidates = [*dict.fromkeys([*self._nodes, *self._address.nodes])]
+        random.shuffle(candidates)
+        for node in candidates:
             try:
-                async with _lent(self._dialer.dial(node)) as connection:
-                    found = await ask(connection, b"CLUSTER", b"SLOTS", within=ASK_WITHIN)
+                async with _temporary(self._connector.connect(node)) as connection:
+                    found = await request(connection, b"CLUSTER", b"SLOTS", timeout=LOOKUP_TIMEOUT)
             except redis.exceptions.ResponseError as error:
                 if "cluster support disabled" in str(error):
                     raise ConfigError(
                         f"{self._address}: {node} is no node of a Cluster; use redis://{node}"
                     ) from None
                 causes.append(f"{node}: {error}")
-            except FAILED as error:
-                if is_refusal(error):
+            except CONNECT_ERRORS as error:
+                if is_login_error(error):
                     raise
                 causes.append(f"{node}: {error or type(error).__name__}")
             else:
-                if self._read(found, node):
+                if self._read_slots(found, node):
                     return
-                causes.append(f"{node}: knows of no slots")
-        raise redis.exceptions.ConnectionError("no node tells the Cluster's map: " + "; ".join(causes))
+                causes.append(f"{node}: it knows no slots")
+        raise redis.exceptions.ConnectionError("no node returned the Cluster's slot map: " + "; ".join(causes))
 
-    def _read(self, found: list[Any], teller: Node) -> bool:
-        owners: list[Node | None] = [None] * SLOTS
-        known: dict[Node, None] = {}
+    def _read_slots(self, found: list[Any], source: RedisNode) -> bool:
+        owners: list[RedisNode | None] = [None] * SLOTS
+        known: dict[RedisNode, None] = {}
         for first, last, *servers in found:
-            nodes = [Node((host or b"").decode() or teller.host, port) for host, port, *_ in servers]
+            nodes = [RedisNode((host or b"").decode() or source.host, port) for host, port, *_ in servers]
             known |= dict.fromkeys(nodes)
             owners[first : last + 1] = [nodes[0]] * (last + 1 - first)
         if not known:
             return False
-        self._owners, self._known = owners, list(known)
+        self._slot_owners, self._nodes = owners, list(known)
         return True
 
 
 @asynccontextmanager
-async def _lent(dialled: Awaitable[Connection]) -> AsyncGenerator[Connection]:
-    async with asyncio.timeout(ASK_WITHIN):
-        connection = await dialled
+async def _temporary(connecting: Awaitable[Connection]) -> AsyncGenerator[Connection]:
+    async with asyncio.timeout(LOOKUP_TIMEOUT):
+        connection = await connecting
     try:
         yield connection
     finally:
-        await drop(connection)
+        await disconnect(connection)
 
 
-def routes_of(dialer: Dialer) -> Routes:
-    """Give the routes that fit an address."""
-    match dialer.address.kind:
-        case Kind.SINGLE:
-            return Single(dialer)
-        case Kind.SENTINEL:
-            return Sentinels(dialer)
-        case Kind.CLUSTER:
-            return Cluster(dialer)
+def make_topology(connector: Connector) -> Topology:
+    """Make the topology that fits an address."""
+    match connector.address.deployment:
+        case Deployment.STANDALONE:
+            return Standalone(connector)
+        case Deployment.SENTINEL:
+            return Sentinels(connector)
+        case Deployment.CLUSTER:
+            return Cluster(connector)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import rediq_trio as rediq
-from rediq_trio.cli.loading import load_app
+from rediq_trio.cli.load_app import load_app
 
 
 @pytest.fixture

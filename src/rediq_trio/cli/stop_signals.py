@@ -1,4 +1,4 @@
-"""Stop: what the signals have asked for. Only the command line listens to signals."""
+"""Unix signals that stop a command. Only the command line listens to signals."""
 
 from __future__ import annotations
 
@@ -14,25 +14,28 @@ import trio
 
 from rediq_trio._nursery import held_back
 
+INTERRUPTED_STATUS = 130
+"""The exit status after SIGINT: 128 and the signal's number, as shells have it."""
+
 
 @attrs.define(eq=False)
 class Stop:
-    """The first signal asks for a graceful stop, the second for one now."""
+    """A stop that signals ask for: the first for a graceful one, the second for one at once."""
 
     asked: trio.Event = attrs.field(factory=trio.Event)
     now: trio.Event = attrs.field(factory=trio.Event)
 
     def ask(self) -> None:
-        """Ask for a stop; the second time: for one now."""
+        """Ask for a graceful stop; the second time, for one at once."""
         (self.now if self.asked.is_set() else self.asked).set()
 
 
 @asynccontextmanager
 async def stop_signals() -> AsyncGenerator[tuple[Stop, trio.Nursery]]:
-    """Turn SIGTERM and SIGINT into a `Stop`, for as long as the block lasts.
+    """Turn SIGTERM and SIGINT into a `Stop` while the block lasts.
 
-    Meanwhile there is no `KeyboardInterrupt`, which could hit any actor anywhere. The
-    nursery is for what reacts to the stop; it is cancelled at the end of the block.
+    Meanwhile there is no `KeyboardInterrupt`, which could interrupt any actor anywhere. The nursery
+    is for tasks that wait for the stop; it is cancelled at the end of the block.
     """
     stop = Stop()
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
@@ -49,9 +52,9 @@ async def stop_signals() -> AsyncGenerator[tuple[Stop, trio.Nursery]]:
 
 
 async def ask_when_input_ends(stop: Stop) -> None:
-    """Ask for a graceful stop when standard input closes: whoever started this process is gone.
+    """Ask for a graceful stop when standard input closes, because the parent process has ended.
 
-    The input is taken away first, so that no handler's own child process shares it.
+    Standard input is replaced first, so that no child process of a handler shares it.
     """
     pipe = os.dup(0)
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -65,6 +68,6 @@ async def ask_when_input_ends(stop: Stop) -> None:
 
 
 def end_process(reason: str, status: int = 1) -> NoReturn:
-    """End the process at once, threads or not, with the reason on standard error."""
+    """End the process at once, whatever threads run, with the reason on standard error."""
     print(f"rediq: {reason}", file=sys.stderr, flush=True)
     os._exit(status)

@@ -9,7 +9,7 @@ import attrs
 
 
 @attrs.frozen
-class Words:
+class Advice:
     """About one invariant."""
 
     means: str
@@ -17,61 +17,61 @@ class Words:
     """What a person does about those that `--repair` leaves."""
 
 
-WORDS: Mapping[int, Words] = MappingProxyType(
+ADVICE: Mapping[int, Advice] = MappingProxyType(
     {
-        1: Words(
+        1: Advice(
             "a task is not in the one index that its state names",
             "where record and index tell different things, read the task (client.task(id).info()), "
             "decide, and delete or revive it; a claim buries what cannot be read, with a reason",
         ),
-        2: Words(
+        2: Advice(
             "something of a task, of a message, or of the queue itself is lost or left over",
             "restore the key from a backup, or delete the task and enqueue it again; a worker moves a "
             "task without its payload or record to dead; delete stray keys by hand, once you know "
             "whose they are",
         ),
-        3: Words(
+        3: Advice(
             "a task is active without a lease, or has a lease and is not active",
             "delete the task, or wait for its lease to run out",
         ),
-        4: Words(
+        4: Advice(
             "the counters of a task contradict one another",
             "nothing runs wrongly by it at once; delete and enqueue again what must be exact",
         ),
-        5: Words(
+        5: Advice(
             "a task that has ended is not as its end left it",
             "delete or revive the task",
         ),
-        6: Words(
+        6: Advice(
             "a unique key is held by a task that has no right to it",
             "a worker buries a holder that cannot be read; run the check again then",
         ),
-        7: Words(
+        7: Advice(
             "a task stands in the wrong place of its queue",
             "delete and enqueue again what stands there",
         ),
-        8: Words(
+        8: Advice(
             "an expiry, or what a task waits for, does not agree with its record",
             "look at what the task depends on; cancel it, or enqueue it again without",
         ),
-        9: Words(
+        9: Advice(
             "a schedule cannot be read, or expects a tick that it must not",
             "declare the schedule again: restart the app that owns it, or client.schedules().add",
         ),
-        10: Words(
+        10: Advice(
             "a group does not become a batch when it should",
             "start a worker that has the group's aggregator: it gives the rule again",
         ),
-        11: Words(
+        11: Advice(
             "permits or lanes do not agree with the tasks that run",
             "set the limit again with queue.limit(); with more than 1,000 running tasks let some "
             "end, or pause the queue, and run the repair again",
         ),
-        12: Words(
+        12: Advice(
             "the totals do not agree with a recount",
             "repair what else is violated first; the totals follow",
         ),
-        13: Words(
+        13: Advice(
             "a task waits for something that will not come",
             "cancel it, or enqueue it again without the dependency",
         ),

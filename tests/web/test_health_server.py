@@ -242,7 +242,7 @@ async def test_without_the_extra_the_error_names_it(
 
 async def test_on_a_real_redis_it_shows_the_same(redis_server: Server) -> None:
     async with rediq.serve(
-        app, redis_server.url, metrics_port=0, key_prefix="door", queues=["web"]
+        app, redis_server.url, metrics_port=0, key_prefix="health", queues=["web"]
     ) as server:
         await server.client.queue("web").flush()
         await server.client.enqueue(waits.options(queue="web").task())

@@ -1,4 +1,4 @@
-"""load_app: from `module:attribute` to the App that it names."""
+"""load_app: imports the App that `module:attribute` names."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ log = logging.getLogger("rediq_trio")
 
 
 def load_app(target: str) -> App:
-    """Import the module, with the current directory on the path, and give the app in it.
+    """Import the module, with the current directory on the path, and return the app in it.
 
-    Raises `ConfigError` when the module cannot be imported, or what is named is
-    missing or no `App`.
+    Raises `ConfigError` if the module cannot be imported, or if the attribute is missing or not
+    an `App`.
     """
     if "://" in target:
         raise ConfigError.of("app", redacted(target), "module:attribute; a URL goes to --url or REDIQ_URL")

@@ -1,4 +1,4 @@
-"""What an error says on the command line: one line, with what to do next."""
+"""How the command line prints an error: in one line, with what to do next."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ _NEXT: tuple[tuple[type[RediqError], str], ...] = (
     (ConnectionLost, "Start it, or name another server with --url or REDIQ_URL"),
     (WorkerCrashed, "This is a bug: run it again with --log-level debug and report what it says"),
 )
-"""What to do next, where the message does not say it."""
+"""What to do next, for messages that do not say it."""
 
 
 def explain(error: RediqError) -> str:
-    """Give an error as one line that says what to do next."""
+    """Return an error as one line that says what to do next."""
     said = " ".join(str(error).split())
     for kind, hint in _NEXT:
         if isinstance(error, kind):

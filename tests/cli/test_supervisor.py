@@ -14,9 +14,9 @@ from tests.cli.conftest import Place, Start, alive, call, eventually
 
 IMPATIENT = """
 import sys
-from rediq_trio.cli import fleet
+from rediq_trio.cli import supervisor
 from rediq_trio.cli.main import main
-fleet.FIRST_WAIT = 0.01
+supervisor.FIRST_RESTART_DELAY = 0.01
 sys.exit(main())
 """
 

@@ -1,12 +1,11 @@
-"""The door: an HTTP endpoint beside a worker, for as long as it serves.
+"""The health server: an HTTP endpoint for probes and metrics, next to a worker.
 
-It runs in a thread with a `trio.run` of its own. On the worker's loop it could not
-answer while a handler blocks that, which is when a probe wants to know. A worker's
-health may be read from any thread; what only the worker's loop can do, reading the
-queues, it is asked for (`counts`).
+It runs in a thread, with a `trio.run` of its own. On the worker's loop it could not answer while a
+handler blocks the loop, which is when a probe must know. The health of a worker may be read from
+any thread; the statistics of its queues are read in the worker's loop (`queue_stats`).
 
-The port is bound, and listened on, before the worker opens a connection; so one that
-is taken stops it before any work begins.
+The server listens on its port before the worker opens a connection, so a port that is taken is an
+error before any work begins.
 """
 
 from __future__ import annotations
@@ -25,58 +24,58 @@ from hypercorn.config import Config
 
 from rediq_trio._errors import ConfigError, WorkerCrashed
 from rediq_trio._nursery import held_back
-from rediq_trio.web.counts import Asker, Reader
-from rediq_trio.web.metrics import Reading
-from rediq_trio.web.pages import make_pages
+from rediq_trio.web.metrics import Scrape
+from rediq_trio.web.queue_stats import StatsReader, StatsRequester
+from rediq_trio.web.routes import make_app
 from rediq_trio.worker.health import NOT_STARTED, Health
 from rediq_trio.worker.worker import Worker
 
 log = logging.getLogger("rediq_trio.web")
 
-BACKLOG = 100
+ACCEPT_BACKLOG = 100
 """Connections that may wait to be accepted."""
-SLOW = 10.0
-"""Seconds that a client may take to say something before it is cut off."""
-_GRACE = 0.5
-"""Seconds that requests have to finish when the door closes."""
+READ_TIMEOUT = 10.0
+"""Seconds until a client must send something; then its connection is closed."""
+_CLOSE_GRACE = 0.5
+"""Seconds that requests have to finish when the server closes."""
 
 
-class Door:
-    """An open door. Made by `open_door`."""
+class HealthServer:
+    """A running endpoint. Made by `open_health_server`."""
 
     def __init__(self, listener: socket.socket) -> None:
         self.port: int = listener.getsockname()[1]
         self._listener = listener
         self._worker: Worker | None = None
-        self._reader: Reader | None = None
-        self._asker: Asker | None = None
+        self._reader: StatsReader | None = None
+        self._requester: StatsRequester | None = None
         self._closing = threading.Event()
         self._token: trio.lowlevel.TrioToken | None = None
         self._stop: trio.Event | None = None
 
-    def show(self, worker: Worker, nursery: trio.Nursery) -> int:
-        """Show a worker; what has to be read in its loop is read in `nursery`. Give the port."""
-        reader = Reader(worker.client, tuple(worker.settings.queues))
+    def attach(self, worker: Worker, nursery: trio.Nursery) -> int:
+        """Serve the health of a worker, read its queues in `nursery`, and return the port."""
+        reader = StatsReader(worker.client, tuple(worker.settings.queues))
         nursery.start_soon(reader.run)
         self._reader, self._worker = reader, worker
         return self.port
 
     def health(self) -> Health:
-        """Judge the worker that is shown; before there is one, it has not started."""
+        """Return the health of the worker; before one is attached, it has not started."""
         return NOT_STARTED if self._worker is None else self._worker.examiner.examine()
 
-    async def read(self) -> Reading:
-        """Read what a scrape shows; called in the door's own loop."""
+    async def scrape(self) -> Scrape:
+        """Read the values of one scrape; called in the server's own loop."""
         if self._reader is None:
-            return Reading(self.health(), None, None)
-        if self._asker is None:
-            self._asker = Asker(self._reader)
-        counts = await self._asker.counts()
-        return Reading(self.health(), self._worker, counts)
+            return Scrape(self.health(), None, None)
+        if self._requester is None:
+            self._requester = StatsRequester(self._reader)
+        stats = await self._requester.stats()
+        return Scrape(self.health(), self._worker, stats)
 
     async def run(self) -> None:
-        """Serve until `close`. Cancelled, it serves on until then."""
-        # A limiter of its own: the default one's threads are for the user's code.
+        """Serve until `close`, also when cancelled before."""
+        # A limiter of its own, because the threads of the default one are for the user's code.
         try:
             await trio.to_thread.run_sync(trio.run, self._serve, limiter=trio.CapacityLimiter(1))
         except Exception as error:
@@ -92,15 +91,15 @@ class Door:
         config.errorlog = _server_log()
         config.accesslog = None
         config.include_server_header = False
-        config.graceful_timeout = _GRACE
-        config.read_timeout = SLOW  # type: ignore[assignment]  # it takes a float
-        # ASGI's types differ in letter between the two.
-        pages = cast("Any", make_pages(self.health, self.read))
+        config.graceful_timeout = _CLOSE_GRACE
+        config.read_timeout = READ_TIMEOUT  # type: ignore[assignment]  # it takes a float
+        # Starlette and Hypercorn spell the types of ASGI differently.
+        app = cast("Any", make_app(self.health, self.scrape))
         serve = cast("Any", hypercorn.trio.serve)  # pyright: ignore  (typed in part)
-        await serve(pages, config, shutdown_trigger=self._stop.wait)
+        await serve(app, config, shutdown_trigger=self._stop.wait)
 
     def close(self) -> None:
-        """Let `run` end."""
+        """End `run`."""
         self._closing.set()
         if self._token is not None and self._stop is not None:
             try:
@@ -110,21 +109,21 @@ class Door:
 
 
 def _server_log() -> logging.Logger:
-    """Give Hypercorn's log: what it says below a warning is of no use in a worker's."""
+    """Return Hypercorn's log, with warnings only: the rest is of no use in a worker's log."""
     found = logging.getLogger("rediq_trio.web.server")
     found.setLevel(logging.WARNING)
     return found
 
 
 def bind(address: str, port: int) -> socket.socket:
-    """Listen on a port; raise `ConfigError` when that cannot be."""
+    """Listen on a port; raise `ConfigError` if that is impossible."""
     family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((address, port))
-        # Here, because two may bind the same port, but only one can listen on it.
-        listener.listen(BACKLOG)
+        # Here, because two processes may bind the same port, but only one can listen on it.
+        listener.listen(ACCEPT_BACKLOG)
     except OSError as error:
         listener.close()
         raise ConfigError(
@@ -135,22 +134,22 @@ def bind(address: str, port: int) -> socket.socket:
 
 
 @asynccontextmanager
-async def open_door(address: str, port: int) -> AsyncGenerator[Door]:
-    """Listen at once, and serve for as long as the block lasts.
+async def open_health_server(address: str, port: int) -> AsyncGenerator[HealthServer]:
+    """Listen at once, and serve while the block lasts.
 
-    Raises `ConfigError` when it cannot listen there. An exception of the block
-    leaves as it was raised. When the surrounding scope is cancelled, it serves on
-    until the block is left.
+    Raises `ConfigError` if the server cannot listen on the port. An exception of the block leaves
+    as it was raised. If the surrounding scope is cancelled, the server runs until the end of the
+    block.
     """
     with bind(address, port) as listener:
         async with held_back() as hold, trio.open_nursery() as nursery:
-            door = Door(listener)
-            nursery.start_soon(door.run)
-            log.info("health and metrics at http://%s:%d", _shown(address), door.port)
+            health_server = HealthServer(listener)
+            nursery.start_soon(health_server.run)
+            log.info("health and metrics at http://%s:%d", _url_host(address), health_server.port)
             with hold:
-                yield door
-            door.close()
+                yield health_server
+            health_server.close()
 
 
-def _shown(address: str) -> str:
+def _url_host(address: str) -> str:
     return f"[{address}]" if ":" in address else address

@@ -1,49 +1,47 @@
-"""Confirming: what the reply of `WAIT` or `WAITAOF` means for the writes before it."""
+"""The write confirmer: what the reply of `WAIT` or `WAITAOF` means for the writes before it."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 
 from rediq_trio._errors import Unconfirmed
 from rediq_trio.spec.operations import Confirm
+from rediq_trio.store.redis.connection.calls import PendingCall
 from rediq_trio.store.redis.durability import CONFIRM_WITHIN_MS, Durability
 
-if TYPE_CHECKING:
-    from rediq_trio.store.redis.connection.calls import Call
-
-LOG_EVERY = 10.0
-"""Seconds between two lines in the log."""
+UNCONFIRMED_LOG_INTERVAL = 10.0
+"""Seconds between two log lines about unconfirmed writes."""
 _log = logging.getLogger("rediq_trio.durability")
 
 
-class Confirming:
-    """Judges the writes of a trip. One for each gateway."""
+class WriteConfirmer:
+    """Judges whether the writes of a round trip are confirmed. One for each gateway."""
 
     def __init__(self, durability: Durability, command: tuple[Any, ...]) -> None:
         self.command = command
         self.unconfirmed = 0
-        """Writes of the worker that were answered and not confirmed in time."""
+        """Writes of the worker that were answered, but not confirmed in time."""
         self._durability = durability
-        self._logged = -LOG_EVERY
+        self._logged = -UNCONFIRMED_LOG_INTERVAL
 
-    def settle(self, written: list[tuple[Call, Any]], reply: Any) -> bool:
-        """Answer or refuse the calls of a trip; say whether all was confirmed."""
-        short = self._short(reply)
+    def resolve(self, written: list[tuple[PendingCall, Any]], reply: Any) -> bool:
+        """Answer or refuse the calls of a round trip; return whether all were confirmed."""
+        missing = self._missing(reply)
         for call, answer in written:
-            if short and call.confirm is Confirm.RAISE:
-                call.doubt(short, answer)
+            if missing and call.confirm is Confirm.RAISE:
+                call.refuse_unconfirmed(missing, answer)
             else:
                 call.answer(answer)
-        if short:
-            self._note(short, sum(call.confirm is Confirm.NOTE for call, _ in written))
+        if missing:
+            self._count(missing, sum(call.confirm is Confirm.NOTE for call, _ in written))
         written.clear()
-        return not short
+        return not missing
 
-    def _short(self, reply: Any) -> str:
-        """Say what is missing; '' when nothing is."""
+    def _missing(self, reply: Any) -> str:
+        """Return what is missing, as a text; '' if nothing is."""
         if isinstance(reply, Unconfirmed):
             return str(reply)
         wanted = self._durability
@@ -59,9 +57,9 @@ class Confirming:
             "last, or be lost if the server fails now; with an own id, enqueue it again without harm"
         )
 
-    def _note(self, short: str, count: int) -> None:
+    def _count(self, missing: str, count: int) -> None:
         self.unconfirmed += count
         now = trio.current_time()
-        if count and now - self._logged >= LOG_EVERY:
+        if count and now - self._logged >= UNCONFIRMED_LOG_INTERVAL:
             self._logged = now
-            _log.warning("%d writes of this worker so far: %s", self.unconfirmed, short)
+            _log.warning("%d writes of this worker so far: %s", self.unconfirmed, missing)
