@@ -216,7 +216,7 @@ async def test_bad_ids_names_and_pages_are_refused() -> None:
 
 async def test_bad_handlers_are_refused() -> None:
     mine = rediq.App()
-    with pytest.raises(ConfigError, match="can be given by name"):
+    with pytest.raises(ConfigError, match="can be passed by name"):
 
         @mine.task
         async def stars(*args: int) -> None: ...

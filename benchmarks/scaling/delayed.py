@@ -40,15 +40,15 @@ async def measure(stage: Stage) -> list[Table]:
         rows.append((f"enqueue {SINGLE} more, one by one", *timed.cells(SINGLE)))
         with stage.timed() as timed:
             for _ in range(SINGLE):
-                await store.promote(QUEUE, limit=keeping.LIMIT)
+                await store.promote(QUEUE, limit=keeping.TASKS_PER_STEP)
         rows.append((f"promote {SINGLE} times, nothing due", *timed.cells(SINGLE)))
         await _put(stage, store, due, 1)
         await trio.sleep(0.01)  # until the last of them is due too
         moved = 0
         with stage.timed() as timed:
             while moved < due:
-                moved += (await store.promote(QUEUE, limit=keeping.LIMIT)).moved
-        rows.append((f"promote {due:,} that are due, {keeping.LIMIT} at a time", *timed.cells(due)))
+                moved += (await store.promote(QUEUE, limit=keeping.TASKS_PER_STEP)).moved
+        rows.append((f"promote {due:,} that are due, {keeping.TASKS_PER_STEP} at a time", *timed.cells(due)))
         with stage.timed() as timed:
             for _ in range(SINGLE):
                 await store.claim(QUEUE, limit=1, lease_ms=FAR, worker="w", nonce=os.urandom(8))

@@ -1,14 +1,14 @@
-"""Every exception of the library, named by whose fault it is.
+"""Every exception of the library, grouped by who can fix it.
 
     RediqError
     ├── ConfigError          the caller: a bad option, name, URL or setting
     ├── PayloadError         the caller: data that msgpack or the handler cannot take
     │   └── PayloadTooLarge
-    ├── UnknownTaskType      the caller: no handler goes by that name
+    ├── UnknownTaskType      the caller: no handler has that name
     ├── DuplicateTask        the caller: that id exists, or that unique key is taken
     ├── TaskNotFound         the caller, or time: no such task, or purged
     ├── NewerTask            the caller's age: a newer version wrote the task
-    ├── ScheduleNotFound     the caller: no schedule goes by that name
+    ├── ScheduleNotFound     the caller: no schedule has that name
     ├── QueueFull            the world: the queue is bounded and full
     ├── TaskFailed           the task: it ended in `dead`
     ├── TaskCancelled        the task: it was cancelled
@@ -22,37 +22,37 @@ from __future__ import annotations
 
 from typing import cast
 
-SHOWN = 80
-"""Characters of a bad value that an error message shows."""
+QUOTE_MAX = 80
+"""Maximum characters of a value that an error message quotes."""
 
 
-def shown(value: object) -> str:
-    """Give the representation of a value for an error message, cut to `SHOWN` characters."""
+def quote(value: object) -> str:
+    """Return the representation of a value for an error message, cut to `QUOTE_MAX` characters."""
     try:
         text = repr(value)
     except Exception as error:
         text = f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
-    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
+    return text if len(text) <= QUOTE_MAX else text[: QUOTE_MAX - 3] + "..."
 
 
-def members(error: BaseException) -> tuple[BaseException, ...]:
-    """Give the exceptions right below a group; none for what is no group."""
+def group_members(error: BaseException) -> tuple[BaseException, ...]:
+    """Return the exceptions directly in a group; none for an exception that is no group."""
     if isinstance(error, BaseExceptionGroup):
         return tuple(cast("BaseExceptionGroup[BaseException]", error).exceptions)
     return ()
 
 
-def nested(error: BaseException) -> list[BaseException]:
-    """Give an exception and, if it is a group, all that is in it at any depth, groups included."""
-    # No recursion: a handler may raise groups as deep as it likes.
+def flatten_group(error: BaseException) -> list[BaseException]:
+    """Return an exception and, if it is a group, all exceptions in it at any depth, groups included."""
+    # No recursion: a handler may nest groups as deep as it likes.
     found = [error]
     for part in found:
-        found += members(part)
+        found += group_members(part)
     return found
 
 
 class RediqError(Exception):
-    """The root of every error that this library raises on purpose."""
+    """The base of every error that this library raises on purpose."""
 
 
 class ConfigError(RediqError, ValueError):
@@ -60,8 +60,8 @@ class ConfigError(RediqError, ValueError):
 
     @classmethod
     def of(cls, field: str, value: object, bound: str) -> ConfigError:
-        """Name the field, the value (cut to 80 characters) and the bound it broke."""
-        return cls(f"{field}={shown(value)}: must be {bound}")
+        """Return an error that names the field, the value (cut to 80 characters) and its bound."""
+        return cls(f"{field}={quote(value)}: must be {bound}")
 
 
 class PayloadError(RediqError, ValueError):
@@ -77,12 +77,12 @@ class UnknownTaskType(RediqError, LookupError):
 
 
 class DuplicateTask(RediqError):
-    """A task with that id, or the holder of that unique key, is there already; nothing was changed."""
+    """A task with that id exists, or the unique key is taken; nothing was changed."""
 
     def __init__(self, existing_id: str) -> None:
-        super().__init__(f"task {shown(existing_id)} exists already")
+        super().__init__(f"task {quote(existing_id)} exists already")
         self.existing_id = existing_id
-        """The id of the task that is in the way: `"<queue>/<id>"`."""
+        """The id of the existing task: `"<queue>/<id>"`."""
 
 
 class TaskNotFound(RediqError, LookupError):
@@ -91,21 +91,21 @@ class TaskNotFound(RediqError, LookupError):
 
     def __init__(self, task_id: str) -> None:
         super().__init__(
-            f"no task {shown(task_id)}: it never existed, was deleted, was purged after its "
+            f"no task {quote(task_id)}: it never existed, was deleted, was purged after its "
             "retention, or went into a batch of its group"
         )
         self.task_id = task_id
 
 
 class NewerTask(RediqError):
-    """A newer version of the library wrote the task, in a layout that this one cannot read.
+    """A newer version of the library wrote the task, in a format that this one cannot read.
 
     Nothing was changed. Upgrade this process.
     """
 
     def __init__(self, task_id: str, layout: int) -> None:
         super().__init__(
-            f"task {shown(task_id)} was written by a newer rediq-trio (layout {layout}); "
+            f"task {quote(task_id)} was written by a newer rediq-trio (layout {layout}); "
             "upgrade this process"
         )
         self.task_id = task_id
@@ -113,10 +113,10 @@ class NewerTask(RediqError):
 
 
 class ScheduleNotFound(RediqError, LookupError):
-    """No schedule goes by that name in any queue."""
+    """No schedule in any queue has that name."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"no schedule is named {shown(name)} in any queue")
+        super().__init__(f"no schedule is named {quote(name)} in any queue")
         self.name = name
 
 
@@ -145,8 +145,7 @@ class TaskCancelled(RediqError):
 class ConnectionLost(RediqError):
     """Redis cannot be reached, did not answer in time, or cannot take commands now.
 
-    A call that ends so may or may not have been applied; `sent` is False when
-    it certainly was not.
+    The call may or may not have been applied; `sent` is False if it certainly was not.
     """
 
     def __init__(self, message: str, *, sent: bool = True) -> None:
@@ -155,18 +154,18 @@ class ConnectionLost(RediqError):
 
 
 class Unconfirmed(RediqError):
-    """The write was made, and is less durable than was asked for, or not known to be more.
+    """The write was made, but it is not confirmed to be as durable as requested.
 
-    It may last, or be lost if the server fails now. What has an own id can be repeated
-    without harm.
+    It is lost if the server fails before it becomes durable. Enqueueing a task with an id
+    of the caller again is safe.
     """
 
     def __init__(self, message: str, *, answer: object = None) -> None:
         super().__init__(message)
         self.answer = answer
-        """What the server answered to the write."""
+        """The server's answer to the write."""
         self.ids: tuple[str, ...] = ()
-        """The ids of the tasks that were written, where it was an enqueue."""
+        """The ids of the written tasks, if it was an enqueue."""
 
 
 class StaleLease(RediqError):

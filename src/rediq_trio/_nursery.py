@@ -1,9 +1,8 @@
-"""held_back: let an exception of a block out as it was raised, through any nurseries.
+"""unwrapped_errors: raise an exception of a `with` block unchanged, through any nurseries.
 
-A nursery wraps what leaves its body in an ExceptionGroup, and `open_loop` does so
-twice. An error of the user's block is none of the library's, so it is caught
-inside (`with hold:`), the nurseries are left in good order, and outside of them
-it is raised again, untouched.
+A nursery wraps what leaves its body in an ExceptionGroup, and `open_loop` does so twice. An
+error of the user's block should not be wrapped, so it is captured inside (`with captured:`),
+the nurseries are left normally, and outside of them it is raised again, unchanged.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from typing import cast
 import trio
 
 
-class Hold:
-    """Keeps the exception of the block it is put around."""
+class CapturedError:
+    """Captures the exception of the `with` block that it manages."""
 
     def __init__(self) -> None:
         self.error: BaseException | None = None
 
-    def __enter__(self) -> Hold:
+    def __enter__(self) -> CapturedError:
         return self
 
     def __exit__(
@@ -33,11 +32,11 @@ class Hold:
 
 
 def innermost(error: BaseException) -> BaseException:
-    """Unwrap groups of one: what a nursery wrapped, as it was raised."""
+    """Return the exception that a nursery wrapped: the content of groups of one."""
     found = error
     while isinstance(found, BaseExceptionGroup):
         group = cast("BaseExceptionGroup[BaseException]", found)
-        # Next to an error, Cancelled is its echo; alone, it is one cancellation.
+        # Next to an error, Cancelled is only its consequence; alone, it is one cancellation.
         _, errors = group.split(trio.Cancelled)
         if errors is not None and len(errors.exceptions) > 1:
             return errors
@@ -46,26 +45,26 @@ def innermost(error: BaseException) -> BaseException:
 
 
 @asynccontextmanager
-async def held_back() -> AsyncGenerator[Hold]:
-    """Put around nurseries; the held exception is raised behind them.
+async def unwrapped_errors() -> AsyncGenerator[CapturedError]:
+    """Use around nurseries; the captured exception is raised after they have ended.
 
-    An error of the nurseries' own children wins over a held `Cancelled`, which is
-    then only their echo; it leaves unwrapped too.
+    An error of a nursery's child takes precedence over a captured `Cancelled`, which is
+    then only its consequence; it is raised unwrapped too.
     """
-    hold = Hold()
+    captured = CapturedError()
     try:
-        yield hold
+        yield captured
     except BaseException as error:
         inner = innermost(error)
-        if hold.error is None or (
-            isinstance(hold.error, trio.Cancelled) and not isinstance(inner, trio.Cancelled)
+        if captured.error is None or (
+            isinstance(captured.error, trio.Cancelled) and not isinstance(inner, trio.Cancelled)
         ):
             if inner is error:
                 raise
             raise inner from inner.__cause__
-    if hold.error is not None:
-        held, hold.error = hold.error, None
+    if captured.error is not None:
+        raised, captured.error = captured.error, None
         try:
-            raise held
+            raise raised
         finally:
-            del held
+            del raised

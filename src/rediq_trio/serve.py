@@ -1,4 +1,4 @@
-"""serve(): a worker inside a Trio program, for as long as a block lasts."""
+"""serve(): run a worker inside a Trio program, for as long as a `with` block lasts."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import attrs
 import trio
 
 from rediq_trio._errors import ConfigError, Unconfirmed
-from rediq_trio._nursery import held_back
+from rediq_trio._nursery import unwrapped_errors
 from rediq_trio.admin.queue import Queue
 from rediq_trio.client import Client
 from rediq_trio.handlers.app import App
-from rediq_trio.schedules.declare import Timetable
+from rediq_trio.schedules.declare import AppSchedules
 from rediq_trio.settings import ServeOptions, Settings, settle_settings
 from rediq_trio.spec.records import PROPAGATED_AT_ONCE
 from rediq_trio.store.encrypted.keys import Encryption, resolve_encryption
@@ -24,36 +24,36 @@ from rediq_trio.store.port import Store
 from rediq_trio.store.redis.connection.timeouts import RESPONSE_TIMEOUT
 from rediq_trio.store.redis.durability import Durability
 from rediq_trio.store.urls import default_url
-from rediq_trio.tasks.partitions import Partitions
+from rediq_trio.tasks.partitions import PartitionCounts
 from rediq_trio.values.task import WorkerInfo
 from rediq_trio.worker.health import Health
 from rediq_trio.worker.worker import Worker
 
-IDLE_LOOK = 0.1
-"""Seconds between looks at the queues while someone waits for them to be empty."""
+IDLE_CHECK_INTERVAL = 0.1
+"""Seconds between two checks of the queues while `wait_idle` waits."""
 
 
 @attrs.frozen(kw_only=True)
 class ServerStats:
-    """What this worker does and did, by its own count."""
+    """What this worker does and has done, by its own count."""
 
     running: int
-    """Attempts that run now."""
+    """Attempts that are running."""
     held: int
-    """Leases in hand: claimed and not yet settled."""
+    """Leases that are claimed and not yet settled."""
     completed: int
     failed: int
     """Failed attempts, those to be retried included."""
     snoozed: int
     cancelled: int
     released: int
-    """Tasks given back unfinished."""
+    """Tasks that were released unfinished."""
     stale: int
-    """Outcomes refused because their lease was over."""
+    """Outcomes that were rejected because their lease was over."""
     unconfirmed: int
-    """Writes of this worker that were made, and not confirmed as `durability` asks for."""
+    """Writes that were not confirmed as `durability` requires."""
     blocked: int
-    """Times that the event loop stood still for longer than a third of the lease."""
+    """How often the event loop was blocked for longer than a third of the lease."""
 
 
 class Server:
@@ -64,36 +64,36 @@ class Server:
         self.client: Client = worker.client
         """A client on the worker's own connection."""
         self.metrics_port: int | None = None
-        """The port at which it serves health and metrics; None when it does not."""
+        """The port that serves health and metrics; None without one."""
 
     def stats(self) -> ServerStats:
-        """Give this worker's own numbers; the queues' are `client.queue(name).stats()`."""
-        tally = self._worker.tally
+        """Return this worker's own numbers; for a queue's, use `client.queue(name).stats()`."""
+        outcome_counts = self._worker.outcome_counts
         return ServerStats(
             running=self._worker.executor.running(),
-            held=len(self._worker.book),
-            completed=tally.completed,
-            failed=tally.failed,
-            snoozed=tally.snoozed,
-            cancelled=tally.cancelled,
-            released=tally.released,
-            stale=tally.stale,
+            held=len(self._worker.lease_table),
+            completed=outcome_counts.completed,
+            failed=outcome_counts.failed,
+            snoozed=outcome_counts.snoozed,
+            cancelled=outcome_counts.cancelled,
+            released=outcome_counts.released,
+            stale=outcome_counts.stale,
             unconfirmed=self._worker.store.unconfirmed,
             blocked=self._worker.watchdog.count,
         )
 
     def health(self) -> Health:
-        """Judge how this worker is, for probes. Cheap, never blocks, callable from any thread."""
-        return self._worker.examiner.examine()
+        """Return the health of this worker, for probes. Never blocks; callable from any thread."""
+        return self._worker.health_judge.judge()
 
     def info(self) -> WorkerInfo:
-        """Give what the worker says of itself in its heartbeats."""
+        """Return what the worker's heartbeats say about it."""
         return self._worker.info()
 
     async def stop(self) -> None:
-        """Stop in good order, as at the end of the block, and wait for it.
+        """Stop gracefully, as at the end of the `with` block, and wait until it has stopped.
 
-        When cancelled, the stop goes on. The client stays usable until the block is left.
+        When cancelled, the stop continues. The client stays usable until the block is left.
         """
         self._worker.begin_stop()
         await self._worker.finished.wait()
@@ -103,20 +103,20 @@ class Server:
         await self._worker.finished.wait()
 
     async def wait_idle(self) -> None:
-        """Wait until the queues it serves have no task that is ready, running or due for a retry.
+        """Wait until its queues have no task that is pending, active or waiting for a retry.
 
-        Tasks scheduled for later do not count, nor do those that wait in a group or for others.
-        Messages to other queues have been carried.
+        Scheduled, grouped and blocked tasks do not count. Messages to other queues are
+        delivered by then.
         """
         while not await self._idle():
-            await trio.sleep(IDLE_LOOK)
+            await trio.sleep(IDLE_CHECK_INTERVAL)
 
     async def _idle(self) -> bool:
-        # Twice: what was on its way to a queue at the first look has come there at the second.
-        return await self._quiet() and await self._carried() and await self._quiet()
+        # Twice: a message that was on its way at the first check has arrived at the second.
+        return await self._has_no_work() and await self._has_no_messages() and await self._has_no_work()
 
-    async def _quiet(self) -> bool:
-        if len(self._worker.book):
+    async def _has_no_work(self) -> bool:
+        if len(self._worker.lease_table):
             return False
         for name in self._worker.settings.queues:
             stats = await self.client.queue(name).stats()
@@ -124,12 +124,12 @@ class Server:
                 return False
         return True
 
-    async def _carried(self) -> bool:
-        """Say whether no end of a task has still to be told to those that wait for it."""
+    async def _has_no_messages(self) -> bool:
+        """Return whether every dependent of an ended task has been notified."""
         store = self._worker.store
-        for name in self._worker.places:
-            told = await store.unblock(name, limit=PROPAGATED_AT_ONCE)
-            if told.moved or told.next_in_ms is not None or await store.outbox(name, limit=1):
+        for name in self._worker.partitions:
+            notified = await store.unblock(name, limit=PROPAGATED_AT_ONCE)
+            if notified.moved or notified.next_in_ms is not None or await store.outbox(name, limit=1):
                 return False
         return True
 
@@ -171,7 +171,7 @@ def _open(settings: Settings, where: str | Store) -> AbstractAsyncContextManager
         key_prefix=settings.key_prefix,
         allow_eviction=settings.allow_eviction,
         durability=Durability.of(settings.durability, settings.replicas),
-        # No longer than a lease: what hangs is noticed before it is over.
+        # At most a lease, so that a hanging connection is noticed before the lease is over.
         response_timeout=min(RESPONSE_TIMEOUT, max(1.0, settings.lease)),
     )
 
@@ -192,47 +192,52 @@ async def serve(
 ) -> AsyncGenerator[Server]:
     """Run a worker for as long as the block lasts.
 
-    `url` defaults to `REDIQ_URL`, else to the Redis on this machine; the options
-    are those of `Settings`. `encryption` defaults to the keys in
-    `REDIQ_ENCRYPTION_KEYS`, else to none. Leaving the block stops the worker in good order:
-    it claims no more, running handlers have `shutdown_grace`, then they are
-    cancelled, and what did not finish is given back uncharged. When the block or
-    a scope around it is cancelled, that takes at most `cleanup_grace`; no lease
-    and no outcome is left behind while Redis answers.
+    `url` defaults to `REDIQ_URL`, else to the Redis on this machine; the options are those
+    of `Settings`. `encryption` defaults to the keys in `REDIQ_ENCRYPTION_KEYS`, else to
+    none. Leaving the block stops the worker gracefully: it claims no more tasks, running
+    handlers have `shutdown_grace` seconds, then they are cancelled, and unfinished tasks are
+    released without a charge. When the block or a scope around it is cancelled, the stop
+    takes at most `cleanup_grace` seconds; no lease and no outcome is lost while Redis
+    answers.
 
-    Raises `ConfigError` before anything is opened, `ConnectionLost` when the
-    server cannot be reached at the start, and `WorkerCrashed` when an actor has
-    a bug. An exception of the block leaves as it was raised.
+    Raises `ConfigError` before anything is opened, `ConnectionLost` if the server cannot be
+    reached at the start, and `WorkerCrashed` when an actor has a bug. An exception of the
+    `with` block is raised unchanged.
     """
     if not isinstance(app, App):
         raise ConfigError.of("app", app, "an App")
     settings = settle_settings(options)
     encryption = resolve_encryption(encryption)
-    timetable = Timetable.of(app.name, app.schedules, settings.max_payload)
+    app_schedules = AppSchedules.of(app.name, app.schedules, settings.max_payload)
     where = default_url() if url is None else url
     opened = _open(settings, where)
     health_server = _open_health_server(settings)
-    async with health_server as attach, opened as clear, held_back() as hold, trio.open_nursery() as nursery:
+    async with (
+        health_server as attach,
+        opened as clear,
+        unwrapped_errors() as captured,
+        trio.open_nursery() as nursery,
+    ):
         store = encrypt_store(clear, encryption)
-        await timetable.post(store, settings.queues)
-        partitions = Partitions(store)
-        await partitions.known()
+        await app_schedules.declare(store, settings.queues)
+        partition_counts = PartitionCounts(store)
+        await partition_counts.refresh_if_old()
         await _keep_histories(store, settings)
-        worker = Worker(app, store, settings, partitions)
+        worker = Worker(app, store, settings, partition_counts)
         server = Server(worker)
         server.metrics_port = attach(worker, nursery)
-        # Not `nursery.start`: cancelled, it would wait for the worker, and the worker for a stop.
+        # Not `nursery.start`: when cancelled, it would wait for the worker, which waits for a stop.
         nursery.start_soon(worker.run)
         if settings.burst:
             nursery.start_soon(server._burst)
-        with hold:
+        with captured:
             yield server
-        if isinstance(hold.error, trio.Cancelled):
-            worker.hurry()
+        if isinstance(captured.error, trio.Cancelled):
+            worker.stop_now()
         worker.begin_stop()
         try:
             await worker.finished.wait()
         except trio.Cancelled:
-            worker.hurry()
+            worker.stop_now()
             raise
         nursery.cancel_scope.cancel()

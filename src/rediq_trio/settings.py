@@ -1,7 +1,7 @@
-"""Settings: everything that `serve` can be told, checked before a connection is opened.
+"""Settings: all options of `serve`, checked before a connection is opened.
 
-Each can come as a keyword, a command line flag or an environment variable
-(`REDIQ_<NAME>`), in that order.
+Each can be a keyword, a command line flag or an environment variable (`REDIQ_<NAME>`), in
+this order of precedence.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _check_queues(
 
 def _check_prefetch(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if value != "auto":
-        bounds.check_number("prefetch", value, 0, 1000, whole=True)
+        bounds.check_number("prefetch", value, 0, 1000, integer=True)
 
 
 def _check_worker(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -94,24 +94,24 @@ def _check_address(_: object, attribute: attrs.Attribute[Any], value: object) ->
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """How a worker works. Raises `ConfigError` for a bad value."""
+    """The options of a worker. Raises `ConfigError` for a bad value."""
 
     queues: tuple[str, ...] | dict[str, float] = attrs.field(
         default=(DEFAULT_QUEUE,), converter=_queues, validator=_check_queues
     )
-    """A list: strict order, the first queue first. A mapping of weights: in proportion."""
+    """A list is strict order, the first queue first. A mapping has weights: claims in proportion."""
     concurrency: int = attrs.field(
-        default=10, validator=bounds.number(1, MAX_CONCURRENCY, whole=True)
+        default=10, validator=bounds.number(1, MAX_CONCURRENCY, integer=True)
     )
     """Attempts that run at once, 1 to 100,000."""
     lease: float = attrs.field(default=30.0, validator=bounds.number(0.1, 3600))
-    """Seconds after which a silent worker's tasks are taken from it, 0.1 to 3,600."""
+    """Seconds after which the tasks of a silent worker go to others, 0.1 to 3,600."""
     heartbeat: float | None = attrs.field(
         default=None, validator=attrs.validators.optional(bounds.number(0.01, 1800))
     )
     """Seconds between renewals, at most half the lease; None for a third of it."""
     prefetch: int | Literal["auto"] = attrs.field(default="auto", validator=_check_prefetch)
-    """Tasks to claim beyond those that run, 0 to 1,000; "auto" adapts to how long they take."""
+    """Tasks to claim beyond those that run, 0 to 1,000; "auto" adapts to their duration."""
     shutdown_grace: float = attrs.field(default=30.0, validator=bounds.number(0, DAY))
     """Seconds that running handlers have when the worker stops, 0 to 1 day."""
     cleanup_grace: float = attrs.field(default=5.0, validator=bounds.number(0.1, 3600))
@@ -119,41 +119,41 @@ class Settings:
     progress_interval: float = attrs.field(default=0.5, validator=bounds.number(0.01, 3600))
     """Seconds between two writes of a task's progress, 0.01 to 3,600."""
     max_payload: int = attrs.field(
-        default=bounds.MAX_PAYLOAD, validator=bounds.number(1, 512 * 1024 * 1024, whole=True)
+        default=bounds.MAX_PAYLOAD, validator=bounds.number(1, 512 * 1024 * 1024, integer=True)
     )
     """Bytes of a packed payload, 1 to 512 MiB."""
     key_prefix: str = attrs.field(default="rediq", validator=bounds.name)
-    """What all keys begin with."""
+    """The prefix of all keys."""
     name: str = attrs.field(
         factory=lambda: f"{socket.gethostname()}:{os.getpid()}", validator=_check_worker
     )
     """The worker's id."""
     burst: bool = attrs.field(default=False, validator=bounds.one_of(bool))
     """Stop when the queues are empty."""
-    threads: int = attrs.field(default=40, validator=bounds.number(1, 10_000, whole=True))
+    threads: int = attrs.field(default=40, validator=bounds.number(1, 10_000, integer=True))
     """Threads for plain `def` handlers, 1 to 10,000."""
     dead_retention: float = attrs.field(
         default=30 * DAY, validator=bounds.number(0, bounds.MAX_RETENTION)
     )
     """Seconds that dead tasks are kept, 0 to 10 years."""
-    max_dead: int = attrs.field(default=100_000, validator=bounds.number(0, 10**9, whole=True))
-    """Dead tasks that a queue keeps; the oldest go first."""
+    max_dead: int = attrs.field(default=100_000, validator=bounds.number(0, 10**9, integer=True))
+    """Dead tasks that a queue keeps; the oldest are deleted first."""
     allow_eviction: bool = attrs.field(default=False, validator=bounds.one_of(bool))
-    """Accept a server that may drop tasks when its memory is full."""
+    """Accept a server that may evict tasks when its memory is full."""
     durability: Level = "memory"
     """"memory" (Redis answered), "replicated" (replicas have it) or "fsynced" (it is on disk)."""
     replicas: int | None = None
-    """Replicas that are to have each write, 1 to 100; None for 1, or 0 with "fsynced"."""
+    """Replicas that must have each write, 1 to 100; None for 1, or 0 with "fsynced"."""
     metrics_port: int | None = attrs.field(
-        default=None, validator=attrs.validators.optional(bounds.number(0, 65_535, whole=True))
+        default=None, validator=attrs.validators.optional(bounds.number(0, 65_535, integer=True))
     )
-    """The port of `/healthz`, `/readyz` and `/metrics`, 0 to 65,535, needs the extra `web`; 0 for
-    any that is free, None for no endpoint."""
+    """The port of `/healthz`, `/readyz` and `/metrics`, 0 to 65,535; 0 for any free port, None for
+    no endpoint. Needs the extra `web`."""
     metrics_address: str = attrs.field(default="127.0.0.1", validator=_check_address)
-    """The IP address to listen at; `0.0.0.0` for all of IPv4. What listens there asks for no password."""
-    history: int = attrs.field(default=0, validator=bounds.number(0, MAX_HISTORY, whole=True))
-    """Transitions that each queue it serves keeps from its start on, 0 to 1,000,000; 0 leaves
-    what is set."""
+    """The IP address to listen at; `0.0.0.0` for all of IPv4. The endpoint has no password."""
+    history: int = attrs.field(default=0, validator=bounds.number(0, MAX_HISTORY, integer=True))
+    """Transitions that each served queue keeps in its history, 0 to 1,000,000; 0 leaves the
+    queues as they are."""
 
     def __attrs_post_init__(self) -> None:
         if self.heartbeat is not None and self.heartbeat > self.lease / 2:
@@ -164,8 +164,6 @@ class Settings:
     def beat(self) -> float:
         """Seconds between renewals."""
         return self.lease / 3 if self.heartbeat is None else self.heartbeat
-
-
 
 
 def _parse_flag(text: str) -> bool:
@@ -186,21 +184,21 @@ def _parse_queues(text: str) -> object:
 
 
 def read_setting(name: str, text: str) -> Any:
-    """Read a setting from text, as the environment and the command line give it.
+    """Read a setting from text, as in the environment or on the command line.
 
     Queues: `a,b` for strict order, `a=3,b=1` for weights. Raises `ConfigError`.
     """
     try:
-        return _READERS[name](text)
+        return _SETTING_READERS[name](text)
     except ValueError:
-        raise ConfigError.of(name, text, "readable: " + _KINDS.get(name, "a number")) from None
+        raise ConfigError.of(name, text, "readable: " + _READABLE_AS.get(name, "a number")) from None
 
 
 def _parse_prefetch(text: str) -> int | str:
     return text if text == "auto" else int(text)
 
 
-_READERS: Mapping[str, Callable[[str], Any]] = {
+_SETTING_READERS: Mapping[str, Callable[[str], Any]] = {
     "queues": _parse_queues,
     "concurrency": int,
     "lease": float,
@@ -224,7 +222,7 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "history": int,
 }
 
-_KINDS = {
+_READABLE_AS = {
     "queues": "names as a,b or weights as a=3,b=1",
     "prefetch": "auto or a whole number",
     "burst": "true or false",
@@ -233,7 +231,7 @@ _KINDS = {
 
 
 def settle_settings(options: Mapping[str, Any]) -> Settings:
-    """Make settings of keywords and, where those are silent, of `REDIQ_*` variables."""
+    """Return settings from keywords and, for the others, from `REDIQ_*` variables."""
     allowed = [field.name for field in attrs.fields(Settings)]
     if unknown := sorted(options.keys() - set(allowed)):
         raise ConfigError(f"unknown setting {unknown[0]!r}; there are {', '.join(allowed)}")

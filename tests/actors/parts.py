@@ -11,14 +11,14 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio import ConnectionLost, MemoryStore, State
-from rediq_trio.handlers.context import Desk
+from rediq_trio.handlers.context import WorkerServices
 from rediq_trio.spec.records import NewTask, Record
 from rediq_trio.wire.envelope import pack_envelope, pack_value
 from rediq_trio.worker.attempt import Attempts
 from rediq_trio.worker.executor import Executor
-from rediq_trio.worker.flow import Flow
-from rediq_trio.worker.leases import Book, Held
+from rediq_trio.worker.leases import HeldLease, LeaseTable
 from rediq_trio.worker.outcomes import Outcome
+from rediq_trio.worker.prefetch import Prefetch
 from rediq_trio.worker.progress import ProgressFlusher
 
 Q = "work"
@@ -75,13 +75,13 @@ def new_task(kind: str = "noop", payload: Any = None, **options: Any) -> NewTask
     return NewTask(options.pop("id", f"t{next(_numbers)}"), envelope, **options)
 
 
-async def claim(store: Any, book: Book, limit: int = 100, lease: float = LEASE) -> list[Held]:
+async def claim(store: Any, lease_table: LeaseTable, limit: int = 100, lease: float = LEASE) -> list[HeldLease]:
     """Claim as the poller does."""
     asked = trio.current_time()
     claimed = await store.claim(
         Q, limit=limit, lease_ms=round(lease * 1000), worker="w", nonce=b"12345678"
     )
-    return book.add(Q, claimed.leases, asked=asked, length=lease)
+    return lease_table.add(Q, claimed.leases, asked_at=asked, length=lease)
 
 
 async def record(store: Any, task_id: str, queue: str = Q) -> Record:
@@ -99,23 +99,23 @@ class Bench:
 
     def __init__(self, app: rediq.App, *, concurrency: int = 10, prefetch: int | None = None) -> None:
         self.store = Watched()
-        self.book = Book()
-        self.flow = Flow(concurrency, prefetch)
+        self.lease_table = LeaseTable()
+        self.prefetch = Prefetch(concurrency, prefetch)
         self.flusher = ProgressFlusher(self.store, 0.5)
-        self.leases, leases_out = trio.open_memory_channel[list[Held]](math.inf)
+        self.leases, leases_out = trio.open_memory_channel[list[HeldLease]](math.inf)
         outcomes_in, self.outcomes = trio.open_memory_channel[Outcome](math.inf)
         attempts = Attempts(
             app,
-            Desk(rediq.Client(self.store), self.flusher.note, 5.0),
+            WorkerServices(rediq.Client(self.store), self.flusher.add, 5.0),
             512 * 1024,
             trio.CapacityLimiter(10),
         )
-        self.executor = Executor(attempts, self.book, self.flow, leases_out, outcomes_in)
+        self.executor = Executor(attempts, self.lease_table, self.prefetch, leases_out, outcomes_in)
 
-    async def give(self, *tasks: NewTask) -> list[Held]:
+    async def give(self, *tasks: NewTask) -> list[HeldLease]:
         """Enqueue tasks, claim them and hand them to the executor."""
         await self.store.enqueue(Q, tasks)
-        held = await claim(self.store, self.book)
+        held = await claim(self.store, self.lease_table)
         self.leases.send_nowait(held)
         return held
 

@@ -10,7 +10,7 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio.spec.records import NewTask
-from rediq_trio.worker.attempt import MAX_ERROR
+from rediq_trio.worker.attempt import MAX_ERROR_TEXT
 from rediq_trio.worker.leases import Reason
 from rediq_trio.worker.outcomes import (
     Cancelled,
@@ -125,7 +125,7 @@ async def test_a_function_that_fails_is_told_and_the_backoff_chooses(
 
 async def test_a_note_has_room_behind_the_longest_error() -> None:
     outcome = await failed(OSError("x" * 9_000), retry=lambda error, attempt: "y" * 9_000)
-    assert len(outcome.error) == MAX_ERROR
+    assert len(outcome.error) == MAX_ERROR_TEXT
     assert "(its retry function failed: ConfigError: retry='yyy" in outcome.error
 
 
@@ -208,7 +208,7 @@ async def test_while_the_store_is_away_an_attempt_with_a_deadline_waits_for_it()
         bench.store.away = True
         nursery.start_soon(bench.executor.run)
         await until(lambda: bench.store.count("get") > 3)
-        assert (bench.over(), held.why_cancelled()) == ([], None)
+        assert (bench.over(), held.cancel_reason()) == ([], None)
         bench.store.away = False
         assert isinstance(await bench.outcomes.receive(), Succeeded)
         bench.leases.close()

@@ -6,8 +6,7 @@ import pytest
 import trio
 
 import rediq_trio as rediq
-from rediq_trio.worker.attempt import MAX_ERROR
-from rediq_trio.worker.flow import HOARD
+from rediq_trio.worker.attempt import MAX_ERROR_TEXT
 from rediq_trio.worker.leases import Reason
 from rediq_trio.worker.outcomes import (
     Cancelled,
@@ -18,6 +17,7 @@ from rediq_trio.worker.outcomes import (
     Snoozed,
     Succeeded,
 )
+from rediq_trio.worker.prefetch import UNSTARTED_MAX
 from tests.actors.parts import Bench, new_task, until
 
 pytestmark = pytest.mark.mock_clock
@@ -127,7 +127,7 @@ ENDS = {
     "ValueError": "ValueError: bad",
     "SystemExit": "SystemExit: 3",
     "BaseException": "Own: mine",
-    "unprintable": "Unprintable: (its message cannot be had: ValueError)",
+    "unprintable": "Unprintable: (its __str__ raised ValueError)",
     "surrogate": "ValueError: ?",
     "no message": "ValueError",
     "group": "ValueError: bad",
@@ -147,7 +147,7 @@ async def test_whatever_a_handler_raises_fails_its_attempt(what: str) -> None:
 async def test_a_message_of_ten_megabytes_is_cut() -> None:
     outcome = await outcome_of("raise", {"what": "long"})
     assert isinstance(outcome, Failed)
-    assert len(outcome.error) == MAX_ERROR
+    assert len(outcome.error) == MAX_ERROR_TEXT
 
 
 @pytest.mark.parametrize("what", ["object", "huge int"])
@@ -229,7 +229,7 @@ async def test_a_cancellation_ends_as_its_reason_says(
         held.cancel(Reason.SHUTDOWN)
         assert isinstance(await bench.outcomes.receive(), ends)
         bench.leases.close()
-    assert held.why_cancelled() == reason.value
+    assert held.cancel_reason() == reason.value
 
 
 async def test_no_more_run_at_once_than_the_concurrency() -> None:
@@ -266,8 +266,8 @@ async def test_what_was_claimed_and_cannot_be_started_soon_is_given_back() -> No
         first, second = await bench.outcomes.receive(), await bench.outcomes.receive()
         assert isinstance(first, Interrupted)
         assert isinstance(second, Interrupted)
-        assert trio.current_time() - begun == pytest.approx(HOARD, abs=0.01)
-        assert bench.flow.ahead() == 0
+        assert trio.current_time() - begun == pytest.approx(UNSTARTED_MAX, abs=0.01)
+        assert bench.prefetch.ahead() == 0
         bench.leases.close()
     (last,) = bench.over()
     assert isinstance(last, Succeeded)
@@ -275,7 +275,7 @@ async def test_what_was_claimed_and_cannot_be_started_soon_is_given_back() -> No
 
 async def test_a_stopping_worker_starts_nothing_more() -> None:
     bench = Bench(app(), concurrency=1)
-    bench.book.shutting_down = True
+    bench.lease_table.shutting_down = True
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bench.executor.run)
         await bench.give(new_task(), new_task())
@@ -289,7 +289,7 @@ async def test_the_outcome_of_an_abandoned_attempt_does_not_count() -> None:
         nursery.start_soon(bench.executor.run)
         await bench.give(new_task("sleep"))
         await until(lambda: bench.executor.running() == 1)
-        bench.executor.abandon_all()
+        bench.executor.release_running()
         bench.leases.close()
     assert [type(outcome) for outcome in bench.over()] == [Interrupted]
 

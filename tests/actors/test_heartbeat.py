@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from rediq_trio.worker.heartbeat import Heartbeat
-from rediq_trio.worker.leases import Book, Reason, margin
+from rediq_trio.worker.leases import LeaseTable, Reason, margin
 from tests.actors.parts import LEASE, Q, Watched, claim, new_task, record
 
 pytestmark = pytest.mark.mock_clock
@@ -13,16 +13,16 @@ pytestmark = pytest.mark.mock_clock
 class Beating:
     def __init__(self) -> None:
         self.store = Watched()
-        self.book = Book()
+        self.lease_table = LeaseTable()
         self.heartbeat = Heartbeat(
-            self.store, (Q,), self.book, "w", LEASE, LEASE / 3, lambda: b"said"
+            self.store, (Q,), self.lease_table, "w", LEASE, LEASE / 3, lambda: b"said"
         )
 
 
 async def test_leases_in_hand_are_kept_alive() -> None:
     at = Beating()
     await at.store.enqueue(Q, [new_task(id="t")])
-    (held,) = await claim(at.store, at.book)
+    (held,) = await claim(at.store, at.lease_table)
     with trio.move_on_after(10 * LEASE):
         await at.heartbeat.run()
     assert (await at.store.reclaim(Q, limit=10)).moved == 0
@@ -33,7 +33,7 @@ async def test_leases_in_hand_are_kept_alive() -> None:
 async def test_all_leases_of_a_queue_are_renewed_in_one_call() -> None:
     at = Beating()
     await at.store.enqueue(Q, [new_task() for _ in range(500)])
-    await claim(at.store, at.book, limit=500)
+    await claim(at.store, at.lease_table, limit=500)
     with trio.move_on_after(1):
         await at.heartbeat.run()
     # The first beat, and one when listening begins.
@@ -52,7 +52,7 @@ async def test_the_worker_is_known_while_it_beats() -> None:
 async def test_a_lost_lease_cancels_its_attempt() -> None:
     at = Beating()
     await at.store.enqueue(Q, [new_task(id="t")])
-    (held,) = await claim(at.store, at.book)
+    (held,) = await claim(at.store, at.lease_table)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(at.heartbeat.run)
         await trio.sleep(1)
@@ -65,7 +65,7 @@ async def test_a_lost_lease_cancels_its_attempt() -> None:
 async def test_a_cancel_is_heard_within_a_second() -> None:
     at = Beating()
     await at.store.enqueue(Q, [new_task(id="t"), new_task(id="other")])
-    held, other = await claim(at.store, at.book)
+    held, other = await claim(at.store, at.lease_table)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(at.heartbeat.run)
         await trio.sleep(1)
@@ -78,7 +78,7 @@ async def test_a_cancel_is_heard_within_a_second() -> None:
 async def test_a_cancel_for_a_task_of_another_worker_is_none_of_ours() -> None:
     at = Beating()
     await at.store.enqueue(Q, [new_task(id="t")])
-    await claim(at.store, Book())
+    await claim(at.store, LeaseTable())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(at.heartbeat.run)
         await trio.sleep(1)
@@ -92,7 +92,7 @@ async def test_a_cancel_for_a_task_of_another_worker_is_none_of_ours() -> None:
 async def test_without_redis_the_attempt_is_cancelled_before_the_lease_is_over() -> None:
     at = Beating()
     await at.store.enqueue(Q, [new_task(id="t")])
-    (held,) = await claim(at.store, at.book)
+    (held,) = await claim(at.store, at.lease_table)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(at.heartbeat.run)
         await trio.sleep(LEASE / 2)
@@ -108,7 +108,7 @@ async def test_without_redis_the_attempt_is_cancelled_before_the_lease_is_over()
 async def test_a_short_absence_of_redis_costs_nothing() -> None:
     at = Beating()
     await at.store.enqueue(Q, [new_task(id="t")])
-    (held,) = await claim(at.store, at.book)
+    (held,) = await claim(at.store, at.lease_table)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(at.heartbeat.run)
         for _ in range(5):
@@ -123,7 +123,7 @@ async def test_a_short_absence_of_redis_costs_nothing() -> None:
 async def test_an_outcome_on_its_way_is_not_called_lost() -> None:
     at = Beating()
     await at.store.enqueue(Q, [new_task(id="t")])
-    (held,) = await claim(at.store, at.book)
+    (held,) = await claim(at.store, at.lease_table)
     held.settled = True
     await at.store.flush(Q)
     with trio.move_on_after(1):

@@ -7,7 +7,7 @@ from rediq_trio import ConnectionLost, State
 from rediq_trio.spec.records import PROPAGATED_AT_ONCE, Completion, Relations
 from rediq_trio.worker.keeping import keeper as keeping
 from rediq_trio.worker.keeping.keeper import Keeper
-from rediq_trio.worker.leases import Book
+from rediq_trio.worker.leases import LeaseTable
 from tests.actors.parts import LEASE, Q, Watched, claim, new_task, record, states
 
 pytestmark = pytest.mark.mock_clock
@@ -43,7 +43,7 @@ async def test_a_task_due_sooner_than_it_knew_is_not_late() -> None:
 async def test_however_many_are_due_all_are_promoted_at_once() -> None:
     store = Watched()
     for _ in range(3):
-        await store.enqueue(Q, [new_task(delay_ms=1000) for _ in range(keeping.LIMIT)])
+        await store.enqueue(Q, [new_task(delay_ms=1000) for _ in range(keeping.TASKS_PER_STEP)])
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keeper(store).run)
         await trio.sleep(1.01)
@@ -57,7 +57,7 @@ async def test_a_lapsed_lease_is_reclaimed_within_five_seconds() -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keeper(store).run)
         await trio.sleep(1)
-        await claim(store, Book())
+        await claim(store, LeaseTable())
         await trio.sleep(LEASE - 0.1)
         assert (await states(store))["t"] is State.ACTIVE
         await trio.sleep(5.1)
@@ -72,7 +72,7 @@ async def test_expired_tasks_are_buried_and_finished_ones_purged() -> None:
     await store.cancel(Q, "done")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keeper(store).run)
-        await trio.sleep(20 + keeping.OTHERS_EVERY)
+        await trio.sleep(20 + keeping.UNSIGNALLED_MAX_SLEEP)
         assert await states(store) == {"old": State.DEAD, "done": State.CANCELLED}
         await trio.sleep(60)
         assert await states(store) == {"old": State.DEAD}
@@ -103,7 +103,7 @@ async def test_it_goes_on_when_redis_comes_back() -> None:
 
 async def finish(store: Watched) -> None:
     """Claim the task that is ready, and complete it."""
-    (held,) = await claim(store, Book(), 1)
+    (held,) = await claim(store, LeaseTable(), 1)
     await store.complete(Q, [Completion(held.fence, b"\x07")])
 
 
@@ -158,7 +158,7 @@ async def test_the_end_of_a_task_is_told_in_another_queue_at_once() -> None:
 
 async def test_many_messages_are_carried_in_batches_and_in_order() -> None:
     store = Watched()
-    count = 2 * keeping.LIMIT + 1
+    count = 2 * keeping.TASKS_PER_STEP + 1
     away = [new_task(id=f"t{n}", relations=Relations(queue="other")) for n in range(count)]
     for first in range(0, count, 1000):
         await store.enqueue(Q, away[first : first + 1000])
@@ -196,8 +196,8 @@ async def test_an_empty_queue_is_at_rest_and_is_asked_for_next_to_nothing() -> N
     store = Watched()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keeper(store).run)
-        await trio.sleep(2 * keeping.TOLD_EVERY)
-        assert await calls_of(store, 1200) <= 1200 / keeping.REST_EVERY * 1.3 + 100
+        await trio.sleep(2 * keeping.SIGNALLED_MAX_SLEEP)
+        assert await calls_of(store, 1200) <= 1200 / keeping.IDLE_RECHECK_MAX * 1.3 + 100
         nursery.cancel_scope.cancel()
 
 
@@ -206,11 +206,11 @@ async def test_a_queue_that_holds_anything_is_not_at_rest() -> None:
     await store.enqueue(Q, [new_task(id="t")])
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keeper(store).run)
-        await trio.sleep(2 * keeping.TOLD_EVERY)
+        await trio.sleep(2 * keeping.SIGNALLED_MAX_SLEEP)
         before = store.count("reclaim"), store.count("expire")
         await trio.sleep(150)
-        assert store.count("reclaim") - before[0] >= 150 / keeping.RECLAIM_EVERY - 1
-        assert store.count("expire") - before[1] >= 150 / keeping.OTHERS_EVERY - 1
+        assert store.count("reclaim") - before[0] >= 150 / keeping.RECLAIM_MAX_SLEEP - 1
+        assert store.count("expire") - before[1] >= 150 / keeping.UNSIGNALLED_MAX_SLEEP - 1
         nursery.cancel_scope.cancel()
 
 
@@ -223,7 +223,7 @@ async def test_what_comes_to_a_queue_at_rest_is_kept_as_soon_as_anywhere(rested:
         await store.enqueue(Q, [new_task(id="t", delay_ms=500), new_task(id="u", delay_ms=40_000)])
         await trio.sleep(0.51)
         assert (await states(store))["t"] is State.PENDING
-        await claim(store, Book())
+        await claim(store, LeaseTable())
         await trio.sleep(LEASE + 5)
         assert (await states(store))["t"] is State.PENDING
         await trio.sleep(4.51)
@@ -249,7 +249,7 @@ async def test_a_lease_in_a_queue_at_rest_is_reclaimed_in_time_though_no_signal_
         for rested in (100.0, 107.0, 111.0):
             await trio.sleep(rested)
             await store.enqueue(Q, [new_task(retention_ms=0)])
-            (held,) = await claim(store, Book(), lease=lease)
+            (held,) = await claim(store, LeaseTable(), lease=lease)
             await trio.sleep(lease + 5)
             assert (await states(store))[held.fence.id] is State.PENDING
             await finish(store)
@@ -262,7 +262,7 @@ async def test_a_schedule_in_a_queue_at_rest_ticks_though_no_signal_was_heard() 
         nursery.start_soon(keeper(store).run)
         await trio.sleep(100)
         ticks = store.count("agenda")
-        await trio.sleep(keeping.REST_LONGEST + 1)
+        await trio.sleep(keeping.IDLE_MAX_SLEEP + 1)
         assert store.count("agenda") > ticks
         nursery.cancel_scope.cancel()
 
@@ -282,7 +282,7 @@ async def test_many_queues_are_tended_at_once() -> None:
     queues = [f"q{n}" for n in range(100)]
     with trio.move_on_after(1):
         await Keeper(Slow(), queues, dead_retention=300.0, max_dead=100).run()
-    assert most == keeping.AT_ONCE
+    assert most == keeping.QUEUES_AT_ONCE
 
 
 async def test_queues_that_cannot_be_kept_keep_no_other_from_it() -> None:
@@ -294,7 +294,7 @@ async def test_queues_that_cannot_be_kept_keep_no_other_from_it() -> None:
 
     store = Half()
     await store.enqueue(Q, [new_task(id="t", delay_ms=1000)])
-    queues = [*(f"broken{n}" for n in range(2 * keeping.AT_ONCE)), Q]
+    queues = [*(f"broken{n}" for n in range(2 * keeping.QUEUES_AT_ONCE)), Q]
     async with trio.open_nursery() as nursery:
         nursery.start_soon(Keeper(store, queues, dead_retention=300.0, max_dead=100).run)
         await trio.sleep(1.6)

@@ -7,9 +7,15 @@ import pytest
 import trio
 
 from rediq_trio import State
-from rediq_trio.worker.flow import Flow
-from rediq_trio.worker.leases import Book, Held
-from rediq_trio.worker.poller import FEW, IDLE, LOOKS, RAREST, Poller
+from rediq_trio.worker.leases import HeldLease, LeaseTable
+from rediq_trio.worker.poller import (
+    ALL_POLLED_MAX,
+    POLL_INTERVAL,
+    POLL_INTERVAL_MAX,
+    POLLS_PER_SECOND,
+    Poller,
+)
+from rediq_trio.worker.prefetch import Prefetch
 from tests.actors.parts import LEASE, Q, Watched, new_task, states
 
 pytestmark = pytest.mark.mock_clock
@@ -23,12 +29,12 @@ class Polling:
         prefetch: int | None = 0,
     ) -> None:
         self.store = Watched()
-        self.book = Book()
-        self.flow = Flow(concurrency, prefetch)
-        send, self.leases = trio.open_memory_channel[list[Held]](math.inf)
+        self.lease_table = LeaseTable()
+        self.prefetch = Prefetch(concurrency, prefetch)
+        send, self.leases = trio.open_memory_channel[list[HeldLease]](math.inf)
         self.waiting = 0
         self.poller = Poller(
-            self.store, queues, "w", LEASE, self.book, self.flow, lambda: self.waiting, send
+            self.store, queues, "w", LEASE, self.lease_table, self.prefetch, lambda: self.waiting, send
         )
 
     def claimed(self) -> list[str]:
@@ -47,8 +53,8 @@ async def test_it_claims_what_there_is_room_for_and_no_more() -> None:
         nursery.start_soon(at.poller.run)
         await trio.sleep(1)
         assert at.claimed() == ["t0", "t1", "t2"]
-        for held in at.book:
-            at.book.drop(held)
+        for held in at.lease_table:
+            at.lease_table.drop(held)
         await trio.sleep(1)
         assert at.claimed() == ["t3", "t4"]
         nursery.cancel_scope.cancel()
@@ -68,7 +74,7 @@ async def test_an_enqueue_wakes_it_at_once() -> None:
 
 async def test_an_idle_one_hardly_asks() -> None:
     at = Polling()
-    with trio.move_on_after(100 * IDLE):
+    with trio.move_on_after(100 * POLL_INTERVAL):
         await at.poller.run()
     assert 80 <= at.store.count("claim") <= 130
 
@@ -109,7 +115,7 @@ async def test_weights_share_out_the_claims() -> None:
         while len(order) < 400:
             for held in await at.leases.receive():
                 order.append(held.queue)
-                at.book.drop(held)
+                at.lease_table.drop(held)
         nursery.cancel_scope.cancel()
     assert order[:8] == ["a", "a", "a", "b"] * 2
     assert order.count("a") == 300
@@ -128,7 +134,7 @@ async def test_with_weights_too_an_idle_one_hardly_asks_and_wakes_at_once() -> N
     at = Polling(queues={"a": 3, "b": 1})
     async with trio.open_nursery() as nursery:
         nursery.start_soon(at.poller.run)
-        await trio.sleep(100 * IDLE)
+        await trio.sleep(100 * POLL_INTERVAL)
         assert 160 <= at.store.count("claim") <= 260
         begun = trio.current_time()
         await at.store.enqueue("b", [new_task(id="t")])
@@ -196,7 +202,7 @@ async def test_of_many_queues_it_asks_the_one_that_a_signal_names(weighted: bool
 
 
 async def test_of_many_queues_it_empties_the_first_before_the_others() -> None:
-    at = Polling(queues=names(FEW + 4), concurrency=100)
+    at = Polling(queues=names(ALL_POLLED_MAX + 4), concurrency=100)
     for queue in ("q19", "q3"):
         await at.store.enqueue(queue, [new_task(id=f"{queue}-{n}") for n in range(2)])
     with trio.move_on_after(1):
@@ -204,7 +210,7 @@ async def test_of_many_queues_it_empties_the_first_before_the_others() -> None:
     assert at.claimed() == ["q3-0", "q3-1", "q19-0", "q19-1"]
 
 
-@pytest.mark.parametrize("count", [FEW + 1, 1000])
+@pytest.mark.parametrize("count", [ALL_POLLED_MAX + 1, 1000])
 async def test_many_idle_queues_are_looked_at_rarely_and_one_after_another(count: int) -> None:
     at = Polling(queues=names(count))
     async with trio.open_nursery() as nursery:
@@ -215,13 +221,14 @@ async def test_many_idle_queues_are_looked_at_rarely_and_one_after_another(count
             seen = at.store.count("claim")
             await trio.sleep(1)
             quiet = quiet + 1 if at.store.count("claim") == seen else 0
-            assert quiet <= IDLE
-        looks = (at.store.count("claim") - before) / 300
-        assert looks <= 1.5 * max(LOOKS, count / IDLE if count <= LOOKS * IDLE else 0)
+            assert quiet <= POLL_INTERVAL
+        polls = (at.store.count("claim") - before) / 300
+        few = count <= POLLS_PER_SECOND * POLL_INTERVAL
+        assert polls <= 1.5 * max(POLLS_PER_SECOND, count / POLL_INTERVAL if few else 0)
         nursery.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize(("count", "within"), [(FEW + 1, IDLE), (1000, RAREST)])
+@pytest.mark.parametrize(("count", "within"), [(ALL_POLLED_MAX + 1, POLL_INTERVAL), (1000, POLL_INTERVAL_MAX)])
 async def test_a_task_whose_signal_was_lost_is_found_by_a_look(count: int, within: float) -> None:
     at = Polling(queues=names(count), concurrency=100)
     at.store.store.listen, listen = lambda _: listen([]), at.store.store.listen  # type: ignore[method-assign]
@@ -243,7 +250,7 @@ async def test_a_queue_that_had_more_is_asked_again_without_a_signal() -> None:
         for n in range(3):
             (held,) = await at.leases.receive()
             assert held.fence.id == f"t{n}"
-            at.book.drop(held)
+            at.lease_table.drop(held)
         nursery.cancel_scope.cancel()
 
 
@@ -270,9 +277,9 @@ async def test_large_payloads_are_not_claimed_ahead_by_the_hundred() -> None:
         await trio.sleep(1)
         # What it had not seen before, it could not judge.
         assert len(at.claimed()) == 50
-        for held in at.book:
-            at.book.drop(held)
+        for held in at.lease_table:
+            at.lease_table.drop(held)
         await at.store.enqueue(Q, large[50:])
         await trio.sleep(1)
-        assert len(at.claimed()) == at.flow.capacity() < 25
+        assert len(at.claimed()) == at.prefetch.capacity() < 25
         nursery.cancel_scope.cancel()

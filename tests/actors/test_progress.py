@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import trio
 
-from rediq_trio.tasks.task_info import describe_progress
-from rediq_trio.worker.leases import Book
+from rediq_trio.tasks.task_info import read_progress
+from rediq_trio.worker.leases import LeaseTable
 from rediq_trio.worker.progress import ProgressFlusher
 from tests.actors.parts import Q, Watched, claim, new_task, record
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.mock_clock
 
 
 async def percent(store: Watched, task_id: str) -> float | None:
-    progress = describe_progress((await record(store, task_id)).progress)
+    progress = read_progress((await record(store, task_id)).progress)
     return None if progress is None else progress.percent
 
 
@@ -20,11 +20,11 @@ async def test_many_reports_become_few_writes_and_the_last_is_among_them() -> No
     store = Watched()
     flusher = ProgressFlusher(store, 0.5)
     await store.enqueue(Q, [new_task(id="t")])
-    (held,) = await claim(store, Book())
+    (held,) = await claim(store, LeaseTable())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(flusher.run)
         for n in range(101):
-            flusher.note(held, n, None)
+            flusher.add(held, n, None)
             await trio.sleep(0.05)
         await trio.sleep(1)
         nursery.cancel_scope.cancel()
@@ -36,8 +36,8 @@ async def test_the_reports_of_many_tasks_share_one_write() -> None:
     store = Watched()
     flusher = ProgressFlusher(store, 0.5)
     await store.enqueue(Q, [new_task() for _ in range(50)])
-    for held in await claim(store, Book()):
-        flusher.note(held, 1, "x")
+    for held in await claim(store, LeaseTable()):
+        flusher.add(held, 1, "x")
     with trio.move_on_after(1):
         await flusher.run()
     assert store.count("report") == 1
@@ -47,14 +47,14 @@ async def test_a_report_that_could_not_be_written_is_not_lost_and_a_newer_one_wi
     store = Watched()
     flusher = ProgressFlusher(store, 0.5)
     await store.enqueue(Q, [new_task(id="a"), new_task(id="b")])
-    first, second = await claim(store, Book())
-    flusher.note(first, 1, None)
-    flusher.note(second, 1, None)
+    first, second = await claim(store, LeaseTable())
+    flusher.add(first, 1, None)
+    flusher.add(second, 1, None)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(flusher.run)
         store.away = True
         await trio.sleep(0.2)
-        flusher.note(second, 2, None)
+        flusher.add(second, 2, None)
         await trio.sleep(10)
         store.away = False
         await trio.sleep(1.5)
@@ -66,7 +66,7 @@ async def test_reports_behind_the_end_of_an_attempt_do_not_count() -> None:
     store = Watched()
     flusher = ProgressFlusher(store, 0.5)
     await store.enqueue(Q, [new_task(id="t")])
-    (held,) = await claim(store, Book())
+    (held,) = await claim(store, LeaseTable())
     held.settled = True
-    flusher.note(held, 50, None)
-    assert flusher.dirty([held]) == []
+    flusher.add(held, 50, None)
+    assert flusher.unwritten([held]) == []

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from rediq_trio import ConnectionLost, State
-from rediq_trio.worker.leases import Book
+from rediq_trio.worker.leases import LeaseTable
 from rediq_trio.worker.outcomes import (
     Cancelled,
     Failed,
@@ -17,7 +17,7 @@ from rediq_trio.worker.outcomes import (
     Succeeded,
 )
 from rediq_trio.worker.progress import ProgressFlusher
-from rediq_trio.worker.settler import Settler, Tally
+from rediq_trio.worker.settler import OutcomeCounts, Settler
 from tests.actors.parts import Q, Watched, claim, new_task, record, states
 
 pytestmark = pytest.mark.mock_clock
@@ -26,15 +26,15 @@ pytestmark = pytest.mark.mock_clock
 class Settling:
     def __init__(self) -> None:
         self.store = Watched()
-        self.book = Book()
-        self.tally = Tally()
+        self.lease_table = LeaseTable()
+        self.outcome_counts = OutcomeCounts()
         self.flusher = ProgressFlusher(self.store, 0.5)
         self.send, receive = trio.open_memory_channel[Outcome](math.inf)
-        self.settler = Settler(self.store, self.book, self.flusher, receive, self.tally)
+        self.settler = Settler(self.store, self.lease_table, self.flusher, receive, self.outcome_counts)
 
     async def hold(self, *ids: str, **options: int) -> None:
         await self.store.enqueue(Q, [new_task(id=one, **options) for one in ids])
-        for held in await claim(self.store, self.book):
+        for held in await claim(self.store, self.lease_table):
             setattr(self, held.fence.id, held)
 
     def __getattr__(self, name: str) -> object:
@@ -66,8 +66,8 @@ async def test_each_outcome_takes_its_task_where_it_belongs() -> None:
         "back": State.PENDING,
         "lost": State.ACTIVE,
     }
-    assert len(at.book) == 0
-    assert at.tally == Tally(
+    assert len(at.lease_table) == 0
+    assert at.outcome_counts == OutcomeCounts(
         completed=1, failed=2, snoozed=1, cancelled=1, released=1, stale=1
     )
 
@@ -75,7 +75,7 @@ async def test_each_outcome_takes_its_task_where_it_belongs() -> None:
 async def test_what_waits_is_settled_in_one_call() -> None:
     at = Settling()
     await at.hold(*(f"t{n}" for n in range(20)))
-    for held in at.book:
+    for held in at.lease_table:
         at.send.send_nowait(Succeeded(held, b"\xc0"))
     at.send.close()
     await at.settler.run()
@@ -90,7 +90,7 @@ async def test_an_outcome_waits_for_redis_to_come_back() -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(at.settler.run)
         await trio.sleep(20)
-        assert len(at.book) == 1
+        assert len(at.lease_table) == 1
         at.store.away = False
         at.send.close()
     assert (await record(at.store, "t")).state is State.COMPLETED
@@ -104,7 +104,7 @@ async def test_an_outcome_whose_answer_was_lost_is_settled_once() -> None:
     at.send.close()
     await at.settler.run()
     assert (await at.store.dump(Q)).counters.completed == 1
-    assert (at.tally.completed, at.tally.stale) == (1, 0)
+    assert (at.outcome_counts.completed, at.outcome_counts.stale) == (1, 0)
 
 
 async def test_an_outcome_of_a_lapsed_lease_is_refused() -> None:
@@ -116,13 +116,13 @@ async def test_an_outcome_of_a_lapsed_lease_is_refused() -> None:
     at.send.close()
     await at.settler.run()
     assert (await record(at.store, "t")).state is State.PENDING
-    assert (at.tally.completed, at.tally.stale) == (0, 1)
+    assert (at.outcome_counts.completed, at.outcome_counts.stale) == (0, 1)
 
 
 async def test_the_last_progress_is_written_before_the_outcome() -> None:
     at = Settling()
     await at.hold("t")
-    at.flusher.note(at.t, 99, "nearly")
+    at.flusher.add(at.t, 99, "nearly")
     at.send.send_nowait(Succeeded(at.t, b"\xc0"))
     at.send.close()
     await at.settler.run()
@@ -139,13 +139,13 @@ async def test_what_cannot_be_settled_in_time_is_given_up_and_counted() -> None:
     begun = trio.current_time()
     await at.settler.run()
     assert trio.current_time() - begun == pytest.approx(3, abs=0.01)
-    assert at.tally.unsettled == 1
+    assert at.outcome_counts.unsettled == 1
 
 
 async def test_children_go_with_the_completion_and_with_nothing_else() -> None:
     at = Settling()
     await at.hold("done", "failed")
-    for held in at.book:
+    for held in at.lease_table:
         held.children.append(new_task(id=f"child-of-{held.fence.id}"))
         good = held.fence.id == "done"
         at.send.send_nowait(Succeeded(held, b"\xc0") if good else Failed(held, "boom", 1.0))
@@ -157,13 +157,13 @@ async def test_children_go_with_the_completion_and_with_nothing_else() -> None:
 async def test_one_call_enqueues_no_more_children_than_it_may_carry() -> None:
     at = Settling()
     await at.hold("a", "b", "c", "d")
-    for held, count in zip(at.book, (1000, 499, 499, 0), strict=True):
+    for held, count in zip(at.lease_table, (1000, 499, 499, 0), strict=True):
         held.children += [new_task() for _ in range(count)]
         at.send.send_nowait(Succeeded(held, b"\xc0"))
     at.send.close()
     await at.settler.run()
     assert at.store.count("complete") == 3
-    assert at.tally.completed == 4
+    assert at.outcome_counts.completed == 4
     assert (await at.store.dump(Q)).counters.enqueued == 4 + 1998
 
 
@@ -179,12 +179,12 @@ async def test_a_queue_that_cannot_be_written_to_holds_no_other_up() -> None:
     for queue in ("broken", "sound"):
         await at.store.enqueue(queue, [new_task(id=queue)])
         claimed = await at.store.claim(queue, limit=1, lease_ms=30_000, worker="w", nonce=b"12345678")
-        (held,) = at.book.add(queue, claimed.leases, asked=trio.current_time(), length=30.0)
+        (held,) = at.lease_table.add(queue, claimed.leases, asked_at=trio.current_time(), length=30.0)
         at.send.send_nowait(Succeeded(held, b"\xc0"))
     at.settler.limit(5)
     await at.settler.run()
     assert (await record(at.store, "sound", "sound")).state is State.COMPLETED
-    assert (at.tally.completed, at.tally.unsettled) == (1, 1)
+    assert (at.outcome_counts.completed, at.outcome_counts.unsettled) == (1, 1)
 
 
 async def test_outcomes_of_many_queues_are_written_at_once_and_all_are_counted() -> None:
@@ -205,8 +205,8 @@ async def test_outcomes_of_many_queues_are_written_at_once_and_all_are_counted()
         queue = f"q{number}"
         await at.store.enqueue(queue, [new_task()])
         claimed = await at.store.claim(queue, limit=1, lease_ms=30_000, worker="w", nonce=b"12345678")
-        (held,) = at.book.add(queue, claimed.leases, asked=trio.current_time(), length=30.0)
+        (held,) = at.lease_table.add(queue, claimed.leases, asked_at=trio.current_time(), length=30.0)
         at.send.send_nowait(Succeeded(held, b"\xc0"))
     at.send.close()
     await at.settler.run()
-    assert (most, at.tally.completed, len(at.book)) == (20, 20, 0)
+    assert (most, at.outcome_counts.completed, len(at.lease_table)) == (20, 20, 0)

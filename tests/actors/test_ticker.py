@@ -12,7 +12,7 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio import MemoryStore, State
-from rediq_trio.schedules.declare import TICK, check_entry, declare
+from rediq_trio.schedules.declare import TICK_METADATA, declare, pack_schedule
 from rediq_trio.spec.records import Schedule
 from rediq_trio.wire.envelope import open_envelope
 from rediq_trio.worker.keeping import ticker as ticking
@@ -39,7 +39,7 @@ async def declared(
     store: Watched, when: rediq.Every | rediq.Cron, name: str = "s", **options: Any
 ) -> Schedule:
     task: rediq.Task[Any] = rediq.Task("noop", {"x": 1}, queue=Q, **options)
-    schedule = check_entry(name, when, task, 1000)
+    schedule = pack_schedule(name, when, task, 1000)
     await declare(store, Q, (schedule,))
     return schedule
 
@@ -48,7 +48,7 @@ async def ticks(store: Watched, name: str = "s") -> list[str]:
     """Give the ticks whose tasks are there, in the order of their tasks."""
     records = (await store.dump(Q)).records.values()
     found = [open_envelope(r.envelope).metadata for r in sorted(records, key=lambda r: r.seq)]
-    return [m[TICK] for m in found if m["rediq.schedule"] == name]
+    return [m[TICK_METADATA] for m in found if m["rediq.schedule"] == name]
 
 
 async def keep_for(store: Watched, seconds: float, keepers: int = 1) -> None:
@@ -127,7 +127,7 @@ async def test_many_missed_ticks_are_made_up_for_in_bounded_steps() -> None:
     found = await ticks(store)
     assert found == sorted({*found})
     assert len(found) == 1440
-    assert store.count("tick") == -(-1440 // ticking.AT_ONCE)
+    assert store.count("tick") == -(-1440 // ticking.TICKS_PER_STEP)
 
 
 async def test_what_must_not_overlap_waits_for_the_end_of_the_last_task() -> None:
@@ -209,7 +209,7 @@ async def test_one_whose_task_cannot_be_read_is_reported_too(
 async def test_large_tasks_come_in_fewer_at_a_time() -> None:
     store = store_at()
     task: rediq.Task[Any] = rediq.Task("noop", {"x": b"x" * 1_500_000}, queue=Q)
-    schedule = check_entry("s", rediq.Every(60, catch_up="all"), task, 2_000_000)
+    schedule = pack_schedule("s", rediq.Every(60, catch_up="all"), task, 2_000_000)
     await declare(store, Q, (schedule,))
     await trio.sleep(300)
     await ticking.Ticker(store).tick(Q)
@@ -220,7 +220,7 @@ async def test_queues_that_it_does_not_keep_are_ticked_and_no_more() -> None:
     store = store_at()
     await declared(store, rediq.Every(60))
     await store.enqueue(Q, [new_task(id="later", delay_ms=1000)])
-    at = Keeper(store, ("other",), dead_retention=300.0, max_dead=100, elsewhere=(Q,))
+    at = Keeper(store, ("other",), dead_retention=300.0, max_dead=100, schedule_queues=(Q,))
     with trio.move_on_after(90):
         await at.run()
     states = {r.id: r.state for r in (await store.dump(Q)).records.values()}

@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 import rediq_trio as rediq
-from rediq_trio.worker.watchdog import SHARE, Watchdog
+from rediq_trio.worker.watchdog import LEASE_PARTS, Watchdog
 
 LEASE = 0.6
 STALL = 0.7
@@ -84,7 +84,7 @@ async def test_who_blocks_the_loop_is_named_with_its_task_and_line(
     (said,) = reports(caplog)
     found = REPORT.search(said)
     assert found is not None, said
-    assert float(found[1]) >= LEASE / SHARE
+    assert float(found[1]) >= LEASE / LEASE_PARTS
     assert found.group(2, 3, 4, 6) == (kind, handle.id, "test_watchdog.py", function)
     assert "STALL" in LINES[int(found[5]) - 1]
     assert "Make the handler a plain def" in said
@@ -93,7 +93,7 @@ async def test_who_blocks_the_loop_is_named_with_its_task_and_line(
     last = health.last_blocked
     assert last is not None
     assert (last.handler, last.task) == (kind, handle.id)
-    assert LEASE / SHARE <= last.seconds <= STALL + 5
+    assert LEASE / LEASE_PARTS <= last.seconds <= STALL + 5
 
 
 async def test_a_middleware_that_blocks_is_told_with_the_handler_it_is_around(

@@ -7,9 +7,9 @@ import json
 import pytest
 
 import rediq_trio as rediq
-from rediq_trio.admin.history_file import read_recordings, record_lines
+from rediq_trio.admin.history_file import history_lines, read_histories
 from rediq_trio.spec.history.entry import Entry
-from rediq_trio.spec.history.replay import Settings, replay
+from rediq_trio.spec.history.replay import ReplaySettings, replay
 from rediq_trio.spec.records import NewTask, Relations
 from rediq_trio.store.memory import MemoryStore
 from tests.property.test_replay import Alone
@@ -30,13 +30,13 @@ async def test_every_entry_comes_back_as_it_was() -> None:
     store = Past()
     await store.limit("q", key="k", concurrency=2, count=1, period_ms=5)
     await store.pause("q")
-    lines = [line async for line in record_lines(store, "q")]
+    lines = [line async for line in history_lines(store, "q")]
     assert all("\n" not in line for line in lines)
-    [found] = read_recordings(lines)
+    [found] = read_histories(lines)
     queue = await store.dump("q")
-    assert (found.queue, found.settings) == ("q", Settings.of(queue))
+    assert (found.queue, found.settings) == ("q", ReplaySettings.of(queue))
     assert found.entries == queue.entries
-    assert found.whole
+    assert found.is_complete
     assert list(replay(found.entries, found.settings)) == []
 
 
@@ -53,19 +53,19 @@ async def test_a_new_recording_begins_where_entries_were_cut_away() -> None:
     store = Busy()
     await store.arrange("q", history=3)
     await store.enqueue("q", [NewTask(f"t{n}", b"") for n in range(4)])
-    lines = [line async for line in record_lines(store, "q")]
-    recordings = list(read_recordings(["", *lines, "  "]))
-    steps = [[entry.number for entry in one.entries] for one in recordings]
+    lines = [line async for line in history_lines(store, "q")]
+    histories = list(read_histories(["", *lines, "  "]))
+    steps = [[entry.number for entry in one.entries] for one in histories]
     assert steps == [[3, 4], [6, 7, 8]]
-    assert not any(one.whole for one in recordings)
-    assert [list(replay(one.entries, one.settings)) for one in recordings] == [[], []]
+    assert not any(one.is_complete for one in histories)
+    assert [list(replay(one.entries, one.settings)) for one in histories] == [[], []]
 
 
 async def test_a_queue_without_a_history_is_a_recording_without_entries() -> None:
-    lines = [line async for line in record_lines(MemoryStore(), "q")]
+    lines = [line async for line in history_lines(MemoryStore(), "q")]
     assert len(lines) == 1
-    [found] = read_recordings(lines)
-    assert (found.entries, found.whole) == ((), False)
+    [found] = read_histories(lines)
+    assert (found.entries, found.is_complete) == ((), False)
 
 
 async def test_workers_let_their_queues_keep_a_history() -> None:

@@ -8,11 +8,11 @@ import attrs
 import trio
 
 import rediq_trio as rediq
-from rediq_trio.schedules.declare import SCHEDULE, TICK
+from rediq_trio.schedules.declare import SCHEDULE_METADATA, TICK_METADATA
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.store.opening import open_store
 from rediq_trio.store.port import BATCH, Store
-from rediq_trio.tasks.task_info import describe
+from rediq_trio.tasks.task_info import make_task_info
 from tests.chaos.ground import Ground
 from tests.chaos.kinds import QUEUES, SCHEDULES
 from tests.chaos.observe import Observer
@@ -86,7 +86,7 @@ async def _dump_tasks(store: Store, observer: Observer, place: str, ids: Sequenc
     for record in await store.get(place, ids):
         if record is None:
             continue
-        info = describe(place, record)
+        info = make_task_info(place, record)
         observer.note(
             "task",
             id=info.id,
@@ -102,6 +102,6 @@ async def _dump_tasks(store: Store, observer: Observer, place: str, ids: Sequenc
             finished_ms=record.finished_ms,
             error=info.error,
             members=list(info.members) or None,
-            schedule=info.metadata.get(SCHEDULE),
-            tick=info.metadata.get(TICK),
+            schedule=info.metadata.get(SCHEDULE_METADATA),
+            tick=info.metadata.get(TICK_METADATA),
         )

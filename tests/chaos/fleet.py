@@ -118,10 +118,10 @@ class Fleet:
         """Ask a process to stop in good order; it is replaced."""
         self._signal(member, signal.SIGTERM)
 
-    def _signal(self, member: Member, ended_as: signal.Signals) -> None:
+    def _signal(self, member: Member, number: signal.Signals) -> None:
         assert member.process is not None
         member.doomed = True
-        member.process.send_signal(ended_as)
+        member.process.send_signal(number)
 
     def freeze(self, member: Member) -> None:
         """Stop a process where it stands."""

@@ -33,7 +33,7 @@ from rediq_trio import PayloadError
 from rediq_trio.spec.ids import pack_id
 from rediq_trio.store.redis.codec import RECORD_FIELDS
 from rediq_trio.store.redis.keys import Keys
-from rediq_trio.tasks.task_info import describe
+from rediq_trio.tasks.task_info import make_task_info
 from rediq_trio.wire.batch_envelope import is_batch, open_batch
 from rediq_trio.wire.envelope import NewerEnvelope, open_envelope, unpack_value
 from rediq_trio.wire.packing import pack_for_lua, unpack
@@ -225,7 +225,7 @@ class Run:
             part = ids[start : start + PAGE]
             records = await client._store.get(QUEUE, part)
             for own, record in zip(part, records, strict=True):
-                self._judge_one(own, None if record is None else describe(QUEUE, record))
+                self._judge_one(own, None if record is None else make_task_info(QUEUE, record))
 
     def _judge_one(self, own: str, info: rediq.TaskInfo | None) -> None:
         if info is None:

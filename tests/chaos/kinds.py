@@ -12,7 +12,7 @@ from typing import Any
 import trio
 
 import rediq_trio as rediq
-from rediq_trio.schedules.declare import SCHEDULE, TICK
+from rediq_trio.schedules.declare import SCHEDULE_METADATA, TICK_METADATA
 from tests.chaos.observe import Observer
 
 QUEUES = {"main": 4.0, "side": 2.0, "lanes": 1.0}
@@ -29,35 +29,35 @@ def witnessed(observer: Observer) -> Generator[list[str]]:
     """Note a handler's start and how it ended; the children that it names are noted too."""
     task = rediq.current_task()
     more: dict[str, Any] = {"members": list(task.members)} if task.members else {}
-    if TICK in task.metadata:
-        more["tick"] = task.metadata[TICK]
-        more["schedule"] = task.metadata[SCHEDULE]
+    if TICK_METADATA in task.metadata:
+        more["tick"] = task.metadata[TICK_METADATA]
+        more["schedule"] = task.metadata[SCHEDULE_METADATA]
     observer.note(
         "start", id=task.id, fence=task.fence, attempt=task.attempt, worker=observer.client, **more
     )
     children: list[str] = []
-    ended_as = "success"
+    how = "success"
     try:
         yield children
     except trio.Cancelled:
-        ended_as = "timeout" if task.cancel_reason == "timeout" else "cancelled"
+        how = "timeout" if task.cancel_reason == "timeout" else "cancelled"
         raise
     except rediq.Retry:
-        ended_as = "retry"
+        how = "retry"
         raise
     except rediq.Reject:
-        ended_as = "reject"
+        how = "reject"
         raise
     except rediq.Snooze:
-        ended_as = "snooze"
+        how = "snooze"
         raise
     except BaseException:
-        ended_as = "raise"
+        how = "raise"
         raise
     finally:
         named = {"children": children} if children else {}
         observer.note(
-            "end", id=task.id, fence=task.fence, ended_as=ended_as, reason=task.cancel_reason, **named
+            "end", id=task.id, fence=task.fence, how=how, reason=task.cancel_reason, **named
         )
 
 

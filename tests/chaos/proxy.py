@@ -26,7 +26,7 @@ from typing import Literal
 import attrs
 import trio
 
-from rediq_trio._nursery import held_back
+from rediq_trio._nursery import unwrapped_errors
 
 CHUNK = 65_536
 """Bytes that pass at once."""
@@ -252,7 +252,7 @@ class Proxy:
 async def run_proxy(upstream: int, *, host: str = "127.0.0.1", port: int = 0) -> AsyncGenerator[Proxy]:
     """Run a proxy before a server's port while the block lasts."""
     proxy = Proxy(host, upstream, port)
-    async with held_back() as hold, trio.open_nursery() as nursery:
+    async with unwrapped_errors() as hold, trio.open_nursery() as nursery:
         await nursery.start(proxy.serve)
         with hold:
             yield proxy

@@ -126,23 +126,23 @@ def test_later_breaks_are_counted_and_a_step_of_a_queue_is_told(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        ([], "no history: nothing in 0 lines"),
-        ([BEGIN], "line 1 is no line of a history: the first line has no 'rediq_history'"),
-        ([HEAD | {"rediq_history": 2}], "line 1 is no line of a history: version 2; this one"),
+        ([], "no history in 0 lines"),
+        ([BEGIN], "line 1 is not a line of a history: the first line has no 'rediq_history'"),
+        ([HEAD | {"rediq_history": 2}], "line 1 is not a line of a history: version 2; this one"),
         ([HEAD | {"queue": 1}], "queue is 1"),
         ([HEAD | {"paused": 1}], "paused is 1"),
         ([HEAD | {"limits": []}], "limits is []"),
         ([HEAD | {"limits": {"k": [1, 2, 3, "x"]}}], "limits is 'x'"),
-        ([HEAD | {"limits": {"k": [1, 2, 3, 4, 5]}}], "line 1 is no line"),
-        ([HEAD, []], "line 2 is no line of a history: no object"),
-        ([HEAD, {"event": "pause"}], "line 2 is no line"),
+        ([HEAD | {"limits": {"k": [1, 2, 3, 4, 5]}}], "line 1 is not a line"),
+        ([HEAD, []], "line 2 is not a line of a history: not a JSON object"),
+        ([HEAD, {"event": "pause"}], "line 2 is not a line"),
         ([HEAD, BEGIN | {"eaten": 1}], "there is no field 'eaten'"),
         ([HEAD, BEGIN | {"step": True}], "step is True"),
         ([HEAD, BEGIN | {"step": -1}], "step is -1"),
         ([HEAD, BEGIN | {"step": 2**60}], f"step is {2**60}"),
-        ([HEAD, BEGIN | {"after": []}], "a step 'begin' with 0 and 0 numbers"),
+        ([HEAD, BEGIN | {"after": []}], "a step 'begin' cannot have 0 and 0 numbers"),
         ([HEAD, ENQUEUE | {"target": "gone"}], "'gone' is not a valid State"),
-        ([HEAD, ENQUEUE | {"nonce": "zz"}], "line 2 is no line"),
+        ([HEAD, ENQUEUE | {"nonce": "zz"}], "line 2 is not a line"),
         ([HEAD, ENQUEUE | {"needs": "a"}], "needs is 'a'"),
         ([HEAD, ENQUEUE | {"lenient": 1}], "lenient is 1"),
     ],
@@ -175,7 +175,7 @@ def test_a_file_that_cannot_be_read_or_written_is_status_2(
     assert [line.split(": ")[-1] for line in said[:2]] == [
         "No such file or directory", "invalid start byte",
     ]  # fmt: skip
-    assert "line 1 is no line of a history" in said[2]
+    assert "line 1 is not a line of a history" in said[2]
     assert "No such file or directory" in said[3]
 
 

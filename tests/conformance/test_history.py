@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rediq_trio.spec.history.entry import MOST_NEEDS, REASON_BYTES, Entry
-from rediq_trio.spec.history.replay import Settings, replay
+from rediq_trio.spec.history.replay import ReplaySettings, replay
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Completion, Deferral, GroupRule, Relations, Until
 from tests.conformance.bench import LEASE, START, Bench, Q, deferral, failure, new
@@ -311,4 +311,4 @@ async def test_what_a_store_keeps_replays_clean(bench: Bench, count: int) -> Non
         clock.advance(5)
         await store.promote(Q, limit=10)
     found = await bench.dump()
-    assert list(map(str, replay(found.entries, Settings.of(found)))) == []
+    assert list(map(str, replay(found.entries, ReplaySettings.of(found)))) == []

@@ -15,7 +15,7 @@ import attrs
 
 import rediq_trio as rediq
 from rediq_trio import DuplicateTask, QueueFull, State, TaskNotFound, Unique
-from rediq_trio.schedules.declare import Entry, Timetable
+from rediq_trio.schedules.declare import AppSchedules, ScheduleDeclaration
 from rediq_trio.spec.check.findings import Action, Repair, Target, TargetType
 from rediq_trio.spec.check.member import member_target
 from tests.faults.stage import FAR, YEAR, Stage
@@ -368,8 +368,8 @@ LIMITING = Story(
 
 def post(stage: Stage) -> Awaitable[None]:
     """Declare what an app schedules, as `serve` does when it begins."""
-    entries = [Entry("tock", rediq.Every(60), task("tick", None))]
-    return Timetable.of("stage", entries, 1000).post(stage.store, ("a", "b"))
+    entries = [ScheduleDeclaration("tock", rediq.Every(60), task("tick", None))]
+    return AppSchedules.of("stage", entries, 1000).declare(stage.store, ("a", "b"))
 
 
 def schedules(do: Callable[[Any], Awaitable[Any]]) -> Step:

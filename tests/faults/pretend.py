@@ -266,15 +266,15 @@ class Pretend:
 
     members: dict[str, list[str]]
 
-    def end(self, name: str, hand: Hand, ended_as: str = "", reason: str | None = None) -> None:
+    def end(self, name: str, hand: Hand, how: str = "", reason: str | None = None) -> None:
         fence, rng = hand.lease.fence, self.rng
         record = self.queue.records.get(fence.id)
-        if not ended_as:
-            ended_as = rng.choice(["success"] * 4 + ["raise", "retry", "reject", "snooze", "timeout"])
+        if not how:
+            how = rng.choice(["success"] * 4 + ["raise", "retry", "reject", "snooze", "timeout"])
             if record is not None and record.cancel and rng.random() < 0.5:
-                ended_as, reason = "cancelled", "cancelled"
+                how, reason = "cancelled", "cancelled"
         children: tuple[NewTask, ...] = ()
-        if ended_as == "success" and rng.random() < 0.2:
+        if how == "success" and rng.random() < 0.2:
             self.made += 1
             children = (NewTask(f"child{self.made}", b"c"),)
         hand.settle = {
@@ -285,10 +285,10 @@ class Pretend:
             "reject": lambda: self.do("fail", [Failure(fence, "", 0, True)]),
             "snooze": lambda: self.do("snooze", [Deferral(fence, 10)]),
             "cancelled": lambda: self.do("release" if reason == "shutdown" else "stop", [fence]),
-        }[ended_as]
+        }[how]
         more = {"children": [f"q/{child.id}" for child in children]} if children else {}
         self.note(
-            name, "end", id=f"q/{fence.id}", fence=fence.deliveries, ended_as=ended_as, reason=reason, **more
+            name, "end", id=f"q/{fence.id}", fence=fence.deliveries, how=how, reason=reason, **more
         )
 
     def renew(self) -> None:

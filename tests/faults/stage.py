@@ -18,17 +18,17 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio import ConnectionLost, MemoryStore
-from rediq_trio.handlers.context import Desk
+from rediq_trio.handlers.context import WorkerServices
 from rediq_trio.spec.records import WorkerRecord
 from rediq_trio.worker.attempt import Attempts
-from rediq_trio.worker.flow import Flow
 from rediq_trio.worker.heartbeat import Heartbeat
 from rediq_trio.worker.keeping.keeper import Keeper
-from rediq_trio.worker.leases import Book, Held
+from rediq_trio.worker.leases import HeldLease, LeaseTable
 from rediq_trio.worker.outcomes import Interrupted, Outcome
 from rediq_trio.worker.poller import Poller
+from rediq_trio.worker.prefetch import Prefetch
 from rediq_trio.worker.progress import ProgressFlusher
-from rediq_trio.worker.settler import Settler, Tally
+from rediq_trio.worker.settler import OutcomeCounts, Settler
 from tests.conformance.bench import Clock
 
 QUEUES = ("a", "b")
@@ -136,24 +136,24 @@ class Stage:
     clock: Clock
     app: rediq.App
     max_dead: int
-    claimed: list[Held] = attrs.field(factory=list)
+    claimed: list[HeldLease] = attrs.field(factory=list)
     outcomes: list[Outcome] = attrs.field(factory=list)
 
     def __attrs_post_init__(self) -> None:
         store, name = self.store, "stage"
-        self.book = Book()
-        leases_in, self.leases = trio.open_memory_channel[list[Held]](math.inf)
+        self.lease_table = LeaseTable()
+        leases_in, self.leases = trio.open_memory_channel[list[HeldLease]](math.inf)
         _, outcomes_out = trio.open_memory_channel[Outcome](math.inf)
         flusher = ProgressFlusher(store, 0.01)
         self.attempts = Attempts(
-            self.app, Desk(self.client, flusher.note, 5.0), 512 * 1024, trio.CapacityLimiter(1)
+            self.app, WorkerServices(self.client, flusher.add, 5.0), 512 * 1024, trio.CapacityLimiter(1)
         )
-        flow = Flow(1000, 0)
+        flow = Prefetch(1000, 0)
         self.poller = Poller(
-            store, QUEUES, name, LEASE, self.book, flow, lambda: len(self.claimed), leases_in
+            store, QUEUES, name, LEASE, self.lease_table, flow, lambda: len(self.claimed), leases_in
         )
-        self.settler = Settler(store, self.book, flusher, outcomes_out, Tally())
-        self.heartbeat = Heartbeat(store, QUEUES, self.book, name, LEASE, LEASE / 3, lambda: b"\x90")
+        self.settler = Settler(store, self.lease_table, flusher, outcomes_out, OutcomeCounts())
+        self.heartbeat = Heartbeat(store, QUEUES, self.lease_table, name, LEASE, LEASE / 3, lambda: b"\x90")
         rules = {name: each.rule for name, each in self.app.aggregators.items()}
         self.keeper = Keeper(store, QUEUES, YEAR, self.max_dead, rules)
         self.duties = {queue: self.keeper._duties(queue) for queue in QUEUES}
@@ -165,7 +165,7 @@ class Stage:
             self.claimed += self.leases.receive_nowait()
         return count
 
-    def _take(self, owns: Iterable[str]) -> list[Held]:
+    def _take(self, owns: Iterable[str]) -> list[HeldLease]:
         chosen = {*owns}
         taken = [held for held in self.claimed if not chosen or held.fence.id in chosen]
         self.claimed = [held for held in self.claimed if held not in taken]
@@ -195,8 +195,8 @@ class Stage:
 
     async def register(self) -> None:
         """Renew the leases in hand, and say that the worker lives."""
-        await self.heartbeat._renew(self.book)
-        record = WorkerRecord("stage", self.heartbeat.describe(), 1000)
+        await self.heartbeat._renew(self.lease_table)
+        record = WorkerRecord("stage", self.heartbeat.pack_info(), 1000)
         await self.store.register(record)
 
     async def keep(self, duty: str, queue: str = "a") -> int:

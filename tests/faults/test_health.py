@@ -15,12 +15,12 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio import State
-from rediq_trio.worker.health import AWAY, POLLED_WITHIN
-from rediq_trio.worker.poller import CLAIM_DEADLINE, IDLE
+from rediq_trio.worker.health import POLL_OVERDUE, REDIS_AWAY_MAX
+from rediq_trio.worker.poller import CLAIM_DEADLINE, POLL_INTERVAL
 from tests.faults.crew import WITHIN, Crew, check_sound, crew, until
 from tests.faults.laborer import labor, stall
 
-NOTICED = 1.2 * IDLE + CLAIM_DEADLINE + AWAY
+NOTICED = 1.2 * POLL_INTERVAL + CLAIM_DEADLINE + REDIS_AWAY_MAX
 """Seconds within which a worker is unready when Redis is away: its next look, the longest wait for
 an answer, and what is let pass."""
 app = rediq.App()
@@ -33,7 +33,7 @@ async def waits() -> None:
 
 @app.task("works-in-a-thread", timeout=math.inf)
 def works_in_a_thread() -> None:
-    time.sleep(POLLED_WITHIN + 4)
+    time.sleep(POLL_OVERDUE + 4)
 
 
 async def test_a_handler_that_blocks_past_its_lease_is_fenced_named_and_its_task_completed_once() -> None:
@@ -178,7 +178,7 @@ async def test_no_worker_that_does_what_it_can_is_ever_called_unhealthy() -> Non
                     await server.client.enqueue_many(tasks)
                     seen = []
                     # Longer than a poller may go without an answer, and than two leases.
-                    with trio.move_on_after(POLLED_WITHIN + 3):
+                    with trio.move_on_after(POLL_OVERDUE + 3):
                         while True:
                             seen.append(server.health())
                             await trio.sleep(0.05)

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import pytest
 
-from rediq_trio.testing.judge import Unreadable, Verdict, judge
+from rediq_trio.testing.judge import JudgeVerdict, Unreadable, judge
 from tests.faults.pretend import Pretend
 
 OPTIONS: dict[str, Any] = {
@@ -46,7 +46,7 @@ class Story:
         self.call(at, "enqueue", own, made, **{**OPTIONS, **options})
 
     def run(
-        self, at: float, own: str, fence: int = 1, *, attempt: int = 0, ended_as: str = "success",
+        self, at: float, own: str, fence: int = 1, *, attempt: int = 0, how: str = "success",
         end: float = 0.05, worker: str = "w", reason: str | None = None, **more: Any,
     ) -> None:  # fmt: skip
         """Tell of a handler, from its start to its end."""
@@ -54,9 +54,9 @@ class Story:
         self.note(
             at, worker, "start", id=f"q/{own}", fence=fence, attempt=attempt or fence, worker=worker, **more
         )
-        if ended_as:
+        if how:
             self.note(
-                at + end, worker, "end", id=f"q/{own}", fence=fence, ended_as=ended_as, reason=reason, **children
+                at + end, worker, "end", id=f"q/{own}", fence=fence, how=how, reason=reason, **children
             )
 
     def final(self, own: str, state: str = "completed", **facts: Any) -> None:
@@ -70,7 +70,7 @@ class Story:
         self.run(at + 0.1, own)
         self.final(own)
 
-    def judge(self, **counters: int) -> Verdict:
+    def judge(self, **counters: int) -> JudgeVerdict:
         files: dict[str, list[dict[str, Any]]] = {
             "driver": [{"t": 0, "c": "driver", "e": "setup", **self.setup}],
             "w": [{"t": 0, "c": "w", "e": "boot"}],
@@ -92,7 +92,7 @@ def story(tmp_path: Path) -> Story:
     return found
 
 
-def blamed(verdict: Verdict) -> list[tuple[int, str]]:
+def blamed(verdict: JudgeVerdict) -> list[tuple[int, str]]:
     """Give what was broken: the promise and the subject."""
     return [(each.invariant, each.subject) for each in verdict.violations]
 
@@ -147,7 +147,7 @@ def test_a_deleted_task_is_not_lost(story: Story) -> None:
 
 def test_a_task_that_a_delete_did_not_take_is_lost(story: Story) -> None:
     story.enqueue(5, "gone")
-    story.run(5.5, "gone", ended_as="")
+    story.run(5.5, "gone", how="")
     story.call(6, "delete", "gone", False)
     assert blamed(story.judge()) == [(1, "q/gone")]
 
@@ -355,7 +355,7 @@ def test_a_start_before_what_it_needs_has_completed_is_found(story: Story, state
     story.enqueue(5, "first")
     story.enqueue(6, "second", depends_on=["q/first"], on_dependency_failure="dead")
     story.run(7, "second")
-    story.run(8, "first", ended_as="success" if state == "completed" else "reject")
+    story.run(8, "first", how="success" if state == "completed" else "reject")
     story.final("first", state)
     story.final("second")
     assert blamed(story.judge()) == [(3, "q/second")]
@@ -364,7 +364,7 @@ def test_a_start_before_what_it_needs_has_completed_is_found(story: Story, state
 def test_one_that_runs_whatever_becomes_of_what_it_needs_is_right(story: Story) -> None:
     story.enqueue(5, "first")
     story.enqueue(6, "second", depends_on=["q/first"], on_dependency_failure="run")
-    story.run(7, "first", ended_as="reject")
+    story.run(7, "first", how="reject")
     story.run(8, "second")
     story.final("first", "dead")
     story.final("second")
@@ -413,7 +413,7 @@ def test_starts_at_the_pace_of_a_rate_are_right(story: Story) -> None:
 
 def test_an_unexplained_start_is_found(story: Story) -> None:
     story.enqueue(5, "again")
-    story.run(6, "again", 1, ended_as="")
+    story.run(6, "again", 1, how="")
     story.run(16, "again", 2)
     story.final("again", deliveries=2, attempt=2)
     assert blamed(story.judge()) == [(4, "q/again")]
@@ -421,7 +421,7 @@ def test_an_unexplained_start_is_found(story: Story) -> None:
 
 def test_a_start_within_the_lease_of_another_is_found(story: Story) -> None:
     story.enqueue(5, "again")
-    story.run(6, "again", 1, ended_as="")
+    story.run(6, "again", 1, how="")
     story.run(7, "again", 2, attempt=1)
     story.final("again", deliveries=2, crashes=1)
     assert blamed(story.judge()) == [(4, "q/again")]
@@ -429,7 +429,7 @@ def test_a_start_within_the_lease_of_another_is_found(story: Story) -> None:
 
 def test_a_fence_that_was_given_twice_is_found(story: Story) -> None:
     story.enqueue(5, "again")
-    story.run(6, "again", 1, ended_as="")
+    story.run(6, "again", 1, how="")
     story.run(16, "again", 1, worker="w2")
     story.final("again", crashes=0)
     assert blamed(story.judge()) == [(4, "q/again")]
@@ -492,7 +492,7 @@ def test_a_run_of_a_cancelled_task_is_found(story: Story) -> None:
 
 def test_a_completion_before_any_success_is_found(story: Story) -> None:
     story.enqueue(5, "failed")
-    story.run(6, "failed", ended_as="reject")
+    story.run(6, "failed", how="reject")
     story.final("failed")
     assert blamed(story.judge()) == [(5, "q/failed")]
 
@@ -552,7 +552,7 @@ def test_only_what_replicas_confirmed_outlives_a_failover(
         story.note(5, "p", "call", n=100, op="enqueue", id="q/gone", args=OPTIONS)
         story.note(5.5, "p", "raise", n=100, error="Unconfirmed", sent=True)
     # It was there for certain, at the master that was lost.
-    story.run(6, "gone", ended_as="")
+    story.run(6, "gone", how="")
     story.note(7, "driver", "fault", kind="sentinel-kill", target="", begin=True)
     story.note(8, "driver", "fault", kind="sentinel-kill", target="port 1", begin=False)
     assert blamed(story.judge()) == found

@@ -10,19 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rediq_trio.testing.judge.linearize import NO_BOUND, Operation, linearize
+from rediq_trio.testing.judge.linearize import NO_BOUND, ObservedCall, linearize
 
 VALUES = range(3)
 
 
-def write(value: int, at: tuple[float, float], *, must: bool = True) -> Operation[int]:
+def write(value: int, at: tuple[float, float], *, must: bool = True) -> ObservedCall[int]:
     """Write a register."""
-    return Operation(at[0], at[1] if must else NO_BOUND, lambda _: [value], must)
+    return ObservedCall(at[0], at[1] if must else NO_BOUND, lambda _: [value], must)
 
 
-def read(value: int, at: tuple[float, float]) -> Operation[int]:
+def read(value: int, at: tuple[float, float]) -> ObservedCall[int]:
     """Read a register."""
-    return Operation(at[0], at[1], lambda state: [state] if state == value else [], True)
+    return ObservedCall(at[0], at[1], lambda state: [state] if state == value else [], True)
 
 
 def still(_: int) -> Iterable[int]:
@@ -34,7 +34,7 @@ def count_on(state: int) -> Iterable[int]:
     return (state + 1,) if state < max(VALUES) else ()
 
 
-def brute(operations: Sequence[Operation[int]], start: int, moves: Any) -> bool:
+def brute(operations: Sequence[ObservedCall[int]], start: int, moves: Any) -> bool:
     """Try every choice of the operations that need not have happened, in every order."""
     maybe = [each for each in operations if not each.must]
     musts = [each for each in operations if each.must]
@@ -46,13 +46,13 @@ def brute(operations: Sequence[Operation[int]], start: int, moves: Any) -> bool:
     return False
 
 
-def _keeps_time(order: Sequence[Operation[int]], musts: Sequence[Operation[int]]) -> bool:
+def _keeps_time(order: Sequence[ObservedCall[int]], musts: Sequence[ObservedCall[int]]) -> bool:
     return not any(
         later.back < earlier.call for earlier, later in itertools.combinations(order, 2)
     )
 
 
-def _fits(order: Sequence[Operation[int]], start: int, moves: Any) -> bool:
+def _fits(order: Sequence[ObservedCall[int]], start: int, moves: Any) -> bool:
     states = _closed({start}, moves)
     for operation in order:
         states = _closed({after for state in states for after in operation.apply(state)}, moves)
@@ -77,7 +77,7 @@ operations = st.lists(
 
 @given(operations=operations, moves=st.sampled_from([still, count_on]))
 def test_the_search_agrees_with_trying_every_order(
-    operations: list[Operation[int]], moves: Any
+    operations: list[ObservedCall[int]], moves: Any
 ) -> None:
     assert linearize(operations, 0, moves).possible is brute(operations, 0, moves)
 

@@ -16,12 +16,12 @@ from rediq_trio.handlers.steps import _read_pairs, read_inputs
 from rediq_trio.spec.records import Fence, Lease, Record
 from rediq_trio.store.encrypted.keys import Encryption
 from rediq_trio.store.redis.codec import read_schedule
-from rediq_trio.tasks.task_info import describe, describe_progress
+from rediq_trio.tasks.task_info import make_task_info, read_progress
 from rediq_trio.wire.batch_envelope import is_batch, open_batch
 from rediq_trio.wire.envelope import open_envelope, pack_value, unpack_value
-from rediq_trio.wire.structuring import structurer
-from rediq_trio.worker.jobs import open_job
-from rediq_trio.worker.leases import Book, Held
+from rediq_trio.wire.structuring import make_structurer
+from rediq_trio.worker.handler_call import open_call
+from rediq_trio.worker.leases import HeldLease, LeaseTable
 
 app = rediq.App()
 
@@ -55,7 +55,7 @@ async def put_together(tasks: list[rediq.Task[Any]]) -> None: ...
 
 
 _STRUCTURED = tuple(
-    structurer(kind)
+    make_structurer(kind)
     for kind in (dt.datetime, dt.timedelta, uuid.UUID, Decimal, Tree, Colour, set[int], tuple[int, str])
 )
 _KEYS = Encryption([b"k" * 32])
@@ -71,19 +71,19 @@ def try_everything(data: bytes) -> None:
             read(data)
         except (PayloadError, UnknownTaskType, ConfigError):
             pass
-    describe_progress(data)
+    read_progress(data)
     read_schedule("s", data, 0)
-    describe("q", record_with(data))
+    make_task_info("q", record_with(data))
     _structured(data)
 
 
 def _job(data: bytes) -> None:
-    open_job(app, held_with(data), 1024 * 1024)
+    open_call(app, held_with(data), 1024 * 1024)
 
 
-def held_with(envelope: bytes) -> Held:
+def held_with(envelope: bytes) -> HeldLease:
     """Give a lease in hand for such an envelope."""
-    return Held("q", Lease(Fence("a", 1, b"n"), 1, 3, envelope, 0), 0.0, 0.0, ("q", "a"), Book())
+    return HeldLease("q", Lease(Fence("a", 1, b"n"), 1, 3, envelope, 0), 0.0, 0.0, ("q", "a"), LeaseTable())
 
 
 def record_with(data: bytes) -> Record:

@@ -18,7 +18,7 @@ from rediq_trio.handlers.steps import Steps, _read_pairs, read_inputs
 from rediq_trio.spec.ids import pack_ref
 from rediq_trio.spec.records import Failure
 from rediq_trio.wire.envelope import pack_value
-from rediq_trio.worker.leases import Book, Held
+from rediq_trio.worker.leases import HeldLease, LeaseTable
 from tests.actors.parts import Q, Watched, claim, new_task
 
 pytestmark = pytest.mark.mock_clock
@@ -53,17 +53,17 @@ class Parcel:
 MOMENT = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 
-async def first_attempt(store: Any) -> Held:
+async def first_attempt(store: Any) -> HeldLease:
     await store.enqueue(Q, [new_task(id="t", max_retry=5)])
     return await deliver(store)
 
 
-async def deliver(store: Any) -> Held:
-    (held,) = await claim(store, Book())
+async def deliver(store: Any) -> HeldLease:
+    (held,) = await claim(store, LeaseTable())
     return held
 
 
-async def next_attempt(store: Any, held: Held) -> Held:
+async def next_attempt(store: Any, held: HeldLease) -> HeldLease:
     """Fail the attempt and claim the task again."""
     await store.fail(Q, [Failure(held.fence, "boom", 0)])
     await store.promote(Q, limit=1)

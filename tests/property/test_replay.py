@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from rediq_trio.spec.history.replay import Settings, replay
+from rediq_trio.spec.history.replay import ReplaySettings, replay
 from rediq_trio.spec.records import QueueState
 from tests.conformance.bench import Clock
 from tests.property.histories import Histories
@@ -33,9 +33,9 @@ class Alone(Lockstep):
 
     def finish(self) -> None:
         """Replay what was kept, from its beginning and from the middle of it."""
-        entries, told = self.model.entries, Settings.of(self.model)
+        entries, told = self.model.entries, ReplaySettings.of(self.model)
         for first in {0, 1, len(entries) // 3, len(entries) // 2}:
-            for known in (told, Settings()):
+            for known in (told, ReplaySettings()):
                 assert list(map(str, replay(entries[first:], known))) == []
 
 

@@ -120,14 +120,14 @@ async def test_a_whole_goes_alone(redis_server: Server) -> None:
     async with open_redis_store(redis_server) as opened:
         await opened.store.enqueue("q", [NewTask("there", b"x")])
 
-        async def enqueue(*owns: str, whole: bool) -> None:
+        async def enqueue(*owns: str, atomic: bool) -> None:
             tasks = [NewTask(own, b"x") for own in owns]
-            answers[owns[0]] = await opened.store.enqueue("q", tasks, atomic=whole)
+            answers[owns[0]] = await opened.store.enqueue("q", tasks, atomic=atomic)
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(partial(enqueue, "a", "there", whole=True))
-            nursery.start_soon(partial(enqueue, "b", "c", whole=True))
-            nursery.start_soon(partial(enqueue, "d", "there", whole=False))
+            nursery.start_soon(partial(enqueue, "a", "there", atomic=True))
+            nursery.start_soon(partial(enqueue, "b", "c", atomic=True))
+            nursery.start_soon(partial(enqueue, "d", "there", atomic=False))
         assert answers["a"] == (Answer(AnswerKind.WITHHELD), None)
         assert answers["b"] == (State.PENDING, State.PENDING)
         assert answers["d"] == (State.PENDING, None)

@@ -16,21 +16,21 @@ from rediq_trio import Encryption, PayloadError, PayloadTooLarge
 from rediq_trio.handlers.steps import read_inputs
 from rediq_trio.store.redis.codec import read_schedule
 from rediq_trio.tasks.prepare import prepare
-from rediq_trio.tasks.task_info import UNREADABLE, describe
+from rediq_trio.tasks.task_info import UNREADABLE_TEXT, make_task_info
 from rediq_trio.wire.batch_envelope import is_batch, open_batch
 from rediq_trio.wire.envelope import (
-    MAX_AROUND,
+    ENVELOPE_OVERHEAD_MAX,
     NewerEnvelope,
     open_envelope,
     pack_envelope,
     unpack_value,
 )
-from rediq_trio.wire.packing import UNDECRYPTABLE, extension_of, pack_extension
-from rediq_trio.worker.jobs import open_job
+from rediq_trio.wire.packing import UNDECRYPTED, extension_of, pack_extension
+from rediq_trio.worker.handler_call import open_call
 from tests.chaos.fuzz import MEMORY, fuzz, is_newer, reason_of
 from tests.fuzz.target import app, held_with, record_with, try_everything
 
-plain = st.recursive(
+to_plain = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(2**63), 2**64 - 1)
@@ -65,7 +65,7 @@ def test_a_batch_whose_member_looks_newer_is_counted_as_the_worker_takes_it() ->
     ]:  # fmt: skip
         assert is_newer(made) is wanted
         try:
-            open_job(app, held_with(made), 1000)
+            open_call(app, held_with(made), 1000)
         except NewerEnvelope:
             assert wanted
         except (PayloadError, rediq.UnknownTaskType):
@@ -92,7 +92,7 @@ def test_any_harmed_envelope_is_read_or_refused(seed: int) -> None:
 
 
 @settings(max_examples=60)
-@given(fields=st.lists(plain, max_size=9))
+@given(fields=st.lists(to_plain, max_size=9))
 def test_wrong_types_in_an_envelope_are_read_or_refused(fields: list[Any]) -> None:
     try_everything(msgpack.packb([1, *fields]))
     try_everything(msgpack.packb([1, "t", b"\xc0", *fields]))
@@ -149,7 +149,7 @@ def test_a_timestamp_in_the_place_of_an_encrypted_value_is_refused() -> None:
 def test_a_reason_that_somebody_else_wrote_is_shown_as_text_only() -> None:
     for data in (b"", b"\x1b[2J", b"a\nb", b"\xff" * 5 + b"\0"):
         with pytest.raises(PayloadError, match=r"^the payload is damaged$"):
-            unpack_value(pack_extension(UNDECRYPTABLE, data))
+            unpack_value(pack_extension(UNDECRYPTED, data))
 
 
 @pytest.mark.parametrize("head", [b"\xdd", b"\xdf", b"\xdb", b"\xc6", b"\xc9"])
@@ -163,20 +163,20 @@ def test_a_declared_length_takes_no_memory(head: bytes) -> None:
 def test_an_envelope_of_too_many_bytes_is_refused_unread() -> None:
     for more, error in ((0, PayloadError), (1, PayloadTooLarge)):
         with pytest.raises(error) as caught:
-            open_job(app, held_with(b"\xdd" * (1000 + MAX_AROUND + more)), 1000)
+            open_call(app, held_with(b"\xdd" * (1000 + ENVELOPE_OVERHEAD_MAX + more)), 1000)
         assert type(caught.value) is error
     # The largest that can be enqueued is let in.
     metadata = {f"{n:02}" + "\U0001f600" * 4094: "\U0001f600" * 4096 for n in range(64)}
     task = rediq.Task("any", {"value": "x" * 900}, metadata=metadata)
-    job = open_job(app, held_with(prepare(task, 1000).new.envelope), 1000)
+    job = open_call(app, held_with(prepare(task, 1000).new.envelope), 1000)
     assert job.envelope.metadata == metadata
 
 
 def test_a_record_with_bad_parts_is_described_all_the_same() -> None:
     for data in islice(Maker(11), 300):
-        assert isinstance(describe("q", record_with(data)).type, str)
-    info = describe("q", record_with(b"\xc1"))
-    assert (info.type, info.result, info.progress) == (UNREADABLE, UNREADABLE, None)
+        assert isinstance(make_task_info("q", record_with(data)).type, str)
+    info = make_task_info("q", record_with(b"\xc1"))
+    assert (info.type, info.result, info.progress) == (UNREADABLE_TEXT, UNREADABLE_TEXT, None)
 
 
 def test_reasons_are_told_apart_without_what_is_special() -> None:

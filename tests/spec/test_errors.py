@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from rediq_trio import _errors
-from rediq_trio._errors import ConfigError, DuplicateTask, RediqError, TaskNotFound, shown
+from rediq_trio._errors import ConfigError, DuplicateTask, RediqError, TaskNotFound, quote
 
 
 @pytest.mark.parametrize(
@@ -19,8 +19,8 @@ from rediq_trio._errors import ConfigError, DuplicateTask, RediqError, TaskNotFo
     ],
 )
 def test_a_value_is_shown_in_80_characters_at_most(value: object, text: str) -> None:
-    assert shown(value) == text
-    assert len(shown(value)) <= 80
+    assert quote(value) == text
+    assert len(quote(value)) <= 80
 
 
 def test_a_value_whose_representation_fails_is_shown_all_the_same() -> None:
@@ -28,7 +28,7 @@ def test_a_value_whose_representation_fails_is_shown_all_the_same() -> None:
         def __repr__(self) -> str:
             raise ZeroDivisionError
 
-    assert shown(Broken()) == "<Broken whose repr raised ZeroDivisionError>"
+    assert quote(Broken()) == "<Broken whose repr raised ZeroDivisionError>"
 
 
 def test_every_error_is_of_the_one_tree_and_drawn_in_it() -> None:

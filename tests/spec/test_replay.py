@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rediq_trio.spec.history.entry import Entry
-from rediq_trio.spec.history.replay import Break, Settings, replay
+from rediq_trio.spec.history.replay import Break, ReplaySettings, replay
 from rediq_trio.spec.lifecycle import State, Transition
 from rediq_trio.spec.records import (
     Completion,
@@ -28,7 +28,7 @@ from tests.property.walk import Walk, walk_every_edge
 S = State
 
 
-def first_break(entries: tuple[Entry, ...], settings: Settings | None = None) -> Break | None:
+def first_break(entries: tuple[Entry, ...], settings: ReplaySettings | None = None) -> Break | None:
     return next(replay(entries, settings), None)
 
 
@@ -62,8 +62,8 @@ class Recorded:
 
     def told(self, entry: Entry, **changes: Any) -> Break:
         """Give the first break once an entry is changed; it must be at that entry."""
-        assert first_break(self.queue.entries, Settings.of(self.queue)) is None
-        found = first_break(self.changed(entry, **changes), Settings.of(self.queue))
+        assert first_break(self.queue.entries, ReplaySettings.of(self.queue)) is None
+        found = first_break(self.changed(entry, **changes), ReplaySettings.of(self.queue))
         assert found is not None
         assert found.entry.number == entry.number, str(found)
         return found
@@ -292,7 +292,7 @@ def test_the_first_of_the_ready_tasks_is_claimed_first() -> None:
         else attrs.evolve(first, number=e.number) if e is second else e
         for e in history.queue.entries
     )  # fmt: skip
-    for settings in (Settings(), Settings(fair=True, limits={}), Settings(fair=False)):
+    for settings in (ReplaySettings(), ReplaySettings(fair=True, limits={}), ReplaySettings(fair=False)):
         found = first_break(swapped, settings)
         assert found is not None
         assert (found.entry.number, found.invariant, found.detail) == (first.number, 7, "a is before it")
@@ -302,11 +302,11 @@ def test_the_first_of_the_ready_tasks_is_claimed_first() -> None:
         else attrs.evolve(first, number=e.number) if e is third else e
         for e in history.queue.entries
     )  # fmt: skip
-    found = first_break(swapped, Settings(paused=False, fair=False, limits={}))
+    found = first_break(swapped, ReplaySettings(paused=False, fair=False, limits={}))
     assert found is not None
     assert (found.entry.number, found.detail) == (first.number, "a is before it")
     # A limit key may have its turn, or be shut.
-    for settings in (Settings(fair=True), Settings(fair=False, limits={"k": Limit(9)})):
+    for settings in (ReplaySettings(fair=True), ReplaySettings(fair=False, limits={"k": Limit(9)})):
         found = first_break(swapped, settings)
         assert found is not None
         assert found.entry.id == "b" or found.entry.number > first.number
@@ -325,7 +325,7 @@ def test_no_more_run_than_a_limit_allows() -> None:
     keyed, whole, last = [e for e in history.queue.entries if e.transition == "limit"]
     for entry, task, what in ((keyed, "b", "limit key 'k'"), (whole, "c", "queue")):
         lower = (entry.after[0] - 1, *entry.after[1:])
-        found = first_break(history.changed(entry, after=lower), Settings.of(history.queue))
+        found = first_break(history.changed(entry, after=lower), ReplaySettings.of(history.queue))
         assert found is not None
         assert (found.entry.transition, found.entry.id, found.invariant) == ("claim", task, 11)
         assert found.detail == f"{lower[0]} of the {what} run already, {lower[0]} may"
@@ -390,8 +390,8 @@ def test_settings_before_a_lost_beginning_are_told_by_what_changed_them() -> Non
         walk.do("pause")
 
     queue = recorded(tell).queue
-    settings = Settings.of(queue).before(queue.entries[2:])
-    assert settings == Settings(paused=False, fair=False, limits={"": Limit(1)})
+    settings = ReplaySettings.of(queue).before(queue.entries[2:])
+    assert settings == ReplaySettings(paused=False, fair=False, limits={"": Limit(1)})
 
 
 def test_a_clock_that_was_set_back_breaks_nothing() -> None:
@@ -407,7 +407,7 @@ def test_a_clock_that_was_set_back_breaks_nothing() -> None:
         walk.take()
 
     queue = recorded(tell).queue
-    assert list(map(str, replay(queue.entries, Settings.of(queue)))) == []
+    assert list(map(str, replay(queue.entries, ReplaySettings.of(queue)))) == []
 
 
 _FIELDS = [f.name for f in attrs.fields(Entry) if f.name not in ("before", "after")]

@@ -23,11 +23,11 @@ from rediq_trio.spec.partitioning import (
 from rediq_trio.spec.records import Claimed
 from rediq_trio.store.redis.connection.gateway import open_gateway, parse_address
 from rediq_trio.store.redis.keys import Keys
-from rediq_trio.tasks.partitions import Partitions
-from rediq_trio.values.bounds import Place
-from rediq_trio.worker.flow import Flow
-from rediq_trio.worker.leases import Book, Held
+from rediq_trio.tasks.partitions import PartitionCounts
+from rediq_trio.values.bounds import PartitionName
+from rediq_trio.worker.leases import HeldLease, LeaseTable
 from rediq_trio.worker.poller import Poller
+from rediq_trio.worker.prefetch import Prefetch
 from tests.servers import Server, require_any_server
 
 Where = tuple[Any, dict[str, Any]]
@@ -341,22 +341,22 @@ async def test_a_worker_says_that_it_does_not_serve_new_partitions(
             await server.client.queue("mail").partition(2)
             await trio.sleep(20)
     assert caplog.messages == [
-        "queue mail has 2 partitions now, and this worker began with 1: restart it"
+        "queue mail now has 2 partitions, but this worker started with 1: restart it"
     ]
 
 
 @pytest.mark.mock_clock
 async def test_old_numbers_do_while_redis_is_away() -> None:
     store = MemoryStore()
-    partitions = Partitions(store)
+    partitions = PartitionCounts(store)
     await store.set_partitions("mail", 2)
-    await partitions.known()
+    await partitions.refresh_if_old()
     store.partitions = _away  # type: ignore[method-assign]
     await trio.sleep(10)
-    await partitions.known()
+    await partitions.refresh_if_old()
     assert partitions.count("mail") == 2
     with pytest.raises(rediq.ConnectionLost):
-        await Partitions(store).known()
+        await PartitionCounts(store).refresh_if_old()
 
 
 async def _away() -> dict[str, int]:
@@ -377,11 +377,11 @@ class Asked(MemoryStore):
 
 
 async def test_partitions_take_turns_and_queues_keep_their_order() -> None:
-    places = {"mail": ("mail", Place("mail~0"), Place("mail~1")), "other": ("other",)}
-    store, book = Asked(), Book()
-    leases, _ = trio.open_memory_channel[list[Held]](9)
+    partitions = {"mail": ("mail", PartitionName("mail~0"), PartitionName("mail~1")), "other": ("other",)}
+    store, lease_table = Asked(), LeaseTable()
+    leases, _ = trio.open_memory_channel[list[HeldLease]](9)
     poller = Poller(
-        store, ("mail", "other"), "w", 30.0, book, Flow(1, 0), lambda: 0, leases, places
+        store, ("mail", "other"), "w", 30.0, lease_table, Prefetch(1, 0), lambda: 0, leases, partitions
     )
     for _ in range(6):
         assert await poller._round()
@@ -406,10 +406,10 @@ async def test_every_partition_gets_its_share_of_a_busy_worker() -> None:
 async def test_a_placed_task_is_a_value_of_its_own() -> None:
     store = MemoryStore()
     await store.set_partitions("mail", 2)
-    partitions = Partitions(store)
-    await partitions.known()
+    partitions = PartitionCounts(store)
+    await partitions.refresh_if_old()
     task = echo.task(1)
-    placed = partitions.placer()(task)
+    placed = partitions.router()(task)
     assert task.queue == "mail"
     assert placed.queue in {"mail~0", "mail~1"}
     assert attrs.evolve(placed, priority=3).queue == placed.queue
@@ -507,7 +507,7 @@ async def test_a_queue_with_fewer_partitions_than_it_had_has_lost_none(where: Wh
             assert await queue.check() == []
         # The same client's, whose store knows the name of each partition by now.
         await queue.partition(4)
-        await client._partitions.refresh()
+        await client._partition_counts.refresh()
         handles = [await client.enqueue(echo.task(n)) for n in range(40)]
         assert {at(handle.id) for handle in handles} == {f"mail~{n}" for n in range(4)}
         await lose_number(where, where[1].get("key_prefix", ""))
@@ -522,7 +522,7 @@ async def test_a_name_that_was_lost_is_written_again(start_server: Callable[[str
     ):
         await client.enqueue(echo.task())
         assert await gateway.call(b"SREM", keys.queues, "mail") == 1
-        await client._partitions.refresh()
+        await client._partition_counts.refresh()
         await client.enqueue(echo.task())
         assert await client.queues() == ["mail"]
 

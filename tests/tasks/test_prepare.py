@@ -11,19 +11,19 @@ import rediq_trio as rediq
 from rediq_trio import ConfigError, PayloadTooLarge, Task, Unique, Workflow
 from rediq_trio.spec.records import NO_RELATIONS, Relations, Until
 from rediq_trio.tasks.prepare import (
-    MAX_WHOLE,
-    Prepared,
+    MAX_ATOMIC_BYTES,
+    PreparedTask,
     milliseconds,
     prepare,
 )
 from rediq_trio.wire.envelope import open_envelope
-from rediq_trio.workflow.prepare import MAX_LINKS, check_whole, prepare_node
+from rediq_trio.workflow.prepare import MAX_LINKS, check_atomic, prepare_node
 
-MOST = 512 * 1024
+MAX_PARTITIONS = 512 * 1024
 
 
-def prepared(**options: Any) -> Prepared:
-    return prepare(Task("t", {}, queue="q", **options), MOST)
+def prepared(**options: Any) -> PreparedTask:
+    return prepare(Task("t", {}, queue="q", **options), MAX_PARTITIONS)
 
 
 def relations(**options: Any) -> Relations:
@@ -34,7 +34,7 @@ def test_a_task_on_its_own_has_no_ties() -> None:
     assert relations() is NO_RELATIONS
     assert relations(on_dependency_failure="run") is NO_RELATIONS
     assert prepared().elsewhere == ()
-    assert prepared().rejects is False
+    assert prepared().rejects_duplicate is False
 
 
 def test_its_own_queue_is_left_out_of_a_dependency() -> None:
@@ -79,11 +79,11 @@ def test_a_unique_key_and_its_window(unique: Unique, expected: Relations) -> Non
     ("conflict", "rejects"), [("reject", True), ("replace", True), ("return", False)]
 )
 def test_a_holder_is_an_error_unless_it_may_be_returned(conflict: Any, rejects: bool) -> None:
-    assert prepared(unique=Unique(on_conflict=conflict)).rejects is rejects
+    assert prepared(unique=Unique(on_conflict=conflict)).rejects_duplicate is rejects
 
 
 def key(kind: str, payload: Any) -> str:
-    return prepare(Task(kind, payload, unique=Unique()), MOST).new.relations.unique
+    return prepare(Task(kind, payload, unique=Unique()), MAX_PARTITIONS).new.relations.unique
 
 
 def test_without_a_key_it_is_the_type_and_the_payload() -> None:
@@ -117,12 +117,12 @@ def test_what_is_not_nothing_is_at_least_a_millisecond(seconds: float | None, ms
 
 def test_what_is_no_task_is_refused() -> None:
     with pytest.raises(ConfigError, match="task=5: must be a Task"):
-        prepare(5, MOST)  # type: ignore[arg-type]
+        prepare(5, MAX_PARTITIONS)  # type: ignore[arg-type]
 
 
-def nodes(workflow: Workflow[Any]) -> dict[str, Prepared]:
+def nodes(workflow: Workflow[Any]) -> dict[str, PreparedTask]:
     plan = workflow.plan()
-    return {node.name: prepare_node(node, plan.home, MOST) for node in plan.nodes}
+    return {node.name: prepare_node(node, plan.home, MAX_PARTITIONS) for node in plan.nodes}
 
 
 def test_a_node_knows_its_neighbours_as_its_own_queue_sees_them() -> None:
@@ -154,15 +154,15 @@ def test_a_workflow_of_too_many_links_is_refused() -> None:
     for n in range(MAX_LINKS // 300 + 1):
         made.add(Task("t"), f"b{n}", after=before)
     with pytest.raises(ConfigError, match="<50,100 links>': must be of at most 50,000 links"):
-        check_whole(list(nodes(made).values()))
+        check_atomic(list(nodes(made).values()))
 
 
 def test_a_workflow_of_too_many_bytes_is_refused() -> None:
     made: Workflow[Any] = Workflow()
-    for _ in range(MAX_WHOLE // 500_000 + 1):
+    for _ in range(MAX_ATOMIC_BYTES // 500_000 + 1):
         made.add(Task("t", "x" * 500_000))
     with pytest.raises(PayloadTooLarge, match="at most 16,777,216 are written in one step"):
-        check_whole(list(nodes(made).values()))
+        check_atomic(list(nodes(made).values()))
 
 
 def test_the_options_of_a_type_keep_dependencies_that_come_once() -> None:

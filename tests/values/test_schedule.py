@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 from rediq_trio._errors import ConfigError
 from rediq_trio.values.bounds import MAX_DELAY
 from rediq_trio.values.schedule import (
-    LATE,
+    MISSED_AFTER,
     Cron,
-    Due,
+    DueTicks,
     Every,
-    Schedule,
-    describe,
+    Recurrence,
+    describe_schedule,
     due_ticks,
-    pack_when,
-    read_when,
+    pack_recurrence,
+    unpack_recurrence,
 )
 
 PARIS, NEW_YORK, LORD_HOWE = "Europe/Paris", "America/New_York", "Australia/Lord_Howe"
@@ -53,7 +53,7 @@ def ms(moment: dt.datetime) -> int:
     return (moment - EPOCH) // dt.timedelta(milliseconds=1)
 
 
-def walk(when: Schedule, moment: dt.datetime) -> Iterator[dt.datetime]:
+def walk(when: Recurrence, moment: dt.datetime) -> Iterator[dt.datetime]:
     while True:
         moment = when.next_after(moment)
         yield moment
@@ -204,7 +204,7 @@ everys = st.builds(Every, st.integers(100, int(MAX_DELAY) * 1000).map(lambda n: 
 
 @given(everys | st.sampled_from([Cron("*/7 * * * *", LORD_HOWE), Cron("@weekly")]), moments)
 def test_ticks_ascend_strictly_and_the_next_is_the_first_that_follows(
-    when: Schedule, moment: dt.datetime
+    when: Recurrence, moment: dt.datetime
 ) -> None:
     first, second = itertools.islice(walk(when, moment), 2)
     assert moment < first < second
@@ -320,7 +320,7 @@ def test_a_daily_line_stays_at_its_local_time_across_a_change() -> None:
 
 @pytest.mark.parametrize("when", [Every(60), Cron("* * * * *", PARIS), Cron("0-59 2 1 1 *", PARIS)])
 @pytest.mark.parametrize("span", [0, 1, 500, 999])
-def test_between_two_ticks_there_is_no_last_one(when: Schedule, span: int) -> None:
+def test_between_two_ticks_there_is_no_last_one(when: Recurrence, span: int) -> None:
     tick = ms(utc("2026-01-01T01:10:00"))
     for start in (tick + 1, tick + 1_000, tick + 30_500, tick + MINUTE - 1 - span):
         assert when.last_ms(start, start + span) is None
@@ -471,7 +471,7 @@ def test_a_moment_without_a_zone_is_refused() -> None:
 
 
 @pytest.mark.parametrize("when", [Every(1), Cron("@daily")])
-def test_ticks_begin_with_the_epoch_and_end_with_the_year_9000(when: Schedule) -> None:
+def test_ticks_begin_with_the_epoch_and_end_with_the_year_9000(when: Recurrence) -> None:
     assert when.next_ms(-(10**20)) == 0
     assert when.next_ms(10**20) is None
     assert when.last_ms(-(10**20), -1) is None
@@ -485,40 +485,40 @@ def test_ticks_begin_with_the_epoch_and_end_with_the_year_9000(when: Schedule) -
 
 def test_all_fires_each_due_tick_the_oldest_first_and_keeps_the_rest() -> None:
     when = Every(1, catch_up="all")
-    assert due_ticks(when, 5_000, 9_999, limit=3) == Due((5_000, 6_000, 7_000), 8_000)
-    assert due_ticks(when, 8_000, 9_999, limit=3) == Due((8_000, 9_000), 10_000)
+    assert due_ticks(when, 5_000, 9_999, limit=3) == DueTicks((5_000, 6_000, 7_000), 8_000)
+    assert due_ticks(when, 8_000, 9_999, limit=3) == DueTicks((8_000, 9_000), 10_000)
 
 
 @pytest.mark.parametrize("when", [Every(60), Cron("* * * * *")])
-def test_once_fires_the_latest_due_tick_however_old(when: Schedule) -> None:
+def test_once_fires_the_latest_due_tick_however_old(when: Recurrence) -> None:
     when = attrs.evolve(when, catch_up="once")
-    assert due_ticks(when, MINUTE, DAY + 59_000) == Due((DAY,), DAY + MINUTE)
+    assert due_ticks(when, MINUTE, DAY + 59_000) == DueTicks((DAY,), DAY + MINUTE)
     yearly = Cron("@yearly", catch_up="once")
-    assert due_ticks(yearly, 0, 300 * DAY) == Due((0,), 365 * DAY)
+    assert due_ticks(yearly, 0, 300 * DAY) == DueTicks((0,), 365 * DAY)
 
 
 @pytest.mark.parametrize("when", [Every(3600), Cron("@hourly")])
-def test_skip_fires_a_tick_that_is_late_but_none_that_was_missed(when: Schedule) -> None:
-    late = round(LATE * 1000)
-    assert due_ticks(when, HOUR, 5 * HOUR + late) == Due((5 * HOUR,), 6 * HOUR)
-    assert due_ticks(when, HOUR, 5 * HOUR + late + 1) == Due((), 6 * HOUR)
+def test_skip_fires_a_tick_that_is_late_but_none_that_was_missed(when: Recurrence) -> None:
+    late = round(MISSED_AFTER * 1000)
+    assert due_ticks(when, HOUR, 5 * HOUR + late) == DueTicks((5 * HOUR,), 6 * HOUR)
+    assert due_ticks(when, HOUR, 5 * HOUR + late + 1) == DueTicks((), 6 * HOUR)
 
 
 def test_skip_fires_the_latest_tick_of_a_short_interval() -> None:
-    assert due_ticks(Every(1), 5_000, 9_999) == Due((9_000,), 10_000)
+    assert due_ticks(Every(1), 5_000, 9_999) == DueTicks((9_000,), 10_000)
 
 
 @pytest.mark.parametrize("catch_up", ["skip", "once", "all"])
 def test_nothing_is_due_before_the_expected_tick_even_if_the_clock_went_back(catch_up: Any) -> None:
     for when in (Every(60, catch_up=catch_up), Cron("* * * * *", catch_up=catch_up)):
-        assert due_ticks(when, DAY, DAY - 1) == Due((), DAY)
-        assert due_ticks(when, DAY, DAY - HOUR) == Due((), DAY)
-        assert due_ticks(when, DAY, DAY) == Due((DAY,), DAY + MINUTE)
+        assert due_ticks(when, DAY, DAY - 1) == DueTicks((), DAY)
+        assert due_ticks(when, DAY, DAY - HOUR) == DueTicks((), DAY)
+        assert due_ticks(when, DAY, DAY) == DueTicks((DAY,), DAY + MINUTE)
 
 
 def test_a_tick_that_was_expected_under_another_schedule_is_only_a_lower_bound() -> None:
-    assert due_ticks(Every(60, catch_up="once"), 90_000, 119_999) == Due((), 2 * MINUTE)
-    assert due_ticks(Cron("@hourly", catch_up="all"), 90_000, HOUR) == Due((HOUR,), 2 * HOUR)
+    assert due_ticks(Every(60, catch_up="once"), 90_000, 119_999) == DueTicks((), 2 * MINUTE)
+    assert due_ticks(Cron("@hourly", catch_up="all"), 90_000, HOUR) == DueTicks((HOUR,), 2 * HOUR)
 
 
 @pytest.mark.parametrize("limit", [0, 10_001, 1.5, True])
@@ -535,7 +535,7 @@ def test_a_limit_out_of_its_bounds_is_refused(limit: Any) -> None:
         Cron("0-59 2 * * *", PARIS, catch_up="once"), Cron("* * * * *", catch_up="all"),
     ],
 )  # fmt: skip
-def test_the_work_does_not_grow_with_the_ticks_that_were_missed(when: Schedule) -> None:
+def test_the_work_does_not_grow_with_the_ticks_that_were_missed(when: Recurrence) -> None:
     years = 30 * 366 * DAY  # up to ten thousand million ticks
     began = time.process_time()
     due = due_ticks(when, 0, years, limit=10)
@@ -559,7 +559,7 @@ schedules = (
 )
 @settings(deadline=None)
 def test_however_often_it_looks_no_tick_fires_twice_and_with_all_none_is_missed(
-    when: Schedule, start: int, steps: list[int], limit: int
+    when: Recurrence, start: int, steps: list[int], limit: int
 ) -> None:
     expected = when.next_ms(start)
     assert expected is not None
@@ -583,7 +583,7 @@ def test_however_often_it_looks_no_tick_fires_twice_and_with_all_none_is_missed(
         assert all(when.last_ms(tick, tick) == tick for tick in fired)
 
 
-def walk_ms(when: Schedule, first: int) -> Iterator[int]:
+def walk_ms(when: Recurrence, first: int) -> Iterator[int]:
     tick: int | None = first
     while tick is not None:
         yield tick
@@ -602,9 +602,9 @@ whens = st.builds(
 
 
 @given(whens)
-def test_a_schedule_comes_back_as_it_was_sent(when: Schedule) -> None:
+def test_a_schedule_comes_back_as_it_was_sent(when: Recurrence) -> None:
     codec: Any = msgpack  # it carries no types
-    assert read_when(codec.unpackb(codec.packb(pack_when(when)))) == when
+    assert unpack_recurrence(codec.unpackb(codec.packb(pack_recurrence(when)))) == when
 
 
 @pytest.mark.parametrize(
@@ -616,7 +616,7 @@ def test_a_schedule_comes_back_as_it_was_sent(when: Schedule) -> None:
 )  # fmt: skip
 def test_data_of_another_shape_is_refused(data: Any) -> None:
     with pytest.raises(ConfigError, match=r"^when=.*this version can read"):
-        read_when(data)
+        unpack_recurrence(data)
 
 
 @pytest.mark.parametrize(
@@ -632,12 +632,12 @@ def test_data_of_another_shape_is_refused(data: Any) -> None:
 )
 def test_data_with_a_bad_value_is_refused_by_name(data: list[object], field: str) -> None:
     with pytest.raises(ConfigError, match=f"^{field}="):
-        read_when(data)
+        unpack_recurrence(data)
 
 
 def test_a_schedule_is_described_in_a_few_words() -> None:
-    assert describe(Every(30)) == "every 30 s"
-    assert describe(Every(3600.0)) == "every 3600 s"
-    assert describe(Every(0.125)) == "every 0.125 s"
-    assert describe(Cron("0 2 * * *", PARIS)) == 'cron "0 2 * * *" Europe/Paris'
-    assert describe(Cron("@daily")) == 'cron "@daily" UTC'
+    assert describe_schedule(Every(30)) == "every 30 s"
+    assert describe_schedule(Every(3600.0)) == "every 3600 s"
+    assert describe_schedule(Every(0.125)) == "every 0.125 s"
+    assert describe_schedule(Cron("0 2 * * *", PARIS)) == 'cron "0 2 * * *" Europe/Paris'
+    assert describe_schedule(Cron("@daily")) == 'cron "@daily" UTC'

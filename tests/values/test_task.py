@@ -94,7 +94,7 @@ def test_an_option_at_its_bounds_is_taken(field: str, values: list[Any]) -> None
 
 
 def test_delay_and_run_at_exclude_each_other() -> None:
-    with pytest.raises(ConfigError, match=r"^run_at=.*left out where delay is given"):
+    with pytest.raises(ConfigError, match=r"^run_at=.*left out if delay is given"):
         Task("t", delay=1, run_at=NOW)
 
 
@@ -185,7 +185,7 @@ def test_a_task_does_not_depend_on_itself() -> None:
 )
 def test_a_grouped_task_takes_no_option_that_is_its_batchs(option: dict[str, Any]) -> None:
     (name,) = option
-    with pytest.raises(ConfigError, match=rf"^{name}=.*left out where group is given"):
+    with pytest.raises(ConfigError, match=rf"^{name}=.*left out if group is given"):
         Task("t", group="g", **option)
 
 

@@ -128,7 +128,7 @@ async def test_a_worker_in_its_shutdown_is_alive_and_not_ready() -> None:
             assert said["reasons"] == ["the worker is stopping"]
             assert (await get(server, "/healthz")).status_code == 200
             nursery.cancel_scope.cancel()
-        server._worker.hurry()
+        server._worker.stop_now()
 
 
 def refused(port: int) -> bool:

@@ -10,9 +10,9 @@ import pytest
 from rediq_trio import PayloadError, State
 from rediq_trio.spec.groups import pack_batch
 from rediq_trio.spec.records import Record
-from rediq_trio.tasks.task_info import UNREADABLE, describe
+from rediq_trio.tasks.task_info import UNREADABLE_TEXT, make_task_info
 from rediq_trio.values.backoff import DEFAULT_BACKOFF
-from rediq_trio.wire.batch_envelope import Member, is_batch, open_batch
+from rediq_trio.wire.batch_envelope import BatchMember, is_batch, open_batch
 from rediq_trio.wire.envelope import pack_envelope
 
 ENVELOPE = pack_envelope("notify", b"\x80", 30.0, DEFAULT_BACKOFF, {"k": "v"}, deadline_ms=5)
@@ -31,7 +31,7 @@ def record(task_id: str = "a", **changes: object) -> Record:
 @pytest.mark.parametrize("size", SIZES)
 def test_an_envelope_of_any_length_is_read_as_it_was(size: int) -> None:
     batch = open_batch(pack_batch("g", [record(envelope=b"\xff" * size)]))
-    assert batch.members == (Member("a", b"\xff" * size, 50, 3, 3, 1000),)
+    assert batch.members == (BatchMember("a", b"\xff" * size, 50, 3, 3, 1000),)
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -73,23 +73,23 @@ def test_a_broken_batch_is_refused_and_shown_as_unreadable(name: str) -> None:
     assert is_batch(packed)
     with pytest.raises(PayloadError, match="batch cannot be decoded"):
         open_batch(packed)
-    info = describe("q", record("x", envelope=packed, state=State.DEAD))
-    assert (info.type, info.members, info.group) == (UNREADABLE, (), None)
+    info = make_task_info("q", record("x", envelope=packed, state=State.DEAD))
+    assert (info.type, info.members, info.group) == (UNREADABLE_TEXT, (), None)
 
 
 def test_a_batch_is_described_by_its_first_member() -> None:
-    info = describe("q", record("x", envelope=pack_batch("g", [record("a"), record("b")]), expires_ms=9))
+    info = make_task_info("q", record("x", envelope=pack_batch("g", [record("a"), record("b")]), expires_ms=9))
     assert (info.type, info.group, info.members) == ("notify", "g", ("q/a", "q/b"))
     assert (info.metadata, info.deadline, info.depends_on) == ({}, None, ())
     assert info.created_at == dt.datetime.fromtimestamp(0.001, dt.UTC)
 
 
 def test_a_batch_whose_members_cannot_be_read_says_who_they_are() -> None:
-    info = describe("q", record("x", envelope=pack_batch("g", [record("a", envelope=b"junk")])))
-    assert (info.type, info.group, info.members) == (UNREADABLE, "g", ("q/a",))
+    info = make_task_info("q", record("x", envelope=pack_batch("g", [record("a", envelope=b"junk")])))
+    assert (info.type, info.group, info.members) == (UNREADABLE_TEXT, "g", ("q/a",))
 
 
 def test_a_member_that_cannot_be_read_is_named() -> None:
-    member = Member("a", b"junk", 50, 3, 3, 1000)
+    member = BatchMember("a", b"junk", 50, 3, 3, 1000)
     with pytest.raises(PayloadError, match="member a: envelope cannot be decoded"):
         member.open()

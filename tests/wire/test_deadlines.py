@@ -11,7 +11,7 @@ import rediq_trio as rediq
 from rediq_trio import MemoryStore
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Record
-from rediq_trio.wire.deadlines import deadline_ms, first_end, pack_deadline
+from rediq_trio.wire.deadlines import deadline_ms, earlier_end, pack_deadline
 from rediq_trio.wire.envelope import LAST_MS, open_envelope
 
 NOW = dt.datetime.now(dt.UTC)
@@ -79,7 +79,7 @@ def test_the_earlier_of_expires_and_deadline_ends_the_waits(
     deadline: float | dt.datetime | None,
     first: float | dt.datetime | None,
 ) -> None:
-    assert first_end(expires, deadline) == first
+    assert earlier_end(expires, deadline) == first
 
 
 async def test_the_client_writes_both() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from rediq_trio import PayloadError
 from rediq_trio.wire.envelope import pack_value, unpack_value
-from rediq_trio.wire.structuring import needs_structure, plain, structurer
+from rediq_trio.wire.structuring import make_structurer, needs_structure, to_plain
 
 
 class Size(enum.Enum):
@@ -56,22 +56,22 @@ WHOLE = Whole(
     ],
 )
 def test_what_is_taken_apart_is_put_together_again(value: Any, kind: Any) -> None:
-    structure = structurer(kind)
+    structure = make_structurer(kind)
     assert structure is not None
-    assert structure(unpack_value(pack_value(plain(value)))) == value
+    assert structure(unpack_value(pack_value(to_plain(value)))) == value
 
 
 @pytest.mark.parametrize("kind", [int, str, dict[str, int], list, Any, None, Literal["a"], object])
 def test_plain_data_passes_as_it_is(kind: Any) -> None:
     assert not needs_structure(kind)
-    assert structurer(kind) is None
+    assert make_structurer(kind) is None
 
 
 @pytest.mark.parametrize(
     ("value", "kind"), [("x", dt.datetime), ({}, Part), ({"size": 9, "made": "2026-01-02"}, Part)]
 )
 def test_what_does_not_fit_is_a_payload_error(value: Any, kind: Any) -> None:
-    structure = structurer(kind)
+    structure = make_structurer(kind)
     assert structure is not None
     with pytest.raises(PayloadError, match="is no"):
         structure(value)

@@ -42,8 +42,8 @@ async def test_a_bug_of_the_poller_gives_back_what_runs(monkeypatch: pytest.Monk
             await trio.sleep(1)
             monkeypatch.setattr(Poller, "_round", broken)
             await server.client.enqueue(rediq.Task("sleep", {"seconds": 60}))
-            server._worker.poller.flow.concurrency = 2
-            server._worker.book.room.unpark_all()
+            server._worker.poller.prefetch.concurrency = 2
+            server._worker.lease_table.room.unpark_all()
             await trio.sleep_forever()
     assert isinstance(crash.value.__cause__, Bug)
     (record,) = await store.get("default", ["t"])

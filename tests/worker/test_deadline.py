@@ -98,7 +98,7 @@ async def test_an_attempt_ends_at_the_deadline_and_its_task_for_good(wrong: str)
     assert info.deadline is not None
     assert info.deadline - info.created_at == dt.timedelta(seconds=5)
     shown = info.deadline.isoformat(timespec="milliseconds")
-    assert info.error == f"deadline: {shown} came before the attempt had ended"
+    assert info.error == f"deadline: {shown} passed before the attempt ended"
     assert trio.current_time() - last_entry.zero == pytest.approx(5, abs=0.01)
 
 
@@ -132,7 +132,7 @@ async def test_no_attempt_is_left_when_the_next_would_begin_behind_the_deadline(
     assert (info.state, info.attempt) == (State.DEAD, 3)
     assert info.error is not None
     assert info.error.startswith("ValueError: bad (no further attempt: the deadline, ")
-    assert info.error.endswith(", comes first)")
+    assert info.error.endswith(", is earlier)")
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ async def test_a_task_that_is_claimed_behind_its_deadline_is_buried_without_a_ca
     assert last_entry.begun == [0.0]
     assert (info.state, info.deliveries) == (State.DEAD, 1)
     assert info.error is not None
-    assert info.error.endswith("passed before the attempt began")
+    assert info.error.endswith("passed before the attempt started")
 
 
 @pytest.mark.parametrize(

@@ -88,19 +88,19 @@ async def test_a_failure_goes_on_to_all_that_come_after(redis_server: Server, qu
 
 
 @pytest.mark.parametrize(
-    ("ended_as", "said"), [("cancel", "was cancelled"), ("delete", "is gone"), ("flush", "is gone")]
+    ("how", "said"), [("cancel", "was cancelled"), ("delete", "is gone"), ("flush", "is gone")]
 )
 @pytest.mark.parametrize("queue", ["left", "nobodys"])
 async def test_what_a_client_ends_is_told_in_other_queues_too(
-    redis_server: Server, queue: str, ended_as: str, said: str
+    redis_server: Server, queue: str, how: str, said: str
 ) -> None:
     async with twins(app, redis_server, APART) as (client, _):
         before = await client.enqueue(give.options(queue=queue, delay=60).task(1))
         handle = await client.enqueue(give.options(queue="right", depends_on=before).task(2))
-        if ended_as == "flush":
+        if how == "flush":
             await client.queue(queue).flush()
         else:
-            await getattr(before, ended_as)()
+            await getattr(before, how)()
         info = await handle.wait(timeout=5)
         assert (info.state, info.error) == (
             State.DEAD, f"the task {before.id} that it needs {said}",

@@ -115,7 +115,7 @@ async def test_records_of_a_newer_layout_are_left_as_they_are(
 async def test_envelopes_of_a_newer_version_are_handed_back_uncharged(
     redis_server: Server, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempt, "HAND_BACK", 0.1)
+    monkeypatch.setattr(attempt, "NEWER_TASK_SNOOZE", 0.1)
     prefix = f"newer-{uuid.uuid4().hex[:8]}"
     async with rediq.connect(redis_server.url, key_prefix=prefix) as client:
         redis = Redis(client)
@@ -140,7 +140,7 @@ async def test_envelopes_of_a_newer_version_are_handed_back_uncharged(
 async def test_a_batch_with_a_member_of_a_newer_version_is_handed_back(
     redis_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempt, "HAND_BACK", 0.1)
+    monkeypatch.setattr(attempt, "NEWER_TASK_SNOOZE", 0.1)
     prefix = f"newer-{uuid.uuid4().hex[:8]}"
     handled: list[int] = []
     served = app()

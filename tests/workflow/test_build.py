@@ -50,7 +50,7 @@ def test_a_name_that_is_taken_gets_a_number_where_it_was_not_asked_for() -> None
     workflow = Workflow()
     workflow.add(B, "a-2")
     assert [workflow.add(A).name for _ in range(4)] == ["a", "a-3", "a-4", "a-5"]
-    with pytest.raises(ConfigError, match="there is a node 'a' already"):
+    with pytest.raises(ConfigError, match="a node is named 'a' already"):
         workflow.add(C, "a")
     assert len(workflow) == 5
 
@@ -129,9 +129,9 @@ def test_an_empty_workflow_is_refused() -> None:
     ):
         with pytest.raises(ConfigError, match="workflow 'w': it has no node"):
             refuse()
-    with pytest.raises(ConfigError, match=r"chain\(\): give at least one"):
+    with pytest.raises(ConfigError, match=r"chain\(\): pass at least one"):
         chain()  # type: ignore[call-arg]
-    with pytest.raises(ConfigError, match=r"gather\(\): give at least one"):
+    with pytest.raises(ConfigError, match=r"gather\(\): pass at least one"):
         gather(then=A)
 
 
@@ -233,9 +233,9 @@ def test_a_plan_decides_ids_anew_and_keeps_own_ones() -> None:
     assert middle.id == "default/mine"
     assert (begin.queue, begin.needs, begin.dependents) == ("q", (), ("default/mine",))
     assert (last.needs, last.dependents) == (("default/mine",), ())
-    assert is_uuid7(begin.own)
-    assert begin.id == f"q/{begin.own}"
-    assert begin.own not in {node.own for node in second.nodes}
+    assert is_uuid7(begin.local_id)
+    assert begin.id == f"q/{begin.local_id}"
+    assert begin.local_id not in {node.local_id for node in second.nodes}
     assert (first.home, first.sinks, first.roots) == ("default", (last,), (begin,))
 
 

@@ -45,7 +45,7 @@ async def enqueue(client: Client, workflow: Workflow[Any]) -> WorkflowHandle[Any
     plan = workflow.plan()
     handles: dict[str, TaskHandle[Any]] = {}
     for node in plan.nodes:
-        handles[node.name] = await client.enqueue(attrs.evolve(node.task, id=node.own))
+        handles[node.name] = await client.enqueue(attrs.evolve(node.task, id=node.local_id))
     return WorkflowHandle(plan, handles)
 
 
@@ -171,7 +171,7 @@ async def test_a_thousand_nodes_are_read_by_one_call_per_queue() -> None:
     async with rediq.connect(store) as client:
         workflow = gather(*[Task("a")] * 600, *[Task("b", queue="other")] * 400)
         plan = workflow.plan()
-        tasks = [attrs.evolve(node.task, id=node.own) for node in plan.nodes]
+        tasks = [attrs.evolve(node.task, id=node.local_id) for node in plan.nodes]
         enqueued = await client.enqueue_many(tasks)
         names = [node.name for node in plan.nodes]
         handle: WorkflowHandle[Any] = WorkflowHandle(plan, dict(zip(names, enqueued, strict=True)))

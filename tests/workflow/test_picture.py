@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rediq_trio import ConfigError, State, Task
 from rediq_trio.workflow.build import Node, Workflow, chain, gather
 from rediq_trio.workflow.layout import MAX_BENDS, Layout, lay_out
-from rediq_trio.workflow.picture import LOOKS, PURGED
+from rediq_trio.workflow.picture import PURGED, STATE_LOOKS
 
 SVG = "{http://www.w3.org/2000/svg}"
 TASKS: list[Task[Any]] = [Task(name) for name in "abc"]
@@ -185,10 +185,10 @@ def test_every_state_has_colours_in_both_pictures(state: State | None) -> None:
     assert f'n0["a"]:::{word}\n' in text
     assert 'n1["b"]\n' in text
     assert text.count("classDef") == 1
-    assert f"classDef {word} fill:{LOOKS[word].ground}" in text
+    assert f"classDef {word} fill:{STATE_LOOKS[word].ground}" in text
     svg = workflow.svg({"a": state})
     assert boxes(svg).keys() == {f"a: {word}", "b"}
-    assert LOOKS[word].ground in svg
+    assert STATE_LOOKS[word].ground in svg
 
 
 def test_states_that_there_are_not_are_refused() -> None:

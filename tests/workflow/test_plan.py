@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rediq_trio.values.task import Task
-from rediq_trio.workflow.plan import find_cycle, layers, make_plan, topological, turned
+from rediq_trio.workflow.plan import dependents_of, find_cycle, layers, make_plan, topological
 
 Needs = dict[str, list[str]]
 
@@ -67,7 +67,7 @@ def test_a_layer_is_the_next_behind_the_last_that_is_needed(needs: Needs) -> Non
 
 @given(graphs(acyclic=True))
 def test_turning_twice_gives_the_same_links(needs: Needs) -> None:
-    twice = turned(turned(needs))
+    twice = dependents_of(dependents_of(needs))
     assert {name: set(before) for name, before in twice.items()} == {
         name: set(before) for name, before in needs.items()
     }

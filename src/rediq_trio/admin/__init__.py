@@ -1,1 +1,1 @@
-"""Queues, as their operator sees them."""
+"""Queues, as their operator reads and changes them."""

@@ -31,7 +31,7 @@ from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Fence
 from rediq_trio.store.port import BATCH, Store
 
-Progress = Callable[[int, int], None]
+CheckProgress = Callable[[int, int], None]
 """Is called with how many tasks were looked at, and how many there are about."""
 
 NAMED_OFTEN = frozenset({TargetType.LANE, TargetType.GROUP, TargetType.UNIQUE, TargetType.SCHEDULE})
@@ -41,7 +41,7 @@ SAMPLES = 3
 
 
 async def check_queue(
-    store: Store, name: str, part: str, progress: Progress | None
+    store: Store, name: str, part: str, progress: CheckProgress | None
 ) -> list[Violation]:
     """Check a queue, or one of its partitions."""
     found = await _QueueCheck(store, part, progress).run()
@@ -55,7 +55,7 @@ async def check_queue(
 class _QueueCheck:
     """One check of a queue, or of one of its partitions."""
 
-    def __init__(self, store: Store, queue: str, progress: Progress | None) -> None:
+    def __init__(self, store: Store, queue: str, progress: CheckProgress | None) -> None:
         self._store = store
         self._queue = queue
         self._progress = progress

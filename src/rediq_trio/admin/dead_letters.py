@@ -1,4 +1,4 @@
-"""DeadLetters: what an operator does to the dead tasks of a queue."""
+"""DeadLetters: the dead tasks of a queue, to read, retry or delete."""
 
 from __future__ import annotations
 
@@ -23,43 +23,43 @@ class DeadLetters:
         self._store = reader.store
 
     async def list(self, *, limit: int = 100, after: str | None = None) -> list[TaskInfo]:
-        """Read dead tasks, newest last; pages as `Queue.tasks` does."""
+        """Read dead tasks, the newest last, in pages like `Queue.tasks`."""
         return await self._reader.tasks(State.DEAD, limit=limit, after=after)
 
     async def retry(self, task_id: str) -> bool:
-        """Make a dead task ready again, its counters new; False when it is not dead, or stays so.
+        """Make a dead task ready again, with new counters; return False if nothing changed.
 
-        It stays dead while another holds its unique key, or a task of its queue that it
-        needs has failed: retry that one first. One that waited for others waits again.
-        Raises `TaskNotFound` when there is no such task.
+        A task stays dead while another holds its unique key, or after a dependency in its
+        queue has failed: retry that one first. A task that waited for others waits again.
+        Raises `TaskNotFound` if there is no such task.
         """
-        place, own = self._reader.split(task_id)
-        (record,) = await self._store.get(place, (own,))
+        partition, local_id = self._reader.split(task_id)
+        (record,) = await self._store.get(partition, (local_id,))
         if record is None:
             raise TaskNotFound(task_id)
         if record.state is not State.DEAD:
             return False
-        (state,) = await self._store.revive(place, (record.id,))
-        await relay(self._store, place)
+        (state,) = await self._store.revive(partition, (record.id,))
+        await relay(self._store, partition)
         return state in _REVIVED
 
     async def retry_all(self) -> int:
-        """Make the tasks that are dead now ready again, in batches; give how many.
+        """Make the tasks that are dead now ready again, in batches; return how many.
 
         As with `retry`, some may stay dead.
         """
-        return await self._each_batch(revive=True)
+        return await self._change_all(revive=True)
 
     async def purge(self) -> int:
-        """Delete the tasks that are dead now, in batches; give how many."""
-        return await self._each_batch(revive=False)
+        """Delete the tasks that are dead now, in batches; return how many."""
+        return await self._change_all(revive=False)
 
-    async def _each_batch(self, *, revive: bool) -> int:
-        places = await self._reader.places()
-        return sum([await self._each_of(place, revive=revive) for place in places])
+    async def _change_all(self, *, revive: bool) -> int:
+        partitions = await self._reader.partitions()
+        return sum([await self._change_partition(partition, revive=revive) for partition in partitions])
 
-    async def _each_of(self, name: str, *, revive: bool) -> int:
-        # By their ids: revived tasks may die again meanwhile.
+    async def _change_partition(self, name: str, *, revive: bool) -> int:
+        # The ids are read first: revived tasks may die again meanwhile.
         left, done = await self._ids(name), 0
         while left:
             before = done
@@ -73,7 +73,7 @@ class DeadLetters:
                 done += sum(state in _REVIVED for state in states)
                 stuck += tuple(i for i, s in zip(part, states, strict=True) if s is State.DEAD)
             await relay(self._store, name)
-            # A task stays dead while one that it needs is, and that may have come behind it.
+            # A task stays dead while a dependency is dead, which may come later in the list.
             left = stuck if done > before else ()
         return done
 
@@ -86,7 +86,7 @@ class DeadLetters:
                     name, State.DEAD, limit=BATCH, after=after
                 )
             except TaskNotFound:
-                after = None  # it was revived meanwhile: once more from the start
+                after = None  # it was revived meanwhile: start again
                 continue
             found |= dict.fromkeys(ids)
             if len(ids) < BATCH:
@@ -100,4 +100,4 @@ async def _change(
     try:
         return await change(name, ids)
     except NewerTask:
-        return (State.ACTIVE,)  # the only one of these, and it stays
+        return (State.ACTIVE,)  # a task of a newer version is the only one of its call, and it stays

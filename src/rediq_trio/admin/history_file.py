@@ -1,9 +1,9 @@
-"""Recordings: histories as lines of JSON, written from a store and read from a file.
+"""History files: histories as lines of JSON, written from a store and read from a file.
 
-A line that has `rediq_history` begins a recording: of one queue, or partition, with what
-is set there. Each line behind it is one entry, with the fields that say something. A
-recording goes on in a new one, with its own first line, where entries were cut away
-while they were read.
+A line with `rediq_history` starts the history of one queue or partition and holds its
+settings. Each line after it is one entry, without the fields that have their defaults. If
+entries were cut away while they were read, the history continues as a new one with a first
+line of its own.
 """
 
 from __future__ import annotations
@@ -16,70 +16,72 @@ import attrs
 
 from rediq_trio._errors import ConfigError
 from rediq_trio.spec.history.entry import Entry
-from rediq_trio.spec.history.replay import Settings
+from rediq_trio.spec.history.replay import ReplaySettings
 from rediq_trio.spec.history.stream import numbers_of
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Limit
 from rediq_trio.store.port import BATCH, Store
 
-VERSION = 1
-"""Of the format."""
+HISTORY_FILE_VERSION = 1
+"""Version of the file format."""
 
-_NUMBERS = {
+_NUMBER_COUNTS = {
     "begin": (0, 1), "flush": (0, 1), "pause": (1, 1), "resume": (1, 1), "arrange": (1, 1),
     "limit": (4, 4),
 }  # fmt: skip
-"""How many an entry of a queue has, before and after."""
-_KEYS = {
+"""How many numbers an entry of a queue has, before and after."""
+_FILE_NAMES = {
     "number": "step", "transition": "event", "owns_unique_key": "holds",
     "run_on_dependency_failure": "lenient",
 }  # fmt: skip
 """How fields are named in a file, where that is otherwise: version 1 of the format stays."""
-_FIELDS = {_KEYS.get(name, name): field for name, field in attrs.fields_dict(Entry).items()}
-_NEVER = 2**53
-"""Above it a number is not one that a store has written."""
+_ENTRY_FIELDS = {
+    _FILE_NAMES.get(name, name): field for name, field in attrs.fields_dict(Entry).items()
+}
+_NUMBER_LIMIT = 2**53
+"""A store never writes a number of this size or above."""
 
 
 @attrs.frozen
-class Recording:
-    """The history of one queue, or the end of it."""
+class QueueHistory:
+    """The history of one queue, or its latest part."""
 
     queue: str
-    settings: Settings
+    settings: ReplaySettings
     entries: tuple[Entry, ...]
 
     @property
-    def whole(self) -> bool:
-        """Whether it knows every task: it begins when there was none."""
+    def is_complete(self) -> bool:
+        """Whether it covers every task: it starts when there was none."""
         return bool(self.entries) and (self.entries[0].transition, self.entries[0].after) == ("begin", (0,))
 
 
 # --- writing
 
 
-async def record_lines(store: Store, place: str) -> AsyncGenerator[str]:
-    """Give the lines of what a store keeps of the history of a queue, or a partition."""
-    # The settings first: what changes them from now on has an entry.
-    queue = (await store.stats(place)).queue
-    settings = Settings(queue.paused, queue.fair, await store.limits(place))
+async def history_lines(store: Store, partition: str) -> AsyncGenerator[str]:
+    """Yield the lines of a history file for a queue or a partition."""
+    # The settings are read first: every later change of them has an entry.
+    queue = (await store.stats(partition)).queue
+    settings = ReplaySettings(queue.paused, queue.fair, await store.limits(partition))
     last = -1
     while True:
-        page = await store.history(place, after=max(last, 0), limit=BATCH)
+        page = await store.history(partition, after=max(last, 0), limit=BATCH)
         if last < 0 or (page and page[0].number != last + 1):
-            yield _header(place, queue.history, settings)
+            yield _header(partition, queue.history, settings)
         if not page:
             return
         for entry in page:
-            yield json.dumps(_plain(entry), ensure_ascii=False)
+            yield json.dumps(_to_plain(entry), ensure_ascii=False)
         last = page[-1].number
 
 
-def _header(place: str, kept: int, settings: Settings) -> str:
+def _header(partition: str, size: int, settings: ReplaySettings) -> str:
     limits = settings.limits or {}
     head = {
-        "rediq_history": VERSION,
-        "queue": place,
-        "kept": kept,
+        "rediq_history": HISTORY_FILE_VERSION,
+        "queue": partition,
+        "kept": size,
         "paused": settings.paused,
         "fair": settings.fair,
         "limits": {key: numbers_of(limits[key]) for key in sorted(limits)},
@@ -87,20 +89,20 @@ def _header(place: str, kept: int, settings: Settings) -> str:
     return json.dumps(head, ensure_ascii=False)
 
 
-def _plain(entry: Entry) -> dict[str, Any]:
-    found = {key: getattr(entry, field.name) for key, field in _FIELDS.items()}
-    said = {name: value for name, value in found.items() if value != _FIELDS[name].default}
+def _to_plain(entry: Entry) -> dict[str, Any]:
+    found = {key: getattr(entry, field.name) for key, field in _ENTRY_FIELDS.items()}
+    fields = {key: value for key, value in found.items() if value != _ENTRY_FIELDS[key].default}
     if entry.nonce:
-        said["nonce"] = entry.nonce.hex()
-    return said
+        fields["nonce"] = entry.nonce.hex()
+    return fields
 
 
 # --- reading
 
 
-def read_recordings(lines: Iterable[str]) -> Iterator[Recording]:
-    """Read recordings; raise `ConfigError` that names the line which is not one."""
-    head: Recording | None = None
+def read_histories(lines: Iterable[str]) -> Iterator[QueueHistory]:
+    """Read the histories of a file; raise `ConfigError` that names the first bad line."""
+    head: QueueHistory | None = None
     entries: list[Entry] = []
     number = 0
     for number, line in enumerate(lines, start=1):
@@ -109,7 +111,7 @@ def read_recordings(lines: Iterable[str]) -> Iterator[Recording]:
         try:
             data: Any = json.loads(line)
             if not isinstance(data, dict):
-                raise ValueError("no object")  # noqa: TRY004  (bad data, as any other)
+                raise ValueError("not a JSON object")  # noqa: TRY004  (bad data, as any other)
             fields = cast("dict[str, Any]", data)
             if "rediq_history" in fields:
                 if head is not None:
@@ -120,15 +122,15 @@ def read_recordings(lines: Iterable[str]) -> Iterator[Recording]:
             else:
                 entries.append(_read_entry(fields))
         except (ValueError, TypeError, RecursionError) as error:
-            raise ConfigError(f"line {number} is no line of a history: {error}") from error
+            raise ConfigError(f"line {number} is not a line of a history: {error}") from error
     if head is None:
-        raise ConfigError(f"no history: nothing in {number} lines")
+        raise ConfigError(f"no history in {number} lines")
     yield attrs.evolve(head, entries=tuple(entries))
 
 
-def _read_head(fields: Mapping[str, Any]) -> Recording:
-    if fields["rediq_history"] != VERSION:
-        raise ValueError(f"version {fields['rediq_history']!r}; this one reads version {VERSION}")
+def _read_head(fields: Mapping[str, Any]) -> QueueHistory:
+    if fields["rediq_history"] != HISTORY_FILE_VERSION:
+        raise ValueError(f"version {fields['rediq_history']!r}; this one reads version {HISTORY_FILE_VERSION}")
     limits = {
         _typed("limits", key, str): Limit(*_numbers("limits", numbers))
         for key, numbers in _typed("limits", fields.get("limits", {}), dict).items()
@@ -136,29 +138,30 @@ def _read_head(fields: Mapping[str, Any]) -> Recording:
     paused, fair = (
         _typed(name, fields.get(name), (bool, type(None))) for name in ("paused", "fair")
     )
-    return Recording(
-        _typed("queue", fields.get("queue"), str), Settings(paused, fair, limits), ()
+    return QueueHistory(
+        _typed("queue", fields.get("queue"), str), ReplaySettings(paused, fair, limits), ()
     )
 
 
 def _read_entry(fields: Mapping[str, Any]) -> Entry:
-    if unknown := sorted(fields.keys() - _FIELDS.keys()):
+    if unknown := sorted(fields.keys() - _ENTRY_FIELDS.keys()):
         raise ValueError(f"there is no field {unknown[0]!r}")
     read = {
-        _FIELDS[key].name: _READERS[_FIELDS[key].type](key, value) for key, value in fields.items()
+        _ENTRY_FIELDS[key].name: _FIELD_READERS[_ENTRY_FIELDS[key].type](key, value)
+        for key, value in fields.items()
     }
     entry = Entry(**read)
-    if not entry.id and entry.transition in _NUMBERS:
+    if not entry.id and entry.transition in _NUMBER_COUNTS:
         sizes = len(entry.before), len(entry.after)
-        if sizes != _NUMBERS[entry.transition]:
-            raise ValueError(f"a step {entry.transition!r} with {sizes[0]} and {sizes[1]} numbers")
+        if sizes != _NUMBER_COUNTS[entry.transition]:
+            raise ValueError(f"a step {entry.transition!r} cannot have {sizes[0]} and {sizes[1]} numbers")
     return entry
 
 
 def _typed(name: str, value: Any, kind: Any) -> Any:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise ValueError(f"{name} is {value!r}"[:80])
-    if kind is int and not 0 <= value < _NEVER:
+    if kind is int and not 0 <= value < _NUMBER_LIMIT:
         raise ValueError(f"{name} is {value!r}"[:80])
     return value
 
@@ -183,7 +186,7 @@ def _bytes(name: str, value: Any) -> bytes:
     return bytes.fromhex(_typed(name, value, str))
 
 
-_READERS: dict[Any, Callable[[str, Any], Any]] = {
+_FIELD_READERS: dict[Any, Callable[[str, Any], Any]] = {
     "int": _reader(int),
     "str": _reader(str),
     "bool": _reader(bool),
@@ -192,4 +195,4 @@ _READERS: dict[Any, Callable[[str, Any], Any]] = {
     "tuple[int, ...]": _numbers,
     "tuple[str, ...]": _texts,
 }
-"""By the type of a field, as it is written."""
+"""The reader of each field type, by its annotation."""

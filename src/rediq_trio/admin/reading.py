@@ -1,4 +1,4 @@
-"""QueueReader: the tasks of a queue, wherever they lie: partition by partition."""
+"""QueueReader: reads the tasks of a queue, partition by partition."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.partitioning import PartitionCount
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.tasks.ids import split_id
-from rediq_trio.tasks.partitions import places_of
-from rediq_trio.tasks.task_info import describe
+from rediq_trio.tasks.partitions import partitions_of
+from rediq_trio.tasks.task_info import make_task_info
 from rediq_trio.values.bounds import check_number, queue_of
 from rediq_trio.values.task import TaskInfo
 
@@ -20,8 +20,8 @@ class QueueReader:
         self.store = store
         self.name = name
 
-    async def places(self) -> tuple[str, ...]:
-        return places_of(self.name, (await self.partition_count()).count)
+    async def partitions(self) -> tuple[str, ...]:
+        return partitions_of(self.name, (await self.partition_count()).count)
 
     async def partition_count(self) -> PartitionCount:
         return (await self.store.partitions()).get(self.name, PartitionCount())
@@ -29,40 +29,40 @@ class QueueReader:
     async def tasks(
         self, state: State | str, *, limit: int = 100, after: str | None = None
     ) -> list[TaskInfo]:
-        """Read tasks in one state, as `Queue.tasks` says."""
+        """Read tasks in one state; see `Queue.tasks`."""
         try:
             wanted = State(state)
         except ValueError:
             raise ConfigError.of("state", state, "one of " + ", ".join(State)) from None
-        check_number("limit", limit, 1, BATCH, whole=True)
-        places = await self.places()
-        behind = None
+        check_number("limit", limit, 1, BATCH, integer=True)
+        partitions = await self.partitions()
+        after_id = None
         if after is not None:
-            place, behind = self.split(after)
-            if place not in places:
+            partition, after_id = self.split(after)
+            if partition not in partitions:
                 raise TaskNotFound(after)
-            places = places[places.index(place) :]
+            partitions = partitions[partitions.index(partition) :]
         found: list[TaskInfo] = []
-        for place in places:
+        for partition in partitions:
             if len(found) < limit:
-                found += await self._some(place, wanted, limit - len(found), behind)
-            behind = None
+                found += await self._tasks_of(partition, wanted, limit - len(found), after_id)
+            after_id = None
         return found
 
-    async def _some(
-        self, place: str, state: State, limit: int, after: str | None
+    async def _tasks_of(
+        self, partition: str, state: State, limit: int, after: str | None
     ) -> list[TaskInfo]:
-        ids = await self.store.list(place, state, limit=limit, after=after)
-        # One of a newer version is not shown, and one may have moved on between the two reads.
-        records = await self.store.get(place, ids, skip_newer=True)
+        ids = await self.store.list(partition, state, limit=limit, after=after)
+        # Tasks of a newer version are skipped, and so are tasks that moved between the two reads.
+        records = await self.store.get(partition, ids, skip_newer=True)
         return [
-            describe(place, record)
+            make_task_info(partition, record)
             for record in records
             if record is not None and record.state is state
         ]
 
     def split(self, task_id: str) -> tuple[str, str]:
-        place, own = split_id(task_id)
-        if queue_of(place) != self.name:
+        partition, local_id = split_id(task_id)
+        if queue_of(partition) != self.name:
             raise ConfigError.of("after", task_id, f"a task of the queue {self.name}")
-        return place, own
+        return partition, local_id

@@ -9,7 +9,7 @@ import sys
 import traceback
 from types import ModuleType
 
-from rediq_trio._errors import ConfigError, shown
+from rediq_trio._errors import ConfigError, quote
 from rediq_trio.handlers.app import App
 from rediq_trio.store.urls import redacted
 
@@ -37,11 +37,11 @@ def load_app(target: str) -> App:
             found = getattr(found, name)
         except AttributeError:
             raise ConfigError(
-                f"app={shown(target)}: {module_name} has no {shown(path)}; {_apps_of(module)}"
+                f"app={quote(target)}: {module_name} has no {quote(path)}; {_apps_of(module)}"
             ) from None
     if not isinstance(found, App):
         raise ConfigError(
-            f"app={shown(target)}: is of type {type(found).__name__}, no App; {_apps_of(module)}"
+            f"app={quote(target)}: is of type {type(found).__name__}, no App; {_apps_of(module)}"
         )
     return found
 
@@ -52,7 +52,7 @@ def _import(name: str, here: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
             raise ConfigError(
-                f"app: there is no module {shown(error.name)}: run rediq in the folder that has it "
+                f"app: there is no module {quote(error.name)}: run rediq in the folder that has it "
                 f"(this is {here}), or add that to PYTHONPATH"
             ) from None
         raise _unimportable(name, error) from error

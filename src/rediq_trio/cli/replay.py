@@ -16,7 +16,7 @@ from typing import Any, TextIO
 import attrs
 
 from rediq_trio._errors import ConfigError
-from rediq_trio.admin.history_file import Recording, read_recordings
+from rediq_trio.admin.history_file import QueueHistory, read_histories
 from rediq_trio.cli.flags import common_flags
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.history.replay import Break, replay
@@ -42,7 +42,7 @@ def add_command(commands: Any) -> None:
 class ReplayResult:
     """The result of one recording."""
 
-    recording: Recording
+    history: QueueHistory
     breaks: tuple[Break, ...]
 
     @property
@@ -51,7 +51,7 @@ class ReplayResult:
         if not self.breaks:
             return ()
         at = self.breaks[0].entry
-        steps = [e for e in self.recording.entries if e.id == at.id and e.number <= at.number]
+        steps = [e for e in self.history.entries if e.id == at.id and e.number <= at.number]
         return tuple(steps[-STEPS_SHOWN:])
 
 
@@ -59,12 +59,12 @@ def execute(arguments: argparse.Namespace) -> int:
     """Replay the file, print the result, and return the exit status."""
     with _opened(arguments.file) as lines:
         try:
-            recordings = list(read_recordings(lines))
+            histories = list(read_histories(lines))
         except UnicodeDecodeError as error:
             raise ConfigError(f"{arguments.file}: no text: {error.reason}") from error
         except ConfigError as error:
             raise ConfigError(f"{arguments.file}: {error}") from error
-    results = [ReplayResult(one, tuple(replay(one.entries, one.settings))) for one in recordings]
+    results = [ReplayResult(one, tuple(replay(one.entries, one.settings))) for one in histories]
     if arguments.json:
         print(json.dumps([_to_json(result) for result in results], ensure_ascii=False))
     else:
@@ -87,9 +87,9 @@ def _opened(name: str) -> Generator[TextIO]:
 
 
 def _report_lines(result: ReplayResult) -> Iterable[str]:
-    recording, breaks = result.recording, result.breaks
-    known = "from its beginning" if recording.whole else "its beginning is not known"
-    yield f"{recording.queue}: {len(recording.entries):,} steps, {known}"
+    history, breaks = result.history, result.breaks
+    known = "from its beginning" if history.is_complete else "its beginning is not known"
+    yield f"{history.queue}: {len(history.entries):,} steps, {known}"
     if not breaks:
         yield "  keeps to the specification"
         return
@@ -115,9 +115,9 @@ def _entry_text(entry: Entry) -> str:
 
 def _to_json(result: ReplayResult) -> dict[str, Any]:
     return {
-        "queue": result.recording.queue,
-        "steps": len(result.recording.entries),
-        "whole": result.recording.whole,
+        "queue": result.history.queue,
+        "steps": len(result.history.entries),
+        "whole": result.history.is_complete,
         "breaks": len(result.breaks),
         "first": None
         if not result.breaks

@@ -12,7 +12,7 @@ from typing import NoReturn
 import attrs
 import trio
 
-from rediq_trio._nursery import held_back
+from rediq_trio._nursery import unwrapped_errors
 
 INTERRUPTED_STATUS = 130
 """The exit status after SIGINT: 128 and the signal's number, as shells have it."""
@@ -44,9 +44,9 @@ async def stop_signals() -> AsyncGenerator[tuple[Stop, trio.Nursery]]:
             async for _ in signals:
                 stop.ask()
 
-        async with held_back() as hold, trio.open_nursery() as nursery:
+        async with unwrapped_errors() as captured, trio.open_nursery() as nursery:
             nursery.start_soon(listen)
-            with hold:
+            with captured:
                 yield stop, nursery
             nursery.cancel_scope.cancel()
 

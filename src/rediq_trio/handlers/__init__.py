@@ -1,1 +1,1 @@
-"""What handlers are written with."""
+"""What handlers are written with: `App`, `current_task` and the exceptions they raise."""

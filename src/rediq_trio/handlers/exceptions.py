@@ -1,4 +1,4 @@
-"""What a handler may raise to say how its attempt ends."""
+"""Exceptions that a handler raises to choose how its attempt ends."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from rediq_trio.values.bounds import MAX_DELAY, check_number
 
 
 class Retry(Exception):
-    """Fail this attempt, and choose when the next begins.
+    """Fail this attempt, and choose when the next one starts.
 
-    `after` is in seconds, 0 to 1 year; None leaves it to the task's backoff. The
-    attempt is charged: when it was the last, the task is dead.
+    `after` is in seconds, 0 to 1 year; None uses the task's backoff. The attempt is
+    charged: if it was the last one, the task is dead.
     """
 
     def __init__(self, after: float | None = None) -> None:
@@ -20,7 +20,7 @@ class Retry(Exception):
 
 
 class Reject(Exception):
-    """Send the task straight to dead, whatever attempts are left."""
+    """Make the task dead at once, even if attempts are left."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -28,7 +28,7 @@ class Reject(Exception):
 
 
 class Snooze(Exception):
-    """Run the task again in `seconds` (0 to 1 year); no attempt is used."""
+    """Run the task again in `seconds` (0 to 1 year) without using an attempt."""
 
     def __init__(self, seconds: float) -> None:
         check_number("seconds", seconds, 0, MAX_DELAY)

@@ -1,13 +1,13 @@
 """Retry rules: which of a handler's exceptions are retried, and after how long.
 
-They belong to the handler and do not travel with its tasks: they name exceptions,
-which only the worker's own code knows. A timeout and a deadline are no exceptions
-of the handler, so the rules do not touch them; nor do they touch `Retry`, `Reject`
-and `Snooze`, by which a handler has decided already.
+Rules belong to the handler and are not stored with its tasks: they name exceptions, which
+only the worker's own code knows. They do not apply to a timeout or a deadline, which are
+not exceptions of the handler, nor to `Retry`, `Reject` and `Snooze`, with which the handler
+decides itself.
 
-A group counts by what is in it. One exception to give up on, anywhere in it, is
-enough to give up. It is retried only if each exception in it is to be retried, or
-is inside of a group that is.
+An exception group is judged by its contents. One exception to give up on, at any depth, is
+enough to give up. The group is retried only if each exception in it is to be retried, or
+lies inside a group that is.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from typing import Any, cast
 
 import attrs
 
-from rediq_trio._errors import ConfigError, members, nested
+from rediq_trio._errors import ConfigError, flatten_group, group_members
 from rediq_trio.values.bounds import MAX_DELAY, check_number
 
 ExceptionTypes = type[Exception] | Sequence[type[Exception]]
 """One class of exceptions, or a tuple or list of them."""
 RetryFunction = Callable[[Exception, int], float | None]
-"""From an exception and the number of the attempt it ended (from 1) to seconds; None gives up."""
+"""Takes an exception and the number of its attempt (from 1); returns seconds, or None to give up."""
 
 
 class BadRule(Exception):
-    """The handler's `retry` function raised, or gave what is no delay; the cause is chained."""
+    """The handler's `retry` function raised, or did not return a delay; the cause is chained."""
 
 
 @attrs.frozen
@@ -36,23 +36,22 @@ class RetryRules:
     """The rules of one handler. Made by `retry_rules`, which checks them."""
 
     retry_on: tuple[type[Exception], ...] | None = None
-    """What is retried; None for everything."""
+    """Exceptions that are retried; None for all."""
     give_up_on: tuple[type[Exception], ...] = ()
-    """What never is. It wins over `retry_on`."""
+    """Exceptions that are never retried; takes precedence over `retry_on`."""
     retry: RetryFunction | None = None
-    """Chooses the delay of what the other two let through; None leaves it to the backoff."""
+    """Returns the delay for exceptions that the other two allow; None to use the backoff."""
 
     def delay(self, error: BaseException, attempt: int, backoff: float) -> float | None:
-        """Give the seconds until the next attempt, of themselves `backoff`; None for no further one.
+        """Return the seconds until the next attempt, `backoff` by default; None to give up.
 
-        Raises `BadRule` when the `retry` function fails; the exception is to be
-        retried then.
+        Raises `BadRule` when the `retry` function fails; the caller then uses `backoff`.
         """
-        if any(isinstance(part, self.give_up_on) for part in nested(error)):
+        if any(isinstance(part, self.give_up_on) for part in flatten_group(error)):
             return None
         if self.retry_on is not None and not _all_are(self.retry_on, error):
             return None
-        # What is no Exception (SystemExit and the like) is not what the function is written for.
+        # SystemExit and the like are not passed to the function, which takes an Exception.
         if self.retry is None or not isinstance(error, Exception):
             return backoff
         try:
@@ -62,7 +61,7 @@ class RetryRules:
         except KeyboardInterrupt:
             raise
         except BaseException as broken:
-            # SystemExit too: a rule cannot end the worker, as a handler cannot.
+            # SystemExit too: neither a rule nor a handler can end the worker.
             raise BadRule from broken
         return chosen
 
@@ -72,7 +71,7 @@ def _all_are(kinds: tuple[type[Exception], ...], error: BaseException) -> bool:
     while left:
         part = left.pop()
         if not isinstance(part, kinds):
-            below = members(part)
+            below = group_members(part)
             if not below:
                 return False
             left += below
@@ -80,13 +79,13 @@ def _all_are(kinds: tuple[type[Exception], ...], error: BaseException) -> bool:
 
 
 ANY_ERROR = RetryRules()
-"""Retry whatever a handler raises, with the task's backoff."""
+"""Retry every exception, with the task's backoff."""
 
 
 def retry_rules(
     retry_on: ExceptionTypes | None, give_up_on: ExceptionTypes | None, retry: RetryFunction | None
 ) -> RetryRules:
-    """Make rules of what `@app.task` was given; raise `ConfigError` for a bad one."""
+    """Return the rules for the arguments of `@app.task`; raise `ConfigError` for a bad one."""
     if retry_on is None and give_up_on is None and retry is None:
         return ANY_ERROR
     only = None if retry_on is None else _classes("retry_on", retry_on)
@@ -104,7 +103,7 @@ def retry_rules(
 def _classes(field: str, given: object) -> tuple[type[Exception], ...]:
     found = cast("Sequence[Any]", given) if isinstance(given, tuple | list) else (given,)
     for kind in found:
-        # Not BaseException: cancellations and interrupts are the worker's own affair.
+        # Not BaseException: cancellations and interrupts belong to the worker.
         if not isinstance(kind, type) or not issubclass(kind, Exception):
             raise ConfigError.of(field, cast("object", kind), "a subclass of Exception, or a tuple of them")
     return tuple(found)

@@ -1,1 +1,1 @@
-"""Schedules: declared by an app, changed at run time."""
+"""Schedules: declared by an app, or added at run time."""

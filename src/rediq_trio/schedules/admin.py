@@ -1,4 +1,4 @@
-"""Schedules: what an operator sees of them and does to them, at run time."""
+"""Schedules: what an operator reads and changes at run time."""
 
 from __future__ import annotations
 
@@ -9,44 +9,48 @@ from typing import Any
 import attrs
 
 from rediq_trio._errors import ConfigError, PayloadError, QueueFull, ScheduleNotFound
-from rediq_trio.schedules.declare import check_entry, declare, make_task, read_times
+from rediq_trio.schedules.declare import (
+    declare,
+    make_scheduled_task,
+    pack_schedule,
+    read_recurrence,
+)
 from rediq_trio.spec.records import Answer, AnswerKind, Schedule
 from rediq_trio.store.port import Store
 from rediq_trio.tasks.handle import TaskHandle
-from rediq_trio.tasks.task_info import UNREADABLE, instant
+from rediq_trio.tasks.task_info import UNREADABLE_TEXT, instant
 from rediq_trio.values.bounds import check_name
-from rediq_trio.values.schedule import Cron, Every
-from rediq_trio.values.schedule import describe as describe_when
+from rediq_trio.values.schedule import Cron, Every, describe_schedule
 from rediq_trio.values.task import Task
 from rediq_trio.wire.envelope import open_envelope
 
 
 @attrs.frozen(kw_only=True)
 class ScheduleInfo:
-    """What is known of a schedule at one instant."""
+    """What is known about a schedule at one instant."""
 
     name: str
     queue: str
-    """The queue of its tasks, in which it is kept too."""
+    """The queue of its tasks, which also stores the schedule."""
     type: str
     """The type of its tasks."""
     when: Every | Cron | None
-    """None when this version cannot read it."""
+    """When it ticks; None if this version cannot read it."""
     description: str
     """When it ticks, in a few words."""
     paused: bool
     next_run: dt.datetime | None
-    """The tick that is expected; None while it is paused."""
+    """The next tick; None while it is paused."""
     last_run: dt.datetime | None
-    """The last tick that made a task."""
+    """The last tick that enqueued a task."""
     last_task_id: str | None
-    """The last task that it made, by a tick or a trigger."""
+    """The last task that a tick or a trigger enqueued."""
     owner: str | None
-    """The name of the app that declares it; None for one that was added at run time."""
+    """The name of the app that declares it; None if it was added at run time."""
 
 
 class Schedules:
-    """The schedules of all queues. Made by `Client.schedules`; holding it costs nothing."""
+    """The schedules of all queues. Made by `Client.schedules`; holds no connection."""
 
     def __init__(self, store: Store, max_payload: int) -> None:
         self._store = store
@@ -67,13 +71,14 @@ class Schedules:
         return _describe(queue, schedule)
 
     async def add(self, name: str, when: Every | Cron, task: Task[Any]) -> ScheduleInfo:
-        """Add a schedule, or put it in the place of the one of that name, whatever its queue.
+        """Add a schedule, or replace the one of that name in whichever queue it is.
 
-        A pause of one in the same queue holds on. It ticks while a worker serves the
-        task's queue. Raises `ConfigError`, `PayloadError` or `PayloadTooLarge`, and then
-        nothing was written. When cancelled, it may have been added.
+        A replaced schedule in the same queue stays paused if it was. A schedule ticks while
+        a worker serves the task's queue. Raises `ConfigError`, `PayloadError` or
+        `PayloadTooLarge`, and then nothing was written. When cancelled, it may have been
+        added.
         """
-        schedule = check_entry(name, when, task, self._max_payload)
+        schedule = pack_schedule(name, when, task, self._max_payload)
         await declare(self._store, task.queue, (schedule,))
         for queue in await self._store.queues():
             if queue != task.queue:
@@ -81,9 +86,10 @@ class Schedules:
         return await self.get(name)
 
     async def remove(self, name: str) -> None:
-        """Remove a schedule; its tasks stay. Raises `ScheduleNotFound` when there is none.
+        """Remove a schedule; its tasks stay. Raises `ScheduleNotFound` if there is none.
 
-        One that is declared in code is back when its app is served next: pause it instead.
+        A schedule that an app declares comes back when the app is served again: pause it
+        instead.
         """
         check_name("name", name)
         queues = await self._store.queues()
@@ -92,29 +98,30 @@ class Schedules:
             raise ScheduleNotFound(name)
 
     async def pause(self, name: str) -> None:
-        """Let a schedule tick no more until `resume`; raise `ScheduleNotFound` when there is none."""
+        """Stop the ticks of a schedule until `resume`; raise `ScheduleNotFound` if there is none."""
         for queue, _ in await self._find(name):
             await self._store.suspend(queue, name=name)
 
     async def resume(self, name: str) -> None:
-        """Let a schedule tick again, from now on: ticks during the pause were not missed.
+        """Resume a schedule from now on; ticks during the pause do not count as missed.
 
-        Raises `ScheduleNotFound` when there is none of that name, and `ConfigError`
-        when this version cannot read when it ticks.
+        Raises `ScheduleNotFound` if there is none of that name, and `ConfigError` if this
+        version cannot read when it ticks.
         """
         for queue, schedule in await self._find(name):
-            when = read_times(schedule)
+            when = read_recurrence(schedule)
             now = (await self._store.agenda(queue, due=1)).now_ms
             await self._store.reinstate(queue, name=name, next_ms=when.next_ms(now) or 0)
 
     async def trigger(self, name: str) -> TaskHandle[Any]:
-        """Make one task of a schedule now, paused or not; its ticks stay as they are.
+        """Enqueue one task of a schedule now, even while it is paused; its ticks do not change.
 
-        Where a unique key is taken, the handle is that of its holder and has `created`
-        False. Raises `ScheduleNotFound` when there is no such schedule, and `QueueFull`.
+        If the unique key is taken, the handle is that of the task that holds it and has
+        `created` False. Raises `ScheduleNotFound` if there is no such schedule, and
+        `QueueFull`.
         """
         queue, schedule = (await self._find(name))[0]
-        task = make_task(schedule, None)
+        task = make_scheduled_task(schedule, None)
         answers = await self._store.trigger(queue, name=name, task=task)
         if not answers:
             raise ScheduleNotFound(name)
@@ -127,7 +134,7 @@ class Schedules:
                 return TaskHandle(self._store, queue, task.id)
 
     async def _find(self, name: str) -> builtins.list[tuple[str, Schedule]]:
-        """Give the schedules of that name, one as a rule; raise `ScheduleNotFound` for none."""
+        """Return the schedules of that name, usually one; raise `ScheduleNotFound` for none."""
         check_name("name", name)
         found = [
             (queue, schedule)
@@ -142,19 +149,19 @@ class Schedules:
 
 def _describe(queue: str, schedule: Schedule) -> ScheduleInfo:
     try:
-        when = read_times(schedule)
+        when = read_recurrence(schedule)
     except ConfigError:
         when = None
     try:
-        kind = open_envelope(schedule.template.envelope).type
+        task_type = open_envelope(schedule.template.envelope).type
     except PayloadError:
-        kind = UNREADABLE
+        task_type = UNREADABLE_TEXT
     return ScheduleInfo(
         name=schedule.name,
         queue=queue,
-        type=kind,
+        type=task_type,
         when=when,
-        description=UNREADABLE if when is None else describe_when(when),
+        description=UNREADABLE_TEXT if when is None else describe_schedule(when),
         paused=schedule.paused,
         next_run=instant(schedule.next_ms) if schedule.next_ms else None,
         last_run=instant(schedule.last_ms) if schedule.last_ms else None,

@@ -28,8 +28,8 @@ def enqueue(
 ) -> tuple[QueueState, tuple[Taken, ...]]:
     """Add each task whose id is new; None stands for one that exists already.
 
-    With `whole`, one that is refused, or exists, keeps the others out too. A whole
-    replaces no holder of a unique key, and its tasks may need those in front of them.
+    With `atomic`, one that is rejected, or exists, keeps the others out too. It then replaces
+    no holder of a unique key, and each task may need those before it.
     """
     change = Change(queue, now)
     if not atomic:
@@ -49,7 +49,7 @@ def enqueue(
 
 @attrs.define
 class _Preceding:
-    """The tasks of a whole that are in front of one of them."""
+    """The tasks before one of an atomic enqueue."""
 
     ids: dict[str, bool] = attrs.field(factory=dict)
     """With whether a task behind may need it."""

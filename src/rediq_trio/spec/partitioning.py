@@ -14,7 +14,7 @@ import attrs
 
 from rediq_trio.spec.check.findings import Action, Repair, Target, TargetType, Violation
 
-_PARTITION = re.compile(r"[a-zA-Z0-9._:-]{1,128}~([0-9]|[1-9][0-9])")
+_PARTITION_NAME = re.compile(r"[a-zA-Z0-9._:-]{1,128}~([0-9]|[1-9][0-9])")
 ABOUT = Target(TargetType.QUEUE, "partitions")
 ACTIONS = frozenset({Action.PARTITIONS})
 
@@ -35,7 +35,7 @@ class PartitionCount:
 
 def partition_number(name: str) -> int | None:
     """Return the number of the partition that a name stands for; None for any other name."""
-    found = _PARTITION.fullmatch(name)
+    found = _PARTITION_NAME.fullmatch(name)
     return None if found is None else int(found[1])
 
 

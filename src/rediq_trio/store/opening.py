@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import attrs
 import trio
 
-from rediq_trio._errors import ConfigError, shown
+from rediq_trio._errors import ConfigError, quote
 from rediq_trio.store.memory import MemoryStore
 from rediq_trio.store.port import Store
 from rediq_trio.store.redis.connection.timeouts import RESPONSE_TIMEOUT
@@ -120,7 +120,7 @@ def _check_server(where: str, info: dict[str, str], options: _Options) -> None:
     policy = info.get("maxmemory_policy", "noeviction")
     if policy.startswith("allkeys") and not options.allow_eviction:
         raise ConfigError(
-            f"the server at {where} has maxmemory-policy {shown(policy)}, which may drop "
+            f"the server at {where} has maxmemory-policy {quote(policy)}, which may drop "
             "tasks: set it to noeviction, or pass allow_eviction=True and accept the loss"
         )
     if options.durability.level == "fsynced":

@@ -1,10 +1,11 @@
 """Partitions: one queue over several hash slots.
 
-A partitioned queue `mail` is the ordinary queues `mail~0` to `mail~7`: a name that no
-user can give, and for keys, stores and scripts a name like any other. What each
-task must meet lies in one place: tasks of one own id, of one unique key and of one
-group are placed by a stable hash of it, all others at random. `mail` itself is served
-and counted too, for tasks of a producer that did not know of the partitions yet.
+A queue `mail` with eight partitions is made of the ordinary queues `mail~0` to `mail~7`.
+Users cannot choose such a name; for keys, stores and scripts it is a name like any other.
+Tasks that must meet are in one partition: those with the same local id, unique key or group
+are routed by a stable hash of it, all others at random. `mail` itself is served and counted
+too, for tasks of producers that did not know of the partitions yet. The word *partition*
+also means the queue itself where it is not partitioned.
 """
 
 from __future__ import annotations
@@ -21,29 +22,28 @@ import trio
 from rediq_trio._errors import ConfigError, ConnectionLost
 from rediq_trio.spec.partitioning import PartitionCount
 from rediq_trio.store.port import Store
+from rediq_trio.store.retrying import RETRY_FOR, until_answered
 from rediq_trio.tasks.prepare import unique_key
-from rediq_trio.values.bounds import Place
+from rediq_trio.values.bounds import PartitionName
 from rediq_trio.values.task import Task
 
 R = TypeVar("R")
 
-MOST = 64
-"""Partitions that a queue may have."""
-FRESH = 5.0
-"""Seconds for which a client relies on what it has read of the partitions."""
-PATIENCE = 15.0
-"""Seconds for which a client that has never read them tries to."""
+MAX_PARTITIONS = 64
+"""Maximum number of partitions of a queue."""
+PARTITION_COUNTS_FRESH = 5.0
+"""Seconds for which a client relies on the partition counts that it has read."""
 
 
-def places_of(queue: str, count: int) -> tuple[str, ...]:
-    """Give every place where a queue's tasks may be."""
+def partitions_of(queue: str, count: int) -> tuple[str, ...]:
+    """Return every partition that may hold tasks of a queue."""
     if count == 1:
         return (queue,)
-    return (queue, *(Place(f"{queue}~{n}") for n in range(count)))
+    return (queue, *(PartitionName(f"{queue}~{n}") for n in range(count)))
 
 
-class Partitions:
-    """How many partitions each queue has, as one client knows it."""
+class PartitionCounts:
+    """The number of partitions of each queue, as one client has read them."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -51,7 +51,7 @@ class Partitions:
         self._read_at = -math.inf
 
     def count(self, queue: str) -> int:
-        """Give the number that was last read; 1 for a queue that is not partitioned."""
+        """Return the number that was last read; 1 for a queue that is not partitioned."""
         return self._counts.get(queue, PartitionCount()).count
 
     async def refresh(self) -> None:
@@ -59,55 +59,53 @@ class Partitions:
         self._counts = await self._store.partitions()
         self._read_at = trio.current_time()
 
-    async def known(self) -> None:
-        """Read the numbers where those at hand are too old; older ones do while Redis is away."""
-        begin = trio.current_time()
-        while trio.current_time() - self._read_at >= FRESH:
-            try:
-                await self.refresh()
-            except ConnectionLost:
-                if self._read_at > -math.inf:
-                    return
-                if trio.current_time() - begin > PATIENCE:
-                    raise
-                await trio.sleep(random.uniform(0.05, 0.5))
+    async def refresh_if_old(self) -> None:
+        """Read the numbers again if they are too old; while Redis is away, use the old ones."""
+        if trio.current_time() - self._read_at < PARTITION_COUNTS_FRESH:
+            return
+        ever_read = self._read_at > -math.inf
+        try:
+            await until_answered(self.refresh, give_up_after=0.0 if ever_read else RETRY_FOR)
+        except ConnectionLost:
+            if not ever_read:
+                raise
 
-    def placer(self, beside: str = "") -> Placer:
-        """Give what places tasks that are enqueued together, or beside a task in some place."""
-        queue, _, number = beside.partition("~")
-        known = number and int(number) < self.count(queue)
-        return Placer(self, {queue: int(number)} if known else {})
+    def router(self, near: str = "") -> PartitionRouter:
+        """Return a router for tasks that are enqueued together, or together with a task in `near`."""
+        queue, _, number = near.partition("~")
+        still_there = number and int(number) < self.count(queue)
+        return PartitionRouter(self, {queue: int(number)} if still_there else {})
 
 
-class Placer:
-    """Places tasks that are enqueued together: those that may lie anywhere lie side by side."""
+class PartitionRouter:
+    """Chooses partitions for tasks that are enqueued together: free ones share one partition."""
 
-    def __init__(self, partitions: Partitions, chosen: dict[str, int]) -> None:
-        self._partitions = partitions
+    def __init__(self, partition_counts: PartitionCounts, chosen: dict[str, int]) -> None:
+        self._partition_counts = partition_counts
         self._chosen = chosen
 
     def __call__(self, task: Task[R]) -> Task[R]:
-        """Give the task with its place as its queue; raise `ConfigError` where there is none."""
-        if not isinstance(task, Task) or isinstance(task.queue, Place):
+        """Return the task with its partition as its queue; raise `ConfigError` if none fits."""
+        if not isinstance(task, Task) or isinstance(task.queue, PartitionName):
             return task
-        count = self._partitions.count(task.queue)
+        count = self._partition_counts.count(task.queue)
         if count == 1:
             return task
-        placed = copy.copy(task)
-        # Past the freeze: a new value that nobody else has seen.
-        object.__setattr__(placed, "queue", Place(f"{task.queue}~{self._number(task, count)}"))
-        return placed
+        routed = copy.copy(task)
+        # Tasks are frozen, but nobody else has seen this copy.
+        object.__setattr__(routed, "queue", PartitionName(f"{task.queue}~{self._number(task, count)}"))
+        return routed
 
     def _number(self, task: Task[Any], count: int) -> int:
         if task.limit_key is not None:
             raise ConfigError.of(
                 "limit_key", task.limit_key, f"None: the queue {task.queue} is partitioned"
             )
-        ways = {"id": task.id, "unique": task.unique, "group": task.group}
-        given = [name for name, value in ways.items() if value is not None]
+        routing_keys = {"id": task.id, "unique": task.unique, "group": task.group}
+        given = [name for name, value in routing_keys.items() if value is not None]
         if len(given) > 1:
-            bound = f"without {given[1]}: the queue {task.queue} is partitioned, and has a place for one"
-            raise ConfigError.of(given[0], ways[given[0]], bound)
+            bound = f"without {given[1]}: the queue {task.queue} is partitioned, and routes by one of them"
+            raise ConfigError.of(given[0], routing_keys[given[0]], bound)
         if not given:
             if task.queue not in self._chosen:
                 self._chosen[task.queue] = random.randrange(count)

@@ -1,4 +1,4 @@
-"""From the task that a user made to the one that a store takes in."""
+"""From the task that a user made to the one that a store enqueues."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from rediq_trio.spec.records import NO_RELATIONS, NewTask, Relations, Until
 from rediq_trio.tasks.ids import new_id
 from rediq_trio.values.task import Task
 from rediq_trio.values.unique import Unique
-from rediq_trio.wire.deadlines import first_end, pack_deadline
+from rediq_trio.wire.deadlines import earlier_end, pack_deadline
 from rediq_trio.wire.envelope import pack_envelope, pack_value
-from rediq_trio.wire.structuring import plain
+from rediq_trio.wire.structuring import to_plain
 
 _UNTIL = {"done": Until.DONE, "started": Until.STARTED, "expired": Until.EXPIRED}
 
 
-MAX_WHOLE = 16 * 1024 * 1024
-"""Bytes of packed tasks that are written in one step: a workflow, or a task's children."""
+MAX_ATOMIC_BYTES = 16 * 1024 * 1024
+"""Maximum bytes of packed tasks written in one step: a workflow, or a task's children."""
 
 
 @attrs.frozen
-class Prepared:
-    """A task that is checked, packed and has its id."""
+class PreparedTask:
+    """A task that is checked, packed and has an id."""
 
     task: Task[Any]
-    own: str
+    local_id: str
     new: NewTask
 
     @property
@@ -39,23 +39,23 @@ class Prepared:
         if self.new.relations is NO_RELATIONS:
             return ()
         found = (ref.partition("/") for ref in self.new.relations.needs)
-        return tuple((queue, own) for queue, slash, own in found if slash)
+        return tuple((queue, local_id) for queue, slash, local_id in found if slash)
 
     def outside(self, home: str) -> tuple[tuple[str, str], ...]:
-        """The tasks, queue and id, that it needs and `home` cannot look at while taking it in."""
+        """The dependencies, queue and id, that the script of queue `home` cannot check."""
         if self.task.queue == home:
             return self.elsewhere
         found = (ref.rpartition("/") for ref in self.new.relations.needs)
-        return tuple((queue or self.task.queue, own) for queue, _, own in found)
+        return tuple((queue or self.task.queue, local_id) for queue, _, local_id in found)
 
     @property
-    def rejects(self) -> bool:
-        """Whether a holder of its unique key is an error."""
+    def rejects_duplicate(self) -> bool:
+        """Whether it is an error if another task holds its unique key."""
         return self.task.unique is not None and self.task.unique.on_conflict != "return"
 
 
 def milliseconds(seconds: float | None) -> int:
-    """Give whole ms, at least 1 for what is not 0; 0 for None."""
+    """Return whole milliseconds, at least 1 for a value above 0; 0 for None."""
     return 0 if seconds is None else max(1, round(seconds * 1000)) if seconds else 0
 
 
@@ -63,19 +63,19 @@ def _instant(moment: dt.datetime | None) -> int:
     return 0 if moment is None else max(1, round(moment.timestamp() * 1000))
 
 
-def prepare(task: Task[Any], max_payload: int) -> Prepared:
+def prepare(task: Task[Any], max_payload: int) -> PreparedTask:
     """Check and pack a task; raise `ConfigError`, `PayloadError` or `PayloadTooLarge`."""
     if not isinstance(task, Task):
-        raise ConfigError.of("task", task, "a Task: what TaskType.task(...) gives")
-    data = plain(task.payload)
+        raise ConfigError.of("task", task, "a Task, as TaskType.task(...) returns it")
+    data = to_plain(task.payload)
     payload = pack_value(data, most=max_payload)
-    own = task.id or new_id()
+    local_id = task.id or new_id()
     ends = pack_deadline(task.deadline)
-    expires = first_end(task.expires, task.deadline)
-    lasting = expires if isinstance(expires, int | float) else None
-    until = expires if isinstance(expires, dt.datetime) else None
+    expires = earlier_end(task.expires, task.deadline)
+    expires_in = expires if isinstance(expires, int | float) else None
+    expires_at = expires if isinstance(expires, dt.datetime) else None
     new = NewTask(
-        id=own,
+        id=local_id,
         envelope=pack_envelope(
             task.type, payload, task.timeout, task.backoff, task.metadata, ends, task.depends_on
         ),
@@ -85,11 +85,11 @@ def prepare(task: Task[Any], max_payload: int) -> Prepared:
         retention_ms=milliseconds(task.retention),
         delay_ms=milliseconds(task.delay),
         run_at_ms=_instant(task.run_at),
-        expires_in_ms=milliseconds(lasting),
-        expires_at_ms=_instant(until),
+        expires_in_ms=milliseconds(expires_in),
+        expires_at_ms=_instant(expires_at),
         relations=_relations(task, data),
     )
-    return Prepared(task, own, new)
+    return PreparedTask(task, local_id, new)
 
 
 def _relations(task: Task[Any], data: Any) -> Relations:
@@ -109,21 +109,21 @@ def _relations(task: Task[Any], data: Any) -> Relations:
 
 
 def unique_key(task: Task[Any]) -> str:
-    """Give the key of a task with `unique`; raise `PayloadError` where its payload makes it."""
-    return _key_of(task, plain(task.payload))
+    """Return the key of a task with `unique`; raise `PayloadError` if a payload cannot make one."""
+    return _key_of(task, to_plain(task.payload))
 
 
 def _key_of(task: Task[Any], data: Any) -> str:
     assert task.unique is not None
     if task.unique.key is not None:
         return task.unique.key
-    # A digest, so that a key is short whatever the payload: 128 bits do not collide by chance.
+    # A digest keeps the key short whatever the payload; 128 bits do not collide by chance.
     digest = hashlib.blake2b(pack_value(_sorted(data)), digest_size=16).hexdigest()
     return f"{task.type} {digest}"
 
 
 def _sorted(data: Any) -> Any:
-    """Give plain data that is packed alike however its mappings are ordered."""
+    """Return the data with sorted mappings, so that their order does not matter."""
     if isinstance(data, dict):
         items = cast("dict[str | bytes, Any]", data).items()
         ordered = sorted(items, key=lambda item: (isinstance(item[0], bytes), item[0]))
@@ -135,5 +135,5 @@ def _sorted(data: Any) -> Any:
 
 def reference_to(queue: str, task_id: str) -> str:
     """Return how a task of `queue` names another: by its local id where they share a queue."""
-    at, _, own = task_id.partition("/")
-    return own if at == queue else task_id
+    at, _, local_id = task_id.partition("/")
+    return local_id if at == queue else task_id

@@ -1,4 +1,4 @@
-"""From what a store keeps to the values a user reads."""
+"""From the records of a store to the values that a user reads."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from rediq_trio.store.port import Stats
 from rediq_trio.values.backoff import DEFAULT_BACKOFF
 from rediq_trio.values.bounds import queue_of
 from rediq_trio.values.task import Progress, QueueStats, TaskInfo, WorkerInfo
-from rediq_trio.wire.batch_envelope import Batch, is_batch, open_batch
+from rediq_trio.wire.batch_envelope import BatchEnvelope, is_batch, open_batch
 from rediq_trio.wire.deadlines import deadline_ms
 from rediq_trio.wire.envelope import Envelope, open_envelope, pack_value, unpack_value
 from rediq_trio.wire.packing import pack
 
-UNREADABLE = "(unreadable)"
-"""The type shown for a task whose envelope cannot be read, and the result where that cannot."""
+UNREADABLE_TEXT = "(unreadable)"
+"""The type, or the result, of a task for which it cannot be decoded."""
 
 
 def instant(ms: int) -> dt.datetime:
-    """Give the aware datetime of an instant in ms."""
+    """Return the aware datetime of an instant in milliseconds."""
     return dt.datetime.fromtimestamp(ms / 1000, dt.UTC)
 
 
-def _maybe(ms: int) -> dt.datetime | None:
+def _instant_or_none(ms: int) -> dt.datetime | None:
     return instant(ms) if ms else None
 
 
-def describe(place: str, record: Record) -> TaskInfo:
-    """Give what a user reads of a task. What cannot be decoded shows as such, and raises nothing."""
+def make_task_info(partition: str, record: Record) -> TaskInfo:
+    """Return the `TaskInfo` of a record. Parts that cannot be decoded show as unreadable."""
     batch = _batch(record.envelope)
     envelope = _opened(batch.members[0].envelope if batch else record.envelope)
     if batch:
-        # Its members' own metadata and deadlines are not the batch's.
+        # Metadata and deadlines belong to the members, not to the batch.
         envelope = attrs.evolve(envelope, metadata={}, deadline_ms=0, depends_on=())
     return TaskInfo(
-        id=f"{place}/{record.id}",
-        queue=queue_of(place),
+        id=f"{partition}/{record.id}",
+        queue=queue_of(partition),
         type=envelope.type,
         state=record.state,
         priority=record.priority,
@@ -52,21 +52,21 @@ def describe(place: str, record: Record) -> TaskInfo:
         crashes=record.crashes,
         created_at=instant(record.created_ms),
         run_at=instant(record.run_ms),
-        deadline=_maybe(deadline_ms(record, envelope.deadline_ms)),
-        started_at=_maybe(record.started_ms),
-        finished_at=_maybe(record.finished_ms),
-        progress=describe_progress(record.progress),
+        deadline=_instant_or_none(deadline_ms(record, envelope.deadline_ms)),
+        started_at=_instant_or_none(record.started_ms),
+        finished_at=_instant_or_none(record.finished_ms),
+        progress=read_progress(record.progress),
         result=_result(record),
         error=record.error or None,
         worker=record.worker or None,
         metadata=envelope.metadata,
         depends_on=envelope.depends_on,
         group=batch.group if batch else record.group or None,
-        members=tuple(f"{place}/{member.id}" for member in batch.members) if batch else (),
+        members=tuple(f"{partition}/{member.id}" for member in batch.members) if batch else (),
     )
 
 
-def _batch(packed: bytes) -> Batch | None:
+def _batch(packed: bytes) -> BatchEnvelope | None:
     try:
         return open_batch(packed) if is_batch(packed) else None
     except PayloadError:
@@ -77,7 +77,7 @@ def _opened(packed: bytes) -> Envelope:
     try:
         return open_envelope(packed)
     except PayloadError:
-        return Envelope(UNREADABLE, b"", 0.0, DEFAULT_BACKOFF, {})
+        return Envelope(UNREADABLE_TEXT, b"", 0.0, DEFAULT_BACKOFF, {})
 
 
 def _result(record: Record) -> Any:
@@ -86,7 +86,7 @@ def _result(record: Record) -> Any:
     try:
         return unpack_value(record.result, what="result")
     except PayloadError:
-        return UNREADABLE
+        return UNREADABLE_TEXT
 
 
 def pack_progress(percent: float, message: str | None, at: float) -> bytes:
@@ -94,8 +94,8 @@ def pack_progress(percent: float, message: str | None, at: float) -> bytes:
     return pack_value([percent, message, at], what="progress")
 
 
-def describe_progress(packed: bytes) -> Progress | None:
-    """Give a progress report; None when there is none, or none that can be read."""
+def read_progress(packed: bytes) -> Progress | None:
+    """Return a progress report; None if there is none, or if it cannot be read."""
     if not packed:
         return None
     try:
@@ -105,8 +105,8 @@ def describe_progress(packed: bytes) -> Progress | None:
         return None
 
 
-def describe_stats(stats: Stats) -> QueueStats:
-    """Give what a user reads of a queue's numbers."""
+def make_queue_stats(stats: Stats) -> QueueStats:
+    """Return the `QueueStats` of a queue's numbers."""
     counters = stats.queue.counters
     return QueueStats(
         **{state.value: stats.sizes.get(state, 0) for state in State},
@@ -123,7 +123,7 @@ def describe_stats(stats: Stats) -> QueueStats:
 
 
 def sum_stats(several: Sequence[QueueStats]) -> QueueStats:
-    """Give the numbers of the partitions of a queue as those of the whole."""
+    """Return the sum of the numbers of a queue's partitions."""
     if len(several) == 1:
         return several[0]
     names = [field.name for field in attrs.fields(QueueStats)]
@@ -133,8 +133,8 @@ def sum_stats(several: Sequence[QueueStats]) -> QueueStats:
     return QueueStats(**sums)
 
 
-def pack_worker(info: WorkerInfo) -> bytes:
-    """Pack what a worker says of itself."""
+def pack_worker_info(info: WorkerInfo) -> bytes:
+    """Pack a worker's record."""
     fields = [
         info.id, info.host, info.pid, list(info.queues), info.concurrency, info.running,
         info.started_at.timestamp(), info.last_heartbeat.timestamp(), info.version,
@@ -142,8 +142,8 @@ def pack_worker(info: WorkerInfo) -> bytes:
     return pack(fields)
 
 
-def describe_worker(packed: bytes) -> WorkerInfo:
-    """Give what a worker said of itself."""
+def read_worker_info(packed: bytes) -> WorkerInfo:
+    """Return the `WorkerInfo` of a packed record."""
     ident, host, pid, queues, concurrency, running, started, last, version = unpack_value(packed)
     return WorkerInfo(
         id=ident,

@@ -1,1 +1,1 @@
-"""What users write and read: values that are checked where they are built."""
+"""Values that users write and read, checked where they are built."""

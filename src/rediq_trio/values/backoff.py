@@ -1,7 +1,7 @@
-"""Backoff policies: the number of the failed attempt -> seconds until the next.
+"""Backoff policies: from the number of the failed attempt to the seconds until the next one.
 
-A policy travels with its task as plain data (`encode_backoff`, `decode_backoff`),
-so every worker agrees, whatever its own code says.
+A policy is stored with its task as plain data (`encode_backoff`, `decode_backoff`), so every
+worker uses the same one, whatever its own code says.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from rediq_trio._errors import ConfigError, PayloadError, shown
+from rediq_trio._errors import ConfigError, PayloadError, quote
 from rediq_trio.values.bounds import MAX_DELAY, number
 
 
@@ -19,9 +19,9 @@ from rediq_trio.values.bounds import MAX_DELAY, number
 class Exponential:
     """Wait `first * factor ** (attempt - 1)` seconds, at most `cap`, varied by `jitter`.
 
-    The jitter is a share: 0.1 spreads each delay evenly over 90 % to 110 %, so
-    that tasks which failed together do not come back together. (M. Brooker,
-    "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.)
+    The jitter is a share: 0.1 spreads each delay evenly over 90 % to 110 %, so that tasks
+    that failed together are not retried together. (M. Brooker, "Exponential Backoff And
+    Jitter", AWS Architecture Blog, 2015.)
     """
 
     first: float = attrs.field(default=2.0, validator=number(0, MAX_DELAY))
@@ -29,13 +29,13 @@ class Exponential:
     cap: float = attrs.field(default=60.0, validator=number(0, MAX_DELAY))
     """The longest delay in seconds, before jitter, 0 to 1 year."""
     factor: float = attrs.field(default=2.0, validator=number(1, 1000))
-    """Growth from one delay to the next, 1 to 1,000."""
+    """Factor from one delay to the next, 1 to 1,000."""
     jitter: float = attrs.field(default=0.1, validator=number(0, 1))
-    """Share of the delay that chance may add or take, 0 to 1."""
+    """Share of the delay that is added or subtracted at random, 0 to 1."""
 
     def delay(self, attempt: int, chance: random.Random | None = None) -> float:
-        """Give the seconds to wait after failed attempt number `attempt` (from 1)."""
-        # 1000 ** 200 overflows a float; past the cap the exponent no longer matters.
+        """Return the seconds to wait after failed attempt number `attempt` (from 1)."""
+        # 1000 ** 200 overflows a float; above the cap the exponent does not matter.
         steps = min(attempt - 1, 100)
         base = min(self.cap, self.first * self.factor**steps)
         return min(MAX_DELAY, base * (1 + self.jitter * (chance or random).uniform(-1, 1)))
@@ -50,10 +50,10 @@ class Linear:
     cap: float | None = attrs.field(
         default=None, validator=attrs.validators.optional(number(0, MAX_DELAY))
     )
-    """The longest delay in seconds, 0 to 1 year; None for the 1 year."""
+    """The longest delay in seconds, 0 to 1 year; None for 1 year."""
 
     def delay(self, attempt: int, chance: random.Random | None = None) -> float:
-        """Give the seconds to wait after failed attempt number `attempt` (from 1)."""
+        """Return the seconds to wait after failed attempt number `attempt` (from 1)."""
         return min(self.step * attempt, MAX_DELAY if self.cap is None else self.cap)
 
 
@@ -65,31 +65,31 @@ class Fixed:
     """Seconds, 0 to 1 year."""
 
     def delay(self, attempt: int, chance: random.Random | None = None) -> float:
-        """Give the seconds to wait; the attempt does not matter."""
+        """Return the seconds to wait; the attempt does not matter."""
         return self.seconds
 
 
 Backoff = Exponential | Linear | Fixed
 
-_KINDS: tuple[type[Backoff], ...] = (Exponential, Linear, Fixed)
+_POLICIES: tuple[type[Backoff], ...] = (Exponential, Linear, Fixed)
 DEFAULT_BACKOFF = Exponential()
 
 
 def encode_backoff(policy: Backoff) -> list[object]:
-    """Turn a policy into plain data; the default policy is the empty list."""
+    """Return a policy as plain data; the default policy is the empty list."""
     if policy == DEFAULT_BACKOFF:
         return []
-    return [_KINDS.index(type(policy)), *attrs.astuple(policy)]
+    return [_POLICIES.index(type(policy)), *attrs.astuple(policy)]
 
 
 def decode_backoff(data: Sequence[object]) -> Backoff:
-    """Turn plain data back into a policy; raise `PayloadError` for anything else."""
+    """Return the policy of plain data; raise `PayloadError` for anything else."""
     if not data:
         return DEFAULT_BACKOFF
     kind, *fields = data
-    if not isinstance(kind, int) or not 0 <= kind < len(_KINDS):
-        raise PayloadError(f"backoff policy number {shown(kind)} is unknown to this version")
+    if not isinstance(kind, int) or not 0 <= kind < len(_POLICIES):
+        raise PayloadError(f"backoff policy number {quote(kind)} is unknown to this version")
     try:
-        return _KINDS[kind](*fields)  # type: ignore[arg-type]  # the validators check
+        return _POLICIES[kind](*fields)  # type: ignore[arg-type]  # the validators check
     except (TypeError, ConfigError) as error:
         raise PayloadError(f"backoff policy cannot be read: {error}") from error

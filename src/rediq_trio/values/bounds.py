@@ -1,4 +1,4 @@
-"""The bounds of everything that comes from outside, and the validators that hold them.
+"""The bounds of everything that comes from outside, and the validators that enforce them.
 
 Each validator raises `ConfigError` with the field, the value and the bound.
 """
@@ -16,66 +16,64 @@ import attrs
 from rediq_trio._errors import ConfigError
 
 MAX_DELAY = 366 * 86_400.0
-"""Seconds: how far ahead a task may be scheduled (1 year, leap years included)."""
+"""How far ahead a task may be scheduled, in seconds (1 year, also a leap year)."""
 MAX_RETENTION = 10 * MAX_DELAY
-"""Seconds: how long a finished task may be kept."""
+"""How long a finished task may be kept, in seconds."""
 MAX_TRIES = 1_000_000
 """The highest `max_retry` and `max_crashes`."""
 MAX_TYPE = 256
-"""Characters of a task type's name."""
+"""Maximum characters of a task type's name."""
 MAX_METADATA = 64
-"""Entries of a task's metadata; each key and value at most `MAX_METADATA_TEXT` characters."""
+"""Maximum entries of a task's metadata; each key and value has at most `MAX_METADATA_TEXT` characters."""
 MAX_METADATA_TEXT = 4_096
 MAX_DEPTH = 64
-"""Levels of nesting in a payload."""
+"""Maximum levels of nesting in a payload."""
 MAX_PAYLOAD = 512 * 1024
-"""Bytes: the default of `max_payload`."""
+"""The default of `max_payload`, in bytes."""
 
 MAX_DEPENDENCIES = 10_000
-"""Tasks that one task may depend on."""
+"""Maximum number of tasks that one task may depend on."""
 MAX_LABEL = 128
-"""Characters of a group's name and of a limit key, and bytes as UTF-8."""
+"""Maximum bytes, as UTF-8, of a group's name and of a limit key."""
 
 NAME_BOUND = "1 to 128 of a-z A-Z 0-9 . _ : -"
 _NAME = re.compile(r"[a-zA-Z0-9._:-]{1,128}")
-_PLACE = re.compile(r"[a-zA-Z0-9._:-]{1,128}(~[0-9]{1,2})?")
-# Until the year 3084 the first digit of its time is 0 or 1.
+_PARTITION = re.compile(r"[a-zA-Z0-9._:-]{1,128}(~[0-9]{1,2})?")
 
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
 
 def is_name(value: object) -> bool:
-    """Say whether a value is a queue name or a task's own id."""
+    """Return whether a value can be a queue's name or a task's local id."""
     return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
 
-class Place(str):
-    """The name of a partition, `"<queue>~<number>"`: no text that comes from outside is one."""
+class PartitionName(str):
+    """The name of a partition, `"<queue>~<number>"`; only the library makes one."""
 
     __slots__ = ()
 
 
-def is_place(value: object) -> bool:
-    """Say whether a value names where tasks lie: a queue, or a partition of one."""
-    return isinstance(value, str) and _PLACE.fullmatch(value) is not None
+def is_partition(value: object) -> bool:
+    """Return whether a value can name a queue or a partition of one."""
+    return isinstance(value, str) and _PARTITION.fullmatch(value) is not None
 
 
-def queue_of(place: str) -> str:
-    """Give the queue that a place belongs to."""
-    return place.partition("~")[0]
+def queue_of(partition: str) -> str:
+    """Return the queue of a partition, which is itself where it is not partitioned."""
+    return partition.partition("~")[0]
 
 
 def is_task_id(value: object) -> bool:
-    """Say whether a value is a task's id, `"<queue>/<id>"`."""
+    """Return whether a value can be a task's id, `"<queue>/<id>"`."""
     if not isinstance(value, str):
         return False
-    place, _, own = value.partition("/")
-    return is_place(place) and is_name(own)
-
+    partition, _, local_id = value.partition("/")
+    return is_partition(partition) and is_name(local_id)
 
 
 def check_name(field: str, value: object) -> str:
-    """Give the value back when it is a name; raise `ConfigError` otherwise."""
+    """Return the value if it can be a name; raise `ConfigError` otherwise."""
     if not is_name(value):
         raise ConfigError.of(field, value, NAME_BOUND)
     assert isinstance(value, str)
@@ -83,7 +81,7 @@ def check_name(field: str, value: object) -> str:
 
 
 def check_label(field: str, value: object) -> str:
-    """Give the value back when it can name a group or a limit key; raise `ConfigError` otherwise."""
+    """Return the value if it can name a group or a limit key; raise `ConfigError` otherwise."""
     good = isinstance(value, str) and value.isprintable() and value != "*"
     if not good or not 0 < len(str(value).encode("utf-8", "replace")) <= MAX_LABEL:
         bound = f"1 to {MAX_LABEL} printable characters (bytes, as UTF-8), and not '*'"
@@ -93,10 +91,10 @@ def check_label(field: str, value: object) -> str:
 
 
 def check_number(
-    field: str, value: object, low: float, high: float, *, whole: bool = False, above: bool = False
+    field: str, value: object, low: float, high: float, *, integer: bool = False, above: bool = False
 ) -> None:
     """Raise `ConfigError` unless low <= value <= high (low < value with `above`); never NaN or bool."""
-    kinds = (int,) if whole else (int, float)
+    kinds = (int,) if integer else (int, float)
     good = (
         isinstance(value, kinds)
         and not isinstance(value, bool)
@@ -104,33 +102,33 @@ def check_number(
         and not (above and value == low)
     )
     if not good:
-        kind = "a whole number" if whole else "a number"
+        kind = "a whole number" if integer else "a number"
         edge = "above" if above else "from"
         raise ConfigError.of(field, value, f"{kind} {edge} {low:,} to {high:,}")
 
 
-def number(low: float, high: float = math.inf, *, whole: bool = False, above: bool = False) -> Validator:
-    """Make an attrs validator of `check_number`."""
+def number(low: float, high: float = math.inf, *, integer: bool = False, above: bool = False) -> Validator:
+    """Return an attrs validator that calls `check_number`."""
 
     def validate(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        check_number(attribute.name, value, low, high, whole=whole, above=above)
+        check_number(attribute.name, value, low, high, integer=integer, above=above)
 
     return validate
 
 
 def name(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Validate a queue name or an own id."""
+    """Validate a queue's name or a local id."""
     check_name(attribute.name, value)
 
 
 def queue(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Validate a queue's name, or the place that the library gave a task."""
-    if not (isinstance(value, Place) and is_place(value)):
+    """Validate a queue's name, or the partition that the library chose for a task."""
+    if not (isinstance(value, PartitionName) and is_partition(value)):
         check_name(attribute.name, value)
 
 
 def choice(*words: str) -> Validator:
-    """Make a validator that takes these words only."""
+    """Return a validator that accepts these words only."""
 
     def validate(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
         if value not in words:
@@ -140,7 +138,7 @@ def choice(*words: str) -> Validator:
 
 
 def one_of(*kinds: type) -> Validator:
-    """Make a validator that takes instances of these types only."""
+    """Return a validator that accepts instances of these types only."""
 
     def validate(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
         if not isinstance(value, kinds):
@@ -150,6 +148,6 @@ def one_of(*kinds: type) -> Validator:
 
 
 def check_instant(field: str, value: object) -> None:
-    """Raise `ConfigError` unless the value is a datetime that knows its time zone."""
+    """Raise `ConfigError` unless the value is a datetime with a time zone."""
     if not isinstance(value, dt.datetime) or value.tzinfo is None or value.utcoffset() is None:
         raise ConfigError.of(field, value, "a datetime with a time zone")

@@ -1,18 +1,18 @@
-"""Which instants a cron line names in a time zone.
+"""The instants of a cron line in a time zone.
 
-`cronsim` reads the line and walks the calendar in local time without a zone; this
-module adds the zone. (cronsim 2.8 walks zones too, but in steps of an hour: where
-the clock moves by half an hour, in Australia/Lord_Howe, it loses ticks, and in a
-doubled hour it may give a tick before the instant that was asked about.)
+`cronsim` parses the line and walks the calendar in local time without a zone; this module
+adds the zone. (cronsim 2.8 knows zones, but moves in steps of an hour: it loses ticks where
+the clock moves by half an hour, in Australia/Lord_Howe, and in a repeated hour it may return
+a tick before the instant in question.)
 
 The rules are Debian's, cron(8), "Daylight Saving Time and other time changes":
 
-- Where the minute or the hour starts with `*`, the line fires whenever the local
-  clock shows a time that matches: never in a skipped hour, twice in a doubled one.
-- Any other line names times of the day, and each fires once: in a doubled hour at
-  its first occurrence, and from a skipped hour at the first instant after the gap,
-  where all that fall together are one tick.
-- Where neither day field starts with `*`, either may match; otherwise both must.
+- If the minute or the hour starts with `*`, the line fires whenever the local clock shows a
+  matching time: never in a skipped hour, twice in a repeated one.
+- Any other line names times of the day, and each fires once: in a repeated hour at its first
+  occurrence, and in a skipped hour at the first instant after the gap, where all skipped
+  times are one tick.
+- If neither day field starts with `*`, either may match; otherwise both must.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-from rediq_trio._errors import ConfigError, shown
+from rediq_trio._errors import ConfigError, quote
 
 MAX_LINE = 256
-"""Characters of a cron line."""
-HORIZON = dt.timedelta(days=50 * 366)
-"""How far ahead a tick is looked for: cronsim's own 50 years."""
+"""Maximum characters of a cron line."""
+SEARCH_SPAN = dt.timedelta(days=50 * 366)
+"""How far ahead a tick is searched: 50 years, as in cronsim."""
 
-_FIELDS = ("minute", "hour", "day-of-month", "month", "day-of-week")
-_NAMED = {
+_CRON_FIELDS = ("minute", "hour", "day-of-month", "month", "day-of-week")
+_NICKNAMES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
     "@monthly": "0 0 1 * *",
@@ -41,28 +41,28 @@ _NAMED = {
 }
 _SECOND = dt.timedelta(seconds=1)
 _DAY = dt.timedelta(days=1)
-# Rules of daylight saving hold for good from 2038 on, so a line that never fires in the
+# The rules of daylight saving do not change after 2038, so a line that does not fire in the
 # 50 years from here never fires.
 _REFERENCE = dt.datetime(2050, 1, 1, tzinfo=dt.UTC)
 
 
 def check_line(line: object) -> None:
-    """Raise `ConfigError` unless the value is a cron line that can be read; name its bad field."""
+    """Raise `ConfigError` that names the bad field, unless the value is a valid cron line."""
     if not isinstance(line, str) or len(line) > MAX_LINE:
         raise ConfigError.of("line", line, f"a cron line of at most {MAX_LINE} characters")
-    fields = _fields(line)
-    if len(fields) != len(_FIELDS):
-        bound = f"the 5 fields {' '.join(_FIELDS)}, or one of {' '.join(_NAMED)}"
+    fields = _split_line(line)
+    if len(fields) != len(_CRON_FIELDS):
+        bound = f"the 5 fields {' '.join(_CRON_FIELDS)}, or one of {' '.join(_NICKNAMES)}"
         raise ConfigError.of("line", line, bound)
     try:
         CronSim(" ".join(fields), _wall(_REFERENCE))
     except CronSimError as error:
         name = str(error).removeprefix("Bad ")
-        if name not in _FIELDS:
+        if name not in _CRON_FIELDS:
             raise ConfigError.of("line", line, f"a cron line ({error})") from error
         if name == "day-of-month" and _readable(" ".join((*fields[:3], "*", "*"))):
             raise _never(line) from error
-        field = shown(fields[_FIELDS.index(name)])
+        field = quote(fields[_CRON_FIELDS.index(name)])
         raise ConfigError.of("line", line, f"a cron line; its {name} is {field}") from error
 
 
@@ -73,24 +73,24 @@ def check_fires(line: str, zone: ZoneInfo) -> None:
 
 
 def next_tick(line: str, zone: ZoneInfo, after: dt.datetime) -> dt.datetime | None:
-    """Give the first tick after an instant in UTC; None if there is none in 50 years."""
+    """Return the first tick after an instant in UTC; None if there is none in 50 years."""
     start = after.replace(microsecond=0) + _SECOND
-    return _seek(" ".join(_fields(line)), zone, start, start + HORIZON)
+    return _seek(" ".join(_split_line(line)), zone, start, start + SEARCH_SPAN)
 
 
 def last_tick(
     line: str, zone: ZoneInfo, since: dt.datetime, until: dt.datetime
 ) -> dt.datetime | None:
-    """Give the last tick from `since` to `until`, both included and in UTC; None for none.
+    """Return the last tick from `since` to `until`, both included and in UTC; None for none.
 
-    It walks back from `until`, however many ticks lie before.
+    The search goes back from `until`, so its cost does not depend on the number of ticks.
     """
-    tick = _seek(" ".join(_fields(line)), zone, until.replace(microsecond=0), since)
+    tick = _seek(" ".join(_split_line(line)), zone, until.replace(microsecond=0), since)
     return None if tick is None or tick < since else tick
 
 
 def _seek(line: str, zone: ZoneInfo, start: dt.datetime, stop: dt.datetime) -> dt.datetime | None:
-    """Give the first tick on the way from `start` to `stop`, both included."""
+    """Return the first tick on the way from `start` to `stop`, both included."""
     fields = line.split()
     if fields[0].startswith("*") or fields[1].startswith("*"):
         return _seek_rhythm(line, zone, start, stop)
@@ -100,7 +100,7 @@ def _seek(line: str, zone: ZoneInfo, start: dt.datetime, stop: dt.datetime) -> d
 def _seek_rhythm(
     line: str, zone: ZoneInfo, start: dt.datetime, stop: dt.datetime
 ) -> dt.datetime | None:
-    """Seek a tick of a line that follows the local clock, from one change of it to the next."""
+    """Seek a tick of a line that follows the local clock, from one offset change to the next."""
     back = stop < start
     step = -_SECOND if back else _SECOND
     while start >= stop if back else start <= stop:
@@ -121,9 +121,9 @@ def _seek_time_of_day(
 ) -> dt.datetime | None:
     """Seek a tick of a line that names times of the day."""
     back = stop < start
-    # Local times and their instants ascend together, so the ticks from `start` on are those
-    # of the local times after the one just before it. On the way back, the latest local time
-    # that was ever shown: in the second of two hours, the end of the first.
+    # Local times and their instants ascend together, so the ticks from `start` on are those of
+    # the local times after the one just before `start`. On the way back, begin at the latest
+    # local time that was ever shown: in a repeated hour, the end of its first occurrence.
     if back:
         latest = start.astimezone(zone).replace(fold=0).utcoffset()
         assert latest is not None
@@ -138,7 +138,7 @@ def _seek_time_of_day(
 
 
 def _instant(zone: ZoneInfo, wall: dt.datetime) -> dt.datetime:
-    """Give the first instant at which the local clock shows that time, or has passed it."""
+    """Return the first instant at which the local clock shows that time, or has passed it."""
     tick = wall.replace(tzinfo=zone).astimezone(dt.UTC)
     if _wall(tick.astimezone(zone)) == wall:
         return tick
@@ -148,9 +148,9 @@ def _instant(zone: ZoneInfo, wall: dt.datetime) -> dt.datetime:
 
 
 def _last_alike(zone: ZoneInfo, start: dt.datetime, stop: dt.datetime) -> dt.datetime:
-    """Give the last whole second from `start` to `stop` before the zone's offset changes.
+    """Return the last second from `start` to `stop` before the zone's offset changes.
 
-    By days, because no zone changes twice within one; then by halves.
+    Searched by days, as no zone changes twice within a day, and then by bisection.
     """
     offset = _offset(zone, start)
     day = _DAY if start < stop else -_DAY
@@ -176,12 +176,12 @@ def _offset(zone: ZoneInfo, instant: dt.datetime) -> dt.timedelta:
 
 
 def _wall(moment: dt.datetime) -> dt.datetime:
-    """Give what the clock on the wall shows, without its zone."""
+    """Return the local time without its zone."""
     return moment.replace(tzinfo=None, fold=0)
 
 
-def _fields(line: str) -> list[str]:
-    return _NAMED.get(line.lower(), line).split()
+def _split_line(line: str) -> list[str]:
+    return _NICKNAMES.get(line.lower(), line).split()
 
 
 def _readable(line: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a user says and reads of a queue's limits."""
+"""The limits of a queue, as users write and read them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from rediq_trio.spec.records import Limit
 from rediq_trio.values.bounds import MAX_DELAY, number
 
 MAX_RATE = 1_000_000
-"""Starts that a rate may count, and tasks that a limit may let run at once."""
+"""Maximum starts of a rate, and maximum tasks of a concurrency limit."""
 MAX_PENDING = 10**9
-"""Pending tasks that a bounded queue may have."""
+"""Maximum bound of pending tasks."""
 
 
 class Unset(enum.Enum):
-    """Stands for what is not to be changed."""
+    """The value of an argument that was not passed: leave it unchanged."""
 
     UNSET = "unset"
 
@@ -35,16 +35,16 @@ class Rate:
     """How many tasks may start within a period: `Rate(100, per=60, burst=10)`.
 
     Starts are spread evenly, one every `per / count` seconds (rounded up to whole
-    microseconds), and after a pause up to `burst` of them may come at once. So at most
-    `count + burst - 1` start within any `per` seconds. Raises `ConfigError`.
+    microseconds); after a pause, up to `burst` tasks may start at once. So at most
+    `count + burst - 1` tasks start within any `per` seconds. Raises `ConfigError`.
     """
 
-    count: int = attrs.field(validator=number(1, MAX_RATE, whole=True))
+    count: int = attrs.field(validator=number(1, MAX_RATE, integer=True))
     """Starts per period, 1 to 1,000,000."""
     per: float = attrs.field(default=1.0, validator=number(0.001, MAX_DELAY))
-    """Seconds, 0.001 to 1 year; whole milliseconds count."""
-    burst: int = attrs.field(default=1, validator=number(1, MAX_RATE, whole=True))
-    """Starts that may come at once, 1 to `count`."""
+    """Seconds, 0.001 to 1 year, rounded to milliseconds."""
+    burst: int = attrs.field(default=1, validator=number(1, MAX_RATE, integer=True))
+    """Tasks that may start at once, 1 to `count`."""
 
     def __attrs_post_init__(self) -> None:
         if self.burst > self.count:
@@ -57,7 +57,7 @@ class Rate:
 
 @attrs.frozen(kw_only=True)
 class KeyLimit:
-    """What holds for one limit key."""
+    """The limits of one limit key."""
 
     concurrency: int | None = None
     """Tasks that may run at once; None for any number."""
@@ -66,7 +66,7 @@ class KeyLimit:
 
 @attrs.frozen(kw_only=True)
 class QueueLimits:
-    """What limits a queue, as it was read."""
+    """The limits of a queue when they were read."""
 
     concurrency: int | None = None
     """Tasks of the queue that may run at once, on all workers together; None for any number."""
@@ -74,13 +74,13 @@ class QueueLimits:
     max_pending: int | None = None
     """Tasks that may be pending; None for any number."""
     fair_by: Literal["limit_key"] | None = None
-    """What takes turns; None for priority and age alone."""
+    """`"limit_key"` if limit keys take turns; None for priority and age alone."""
     keys: Mapping[str, KeyLimit] = attrs.field(factory=dict[str, KeyLimit])
-    """By limit key; under `"*"` what holds for each key that is not here."""
+    """The limits of each limit key; `"*"` holds those of every key that is not named."""
 
 
-def describe_limit(limit: Limit) -> KeyLimit:
-    """Give what a user reads of a limit."""
+def make_key_limit(limit: Limit) -> KeyLimit:
+    """Return the `KeyLimit` of a stored limit."""
     rate = None
     if limit.count:
         rate = Rate(limit.count, per=limit.period_ms / 1000, burst=limit.burst)

@@ -1,4 +1,4 @@
-"""How a task names those that it needs: by ids or handles, one or many."""
+"""The dependencies of a task: ids or handles, one or many."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import attrs
 from rediq_trio._errors import ConfigError
 from rediq_trio.values import bounds
 
-_NONE = ()  # what a task that waits for nothing has: most are made so, and need no look
+_NO_TASKS = ()  # the default, which needs no check
 
 
 class Identified(Protocol):
-    """What has a task's id: a handle, or what is read of a task."""
+    """Anything with a task's id: a handle, or a `TaskInfo`."""
 
     @property
     def id(self) -> str: ...
 
 
-def own_ids(value: Any) -> Any:
-    """Take handles for their ids, and a single one for a tuple of one."""
-    if value is _NONE:
+def task_ids(value: Any) -> Any:
+    """Return the ids of handles, and a single dependency as a tuple of one."""
+    if value is _NO_TASKS:
         return value
     if isinstance(value, str) or hasattr(value, "id"):
         value = (value,)

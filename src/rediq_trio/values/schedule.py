@@ -1,8 +1,8 @@
-"""When a recurring task is due: `Every` and `Cron` -> ticks, and what of the missed ones.
+"""When a recurring task is due: the ticks of `Every` and `Cron`, and the missed ones.
 
-A schedule is a pure function from one instant to the next tick, so that every server
-computes the same ticks and only one of them has to win each. Instants that the stores
-keep are whole milliseconds since the Unix epoch; no tick is before it.
+A recurrence is a pure function from one instant to the next tick, so every worker computes
+the same ticks, and one of them wins each. Stored instants are milliseconds since the Unix
+epoch; no tick is before it.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from rediq_trio._errors import ConfigError
 from rediq_trio.values import bounds, cron
 
 CatchUp = Literal["skip", "once", "all"]
-"""What becomes of the ticks that passed while no server was there to see them."""
+"""What happens to ticks that passed while no worker ran."""
 Overlap = Literal["allow", "skip"]
-"""What becomes of a tick whose predecessor's task is not finished."""
+"""What happens to a tick while the task of the tick before it is not finished."""
 
-LATE = 60.0
-"""Seconds: a tick seen no later than that is late, not missed; servers pause and restart."""
+MISSED_AFTER = 60.0
+"""Seconds after which a tick counts as missed, not late: workers pause and restart."""
 MIN_INTERVAL = 0.1
-"""Seconds: the shortest interval of `Every`."""
+"""The shortest interval of `Every`, in seconds."""
 MAX_DUE = 10_000
-"""The most ticks that one look may give."""
+"""Maximum number of ticks that `due_ticks` returns."""
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MILLISECOND = dt.timedelta(milliseconds=1)
-# A datetime ends with the year 9999, and a tick is looked for up to 50 years ahead.
+# A datetime ends with the year 9999, and a tick is searched up to 50 years ahead.
 _LAST_MS = (dt.datetime(9000, 1, 1, tzinfo=dt.UTC) - _EPOCH) // _MILLISECOND
 
 
 def _choice(kind: Any) -> bounds.Validator:
-    """Make a validator that takes the values of a `Literal` only."""
+    """Return a validator that accepts the values of a `Literal` only."""
     choices: tuple[str, ...] = get_args(kind)
 
     def validate(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -68,7 +68,7 @@ def _check_timezone(_: object, attribute: attrs.Attribute[Any], value: object) -
 
 
 def _tidy(line: str) -> str:
-    # What is no text goes on to the validator.
+    # A value that is no text is left to the validator.
     return " ".join(line.split()) if isinstance(line, str) else line
 
 
@@ -76,29 +76,29 @@ def _tidy(line: str) -> str:
 class Every:
     """Tick at each multiple of `seconds` since the Unix epoch.
 
-    So all servers agree without a start, and a restart moves nothing: `Every(3600)`
-    ticks on the hour of UTC. An interval that divides no day drifts through it.
+    So all workers agree, and a restart does not move the ticks: `Every(3600)` ticks on the
+    hour in UTC. An interval that does not divide a day ticks at other times each day.
     """
 
     seconds: float = attrs.field(validator=_check_seconds)
     """Seconds between two ticks, 0.1 to 1 year, in whole milliseconds."""
     catch_up: CatchUp = attrs.field(default="skip", kw_only=True, validator=_choice(CatchUp))
-    """What fires of missed ticks: none but one just missed, the latest, or all (`due_ticks`)."""
+    """Which missed ticks fire: only one that is just late, the latest, or all (see `due_ticks`)."""
     overlap: Overlap = attrs.field(default="allow", kw_only=True, validator=_choice(Overlap))
-    """Whether a tick makes a task while the one before it is not finished."""
+    """Whether a tick enqueues a task while the task of the tick before it is not finished."""
 
     def next_after(self, moment: dt.datetime) -> dt.datetime:
-        """Give the first tick after an aware datetime, in UTC; `ConfigError` past the year 9000."""
+        """Return the first tick after an aware datetime, in UTC; `ConfigError` after the year 9000."""
         return _next_after(self, moment)
 
     def next_ms(self, after_ms: int) -> int | None:
-        """Give the first tick after that millisecond; None past the year 9000."""
+        """Return the first tick after that millisecond; None after the year 9000."""
         if after_ms > _LAST_MS:
             return None
         return (max(after_ms, -1) // self._interval_ms + 1) * self._interval_ms
 
     def last_ms(self, since_ms: int, until_ms: int) -> int | None:
-        """Give the last tick from `since_ms` to `until_ms`, both included; None for none."""
+        """Return the last tick from `since_ms` to `until_ms`, both included; None for none."""
         tick = until_ms // self._interval_ms * self._interval_ms
         return tick if tick >= max(since_ms, 0) else None
 
@@ -109,15 +109,14 @@ class Every:
 
 @attrs.frozen
 class Cron:
-    """Tick whenever a cron line says so, in the local time of a time zone.
+    """Tick at the times of a cron line, in the local time of a time zone.
 
-    Where daylight saving changes the clock, this does what Debian's cron does. A line
-    with fixed minutes and hours (`30 2 * * *`) fires once on every day it names: at the
-    first occurrence if its time comes twice, and right after the gap if its time is
-    skipped, where all the times that fall into one gap make one tick. A line whose minute
-    or hour starts with `*` follows the clock: `*/15 * * * *` keeps firing every quarter of
-    an hour through both changes, while `* 2 * * *` has nothing to fire at on the day
-    without a 2 o'clock, and two hours of it on the day with two.
+    Changes of daylight saving are handled as in Debian's cron. A line with fixed minutes and
+    hours (`30 2 * * *`) fires once on every day it names: at the first occurrence if its time
+    is repeated, and right after the gap if its time is skipped, where all times of one gap are
+    one tick. A line whose minute or hour starts with `*` follows the clock: `*/15 * * * *`
+    fires every quarter of an hour through both changes, while `* 2 * * *` does not fire on
+    the day without a 2 o'clock hour, and fires for two hours on the day with two.
     """
 
     line: str = attrs.field(converter=_tidy, validator=_check_line)
@@ -125,26 +124,26 @@ class Cron:
     timezone: str = attrs.field(default="UTC", validator=_check_timezone)
     """The name of an IANA time zone."""
     catch_up: CatchUp = attrs.field(default="skip", kw_only=True, validator=_choice(CatchUp))
-    """What fires of missed ticks: none but one just missed, the latest, or all (`due_ticks`)."""
+    """Which missed ticks fire: only one that is just late, the latest, or all (see `due_ticks`)."""
     overlap: Overlap = attrs.field(default="allow", kw_only=True, validator=_choice(Overlap))
-    """Whether a tick makes a task while the one before it is not finished."""
+    """Whether a tick enqueues a task while the task of the tick before it is not finished."""
 
     def __attrs_post_init__(self) -> None:
         cron.check_fires(self.line, ZoneInfo(self.timezone))
 
     def next_after(self, moment: dt.datetime) -> dt.datetime:
-        """Give the first tick after an aware datetime, in UTC; `ConfigError` past the year 9000."""
+        """Return the first tick after an aware datetime, in UTC; `ConfigError` after the year 9000."""
         return _next_after(self, moment)
 
     def next_ms(self, after_ms: int) -> int | None:
-        """Give the first tick after that millisecond; None past the year 9000."""
+        """Return the first tick after that millisecond; None after the year 9000."""
         if after_ms > _LAST_MS:
             return None
         tick = cron.next_tick(self.line, ZoneInfo(self.timezone), _instant(max(after_ms, -1)))
         return None if tick is None else _ms(tick)
 
     def last_ms(self, since_ms: int, until_ms: int) -> int | None:
-        """Give the last tick from `since_ms` to `until_ms`, both included; None for none."""
+        """Return the last tick from `since_ms` to `until_ms`, both included; None for none."""
         since_ms, until_ms = max(since_ms, 0), min(until_ms, _LAST_MS)
         if since_ms > until_ms:
             return None
@@ -153,50 +152,50 @@ class Cron:
         return None if tick is None else _ms(tick)
 
 
-Schedule = Every | Cron
+Recurrence = Every | Cron
 
 
 @attrs.frozen
-class Due:
-    """Which ticks are to fire now, and which one comes next."""
+class DueTicks:
+    """The ticks that fire now, and the next one."""
 
     ticks: tuple[int, ...]
     """Milliseconds since the Unix epoch, the oldest first."""
     next_ms: int | None
-    """The tick to store as the expected one; it may be due already with "all"."""
+    """The next expected tick; with "all" it may be due already."""
 
 
-def due_ticks(when: Schedule, since_ms: int, now_ms: int, *, limit: int = 100) -> Due:
-    """Say which ticks from the expected one (`since_ms`) until now are to fire now.
+def due_ticks(when: Recurrence, since_ms: int, now_ms: int, *, limit: int = 100) -> DueTicks:
+    """Return which ticks from the expected one (`since_ms`) until now fire now.
 
     - "all": each of them, the oldest first, at most `limit` (1 to 10,000) at a time.
     - "once": the latest one, however old.
-    - "skip": the latest one if it is at most `LATE` seconds old.
+    - "skip": the latest one if it is at most `MISSED_AFTER` seconds old.
 
-    Whatever is left out will not come again, but for "all". Nothing is due before
-    `since_ms`, even if the clock went back. The work does not grow with the ticks that are
-    left out. A new or changed schedule begins at its `next_ms` of the present.
+    Ticks that are left out do not fire later, except with "all". Nothing is due before
+    `since_ms`, even if the clock went back. The cost does not depend on the number of ticks
+    that are left out. A new or changed schedule starts at its `next_ms` of the present.
     """
-    bounds.check_number("limit", limit, 1, MAX_DUE, whole=True)
+    bounds.check_number("limit", limit, 1, MAX_DUE, integer=True)
     if when.catch_up == "all":
         ticks: list[int] = []
         tick = when.next_ms(since_ms - 1)
         while tick is not None and tick <= now_ms and len(ticks) < limit:
             ticks.append(tick)
             tick = when.next_ms(tick)
-        return Due(tuple(ticks), tick)
-    oldest = since_ms if when.catch_up == "once" else max(since_ms, now_ms - round(LATE * 1000))
+        return DueTicks(tuple(ticks), tick)
+    oldest = since_ms if when.catch_up == "once" else max(since_ms, now_ms - round(MISSED_AFTER * 1000))
     latest = when.last_ms(oldest, now_ms)
-    return Due(() if latest is None else (latest,), when.next_ms(max(since_ms - 1, now_ms)))
+    return DueTicks(() if latest is None else (latest,), when.next_ms(max(since_ms - 1, now_ms)))
 
 
-def pack_when(when: Schedule) -> list[object]:
-    """Turn a schedule into plain data."""
+def pack_recurrence(when: Recurrence) -> list[object]:
+    """Return a recurrence as plain data."""
     return [type(when).__name__.lower(), *attrs.astuple(when)]
 
 
-def read_when(data: Sequence[object]) -> Schedule:
-    """Turn plain data back into a schedule; raise `ConfigError` for anything else."""
+def unpack_recurrence(data: Sequence[object]) -> Recurrence:
+    """Return the recurrence of plain data; raise `ConfigError` for anything else."""
     match data:
         case ["every", seconds, catch_up, overlap]:
             return Every(cast(Any, seconds), catch_up=cast(Any, catch_up), overlap=cast(Any, overlap))
@@ -209,15 +208,15 @@ def read_when(data: Sequence[object]) -> Schedule:
             raise ConfigError.of("when", data, "a schedule that this version can read")
 
 
-def describe(when: Schedule) -> str:
-    """Say in a few words when it ticks: `every 30 s`, `cron "0 2 * * *" Europe/Paris`."""
+def describe_schedule(when: Recurrence) -> str:
+    """Return a short description: `every 30 s`, `cron "0 2 * * *" Europe/Paris`."""
     if isinstance(when, Cron):
         return f'cron "{when.line}" {when.timezone}'
-    whole = int(when.seconds) == when.seconds
-    return f"every {int(when.seconds) if whole else when.seconds} s"
+    integer = int(when.seconds) == when.seconds
+    return f"every {int(when.seconds) if integer else when.seconds} s"
 
 
-def _next_after(when: Schedule, moment: dt.datetime) -> dt.datetime:
+def _next_after(when: Recurrence, moment: dt.datetime) -> dt.datetime:
     bounds.check_instant("moment", moment)
     tick = when.next_ms((moment - _EPOCH) // _MILLISECOND)
     if tick is None:

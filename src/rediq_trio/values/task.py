@@ -1,4 +1,4 @@
-"""The values a user meets: a task to be done, and what can be read of one.
+"""The values of tasks: a task to be enqueued, and what can be read about tasks and queues.
 
 All are frozen and validated where they are built, so illegal values cannot exist.
 """
@@ -28,7 +28,7 @@ _NO_METADATA: Mapping[str, str] = MappingProxyType({})
 def _metadata(value: Mapping[str, str]) -> Mapping[str, str]:
     if value is _NO_METADATA:
         return value
-    # A copy that nobody else can change; what is no mapping goes on to the validator.
+    # A copy that nobody else can change; a value that is no mapping is left to the validator.
     return MappingProxyType(dict(value)) if isinstance(value, Mapping) else value  # pyright: ignore  (untyped callers)
 
 
@@ -116,19 +116,19 @@ class Task(Generic[R]):
     type: str = attrs.field(kw_only=False, validator=_check_type)
     """The name of the handler."""
     payload: Any = attrs.field(kw_only=False, factory=dict, repr=False)
-    """A mapping becomes the handler's keyword arguments, anything else its one argument."""
+    """A mapping becomes the handler's keyword arguments; any other value is its one argument."""
     id: str | None = attrs.field(default=None, validator=attrs.validators.optional(bounds.name))
-    """Own id within the queue; None for a new UUIDv7."""
+    """The local id within the queue; None for a new UUIDv7."""
     queue: str = attrs.field(default=DEFAULT_QUEUE, validator=bounds.queue)
     """The queue's name."""
-    priority: int = attrs.field(default=50, validator=bounds.number(0, 100, whole=True))
+    priority: int = attrs.field(default=50, validator=bounds.number(0, 100, integer=True))
     """0 (first) to 100 (last)."""
-    max_retry: int = attrs.field(default=3, validator=bounds.number(0, bounds.MAX_TRIES, whole=True))
+    max_retry: int = attrs.field(default=3, validator=bounds.number(0, bounds.MAX_TRIES, integer=True))
     """Attempts after the first, 0 to 1,000,000."""
-    max_crashes: int = attrs.field(default=3, validator=bounds.number(0, bounds.MAX_TRIES, whole=True))
-    """How often a worker may die under the task before it goes to dead, 0 to 1,000,000."""
+    max_crashes: int = attrs.field(default=3, validator=bounds.number(0, bounds.MAX_TRIES, integer=True))
+    """How often a worker may die while it runs the task before the task is dead, 0 to 1,000,000."""
     timeout: float = attrs.field(default=30.0, validator=bounds.number(0, math.inf, above=True))
-    """Seconds each attempt may take; `math.inf` for no bound."""
+    """Seconds that each attempt may take; `math.inf` for no bound."""
     backoff: Backoff = attrs.field(
         default=DEFAULT_BACKOFF, validator=bounds.one_of(Exponential, Linear, Fixed)
     )
@@ -140,48 +140,48 @@ class Task(Generic[R]):
     run_at: dt.datetime | None = attrs.field(default=None, validator=_check_run_at)
     """The instant of the first attempt, at most 1 year ahead; an aware datetime."""
     expires: float | dt.datetime | None = attrs.field(default=None, validator=_check_expires)
-    """No attempt starts from then on; seconds from the enqueue, or an aware datetime."""
+    """No attempt starts after it: seconds from the enqueue, or an aware datetime."""
     deadline: float | dt.datetime | None = attrs.field(default=None, validator=_check_deadline)
-    """No attempt starts or goes on from then on; seconds from the enqueue, above 0 to 1 year,
-    or an aware datetime."""
+    """No attempt starts or continues after it: seconds from the enqueue, above 0 to 1 year, or an
+    aware datetime."""
     retention: float = attrs.field(
         default=3600.0, validator=bounds.number(0, bounds.MAX_RETENTION)
     )
-    """Seconds that the finished task and its result are kept; 0 for not at all."""
+    """Seconds for which the finished task and its result are kept; 0 to remove them at once."""
     metadata: Mapping[str, str] = attrs.field(
         default=_NO_METADATA, converter=_metadata, validator=_check_metadata
     )
-    """Text that travels with the task."""
+    """Text that is stored with the task."""
     unique: Unique | None = attrs.field(
         default=None, validator=attrs.validators.optional(bounds.one_of(Unique))
     )
-    """Refuse, or replace, a second task of the same key."""
+    """Reject, or replace, a second task with the same key."""
     depends_on: tuple[str, ...] = attrs.field(
-        default=(), converter=needs.own_ids, validator=needs.check
+        default=(), converter=needs.task_ids, validator=needs.check
     )
     """Ids or handles of tasks, of any queue, that must have completed before it runs."""
     on_dependency_failure: Literal["dead", "run"] = attrs.field(
         default="dead", validator=bounds.choice("dead", "run")
     )
-    """What to do when one of them is dead, cancelled or gone: die too, or run regardless."""
+    """What happens when a dependency is dead, cancelled or gone: the task is dead too, or runs."""
     group: str | None = attrs.field(
         default=None, validator=attrs.validators.optional(_check_label)
     )
-    """The aggregation group that it waits in, 1 to 128 characters (bytes, as UTF-8)."""
+    """The group in which it waits to become part of a batch, 1 to 128 characters (bytes, as UTF-8)."""
     limit_key: str | None = attrs.field(
         default=None, validator=attrs.validators.optional(_check_label)
     )
-    """The key under which the queue's limits count it, 1 to 128 characters (bytes, as UTF-8)."""
+    """The limit key under which the queue's limits count it, 1 to 128 characters (bytes, as UTF-8)."""
     returns: Any = attrs.field(default=None, eq=False, repr=False)
-    """The type that the result is structured into; None leaves plain msgpack data."""
+    """The type into which the result is structured; None for plain msgpack data."""
 
     def __attrs_post_init__(self) -> None:
         if self.delay is not None and self.run_at is not None:
-            raise ConfigError.of("run_at", self.run_at, "left out where delay is given")
+            raise ConfigError.of("run_at", self.run_at, "left out if delay is given")
         if self.group is not None:
             for name in ("delay", "run_at", "depends_on", "limit_key"):
                 if getattr(self, name) not in (None, ()):
-                    raise ConfigError.of(name, getattr(self, name), "left out where group is given")
+                    raise ConfigError.of(name, getattr(self, name), "left out if group is given")
         replaces = self.unique is not None and self.unique.on_conflict == "replace"
         if replaces and (self.depends_on or self.group):
             raise ConfigError.of("unique", self.unique, "without replace where tasks wait together")
@@ -191,19 +191,19 @@ class Task(Generic[R]):
 
 @attrs.frozen
 class Progress:
-    """How far a running task says it is."""
+    """The progress that a running task last reported."""
 
     percent: float
     """0 to 100."""
     message: str | None
     """What it is doing, at most 1,000 characters."""
     updated_at: dt.datetime
-    """When it said so, by its worker's clock."""
+    """When it was reported, by the worker's clock."""
 
 
 @attrs.frozen(kw_only=True)
 class TaskInfo:
-    """What is known of a task at one instant."""
+    """What is known about a task at one instant."""
 
     id: str
     """`"<queue>/<id>"`."""
@@ -212,7 +212,7 @@ class TaskInfo:
     state: State
     priority: int
     attempt: int
-    """Attempts charged so far, the running one included."""
+    """Attempts charged so far, including the running one."""
     max_retry: int
     deliveries: int
     """How often it was claimed."""
@@ -222,8 +222,8 @@ class TaskInfo:
     run_at: dt.datetime
     """When it became due, or will."""
     deadline: dt.datetime | None = None
-    """When its attempts are over, by the store's clock; None for no such instant, and for
-    a task that was revived."""
+    """The instant after which no attempt starts or continues, by the store's clock; None without
+    one, and for a task that was revived."""
     started_at: dt.datetime | None
     """When it was last claimed."""
     finished_at: dt.datetime | None
@@ -234,19 +234,19 @@ class TaskInfo:
     error: str | None
     """Why the last attempt failed, or why the task is dead."""
     worker: str | None
-    """The worker that claimed it last."""
+    """The worker that last claimed it."""
     metadata: Mapping[str, str]
     depends_on: tuple[str, ...] = ()
     group: str | None = None
-    """The group that it waits in, or waited in when it ended; of a batch, the group that
-    it was made of."""
+    """The group in which it waits, or waited when it ended; of a batch, the group of its
+    members."""
     members: tuple[str, ...] = ()
-    """Ids of the tasks that a batch holds, in order; its `type` is that of the first."""
+    """Ids of the members of a batch, in order; its `type` is that of the first."""
 
 
 @attrs.frozen(kw_only=True)
 class QueueStats:
-    """How many tasks of a queue are in which state, and its totals since it began."""
+    """How many tasks of a queue are in each state, and its totals since it was created."""
 
     scheduled: int = 0
     blocked: int = 0
@@ -259,22 +259,22 @@ class QueueStats:
     cancelled: int = 0
     paused: bool = False
     oldest_pending_age: float = 0.0
-    """Seconds since the first pending task of a priority was due, the longest of them; 0
-    when none is pending."""
+    """Seconds since the oldest pending task was due; 0 if none is pending. The first task of each
+    priority is compared."""
     enqueued: int = 0
     completed_total: int = 0
     failed_total: int = 0
-    """Failed attempts, those that were retried included."""
+    """Failed attempts, including those that were retried."""
     dead_total: int = 0
     purged: int = 0
     deleted: int = 0
     batched: int = 0
-    """Grouped tasks that went into a batch."""
+    """Grouped tasks that became part of a batch."""
 
 
 @attrs.frozen(kw_only=True)
 class WorkerInfo:
-    """What a live worker said of itself in its last heartbeat."""
+    """What a live worker reported in its last heartbeat."""
 
     id: str
     host: str

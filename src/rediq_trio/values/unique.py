@@ -1,4 +1,4 @@
-"""Unique: at most one task at a time under a key."""
+"""Unique: at most one task at a time with a key."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ def _check_key(_: object, attribute: attrs.Attribute[Any], value: object) -> Non
 
 @attrs.frozen
 class Unique:
-    """At most one task at a time under a key, within one queue.
+    """Allow at most one task at a time with a key, within one queue.
 
-    The window begins with the enqueue. It ends when the task reached a terminal state
-    (`until="done"`), at its first claim ("started"), or by time alone ("expired", which
-    needs a `ttl`); with a `ttl` never later than that. A second task meanwhile is
-    refused with `DuplicateTask` ("reject"), gives the handle of the one that is there
-    ("return"), or puts its payload and options in its place while it was never claimed
-    ("replace").
+    The key is taken from the enqueue on. It is free again when the task reaches a terminal
+    state (`until="done"`), at its first claim (`"started"`), or after `ttl` seconds only
+    (`"expired"`); with a `ttl`, never later than that. Meanwhile, a second task is rejected
+    with `DuplicateTask` (`"reject"`), returns the handle of the first (`"return"`), or
+    replaces the payload and options of the first if that was never claimed (`"replace"`).
     """
 
     key: str | None = attrs.field(default=None, validator=attrs.validators.optional(_check_key))

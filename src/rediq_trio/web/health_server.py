@@ -23,7 +23,7 @@ import trio
 from hypercorn.config import Config
 
 from rediq_trio._errors import ConfigError, WorkerCrashed
-from rediq_trio._nursery import held_back
+from rediq_trio._nursery import unwrapped_errors
 from rediq_trio.web.metrics import Scrape
 from rediq_trio.web.queue_stats import StatsReader, StatsRequester
 from rediq_trio.web.routes import make_app
@@ -62,7 +62,7 @@ class HealthServer:
 
     def health(self) -> Health:
         """Return the health of the worker; before one is attached, it has not started."""
-        return NOT_STARTED if self._worker is None else self._worker.examiner.examine()
+        return NOT_STARTED if self._worker is None else self._worker.health_judge.judge()
 
     async def scrape(self) -> Scrape:
         """Read the values of one scrape; called in the server's own loop."""
@@ -142,11 +142,11 @@ async def open_health_server(address: str, port: int) -> AsyncGenerator[HealthSe
     block.
     """
     with bind(address, port) as listener:
-        async with held_back() as hold, trio.open_nursery() as nursery:
+        async with unwrapped_errors() as captured, trio.open_nursery() as nursery:
             health_server = HealthServer(listener)
             nursery.start_soon(health_server.run)
             log.info("health and metrics at http://%s:%d", _url_host(address), health_server.port)
-            with hold:
+            with captured:
                 yield health_server
             health_server.close()
 

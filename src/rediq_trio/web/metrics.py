@@ -60,7 +60,7 @@ HEALTH_GAUGES: Mapping[str, tuple[str, Callable[[Health], float]]] = MappingProx
 WORKER_GAUGES: Mapping[str, tuple[str, Callable[[Worker], float]]] = MappingProxyType(
     {
         "rediq_worker_running": ("Attempts that run now.", lambda w: w.executor.running()),
-        "rediq_worker_held": ("Leases in hand: claimed, not yet settled.", lambda w: len(w.book)),
+        "rediq_worker_held": ("Leases in hand: claimed, not yet settled.", lambda w: len(w.lease_table)),
         "rediq_worker_concurrency": (
             "Attempts that may run at once.", lambda w: w.settings.concurrency,
         ),
@@ -119,7 +119,7 @@ def _worker(worker: Worker) -> Iterator[Metric]:
     text = "Outcomes that this worker has settled; stale ones were refused."
     outcomes = CounterMetricFamily("rediq_worker_outcomes_total", text, labels=("outcome",))
     for outcome in OUTCOMES:
-        outcomes.add_metric((outcome,), getattr(worker.tally, outcome))
+        outcomes.add_metric((outcome,), getattr(worker.outcome_counts, outcome))
     yield outcomes
     text = "Writes that were made, and not confirmed as durability asks for."
     yield CounterMetricFamily("rediq_worker_unconfirmed_total", text, worker.store.unconfirmed)

@@ -16,7 +16,7 @@ import trio
 from rediq_trio._errors import RediqError
 from rediq_trio.client import Client
 from rediq_trio.values.task import QueueStats
-from rediq_trio.worker.bell import Bell
+from rediq_trio.worker.auto_reset_event import AutoResetEvent
 
 log = logging.getLogger("rediq_trio.web")
 
@@ -36,14 +36,14 @@ class StatsReader:
 
     client: Client
     queues: Sequence[str]
-    _wanted: Bell = attrs.field(factory=Bell)
+    _wanted: AutoResetEvent = attrs.field(factory=AutoResetEvent)
     _requesters: set[StatsRequester] = attrs.field(factory=set)
     _token: trio.lowlevel.TrioToken = attrs.field(factory=trio.lowlevel.current_trio_token)
 
     async def run(self) -> None:
         """Read the statistics after each request, until cancelled."""
         while True:
-            await self._wanted.wait_rung()
+            await self._wanted.wait()
             requesters, self._requesters = self._requesters, set()
             stats = await self._read()
             for requester in requesters:
@@ -64,7 +64,7 @@ class StatsReader:
 
     def _receive(self, requester: StatsRequester) -> None:
         self._requesters.add(requester)
-        self._wanted.ring()
+        self._wanted.set()
 
 
 @attrs.define(eq=False)

@@ -1,1 +1,1 @@
-"""Bytes: how envelopes, payloads and results are packed."""
+"""How envelopes, payloads and results are packed into bytes."""

@@ -1,7 +1,7 @@
-"""A batch's envelope, read: what a script made of a group's members.
+"""Reading the envelope of a batch, which a script made of a group's members.
 
-All texts in it are raw, as everything that Lua packs. Whoever reads one may meet
-bytes that somebody else wrote, so each part is checked.
+All texts in it are raw, like everything that Lua packs. Anyone may have written to Redis, so
+each part is checked.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from typing import Any, cast
 
 import attrs
 
-from rediq_trio._errors import PayloadError, shown
+from rediq_trio._errors import PayloadError, quote
 from rediq_trio.spec.groups import BATCH_VERSION
 from rediq_trio.spec.ids import unpack_id
 from rediq_trio.wire.envelope import Envelope, open_envelope
-from rediq_trio.wire.packing import UNREADABLE, unpack
+from rediq_trio.wire.packing import UNPACK_ERRORS, unpack
 
-_BEGINNING = bytes([0x93, BATCH_VERSION])
-_UNFIT: tuple[type[Exception], ...] = (*UNREADABLE, AttributeError)
-_KINDS = [bytes, bytes, int, int, int, int]
+_BATCH_PREFIX = bytes([0x93, BATCH_VERSION])
+_BATCH_ERRORS: tuple[type[Exception], ...] = (*UNPACK_ERRORS, AttributeError)
+_MEMBER_TYPES = [bytes, bytes, int, int, int, int]
 
 
 @attrs.frozen
-class Member:
-    """One task of a batch, as it was in its group."""
+class BatchMember:
+    """One member of a batch, as it was in its group."""
 
     id: str
     envelope: bytes
@@ -33,7 +33,7 @@ class Member:
     retention_ms: int
 
     def open(self) -> Envelope:
-        """Open its envelope; raise `PayloadError` naming the member when it cannot be read."""
+        """Return its opened envelope; raise `PayloadError` that names the member if it cannot."""
         try:
             return open_envelope(self.envelope)
         except PayloadError as error:
@@ -41,30 +41,30 @@ class Member:
 
 
 @attrs.frozen
-class Batch:
-    """A group's name and members, at least one."""
+class BatchEnvelope:
+    """A group's name and its members, at least one."""
 
     group: str
-    members: tuple[Member, ...]
+    members: tuple[BatchMember, ...]
 
 
 def is_batch(packed: bytes) -> bool:
-    """Say whether an envelope is that of a batch."""
-    return packed[:2] == _BEGINNING
+    """Return whether an envelope is that of a batch."""
+    return packed[:2] == _BATCH_PREFIX
 
 
-def open_batch(packed: bytes) -> Batch:
-    """Read a batch; raise `PayloadError` for one that cannot be read."""
+def open_batch(packed: bytes) -> BatchEnvelope:
+    """Return an opened batch; raise `PayloadError` if it cannot be read."""
     try:
         parts: Any = unpack(packed, texts=False)
         _, group, members = parts
-        return Batch(group.decode(), tuple(map(_member, members or [None])))
-    except _UNFIT as error:
-        raise PayloadError(f"batch cannot be decoded: {shown(str(error))}") from error
+        return BatchEnvelope(group.decode(), tuple(map(_member, members or [None])))
+    except _BATCH_ERRORS as error:
+        raise PayloadError(f"batch cannot be decoded: {quote(str(error))}") from error
 
 
-def _member(parts: Any) -> Member:
+def _member(parts: Any) -> BatchMember:
     fields = cast("list[Any]", parts) if isinstance(parts, list) else []
-    if [type(field) for field in fields] != _KINDS:
-        raise ValueError("a member is not as it should be")
-    return Member(unpack_id(fields[0]), *fields[1:])
+    if [type(field) for field in fields] != _MEMBER_TYPES:
+        raise ValueError("a member has the wrong fields")
+    return BatchMember(unpack_id(fields[0]), *fields[1:])

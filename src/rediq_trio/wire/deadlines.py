@@ -1,13 +1,12 @@
-"""Deadlines: the instant at which a task's attempts are over, whatever is left of them.
+"""Deadlines: the instant after which no attempt of a task starts or continues.
 
-A deadline is kept twice. As the record's `expires` it ends every wait, retries
-included, by the store's clock. In the envelope it goes to the worker, which ends
-the attempt that runs.
+A deadline is stored twice. As the record's `expires` it ends every wait, including retries,
+by the store's clock. In the envelope it reaches the worker, which ends the running attempt.
 
-Seconds travel as seconds: they count from the enqueue, whose instant only the
-store knows. The record has it (`created_ms`), so whoever needs the instant reads
-the record, and no producer's clock matters. The record also says when a deadline
-no longer holds: a revived task has lost its `expires`.
+A deadline in seconds is packed as seconds: it counts from the enqueue, whose instant only the
+store knows. The record has that instant (`created_ms`), so the worker reads the record, and
+no producer's clock matters. The record also shows that a deadline no longer applies: a
+revived task has no `expires`.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from rediq_trio.wire.envelope import LAST_MS
 
 
 def pack_deadline(deadline: float | dt.datetime | None) -> int:
-    """Give a deadline as it travels: an instant in ms, or below 0 the ms from the enqueue on; 0 for none."""
+    """Return a packed deadline: an instant in ms; negative, ms from the enqueue; 0 for none."""
     if deadline is None:
         return 0
     if isinstance(deadline, dt.datetime):
@@ -29,16 +28,16 @@ def pack_deadline(deadline: float | dt.datetime | None) -> int:
 
 
 def deadline_ms(record: Record, packed: int) -> int:
-    """Give the instant of a deadline that travelled, in ms by the store's clock; 0 for none."""
+    """Return the instant of a packed deadline, in ms by the store's clock; 0 for none."""
     if not packed or not record.expires_ms:
         return 0
     return packed if packed > 0 else record.created_ms - packed
 
 
-def first_end(
+def earlier_end(
     expires: float | dt.datetime | None, deadline: float | dt.datetime | None
 ) -> float | dt.datetime | None:
-    """Give the earlier of both. Where only one is a datetime, by this machine's clock."""
+    """Return the earlier of both. If only one is a datetime, this machine's clock decides."""
     if expires is None or deadline is None:
         return deadline if expires is None else expires
     now = time.time()

@@ -1,7 +1,7 @@
-"""What a task carries past the queue: type, payload, timeout, backoff, metadata and deadline.
+"""The envelope of a task: type, payload, timeout, backoff, metadata, deadline, dependencies.
 
-msgpack, never pickle. Payloads are checked where they enter, and again where they
-come out, because anyone may have written to Redis.
+It is msgpack, never pickle. Payloads are checked when they are packed, and again when they
+are unpacked, because anyone may have written to Redis.
 """
 
 from __future__ import annotations
@@ -11,32 +11,32 @@ from typing import Any, cast
 
 import attrs
 
-from rediq_trio._errors import PayloadError, PayloadTooLarge, shown
+from rediq_trio._errors import PayloadError, PayloadTooLarge, quote
 from rediq_trio.spec.groups import BATCH_VERSION
 from rediq_trio.values.backoff import DEFAULT_BACKOFF, Backoff, decode_backoff, encode_backoff
 from rediq_trio.values.bounds import MAX_DELAY, MAX_DEPTH
-from rediq_trio.wire.packing import UNREADABLE, EncryptedFound, pack, unpack
+from rediq_trio.wire.packing import UNPACK_ERRORS, EncryptedFound, pack, unpack
 
-VERSION = 1
-"""Of what this version writes. An envelope is an array that begins with its version; those up to
-`BATCH_VERSION` are taken, so the next is the one behind it."""
-MOST_VERSIONS = 100
+ENVELOPE_VERSION = 1
+"""Version of the envelopes that this library writes. An envelope is an array that starts with its
+version; versions up to `BATCH_VERSION` are in use, so the next one is `BATCH_VERSION` + 1."""
+VERSIONS_MAX = 100
 _DEFAULT_TIMEOUT = 30.0
-MAX_AROUND = 5 * 1024 * 1024
-"""Bytes of an envelope beside its payload: metadata and dependencies at their bounds fit in."""
+ENVELOPE_OVERHEAD_MAX = 5 * 1024 * 1024
+"""Maximum bytes of an envelope without its payload: metadata and dependencies at their bounds fit."""
 LAST_MS = 253_402_300_799_999
 """The last instant that a datetime in UTC can hold."""
-_DEADLINES = range(-round(MAX_DELAY * 1000), LAST_MS + 1)
+_DEADLINE_RANGE = range(-round(MAX_DELAY * 1000), LAST_MS + 1)
 
 
 class NewerEnvelope(PayloadError):
-    """The envelope is of a newer version: whoever can read it will."""
+    """The envelope has a newer version: a newer worker can read it."""
 
 
 @attrs.define
 class Envelope:
-    """An envelope, opened; its payload is still packed. Nobody changes it: one is made per attempt,
-    and a frozen class takes twice as long to make."""
+    """An opened envelope; its payload is still packed. Never changed, but not frozen: one is made
+    per attempt, and a frozen class takes twice as long to make."""
 
     type: str
     payload: bytes
@@ -45,17 +45,17 @@ class Envelope:
     backoff: Backoff
     metadata: Mapping[str, str]
     deadline_ms: int = 0
-    """An instant, or below 0 the time from the enqueue on; 0 for none."""
+    """An instant; negative, the time from the enqueue; 0 for none."""
     depends_on: tuple[str, ...] = ()
     """Ids of the tasks that it depends on."""
 
 
-_NESTING = (dict, list, tuple)
+_NESTED_TYPES = (dict, list, tuple)
 
 
 def check_depth(value: Any) -> None:
-    """Raise `PayloadError` for a value nested deeper than 64 levels or keyed by other than text."""
-    if type(value) is dict and _flat(cast("dict[Any, Any]", value)):
+    """Raise `PayloadError` for a value nested deeper than 64 levels, or with keys other than text."""
+    if type(value) is dict and _is_flat(cast("dict[Any, Any]", value)):
         return
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH + 1):
@@ -64,9 +64,9 @@ def check_depth(value: Any) -> None:
             if isinstance(item, dict):
                 item = cast("dict[Any, Any]", item)
                 for key in item:
-                    # Whole numbers could be chosen to collide in a dict; msgpack refuses to read them.
+                    # Integers can be chosen to collide in a dict; msgpack refuses to read them as keys.
                     if not isinstance(key, str | bytes):
-                        raise PayloadError(f"payload key {shown(key)}: must be str or bytes")
+                        raise PayloadError(f"payload key {quote(key)}: must be str or bytes")
                 below += item.values()
             elif isinstance(item, list | tuple):
                 below += cast("list[Any]", item)
@@ -76,17 +76,17 @@ def check_depth(value: Any) -> None:
     raise PayloadError(f"payload: nested deeper than {MAX_DEPTH} levels")
 
 
-def _flat(value: dict[Any, Any]) -> bool:
-    # What nearly every payload is: checking it costs a fraction of the walk.
+def _is_flat(value: dict[Any, Any]) -> bool:
+    # Nearly every payload is flat, and this check costs a fraction of the walk.
     # A loop: `all` over a generator takes twice as long.
     for key, item in value.items():  # noqa: SIM110
-        if type(key) is not str or isinstance(item, _NESTING):
+        if type(key) is not str or isinstance(item, _NESTED_TYPES):
             return False
     return True
 
 
 def pack_value(value: Any, *, what: str = "payload", most: int | None = None) -> bytes:
-    """Pack plain data; raise `PayloadError` for what msgpack cannot carry or reads back otherwise.
+    """Pack plain data; raise `PayloadError` for data that msgpack cannot carry unchanged.
 
     `what` names the value in errors; `most` bounds the bytes (`PayloadTooLarge`).
     """
@@ -96,23 +96,23 @@ def pack_value(value: Any, *, what: str = "payload", most: int | None = None) ->
     except PayloadError:
         raise
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        # Python's wording for a number beyond 64 bits and for an unknown type.
-        raise PayloadError(f"{what} {shown(value)}: msgpack cannot carry it: {error}") from error
+        # Python's text for a number beyond 64 bits and for an unknown type.
+        raise PayloadError(f"{what} {quote(value)}: msgpack cannot carry it: {error}") from error
     if most is not None and len(packed) > most:
         raise PayloadTooLarge(f"{what}: {len(packed):,} bytes packed; at most {most:,} are allowed")
     return packed
 
 
 def unpack_value(packed: bytes, *, what: str = "payload", most: int | None = None) -> Any:
-    """Unpack plain data; raise `PayloadError` for anything that `pack_value` would not have made."""
+    """Unpack plain data; raise `PayloadError` for data that `pack_value` cannot have packed."""
     if most is not None and len(packed) > most:
         raise PayloadTooLarge(f"{what}: {len(packed):,} bytes packed; at most {most:,} are allowed")
     try:
         value = unpack(packed)
     except EncryptedFound as error:
         raise PayloadError(f"the {what} is {error}") from error
-    except UNREADABLE as error:
-        raise PayloadError(f"{what} cannot be decoded: {shown(str(error))}") from error
+    except UNPACK_ERRORS as error:
+        raise PayloadError(f"{what} cannot be decoded: {quote(str(error))}") from error
     check_depth(value)
     return value
 
@@ -126,8 +126,8 @@ def pack_envelope(
     deadline_ms: int = 0,
     depends_on: Sequence[str] = (),
 ) -> bytes:
-    """Pack an envelope. What is as usual at its end is left away, which keeps it short."""
-    parts: list[Any] = [VERSION, kind, payload]
+    """Pack an envelope. Default values at its end are left out, which keeps it short."""
+    parts: list[Any] = [ENVELOPE_VERSION, kind, payload]
     if (
         backoff is DEFAULT_BACKOFF
         and timeout == _DEFAULT_TIMEOUT
@@ -139,40 +139,40 @@ def pack_envelope(
     rest: list[Any] = [
         timeout, encode_backoff(backoff), dict(metadata), deadline_ms, list(depends_on)
     ]  # fmt: skip
-    usual: list[Any] = [_DEFAULT_TIMEOUT, [], {}, 0, []]
-    while rest and rest[-1] == usual[len(rest) - 1]:
+    defaults: list[Any] = [_DEFAULT_TIMEOUT, [], {}, 0, []]
+    while rest and rest[-1] == defaults[len(rest) - 1]:
         rest.pop()
     return pack(parts + rest)
 
 
-_NO_ARRAY = "envelope cannot be decoded: it is no array of 3 to 8"
+_NO_ARRAY = "envelope cannot be decoded: it is not an array of 3 to 8 fields"
 
 
 def _is_newer(version: Any) -> bool:
-    return type(version) is int and BATCH_VERSION < version < MOST_VERSIONS
+    return type(version) is int and BATCH_VERSION < version < VERSIONS_MAX
 
 
 def open_envelope(packed: bytes) -> Envelope:
-    """Open an envelope; raise `PayloadError` for one that cannot be read, `NewerEnvelope` for a newer one."""
+    """Return an opened envelope; raise `PayloadError` if it cannot be read, `NewerEnvelope` if newer."""
     try:
         parts: Any = unpack(packed)
-    except UNREADABLE as error:
-        raise PayloadError(f"envelope cannot be decoded: {shown(str(error))}") from error
+    except UNPACK_ERRORS as error:
+        raise PayloadError(f"envelope cannot be decoded: {quote(str(error))}") from error
     if not isinstance(parts, list):
         raise PayloadError(_NO_ARRAY)
     fields = cast("list[Any]", parts)
-    if len(fields) == 3 and fields[0] == VERSION:
-        # What nearly every envelope is.
+    if len(fields) == 3 and fields[0] == ENVELOPE_VERSION:
+        # Nearly every envelope has only these.
         _, kind, payload = fields
         if isinstance(kind, str) and isinstance(payload, bytes):
             return Envelope(kind, payload, _DEFAULT_TIMEOUT, DEFAULT_BACKOFF, {})
     if fields and _is_newer(fields[0]):
-        said = shown(fields[0])
-        raise NewerEnvelope(f"envelope has version {said}; this library reads {VERSION}")
+        version = quote(fields[0])
+        raise NewerEnvelope(f"envelope has version {version}; this library reads {ENVELOPE_VERSION}")
     if not 3 <= len(fields) <= 8:
         raise PayloadError(_NO_ARRAY)
-    if fields[0] != VERSION:
-        raise PayloadError(f"envelope has version {shown(fields[0])}; this library reads {VERSION}")
+    if fields[0] != ENVELOPE_VERSION:
+        raise PayloadError(f"envelope has version {quote(fields[0])}; this library reads {ENVELOPE_VERSION}")
     fields += [_DEFAULT_TIMEOUT, [], {}, 0, []][len(fields) - 3 :]
     kind, payload, timeout, backoff, metadata, deadline, needs = fields[1:]
     if not (
@@ -183,7 +183,7 @@ def open_envelope(packed: bytes) -> Envelope:
         and isinstance(backoff, list)
         and _texts(metadata)
         and type(deadline) is int
-        and deadline in _DEADLINES
+        and deadline in _DEADLINE_RANGE
         and isinstance(needs, list)
         and all(isinstance(need, str) for need in cast("list[Any]", needs))
     ):

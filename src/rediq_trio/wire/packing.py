@@ -1,4 +1,4 @@
-"""msgpack, with types: the one module that imports it."""
+"""msgpack with type hints: the only module that imports it."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ _unpackb = cast("Callable[..., Any]", msgpack.unpackb)  # pyright: ignore  (it h
 
 
 class ExtensionFound(ValueError):
-    """The data holds a msgpack extension type, which nothing here ever writes."""
+    """The data has a msgpack extension type that the library never writes."""
 
 
 class EncryptedFound(ValueError):
-    """The data is encrypted and could not be opened; says why."""
+    """The data is encrypted and could not be decrypted; the text says why."""
 
 
-ENCRYPTED, UNDECRYPTABLE = 1, 2
-"""The extension types that stand for a whole value: encrypted, or why it could not be decrypted.
+ENCRYPTED, UNDECRYPTED = 1, 2
+"""The extension types of a value that is encrypted, or that could not be decrypted.
 
-No value that a user gives holds either, so nothing in clear can be taken for one.
+No value of a user contains either of them, so plain data cannot be mistaken for one.
 """
 NO_KEYS = (
-    "encrypted, and this process has no keys: give encryption=Encryption(keys=[...]), or set "
+    "encrypted, and this process has no keys: pass encryption=Encryption(keys=[...]), or set "
     "REDIQ_ENCRYPTION_KEYS"
 )
-_REASON = 300
-"""Characters of a reason that are shown."""
+REASON_MAX = 300
+"""Maximum characters of a reason that are shown."""
 
 
 _out_of_data = cast("type[Exception]", msgpack.OutOfData)  # pyright: ignore  (it has no types)
-_Timestamp = cast("type[Any]", msgpack.Timestamp)  # pyright: ignore  (it has no types)
+_timestamp_type = cast("type[Any]", msgpack.Timestamp)  # pyright: ignore  (it has no types)
 _STAMP_4, _STAMP_8, _STAMP_12 = b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff"
-"""How timestamps begin; other data may hold these bytes too."""
+"""How timestamps start; other data may contain these bytes too."""
 
 
 def _refuse(code: int, data: bytes) -> Any:
     if code == ENCRYPTED:
         raise EncryptedFound(NO_KEYS)
-    if code == UNDECRYPTABLE:
-        # Anybody who can write to Redis may have made it.
-        text = data.decode("utf-8", "replace")[:_REASON]
+    if code == UNDECRYPTED:
+        # Anyone who can write to Redis may have made it.
+        text = data.decode("utf-8", "replace")[:REASON_MAX]
         raise EncryptedFound(text if text.isprintable() and text else "damaged")
     raise ExtensionFound(f"msgpack extension type {code} is not allowed")
 
 
-UNREADABLE: tuple[type[Exception], ...] = (ValueError, TypeError, OverflowError, RecursionError)
-"""What `unpack` may raise; msgpack's own exceptions are ValueErrors."""
+UNPACK_ERRORS: tuple[type[Exception], ...] = (ValueError, TypeError, OverflowError, RecursionError)
+"""The exceptions that `unpack` may raise; msgpack's own ones are ValueErrors."""
 
 
 def pack(value: Any) -> bytes:
@@ -60,16 +60,16 @@ def pack(value: Any) -> bytes:
 
 
 def pack_for_lua(value: Any) -> bytes:
-    """Pack plain data whose texts and bytes both are Lua strings: its msgpack has one kind."""
+    """Pack plain data for Lua, whose msgpack has one type for texts and bytes."""
     return _packb(value, use_bin_type=False)
 
 
 def unpack(packed: bytes, *, texts: bool = True) -> Any:
-    """Unpack; with `texts` False every text stays bytes. Raises one of `UNREADABLE`."""
+    """Unpack; with `texts=False` every text stays bytes. Raises one of `UNPACK_ERRORS`."""
     value = _unpackb(packed, raw=not texts, ext_hook=_refuse)
     maybe = _STAMP_4 in packed or _STAMP_8 in packed or _STAMP_12 in packed
     if maybe and _holds_stamp(value):
-        # Of the extension types, msgpack asks no one about this one.
+        # msgpack does not call `ext_hook` for timestamps.
         raise ExtensionFound("msgpack timestamps are not allowed")
     return value
 
@@ -77,7 +77,7 @@ def unpack(packed: bytes, *, texts: bool = True) -> Any:
 def _holds_stamp(value: Any) -> bool:
     left = [value]
     for item in left:
-        if isinstance(item, _Timestamp):
+        if isinstance(item, _timestamp_type):
             return True
         if isinstance(item, dict):
             left += [*cast("dict[Any, Any]", item).keys(), *cast("dict[Any, Any]", item).values()]
@@ -87,14 +87,14 @@ def _holds_stamp(value: Any) -> bool:
 
 
 def unpack_all(packed: bytes, *, texts: bool = True) -> list[Any]:
-    """Unpack values that stand one behind the other. Raises one of `UNREADABLE`."""
+    """Unpack concatenated values. Raises one of `UNPACK_ERRORS`."""
     unpacker = _unpacker(raw=not texts, ext_hook=_refuse, max_buffer_size=len(packed) + 1)
     unpacker.feed(packed)
     return list(unpacker)
 
 
 def measure(packed: bytes) -> int:
-    """Give how many bytes the first of several values takes. Raises one of `UNREADABLE`."""
+    """Return the number of bytes of the first of several values. Raises one of `UNPACK_ERRORS`."""
     unpacker = _unpacker(max_buffer_size=len(packed) + 1)
     unpacker.feed(packed)
     try:
@@ -110,13 +110,13 @@ def pack_extension(code: int, data: bytes) -> bytes:
 
 
 def extension_of(packed: bytes) -> tuple[int, bytes] | None:
-    """Give code and data of what is one extension as a whole; None for anything else."""
-    # The first bytes of the format's extension types.
+    """Return code and data of a value that is one extension; None for anything else."""
+    # The first bytes of extension types in the msgpack format.
     if not packed or not (0xC7 <= packed[0] <= 0xC9 or 0xD4 <= packed[0] <= 0xD8):
         return None
     try:
         found: Any = _unpackb(packed)
-    except UNREADABLE:
+    except UNPACK_ERRORS:
         return None
-    # A timestamp is one too, and comes out as another type.
+    # A timestamp is an extension too, but is unpacked as another type.
     return (int(found.code), bytes(found.data)) if isinstance(found, _extension) else None

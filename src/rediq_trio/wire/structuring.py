@@ -1,8 +1,8 @@
-"""Between what Python programs hold and what msgpack carries.
+"""Conversion between Python values and plain data that msgpack carries.
 
-cattrs does the work. Values are taken apart by what they are, and put together
-by how a handler's parameter, or its return type, is annotated. Plain data passes
-as it is: a text is never quietly made a number.
+cattrs does the work. Values are converted to plain data by their type, and back by the
+annotation of a handler's parameter or its return type. Plain data is not converted: a text
+never silently becomes a number.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import Any, cast
 import attrs
 import cattrs
 
-from rediq_trio._errors import PayloadError, members, shown
+from rediq_trio._errors import PayloadError, group_members, quote
 
-_PLAIN = frozenset({str, int, float, bool, bytes, type(None)})
+_PLAIN_TYPES = frozenset({str, int, float, bool, bytes, type(None)})
 
 
 def _converter() -> cattrs.Converter:
@@ -40,36 +40,36 @@ def _converter() -> cattrs.Converter:
 
 
 _CONVERTER = _converter()
-_CLASSES = (
+_STRUCTURED_TYPES = (
     dt.date, dt.time, dt.timedelta, uuid.UUID, decimal.Decimal, pathlib.PurePath, enum.Enum,
     set, frozenset, tuple,
 )  # fmt: skip
 
 
-def plain(value: Any) -> Any:
-    """Take a value apart into plain data; what is plain already comes back as it is."""
-    if type(value) in _PLAIN:
+def to_plain(value: Any) -> Any:
+    """Return a value as plain data; plain data is returned unchanged."""
+    if type(value) in _PLAIN_TYPES:
         return value
     if type(value) is dict:
         value = cast("dict[Any, Any]", value)
         for item in value.values():
-            if type(item) not in _PLAIN:
+            if type(item) not in _PLAIN_TYPES:
                 break
         else:
             return value
     try:
         return _CONVERTER.unstructure(value)
     except RecursionError as error:
-        raise PayloadError(f"payload {shown(value)}: it contains itself") from error
+        raise PayloadError(f"payload {quote(value)}: it contains itself") from error
 
 
 def needs_structure(annotation: Any) -> bool:
-    """Say whether values of this type travel as something else."""
+    """Return whether values of this type are packed as another type."""
     if annotation is Any or annotation is None:
         return False
     if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
         kind = cast("type[Any]", annotation)
-        return issubclass(kind, _CLASSES) or attrs.has(kind) or dataclasses.is_dataclass(kind)
+        return issubclass(kind, _STRUCTURED_TYPES) or attrs.has(kind) or dataclasses.is_dataclass(kind)
     origin = typing.get_origin(annotation)
     if origin is typing.Literal:
         return False
@@ -78,22 +78,22 @@ def needs_structure(annotation: Any) -> bool:
     return any(needs_structure(part) for part in typing.get_args(annotation))
 
 
-def structurer(annotation: Any) -> Callable[[Any], Any] | None:
-    """Give a function that puts plain data together as annotated; None when there is nothing to do."""
+def make_structurer(annotation: Any) -> Callable[[Any], Any] | None:
+    """Return a function from plain data to the annotated type; None if nothing is to be done."""
     if not needs_structure(annotation):
         return None
 
     def structure(value: Any) -> Any:
         try:
             return _CONVERTER.structure(value, annotation)
-        except Exception as error:  # cattrs raises groups, hooks raise what they like
+        except Exception as error:  # cattrs raises groups, and hooks may raise anything
             named = getattr(annotation, "__name__", str(annotation))
-            raise PayloadError(f"{shown(value)} is no {named}: {_reason(error)}") from error
+            raise PayloadError(f"{quote(value)} is no {named}: {_reason(error)}") from error
 
     return structure
 
 
 def _reason(error: BaseException) -> str:
-    while below := members(error):
+    while below := group_members(error):
         error = below[0]
-    return f"{type(error).__name__}: {shown(str(error))}"
+    return f"{type(error).__name__}: {quote(str(error))}"

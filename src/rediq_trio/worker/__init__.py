@@ -1,1 +1,1 @@
-"""Level 2: where tasks run. One file per actor; they meet in channels, never in imports."""
+"""Where tasks run. One module per actor; actors exchange work over channels."""

@@ -15,19 +15,19 @@ from rediq_trio._errors import (
     PayloadError,
     TaskNotFound,
     UnknownTaskType,
-    members,
-    nested,
+    flatten_group,
+    group_members,
 )
 from rediq_trio.handlers.app import App
-from rediq_trio.handlers.context import CurrentTask, Desk, enter
+from rediq_trio.handlers.context import CurrentTask, WorkerServices, enter
 from rediq_trio.handlers.exceptions import Reject, Retry, Snooze
 from rediq_trio.handlers.retry_rules import BadRule, RetryRules
 from rediq_trio.tasks.task_info import instant
 from rediq_trio.wire.deadlines import deadline_ms
 from rediq_trio.wire.envelope import Envelope, NewerEnvelope, pack_value
-from rediq_trio.wire.structuring import plain
-from rediq_trio.worker.jobs import Job, open_job
-from rediq_trio.worker.leases import Held, Reason
+from rediq_trio.wire.structuring import to_plain
+from rediq_trio.worker.handler_call import HandlerCall, open_call
+from rediq_trio.worker.leases import HeldLease, Reason
 from rediq_trio.worker.outcomes import (
     Cancelled,
     Failed,
@@ -40,202 +40,202 @@ from rediq_trio.worker.outcomes import (
 
 log = logging.getLogger("rediq_trio")
 
-HAND_BACK = 5.0
-"""Seconds for which a task that only a newer version can read is left to others."""
-NONE = pack_value(None)
-"""What a handler that returns nothing has for a result."""
-MAX_ERROR = 2000
-"""Characters of an error that are kept with its task."""
+NEWER_TASK_SNOOZE = 5.0
+"""Seconds for which a task that only a newer version can read is left to other workers."""
+PACKED_NONE = pack_value(None)
+"""The packed result of a handler that returns None."""
+MAX_ERROR_TEXT = 2000
+"""Maximum number of characters of an error that are kept with its task."""
 
 
-def say(error: BaseException) -> str:
-    """Give an error as text: its type and message, bounded, whatever its `__str__` does."""
+def error_text(error: BaseException) -> str:
+    """Return an error as text: its type and message, cut to a bound, whatever its `__str__` does."""
     try:
         message = str(error)
     except Exception as broken:
-        message = f"(its message cannot be had: {type(broken).__name__})"
+        message = f"(its __str__ raised {type(broken).__name__})"
     text = f"{type(error).__name__}: {message}" if message else type(error).__name__
     text = text.encode("utf-8", "replace").decode()
-    return text if len(text) <= MAX_ERROR else text[: MAX_ERROR - 3] + "..."
+    return text if len(text) <= MAX_ERROR_TEXT else text[: MAX_ERROR_TEXT - 3] + "..."
 
 
 @attrs.define(eq=False)
 class Attempts:
-    """Runs attempts. Holds what they need, and what was said once."""
+    """Runs attempts, with what all of them share."""
 
     app: App
-    desk: Desk
+    services: WorkerServices
     max_payload: int
     threads: trio.CapacityLimiter
-    _outgrown: set[str] = attrs.field(factory=set)
-    """Queues of which it was said that they hold tasks of a newer version."""
+    _newer_reported: set[str] = attrs.field(factory=set)
+    """Queues with tasks of a newer version for which a warning was logged."""
 
-    async def run(self, held: Held) -> Outcome:
-        """Run one attempt in its scope and give its outcome.
+    async def run(self, held: HeldLease) -> Outcome:
+        """Run one attempt in its cancel scope and return its outcome.
 
-        Raises nothing but what is meant for the worker: `trio.Cancelled` of a
-        surrounding scope and `KeyboardInterrupt`.
+        Raises only what is meant for the worker: `trio.Cancelled` of a surrounding
+        scope, and `KeyboardInterrupt`.
         """
-        held.begun = trio.current_time()
+        held.started = trio.current_time()
         try:
-            job = open_job(self.app, held, self.max_payload)
+            call = open_call(self.app, held, self.max_payload)
         except NewerEnvelope as error:
-            return self._left_to_newer(held, error)
+            return self._snooze_newer(held, error)
         except (PayloadError, UnknownTaskType, ConfigError) as error:
-            return Failed(held, say(error), 0.0, final=True)
-        envelope, rules = job.envelope, job.rules
+            return Failed(held, error_text(error), 0.0, final=True)
+        envelope, rules = call.envelope, call.rules
         outcome: Outcome = Interrupted(held)
         with held.open_scope(math.inf if envelope.deadline_ms else envelope.timeout) as scope:
             if envelope.deadline_ms:
-                if over := await self._too_late(held, envelope):
-                    return over
-                held.set_limit(envelope.timeout)
+                if late_outcome := await self._read_deadline(held, envelope):
+                    return late_outcome
+                held.limit_attempt(envelope.timeout)
             try:
-                task = CurrentTask(self.desk, held, job)
+                task = CurrentTask(self.services, held, call)
                 enter(task)
                 if self.app.layers:
-                    value = await self._through_layers(task, job)
-                elif job.is_async:
-                    value = await job.function(*job.args, **job.kwargs)
+                    value = await self._through_layers(task, call)
+                elif call.is_async:
+                    value = await call.function(*call.args, **call.kwargs)
                 else:
-                    value = await self._in_thread(job)
-                outcome = _success(held, job, task, value)
+                    value = await self._in_thread(call)
+                outcome = _success_outcome(held, call, task, value)
             except trio.Cancelled as error:
-                if not _is_cancelled():
-                    # A handler that kept a Cancelled of another scope and raised it here.
-                    said = "it let a trio.Cancelled of its own scope escape"
-                    outcome = _failure(held, envelope, rules, error, said)
+                if not _scope_is_cancelled():
+                    # The handler stored a Cancelled of another scope and raised it here.
+                    text = "it let a trio.Cancelled of its own scope escape"
+                    outcome = _failure_outcome(held, envelope, rules, error, text)
                 else:
                     raise
             except KeyboardInterrupt:
                 raise
             except BaseExceptionGroup as group:
-                _let_pass(group)
-                outcome = _failure(held, envelope, rules, group)
+                _raise_interruptions(group)
+                outcome = _failure_outcome(held, envelope, rules, group)
             except BaseException as error:
-                # SystemExit and the like too: a handler cannot end the worker.
-                outcome = _failure(held, envelope, rules, error)
+                # SystemExit too: a handler cannot end the worker.
+                outcome = _failure_outcome(held, envelope, rules, error)
         if scope.cancelled_caught:
-            outcome = _stopped(held, envelope)
-        return _in_time(outcome) if held.deadline_ms else outcome
+            outcome = _cancelled_outcome(held, envelope)
+        return _within_deadline(outcome) if held.deadline_ms else outcome
 
-    def _left_to_newer(self, held: Held, error: NewerEnvelope) -> Outcome:
-        if held.queue not in self._outgrown:
-            self._outgrown.add(held.queue)
+    def _snooze_newer(self, held: HeldLease, error: NewerEnvelope) -> Outcome:
+        if held.queue not in self._newer_reported:
+            self._newer_reported.add(held.queue)
             log.warning(
-                "queue %s holds tasks of a newer rediq-trio (%s), which are handed back uncharged: "
+                "queue %s holds tasks of a newer rediq-trio (%s), which are snoozed without a charge: "
                 "upgrade this worker", held.queue, error,
             )  # fmt: skip
-        return Snoozed(held, HAND_BACK)
+        return Snoozed(held, NEWER_TASK_SNOOZE)
 
-    async def _too_late(self, held: Held, envelope: Envelope) -> Outcome | None:
-        """Learn the task's deadline; give an outcome when there is nothing left to begin.
+    async def _read_deadline(self, held: HeldLease, envelope: Envelope) -> Outcome | None:
+        """Read the task's deadline; return an outcome if the attempt must not start.
 
-        Waits for the store as long as the lease is good.
+        Waits for the store until the lease is over.
         """
         try:
-            record = await self.desk.client.task(held.name)._record_patiently()
+            record = await self.services.client.task(held.task_id)._read_until_answered()
         except TaskNotFound:
             return Lost(held)
         if (record.deliveries, record.nonce) != (held.fence.deliveries, held.fence.nonce):
             return Lost(held)
         held.deadline_ms = deadline_ms(record, envelope.deadline_ms)
-        if held.comes_too_late(0.0):
-            return _past(held, "passed before the attempt began")
+        if held.deadline_within(0.0):
+            return _deadline_passed(held, "passed before the attempt started")
         return None
 
-    async def _through_layers(self, task: CurrentTask, job: Job) -> Any:
+    async def _through_layers(self, task: CurrentTask, call: HandlerCall) -> Any:
         value = None
         async with AsyncExitStack() as stack:
             for layer in self.app.layers:
                 await stack.enter_async_context(layer(task))
-            if job.is_async:
-                value = await job.function(*job.args, **job.kwargs)
+            if call.is_async:
+                value = await call.function(*call.args, **call.kwargs)
             else:
-                value = await self._in_thread(job)
-        # Without a value here, a layer has swallowed the error: the attempt succeeded with None.
+                value = await self._in_thread(call)
+        # Without a value, a middleware swallowed the error: the attempt succeeded with None.
         return value
 
-    async def _in_thread(self, job: Job) -> Any:
-        # Trio runs it in a copy of this context. A thread cannot be stopped: the attempt
-        # waits for it, and holds its lease meanwhile.
+    async def _in_thread(self, call: HandlerCall) -> Any:
+        # Trio runs it in a copy of this context. A thread cannot be stopped, so the attempt
+        # waits for its end and keeps its lease meanwhile.
         return await trio.to_thread.run_sync(
-            lambda: job.function(*job.args, **job.kwargs), limiter=self.threads
+            lambda: call.function(*call.args, **call.kwargs), limiter=self.threads
         )
 
 
-def _let_pass(group: BaseExceptionGroup[BaseException]) -> None:
-    """Raise what is not the handler's of what its own nursery raised."""
-    # Looked for first: `split` itself fails on a group that is nested too deep.
-    found = {type(part) for part in nested(group)}
+def _raise_interruptions(group: BaseExceptionGroup[BaseException]) -> None:
+    """Raise the part of a handler's exception group that is meant for the worker, if any."""
+    # Checked before splitting: `split` fails on a group that is nested too deep.
+    found = {type(part) for part in flatten_group(group)}
     if any(issubclass(kind, KeyboardInterrupt) for kind in found):
         interrupt, _ = group.split(KeyboardInterrupt)
         assert interrupt is not None
         raise interrupt
-    if trio.Cancelled in found and _is_cancelled():
+    if trio.Cancelled in found and _scope_is_cancelled():
         cancelled, _ = group.split(trio.Cancelled)
         assert cancelled is not None
         raise cancelled
 
 
-def _is_cancelled() -> bool:
+def _scope_is_cancelled() -> bool:
     return trio.current_effective_deadline() == -float("inf")
 
 
-def _success(held: Held, job: Job, task: CurrentTask, given: Any) -> Outcome:
-    if given is None:
-        return Succeeded(held, NONE)
+def _success_outcome(held: HeldLease, call: HandlerCall, task: CurrentTask, value: Any) -> Outcome:
+    if value is None:
+        return Succeeded(held, PACKED_NONE)
     try:
-        if job.aggregates:
-            given = job.value(task, given)
-        return Succeeded(held, pack_value(plain(given), what="result"))
+        if call.aggregates:
+            value = call.value(task, value)
+        return Succeeded(held, pack_value(to_plain(value), what="result"))
     except Exception as error:
-        # To run it again would do its work twice and end the same way.
-        return Failed(held, say(error), 0.0, final=True)
+        # Another attempt would do the work twice and fail in the same way.
+        return Failed(held, error_text(error), 0.0, final=True)
 
 
-def _failure(
-    held: Held, envelope: Envelope, rules: RetryRules, error: BaseException, said: str = ""
+def _failure_outcome(
+    held: HeldLease, envelope: Envelope, rules: RetryRules, error: BaseException, text: str = ""
 ) -> Outcome:
-    """Judge what a handler raised; `said` stands for the error's own text."""
-    while len(parts := members(error)) == 1:
+    """Return the outcome for what a handler raised; `text` replaces the error's own text."""
+    while len(parts := group_members(error)) == 1:
         error = parts[0]
     backoff = envelope.backoff.delay(held.lease.attempt)
     match error:
         case Snooze():
             return Snoozed(held, error.seconds)
         case Reject():
-            return Failed(held, say(error)[len("Reject: ") :] or "rejected", 0.0, final=True)
+            return Failed(held, error_text(error)[len("Reject: ") :] or "rejected", 0.0, final=True)
         case Retry():
-            return Failed(held, say(error), backoff if error.after is None else error.after)
+            return Failed(held, error_text(error), backoff if error.after is None else error.after)
         case _:
             pass
-    log.debug("task %s failed", held.name, exc_info=error)
-    said = said or say(error)
+    log.debug("task %s failed", held.task_id, exc_info=error)
+    text = text or error_text(error)
     if parts:
-        said = f"{said}: {'; '.join(say(part) for part in parts[:10])}"[:MAX_ERROR]
+        text = f"{text}: {'; '.join(error_text(part) for part in parts[:10])}"[:MAX_ERROR_TEXT]
     try:
         delay = rules.delay(error, held.lease.attempt, backoff)
     except BadRule as broken:
-        why = f"its retry function failed: {say(broken.__cause__ or broken)}"
-        log.warning("task %s: %s; it is retried after its backoff", held.name, why)
-        return Failed(held, _noted(said, why), backoff)
-    return Failed(held, said, 0.0, final=True) if delay is None else Failed(held, said, delay)
+        why = f"its retry function failed: {error_text(broken.__cause__ or broken)}"
+        log.warning("task %s: %s; it is retried after its backoff", held.task_id, why)
+        return Failed(held, with_suffix(text, why), backoff)
+    return Failed(held, text, 0.0, final=True) if delay is None else Failed(held, text, delay)
 
 
-def _noted(said: str, note: str) -> str:
-    """Add a note to an error's text, and cut that if there is no room for both."""
-    note = f" ({note[: MAX_ERROR // 4]})"
-    return said[: MAX_ERROR - len(note)] + note
+def with_suffix(text: str, suffix: str) -> str:
+    """Append a suffix to an error's text, which is cut if there is no room for both."""
+    suffix = f" ({suffix[: MAX_ERROR_TEXT // 4]})"
+    return text[: MAX_ERROR_TEXT - len(suffix)] + suffix
 
 
-def _stopped(held: Held, envelope: Envelope) -> Outcome:
-    match held.reason or held.time_out():
+def _cancelled_outcome(held: HeldLease, envelope: Envelope) -> Outcome:
+    match held.reason or held.timeout_reason():
         case Reason.TIMEOUT:
             delay = envelope.backoff.delay(held.lease.attempt)
             return Failed(held, f"timeout: it took longer than {envelope.timeout:g} s", delay)
         case Reason.DEADLINE:
-            return _past(held, "came before the attempt had ended")
+            return _deadline_passed(held, "passed before the attempt ended")
         case Reason.CANCELLED:
             return Cancelled(held)
         case Reason.LEASE_LOST:
@@ -244,20 +244,20 @@ def _stopped(held: Held, envelope: Envelope) -> Outcome:
             return Interrupted(held)
 
 
-def _past(held: Held, what: str) -> Failed:
-    return Failed(held, f"deadline: {_shown(held)} {what}", 0.0, final=True)
+def _deadline_passed(held: HeldLease, what: str) -> Failed:
+    return Failed(held, f"deadline: {_deadline_text(held)} {what}", 0.0, final=True)
 
 
-def _shown(held: Held) -> str:
+def _deadline_text(held: HeldLease) -> str:
     return instant(held.deadline_ms).isoformat(timespec="milliseconds")
 
 
-def _in_time(outcome: Outcome) -> Outcome:
-    """Make a failure final when the next attempt could not begin before the deadline."""
+def _within_deadline(outcome: Outcome) -> Outcome:
+    """Make a failure final if the next attempt could not start before the deadline."""
     if not isinstance(outcome, Failed) or outcome.final:
         return outcome
     held = outcome.held
-    if held.lease.attempt > held.lease.max_retry or not held.comes_too_late(outcome.delay):
+    if held.lease.attempt > held.lease.max_retry or not held.deadline_within(outcome.delay):
         return outcome
-    note = f"no further attempt: the deadline, {_shown(held)}, comes first"
-    return Failed(held, _noted(outcome.error, note), 0.0, final=True)
+    suffix = f"no further attempt: the deadline, {_deadline_text(held)}, is earlier"
+    return Failed(held, with_suffix(outcome.error, suffix), 0.0, final=True)

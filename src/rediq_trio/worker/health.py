@@ -1,14 +1,13 @@
-"""Health: what a probe is told, and by what it is judged.
+"""Health: what a probe reads about a worker, and how it is judged.
 
-Two questions are kept apart. *Ready*: does this worker do its work now? While Redis
-is away it does not, and no restart would help. *Alive*: would it do its work if the
-world let it? An actor that hangs, or a loop that stands still past its lease, is
-what a restart mends.
+Two questions are kept apart. *Ready*: does this worker do its work now? While Redis is
+away it does not, and no restart would help. *Alive*: would it work if Redis answered? A
+hanging actor, or an event loop that is blocked for longer than the lease, is repaired by
+a restart.
 
-An actor is judged by its pace: it says when it will get on at the latest, and a full
-worker, a paused queue or an empty one are as good as work. Everything here is read
-only, so it may be asked from another thread, which still answers while the loop is
-blocked.
+Each actor records its `Liveness`: when it will go on at the latest. Waiting because the
+worker is full, or because the queues are paused or empty, counts as going on. Everything
+here only reads, so a probe may ask from another thread while the event loop is blocked.
 """
 
 from __future__ import annotations
@@ -19,41 +18,41 @@ import attrs
 import trio
 
 from rediq_trio.worker.heartbeat import Heartbeat
-from rediq_trio.worker.pace import Pace
+from rediq_trio.worker.liveness import Liveness
 from rediq_trio.worker.watchdog import BlockedLoop, Watchdog
 
-POLLED_WITHIN = 15.0
-"""Seconds within which a worker with room must have got an answer to a claim; it asks every 6 s."""
-AWAY = 10.0
-"""Seconds that Redis may be away from a worker that is ready."""
-HANGS = 30.0
+POLL_OVERDUE = 15.0
+"""Seconds without an answer to a claim after which the poller is overdue; it claims every 6 s."""
+REDIS_AWAY_MAX = 10.0
+"""Seconds for which Redis may be away while the worker stays ready."""
+ACTOR_OVERDUE = 30.0
 """Seconds by which an actor may be late; each wait for an answer is shorter."""
 
 
 @attrs.frozen(kw_only=True)
 class Health:
-    """How a worker is. For probes: `alive` for a liveness probe, `ready` for a readiness probe."""
+    """The health of a worker: `alive` for a liveness probe, `ready` for a readiness probe."""
 
     alive: bool
-    """Whether it works as far as Redis lets it: False is what a restart would mend."""
+    """False if a restart would help: an actor hangs, or the event loop is blocked."""
     ready: bool
-    """Whether it is alive, started, not stopping, and in touch with Redis."""
+    """Whether it is alive, started, not stopping, and connected to Redis."""
     reasons: tuple[str, ...] = ()
     """Why it is not ready, each a sentence; empty when it is."""
     last_poll: float = 0.0
-    """Seconds since the poller got an answer to a claim, or saw that there was no room for more."""
+    """Seconds since the poller got an answer to a claim, or had no room for more tasks."""
     last_beat: float = 0.0
     """Seconds since all leases were renewed and the worker's record was written."""
     connected: bool = False
-    """Whether Redis answered when it was last asked."""
+    """Whether Redis answered the last call."""
     last_answer: float = 0.0
     """Seconds since Redis last answered the poller, the heartbeat, the settler or the keeper."""
     blocked: BlockedLoop | None = None
-    """What blocks the event loop now."""
+    """The block of the event loop that is under way; None while it runs."""
     last_blocked: BlockedLoop | None = None
-    """What blocked it last, over or not."""
+    """The last block of the event loop, over or not."""
     blocks: int = 0
-    """How often it was blocked for longer than a third of the lease."""
+    """How often the event loop was blocked for longer than a third of the lease."""
 
     @property
     def healthy(self) -> bool:
@@ -65,33 +64,33 @@ NOT_STARTED = Health(alive=True, ready=False, reasons=("the worker has not start
 
 
 @attrs.define(eq=False)
-class Examiner:
-    """Judges a worker's health by its actors. Changes nothing, keeps nothing."""
+class HealthJudge:
+    """Judges a worker's health by its actors. Only reads."""
 
     lease: float
-    poller: Pace
+    poller: Liveness
     heartbeat: Heartbeat
-    settler: Pace
-    keeper: Pace
+    settler: Liveness
+    keeper: Liveness
     watchdog: Watchdog
     stopping: trio.Event
     finished: trio.Event
     clock: trio.abc.Clock = attrs.field(factory=trio.lowlevel.current_clock)
 
-    def examine(self) -> Health:
-        """Judge; callable from any thread."""
+    def judge(self) -> Health:
+        """Return the health now; callable from any thread."""
         now = self.clock.current_time()
         blocked = self.watchdog.blocked()
         actors = self._actors()
-        answered = max(pace.answered for pace in actors.values())
-        connected = answered >= max(pace.refused for pace in actors.values())
-        polled = max(self.poller.answered, self.poller.content)
-        wrong = list(self._wrong(now, blocked, actors))
-        hindered = list(self._hindered(now, polled, now - answered, connected, blocked))
+        answered = max(liveness.answered_at for liveness in actors.values())
+        connected = answered >= max(liveness.failed_at for liveness in actors.values())
+        polled = max(self.poller.answered_at, self.poller.idle_at)
+        fatal = list(self._fatal(now, blocked, actors))
+        degraded = list(self._degraded(now, polled, now - answered, connected, blocked))
         return Health(
-            alive=not wrong,
-            ready=not wrong and not hindered,
-            reasons=(*wrong, *hindered),
+            alive=not fatal,
+            ready=not fatal and not degraded,
+            reasons=(*fatal, *degraded),
             last_poll=max(0.0, now - polled),
             last_beat=max(0.0, now - self.heartbeat.last_beat),
             connected=connected,
@@ -101,45 +100,45 @@ class Examiner:
             blocks=self.watchdog.count,
         )
 
-    def _actors(self) -> Mapping[str, Pace]:
-        found = {"heartbeat": self.heartbeat.pace, "settler": self.settler, "keeper": self.keeper}
-        # It ends when the worker begins to stop; the others see the attempts out.
+    def _actors(self) -> Mapping[str, Liveness]:
+        found = {"heartbeat": self.heartbeat.liveness, "settler": self.settler, "keeper": self.keeper}
+        # The poller ends when the worker begins to stop; the others run until the attempts ended.
         return found if self.stopping.is_set() else {"poller": self.poller} | found
 
-    def _wrong(
-        self, now: float, blocked: BlockedLoop | None, actors: Mapping[str, Pace]
+    def _fatal(
+        self, now: float, blocked: BlockedLoop | None, actors: Mapping[str, Liveness]
     ) -> Iterator[str]:
-        """Tell what a restart would mend."""
+        """Yield the reasons that a restart would remove."""
         if self.finished.is_set():
             return
         if blocked is not None:
-            # Actors that could not run are not late by their own fault.
+            # Actors cannot run while the loop is blocked, so they are not judged.
             if blocked.seconds > self.lease:
-                yield f"the event loop has been blocked for longer than the lease, {_culprit(blocked)}"
+                yield f"the event loop has been blocked for longer than the lease, {_blocked_by(blocked)}"
             return
-        for name, pace in actors.items():
-            late = now - max(pace.due, self.watchdog.resumed)
-            if late > HANGS:
-                yield f"the {name} has not got on for {late:.0f} s"
+        for name, liveness in actors.items():
+            late = now - max(liveness.due, self.watchdog.resumed)
+            if late > ACTOR_OVERDUE:
+                yield f"the {name} has made no progress for {late:.0f} s"
 
-    def _hindered(
+    def _degraded(
         self, now: float, polled: float, away: float, connected: bool, blocked: BlockedLoop | None
     ) -> Iterator[str]:
-        """Tell what keeps it from its work and no restart would mend."""
+        """Yield the reasons that a restart would not remove."""
         if self.stopping.is_set():
             yield f"the worker {'has stopped' if self.finished.is_set() else 'is stopping'}"
             return
         if blocked is not None and blocked.seconds <= self.lease:
-            yield f"the event loop has been blocked for {blocked.seconds:.1f} s, {_culprit(blocked)}"
-        if not connected and away > AWAY:
+            yield f"the event loop has been blocked for {blocked.seconds:.1f} s, {_blocked_by(blocked)}"
+        if not connected and away > REDIS_AWAY_MAX:
             yield f"Redis has not answered for {away:.0f} s"
-        if now - polled > POLLED_WITHIN:
+        if now - polled > POLL_OVERDUE:
             yield f"the poller has had no answer for {now - polled:.0f} s"
         if now - self.heartbeat.last_beat > self.lease:
             yield f"the heartbeat has not succeeded for {now - self.heartbeat.last_beat:.1f} s, a lease or longer"
 
 
-def _culprit(blocked: BlockedLoop) -> str:
+def _blocked_by(blocked: BlockedLoop) -> str:
     if blocked.handler is None:
         return f"at {blocked.where}"
     return f"by the handler {blocked.handler} (task {blocked.task}) at {blocked.where}"

@@ -1,9 +1,8 @@
-"""The book of leases in hand: what this worker has claimed and not yet settled.
+"""The lease table: the leases that this worker has claimed and not yet settled.
 
-A lease is in the book from its claim to its settlement, and the book's size is
-what bounds claiming: one slot per lease. So when Redis is away and nothing can
-be settled, claiming stops by itself, and no channel inside the worker can ever
-hold more than there are slots.
+A lease is in the table from its claim to its settlement, and the size of the table bounds
+claiming. So when Redis is away and nothing can be settled, claiming stops by itself, and
+no channel inside the worker ever holds more items than the table.
 """
 
 from __future__ import annotations
@@ -17,17 +16,17 @@ import trio
 
 from rediq_trio.spec.records import Fence, Lease, NewTask
 
-_LATENESS = 0.1
-"""Share of the lease that is not relied on: the answer's way, and the handler's way out."""
+SAFETY_SHARE = 0.1
+"""Share of the lease that is not used: time for the answer to arrive and the handler to end."""
 
 
 def margin(lease: float) -> float:
-    """Give how long before a lease's end its attempt is cancelled, in seconds."""
-    return min(1.0, lease * _LATENESS)
+    """Return how many seconds before the end of a lease its attempt is cancelled."""
+    return min(1.0, lease * SAFETY_SHARE)
 
 
 class Reason(enum.StrEnum):
-    """Why a running attempt is cancelled. The scope that caught it asks here; nothing is guessed."""
+    """Why a running attempt is cancelled; set before its scope is cancelled, never guessed."""
 
     TIMEOUT = "timeout"
     DEADLINE = "deadline"
@@ -37,147 +36,147 @@ class Reason(enum.StrEnum):
 
 
 @attrs.define(eq=False)
-class Held:
-    """One lease in hand. Owned by the book; its scope belongs to the executor's attempt."""
+class HeldLease:
+    """One lease that the worker holds. Owned by the lease table; its scope by the attempt."""
 
     queue: str
     lease: Lease
-    good_until: float
-    """On Trio's clock: from then on another worker may hold the task."""
-    ahead: float
+    safe_until: float
+    """From then on another worker may hold the task, on Trio's clock."""
+    clock_offset: float
     """Seconds that the store's clock is ahead of Trio's."""
     key: tuple[str, str]
-    """Its queue and its task's id."""
-    book: Book = attrs.field(repr=False)
-    begun: float = 0.0
-    """When its attempt began, on Trio's clock."""
+    """The queue and the local id of its task."""
+    lease_table: LeaseTable = attrs.field(repr=False)
+    started: float = 0.0
+    """When its attempt started, on Trio's clock."""
     scope: trio.CancelScope | None = attrs.field(default=None, repr=False)
-    """The attempt's, once it is open."""
+    """The cancel scope of the attempt, once it is open."""
     reason: Reason | None = None
     settled: bool = False
-    """Its outcome is handed over; a later one does not count."""
+    """Whether its outcome is decided; a later one does not count."""
     children: list[NewTask] = attrs.field(factory=list)
     """Tasks to be enqueued with the completion."""
     deadline_ms: int = 0
-    """When the task's attempts are over, by the store's clock; 0 for never."""
+    """The deadline of the task, by the store's clock; 0 for none."""
 
     @property
     def fence(self) -> Fence:
         return self.lease.fence
 
     @property
-    def name(self) -> str:
-        """The task's id, with its queue."""
+    def task_id(self) -> str:
+        """`"<queue>/<id>"` of the task."""
         return f"{self.queue}/{self.lease.fence.id}"
 
     def cancel(self, reason: Reason) -> None:
-        """Cancel the attempt; the first reason stays."""
+        """Cancel the attempt; only the first reason is kept."""
         if self.reason is None:
             self.reason = reason
             if self.scope is not None:
                 self.scope.cancel(reason=reason.value)
 
-    def why_cancelled(self) -> str | None:
-        """Give the reason of the cancellation that is under way, a timeout's too."""
+    def cancel_reason(self) -> str | None:
+        """Return the reason of the cancellation that is under way, also of a timeout."""
         if self.reason is None and self.time_left() <= 0:
-            return self.time_out().value
+            return self.timeout_reason().value
         return None if self.reason is None else self.reason.value
 
     def open_scope(self, timeout: float) -> trio.CancelScope:
-        """Make the attempt's scope: it may take `timeout` seconds from when it began."""
-        # A deadline that is there from the start costs half of one that is set later.
-        self.scope = scope = trio.CancelScope(deadline=self.begun + timeout)
+        """Return the attempt's cancel scope, which ends `timeout` seconds after its start."""
+        # A deadline that is given at once costs half of one that is set later.
+        self.scope = scope = trio.CancelScope(deadline=self.started + timeout)
         if self.reason is not None:
             scope.cancel(reason=self.reason.value)
         return scope
 
-    def set_limit(self, timeout: float) -> None:
-        """Give the attempt that long from now, but no longer than to its deadline."""
+    def limit_attempt(self, timeout: float) -> None:
+        """End the attempt `timeout` seconds from now, or at its deadline if that is earlier."""
         assert self.scope is not None
         limit = trio.current_time() + timeout
         if self.deadline_ms:
-            limit = min(limit, self.on_trio_clock(self.deadline_ms))
+            limit = min(limit, self.trio_time(self.deadline_ms))
         self.scope.deadline = limit
 
     def time_left(self) -> float:
-        """Give for how many seconds the attempt may go on; inf without an end."""
+        """Return the seconds that the attempt may still take; inf for no bound."""
         return math.inf if self.scope is None else self.scope.deadline - trio.current_time()
 
-    def time_out(self) -> Reason:
-        """Give the reason for which time itself ends the attempt: whichever comes first."""
+    def timeout_reason(self) -> Reason:
+        """Return the reason that ends the attempt by time: the timeout or the deadline."""
         if self.deadline_ms and self.scope is not None:
-            first = self.scope.deadline >= self.on_trio_clock(self.deadline_ms)
+            first = self.scope.deadline >= self.trio_time(self.deadline_ms)
             return Reason.DEADLINE if first else Reason.TIMEOUT
         return Reason.TIMEOUT
 
-    def on_trio_clock(self, instant_ms: int) -> float:
-        """Give when an instant of the store's clock comes, on Trio's clock."""
-        return instant_ms / 1000 - self.ahead
+    def trio_time(self, instant_ms: int) -> float:
+        """Convert an instant of the store's clock to Trio's clock."""
+        return instant_ms / 1000 - self.clock_offset
 
-    def comes_too_late(self, delay: float) -> bool:
-        """Say whether the deadline comes no later than in `delay` seconds."""
+    def deadline_within(self, delay: float) -> bool:
+        """Return whether the deadline is at most `delay` seconds away."""
         return bool(self.deadline_ms) and (
-            trio.current_time() + delay >= self.on_trio_clock(self.deadline_ms)
+            trio.current_time() + delay >= self.trio_time(self.deadline_ms)
         )
 
     def shutting_down(self) -> bool:
-        return self.book.shutting_down
+        return self.lease_table.shutting_down
 
 
-class Book:
-    """The leases in hand, by queue and task. Changed between checkpoints only."""
+class LeaseTable:
+    """The leases that the worker holds, by queue and task. Changed between checkpoints only."""
 
     def __init__(self) -> None:
-        self._held: dict[tuple[str, str], Held] = {}
+        self._held: dict[tuple[str, str], HeldLease] = {}
         self.shutting_down = False
         self.room = trio.lowlevel.ParkingLot()
-        """Where one waits for a lease to leave, or for an attempt to make way for the next."""
+        """The poller waits here for a lease to leave or for an attempt to end."""
 
     def __len__(self) -> int:
         return len(self._held)
 
-    def __iter__(self) -> Iterator[Held]:
+    def __iter__(self) -> Iterator[HeldLease]:
         return iter(list(self._held.values()))
 
     def add(
-        self, queue: str, leases: Sequence[Lease], *, asked: float, length: float
-    ) -> list[Held]:
-        """Take in the leases of one claim, `asked` for at that time of Trio's clock, `length` in seconds.
+        self, queue: str, leases: Sequence[Lease], *, asked_at: float, length: float
+    ) -> list[HeldLease]:
+        """Add the leases of one claim that was sent at `asked_at`, by Trio's clock.
 
-        One of the same task that is still here is lost: a newer one exists.
+        `length` is the lease in seconds. An older lease of the same task is lost.
         """
         if not leases:
             return []
-        # The store read its clock after it was asked, so both ends are judged early, not late.
-        good_until = asked + length - margin(length)
-        ahead = (leases[0].lease_ms - round(length * 1000)) / 1000 - asked
-        taken: list[Held] = []
+        # The store read its clock after `asked_at`, so both times are early, never late.
+        safe_until = asked_at + length - margin(length)
+        clock_offset = (leases[0].lease_ms - round(length * 1000)) / 1000 - asked_at
+        taken: list[HeldLease] = []
         for lease in leases:
             key = (queue, lease.fence.id)
             old = self._held.get(key)
             if old is not None:
                 old.cancel(Reason.LEASE_LOST)
-            self._held[key] = held = Held(queue, lease, good_until, ahead, key, self)
+            self._held[key] = held = HeldLease(queue, lease, safe_until, clock_offset, key, self)
             taken.append(held)
         return taken
 
-    def drop(self, held: Held) -> None:
-        """Let a lease go: it is settled, or lost for good."""
+    def drop(self, held: HeldLease) -> None:
+        """Remove a lease: it is settled, or lost for good."""
         if self._held.get(held.key) is held:
             del self._held[held.key]
-        self.make_room()
+        self.announce_room()
 
-    def make_room(self) -> None:
-        """Wake those that wait for room."""
+    def announce_room(self) -> None:
+        """Wake the poller if it waits for room."""
         if self.room:
             self.room.unpark_all()
 
-    def get(self, queue: str, task_id: str) -> Held | None:
+    def get(self, queue: str, task_id: str) -> HeldLease | None:
         return self._held.get((queue, task_id))
 
-    def next_lapse(self) -> float:
-        """Give when the first lease in hand stops being good, on Trio's clock; inf for never."""
+    def next_expiry(self) -> float:
+        """Return when the first lease stops being safe, on Trio's clock; inf without one."""
         return min(
-            (h.good_until for h in self._held.values() if h.reason is not Reason.LEASE_LOST),
+            (h.safe_until for h in self._held.values() if h.reason is not Reason.LEASE_LOST),
             default=math.inf,
         )

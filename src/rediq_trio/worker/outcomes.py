@@ -1,17 +1,17 @@
-"""How attempts end. An outcome is a type, not a flag."""
+"""How attempts end: one type for each outcome."""
 
 from __future__ import annotations
 
 import attrs
 
-from rediq_trio.worker.leases import Held
+from rediq_trio.worker.leases import HeldLease
 
 
 @attrs.frozen(eq=False)
 class Succeeded:
     """The handler returned."""
 
-    held: Held
+    held: HeldLease
     result: bytes
 
 
@@ -19,7 +19,7 @@ class Succeeded:
 class Failed:
     """The handler raised, ran out of time, or could not be called."""
 
-    held: Held
+    held: HeldLease
     error: str
     delay: float
     """Seconds until the next attempt, if there is one."""
@@ -30,30 +30,30 @@ class Failed:
 class Snoozed:
     """The handler asked to be run later."""
 
-    held: Held
+    held: HeldLease
     delay: float
     """Seconds."""
 
 
 @attrs.frozen(eq=False)
 class Cancelled:
-    """The handler was cancelled because someone asked for it."""
+    """The handler was cancelled, because someone cancelled the task."""
 
-    held: Held
+    held: HeldLease
 
 
 @attrs.frozen(eq=False)
 class Interrupted:
-    """The attempt did not come to its end, or never began: the task is given back."""
+    """The attempt did not end by itself, or never started: the task is released."""
 
-    held: Held
+    held: HeldLease
 
 
 @attrs.frozen(eq=False)
 class Lost:
-    """The lease is lost: another worker may hold the task, so there is nothing to settle."""
+    """The lease is lost: another worker may hold the task, so nothing is settled."""
 
-    held: Held
+    held: HeldLease
 
 
 Outcome = Succeeded | Failed | Snoozed | Cancelled | Interrupted | Lost

@@ -1,26 +1,26 @@
 """The settler: writes outcomes, in batches, until each is in Redis.
 
-Nothing counts as done before. While one batch is on its way the next collects, so
-outcomes are settled as soon as the gateway is free, and batches grow with the load. All
-queues of a batch are written to at once, so that many of them share a round trip.
+A task counts as done only then. While one batch is being written the next one collects,
+so batches grow with the load. All queues of a batch are written to at the same time, so
+that they share a round trip.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TypeVar, assert_never
 
 import attrs
 import trio
 
-from rediq_trio._errors import ConnectionLost
 from rediq_trio.spec.queue import Settled
 from rediq_trio.spec.records import Completion, Deferral, Failure, Fence
 from rediq_trio.store.port import BATCH, Store
-from rediq_trio.worker.leases import Book, Held
+from rediq_trio.store.retrying import until_answered
+from rediq_trio.worker.leases import HeldLease, LeaseTable
+from rediq_trio.worker.liveness import Liveness
 from rediq_trio.worker.outcomes import (
     Cancelled,
     Failed,
@@ -30,20 +30,19 @@ from rediq_trio.worker.outcomes import (
     Snoozed,
     Succeeded,
 )
-from rediq_trio.worker.pace import Pace
 from rediq_trio.worker.progress import ProgressFlusher
 
 log = logging.getLogger("rediq_trio")
 
 T = TypeVar("T")
 
-MOST = 512
-"""Outcomes that are settled together at most."""
+OUTCOMES_AT_ONCE = 512
+"""Maximum number of outcomes that are settled together."""
 
 
 @attrs.define
-class Tally:
-    """What a worker did so far."""
+class OutcomeCounts:
+    """How many attempts of a worker ended in which way so far."""
 
     completed: int = 0
     failed: int = 0
@@ -51,20 +50,20 @@ class Tally:
     cancelled: int = 0
     released: int = 0
     stale: int = 0
-    """Outcomes refused, because the lease was over."""
+    """Outcomes that the store rejected, because the lease was over."""
     unsettled: int = 0
-    """Outcomes given up at the end, because Redis was away; their leases lapse."""
+    """Outcomes given up at the end, because Redis was away; their leases expire."""
 
 
 @attrs.define(eq=False)
-class _Batch:
-    """The outcomes of one queue by kind, each with what the store is to be told."""
+class _QueueOutcomes:
+    """The outcomes of one queue by kind, each with the argument for the store."""
 
-    completed: list[tuple[Held, Completion]] = attrs.field(factory=list)
-    failed: list[tuple[Held, Failure]] = attrs.field(factory=list)
-    snoozed: list[tuple[Held, Deferral]] = attrs.field(factory=list)
-    stopped: list[tuple[Held, Fence]] = attrs.field(factory=list)
-    released: list[tuple[Held, Fence]] = attrs.field(factory=list)
+    completed: list[tuple[HeldLease, Completion]] = attrs.field(factory=list)
+    failed: list[tuple[HeldLease, Failure]] = attrs.field(factory=list)
+    snoozed: list[tuple[HeldLease, Deferral]] = attrs.field(factory=list)
+    stopped: list[tuple[HeldLease, Fence]] = attrs.field(factory=list)
+    released: list[tuple[HeldLease, Fence]] = attrs.field(factory=list)
 
     def add(self, outcome: Outcome) -> None:
         held = outcome.held
@@ -94,44 +93,44 @@ class Settler:
     """The settler's state."""
 
     store: Store
-    book: Book
+    lease_table: LeaseTable
     flusher: ProgressFlusher
     outcomes: trio.MemoryReceiveChannel[Outcome]
-    tally: Tally
-    pace: Pace = attrs.field(factory=Pace)
-    _patience: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    outcome_counts: OutcomeCounts
+    liveness: Liveness = attrs.field(factory=Liveness)
+    _stop_scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
 
     async def run(self) -> None:
-        """Settle what comes until no more does."""
-        with self.outcomes, self._patience:
-            self.pace.rest(math.inf)
+        """Settle outcomes until the channel is closed."""
+        with self.outcomes, self._stop_scope:
+            self.liveness.sleep(math.inf)
             async for first in self.outcomes:
-                self.pace.begin()
+                self.liveness.wake()
                 batch = [first]
                 try:
-                    while len(batch) < MOST:
+                    while len(batch) < OUTCOMES_AT_ONCE:
                         batch.append(self.outcomes.receive_nowait())
                 except (trio.WouldBlock, trio.EndOfChannel):
                     pass
                 await self._settle(batch)
-                self.pace.rest(math.inf)
-        self.tally.unsettled += len(self.book)
+                self.liveness.sleep(math.inf)
+        self.outcome_counts.unsettled += len(self.lease_table)
 
     def limit(self, seconds: float) -> None:
-        """Give up what cannot be settled within that time: the leases will lapse."""
-        self._patience.deadline = trio.current_time() + seconds
+        """Stop settling after `seconds`; the leases of what is left expire."""
+        self._stop_scope.deadline = trio.current_time() + seconds
 
     async def _settle(self, outcomes: Sequence[Outcome]) -> None:
-        dirty = self.flusher.dirty([outcome.held for outcome in outcomes])
-        if dirty:
-            await self.flusher.flush(dirty)
-        batches: dict[str, _Batch] = {}
+        unwritten = self.flusher.unwritten([outcome.held for outcome in outcomes])
+        if unwritten:
+            await self.flusher.flush(unwritten)
+        batches: dict[str, _QueueOutcomes] = {}
         for outcome in outcomes:
             if isinstance(outcome, Lost):
-                self.tally.stale += 1
+                self.outcome_counts.stale += 1
                 self._drop(outcome.held)
             else:
-                batches.setdefault(outcome.held.queue, _Batch()).add(outcome)
+                batches.setdefault(outcome.held.queue, _QueueOutcomes()).add(outcome)
         if len(batches) == 1:
             await self._settle_queue(*batches.popitem())
             return
@@ -139,68 +138,64 @@ class Settler:
             for queue, batch in batches.items():
                 nursery.start_soon(self._settle_queue, queue, batch)
 
-    async def _settle_queue(self, queue: str, batch: _Batch) -> None:
-        store, tally = self.store, self.tally
-        # `+=` behind an await of its own would lose what other queues count meanwhile.
+    async def _settle_queue(self, queue: str, batch: _QueueOutcomes) -> None:
+        store, outcome_counts = self.store, self.outcome_counts
+        # `+= await ...` would lose what other queues count meanwhile.
         count = await self._write(queue, batch.completed, store.complete)
-        tally.completed += count
+        outcome_counts.completed += count
         count = await self._write(queue, batch.failed, store.fail)
-        tally.failed += count
+        outcome_counts.failed += count
         count = await self._write(queue, batch.snoozed, store.snooze)
-        tally.snoozed += count
+        outcome_counts.snoozed += count
         count = await self._write(queue, batch.stopped, store.stop)
-        tally.cancelled += count
+        outcome_counts.cancelled += count
         count = await self._write(queue, batch.released, store.release)
-        tally.released += count
+        outcome_counts.released += count
 
     async def _write(
         self,
         queue: str,
-        items: Sequence[tuple[Held, T]],
+        items: Sequence[tuple[HeldLease, T]],
         settle: Callable[[str, Sequence[T]], Awaitable[Settled]],
     ) -> int:
-        """Settle outcomes of one kind; give how many were accepted."""
+        """Settle outcomes of one kind; return how many were accepted."""
         accepted = 0
-        for part in _parts(items):
-            states = await self._insist(queue, [item for _, item in part], settle)
+        for part in _split(items):
+            states = await self._settle_until_answered(queue, [item for _, item in part], settle)
             for (held, _), state in zip(part, states, strict=True):
                 if state is None:
-                    self.tally.stale += 1
-                    log.warning("task %s/%s: its lease was over, the outcome was refused", *held.key)
+                    self.outcome_counts.stale += 1
+                    log.warning("task %s/%s: its lease was over, the outcome was rejected", *held.key)
                 else:
                     accepted += 1
                 self._drop(held)
         return accepted
 
-    async def _insist(
+    async def _settle_until_answered(
         self,
         queue: str,
         items: Sequence[T],
         settle: Callable[[str, Sequence[T]], Awaitable[Settled]],
     ) -> Settled:
         # A settlement may be repeated: the store knows the token of the first.
-        while True:
-            try:
-                answer = await settle(queue, items)
-            except ConnectionLost:
-                self.pace.refuse()
-                await trio.sleep(random.uniform(0.05, 0.5))
-            else:
-                self.pace.answer()
-                return answer
+        answer = await until_answered(
+            lambda: settle(queue, items), on_failure=lambda _: self.liveness.record_failure()
+        )
+        self.liveness.record_answer()
+        return answer
 
-    def _drop(self, held: Held) -> None:
+    def _drop(self, held: HeldLease) -> None:
         self.flusher.forget(held)
-        self.book.drop(held)
+        self.lease_table.drop(held)
 
 
-def _parts(items: Sequence[tuple[Held, T]]) -> Iterator[list[tuple[Held, T]]]:
-    """Split what one call would carry: each task counts, and each that it enqueues."""
+def _split(items: Sequence[tuple[HeldLease, T]]) -> Iterator[list[tuple[HeldLease, T]]]:
+    """Split outcomes into calls: each task counts, and so does each task that it enqueues."""
     if len(items) <= BATCH and not any(held.children for held, _ in items):
         if items:
             yield list(items)
         return
-    part: list[tuple[Held, T]] = []
+    part: list[tuple[HeldLease, T]] = []
     size = 0
     for held, item in items:
         weight = 1 + (len(item.children) if isinstance(item, Completion) else 0)

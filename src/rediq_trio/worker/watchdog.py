@@ -1,12 +1,11 @@
-"""The watchdog: a thread that sees when the event loop stands still, and who holds it up.
+"""The watchdog: a thread that notices when the event loop is blocked, and by which handler.
 
-While a handler blocks the loop no Trio task runs, so a task could tell only
-afterwards. The thread asks the loop for a sign of life, again and again; when none
-has come for a third of the lease, it reads the stack of the loop's thread. Which
-attempt that is, the Trio task on the stack tells: its context names the current task,
-in tasks that a handler started as well. So nothing is done per step of a task: a Trio
-instrument that noted each costs a draining worker 3 to 5 % of its CPU, this nothing
-that could be measured.
+While a handler blocks the loop no Trio task runs, so a Trio task could only report it
+afterwards. The thread asks the loop for a sign of life, again and again; when none has
+come for a third of the lease, it reads the stack of the loop's thread. The context of the
+Trio task on that stack names the attempt, also in tasks that a handler started. Nothing is
+done for each step of a task: a Trio instrument costs a busy worker 3 to 5 % of its CPU,
+this thread costs nothing that could be measured.
 """
 
 from __future__ import annotations
@@ -29,41 +28,41 @@ from rediq_trio.handlers.context import CurrentTask, running_in
 
 log = logging.getLogger("rediq_trio.watchdog")
 
-SHARE = 3
-"""The part of the lease for which the loop may stand still: a third of it, as from one renewal to the next."""
-LOOKS = 10
-"""Looks at the loop within that time."""
-SHORTEST_LOOK = 0.02
-"""Seconds between two looks, at least."""
-SHOWN_FRAMES = 10
-"""Lines of the stack that a report shows, the innermost ones."""
-_PATIENCE = 1.0
-"""Seconds to wait for the thread's end, should a log handler hold it up."""
+LEASE_PARTS = 3
+"""The loop may be blocked for the lease divided by this: a third, as between two renewals."""
+CHECKS_PER_BOUND = 10
+"""How often the loop is checked within that time."""
+CHECK_INTERVAL_MIN = 0.02
+"""Minimum seconds between two checks."""
+REPORTED_FRAMES = 10
+"""Maximum number of stack frames that a report shows, the innermost ones."""
+_JOIN_TIMEOUT = 1.0
+"""Seconds to wait for the thread's end; a log handler may block it."""
 
 _FOREIGN = tuple(
     {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
 )
 _ENGINE = ("rediq_trio.worker.", "trio._core.", "trio_asyncio.", "asyncio.")
-"""Modules that run tasks: on a stack, what is further out is not of the task."""
+"""Modules that run tasks: frames outside of them on a stack do not belong to the task."""
 
 
 @attrs.frozen(kw_only=True)
 class BlockedLoop:
-    """The event loop stood still for longer than a third of the lease."""
+    """The event loop was blocked for longer than a third of the lease."""
 
     handler: str | None
-    """The name of the handler that blocked it; None when it was no handler of a worker."""
+    """The name of the handler that blocked it; None if it was no handler of a worker."""
     task: str | None
     """The id of its task."""
     where: str
-    """The file, line and function at which it stood."""
+    """The file, line and function that blocked it."""
     seconds: float
-    """How long, or how long until now."""
+    """How long it was blocked, or has been until now."""
 
 
 @attrs.frozen
 class _Loop:
-    """What a thread needs to look at a loop. Made in the loop itself."""
+    """What the thread needs to check a loop. Made in the loop itself."""
 
     token: trio.lowlevel.TrioToken = attrs.field(factory=trio.lowlevel.current_trio_token)
     thread: int = attrs.field(factory=threading.get_ident)
@@ -73,28 +72,28 @@ class _Loop:
 
 @attrs.define(eq=False)
 class Watchdog:
-    """The watchdog's state. Its thread writes, anyone may read."""
+    """The watchdog's state. Its thread writes it, any thread may read it."""
 
     lease: float
     name: str = "worker"
-    """Whose watchdog it is."""
+    """The name of the worker."""
     count: int = 0
-    """How often the loop stood still for too long."""
+    """How often the loop was blocked for too long."""
     last: BlockedLoop | None = None
-    """The last time, over or not."""
+    """The last block, over or not."""
     resumed: float = -float("inf")
-    """When the loop last went on after that, on Trio's clock."""
+    """When the loop last ran again after a block, on Trio's clock."""
     _asked: float = 0.0
     _answered: float | None = 0.0
     _blocked: bool = False
 
     @property
     def bound(self) -> float:
-        """Seconds for which the loop may stand still."""
-        return self.lease / SHARE
+        """Seconds for which the loop may be blocked."""
+        return self.lease / LEASE_PARTS
 
     def blocked(self) -> BlockedLoop | None:
-        """Tell what blocks the loop now; None while it runs. Callable from any thread."""
+        """Return the block that is under way; None while the loop runs. Callable from any thread."""
         last = self.last
         if not self._blocked or last is None:
             return None
@@ -102,7 +101,7 @@ class Watchdog:
 
     @contextmanager
     def watching(self) -> Generator[None]:
-        """Watch the loop that this is called in, for as long as the block lasts."""
+        """Watch the current event loop for as long as the `with` block lasts."""
         over = threading.Event()
         loop = _Loop()
         thread = threading.Thread(
@@ -113,12 +112,12 @@ class Watchdog:
             yield
         finally:
             over.set()
-            thread.join(_PATIENCE)
-            # The loop runs, for it runs this, whether or not the thread has seen it.
+            thread.join(_JOIN_TIMEOUT)
+            # The loop runs this, so it is not blocked, whether or not the thread has noticed.
             self._end(loop, self._answered or time.monotonic())
 
     def _watch(self, loop: _Loop, over: threading.Event) -> None:
-        while not over.wait(max(SHORTEST_LOOK, self.bound / LOOKS)):
+        while not over.wait(max(CHECK_INTERVAL_MIN, self.bound / CHECKS_PER_BOUND)):
             if self._answered is not None:
                 self._end(loop, self._answered)
                 self._answered, self._asked = None, time.monotonic()
@@ -151,7 +150,7 @@ class Watchdog:
         self.last = BlockedLoop(handler=handler, task=task_id, where=where, seconds=seconds)
         self._blocked = True
         self.count += 1
-        shown = inner[:SHOWN_FRAMES] if task is not None else []
+        shown = inner[:REPORTED_FRAMES] if task is not None else []
         log.error(
             "the event loop has been blocked for %.3g s %s, at %s: no lease is renewed meanwhile. %s%s",
             seconds, _whom(task, current), where, _advice(task, current), _lines(shown),
@@ -159,7 +158,7 @@ class Watchdog:
 
 
 def _stack(thread: int) -> Iterator[FrameType]:
-    """Give the frames of a thread, the innermost first."""
+    """Return the frames of a thread, the innermost first."""
     frame = sys._current_frames().get(thread)
     while frame is not None:
         yield frame
@@ -169,21 +168,21 @@ def _stack(thread: int) -> Iterator[FrameType]:
 def _task_on(
     stack: list[FrameType], root: trio.lowlevel.Task | None
 ) -> trio.lowlevel.Task | None:
-    """Give the Trio task whose coroutine is on the stack; None between two tasks."""
+    """Return the Trio task whose coroutine is on the stack; None between two tasks."""
     frames = set(stack)
     waiting = [] if root is None else [root]
     while waiting:
         task = waiting.pop()
         if getattr(task.coro, "cr_frame", None) in frames:
             return task
-        # Copied whole: the loop may go on at any moment.
+        # Copied first: the loop may run again at any moment.
         for nursery in list(task.child_nurseries):
             waiting += list(nursery.child_tasks)
     return None
 
 
 def _inner(stack: list[FrameType]) -> list[FrameType]:
-    """Give the frames inside of what runs tasks, the innermost first."""
+    """Return the frames of the task itself, the innermost first."""
     found: list[FrameType] = []
     for frame in stack:
         if str(frame.f_globals.get("__name__")).startswith(_ENGINE):
@@ -193,11 +192,11 @@ def _inner(stack: list[FrameType]) -> list[FrameType]:
 
 
 def _where(stack: list[FrameType]) -> str:
-    """Tell the innermost line that is no library's; else the outermost, which is the handler's."""
+    """Return the innermost line outside of libraries; else the outermost, which is the handler's."""
     if not stack:
         return "no line of Python"
-    own = [f for f in stack if not f.f_code.co_filename.startswith((*_FOREIGN, "<"))]
-    frame = own[0] if own else stack[-1]
+    user_code = [f for f in stack if not f.f_code.co_filename.startswith((*_FOREIGN, "<"))]
+    frame = user_code[0] if user_code else stack[-1]
     code = frame.f_code
     return f"{Path(code.co_filename).name}:{frame.f_lineno} in {code.co_name}"
 
@@ -213,7 +212,7 @@ def _advice(task: trio.lowlevel.Task | None, current: CurrentTask | None) -> str
         return "Make the handler a plain def, which runs in a thread, or await in it"
     if task is None:
         return "The machine is overloaded, or the process was held up from outside"
-    return "Await in it, or give what blocks to trio.to_thread.run_sync"
+    return "Await in it, or run the blocking call with trio.to_thread.run_sync"
 
 
 def _lines(stack: list[FrameType]) -> str:

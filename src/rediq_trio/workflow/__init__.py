@@ -1,1 +1,1 @@
-"""Graphs of tasks."""
+"""Workflows: graphs of tasks that are enqueued together."""

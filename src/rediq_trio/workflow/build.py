@@ -1,8 +1,8 @@
-"""Workflow: a graph of tasks that is enqueued as one; chain and gather: the usual shapes of it.
+"""Workflow: a graph of tasks that is enqueued as one; chain and gather build the usual shapes.
 
-A workflow is built, then planned: `check` finds what is wrong with the whole,
-`plan` decides every id and the order of writing. Ids are decided anew by each
-plan, so one workflow can be enqueued many times.
+A workflow is built, then planned: `check` finds errors in the graph, `plan` chooses every
+id and the order of writing. Each plan chooses new ids, so one workflow can be enqueued many
+times.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar, cast, overload
 
 import attrs
 
-from rediq_trio._errors import ConfigError, shown
+from rediq_trio._errors import ConfigError, quote
 from rediq_trio.tasks.ids import new_id
 from rediq_trio.values.bounds import MAX_TYPE
 from rediq_trio.values.task import Task
@@ -34,11 +34,11 @@ class Node:
 
 
 class Workflow(Generic[R]):
-    """Tasks, and which of them wait for which: any graph without a cycle, of up to 1,000 nodes.
+    """Tasks and their dependencies: any graph without a cycle, of up to 1,000 nodes.
 
-    A node runs once all that it was put after have completed. `R` is what the
-    workflow's result is, as far as `chain` and `gather` can tell. Building it
-    sends nothing: hand it to `Client.enqueue`.
+    A node runs when all nodes before it have completed. `R` is the type of the
+    workflow's result, as far as `chain` and `gather` know it. Building a workflow sends
+    nothing: pass it to `Client.enqueue`.
     """
 
     def __init__(self: Workflow[Any], name: str | None = None) -> None:
@@ -49,7 +49,7 @@ class Workflow(Generic[R]):
         self._needs: dict[str, dict[str, None]] = {}
         self._wanted: dict[str, str] = {}
         self._numbers: dict[str, int] = {}
-        self._owns: dict[str, str] = {}
+        self._node_of_id: dict[str, str] = {}
 
     def __repr__(self) -> str:
         named = "" if self.name is None else f" {self.name!r}"
@@ -65,7 +65,7 @@ class Workflow(Generic[R]):
 
     @property
     def links(self) -> tuple[tuple[str, str], ...]:
-        """The names of each two nodes that are linked: the one before, the one after."""
+        """The links, each as the names of the node before and the node after it."""
         return tuple((before, name) for name, needs in self._needs.items() for before in needs)
 
     def add(
@@ -74,123 +74,124 @@ class Workflow(Generic[R]):
         name: str | None = None,
         after: Node | str | Iterable[Node | str] = (),
     ) -> Node:
-        """Add a task that runs once the nodes `after` have completed, and give its node.
+        """Add a task that runs when the nodes `after` have completed; return its node.
 
-        `after`: nodes, or their names. `name`: 1 to 256 printable characters;
-        left out, it is the task's type, with `-2`, `-3` behind it where that is
-        taken. Raises `ConfigError`, and adds nothing then.
+        `after`: nodes, or their names. `name`: 1 to 256 printable characters, by default
+        the task's type, followed by `-2`, `-3` and so on if that is taken. Raises
+        `ConfigError`, and then nothing is added.
         """
         if not isinstance(after, Node | str | Iterable):
             raise ConfigError.of("after", after, "nodes of the workflow, or their names")
         several = (after,) if isinstance(after, Node | str) else after
-        return self._add(task, name, [self._known(each) for each in several])
+        return self._add(task, name, [self._name_of(each) for each in several])
 
     def link(self, before: Node | str, after: Node | str) -> None:
-        """Let the node `after` wait for the node `before`; both may be given by name.
+        """Make the node `after` wait for the node `before`; both may be named.
 
-        To link twice is to link once. Raises `ConfigError` for what is no node of
-        this workflow, and for a node linked to itself; `check` finds longer cycles.
+        Linking twice is the same as linking once. Raises `ConfigError` for a node that is
+        not part of this workflow, and for a node linked to itself; `check` finds longer
+        cycles.
         """
-        first, second = self._known(before), self._known(after)
+        first, second = self._name_of(before), self._name_of(after)
         if first == second:
-            raise ConfigError(f"{self._said()}: node {shown(first)} cannot wait for itself")
+            raise ConfigError(f"{self._label()}: node {quote(first)} cannot wait for itself")
         self._needs[second][first] = None
 
     def check(self) -> None:
-        """Raise `ConfigError` for an empty workflow, and for a cycle, which it names whole.
+        """Raise `ConfigError` for an empty workflow and for a cycle, whose nodes it names.
 
-        Also for a task whose own `depends_on` names another node: that is a link.
+        Also raises it for a task whose `depends_on` names another node: use a link.
         """
         if not self._nodes:
-            raise ConfigError(f"{self._said()}: it has no node; add a task")
+            raise ConfigError(f"{self._label()}: it has no node; add a task")
         if cycle := plan.find_cycle(self._needs):
             around = " -> ".join([*cycle, cycle[0]])
-            raise ConfigError(f"{self._said()}: its nodes wait for one another: {around}")
+            raise ConfigError(f"{self._label()}: its nodes wait for one another: {around}")
         for node in self._nodes.values():
             for each in getattr(node.task, "depends_on", ()):
-                other = self._owns.get(getattr(each, "id", each))
+                other = self._node_of_id.get(getattr(each, "id", each))
                 if other is not None:
                     raise ConfigError(
-                        f"{self._said()}: node {shown(node.name)} depends on a node of its own "
+                        f"{self._label()}: node {quote(node.name)} depends on a node of its own "
                         f"workflow by id: link({other!r}, {node.name!r}) instead"
                     )
 
-    def plan(self, place: Callable[[Task[Any]], Task[Any]] | None = None) -> Plan:
-        """Check the whole, decide every node's id, and order them for writing; writes nothing.
+    def plan(self, router: Callable[[Task[Any]], Task[Any]] | None = None) -> Plan:
+        """Check the workflow, choose every node's id and the order of writing; write nothing.
 
-        `place` gives each task in its partition. Raises `ConfigError` as `check` does.
+        `router` returns each task with its partition. Raises `ConfigError` as `check` does.
         """
         self.check()
         tasks = {name: node.task for name, node in self._nodes.items()}
-        if place is not None:
-            tasks = {name: place(task) for name, task in tasks.items()}
+        if router is not None:
+            tasks = {name: router(task) for name, task in tasks.items()}
         return plan.make_plan(tasks, self._needs, lambda task: task.id or new_id(), self.name)
 
     def mermaid(self, states: Mapping[str, str | None] | None = None) -> str:
-        """Draw it as Mermaid text; with `states`, a state (None: purged) by node name, in colours.
+        """Return a drawing as Mermaid text, coloured by `states`: node names to states.
 
-        Raises `ConfigError` for a name or a state that there is not.
+        None as a state means purged. Raises `ConfigError` for an unknown name or state.
         """
         return draw_mermaid(self._needs, states)
 
     def svg(self, states: Mapping[str, str | None] | None = None) -> str:
-        """Draw it as a self-contained SVG; with `states`, a state (None: purged) by node name.
+        """Return a drawing as a self-contained SVG, coloured by `states`, as `mermaid` does.
 
-        Raises `ConfigError` as `check` does, and for a name or a state that there is not.
+        Raises `ConfigError` as `check` does, and for an unknown name or state.
         """
         self.check()
         return draw_svg(self._needs, states, title=self.name or "workflow")
 
-    def _said(self) -> str:
-        return "workflow" if self.name is None else f"workflow {shown(self.name)}"
+    def _label(self) -> str:
+        return "workflow" if self.name is None else f"workflow {quote(self.name)}"
 
-    def _known(self, node: object) -> str:
+    def _name_of(self, node: object) -> str:
         if isinstance(node, Node):
             if self._nodes.get(node.name) is node:
                 return node.name
-            raise ConfigError(f"{self._said()}: {shown(node.name)} is a node of another workflow")
+            raise ConfigError(f"{self._label()}: {quote(node.name)} is a node of another workflow")
         if isinstance(node, str) and node in self._nodes:
             return node
-        raise ConfigError(f"{self._said()}: no node {shown(node)}; give a Node, or the name of one")
+        raise ConfigError(f"{self._label()}: no node {quote(node)}; pass a Node, or the name of one")
 
     def _add(
         self, task: object, name: str | None, before: Iterable[str], wanted: str | None = None
     ) -> Node:
-        found = self._taken(task)
+        found = self._checked(task)
         if name is not None:
             _check_text("name", name)
             if name in self._nodes:
-                raise ConfigError(f"{self._said()}: there is a node {shown(name)} already")
+                raise ConfigError(f"{self._label()}: a node is named {quote(name)} already")
         wanted = name or wanted or found.type
-        node = Node(self._free(wanted), found)
+        node = Node(self._free_name(wanted), found)
         self._nodes[node.name] = node
         self._wanted[node.name] = wanted
         self._needs[node.name] = dict.fromkeys(before)
         if found.id is not None:
-            self._owns[f"{found.queue}/{found.id}"] = node.name
+            self._node_of_id[f"{found.queue}/{found.id}"] = node.name
         return node
 
-    def _taken(self, task: object) -> Task[Any]:
+    def _checked(self, task: object) -> Task[Any]:
         if not isinstance(task, Task):
-            raise ConfigError.of("task", task, "a Task: what TaskType.task(...) gives")
+            raise ConfigError.of("task", task, "a Task, as TaskType.task(...) returns it")
         found = cast("Task[Any]", task)
         if len(self._nodes) >= MAX_NODES:
-            raise ConfigError(f"{self._said()}: more than {MAX_NODES:,} nodes")
+            raise ConfigError(f"{self._label()}: more than {MAX_NODES:,} nodes")
         for option in ("group", "unique"):
             if getattr(found, option, None) is not None:
                 raise ConfigError(
-                    f"{self._said()}: the task {shown(found.type)} has {option}=: a node cannot, "
+                    f"{self._label()}: the task {quote(found.type)} has {option}=: a node cannot, "
                     "as others wait for this very task"
                 )
         full = f"{found.queue}/{found.id}"
-        if found.id is not None and full in self._owns:
+        if found.id is not None and full in self._node_of_id:
             raise ConfigError(
-                f"{self._said()}: the task {shown(found.type)} has the id {shown(full)}, "
-                f"which is that of node {shown(self._owns[full])}"
+                f"{self._label()}: the task {quote(found.type)} has the id {quote(full)}, "
+                f"which is that of node {quote(self._node_of_id[full])}"
             )
         return found
 
-    def _free(self, wanted: str) -> str:
+    def _free_name(self, wanted: str) -> str:
         if wanted not in self._nodes:
             return wanted
         for number in itertools.count(self._numbers.get(wanted, 2)):
@@ -200,8 +201,8 @@ class Workflow(Generic[R]):
                 return name
         raise AssertionError("unreachable: count is endless")
 
-    def _put(self, parts: Iterable[object], before: Iterable[str]) -> list[str]:
-        """Add tasks, and copies of workflows, after these nodes, and give the sinks of them all."""
+    def _append(self, parts: Iterable[object], before: Iterable[str]) -> list[str]:
+        """Add tasks, and copies of workflows, after these nodes; return the sinks of all of them."""
         before = list(before)
         sinks: list[str] = []
         for part in parts:
@@ -218,30 +219,30 @@ class Workflow(Generic[R]):
             }
             for name, needs in inner._needs.items():
                 self._needs[copies[name]] = dict.fromkeys([copies[n] for n in needs] or before)
-            dependents = plan.turned(inner._needs)
+            dependents = plan.dependents_of(inner._needs)
             sinks += [copy for name, copy in copies.items() if not dependents[name]]
         return sinks
 
 
 Part = Task[R] | Workflow[R]
-"""What `chain` and `gather` are made of."""
+"""What `chain` and `gather` take."""
 
 
 @overload
 def chain(last: Part[R], /) -> Workflow[R]: ...
 @overload
 def chain(*parts: *tuple[*tuple[Part[Any], ...], Part[R]]) -> Workflow[R]: ...
-def chain(*parts: Part[Any]) -> Workflow[Any]:  # type: ignore[misc]  # mypy holds a tuple that ends so for wider
-    """Make a workflow of tasks and workflows that run one after the other.
+def chain(*parts: Part[Any]) -> Workflow[Any]:  # type: ignore[misc]  # mypy takes a tuple that ends so for wider
+    """Return a workflow of tasks and workflows that run one after the other.
 
-    Workflows are copied in: each begins when all of the part before it has
-    completed. Its result is that of the last part. Raises `ConfigError`.
+    Workflows are copied in. Each part starts when all nodes of the part before it have
+    completed. The result is that of the last part. Raises `ConfigError`.
     """
-    made: Workflow[Any] = Workflow()
+    workflow: Workflow[Any] = Workflow()
     sinks: list[str] = []
-    for part in _some("chain", parts):
-        sinks = made._put((part,), sinks)
-    return made
+    for part in _not_empty("chain", parts):
+        sinks = workflow._append((part,), sinks)
+    return workflow
 
 
 @overload
@@ -249,21 +250,21 @@ def gather(*parts: Part[Any], then: Part[R]) -> Workflow[R]: ...
 @overload
 def gather(*parts: Part[Any], then: None = None) -> Workflow[Any]: ...
 def gather(*parts: Part[Any], then: Part[Any] | None = None) -> Workflow[Any]:
-    """Make a workflow of tasks and workflows that run side by side.
+    """Return a workflow of tasks and workflows that run in parallel.
 
-    Workflows are copied in. `then`, a task or a workflow, begins when all of them
-    have completed, and gives the result. Raises `ConfigError`.
+    Workflows are copied in. `then`, a task or a workflow, starts when all of them have
+    completed, and its result is the workflow's. Raises `ConfigError`.
     """
-    made: Workflow[Any] = Workflow()
-    sinks = made._put(_some("gather", parts), ())
+    workflow: Workflow[Any] = Workflow()
+    sinks = workflow._append(_not_empty("gather", parts), ())
     if then is not None:
-        made._put((then,), sinks)
-    return made
+        workflow._append((then,), sinks)
+    return workflow
 
 
-def _some(name: str, parts: tuple[object, ...]) -> tuple[object, ...]:
+def _not_empty(name: str, parts: tuple[object, ...]) -> tuple[object, ...]:
     if not parts:
-        raise ConfigError(f"{name}(): give at least one Task or Workflow")
+        raise ConfigError(f"{name}(): pass at least one Task or Workflow")
     return parts
 
 

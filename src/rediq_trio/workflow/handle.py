@@ -1,13 +1,12 @@
 """WorkflowHandle: one enqueued workflow, by the handles of its tasks.
 
-What a workflow is, its tasks say: nothing is kept of it beside them. It has
-ended when each of them has; its outcome is that of its sinks, the nodes that
-nobody waits for, and the cause of a bad one is the failed node nearest the roots.
+A workflow is known by its tasks only: nothing else is stored about it. It has ended when
+each task has. Its outcome is that of its sinks, the nodes that no other node waits for. If
+it failed, the cause is the failed node nearest to the roots.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from types import MappingProxyType
@@ -18,18 +17,18 @@ import trio
 
 from rediq_trio._errors import (
     ConfigError,
-    ConnectionLost,
     RediqError,
     TaskCancelled,
     TaskFailed,
     TaskNotFound,
 )
-from rediq_trio._nursery import held_back
+from rediq_trio._nursery import unwrapped_errors
 from rediq_trio.spec.lifecycle import TERMINAL, State
 from rediq_trio.store.port import BATCH
 from rediq_trio.store.relay import relay
+from rediq_trio.store.retrying import until_answered
 from rediq_trio.tasks.handle import TaskHandle
-from rediq_trio.tasks.task_info import describe
+from rediq_trio.tasks.task_info import make_task_info
 from rediq_trio.values.bounds import check_number
 from rediq_trio.values.task import TaskInfo
 from rediq_trio.workflow import plan
@@ -43,26 +42,26 @@ _FAILED = (State.DEAD, State.CANCELLED)
 
 @attrs.frozen(kw_only=True)
 class WorkflowInfo:
-    """What is known of a workflow; each task as it was when it was read, the first ones first."""
+    """What is known about a workflow when it was read; nodes before those that wait for them."""
 
     states: Mapping[str, State | None]
-    """The state of each node; None for one that was purged or deleted."""
+    """The state of each node; None for a node that was purged or deleted."""
     tasks: Mapping[str, TaskInfo]
-    """What is known of each node that is still there."""
+    """The `TaskInfo` of each node that still exists."""
     counts: Mapping[State, int]
     """How many nodes are in each state."""
     purged: int
-    """How many nodes are there no longer."""
+    """How many nodes exist no longer."""
     done: bool
-    """Whether every node has ended, or is there no longer."""
+    """Whether every node has ended or exists no longer."""
     state: str
-    """`running` until it is done; then `completed`, `dead` or `cancelled`, as its result says."""
+    """`running` until it is done; then `completed`, `dead` or `cancelled`."""
     failed: str | None
-    """The node that failed first: the cause of the others; None when none has failed."""
+    """The node that failed first, which made others fail; None if none has failed."""
 
 
 class WorkflowHandle(Generic[R]):
-    """One enqueued workflow. Holding it costs nothing; every method asks the store."""
+    """One enqueued workflow. A handle holds no connection; every method asks the store."""
 
     def __init__(self, plan: Plan, handles: Mapping[str, TaskHandle[Any]]) -> None:
         self._needs = plan.needs()
@@ -74,9 +73,9 @@ class WorkflowHandle(Generic[R]):
         self.handles: Mapping[str, TaskHandle[Any]] = MappingProxyType(
             {name: handles[name] for name in self._needs}
         )
-        """The handle of each task by its node's name, those before that others wait for."""
+        """The handle of each task by its node's name, nodes before those that wait for them."""
         self.id = self.handles[self._sinks[0]].id
-        """The id of its last task; of several that nobody waits for, the one added first."""
+        """The id of its last task; of several sinks, the one added first."""
 
     def __repr__(self) -> str:
         return f"<WorkflowHandle {self.id} of {len(self.handles)} nodes>"
@@ -84,20 +83,20 @@ class WorkflowHandle(Generic[R]):
     async def info(self) -> WorkflowInfo:
         """Read its tasks, up to 1,000 of a queue in one call.
 
-        Raises `TaskNotFound` when none of them is there any more.
+        Raises `TaskNotFound` when none of them exists any more.
         """
         names: dict[str, list[str]] = {}
         for name, handle in self.handles.items():
-            names.setdefault(handle._place, []).append(name)
+            names.setdefault(handle._partition, []).append(name)
         tasks: dict[str, TaskInfo] = {}
-        for queue, all_of_it in names.items():
-            store = self.handles[all_of_it[0]]._store
-            for first in range(0, len(all_of_it), BATCH):
-                part = all_of_it[first : first + BATCH]
-                records = await store.get(queue, [self.handles[name]._own for name in part])
+        for queue, node_names in names.items():
+            store = self.handles[node_names[0]]._store
+            for first in range(0, len(node_names), BATCH):
+                part = node_names[first : first + BATCH]
+                records = await store.get(queue, [self.handles[name]._local_id for name in part])
                 for name, record in zip(part, records, strict=True):
                     if record is not None:
-                        tasks[name] = describe(queue, record)
+                        tasks[name] = make_task_info(queue, record)
         if not tasks:
             raise TaskNotFound(self.id)
         return self._summary({name: tasks[name] for name in self._needs if name in tasks})
@@ -106,8 +105,8 @@ class WorkflowHandle(Generic[R]):
         states = {name: tasks[name].state if name in tasks else None for name in self._needs}
         done = all(state is None or state in TERMINAL for state in states.values())
         failed = self._first_failed(tasks)
-        # A node may fail and those after it run all the same, if its policy says so; only
-        # what a sink has come to counts, where that is known.
+        # A node may fail while the nodes after it run, if their policy says so: only the
+        # states of the sinks count, where they are known.
         bad = any(states[name] in (*_FAILED, None) for name in self._sinks)
         state = "completed"
         if not done:
@@ -127,7 +126,7 @@ class WorkflowHandle(Generic[R]):
 
     def _first_failed(self, tasks: Mapping[str, TaskInfo]) -> str | None:
         def by_itself(name: str) -> bool:
-            # Dead tasks outlast completed ones: what is gone has most likely completed.
+            # Dead tasks are kept longer than completed ones, so a missing one most likely completed.
             return all(
                 other not in tasks or tasks[other].state is State.COMPLETED
                 for other in self._needs[name]
@@ -141,13 +140,12 @@ class WorkflowHandle(Generic[R]):
         return min(failed, key=rank, default=None)
 
     async def result(self, timeout: float | None = None) -> R:
-        """Wait until every sink has ended, and give the result of the one, or of each by its name.
+        """Wait until every sink has ended; return its result, or of several by their names.
 
-        Raises `TaskFailed` or `TaskCancelled` of the task that failed first, when
-        a sink did not complete; `TaskNotFound` when a sink is not there (any more)
-        and no failed task tells why; `PayloadError` as `TaskHandle.result` does;
-        `trio.TooSlowError` after `timeout` seconds. Cancelling the wait leaves
-        the workflow alone.
+        When a sink did not complete, raises the `TaskFailed` or `TaskCancelled` of the
+        task that failed first, or `TaskNotFound` if a sink does not exist and no task
+        failed. Raises `PayloadError` as `TaskHandle.result` does, and `trio.TooSlowError`
+        after `timeout` seconds. Cancelling the wait does not affect the workflow.
         """
         results: dict[str, Any] = {}
         errors: dict[str, RediqError] = {}
@@ -158,9 +156,9 @@ class WorkflowHandle(Generic[R]):
             except (TaskFailed, TaskCancelled, TaskNotFound) as error:
                 errors[name] = error
 
-        with _within(timeout):
-            # All at once: each keeps its task from being purged before it was read.
-            await _each(ask, self._sinks)
+        with _fail_after(timeout):
+            # All at the same time: each wait keeps its task from being purged before it is read.
+            await _for_each(ask, self._sinks)
             if errors:
                 raise await self._cause(errors)
         several: Any = {name: results[name] for name in self._sinks}
@@ -181,15 +179,11 @@ class WorkflowHandle(Generic[R]):
         return TaskFailed(task.id, task.state.value, task.error or "")
 
     async def _patiently(self) -> WorkflowInfo:
-        # A waiter outlives a restart of Redis: it just looks again.
-        while True:
-            try:
-                return await self.info()
-            except ConnectionLost:
-                await trio.sleep(random.uniform(0.1, 0.5))
+        # A waiter outlives a restart of Redis.
+        return await until_answered(self.info)
 
     async def wait(self, timeout: float | None = None) -> WorkflowInfo:
-        """Wait until every task has ended, however, and read them all.
+        """Wait until every task has ended in any way, and read them all.
 
         Raises `TaskNotFound` and `trio.TooSlowError` as `result` does.
         """
@@ -200,61 +194,61 @@ class WorkflowHandle(Generic[R]):
             except TaskNotFound:
                 pass  # it was purged, so it has ended
 
-        with _within(timeout):
-            await _each(wait, self._sinks)
-            # Where a branch failed, others may still run that no sink waits for by now.
+        with _fail_after(timeout):
+            await _for_each(wait, self._sinks)
+            # After a branch failed, nodes may still run for which no sink waits any more.
             while not (info := await self._patiently()).done:
                 running = [n for n, s in info.states.items() if s is not None and s not in TERMINAL]
-                await _each(wait, running)
+                await _for_each(wait, running)
             return info
 
     async def cancel(self) -> dict[str, State | None]:
-        """Cancel every task that has not ended; give the state each is in now, None for a purged one.
+        """Cancel every task that has not ended; return the state of each, None if purged.
 
-        Those that wait go before those they wait for, so nothing of it begins
-        any more. `active` is a task whose worker was asked to stop it; `wait()`
-        tells how it ended. Ended or cancelled half-way, what was done stays done,
-        and to repeat it is safe. Raises `TaskNotFound` when none is there any more.
+        Dependents are cancelled before their dependencies, so no further task starts.
+        `active` is a task whose worker was asked to stop it; `wait()` returns how it ended.
+        When interrupted, tasks cancelled so far stay cancelled, and the call may be
+        repeated. Raises `TaskNotFound` when no task exists any more.
         """
         states = dict((await self.info()).states)
 
         async def cancel(name: str) -> None:
             handle = self.handles[name]
-            states[name] = await handle._store.cancel(handle._place, handle._own)
+            states[name] = await handle._store.cancel(handle._partition, handle._local_id)
 
         for together in self._from_the_sinks():
-            await _each(
+            await _for_each(
                 cancel, [n for n in together if (s := states[n]) is not None and s not in TERMINAL]
             )
-        for queue, store in {h._place: h._store for h in self.handles.values()}.items():
+        for queue, store in {h._partition: h._store for h in self.handles.values()}.items():
             await relay(store, queue)
         return states
 
     def _from_the_sinks(self) -> list[list[str]]:
-        distance = plan.layers(plan.turned(self._needs))
+        distance = plan.layers(plan.dependents_of(self._needs))
         steps: list[list[str]] = [[] for _ in range(max(distance.values()) + 1)]
         for name in self._needs:
             steps[distance[name]].append(name)
         return steps
 
     async def mermaid(self) -> str:
-        """Draw it as Mermaid text, in the colours of its states now; raises as `info` does."""
+        """Return a drawing as Mermaid text, coloured by the current states; raises as `info` does."""
         return draw_mermaid(self._needs, (await self.info()).states)
 
     async def svg(self) -> str:
-        """Draw it as a self-contained SVG, in the colours of its states now; raises as `info` does."""
+        """Return a drawing as an SVG, coloured by the current states; raises as `info` does."""
         states = (await self.info()).states
         return draw_svg(self._needs, states, title=self.name or "workflow")
 
 
-def _within(timeout: float | None) -> AbstractContextManager[trio.CancelScope]:
+def _fail_after(timeout: float | None) -> AbstractContextManager[trio.CancelScope]:
     if timeout is not None:
         check_number("timeout", timeout, 0, float("inf"))
     return trio.fail_after(float("inf") if timeout is None else timeout)
 
 
-async def _each(do: Callable[[str], Awaitable[None]], names: Iterable[str]) -> None:
-    """Do it for all the names at once; the first error ends them all, and leaves as it was raised."""
-    async with held_back(), trio.open_nursery() as nursery:
+async def _for_each(do: Callable[[str], Awaitable[None]], names: Iterable[str]) -> None:
+    """Run `do` for all names in parallel; the first error ends all, and is raised unwrapped."""
+    async with unwrapped_errors(), trio.open_nursery() as nursery:
         for name in names:
             nursery.start_soon(do, name)

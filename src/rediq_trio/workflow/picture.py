@@ -1,8 +1,8 @@
-"""A graph of tasks as a picture: Mermaid text, and an SVG that needs nothing else.
+"""Drawings of a graph of tasks: Mermaid text, and a self-contained SVG.
 
-Both are plain text made here, so that a program can show its workflows without
-any other software. Every box has its own light ground and dark text, and lines
-are of a middle grey: readable on a white page and on a black one.
+Both are plain text made here, so that a program can show its workflows without any other
+software. Boxes have a light background with dark text, and links are grey: readable on a
+light page and on a dark one.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from html import escape
 
 import attrs
 
-from rediq_trio._errors import ConfigError, shown
+from rediq_trio._errors import ConfigError, quote
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.workflow.layout import Box, Line, Point, lay_out
+from rediq_trio.workflow.layout import Box, DrawnLink, Point, lay_out
 from rediq_trio.workflow.plan import Needs
 
 PURGED = "purged"
-"""Stands for the state of a task that is there no longer."""
-LINE = "#8793a5"
+"""The state shown for a task that exists no longer."""
+LINE_COLOUR = "#8793a5"
 TEXT_SIZE = 13.0
 STATE_SIZE = 10.5
-MOST_SHOWN = 32  # characters of a name in its box
-JOINT = 8.0
+NAME_LENGTH_MAX = 32  # characters of a name in its box
+JUNCTION = 8.0
 GAP = (26.0, 14.0)
 BETWEEN = 42.0
 
 
 @attrs.frozen
 class Look:
-    """The colours of a box on a light page, and on a dark one."""
+    """The colours of a box, on a light page and on a dark one."""
 
     ground: str
     edge: str
@@ -44,7 +44,7 @@ class Look:
 
 
 PLAIN = Look("#eef2f8", "#6b83a6", "#1f2a3a", "#232d3d", "#7f98bd", "#e4eaf3")
-LOOKS: Mapping[str, Look] = {
+STATE_LOOKS: Mapping[str, Look] = {
     State.SCHEDULED: Look("#ece9fb", "#7a6fc0", "#2b2557", "#2b2850", "#9a90e0", "#e7e4ff"),
     State.BLOCKED: Look("#f1f3f6", "#8a94a3", "#3a4350", "#262b33", "#8a94a3", "#d5dbe4", True),
     State.GROUPED: Look("#f6e8f7", "#a866ad", "#4b1f4e", "#3f2542", "#c689cb", "#f5e2f6"),
@@ -56,7 +56,7 @@ LOOKS: Mapping[str, Look] = {
     State.CANCELLED: Look("#e6e6e6", "#757575", "#333333", "#333333", "#9d9d9d", "#e6e6e6"),
     PURGED: Look("#fafafa", "#a9a9a9", "#6a6a6a", "#202020", "#7a7a7a", "#b5b5b5", True),
 }
-"""The look of each state."""
+"""The colours of each state."""
 
 
 def _states(needs: Needs, states: Mapping[str, str | None] | None) -> dict[str, str]:
@@ -64,26 +64,26 @@ def _states(needs: Needs, states: Mapping[str, str | None] | None) -> dict[str, 
     for name, state in (states or {}).items():
         value = PURGED if state is None else state
         if name not in needs:
-            raise ConfigError(f"states: the workflow has no node {shown(name)}")
-        if not isinstance(value, str) or value not in LOOKS:
+            raise ConfigError(f"states: the workflow has no node {quote(name)}")
+        if not isinstance(value, str) or value not in STATE_LOOKS:
             raise ConfigError.of(
-                f"states[{shown(name)}]", state, "a state or None: " + ", ".join(State)
+                f"states[{quote(name)}]", state, "a state or None: " + ", ".join(State)
             )
         found[name] = str(value)
     return found
 
 
 def draw_mermaid(needs: Needs, states: Mapping[str, str | None] | None = None) -> str:
-    """Give a graph as Mermaid text, its boxes coloured by their states."""
+    """Return a drawing of a graph as Mermaid text, its boxes coloured by their states."""
     found = _states(needs, states)
-    keys = {name: f"n{place}" for place, name in enumerate(needs)}
+    keys = {name: f"n{index}" for index, name in enumerate(needs)}
     lines = ["graph TD"]
     for name, key in keys.items():
         state = f":::{found[name]}" if name in found else ""
         lines.append(f'    {key}["{_mermaid_text(name)}"]{state}')
     lines += [f"    {keys[before]} --> {keys[name]}" for name in needs for before in needs[name]]
     for state in sorted(set(found.values())):
-        look = LOOKS[state]
+        look = STATE_LOOKS[state]
         dashed = ",stroke-dasharray:5 4" if look.dashed else ""
         colours = f"fill:{look.ground},stroke:{look.edge},color:{look.text}"
         lines.append(f"    classDef {state} {colours}{dashed}")
@@ -91,18 +91,18 @@ def draw_mermaid(needs: Needs, states: Mapping[str, str | None] | None = None) -
 
 
 def _mermaid_text(text: str) -> str:
-    # Mermaid reads #35; as a character, and some others as marks even within quotes; what
-    # begins like an item of a Markdown list it refuses.
+    # Mermaid reads #35; as a character code, and some characters as marks even in quotes. It
+    # rejects text that starts like an item of a Markdown list.
     safe = re.sub(r"[^\w :./,()-]", lambda found: f"#{ord(found[0])};", text)
     return re.sub(r"^(\d*)([.-])", lambda found: f"{found[1]}#{ord(found[2])};", safe)
 
 
 def draw_svg(needs: Needs, states: Mapping[str, str | None] | None = None, *, title: str) -> str:
-    """Draw an acyclic graph, its boxes coloured by their states."""
+    """Return a drawing of an acyclic graph as SVG, its boxes coloured by their states."""
     found = _states(needs, states)
     tall = 44.0 if found else 34.0
-    drawn = _joined(needs)
-    sizes = {n: (_box_width(n), tall) if n in needs else (JOINT, JOINT) for n in drawn}
+    drawn = _with_junctions(needs)
+    sizes = {n: (_box_width(n), tall) if n in needs else (JUNCTION, JUNCTION) for n in drawn}
     layout = lay_out(drawn, sizes, gap=GAP, between=BETWEEN)
     width, height = f"{layout.width:.0f}", f"{layout.height:.0f}"
     parts = [
@@ -112,18 +112,18 @@ def draw_svg(needs: Needs, states: Mapping[str, str | None] | None = None, *, ti
         f'font-size="{TEXT_SIZE:g}">',
         f"<title>{escape(title)}</title>",
         _style({found.get(name, "plain") for name in needs}),
-        f'<g fill="none" stroke="{LINE}" stroke-width="1.4">',
+        f'<g fill="none" stroke="{LINE_COLOUR}" stroke-width="1.4">',
         *(f'<path d="{_curve(line, down=layout.down)}"/>' for line in layout.lines),
         "</g>",
-        _tips([line for line in layout.lines if line.after in needs], down=layout.down),
+        _arrow_heads([line for line in layout.lines if line.after in needs], down=layout.down),
     ]
-    parts += [_dot(layout.boxes[joint]) for joint in drawn if joint not in needs]
+    parts += [_dot(layout.boxes[junction]) for junction in drawn if junction not in needs]
     parts += [_box(name, layout.boxes[name], found.get(name)) for name in needs]
     return "\n".join([*parts, "</svg>\n"])
 
 
-def _joined(needs: Needs) -> dict[str, list[str]]:
-    """Lead the lines between many and many through one joint, where each waits for the same."""
+def _with_junctions(needs: Needs) -> dict[str, list[str]]:
+    """Route links through one junction where many nodes wait for the same many nodes."""
     waiting: dict[frozenset[str], list[str]] = {}
     for name, before in needs.items():
         waiting.setdefault(frozenset(before), []).append(name)
@@ -131,28 +131,28 @@ def _joined(needs: Needs) -> dict[str, list[str]]:
     for names in waiting.values():
         before = drawn[names[0]]
         if len(before) * len(names) > 2 * (len(before) + len(names)):
-            joint = f"\0{names[0]}"  # no node's name: those are printable
-            drawn[joint] = before
-            drawn.update({name: [joint] for name in names})
+            junction = f"\0{names[0]}"  # no node's name: those are printable
+            drawn[junction] = before
+            drawn.update({name: [junction] for name in names})
     return drawn
 
 
-def _dot(place: Box) -> str:
-    left, top, width, height = place
+def _dot(box: Box) -> str:
+    left, top, width, height = box
     middle = top + height / 2
-    return (  # in a column of wide boxes, the lines end at its sides: lead them on
-        f'<path d="M{left:.1f} {middle:.1f}h{width:.1f}" stroke="{LINE}" stroke-width="1.4"/>'
-        f'<circle cx="{left + width / 2:.1f}" cy="{middle:.1f}" r="{JOINT / 2:g}" fill="{LINE}"/>'
+    return (  # in a column of wide boxes, the links end at its sides: connect them
+        f'<path d="M{left:.1f} {middle:.1f}h{width:.1f}" stroke="{LINE_COLOUR}" stroke-width="1.4"/>'
+        f'<circle cx="{left + width / 2:.1f}" cy="{middle:.1f}" r="{JUNCTION / 2:g}" fill="{LINE_COLOUR}"/>'
     )
 
 
 def _look(kind: str) -> Look:
-    return LOOKS.get(kind, PLAIN)
+    return STATE_LOOKS.get(kind, PLAIN)
 
 
 def _style(kinds: Iterable[str]) -> str:
-    # What a box looks like is said twice: where it stands, for readers that know no styles,
-    # and here for a dark page.
+    # The colours are written twice: at each box, for viewers without style sheets, and here
+    # for dark pages.
     rules: list[str] = []
     for kind in sorted(kinds):
         look = _look(kind)
@@ -161,12 +161,12 @@ def _style(kinds: Iterable[str]) -> str:
     return "<style>@media (prefers-color-scheme: dark){" + "".join(rules) + "}</style>"
 
 
-def _box(name: str, place: Box, state: str | None) -> str:
-    left, top, width, height = place
+def _box(name: str, box: Box, state: str | None) -> str:
+    left, top, width, height = box
     look = _look(state or "plain")
     middle = left + width / 2
     dashed = ' stroke-dasharray="5 4"' if look.dashed else ""
-    said = name if state is None else f"{name}: {state}"
+    tooltip = name if state is None else f"{name}: {state}"
     first = top + height / 2 + TEXT_SIZE * 0.36 - (0 if state is None else 7)
     second = (
         ""
@@ -175,7 +175,7 @@ def _box(name: str, place: Box, state: str | None) -> str:
         f'opacity="0.8">{escape(state)}</text>'
     )
     return (
-        f'<g class="rediq-{state or "plain"}" fill="{look.text}"><title>{escape(said)}</title>'
+        f'<g class="rediq-{state or "plain"}" fill="{look.text}"><title>{escape(tooltip)}</title>'
         f'<rect x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}" rx="8" '
         f'fill="{look.ground}" stroke="{look.edge}" stroke-width="1.3"{dashed}/>'
         f'<text x="{middle:.1f}" y="{first:.1f}">{escape(_cut(name))}</text>{second}</g>'
@@ -183,10 +183,10 @@ def _box(name: str, place: Box, state: str | None) -> str:
 
 
 def _cut(name: str) -> str:
-    if len(name) <= MOST_SHOWN:
+    if len(name) <= NAME_LENGTH_MAX:
         return name
-    half = (MOST_SHOWN - 1) // 2
-    return f"{name[:half]}…{name[-half:]}"  # what tells long names apart is often at the end
+    half = (NAME_LENGTH_MAX - 1) // 2
+    return f"{name[:half]}…{name[-half:]}"  # long names often differ at the end
 
 
 def _box_width(name: str) -> float:
@@ -194,7 +194,7 @@ def _box_width(name: str) -> float:
 
 
 def _letter_width(letter: str) -> float:
-    """Give about how wide a letter is, as a part of the text's size; rather too much."""
+    """Return the approximate width of a letter, as a share of the text size; rather too wide."""
     if unicodedata.east_asian_width(letter) in "WF":
         return 1.05
     if letter in "iljtfr.,:;'|!-()[] ":
@@ -204,20 +204,20 @@ def _letter_width(letter: str) -> float:
     return 0.74 if letter.isupper() else 0.64
 
 
-def _curve(line: Line, *, down: bool) -> str:
+def _curve(line: DrawnLink, *, down: bool) -> str:
     at = line.points[0]
-    parts = [f"M{_pair(at)}"]
-    for place, to in enumerate(line.points[1:]):
-        if place % 2:  # through a layer, from its one side to the other
-            parts.append(f"L{_pair(to)}")
+    parts = [f"M{_coordinates(at)}"]
+    for index, to in enumerate(line.points[1:]):
+        if index % 2:  # through a layer, from one side to the other
+            parts.append(f"L{_coordinates(to)}")
         else:
-            first, second = _pulls(at, to, down=down)
-            parts.append(f"C{_pair(first)} {_pair(second)} {_pair(to)}")
+            first, second = _control_points(at, to, down=down)
+            parts.append(f"C{_coordinates(first)} {_coordinates(second)} {_coordinates(to)}")
         at = to
     return "".join(parts)
 
 
-def _pulls(at: Point, to: Point, *, down: bool) -> tuple[Point, Point]:
+def _control_points(at: Point, to: Point, *, down: bool) -> tuple[Point, Point]:
     if down:
         middle = (at[1] + to[1]) / 2
         return (at[0], middle), (to[0], middle)
@@ -225,16 +225,16 @@ def _pulls(at: Point, to: Point, *, down: bool) -> tuple[Point, Point]:
     return (middle, at[1]), (middle, to[1])
 
 
-def _pair(point: Point) -> str:
+def _coordinates(point: Point) -> str:
     return f"{point[0]:.1f} {point[1]:.1f}"
 
 
-def _tips(lines: Iterable[Line], *, down: bool) -> str:
-    # One for all the lines that end in a box: they arrive at one point, in one direction.
+def _arrow_heads(lines: Iterable[DrawnLink], *, down: bool) -> str:
+    # One for all links that end in a box: they arrive at one point, in one direction.
     ends = dict.fromkeys(line.points[-1] for line in lines)
     wings = ((-4, -8), (4, -8)) if down else ((-8, -4), (-8, 4))
     path = "".join(
-        f"M{_pair(end)}" + "".join(f"L{_pair((end[0] + x, end[1] + y))}" for x, y in wings) + "z"
+        f"M{_coordinates(end)}" + "".join(f"L{_coordinates((end[0] + x, end[1] + y))}" for x, y in wings) + "z"
         for end in ends
     )
-    return f'<path d="{path}" fill="{LINE}"/>'
+    return f'<path d="{path}" fill="{LINE_COLOUR}"/>'

@@ -1,8 +1,7 @@
-"""Graphs of tasks: which must wait for which, in what order to write them, and the plan of it.
+"""Graphs of tasks: their order, their cycles, and the plan of writing them.
 
-A graph is a mapping from each name to the names it needs, those that must have
-completed before. All is deterministic: among equals, the order of the mapping
-decides.
+A graph is a mapping from each name to the names it needs, which must complete before it.
+All functions are deterministic: among equals, the order of the mapping decides.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ import attrs
 from rediq_trio.values.task import Task
 
 MAX_NODES = 1000
-"""Nodes of one workflow."""
+"""Maximum number of nodes of one workflow."""
 
 Needs = Mapping[str, Iterable[str]]
-"""Each name with those it waits for."""
+"""Each name with the names that it waits for."""
 
 
-def turned(needs: Needs) -> dict[str, list[str]]:
-    """Give each name with those that wait for it."""
+def dependents_of(needs: Needs) -> dict[str, list[str]]:
+    """Return each name with the names that wait for it."""
     dependents: dict[str, list[str]] = {name: [] for name in needs}
     for name, before in needs.items():
         for other in before:
@@ -32,11 +31,11 @@ def turned(needs: Needs) -> dict[str, list[str]]:
 
 
 def topological(needs: Needs) -> list[str]:
-    """Order the names so that each comes after all it needs (Kahn 1962).
+    """Return the names so that each comes after all that it needs (Kahn 1962).
 
-    Those on a cycle, and those that wait for one, are left out.
+    Names on a cycle, and names that wait for a cycle, are left out.
     """
-    dependents = turned(needs)
+    dependents = dependents_of(needs)
     missing = {name: len(list(before)) for name, before in needs.items()}
     ready = deque(name for name, count in missing.items() if count == 0)
     order: list[str] = []
@@ -51,11 +50,11 @@ def topological(needs: Needs) -> list[str]:
 
 
 def find_cycle(needs: Needs) -> list[str]:
-    """Give the names around one cycle, each needed by the next and the last by the first; or none."""
+    """Return the names on one cycle, each needed by the next; an empty list without a cycle."""
     left = needs.keys() - set(topological(needs))
     if not left:
         return []
-    # Each name that is left needs another that is left, so going back must come round.
+    # Each remaining name needs another remaining one, so walking back finds a cycle.
     at = next(name for name in needs if name in left)
     path: dict[str, None] = {}
     while at not in path:
@@ -63,13 +62,13 @@ def find_cycle(needs: Needs) -> list[str]:
         at = next(before for before in needs[at] if before in left)
     walked = list(path)
     around = walked[walked.index(at) :][::-1]
-    first = min(around, key={name: place for place, name in enumerate(needs)}.__getitem__)
+    first = min(around, key={name: index for index, name in enumerate(needs)}.__getitem__)
     begin = around.index(first)
     return around[begin:] + around[:begin]
 
 
 def layers(needs: Needs) -> dict[str, int]:
-    """Give each name the length of the longest way to it: the earliest step it can run in."""
+    """Return for each name the length of the longest path to it: the earliest step it can run in."""
     found: dict[str, int] = {}
     for name in topological(needs):
         found[name] = max((found[before] + 1 for before in needs[name]), default=0)
@@ -82,8 +81,8 @@ class PlanNode:
 
     name: str
     task: Task[Any]
-    own: str
-    """Its id within its queue, decided now."""
+    local_id: str
+    """Its id within its queue, chosen by the plan."""
     needs: tuple[str, ...]
     """`"<queue>/<id>"` of the nodes it waits for."""
     dependents: tuple[str, ...]
@@ -97,26 +96,26 @@ class PlanNode:
     @property
     def id(self) -> str:
         """`"<queue>/<id>"`."""
-        return f"{self.task.queue}/{self.own}"
+        return f"{self.task.queue}/{self.local_id}"
 
 
 @attrs.frozen
 class Plan:
-    """A workflow with its ids decided, in the order in which it is to be written."""
+    """A workflow with chosen ids, in the order in which it is to be written."""
 
     nodes: tuple[PlanNode, ...]
-    """Each before all that it needs: who waits is there before whom it waits for can end."""
+    """Dependents before their dependencies, so that no dependency ends before they exist."""
     home: str
-    """The queue of most nodes; among equals, that of the first."""
+    """The queue of most nodes; among equals, that of the first node."""
     sinks: tuple[PlanNode, ...]
-    """Those nobody waits for, in the order in which they were added."""
+    """Nodes that no other waits for, in the order in which they were added."""
     roots: tuple[PlanNode, ...]
-    """Those that wait for nobody, in the order in which they were added."""
+    """Nodes that wait for no other, in the order in which they were added."""
     name: str | None = None
     """The workflow's name."""
 
     def needs(self) -> dict[str, list[str]]:
-        """Give each node's name with the names of those it waits for, these first."""
+        """Return each node's name with the names that it waits for, dependencies first."""
         names = {node.id: node.name for node in self.nodes}
         return {node.name: [names[i] for i in node.needs] for node in reversed(self.nodes)}
 
@@ -127,24 +126,24 @@ def make_plan(
     id_of: Callable[[Task[Any]], str],
     name: str | None,
 ) -> Plan:
-    """Decide the ids of an acyclic graph's tasks and the order of writing them.
+    """Choose the ids of an acyclic graph's tasks and the order of writing them.
 
-    `id_of` is asked once per node, in the order of `tasks`.
+    `id_of` is called once per node, in the order of `tasks`.
     """
-    owns = {name: id_of(task) for name, task in tasks.items()}
-    ids = {name: f"{task.queue}/{owns[name]}" for name, task in tasks.items()}
-    dependents = turned(needs)
+    local_ids = {name: id_of(task) for name, task in tasks.items()}
+    ids = {name: f"{task.queue}/{local_ids[name]}" for name, task in tasks.items()}
+    dependents = dependents_of(needs)
     nodes = {
         name: PlanNode(
             name=name,
             task=task,
-            own=owns[name],
+            local_id=local_ids[name],
             needs=tuple(ids[other] for other in needs[name]),
             dependents=tuple(ids[other] for other in dependents[name]),
         )
         for name, task in tasks.items()
     }
-    # Among equal counts, `most_common` gives the one that was met first.
+    # Among equal counts, `most_common` returns the one that was met first.
     ((home, _),) = Counter(task.queue for task in tasks.values()).most_common(1)
     return Plan(
         nodes=tuple(nodes[name] for name in reversed(topological(needs))),

@@ -26,7 +26,7 @@ from rediq_trio.spec.records import NO_LIMIT, Limit, Lock, QueueState, Record
 
 
 @attrs.frozen
-class Settings:
+class ReplaySettings:
     """What was set in a queue when its history was read; None where that is not known."""
 
     paused: bool | None = None
@@ -34,11 +34,11 @@ class Settings:
     limits: Mapping[str, Limit] | None = None
 
     @classmethod
-    def of(cls, queue: QueueState) -> Settings:
+    def of(cls, queue: QueueState) -> ReplaySettings:
         """Give those of a queue."""
         return cls(queue.paused, queue.fair, queue.limits)
 
-    def before(self, entries: Sequence[Entry]) -> Settings:
+    def before(self, entries: Sequence[Entry]) -> ReplaySettings:
         """Give what was set before these entries."""
         paused, fair = self.paused, self.fair
         limits = None if self.limits is None else dict(self.limits)
@@ -49,7 +49,7 @@ class Settings:
                 fair = bool(entry.before[0])
             elif entry.transition == "limit" and limits is not None:
                 limits[entry.key] = Limit(*entry.before)
-        return Settings(paused, fair, limits)
+        return ReplaySettings(paused, fair, limits)
 
 
 @attrs.frozen
@@ -67,15 +67,15 @@ class Break:
         return f"step {self.entry.number}, {self.entry.transition}{subject}: {rule}: {self.detail}"
 
 
-def replay(entries: Sequence[Entry], settings: Settings | None = None) -> Iterator[Break]:
+def replay(entries: Sequence[Entry], settings: ReplaySettings | None = None) -> Iterator[Break]:
     """Give every break, in order; each step goes on from what the last one said."""
-    walk = _Walk((settings or Settings()).before(entries))
+    walk = _Walk((settings or ReplaySettings()).before(entries))
     for entry in entries:
         for invariant, detail in walk.take(entry):
             yield Break(entry, invariant, detail)
 
 
-Found = Iterator[tuple[int, str]]
+Findings = Iterator[tuple[int, str]]
 _EVENTS = {*map(str, Transition)} - {Transition.RENEW, Transition.FLUSH}
 """Those that have an entry for each task."""
 
@@ -83,7 +83,7 @@ _EVENTS = {*map(str, Transition)} - {Transition.RENEW, Transition.FLUSH}
 class _Walk:
     """What is known of the queue on the way."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ReplaySettings) -> None:
         self._settings = settings
         limits = {k: v for k, v in (settings.limits or {}).items() if v != NO_LIMIT}
         self._queue = QueueState(limits=limits)
@@ -106,7 +106,7 @@ class _Walk:
         self._needs: dict[str, frozenset[str]] = {}
         self._followers: defaultdict[str, set[str]] = defaultdict(set)
 
-    def take(self, entry: Entry) -> Found:
+    def take(self, entry: Entry) -> Findings:
         """Say what is wrong with the next step, and go on from it."""
         if self._step and entry.number != self._step + 1:
             yield 0, f"it follows step {self._step}"
@@ -123,7 +123,7 @@ class _Walk:
 
     # --- a step of the queue
 
-    def _of_queue(self, entry: Entry) -> Found:
+    def _of_queue(self, entry: Entry) -> Findings:
         match entry.transition:
             case "begin":
                 self._forget(whole=entry.after == (0,))
@@ -151,7 +151,7 @@ class _Walk:
 
     # --- a step of a task
 
-    def _task(self, entry: Entry) -> Found:
+    def _task(self, entry: Entry) -> Findings:
         before = self._records.get(entry.id)
         yield from self._moves(entry, before)
         yield from self._holds(entry, before)
@@ -161,7 +161,7 @@ class _Walk:
             yield from self._claims(entry, before)
         self._keep(entry, before)
 
-    def _moves(self, entry: Entry, before: Record | None) -> Found:
+    def _moves(self, entry: Entry, before: Record | None) -> Findings:
         """Check the edge, where the task was, and what the specification makes of it."""
         if entry.transition not in _EVENTS:
             yield 0, "there is no such step of a task"
@@ -179,7 +179,7 @@ class _Walk:
         if before is not None or entry.source is None:
             yield from differences(before, entry, self._seq)
 
-    def _holds(self, entry: Entry, before: Record | None) -> Found:
+    def _holds(self, entry: Entry, before: Record | None) -> Findings:
         """Check that nobody else holds the unique key that the task takes."""
         again = entry.transition == Transition.REVIVE and before is not None and not before.owns_unique_key
         taken = entry.owns_unique_key and (again or entry.transition == Transition.ENQUEUE)
@@ -191,7 +191,7 @@ class _Walk:
         elif held and held.id == entry.id and not entry.owns_unique_key:
             del self._locks[entry.unique]
 
-    def _waits(self, entry: Entry) -> Found:
+    def _waits(self, entry: Entry) -> Findings:
         """Check that the tasks it waited for have ended, those of this queue that are known."""
         for ref in sorted(self._needs.get(entry.id, ())):
             source = self._records.get(ref)
@@ -202,7 +202,7 @@ class _Walk:
             if not good and not (ended and entry.run_on_dependency_failure):
                 yield 8, f"the task {ref} that it needs is {source.state if source else 'gone'}"
 
-    def _claims(self, entry: Entry, before: Record | None) -> Found:
+    def _claims(self, entry: Entry, before: Record | None) -> Findings:
         """Check that the task may start, and start now."""
         if self._settings.paused:
             yield 8, "the queue is paused"
@@ -217,7 +217,7 @@ class _Walk:
         if self._settings.limits is not None:
             yield from self._limited(entry)
 
-    def _turn(self, record: Record) -> Found:
+    def _turn(self, record: Record) -> Findings:
         lanes: list[str | None] = [record.limit_key]
         if self._settings.fair is False:
             lanes.append("")
@@ -243,7 +243,7 @@ class _Walk:
             heappop(heap)
         return None
 
-    def _limited(self, entry: Entry) -> Found:
+    def _limited(self, entry: Entry) -> Findings:
         rates = dict(self._queue.rates)
         for key in sorted({"", entry.limit_key}):
             holds = limit_of(self._queue, key)
@@ -305,6 +305,6 @@ class _Walk:
                     self._followers[entry.id].add(follower)
 
 
-def _unlike(before: tuple[int, ...], known: bool | None) -> Found:
+def _unlike(before: tuple[int, ...], known: bool | None) -> Findings:
     if known is not None and before != (int(known),):
         yield 0, f"it was {int(known)}, not {before[0]}"

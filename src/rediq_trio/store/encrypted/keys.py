@@ -21,7 +21,7 @@ from typing import Any
 import attrs
 
 from rediq_trio._errors import ConfigError, PayloadError
-from rediq_trio.wire.packing import ENCRYPTED, UNDECRYPTABLE, extension_of, pack, pack_extension
+from rediq_trio.wire.packing import ENCRYPTED, UNDECRYPTED, extension_of, pack, pack_extension
 
 KEY_BYTES = 32
 KEYS_VARIABLE = "REDIQ_ENCRYPTION_KEYS"
@@ -123,7 +123,7 @@ class Encryption:
     def decrypt(self, packed: bytes, *context: str) -> bytes:
         """Decrypt data that belongs to `context`; raise `PayloadError` with the reason if it fails."""
         found = extension_of(packed)
-        if found is not None and found[0] == UNDECRYPTABLE:
+        if found is not None and found[0] == UNDECRYPTED:
             raise PayloadError(found[1].decode("utf-8", "replace"))
         if found is None or found[0] != ENCRYPTED:
             if self._allow_clear:

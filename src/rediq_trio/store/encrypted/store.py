@@ -32,10 +32,10 @@ from rediq_trio.store.encrypted.keys import Encryption
 from rediq_trio.store.port import Store
 from rediq_trio.wire.batch_envelope import is_batch
 from rediq_trio.wire.envelope import Envelope, open_envelope, pack_envelope
-from rediq_trio.wire.packed_values import join_inputs, part_inputs, part_steps
+from rediq_trio.wire.packed_values import join_inputs, split_inputs, split_steps
 from rediq_trio.wire.packing import (
-    UNDECRYPTABLE,
-    UNREADABLE,
+    UNDECRYPTED,
+    UNPACK_ERRORS,
     extension_of,
     pack,
     pack_extension,
@@ -43,7 +43,7 @@ from rediq_trio.wire.packing import (
     unpack,
 )
 
-_DECRYPT_ERRORS: tuple[type[Exception], ...] = (*UNREADABLE, AttributeError, LookupError)
+_DECRYPT_ERRORS: tuple[type[Exception], ...] = (*UNPACK_ERRORS, AttributeError, LookupError)
 
 
 def encrypt_store(store: Store, encryption: Encryption | None) -> Store:
@@ -143,7 +143,7 @@ class EncryptedStore:
     # --- what is kept with a task
 
     async def remember(self, queue: str, fence: Fence, step: bytes) -> bool:
-        ((name, value),) = part_steps(step)
+        ((name, value),) = split_steps(step)
         value = self._encryption.encrypt(value, "step", f"{queue}/{fence.id}", unpack(name))
         return await self._store.remember(queue, fence, name + value)
 
@@ -189,15 +189,15 @@ class EncryptedStore:
         try:
             return b"".join(
                 name + self._decrypted(value, "step", own, unpack(name))
-                for name, value in part_steps(packed)
+                for name, value in split_steps(packed)
             )
-        except UNREADABLE:
+        except UNPACK_ERRORS:
             return packed
 
     def _decrypted_inputs(self, packed: bytes, queue: str) -> bytes:
         try:
-            parts = part_inputs(queue, packed)
-        except UNREADABLE:
+            parts = split_inputs(queue, packed)
+        except UNPACK_ERRORS:
             return packed
         decrypted = [(name, self._decrypted(value, "result", name)) for name, value in parts]
         return join_inputs(queue, decrypted)
@@ -299,4 +299,4 @@ class EncryptedStore:
 
 
 def _undecryptable(error: Exception) -> bytes:
-    return pack_extension(UNDECRYPTABLE, str(error).encode("utf-8", "replace"))
+    return pack_extension(UNDECRYPTED, str(error).encode("utf-8", "replace"))

@@ -82,7 +82,7 @@ class Durability:
         if level == "memory":
             raise ConfigError.of("replicas", replicas, "left away where durability is memory")
         least = int(level == "replicated")
-        bounds.check_number("replicas", replicas, least, MAX_REPLICAS, whole=True)
+        bounds.check_number("replicas", replicas, least, MAX_REPLICAS, integer=True)
         return cls(cast("Level", level), cast("int", replicas))
 
     @property

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from rediq_trio._errors import NewerTask
-from rediq_trio.wire.packing import UNREADABLE, unpack
+from rediq_trio.wire.packing import UNPACK_ERRORS, unpack
 
 FORMAT = 1
 """The layout that this version writes."""
@@ -26,7 +26,7 @@ def newer_record(packed: bytes) -> int:
     """Give the layout of a packed record when it is newer than this version's, else 0."""
     try:
         values: Any = unpack(packed, texts=False)
-    except UNREADABLE:
+    except UNPACK_ERRORS:
         return 0
     if not isinstance(values, list) or not values:
         return 0

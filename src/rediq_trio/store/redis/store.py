@@ -131,7 +131,7 @@ class RedisStore:
         args: list[Any] = [self._now(), int(atomic)]
         for task in tasks:
             args += (pack_id(task.id), task.envelope, pack_options(task))
-        # Producers that wait at the same time share a call, but for a whole, which comes in or not.
+        # Producers that wait at the same time share a call, except for an atomic one.
         items = 0 if atomic else len(tasks)
         reply = await self._run_named("enqueue", queue, args, head=2, items=items)
         return tuple(map(answer_of, reply))

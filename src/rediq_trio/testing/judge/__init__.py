@@ -19,12 +19,12 @@ from rediq_trio.testing.judge.once import judge_once
 from rediq_trio.testing.judge.reading import Unreadable, read
 from rediq_trio.testing.judge.reasons import judge_reasons
 from rediq_trio.testing.judge.timing import judge_times
-from rediq_trio.testing.judge.verdict import Duplicate, Verdict, Violation
+from rediq_trio.testing.judge.verdict import BrokenPromise, Duplicate, JudgeVerdict
 
-__all__ = ["Duplicate", "Unreadable", "Verdict", "Violation", "judge"]
+__all__ = ["Duplicate", "Unreadable", "JudgeVerdict", "BrokenPromise", "judge"]
 
 
-def judge(folder: Path, *, most: int = MOST) -> Verdict:
+def judge(folder: Path, *, most: int = MOST) -> JudgeVerdict:
     """Judge a folder of observations; raise `Unreadable` for one that is damaged.
 
     `most` bounds the states that one task's search visits.
@@ -38,7 +38,7 @@ def judge(folder: Path, *, most: int = MOST) -> Verdict:
     wrong, undecided = judge_histories(observed, (each.subject for each in found), histories)
     found += wrong
     forgiven = [each for each in found if observed.forgetful and each.forgivable]
-    return Verdict(
+    return JudgeVerdict(
         violations=sorted(
             (each for each in found if each not in forgiven),
             key=lambda each: (each.invariant, each.subject),
@@ -50,7 +50,7 @@ def judge(folder: Path, *, most: int = MOST) -> Verdict:
     )
 
 
-def _unless_known(violations: list[Violation], known: list[Violation]) -> list[Violation]:
+def _unless_known(violations: list[BrokenPromise], known: list[BrokenPromise]) -> list[BrokenPromise]:
     """Leave out what follows from something that was found already."""
     subjects = {each.subject for each in known}
     return [each for each in violations if each.subject not in subjects]

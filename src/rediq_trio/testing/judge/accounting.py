@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
-from rediq_trio.testing.judge.observed import SECOND, Call, End, Observation, Observed, Task
-from rediq_trio.testing.judge.verdict import Violation, tell
+from rediq_trio.testing.judge.observed import SECOND, Call, End, Observation, Observed, ObservedTask
+from rediq_trio.testing.judge.verdict import BrokenPromise, tell
 
 Batches = Mapping[str, frozenset[str]]
 """For each member the batches that were seen to hold it."""
@@ -48,7 +48,7 @@ def deletes(call: Call) -> bool:
     return call.may_have_happened or (call.known and call.answer not in (None, False, "active"))
 
 
-def may_be_gone(observed: Observed, task: Task) -> bool:
+def may_be_gone(observed: Observed, task: ObservedTask) -> bool:
     """Say whether a task may have been deleted, or purged."""
     if any(deletes(call) for call in task.calls):
         return True
@@ -57,14 +57,14 @@ def may_be_gone(observed: Observed, task: Task) -> bool:
     return bool(task.args) and kept < (observed.ended - observed.begun) / SECOND
 
 
-def reborn(task: Task) -> bool:
+def reborn(task: ObservedTask) -> bool:
     """Say whether its id may have been used again, so that its fences began anew: an enqueue
     without an answer may be carried out late, when the task was deleted or is in a batch."""
     gone = task.args.get("group") or any(deletes(call) for call in task.calls)
     return len(task.enqueues) > 1 and bool(gone or task.args.get("retention") == 0)
 
 
-def was_there(task: Task, *, confirmed: bool = False) -> list[Observation]:
+def was_there(task: ObservedTask, *, confirmed: bool = False) -> list[Observation]:
     """Give what proves that a task was there; the last of it is told where it is missing.
 
     With `confirmed` only what replicas had confirmed by then: a task that was seen, and whose
@@ -78,7 +78,7 @@ def was_there(task: Task, *, confirmed: bool = False) -> list[Observation]:
     return [*found, *task.starts]
 
 
-def judge_accounts(observed: Observed) -> Iterator[Violation]:
+def judge_accounts(observed: Observed) -> Iterator[BrokenPromise]:
     """Find what was lost, what came from nowhere, and what the queues' own check found."""
     held, named = batches(observed), families(observed)
     for task in observed.tasks.values():
@@ -89,18 +89,18 @@ def judge_accounts(observed: Observed) -> Iterator[Violation]:
         if len(task.finals) > 1:
             states = " and ".join(each.state for each in task.finals)
             history = tell(observed, task.finals)
-            yield Violation(1, task.id, f"is there {len(task.finals)} times: {states}", history)
+            yield BrokenPromise(1, task.id, f"is there {len(task.finals)} times: {states}", history)
         if task.id in held or task.finals or task.starts:
             yield from _phantom(observed, task, task.id in named)
     for queue in observed.queues:
         for wrong in queue.get("violations") or ():
-            yield Violation(1, queue["name"], f"its own check found: {wrong}", forgivable=False)
+            yield BrokenPromise(1, queue["name"], f"its own check found: {wrong}", forgivable=False)
 
 
-def _lost(observed: Observed, task: Task, proofs: list[Observation]) -> Violation:
+def _lost(observed: Observed, task: ObservedTask, proofs: list[Observation]) -> BrokenPromise:
     outlives = observed.forgetful and observed.confirmed
     kept = {id(each): each for each in (*task.of("enqueue"), *proofs, *task.ends)}
-    return Violation(
+    return BrokenPromise(
         6 if outlives else 1,
         task.id,
         "was there, and is not there at the end, though nobody deleted it",
@@ -109,11 +109,11 @@ def _lost(observed: Observed, task: Task, proofs: list[Observation]) -> Violatio
     )
 
 
-def _phantom(observed: Observed, task: Task, is_child: bool) -> Iterator[Violation]:
+def _phantom(observed: Observed, task: ObservedTask, is_child: bool) -> Iterator[BrokenPromise]:
     seen = (*task.starts, *task.finals)
     explained = is_child or task.enqueues or any(each.members or each.schedule for each in seen)
     if not explained:
-        yield Violation(
+        yield BrokenPromise(
             1,
             task.id,
             "is there, though no enqueue, parent, batch or tick made it",

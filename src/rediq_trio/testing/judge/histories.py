@@ -13,11 +13,11 @@ import attrs
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.testing.judge import model as spec
 from rediq_trio.testing.judge.accounting import families
-from rediq_trio.testing.judge.linearize import Operation, linearize
+from rediq_trio.testing.judge.linearize import ObservedCall, linearize
 from rediq_trio.testing.judge.model import GONE, Model
 from rediq_trio.testing.judge.observed import Observed
 from rediq_trio.testing.judge.steps import Step, effect, steps_of
-from rediq_trio.testing.judge.verdict import Violation, tell
+from rediq_trio.testing.judge.verdict import BrokenPromise, tell
 
 MOST = 100_000
 """States that one search may visit."""
@@ -44,7 +44,7 @@ class Histories:
         shape = _shape(steps)
         if shape not in self._known:
             operations = [
-                Operation(step.call, step.back, effect(step.kind, step.params), step.must)
+                ObservedCall(step.call, step.back, effect(step.kind, step.params), step.must)
                 for step in steps
             ]
             found = linearize(operations, GONE, _moves(steps), most=self.most)
@@ -119,13 +119,13 @@ def _within(model: Model, deliveries: int, bound: tuple[int, int] | None) -> boo
 
 def judge_histories(
     observed: Observed, skip: Iterable[str], histories: Histories
-) -> tuple[list[Violation], list[str]]:
+) -> tuple[list[BrokenPromise], list[str]]:
     """Find the histories that the specification does not have, and those left undecided.
 
     `skip` names the tasks of which something is known to be wrong.
     """
     named, known = families(observed), {*skip}
-    violations: list[Violation] = []
+    violations: list[BrokenPromise] = []
     undecided: list[str] = []
     for task in observed.tasks.values():
         if task.id in known:
@@ -135,11 +135,11 @@ def judge_histories(
         if possible is None:
             undecided.append(task.id)
             said = f"its {len(steps)} operations were not decided within {histories.most:,} states"
-            violations.append(Violation(5, task.id, said, _told(observed, steps), forgivable=False))
+            violations.append(BrokenPromise(5, task.id, said, _told(observed, steps), forgivable=False))
         elif not possible:
             said = "no order of these operations is one that the specification has"
             history = _told(observed, histories.smallest(steps))
-            violations.append(Violation(5, task.id, said, history))
+            violations.append(BrokenPromise(5, task.id, said, history))
     return violations, undecided
 
 

@@ -15,19 +15,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rediq_trio.testing.judge.clock import DRIFT, SLACK, ServerClock
-from rediq_trio.testing.judge.observed import NEVER, SECOND, End, Observed, Start, Task
+from rediq_trio.testing.judge.observed import NEVER, SECOND, End, Observed, ObservedTask, Start
 from rediq_trio.testing.judge.once import abandoned, completing
 from rediq_trio.testing.judge.timing import claimed_from
-from rediq_trio.testing.judge.verdict import Violation, tell
+from rediq_trio.testing.judge.verdict import BrokenPromise, tell
 
-Run = tuple[Start, End]
+LimitedRun = tuple[Start, End]
 Claim = tuple[float, float, Start]
 """It came between the two instants."""
 
 
-def judge_limits(observed: Observed) -> Iterator[Violation]:
+def judge_limits(observed: Observed) -> Iterator[BrokenPromise]:
     """Find what went beyond a limit."""
-    lanes: defaultdict[tuple[str, str], list[Task]] = defaultdict(list)
+    lanes: defaultdict[tuple[str, str], list[ObservedTask]] = defaultdict(list)
     for task in observed.tasks.values():
         keys = {call.args.get("limit_key") or "" for call in task.orders}
         if len(keys) == 1 and task.starts and (key := keys.pop()):
@@ -48,7 +48,7 @@ def judge_limits(observed: Observed) -> Iterator[Violation]:
             yield from _too_fast(observed, clock, subject, claims, rate)
 
 
-def held_runs(observed: Observed, task: Task) -> Iterator[Run]:
+def held_runs(observed: Observed, task: ObservedTask) -> Iterator[LimitedRun]:
     """Give the attempts that certainly held their lease from start to end."""
     final = task.final
     if final is None:
@@ -64,12 +64,12 @@ def held_runs(observed: Observed, task: Task) -> Iterator[Run]:
 
 
 def _too_many(
-    observed: Observed, subject: str, runs: Iterable[Run], most: int
-) -> Iterator[Violation]:
+    observed: Observed, subject: str, runs: Iterable[LimitedRun], most: int
+) -> Iterator[BrokenPromise]:
     # At one instant ends come first: an attempt that is over makes room.
     changes = [(start.at, 1, start, end) for start, end in runs if start.at < end.at]
     changes += [(end.at, -1, start, end) for _, _, start, end in list(changes)]
-    now: dict[int, Run] = {}
+    now: dict[int, LimitedRun] = {}
     for _, change, start, end in sorted(changes, key=lambda each: each[:2]):
         if change < 0:
             del now[id(start)]
@@ -78,7 +78,7 @@ def _too_many(
         if len(now) > most:
             seen = [each for run in now.values() for each in run]
             said = f"{len(now)} attempts held their leases at once, and {most} may"
-            yield Violation(3, subject, said, _of(observed, seen))
+            yield BrokenPromise(3, subject, said, _of(observed, seen))
             return
 
 
@@ -89,7 +89,7 @@ def _of(observed: Observed, seen: Sequence[Start | End]) -> tuple[str, ...]:
 
 def _too_fast(
     observed: Observed, clock: ServerClock, subject: str, claims: list[Claim], rate: Sequence[Any]
-) -> Iterator[Violation]:
+) -> Iterator[BrokenPromise]:
     count, period, burst = rate
     interval = period * (1 - DRIFT) / count * SECOND
     claims.sort(key=lambda claim: claim[1])
@@ -109,7 +109,7 @@ def _too_fast(
             f"{len(inside)} starts within {(end - first) / SECOND:.3f} s, and {count} in "
             f"{period:g} s with a burst of {burst} may"
         )
-        yield Violation(3, subject, said, _of(observed, inside))
+        yield BrokenPromise(3, subject, said, _of(observed, inside))
         return
 
 

@@ -21,7 +21,7 @@ S = TypeVar("S", bound=Hashable)
 
 
 @attrs.frozen
-class Operation(Generic[S]):
+class ObservedCall(Generic[S]):
     """One operation: between its call and its return it took effect at one instant."""
 
     call: float
@@ -43,7 +43,7 @@ class Search:
 
 
 def linearize(
-    operations: Sequence[Operation[S]],
+    operations: Sequence[ObservedCall[S]],
     start: S,
     moves: Callable[[S], Iterable[S]],
     *,
@@ -74,7 +74,7 @@ def linearize(
     return Search(False, len(seen))
 
 
-def _next(operations: Sequence[Operation[S]], done: int) -> list[int]:
+def _next(operations: Sequence[ObservedCall[S]], done: int) -> list[int]:
     """Give the operations that may come next: none that is still to come returned before them."""
     left = [rank for rank in range(len(operations)) if not done >> rank & 1]
     bound = min((operations[rank].back for rank in left if operations[rank].must), default=0.0)

@@ -156,7 +156,7 @@ class Final(Sight):
 
 
 @attrs.define(eq=False)
-class Task:
+class ObservedTask:
     """All that was observed of one task."""
 
     id: str
@@ -222,7 +222,7 @@ class Observed:
     """A whole run."""
 
     setup: Setup = attrs.field(factory=Setup)
-    tasks: dict[str, Task] = attrs.field(factory=dict)
+    tasks: dict[str, ObservedTask] = attrs.field(factory=dict)
     faults: list[Fault] = attrs.field(factory=list)
     processes: dict[str, Process] = attrs.field(factory=dict)
     queues: list[Line] = attrs.field(factory=list)
@@ -231,11 +231,11 @@ class Observed:
     begun: float = NEVER
     ended: float = 0.0
 
-    def task(self, task_id: str) -> Task:
+    def task(self, task_id: str) -> ObservedTask:
         """Give what is known of a task, nothing at first."""
         found = self.tasks.get(task_id)
         if found is None:
-            found = self.tasks[task_id] = Task(task_id)
+            found = self.tasks[task_id] = ObservedTask(task_id)
         return found
 
     @property

@@ -12,9 +12,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from rediq_trio.testing.judge.accounting import Batches, batches, may_be_gone, reborn
-from rediq_trio.testing.judge.observed import End, Observed, Task
+from rediq_trio.testing.judge.observed import End, Observed, ObservedTask
 from rediq_trio.testing.judge.ticks import judge_ticks
-from rediq_trio.testing.judge.verdict import Violation, tell
+from rediq_trio.testing.judge.verdict import BrokenPromise, tell
 
 
 def abandoned(observed: Observed, end: End) -> bool:
@@ -23,13 +23,13 @@ def abandoned(observed: Observed, end: End) -> bool:
     return process is not None and process.stopping and end.at > process.last_start
 
 
-def completing(task: Task) -> int | None:
+def completing(task: ObservedTask) -> int | None:
     """Give the fence that completed the task; None when it is not completed, or gone."""
     final = task.final
     return final.deliveries if final is not None and final.state == "completed" else None
 
 
-def judge_once(observed: Observed) -> Iterator[Violation]:
+def judge_once(observed: Observed) -> Iterator[BrokenPromise]:
     """Find what was done twice, or not at all."""
     held = batches(observed)
     for task in observed.tasks.values():
@@ -44,12 +44,12 @@ def judge_once(observed: Observed) -> Iterator[Violation]:
     yield from judge_ticks(observed)
 
 
-def _completions(observed: Observed, task: Task) -> Iterator[Violation]:
+def _completions(observed: Observed, task: ObservedTask) -> Iterator[BrokenPromise]:
     successes = [end for end in task.ends if end.ended_as == "success"]
     fences = {end.fence for end in successes}
     if len(fences) < len(successes):
         history = tell(observed, (*task.starts, *successes, *task.finals))
-        yield Violation(2, task.id, "succeeded twice under one fence", history)
+        yield BrokenPromise(2, task.id, "succeeded twice under one fence", history)
         return
     final = task.final
     if final is None or task.revived:
@@ -58,7 +58,7 @@ def _completions(observed: Observed, task: Task) -> Iterator[Violation]:
         end for end in successes if end.fence < final.deliveries and not abandoned(observed, end)
     ]
     if len(refused) > final.crashes:
-        yield Violation(
+        yield BrokenPromise(
             2,
             task.id,
             f"ran again after a success: {len(refused)} successes before the last delivery, and "
@@ -67,7 +67,7 @@ def _completions(observed: Observed, task: Task) -> Iterator[Violation]:
         )
 
 
-def _children(observed: Observed, task: Task) -> Iterator[Violation]:
+def _children(observed: Observed, task: ObservedTask) -> Iterator[BrokenPromise]:
     final = task.final
     if final is None or final.state == "active":
         return
@@ -79,16 +79,16 @@ def _children(observed: Observed, task: Task) -> Iterator[Violation]:
             if end.fence == counted and not there:
                 if known is None or not may_be_gone(observed, known):
                     history = tell(observed, (end, final))
-                    yield Violation(2, task.id, f"completed, and its child {child} is missing", history)
+                    yield BrokenPromise(2, task.id, f"completed, and its child {child} is missing", history)
             elif end.fence != counted and known is not None and there:
                 seen = (end, final, *known.starts, *known.finals)
-                yield Violation(
+                yield BrokenPromise(
                     2, task.id, f"its child {child} came from an attempt that did not complete it",
                     tell(observed, seen),
                 )  # fmt: skip
 
 
-def _member(observed: Observed, task: Task, held: Batches) -> Iterator[Violation]:
+def _member(observed: Observed, task: ObservedTask, held: Batches) -> Iterator[BrokenPromise]:
     places = len(held[task.id]) + bool(task.finals)
     if task.enqueues and places > len(task.enqueues):
         holders = sorted(held[task.id])
@@ -98,18 +98,18 @@ def _member(observed: Observed, task: Task, held: Batches) -> Iterator[Violation
             seen += [*known.starts[:1], *known.finals]
         where = " and ".join([*holders, *(["its group"] if task.finals else [])])
         said = f"was enqueued {len(task.enqueues)} times and is in {where}"
-        yield Violation(2, task.id, said, tell(observed, seen))
+        yield BrokenPromise(2, task.id, said, tell(observed, seen))
 
 
-def _same_members(observed: Observed, task: Task) -> Iterator[Violation]:
+def _same_members(observed: Observed, task: ObservedTask) -> Iterator[BrokenPromise]:
     seen = (*task.starts, *task.finals)
     if len({frozenset(each.members) for each in seen}) > 1:
-        yield Violation(2, task.id, "a batch whose members change", tell(observed, seen))
+        yield BrokenPromise(2, task.id, "a batch whose members change", tell(observed, seen))
     elif any(len({*each.members}) < len(each.members) for each in seen):
-        yield Violation(2, task.id, "a batch that holds a task twice", tell(observed, seen))
+        yield BrokenPromise(2, task.id, "a batch that holds a task twice", tell(observed, seen))
 
 
-def _totals(observed: Observed) -> Iterator[Violation]:
+def _totals(observed: Observed) -> Iterator[BrokenPromise]:
     """Compare the queues' totals with the tasks: a completion that was counted twice shows."""
     there: defaultdict[str, int] = defaultdict(int)
     gone: defaultdict[str, int] = defaultdict(int)
@@ -125,7 +125,7 @@ def _totals(observed: Observed) -> Iterator[Violation]:
         total = counters.get("completed_total", counters.get("completed", 0))
         if not there[name] <= total <= there[name] + gone[name]:
             most = f" to {there[name] + gone[name]}" if gone[name] else ""
-            yield Violation(
+            yield BrokenPromise(
                 2, name, f"counts {total} completions, and {there[name]}{most} tasks completed",
                 forgivable=False,
             )  # fmt: skip

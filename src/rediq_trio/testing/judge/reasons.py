@@ -13,19 +13,19 @@ from itertools import pairwise
 
 from rediq_trio.testing.judge.accounting import reborn
 from rediq_trio.testing.judge.clock import ServerClock
-from rediq_trio.testing.judge.observed import SECOND, End, Final, Observed, Start, Task
+from rediq_trio.testing.judge.observed import SECOND, End, Final, Observed, ObservedTask, Start
 from rediq_trio.testing.judge.once import abandoned
 from rediq_trio.testing.judge.timing import claimed_from
-from rediq_trio.testing.judge.verdict import Duplicate, Violation, tell
+from rediq_trio.testing.judge.verdict import BrokenPromise, Duplicate, tell
 
 LAPSE = "its lease lapsed"
-UNKNOWN = "its lease lapsed, or its worker gave it back while it stopped"
+UNKNOWN_REASON = "its lease lapsed, or its worker gave it back while it stopped"
 
 
-def judge_reasons(observed: Observed) -> tuple[list[Violation], list[Duplicate]]:
+def judge_reasons(observed: Observed) -> tuple[list[BrokenPromise], list[Duplicate]]:
     """Explain the starts after the first; find those that nothing explains."""
     clock = ServerClock.of(observed)
-    violations: list[Violation] = []
+    violations: list[BrokenPromise] = []
     duplicates: list[Duplicate] = []
     for task in observed.tasks.values():
         if task.starts and reborn(task):
@@ -39,29 +39,29 @@ def judge_reasons(observed: Observed) -> tuple[list[Violation], list[Duplicate]]
     return violations, duplicates
 
 
-def _fences(observed: Observed, task: Task) -> Iterator[Violation]:
+def _fences(observed: Observed, task: ObservedTask) -> Iterator[BrokenPromise]:
     seen = (*task.starts, *task.ends, *task.finals)
     many = Counter(start.fence for start in task.starts)
     for fence, times in many.items():
         if times > 1:
             said = f"fence {fence} was given {times} times"
-            yield Violation(4, task.id, said, tell(observed, seen))
+            yield BrokenPromise(4, task.id, said, tell(observed, seen))
     for before, after in pairwise(task.starts):
         # Of two workers the older one may be the slower one; one worker keeps the order.
         if before.process == after.process and before.fence > after.fence:
             said = f"{after.process} began fence {after.fence} after fence {before.fence}"
-            yield Violation(4, task.id, said, tell(observed, seen))
+            yield BrokenPromise(4, task.id, said, tell(observed, seen))
 
 
-def _counters(observed: Observed, task: Task) -> Iterator[Violation]:
+def _counters(observed: Observed, task: ObservedTask) -> Iterator[BrokenPromise]:
     final = task.final
     if final is None:
         return
     for said in _disagreements(task, final):
-        yield Violation(4, task.id, said, tell(observed, (*task.calls, *task.starts, *task.ends, final)))
+        yield BrokenPromise(4, task.id, said, tell(observed, (*task.calls, *task.starts, *task.ends, final)))
 
 
-def _disagreements(task: Task, final: Final) -> Iterator[str]:
+def _disagreements(task: ObservedTask, final: Final) -> Iterator[str]:
     highest = max(start.fence for start in task.starts)
     if highest > final.deliveries:
         yield f"fence {highest} was started, and its record counts {final.deliveries} deliveries"
@@ -81,12 +81,12 @@ def _disagreements(task: Task, final: Final) -> Iterator[str]:
         yield f"its record counts {final.attempt} attempts, and {most + 1} are allowed"
 
 
-def _is_charged_blindly(task: Task) -> bool:
+def _is_charged_blindly(task: ObservedTask) -> bool:
     """Say whether an attempt may fail before its handler begins: by a deadline."""
     return any(call.args.get("deadline_s") for call in task.orders)
 
 
-def _ready_again(task: Task, start: Start, end: End | None) -> str:
+def _ready_again(task: ObservedTask, start: Start, end: End | None) -> str:
     """Say how a start made way for another one; '' when only a lapse can explain it."""
     if end is None:
         return ""
@@ -99,7 +99,7 @@ def _ready_again(task: Task, start: Start, end: End | None) -> str:
     return ""
 
 
-def _lapses(observed: Observed, clock: ServerClock, task: Task) -> Iterator[Violation]:
+def _lapses(observed: Observed, clock: ServerClock, task: ObservedTask) -> Iterator[BrokenPromise]:
     """Count the starts that only a lapse explains, and see whether there was time for each."""
     final = task.final
     ends = {end.fence: end for end in task.ends}
@@ -119,7 +119,7 @@ def _lapses(observed: Observed, clock: ServerClock, task: Task) -> Iterator[Viol
         if following.fence == start.fence + 1 and (
             (following.at - claimed) / SECOND + spare < observed.setup.lease
         ):
-            yield Violation(
+            yield BrokenPromise(
                 4, task.id,
                 f"fence {following.fence} was started within a lease of fence {start.fence}, "
                 "which had not been given back",
@@ -128,7 +128,7 @@ def _lapses(observed: Observed, clock: ServerClock, task: Task) -> Iterator[Viol
             return
     if final is not None and not task.revived and len(needed) > final.crashes:
         said = f"{len(needed)} starts are explained by lapses only, and its record counts {final.crashes}"
-        yield Violation(4, task.id, said, tell(observed, (*task.calls, *task.starts, *task.ends, final)))
+        yield BrokenPromise(4, task.id, said, tell(observed, (*task.calls, *task.starts, *task.ends, final)))
 
 
 def _stopped(observed: Observed, start: Start) -> bool:
@@ -136,11 +136,11 @@ def _stopped(observed: Observed, start: Start) -> bool:
     return process is None or process.stopping
 
 
-def _revived_between(task: Task, start: Start, following: Start) -> bool:
+def _revived_between(task: ObservedTask, start: Start, following: Start) -> bool:
     return any(call.at < following.at for call in task.of("retry"))
 
 
-def _duplicates(observed: Observed, task: Task) -> Iterator[Duplicate]:
+def _duplicates(observed: Observed, task: ObservedTask) -> Iterator[Duplicate]:
     ends = {end.fence: end for end in task.ends}
     ordered = sorted(task.starts, key=lambda start: start.fence)
     for start, following in pairwise(ordered):
@@ -150,5 +150,5 @@ def _duplicates(observed: Observed, task: Task) -> Iterator[Duplicate]:
             reason = "it was revived"
         if not reason:
             stopped = _stopped(observed, start) if end is None else abandoned(observed, end)
-            reason = UNKNOWN if stopped else LAPSE
+            reason = UNKNOWN_REASON if stopped else LAPSE
         yield Duplicate(task.id, following.fence, reason)

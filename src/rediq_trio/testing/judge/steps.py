@@ -16,9 +16,17 @@ import attrs
 from rediq_trio.spec.lifecycle import TERMINAL, WAITING, State
 from rediq_trio.testing.judge import model as spec
 from rediq_trio.testing.judge.model import GONE, Form, Model
-from rediq_trio.testing.judge.observed import NEVER, SECOND, Call, End, Observation, Observed, Task
+from rediq_trio.testing.judge.observed import (
+    NEVER,
+    SECOND,
+    Call,
+    End,
+    Observation,
+    Observed,
+    ObservedTask,
+)
 
-UNKNOWN = Form(10**6, 10**6, delayed=True, mortal=True, strict=True)
+UNKNOWN_FORM = Form(10**6, 10**6, delayed=True, mortal=True, strict=True)
 """Of a task whose options no one has noted: all that any option allows."""
 ANSWERED = {"cancel": "cancelled", "retry": "revived", "delete": "deleted"}
 """Operations by name, and what they are called where their answer is known."""
@@ -63,7 +71,7 @@ def form_of(observed: Observed, args: Mapping[str, Any]) -> Form:
     )
 
 
-def steps_of(observed: Observed, task: Task, named: Mapping[str, list[End]]) -> list[Step]:
+def steps_of(observed: Observed, task: ObservedTask, named: Mapping[str, list[End]]) -> list[Step]:
     """Give the operations on one task."""
     found = [*_births(observed, task, named)]
     for call in task.calls:
@@ -76,7 +84,7 @@ def steps_of(observed: Observed, task: Task, named: Mapping[str, list[End]]) -> 
         if process is not None and process.stopping:
             since = max(start.at, process.last_start)
             found.append(Step("settle", (start.fence, "release"), since, NEVER, False))
-    strict = UNKNOWN.strict if not task.args else bool(task.args.get("deadline_s"))
+    strict = UNKNOWN_FORM.strict if not task.args else bool(task.args.get("deadline_s"))
     for end in task.ends:
         for ended_as in settlements(end, strict):
             found.append(Step("settle", (end.fence, ended_as), end.at, NEVER, False, end))
@@ -88,16 +96,16 @@ def steps_of(observed: Observed, task: Task, named: Mapping[str, list[End]]) -> 
     return found
 
 
-def _births(observed: Observed, task: Task, named: Mapping[str, list[End]]) -> Iterator[Step]:
+def _births(observed: Observed, task: ObservedTask, named: Mapping[str, list[End]]) -> Iterator[Step]:
     """Give how a task may have come that no client has enqueued."""
     for end in named.get(task.id, ()):
-        yield Step("enqueue", (UNKNOWN,), end.at, NEVER, False, end)
+        yield Step("enqueue", (UNKNOWN_FORM,), end.at, NEVER, False, end)
     for each in (*task.starts[:1], *task.finals[:1]):
         if each.members:
             yield Step("enqueue", (_held(observed, each.members),), -NEVER, NEVER, False)
             return
         if each.schedule:
-            yield Step("enqueue", (UNKNOWN,), -NEVER, NEVER, False)
+            yield Step("enqueue", (UNKNOWN_FORM,), -NEVER, NEVER, False)
             return
 
 
@@ -105,7 +113,7 @@ def _held(observed: Observed, members: Iterable[str]) -> Form:
     """Give the form of a batch: it has the most that any of its members has."""
     known = [observed.tasks[m].args for m in members if m in observed.tasks]
     if not all(known) or not known:
-        return attrs.evolve(UNKNOWN, held=True)
+        return attrs.evolve(UNKNOWN_FORM, held=True)
     return Form(
         max(args.get("max_retry", 3) for args in known),
         max(args.get("max_crashes", 3) for args in known),
@@ -134,7 +142,7 @@ def _called(observed: Observed, call: Call) -> Step:
     return Step(kind, params, call.at, call.back, True, call)
 
 
-def _replacements(observed: Observed, task: Task) -> Iterator[Step]:
+def _replacements(observed: Observed, task: ObservedTask) -> Iterator[Step]:
     for call in task.held:
         unique = call.args.get("unique")
         assert call.back is not None

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from rediq_trio.testing.judge.observed import NEVER, SECOND, Observation, Observed, Task
-from rediq_trio.testing.judge.verdict import Violation, tell
+from rediq_trio.testing.judge.observed import NEVER, SECOND, Observation, Observed, ObservedTask
+from rediq_trio.testing.judge.verdict import BrokenPromise, tell
 
 GRACE = 60.0
 """Seconds within which a tick that "skip" has missed may still fire."""
@@ -30,7 +30,7 @@ def instant(tick: str) -> float:
         return dt.datetime.fromisoformat(tick).timestamp()
 
 
-def judge_ticks(observed: Observed) -> Iterator[Violation]:
+def judge_ticks(observed: Observed) -> Iterator[BrokenPromise]:
     """Find twins, and ticks that are missing."""
     schedules: defaultdict[str, defaultdict[float, set[str]]] = defaultdict(lambda: defaultdict(set))
     for task in observed.tasks.values():
@@ -42,13 +42,13 @@ def judge_ticks(observed: Observed) -> Iterator[Violation]:
             if len(ids) > 1:
                 seen = _seen(observed, ids)
                 said = f"its tick {_shown(at)} made {len(ids)} tasks: {', '.join(sorted(ids))}"
-                yield Violation(2, name, said, tell(observed, seen))
+                yield BrokenPromise(2, name, said, tell(observed, seen))
         yield from _missing(observed, name, sorted(ticks), ticks)
 
 
 def _missing(
     observed: Observed, name: str, ticks: list[float], made: dict[float, set[str]]
-) -> Iterator[Violation]:
+) -> Iterator[BrokenPromise]:
     rule: Any = observed.setup.schedules.get(name)
     if rule is None:
         return
@@ -61,7 +61,7 @@ def _missing(
         length = holes * every
         if catch_up == "all" or (length > GRACE + every and _lived_through(observed, seen, length)):
             said = f"{holes} of its ticks are missing between {_shown(before)} and {_shown(after)}"
-            yield Violation(2, name, said, tell(observed, seen))
+            yield BrokenPromise(2, name, said, tell(observed, seen))
 
 
 def _lived_through(observed: Observed, seen: list[Observation], length: float) -> bool:
@@ -79,7 +79,7 @@ def _lived_through(observed: Observed, seen: list[Observation], length: float) -
 
 
 def _seen(observed: Observed, ids: set[str]) -> list[Observation]:
-    tasks: list[Task] = [observed.tasks[task_id] for task_id in sorted(ids)]
+    tasks: list[ObservedTask] = [observed.tasks[task_id] for task_id in sorted(ids)]
     return [each for task in tasks for each in (task.starts[:1] or task.finals[:1])]
 
 

@@ -14,12 +14,12 @@ from collections.abc import Iterator
 
 from rediq_trio.testing.judge.accounting import may_be_gone, reborn
 from rediq_trio.testing.judge.clock import ServerClock
-from rediq_trio.testing.judge.observed import NEVER, SECOND, Call, Observed, Start, Task
+from rediq_trio.testing.judge.observed import NEVER, SECOND, Call, Observed, ObservedTask, Start
 from rediq_trio.testing.judge.once import completing
-from rediq_trio.testing.judge.verdict import Violation, tell
+from rediq_trio.testing.judge.verdict import BrokenPromise, tell
 
 
-def judge_times(observed: Observed) -> Iterator[Violation]:
+def judge_times(observed: Observed) -> Iterator[BrokenPromise]:
     """Find starts that came too early or too late."""
     clock = ServerClock.of(observed)
     for task in observed.tasks.values():
@@ -30,7 +30,7 @@ def judge_times(observed: Observed) -> Iterator[Violation]:
         yield from _before_needs(observed, task)
 
 
-def claimed_from(observed: Observed, task: Task, start: Start) -> float:
+def claimed_from(observed: Observed, task: ObservedTask, start: Start) -> float:
     """Give an instant before which a start was certainly not claimed.
 
     It was claimed after the earlier fences were, though not after they were started: their
@@ -49,7 +49,7 @@ def claimed_from(observed: Observed, task: Task, start: Start) -> float:
     return max(found, default=-NEVER)
 
 
-def _too_early(observed: Observed, clock: ServerClock, task: Task) -> Iterator[Violation]:
+def _too_early(observed: Observed, clock: ServerClock, task: ObservedTask) -> Iterator[BrokenPromise]:
     calls = task.orders
     delays = [call.args.get("due_s") or 0.0 for call in calls]
     if not calls or min(delays) <= 0:
@@ -62,12 +62,12 @@ def _too_early(observed: Observed, clock: ServerClock, task: Task) -> Iterator[V
     if first.at < due - spare * SECOND:
         early = (due - first.at) / SECOND
         history = tell(observed, (*calls, first))
-        yield Violation(
+        yield BrokenPromise(
             3, task.id, f"started at least {early:.3f} s before it was due", history, forgivable=False
         )
 
 
-def _too_late(observed: Observed, clock: ServerClock, task: Task) -> Iterator[Violation]:
+def _too_late(observed: Observed, clock: ServerClock, task: ObservedTask) -> Iterator[BrokenPromise]:
     calls = task.orders
     bounds = [_expiry(call) for call in calls]
     if not bounds or max(bounds) == NEVER:
@@ -81,7 +81,7 @@ def _too_late(observed: Observed, clock: ServerClock, task: Task) -> Iterator[Vi
         if claimed > over + spare * SECOND:
             late = (claimed - over) / SECOND
             seen = (*calls, *(c for c in task.calls if c.op == "info"), *task.starts)
-            yield Violation(
+            yield BrokenPromise(
                 3, task.id, f"was claimed at least {late:.3f} s after it had expired",
                 tell(observed, seen),
             )  # fmt: skip
@@ -96,7 +96,7 @@ def _expiry(call: Call) -> float:
     return call.back + float(min(lasts)) * SECOND
 
 
-def _before_needs(observed: Observed, task: Task) -> Iterator[Violation]:
+def _before_needs(observed: Observed, task: ObservedTask) -> Iterator[BrokenPromise]:
     """Check against the attempt that completed each task that this one needs."""
     if task.args.get("on_dependency_failure") == "run":
         return
@@ -114,4 +114,4 @@ def _before_needs(observed: Observed, task: Task) -> Iterator[Violation]:
         else:
             continue
         seen = (*task.enqueues, first, *need.starts, *need.ends, need.final)
-        yield Violation(3, task.id, said, tell(observed, seen))
+        yield BrokenPromise(3, task.id, said, tell(observed, seen))

@@ -19,11 +19,11 @@ PROMISES = {
 }
 """What is judged, by number."""
 
-SHOWN = 10
+SHOWN_PROMISES = 10
 """Violations of each promise that the report shows in full."""
 
 @attrs.frozen
-class Violation:
+class BrokenPromise:
     """A promise that was broken."""
 
     invariant: int
@@ -50,12 +50,12 @@ class Duplicate:
 
 
 @attrs.define
-class Verdict:
+class JudgeVerdict:
     """The outcome of one judgement."""
 
-    violations: list[Violation] = attrs.field(factory=list)
+    violations: list[BrokenPromise] = attrs.field(factory=list)
     duplicates: list[Duplicate] = attrs.field(factory=list)
-    losses: list[Violation] = attrs.field(factory=list)
+    losses: list[BrokenPromise] = attrs.field(factory=list)
     """What would be violations, had no failover forgotten what it may forget."""
     undecided: list[str] = attrs.field(factory=list)
     """Tasks whose history was too long to search; each is a violation too."""
@@ -73,13 +73,13 @@ class Verdict:
         lines += [f"  {count:8,}  {reason}" for reason, count in why.most_common()]
         if self.losses:
             lines.append(f"{'forgotten by failovers':26} {len(self.losses):,}")
-            lines += [f"  {each}" for each in self.losses[:SHOWN]]
+            lines += [f"  {each}" for each in self.losses[:SHOWN_PROMISES]]
         if self.undecided:
             lines.append(f"{'undecided':26} {len(self.undecided):,}")
         for number, promise in PROMISES.items():
             broken = [each for each in self.violations if each.invariant == number]
             lines.append(f"{number}. {promise}: " + (f"BROKEN {len(broken):,} times" if broken else "kept"))
-            for each in broken[:SHOWN]:
+            for each in broken[:SHOWN_PROMISES]:
                 lines += [f"   {each.subject}: {each.sentence}", *(f"      {h}" for h in each.history)]
         return "\n".join(lines)
 

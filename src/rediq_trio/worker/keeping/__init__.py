@@ -1,1 +1,1 @@
-"""The keeper: what any worker does for a queue beside running its tasks."""
+"""The keeper: what any worker does for a queue besides running its tasks."""

@@ -1,8 +1,8 @@
-"""The keeper's part in groups: their rules from the app, and batches of those that are due.
+"""The batcher: sets the rules of groups, and makes batches of the groups that are due.
 
-A group comes to be with its first member, whose producer knows no rule. A signal
-names each new group, so its rule is given at once, whatever the number of others;
-what a lost signal left is found by a look at all of them, now and then.
+A group begins with its first member, whose producer does not know the group's rule. A
+signal names each new group, so its rule is set at once, however many groups there are. A
+scan of all groups, now and then, finds those whose signal was lost.
 """
 
 from __future__ import annotations
@@ -18,61 +18,61 @@ from rediq_trio.store.broadcast import Signal, SignalKind
 from rediq_trio.store.port import Store
 from rediq_trio.tasks.ids import new_id
 
-AT_ONCE = 5
-"""Batches that one step makes at most: each may be large, and Redis waits for it."""
-PAGE = 500
-LOOK_EVERY = 10.0
-"""Seconds between two looks at all groups, at least; below the longest sleep of the keeper."""
+BATCHES_PER_STEP = 5
+"""Maximum number of batches that one step makes: each may be large and keeps Redis busy."""
+GROUPS_PER_PAGE = 500
+GROUP_SCAN_INTERVAL = 10.0
+"""Minimum seconds between two scans of all groups; below the keeper's maximum sleep."""
 
 
 @attrs.define(eq=False)
 class Batcher:
-    """The groups of one queue, as its keeper sees them."""
+    """The batcher of one queue."""
 
     store: Store
     queue: str
     rules: Mapping[str, GroupRule]
-    """For each group, or prefix of groups, that has an aggregator."""
-    _heard: set[str] = attrs.field(factory=set)
-    """Groups that are new, or due sooner than was known."""
-    _look_at: float = 0.0
-    """On Trio's clock."""
+    """The rule of each group, or prefix of groups, that has an aggregator."""
+    _signalled: set[str] = attrs.field(factory=set)
+    """Groups that a signal named as new or due sooner."""
+    _scan_at: float = 0.0
+    """When all groups are scanned next, on Trio's clock."""
 
-    def heed(self, signal: Signal) -> None:
-        """Take note of what a signal says of groups."""
+    def handle_signal(self, signal: Signal) -> None:
+        """Handle a signal that concerns groups."""
         if signal.kind is SignalKind.GROUP and self.rules:
-            self._heard.add(signal.id)
+            self._signalled.add(signal.id)
         elif signal.kind is SignalKind.RESYNC:
-            self._look_at = 0.0
+            self._scan_at = 0.0
 
     async def step(self) -> Due:
-        """Give groups their rules, and make batches of some that are due."""
+        """Set the rules of groups, and make batches of some that are due."""
         if self.rules:
-            await self._govern()
-        return await self.store.batch(self.queue, ids=[new_id() for _ in range(AT_ONCE)])
+            await self._apply_rules()
+        return await self.store.batch(self.queue, ids=[new_id() for _ in range(BATCHES_PER_STEP)])
 
-    async def _govern(self) -> None:
-        if self._look_at <= trio.current_time():
-            found = await self._all()
-            # Those heard of are among them, or will be heard of again.
-            await self._give(g.name for g in found if g.rule != self._rule(g.name))
-            self._look_at = trio.current_time() + LOOK_EVERY
-        heard = self._heard.copy()
-        await self._give(heard)
-        self._heard -= heard
+    async def _apply_rules(self) -> None:
+        if self._scan_at <= trio.current_time():
+            found = await self._all_groups()
+            # Groups named by signals are among them, or will be signalled again.
+            await self._set_rules(g.name for g in found if g.rule != self._rule(g.name))
+            self._scan_at = trio.current_time() + GROUP_SCAN_INTERVAL
+        signalled = self._signalled.copy()
+        await self._set_rules(signalled)
+        self._signalled -= signalled
 
-    async def _all(self) -> list[Group]:
+    async def _all_groups(self) -> list[Group]:
         found: list[Group] = []
         while True:
-            page = await self.store.groups(self.queue, limit=PAGE, start=len(found))
+            page = await self.store.groups(self.queue, limit=GROUPS_PER_PAGE, start=len(found))
             found += page
-            if len(page) < PAGE:
+            if len(page) < GROUPS_PER_PAGE:
                 return found
 
-    async def _give(self, names: Iterable[str]) -> None:
+    async def _set_rules(self, names: Iterable[str]) -> None:
         wanted = [(name, rule) for name in names if (rule := self._rule(name)) is not None]
-        for start in range(0, len(wanted), PAGE):
-            await self.store.set_group_rules(self.queue, rules=dict(wanted[start : start + PAGE]))
+        for start in range(0, len(wanted), GROUPS_PER_PAGE):
+            await self.store.set_group_rules(self.queue, rules=dict(wanted[start : start + GROUPS_PER_PAGE]))
 
     def _rule(self, group: str) -> GroupRule | None:
         name = matching(self.rules, group)

@@ -1,14 +1,14 @@
-"""The keeper: what time alone makes due. Any number may run at once, none is needed.
+"""The keeper: does what becomes due by time alone. Any number may run at once, none is needed.
 
-It promotes tasks whose time has come, reclaims lapsed leases, buries expired tasks,
-goes on telling those that wait for others, carries messages to other queues, makes
-batches of groups, ticks schedules, and purges finished tasks. Each answer tells when
-the next is due, so it sleeps until then; the longest sleeps are bounded, because other
-workers' leases and tasks come without a signal.
+It promotes tasks whose time has come, reclaims expired leases, moves expired tasks to
+dead, notifies dependents, carries messages to other queues, makes batches of groups,
+ticks schedules and purges finished tasks. Each answer says when the duty is next due,
+and the keeper sleeps until then. The longest sleeps are bounded, because the leases and
+tasks of other workers come without a signal.
 
-A queue that is empty, and in which no duty has anything to do, is at rest: nothing comes
-to it without a signal. There it makes sure by one look now and then instead of by eight,
-so that a thousand of them cost next to nothing.
+A queue is *idle* when it is empty and none of its duties has work. Every new task sends a
+signal, so an idle queue is only checked for being empty now and then, with one call
+instead of eight: a thousand idle queues cost next to nothing.
 """
 
 from __future__ import annotations
@@ -25,87 +25,88 @@ from rediq_trio.spec.records import Due, GroupRule
 from rediq_trio.store.broadcast import Signal, SignalKind
 from rediq_trio.store.port import Store
 from rediq_trio.store.relay import relay_some
+from rediq_trio.store.retrying import retry_pause
 from rediq_trio.worker.keeping.batcher import Batcher
 from rediq_trio.worker.keeping.ticker import Ticker
-from rediq_trio.worker.pace import Pace
+from rediq_trio.worker.liveness import Liveness
 
-LIMIT = 500
-"""Tasks that one step moves at most."""
-RECLAIM_EVERY = 4.0
-"""Seconds: a lapsed lease is found within these."""
-OTHERS_EVERY = 15.0
-"""Seconds: the longest sleep of the other duties."""
-TOLD_EVERY = 30.0
-"""Seconds: the longest sleep of what a signal is sent for whenever there is something to do."""
-REST_EVERY = 30.0
-"""Seconds between looks at a queue that is at rest, at most; less if the lease is shorter."""
-REST_LONGEST = 120.0
-"""Seconds: the longest sleep of every duty in a queue that is at rest."""
-AT_ONCE = 32
-"""Queues that are tended at once."""
+TASKS_PER_STEP = 500
+"""Maximum number of tasks that one step moves."""
+RECLAIM_MAX_SLEEP = 4.0
+"""Maximum sleep, in seconds, of the duty that finds expired leases."""
+UNSIGNALLED_MAX_SLEEP = 15.0
+"""Maximum sleep, in seconds, of duties that no signal announces."""
+SIGNALLED_MAX_SLEEP = 30.0
+"""Maximum sleep, in seconds, of duties that are always announced by a signal."""
+IDLE_RECHECK_MAX = 30.0
+"""Maximum seconds between two checks that an idle queue is still empty; a shorter lease lowers it."""
+IDLE_MAX_SLEEP = 120.0
+"""Maximum sleep, in seconds, of every duty in an idle queue."""
+QUEUES_AT_ONCE = 32
+"""Queues whose duties are done at the same time."""
 
 
-_HURRY = {
+_DUTIES_OF_SIGNAL = {
     SignalKind.DUE: ("promote",),
     SignalKind.MAIL: ("unblock", "relay"),
     SignalKind.GROUP: ("batch",),
     SignalKind.TICK: ("tick",),
     SignalKind.RESYNC: ("promote", "unblock", "relay", "batch", "tick"),
 }
-"""The duties that a signal makes due at once."""
+"""The duties that each kind of signal makes due immediately."""
 
 
 @attrs.define(eq=False)
 class _Duty:
     step: Callable[[], Awaitable[Due]]
-    longest: float
-    at: float = 0.0
+    max_sleep: float
+    due_at: float = 0.0
     """On Trio's clock."""
-    needed: bool = True
-    """Whether it had anything to do, or will have, when it was last done."""
+    had_work: bool = True
+    """Whether it moved a task when it was last done, or will at a known time."""
 
-    def within(self, longest: float) -> None:
-        """Let it be due no later than in so many seconds, or a little less."""
-        self.at = min(self.at, trio.current_time() + longest * random.uniform(0.8, 1.0))
+    def due_within(self, max_sleep: float) -> None:
+        """Make it due in at most `max_sleep` seconds, less up to a fifth at random."""
+        self.due_at = min(self.due_at, trio.current_time() + max_sleep * random.uniform(0.8, 1.0))
 
 
 @attrs.define(eq=False)
-class _Post:
+class _QueueDuties:
     """The duties in one queue."""
 
     queue: str
     duties: Mapping[str, _Duty]
-    rests: bool = False
-    look_at: float = math.inf
-    """When to look whether it is still empty, on Trio's clock; inf while it is not at rest."""
-    at: float = 0.0
-    """When there is something to do: kept, because a thousand are looked through again and again."""
+    is_idle: bool = False
+    recheck_at: float = math.inf
+    """When to check that the queue is still empty, on Trio's clock; inf unless it is idle."""
+    due_at: float = 0.0
+    """When the queue is next due: stored, because a worker looks through thousands of queues."""
 
-    def reckon(self) -> None:
-        """Keep when there is something to do, after any change."""
-        self.at = min(self.look_at, min(duty.at for duty in self.duties.values()))
+    def update_due(self) -> None:
+        """Recompute when this queue is next due. Call it after any change."""
+        self.due_at = min(self.recheck_at, min(duty.due_at for duty in self.duties.values()))
 
-    def rest(self, every: float) -> None:
-        """Put it to rest."""
-        self.look_at = trio.current_time() + every * random.uniform(0.8, 1.0)
-        if not self.rests:
-            self.rests = True
+    def enter_idle(self, every: float) -> None:
+        """Mark the queue as idle, to be checked again in about `every` seconds."""
+        self.recheck_at = trio.current_time() + every * random.uniform(0.8, 1.0)
+        if not self.is_idle:
+            self.is_idle = True
             for duty in self.duties.values():
-                duty.at = math.inf
-                duty.within(REST_LONGEST)
+                duty.due_at = math.inf
+                duty.due_within(IDLE_MAX_SLEEP)
 
-    def wake(self) -> bool:
-        """End its rest; say whether it was at rest."""
-        rested, self.rests, self.look_at = self.rests, False, math.inf
-        if rested:
-            self.keep_up()
-        return rested
+    def leave_idle(self) -> bool:
+        """Mark the queue as not idle; return whether it was idle."""
+        was_idle, self.is_idle, self.recheck_at = self.is_idle, False, math.inf
+        if was_idle:
+            self.mark_all_due()
+        return was_idle
 
-    def keep_up(self) -> None:
-        """Have each duty done again before the queue may be at rest."""
+    def mark_all_due(self) -> None:
+        """Require each duty to be done once more before the queue may become idle."""
         for duty in self.duties.values():
-            duty.needed = True
-            duty.within(duty.longest)
+            duty.had_work = True
+            duty.due_within(duty.max_sleep)
 
 
 @attrs.define(eq=False)
@@ -118,11 +119,11 @@ class Keeper:
     max_dead: int
     rules: Mapping[str, GroupRule] = attrs.field(factory=dict[str, GroupRule])
     """When groups become batches: for each group, or prefix, that has an aggregator."""
-    elsewhere: Sequence[str] = ()
-    """Queues whose schedules it ticks, and no more."""
+    schedule_queues: Sequence[str] = ()
+    """Queues of which it only ticks the schedules."""
     lease: float = math.inf
-    """The worker's own; others are taken to have no shorter ones."""
-    pace: Pace = attrs.field(factory=Pace)
+    """The lease of this worker, in seconds; other workers' are assumed not to be shorter."""
+    liveness: Liveness = attrs.field(factory=Liveness)
     _ticker: Ticker = attrs.field(init=False)
     _batchers: dict[str, Batcher] = attrs.field(init=False)
 
@@ -131,116 +132,119 @@ class Keeper:
         self._ticker = Ticker(self.store)
 
     async def run(self) -> None:
-        """Keep until cancelled."""
-        posts = {queue: _Post(queue, self._duties(queue)) for queue in self.queues}
-        posts |= {queue: _Post(queue, {"tick": self._ticking(queue)}) for queue in self.elsewhere}
-        with self.store.listen([(queue, "") for queue in posts]) as signals:
+        """Do the duties until cancelled."""
+        all_duties = {queue: _QueueDuties(queue, self._duties(queue)) for queue in self.queues}
+        for queue in self.schedule_queues:
+            all_duties[queue] = _QueueDuties(queue, {"tick": self._tick_duty(queue)})
+        with self.store.listen([(queue, "") for queue in all_duties]) as signals:
             while True:
-                if await self._tend_all(posts.values()):
-                    nap = max(0.0, min(post.at for post in posts.values()) - trio.current_time())
+                if await self._do_all_due(all_duties.values()):
+                    due_at = min(queue_duties.due_at for queue_duties in all_duties.values())
+                    sleep = max(0.0, due_at - trio.current_time())
                 else:
-                    nap = random.uniform(0.1, 0.5)
-                self.pace.rest(nap)
-                with trio.move_on_after(nap):
-                    while not self._heed(await signals.receive(), posts):
+                    sleep = retry_pause()
+                self.liveness.sleep(sleep)
+                with trio.move_on_after(sleep):
+                    while not self._handle_signal(await signals.receive(), all_duties):
                         pass
                     try:
                         while True:
-                            self._heed(signals.receive_nowait(), posts)
+                            self._handle_signal(signals.receive_nowait(), all_duties)
                     except trio.WouldBlock:
-                        pass  # all that has come is heeded in one round
+                        pass  # every signal that has come is handled in one round
 
-    def _heed(self, signal: Signal, posts: Mapping[str, _Post]) -> bool:
-        """Make due what a signal hurries; say whether there is anything."""
+    def _handle_signal(self, signal: Signal, all_duties: Mapping[str, _QueueDuties]) -> bool:
+        """Make the duties of a signal due; return whether there is anything to do."""
         if signal.queue in self._batchers:
-            self._batchers[signal.queue].heed(signal)
-        post = posts[signal.queue]
-        woken = post.wake()
-        hurried = post.duties.keys() & {*_HURRY.get(signal.kind, ())}
-        for duty in hurried:
-            post.duties[duty].at = 0.0
-        post.reckon()
-        return woken or bool(hurried)
+            self._batchers[signal.queue].handle_signal(signal)
+        queue_duties = all_duties[signal.queue]
+        was_idle = queue_duties.leave_idle()
+        due_now = queue_duties.duties.keys() & {*_DUTIES_OF_SIGNAL.get(signal.kind, ())}
+        for duty in due_now:
+            queue_duties.duties[duty].due_at = 0.0
+        queue_duties.update_due()
+        return was_idle or bool(due_now)
 
     def _duties(self, queue: str) -> dict[str, _Duty]:
         store = self.store
         keep = {"dead_retention_ms": round(self.dead_retention * 1000), "max_dead": self.max_dead}
+        most = TASKS_PER_STEP
         return {
-            "promote": _Duty(lambda: store.promote(queue, limit=LIMIT), OTHERS_EVERY),
-            "reclaim": _Duty(lambda: store.reclaim(queue, limit=LIMIT), RECLAIM_EVERY),
-            "expire": _Duty(lambda: store.expire(queue, limit=LIMIT), OTHERS_EVERY),
-            "unblock": _Duty(lambda: store.unblock(queue, limit=LIMIT), TOLD_EVERY),
-            "relay": _Duty(lambda: relay_some(store, queue, limit=LIMIT), TOLD_EVERY),
-            "tick": self._ticking(queue),
-            "batch": _Duty(self._batchers[queue].step, OTHERS_EVERY),
-            "purge": _Duty(lambda: store.purge(queue, limit=LIMIT, **keep), OTHERS_EVERY),
+            "promote": _Duty(lambda: store.promote(queue, limit=most), UNSIGNALLED_MAX_SLEEP),
+            "reclaim": _Duty(lambda: store.reclaim(queue, limit=most), RECLAIM_MAX_SLEEP),
+            "expire": _Duty(lambda: store.expire(queue, limit=most), UNSIGNALLED_MAX_SLEEP),
+            "unblock": _Duty(lambda: store.unblock(queue, limit=most), SIGNALLED_MAX_SLEEP),
+            "relay": _Duty(lambda: relay_some(store, queue, limit=most), SIGNALLED_MAX_SLEEP),
+            "tick": self._tick_duty(queue),
+            "batch": _Duty(self._batchers[queue].step, UNSIGNALLED_MAX_SLEEP),
+            "purge": _Duty(lambda: store.purge(queue, limit=most, **keep), UNSIGNALLED_MAX_SLEEP),
         }
 
-    def _ticking(self, queue: str) -> _Duty:
-        return _Duty(lambda: self._ticker.tick(queue), TOLD_EVERY)
+    def _tick_duty(self, queue: str) -> _Duty:
+        return _Duty(lambda: self._ticker.tick(queue), SIGNALLED_MAX_SLEEP)
 
-    async def _tend_all(self, posts: Iterable[_Post]) -> bool:
-        """Do all that is due, in many queues at once; say whether the store answered."""
+    async def _do_all_due(self, all_duties: Iterable[_QueueDuties]) -> bool:
+        """Do all that is due, in many queues at once; return whether the store answered."""
         now = trio.current_time()
-        due = [post for post in posts if post.at <= now]
-        waiting, answered = iter(due), True
+        due = [queue_duties for queue_duties in all_duties if queue_duties.due_at <= now]
+        remaining, answered = iter(due), True
 
-        async def tend_some() -> None:
+        async def do_some() -> None:
             nonlocal answered
-            for post in waiting:
+            for queue_duties in remaining:
                 try:
-                    await self._tend(post)
+                    await self._do_queue(queue_duties)
                 except ConnectionLost:
-                    # Others may be on a node of a Cluster that answers.
-                    self.pace.refuse()
+                    # The other queues may be on a node of the Cluster that still answers.
+                    self.liveness.record_failure()
                     answered = False
                 finally:
-                    post.reckon()
+                    queue_duties.update_due()
 
         if len(due) == 1:
-            await tend_some()
+            await do_some()
         else:
             async with trio.open_nursery() as nursery:
-                for _ in range(min(AT_ONCE, len(due))):
-                    nursery.start_soon(tend_some)
+                for _ in range(min(QUEUES_AT_ONCE, len(due))):
+                    nursery.start_soon(do_some)
         return answered
 
-    async def _tend(self, post: _Post) -> None:
+    async def _do_queue(self, queue_duties: _QueueDuties) -> None:
         """Do what is due in one queue."""
-        if post.look_at <= trio.current_time():
-            if await self._is_empty(post.queue):
-                post.rest(self._rest_every)
+        if queue_duties.recheck_at <= trio.current_time():
+            if await self._is_empty(queue_duties.queue):
+                queue_duties.enter_idle(self._idle_recheck)
             else:
-                post.wake()
-        for duty in post.duties.values():
-            while duty.at <= trio.current_time():
-                await self._do(duty, REST_LONGEST if post.rests else duty.longest)
-        needed = any(duty.needed for duty in post.duties.values())
-        if needed and post.rests:
-            post.wake()
-        elif not needed and not post.rests and post.queue in self._batchers:
-            if await self._is_empty(post.queue):
-                post.rest(self._rest_every)
+                queue_duties.leave_idle()
+        for duty in queue_duties.duties.values():
+            while duty.due_at <= trio.current_time():
+                await self._do(duty, IDLE_MAX_SLEEP if queue_duties.is_idle else duty.max_sleep)
+        had_work = any(duty.had_work for duty in queue_duties.duties.values())
+        if had_work and queue_duties.is_idle:
+            queue_duties.leave_idle()
+        elif not had_work and not queue_duties.is_idle and queue_duties.queue in self._batchers:
+            if await self._is_empty(queue_duties.queue):
+                queue_duties.enter_idle(self._idle_recheck)
             else:
-                post.keep_up()
+                queue_duties.mark_all_due()
 
-    async def _do(self, duty: _Duty, longest: float) -> None:
-        self.pace.begin()
+    async def _do(self, duty: _Duty, max_sleep: float) -> None:
+        self.liveness.wake()
         due = await duty.step()
-        self.pace.answer()
-        duty.needed = due.moved > 0 or due.next_in_ms is not None
-        # 1 ms more, so that the store's clock is past the instant, not at its edge.
-        rest = math.inf if due.next_in_ms is None else (due.next_in_ms + 1) / 1000
-        # A step that moved as many as it may leaves more that are due.
-        duty.at = trio.current_time() + (0.0 if due.moved >= LIMIT else rest)
-        duty.within(longest)
+        self.liveness.record_answer()
+        duty.had_work = due.moved > 0 or due.next_in_ms is not None
+        # 1 ms more, so that the store's clock has passed the instant.
+        delay = math.inf if due.next_in_ms is None else (due.next_in_ms + 1) / 1000
+        # A step that moved its maximum leaves more tasks that are due.
+        duty.due_at = trio.current_time() + (0.0 if due.moved >= TASKS_PER_STEP else delay)
+        duty.due_within(max_sleep)
 
     @property
-    def _rest_every(self) -> float:
-        return max(RECLAIM_EVERY, min(REST_EVERY, self.lease))
+    def _idle_recheck(self) -> float:
+        return max(RECLAIM_MAX_SLEEP, min(IDLE_RECHECK_MAX, self.lease))
 
     async def _is_empty(self, queue: str) -> bool:
-        self.pace.begin()
+        self.liveness.wake()
         empty = not any((await self.store.stats(queue)).sizes.values())
-        self.pace.answer()
+        self.liveness.record_answer()
         return empty

@@ -1,7 +1,7 @@
 """The ticker: makes the tasks of a queue's schedules whose ticks are due.
 
-Any number may tick the same queue: the store lets the first one win each tick, and the
-others look again. What is due is reckoned from the store's clock, never from this one's.
+Any number of tickers may tick the same queue: the store lets the first one win each tick,
+and the others read again. Ticks are computed from the store's clock, never from a worker's.
 """
 
 from __future__ import annotations
@@ -10,30 +10,30 @@ import logging
 from collections.abc import Sequence
 
 from rediq_trio._errors import ConfigError, PayloadError
-from rediq_trio.schedules.declare import make_task, read_times
+from rediq_trio.schedules.declare import make_scheduled_task, read_recurrence
 from rediq_trio.spec.records import Due, Schedule, Tick
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.values.schedule import due_ticks
 
 log = logging.getLogger("rediq_trio")
 
-AT_ONCE = 100
-"""Ticks of one schedule that fire in one step, at most."""
-AT_ONCE_BYTES = 4 * 1024 * 1024
-"""Bytes of payloads that one step carries, unless a single one is larger."""
-AGAIN_MS = 10
-"""When to look again after another one was faster."""
+TICKS_PER_STEP = 100
+"""Maximum number of ticks of one schedule that fire in one step."""
+TICK_BYTES_PER_STEP = 4 * 1024 * 1024
+"""Maximum bytes of payloads that one step carries, unless a single one is larger."""
+LOST_TICK_RETRY_MS = 10
+"""Milliseconds after which a schedule is read again when another ticker was faster."""
 
 
 class Ticker:
-    """Ticks schedules. Remembers which of them it could not read, to say so once."""
+    """Ticks schedules. Logs each schedule that it cannot read once."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._reported: set[tuple[str, str, bytes]] = set()
 
     async def tick(self, queue: str) -> Due:
-        """Fire what is due in a queue; tell when the next is."""
+        """Fire the ticks that are due in a queue; return when the next one is."""
         agenda = await self._store.agenda(queue, due=BATCH)
         for name in agenda.unreadable:
             self._report(queue, name, b"", "it cannot be decoded")
@@ -45,7 +45,7 @@ class Ticker:
                 self._report(queue, schedule.name, schedule.when, str(error))
             else:
                 fired = await self._fire(queue, schedule, ticks, following)
-                waits.append(AGAIN_MS if not fired else _left(following, agenda.now_ms))
+                waits.append(LOST_TICK_RETRY_MS if not fired else _left(following, agenda.now_ms))
         return Due(0, min((wait for wait in waits if wait is not None), default=None))
 
     async def _fire(
@@ -68,11 +68,11 @@ class Ticker:
 
 
 def _due(schedule: Schedule, now: int) -> tuple[int | None, list[Tick]]:
-    """Give the tick to expect next, and those that fire now."""
+    """Return the next expected tick, and the ticks that fire now."""
     size = max(1, len(schedule.template.envelope))
-    most = max(1, min(AT_ONCE, AT_ONCE_BYTES // size))
-    due = due_ticks(read_times(schedule), schedule.next_ms, now, limit=most)
-    return due.next_ms, [Tick(at, make_task(schedule, at)) for at in due.ticks]
+    most = max(1, min(TICKS_PER_STEP, TICK_BYTES_PER_STEP // size))
+    due = due_ticks(read_recurrence(schedule), schedule.next_ms, now, limit=most)
+    return due.next_ms, [Tick(at, make_scheduled_task(schedule, at)) for at in due.ticks]
 
 
 def _left(next_ms: int | None, now: int) -> int | None:

@@ -35,9 +35,9 @@ from rediq_trio.store.redis.codec import (
     read_schedule,
 )
 from rediq_trio.store.redis.record_format import newer_record
-from rediq_trio.wire.packing import UNREADABLE, unpack
+from rediq_trio.wire.packing import UNPACK_ERRORS, unpack
 
-_BAD: tuple[type[Exception], ...] = (*UNREADABLE, LookupError, AttributeError)
+_DECODE_ERRORS: tuple[type[Exception], ...] = (*UNPACK_ERRORS, LookupError, AttributeError)
 """What reading damaged bytes may raise."""
 
 Arguments = tuple[Any, ...]
@@ -217,7 +217,7 @@ def limit_of(packed: bytes) -> Limit | None:
     """Return a limit; None for one that cannot be read."""
     try:
         limit = read_limit(packed)
-    except _BAD:
+    except _DECODE_ERRORS:
         return None
     fields = attrs.astuple(limit)
     return limit if all(type(n) is int and n >= 0 for n in fields) and limit.burst else None
@@ -248,7 +248,7 @@ def rule_of(packed: bytes) -> GroupRule | None:
     """Return a group's rule; None for one that cannot be read."""
     try:
         rule = read_rule(packed)
-    except _BAD:
+    except _DECODE_ERRORS:
         return None
     return rule if all(type(n) is int and n >= 0 for n in attrs.astuple(rule)) else None
 
@@ -292,7 +292,7 @@ def _message_item(kind: TargetType, member: bytes) -> tuple[Item, int]:
             mail = read_mail(member)
             return mail, int(mail.seq)
         return read_ending(member), int(unpack(member, texts=False)[0])
-    except _BAD:
+    except _DECODE_ERRORS:
         return None, -1
 
 

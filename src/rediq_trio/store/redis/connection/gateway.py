@@ -23,7 +23,7 @@ import trio
 import trio_asyncio
 
 from rediq_trio._errors import ConfigError, ConnectionLost
-from rediq_trio._nursery import held_back
+from rediq_trio._nursery import unwrapped_errors
 from rediq_trio.spec.operations import Confirm
 from rediq_trio.store.broadcast import Signal, Topic
 from rediq_trio.store.redis.connection.address import Address, RedisNode, parse_address
@@ -313,11 +313,11 @@ async def open_gateway(
     cancelled, the gateway keeps running until the end of the block, because cleanup code in the
     block still needs it.
     """
-    async with held_back() as hold, trio.open_nursery() as nursery:
+    async with unwrapped_errors() as captured, trio.open_nursery() as nursery:
         gateway = Gateway(address, keys, durability, response_timeout)
         # Not `nursery.start`: cancelled, it would wait for the gateway, which is shielded.
         nursery.start_soon(gateway.serve)
-        with hold:
+        with captured:
             await gateway.connected.wait()
             yield gateway
         gateway.close()

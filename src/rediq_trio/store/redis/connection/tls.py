@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
-from rediq_trio._errors import ConfigError, ConnectionLost, RediqError, shown
+from rediq_trio._errors import ConfigError, ConnectionLost, RediqError, quote
 
 log = logging.getLogger("rediq_trio")
 
@@ -70,7 +70,7 @@ def _check_names(url: str, query: Mapping[str, str], secure: bool, url_shown: st
             # The value is not shown, because it may be a password. The name may be a part of one
             # too, after a ? or & in the password that was not percent-encoded.
             plain = _OPTION_NAME.fullmatch(name)
-            wrong = f"no option is named {shown(name)}" if plain else "its query has an unknown option"
+            wrong = f"no option is named {quote(name)}" if plain else "its query has an unknown option"
             raise ConfigError(
                 f"url={url_shown!r}: {wrong}; there are "
                 f"{', '.join((*known, *TLS_OPTIONS))}; ?, &, # and % of a password are written "
