@@ -16,16 +16,25 @@ from rediq_trio.store.redis.scripts import Script, load_scripts
 MEANINGS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "records": ("hash", "id -> record, a msgpack array (below)"),
-        "payloads": ("hash", "id -> envelope: type, payload, rules and metadata; where no record carries it"),
+        "payloads": (
+            "hash",
+            "id -> envelope: type, payload, rules and metadata; where no record carries it",
+        ),
         "results": ("hash", "id -> what the handler returned, packed"),
         "progress": ("hash", "id -> the newest progress"),
         "inputs": ("hash", "id -> what the tasks it waited for returned, packed"),
         "steps": ("hash", "id -> what its steps returned, packed"),
-        "meta": ("hash", "`seq`, `paused`, other settings and the totals; its name is also the queue's channel"),
+        "meta": (
+            "hash",
+            "`seq`, `paused`, other settings and the totals; its name is also the queue's channel",
+        ),
         "expiring": ("sorted set", "waiting tasks with `expires`, by that instant"),
         "scheduled": ("sorted set", "by the instant at which they are due"),
         "retry": ("sorted set", "by the instant at which they are due"),
-        "pending": ("sorted set", "and have no limit key, by priority x 2^45 + seq: the order of the claims"),
+        "pending": (
+            "sorted set",
+            "and have no limit key, by priority x 2^45 + seq: the order of the claims",
+        ),
         "keyed": ("sorted set", "the tasks that are pending and have a limit key, key by key"),
         "blocked": ("sorted set", "by the instant at which they were enqueued"),
         "grouped": ("sorted set", "group by group, in the order in which they came"),
@@ -33,8 +42,14 @@ MEANINGS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "completed": ("sorted set", "by the instant from which they may be purged"),
         "cancelled": ("sorted set", "by the instant from which they may be purged"),
         "dead": ("sorted set", "by the instant at which they died"),
-        "lanes": ("sorted set", "limit keys with a pending task that may start, by its place; by turn when fair"),
-        "shut": ("sorted set", "limit keys that their limit holds up, by until when; +inf: a lease"),
+        "lanes": (
+            "sorted set",
+            "limit keys with a pending task that may start, by its place; by turn when fair",
+        ),
+        "shut": (
+            "sorted set",
+            "limit keys that their limit holds up, by until when; +inf: a lease",
+        ),
         "permits": ("hash", "limit key -> how many leases it has"),
         "turns": ("hash", "limit key -> the turn at which it was last served, for fair queues"),
         "limits": ("hash", "limit key -> its limit; '' for the queue's own, `*` for any other key"),
@@ -42,14 +57,20 @@ MEANINGS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "unique": ("hash", "unique key -> its holder"),
         "locks": ("sorted set", "unique keys whose window ends by time, by when"),
         "edges": ("sorted set", "task and dependent: who is told of whose end; all scores 0"),
-        "needs": ("sorted set", "task and dependency: what a blocked task still waits for; scores 0"),
+        "needs": (
+            "sorted set",
+            "task and dependency: what a blocked task still waits for; scores 0",
+        ),
         "endings": ("sorted set", "ends of tasks that some dependents have still to be told of"),
         "outbox": ("sorted set", "messages to other queues, by their number"),
         "received": ("hash", "other queue -> the number of its last message that was taken in"),
         "schedules": ("hash", "name -> schedule"),
         "ticks": ("sorted set", "schedules, by the instant of the next tick"),
         "history": ("stream", "the last transitions, by number: see [history](../history.md)"),
-        "groups": ("sorted set", "the groups with members, by the instant at which they become a batch"),
+        "groups": (
+            "sorted set",
+            "the groups with members, by the instant at which they become a batch",
+        ),
         "rules": ("hash", "group -> its most members, its grace and its longest delay"),
     }
 )
@@ -86,7 +107,9 @@ def record() -> str:
     for place, name in enumerate(RECORD_FIELDS, start=1):
         lines.append(f"| {place} | `{name}` | {oneline(docs.get(name, ''))} |")
     for place, name in enumerate(RELATION_FIELDS, start=1):
-        lines.append(f"| {len(RECORD_FIELDS) + 1}.{place} | `{name}` | {oneline(docs.get(name, ''))} |")
+        lines.append(
+            f"| {len(RECORD_FIELDS) + 1}.{place} | `{name}` | {oneline(docs.get(name, ''))} |"
+        )
     return "\n".join(lines)
 
 

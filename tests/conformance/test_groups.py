@@ -9,10 +9,11 @@ import pytest
 
 from rediq_trio.spec.groups import DEFAULT_RULE, MOST_BYTES, Group
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Completion, Counters, Due, GroupRule, Lock, Relations, Until
+from rediq_trio.spec.messages import Completed, Due, Relations, Until
+from rediq_trio.spec.records import Counters, GroupRule, Lock
 from rediq_trio.store.broadcast import SignalKind
 from rediq_trio.wire.batch_envelope import open_batch
-from tests.conformance.bench import START, Bench, Q, failure, heard, new
+from tests.conformance.bench import START, Bench, Q, failed, heard, new
 from tests.conformance.test_signals import listening
 
 DAY = 86_400_000
@@ -22,7 +23,9 @@ UUID = "018f3b2c-0000-7abc-8def-0123456789ab"
 
 async def put(bench: Bench, *ids: str, group: str = "g", **options: Any) -> None:
     """Enqueue tasks into a group."""
-    relations = Relations(group=group, unique=options.pop("unique", ""), **options.pop("relations", {}))
+    relations = Relations(
+        group=group, unique=options.pop("unique", ""), **options.pop("relations", {})
+    )
     await bench.add(*ids, relations=relations, **options)
 
 
@@ -292,11 +295,11 @@ async def test_a_batch_that_is_dead_keeps_its_members(bench: Bench) -> None:
     await bench.store.set_group_rules(Q, rules={"g": GroupRule(1)})
     await bench.store.batch(Q, ids=["x"])
     [lease] = await bench.take()
-    await bench.store.fail(Q, [failure(lease.fence, final=True)])
+    await bench.store.settle(Q, [failed(lease.fence, final=True)])
     assert await bench.store.revive(Q, ["x"]) == (State.PENDING,)
     [again] = await bench.take()
     assert again.envelope == lease.envelope
-    assert await bench.store.complete(Q, [Completion(again.fence, b"r")]) == (State.COMPLETED,)
+    assert await bench.store.settle(Q, [Completed(again.fence, b"r")]) == (State.COMPLETED,)
 
 
 async def test_a_task_that_needs_a_member_is_refused(bench: Bench) -> None:

@@ -169,7 +169,6 @@ class Points:
             await stage.drain()
             return cutter, await _look(stage, play)
 
-
     async def tell(self, command: bytes) -> None:
         """Tell the server something, past every cutter."""
         async with await trio.open_unix_socket(self.server.socket) as stream:
@@ -211,4 +210,3 @@ def differences(story: Story, end: End, told: End) -> list[str]:
         if not end.deeds.begun[f"a/{own}"]:
             said.append(f"{own} never ran")
     return said
-

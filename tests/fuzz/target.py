@@ -13,7 +13,8 @@ import attrs
 import rediq_trio as rediq
 from rediq_trio._errors import ConfigError, PayloadError, UnknownTaskType
 from rediq_trio.handlers.steps import _read_pairs, read_inputs
-from rediq_trio.spec.records import Fence, Lease, Record
+from rediq_trio.spec.messages import Fence, Lease
+from rediq_trio.spec.records import Record
 from rediq_trio.store.encrypted.keys import Encryption
 from rediq_trio.store.redis.codec import read_schedule
 from rediq_trio.tasks.task_info import make_task_info, read_progress
@@ -47,7 +48,9 @@ async def take_more(**more: Any) -> Any: ...
 
 
 @app.task("typed")
-async def take_typed(when: dt.datetime, ids: list[uuid.UUID], amount: Decimal, point: Tree) -> None: ...
+async def take_typed(
+    when: dt.datetime, ids: list[uuid.UUID], amount: Decimal, point: Tree
+) -> None: ...
 
 
 @app.aggregator("g")
@@ -56,7 +59,16 @@ async def put_together(tasks: list[rediq.Task[Any]]) -> None: ...
 
 _STRUCTURED = tuple(
     make_structurer(kind)
-    for kind in (dt.datetime, dt.timedelta, uuid.UUID, Decimal, Tree, Colour, set[int], tuple[int, str])
+    for kind in (
+        dt.datetime,
+        dt.timedelta,
+        uuid.UUID,
+        Decimal,
+        Tree,
+        Colour,
+        set[int],
+        tuple[int, str],
+    )
 )
 _KEYS = Encryption([b"k" * 32])
 
@@ -83,7 +95,9 @@ def _job(data: bytes) -> None:
 
 def held_with(envelope: bytes) -> HeldLease:
     """Give a lease in hand for such an envelope."""
-    return HeldLease("q", Lease(Fence("a", 1, b"n"), 1, 3, envelope, 0), 0.0, 0.0, ("q", "a"), LeaseTable())
+    return HeldLease(
+        "q", Lease(Fence("a", 1, b"n"), 1, 3, envelope, 0), 0.0, 0.0, ("q", "a"), LeaseTable()
+    )
 
 
 def record_with(data: bytes) -> Record:

@@ -16,7 +16,7 @@ import rediq_trio as rediq
 from rediq_trio import MemoryStore, PayloadError, StaleLease
 from rediq_trio.handlers.steps import Steps, _read_pairs, read_inputs
 from rediq_trio.spec.ids import pack_ref
-from rediq_trio.spec.records import Failure
+from rediq_trio.spec.messages import Failed
 from rediq_trio.wire.envelope import pack_value
 from rediq_trio.worker.leases import HeldLease, LeaseTable
 from tests.actors.parts import Q, Watched, claim, new_task
@@ -65,7 +65,7 @@ async def deliver(store: Any) -> HeldLease:
 
 async def next_attempt(store: Any, held: HeldLease) -> HeldLease:
     """Fail the attempt and claim the task again."""
-    await store.fail(Q, [Failure(held.fence, "boom", 0)])
+    await store.settle(Q, [Failed(held.fence, "boom", 0)])
     await store.promote(Q, limit=1)
     return await deliver(store)
 
@@ -284,4 +284,3 @@ def test_results_are_read_by_the_ids_of_their_tasks(queue: str, own: str) -> Non
 def test_steps_that_cannot_be_read_are_an_error() -> None:
     with pytest.raises(PayloadError, match="the kept steps cannot be decoded"):
         _read_pairs(b"\xc1")
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import attrs
 import pytest
@@ -11,17 +12,10 @@ import pytest
 from rediq_trio._errors import ConfigError
 from rediq_trio.spec.change import ENDED_AS, NIL
 from rediq_trio.spec.lifecycle import TRANSITIONS, State, Transition
-from rediq_trio.spec.queue import ENDINGS
-from rediq_trio.spec.records import (
-    CANCELLED_GRACE_MS,
-    PRIORITY_SPAN,
-    PROPAGATED_AT_ONCE,
-    AnswerKind,
-    MailKind,
-    NewTask,
-    Relations,
-    Until,
-)
+from rediq_trio.spec.messages import AnswerKind, MailKind, NewTask, Outcome, Relations, Until
+from rediq_trio.spec.records import CANCELLED_GRACE_MS, PRIORITY_SPAN, PROPAGATED_AT_ONCE
+from rediq_trio.spec.settle import TRANSITION_OF
+from rediq_trio.spec.upkeep import ENDINGS
 from rediq_trio.store.redis.codec import (
     CODE_OF,
     MARKS,
@@ -112,13 +106,30 @@ def test_the_first_line_names_the_script(script: Script) -> None:
 
 def test_the_edges_of_all_scripts_are_those_of_the_state_machine() -> None:
     found = {name: edges_of(script.edges) for name, script in SCRIPTS.items()}
-    assert {name: edges for name, edges in found.items() if edges} == {
-        event.value: set(edges) for event, edges in TRANSITIONS.items()
-    }
+    expected: dict[str, Edges] = {}
+    for transition, edges in TRANSITIONS.items():
+        expected.setdefault(script_of(transition), set()).update(edges)
+    assert {name: edges for name, edges in found.items() if edges} == expected
 
 
-def test_each_event_has_its_script() -> None:
-    assert {event.value for event in Transition} <= set(SCRIPTS)
+def script_of(transition: Transition) -> str:
+    """Return the script that makes a transition: its own, or the one that settles any outcome."""
+    return "settle" if transition in TRANSITION_OF.values() else transition.value
+
+
+def test_each_transition_is_made_by_one_script() -> None:
+    assert {script_of(transition) for transition in Transition} <= set(SCRIPTS)
+    assert not {transition.value for transition in TRANSITION_OF.values()} & set(SCRIPTS)
+
+
+def test_each_outcome_has_a_branch_in_the_script_that_settles() -> None:
+    assert {*TRANSITION_OF} == {*get_args(Outcome)}
+    header, code = SCRIPTS["settle"].sections["ARGV"], body(SCRIPTS["settle"])
+    for transition in TRANSITION_OF.values():
+        assert re.search(rf"\b{transition}\b", header)
+    # The last one is what is left when it is none of the others.
+    compared = {*re.findall(r"transition [=~]= '(\w+)'", code)}
+    assert compared | {"release"} == {transition.value for transition in TRANSITION_OF.values()}
 
 
 @every_script
@@ -144,8 +155,6 @@ def test_all_keys_are_named_in_the_order_in_which_they_are_sent() -> None:
     assert names is not None
     assert tuple(re.findall(r"[a-z]+", names[1])) == QUEUE_KEYS
     assert all(script.keys == QUEUE_KEYS for script in all_keys())
-
-
 
 
 def test_the_history_is_the_last_key_as_its_snippet_has_it() -> None:
@@ -273,7 +282,9 @@ def test_the_text_fields_of_a_record_are_pythons() -> None:
     texts = re.findall(r"_ = record\[(\w+)\] < ''", text)
     place = {name: n - 1 for name, n in constants("record").items()}
     numbers = [n for first, last in spans for n in range(place[first], place[last] + 1)]
-    assert [place[name] for name in texts] == [place[name] for name in ("ENVELOPE", "NONCE", "WORKER", "ERROR")]
+    assert [place[name] for name in texts] == [
+        place[name] for name in ("ENVELOPE", "NONCE", "WORKER", "ERROR")
+    ]
     # Each once; the state is looked at before.
     assert sorted([*numbers, *(place[name] for name in texts)]) == [*range(1, len(RECORD_FIELDS))]
     assert "(n == UNIQUE or n == LIMIT_KEY or n == GROUP) and 'string' or 'number'" in text
@@ -289,7 +300,9 @@ def test_the_grace_and_the_ends_of_a_window_are_pythons() -> None:
 
 def test_the_kinds_of_mail_and_how_many_are_told_at_once_are_pythons() -> None:
     kinds = {kind.name: int(kind) for kind in MailKind}
-    assert constants("propagate") == {"PROPAGATED_AT_ONCE": PROPAGATED_AT_ONCE, "UNKNOWN": 255} | kinds
+    assert (
+        constants("propagate") == {"PROPAGATED_AT_ONCE": PROPAGATED_AT_ONCE, "UNKNOWN": 255} | kinds
+    )
     assert f"NIL = '\\{NIL[0]}'" in included("propagate")
     assert f"'ZRANGE', endings, 0, {ENDINGS - 1})" in body(SCRIPTS["unblock"])
 
@@ -338,7 +351,9 @@ def test_a_flush_forgets_every_key_but_those_that_outlive_the_tasks() -> None:
 
 def test_what_reads_a_whole_task_knows_every_key_that_can_hold_it() -> None:
     assert {*HASHES} <= words(body(SCRIPTS["inspect"]))
-    assert {*HASHES, "expiring", *INDEX_OF.values(), "keyed"} <= words(body(SCRIPTS["inspect_tasks"]))
+    assert {*HASHES, "expiring", *INDEX_OF.values(), "keyed"} <= words(
+        body(SCRIPTS["inspect_tasks"])
+    )
 
 
 def test_what_removes_a_task_knows_every_key_that_can_hold_it() -> None:
@@ -370,7 +385,9 @@ def test_two_scripts_of_one_name_are_an_error(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "same.lua").write_text("-- same: no edge\n", "utf-8")
-    with pytest.raises(ConfigError, match=r"two Lua scripts are named same: \S*a.same\.lua and \S*b.same"):
+    with pytest.raises(
+        ConfigError, match=r"two Lua scripts are named same: \S*a.same\.lua and \S*b.same"
+    ):
         load_scripts(tmp_path)
 
 

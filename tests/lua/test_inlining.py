@@ -64,14 +64,18 @@ def test_lines_stay_where_they_are() -> None:
 def test_a_name_that_must_stand_as_it_is_is_refused(lua: str, use: str, name: str) -> None:
     text = f"-- {name} = 1\nlocal text = '{name} = 1'\n" + lua.replace("@", name)
     line = text.count("\n") + 1
-    said = re.escape(f"lua/some.lua, line {line}: '{name}' is {use}, but the loader replaces that name by ")
+    said = re.escape(
+        f"lua/some.lua, line {line}: '{name}' is {use}, but the loader replaces that name by "
+    )
     with pytest.raises(ValueError, match=said):
         inline(text)
 
 
 def test_a_name_in_an_included_file_is_refused_as_well() -> None:
     included = ("include/terminal.lua", "\nlocal function over(meta) end\n")
-    said = "lua/include/terminal.lua, line 2: 'meta' is a parameter.* by K\\[2\\], a key of the queue"
+    said = (
+        "lua/include/terminal.lua, line 2: 'meta' is a parameter.* by K\\[2\\], a key of the queue"
+    )
     with pytest.raises(ValueError, match=said):
         inlined((*INCLUDED, included, ("some.lua", "return 1\n")))
 

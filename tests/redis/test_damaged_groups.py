@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Due, GroupRule, Relations
+from rediq_trio.spec.messages import Due, Relations
+from rediq_trio.spec.records import GroupRule
 from rediq_trio.wire.batch_envelope import open_batch
 from tests.conformance.bench import Q
 from tests.redis.conftest import Behind
@@ -24,7 +25,9 @@ async def test_a_damaged_member_is_buried_and_the_others_are_batched(
 ) -> None:
     store = behind.bench.store
     ids = ["m0", "m1", "m2"]
-    await behind.bench.add(*ids, relations=Relations(group="g"), expires_in_ms=10**10, envelope=LONG)
+    await behind.bench.add(
+        *ids, relations=Relations(group="g"), expires_in_ms=10**10, envelope=LONG
+    )
     await behind.raw("HDEL", damaged, ids[place])
     await store.set_group_rules(Q, rules={"g": GroupRule(3, 50, 90)})
     assert await store.batch(Q, ids=["x", "y"]) == Due(1, None)

@@ -37,7 +37,9 @@ to_plain = st.recursive(
     | st.floats()
     | st.text(st.characters(codec="utf-8"))
     | st.binary(),
-    lambda parts: st.lists(parts, max_size=4) | st.dictionaries(st.text(max_size=5), parts, max_size=4),
+    lambda parts: (
+        st.lists(parts, max_size=4) | st.dictionaries(st.text(max_size=5), parts, max_size=4)
+    ),
     max_leaves=20,
 )
 
@@ -181,7 +183,10 @@ def test_a_record_with_bad_parts_is_described_all_the_same() -> None:
 
 def test_reasons_are_told_apart_without_what_is_special() -> None:
     assert reason_of("PayloadError: envelope cannot be decoded: x") == "envelope cannot be decoded"
-    assert reason_of("PayloadError: member a: no handler is named 'x'") == "member: no handler is named"
+    assert (
+        reason_of("PayloadError: member a: no handler is named 'x'")
+        == "member: no handler is named"
+    )
     assert reason_of("") == "(none)"
 
 
@@ -198,6 +203,8 @@ def test_results_and_schedules_of_any_bytes_are_read_or_refused(data: bytes) -> 
 
 
 def test_what_is_sound_stays_so() -> None:
-    sound = pack_envelope("t", msgpack.packb({"a": 1}), 5.0, rediq.Fixed(1), {"a": "b"}, 0, ("q/a",))
+    sound = pack_envelope(
+        "t", msgpack.packb({"a": 1}), 5.0, rediq.Fixed(1), {"a": "b"}, 0, ("q/a",)
+    )
     opened = open_envelope(sound)
     assert (opened.metadata, opened.depends_on) == ({"a": "b"}, ("q/a",))

@@ -6,18 +6,8 @@ import pytest
 
 from rediq_trio.spec.ids import pack_id
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import (
-    Answer,
-    AnswerKind,
-    Ending,
-    Limit,
-    Mail,
-    MailKind,
-    NewTask,
-    Record,
-    Relations,
-    Until,
-)
+from rediq_trio.spec.messages import Answer, AnswerKind, Mail, MailKind, NewTask, Relations, Until
+from rediq_trio.spec.records import Ending, Limit, Record
 from rediq_trio.store.redis.codec import (
     CODE_OF,
     MARKS,

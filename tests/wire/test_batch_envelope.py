@@ -58,7 +58,9 @@ BROKEN = {
     "a member is a text": msgpack.packb([2, b"g", [b"abcdef"]], use_bin_type=False),
     "a member is short": msgpack.packb([2, b"g", [GOOD[:-1]]], use_bin_type=False),
     "a member is long": msgpack.packb([2, b"g", [[*GOOD, 1]]], use_bin_type=False),
-    "a priority is a text": msgpack.packb([2, b"g", [[*GOOD[:2], b"5", 3, 3, 1]]], use_bin_type=False),
+    "a priority is a text": msgpack.packb(
+        [2, b"g", [[*GOOD[:2], b"5", 3, 3, 1]]], use_bin_type=False
+    ),
     "an envelope is nil": msgpack.packb([2, b"g", [[b"a", None, 5, 3, 3, 1]]], use_bin_type=False),
     "the group is a number": msgpack.packb([2, 5, [GOOD]], use_bin_type=False),
     "the group is no text": msgpack.packb([2, b"\xff", [GOOD]], use_bin_type=False),
@@ -78,14 +80,18 @@ def test_a_broken_batch_is_refused_and_shown_as_unreadable(name: str) -> None:
 
 
 def test_a_batch_is_described_by_its_first_member() -> None:
-    info = make_task_info("q", record("x", envelope=pack_batch("g", [record("a"), record("b")]), expires_ms=9))
+    info = make_task_info(
+        "q", record("x", envelope=pack_batch("g", [record("a"), record("b")]), expires_ms=9)
+    )
     assert (info.type, info.group, info.members) == ("notify", "g", ("q/a", "q/b"))
     assert (info.metadata, info.deadline, info.depends_on) == ({}, None, ())
     assert info.created_at == dt.datetime.fromtimestamp(0.001, dt.UTC)
 
 
 def test_a_batch_whose_members_cannot_be_read_says_who_they_are() -> None:
-    info = make_task_info("q", record("x", envelope=pack_batch("g", [record("a", envelope=b"junk")])))
+    info = make_task_info(
+        "q", record("x", envelope=pack_batch("g", [record("a", envelope=b"junk")]))
+    )
     assert (info.type, info.group, info.members) == (UNREADABLE_TEXT, "g", ("q/a",))
 
 

@@ -18,17 +18,15 @@ from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.history.stream import entry_of, with_entries
 from rediq_trio.spec.ids import pack_ref, split_ref
 from rediq_trio.spec.lifecycle import TERMINAL, State, Transition, advance
+from rediq_trio.spec.messages import Mail, MailKind, Until
 from rediq_trio.spec.records import (
     CANCELLED_GRACE_MS,
     PROPAGATED_AT_ONCE,
     Ending,
     GroupRule,
     Lock,
-    Mail,
-    MailKind,
     QueueState,
     Record,
-    Until,
 )
 
 NIL = b"\xc0"
@@ -95,7 +93,9 @@ class Change:
             self._record_entry(transition, record, new)
         return self._put(new)
 
-    def remove(self, transition: Transition, record: Record, *, result: bytes | None = None) -> None:
+    def remove(
+        self, transition: Transition, record: Record, *, result: bytes | None = None
+    ) -> None:
         """Let a task go; with a result, because it completed."""
         advance(transition, record.state, None)
         self._touch(record)
@@ -130,7 +130,11 @@ class Change:
         )
 
     def _record_entry(
-        self, transition: Transition, old: Record | None, new: Record | None, needs: Sequence[str] = ()
+        self,
+        transition: Transition,
+        old: Record | None,
+        new: Record | None,
+        needs: Sequence[str] = (),
     ) -> None:
         if self.queue.history:
             self.entries.append(entry_of(self.now, transition, old, new, self.locks, needs))
@@ -206,11 +210,20 @@ class Change:
         else:
             self.link(source, dependent)
 
-    def notify_dependent(self, local_id: str, dependent: str, ended_as: State | None, result: bytes) -> None:
+    def notify_dependent(
+        self, local_id: str, dependent: str, ended_as: State | None, result: bytes
+    ) -> None:
         """Tell a dependent, here or elsewhere, how a task has ended."""
         queue, dependent_id = split_ref(dependent)
         if queue:
-            self.send(queue, MailKind.ENDED, id=dependent_id, ref=local_id, ended_as=ended_as, result=result)
+            self.send(
+                queue,
+                MailKind.ENDED,
+                id=dependent_id,
+                ref=local_id,
+                ended_as=ended_as,
+                result=result,
+            )
         else:
             self.resolve(dependent_id, local_id, ended_as, result)
 
@@ -222,7 +235,9 @@ class Change:
         if ref not in self.needs.get(task_id, ()):
             return
         if ended_as is not State.COMPLETED and not record.run_on_dependency_failure:
-            self.bury(Transition.UNBLOCK, record, f"the task {ref} that it needs {ENDED_AS[ended_as]}")
+            self.bury(
+                Transition.UNBLOCK, record, f"the task {ref} that it needs {ENDED_AS[ended_as]}"
+            )
             return
         self.needs[task_id] -= {ref}
         if not self.needs[task_id]:

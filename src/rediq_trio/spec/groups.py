@@ -19,7 +19,8 @@ import attrs
 from rediq_trio.spec.change import Change, pack_raw
 from rediq_trio.spec.ids import pack_id
 from rediq_trio.spec.lifecycle import State, Transition
-from rediq_trio.spec.records import Due, GroupRule, QueueState, Record
+from rediq_trio.spec.messages import Due
+from rediq_trio.spec.records import GroupRule, QueueState, Record
 
 DEFAULT_RULE = GroupRule()
 """Of a group that was given none."""
@@ -77,7 +78,9 @@ def matching(names: Iterable[str], group: str) -> str | None:
     return max(fit, key=lambda name: (name == group, len(name)), default=None)
 
 
-def set_group_rules(queue: QueueState, now: int, *, rules: Mapping[str, GroupRule]) -> tuple[QueueState, int]:
+def set_group_rules(
+    queue: QueueState, now: int, *, rules: Mapping[str, GroupRule]
+) -> tuple[QueueState, int]:
     """Give groups their rules; say how many had another one, or none.
 
     A group without members is none: its first member comes under the default.

@@ -168,11 +168,15 @@ def open_envelope(packed: bytes) -> Envelope:
             return Envelope(kind, payload, _DEFAULT_TIMEOUT, DEFAULT_BACKOFF, {})
     if fields and _is_newer(fields[0]):
         version = quote(fields[0])
-        raise NewerEnvelope(f"envelope has version {version}; this library reads {ENVELOPE_VERSION}")
+        raise NewerEnvelope(
+            f"envelope has version {version}; this library reads {ENVELOPE_VERSION}"
+        )
     if not 3 <= len(fields) <= 8:
         raise PayloadError(_NO_ARRAY)
     if fields[0] != ENVELOPE_VERSION:
-        raise PayloadError(f"envelope has version {quote(fields[0])}; this library reads {ENVELOPE_VERSION}")
+        raise PayloadError(
+            f"envelope has version {quote(fields[0])}; this library reads {ENVELOPE_VERSION}"
+        )
     fields += [_DEFAULT_TIMEOUT, [], {}, 0, []][len(fields) - 3 :]
     kind, payload, timeout, backoff, metadata, deadline, needs = fields[1:]
     if not (

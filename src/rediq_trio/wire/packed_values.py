@@ -28,7 +28,9 @@ def split_inputs(queue: str, packed: bytes) -> list[tuple[str, bytes]]:
 def join_inputs(queue: str, parts: list[tuple[str, bytes]]) -> bytes:
     """Join what `split_inputs` split."""
     prefix = f"{queue}/"
-    return b"".join(pack_for_lua(pack_ref(name.removeprefix(prefix))) + value for name, value in parts)
+    return b"".join(
+        pack_for_lua(pack_ref(name.removeprefix(prefix))) + value for name, value in parts
+    )
 
 
 def split_steps(packed: bytes) -> list[tuple[bytes, bytes]]:

@@ -101,7 +101,9 @@ def _open_batch(app: App, held: HeldLease, batch: BatchEnvelope, most: int) -> H
     handler = app.handler(first.type)
     args, kwargs = handler.arguments(payloads)
     rules = handler.rules
-    return HandlerCall(batch_envelope, handler.function, handler.is_async, rules, args, kwargs, batch.group, ids)
+    return HandlerCall(
+        batch_envelope, handler.function, handler.is_async, rules, args, kwargs, batch.group, ids
+    )
 
 
 def _aggregation(
@@ -112,7 +114,9 @@ def _aggregation(
     ids: tuple[str, ...],
 ) -> HandlerCall:
     function, is_async = aggregator.function, aggregator.is_async
-    return HandlerCall(batch_envelope, function, is_async, NO_RULES, (tasks,), {}, group, ids, aggregates=True)
+    return HandlerCall(
+        batch_envelope, function, is_async, NO_RULES, (tasks,), {}, group, ids, aggregates=True
+    )
 
 
 def _payload(member: BatchMember, envelope: Envelope, most: int) -> Any:

@@ -8,25 +8,30 @@ when it is unpacked: a task then goes to dead with that reason, and nothing stop
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, assert_never
 
 import attrs
 
 from rediq_trio._errors import PayloadError
 from rediq_trio.spec.ids import unpack_id
-from rediq_trio.spec.queue import Settled
-from rediq_trio.spec.records import (
+from rediq_trio.spec.messages import (
     Agenda,
     Claimed,
-    Completion,
+    Completed,
     Enqueued,
+    Failed,
     Fence,
     NewTask,
-    Record,
+    Outcome,
+    Released,
     Report,
     Schedule,
+    Settled,
+    Snoozed,
+    Stopped,
     Tick,
 )
+from rediq_trio.spec.records import Record
 from rediq_trio.store.encrypted.delegation import implements_store, passed
 from rediq_trio.store.encrypted.keys import Encryption
 from rediq_trio.store.port import Store
@@ -80,7 +85,9 @@ class EncryptedStore:
         if extension_of(decrypted.payload) is None:  # else it could not be opened: a schedule's
             what = ("schedule", queue, schedule) if schedule else ("task", place, task.id)
             plain = pack([decrypted.payload, dict(decrypted.metadata)])
-            payload = self._encryption.encrypt(plain, *what, decrypted.type, deterministic=bool(schedule))
+            payload = self._encryption.encrypt(
+                plain, *what, decrypted.type, deterministic=bool(schedule)
+            )
             envelope = _repacked(decrypted, payload, {})
         # That of a schedule's task was hashed when the schedule was declared.
         if relations.unique and not scheduled:
@@ -126,19 +133,28 @@ class EncryptedStore:
         )
         leases = [
             attrs.evolve(
-                lease, envelope=self._decrypted_envelope(lease.envelope, "task", queue, lease.fence.id)
+                lease,
+                envelope=self._decrypted_envelope(lease.envelope, "task", queue, lease.fence.id),
             )
             for lease in claimed.leases
         ]
         return attrs.evolve(claimed, leases=tuple(leases))
 
-    async def complete(self, queue: str, items: Sequence[Completion]) -> Settled:
-        return await self._store.complete(queue, [self._encrypted_completion(queue, one) for one in items])
+    async def settle(self, queue: str, outcomes: Sequence[Outcome]) -> Settled:
+        return await self._store.settle(
+            queue, [self._encrypted_completion(queue, one) for one in outcomes]
+        )
 
-    def _encrypted_completion(self, queue: str, one: Completion) -> Completion:
-        result = self._encryption.encrypt(one.result, "result", f"{queue}/{one.fence.id}")
-        children = tuple(self._encrypted_task(queue, child) for child in one.children)
-        return attrs.evolve(one, result=result, children=children)
+    def _encrypted_completion(self, queue: str, one: Outcome) -> Outcome:
+        match one:
+            case Completed():
+                result = self._encryption.encrypt(one.result, "result", f"{queue}/{one.fence.id}")
+                children = tuple(self._encrypted_task(queue, child) for child in one.children)
+                return attrs.evolve(one, result=result, children=children)
+            case Failed() | Snoozed() | Stopped() | Released():
+                return one
+            case _:
+                assert_never(one)
 
     # --- what is kept with a task
 
@@ -212,7 +228,8 @@ class EncryptedStore:
     async def agenda(self, queue: str, *, due: int = 0) -> Agenda:
         agenda = await self._store.agenda(queue, due=due)
         return attrs.evolve(
-            agenda, schedules=tuple(self._decrypted_schedule(queue, one) for one in agenda.schedules)
+            agenda,
+            schedules=tuple(self._decrypted_schedule(queue, one) for one in agenda.schedules),
         )
 
     def _decrypted_schedule(self, queue: str, schedule: Schedule) -> Schedule:
@@ -265,10 +282,6 @@ class EncryptedStore:
     suspend = passed(Store.suspend)
     reinstate = passed(Store.reinstate)
     renew = passed(Store.renew)
-    fail = passed(Store.fail)
-    release = passed(Store.release)
-    snooze = passed(Store.snooze)
-    stop = passed(Store.stop)
     promote = passed(Store.promote)
     reclaim = passed(Store.reclaim)
     expire = passed(Store.expire)

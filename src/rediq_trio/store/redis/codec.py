@@ -7,34 +7,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, assert_never, cast
 
 import attrs
 
 from rediq_trio._errors import NewerTask
 from rediq_trio.spec.ids import pack_id, pack_ref, unpack_id, unpack_ref
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import (
+from rediq_trio.spec.messages import (
     NO_RELATIONS,
     Answer,
     AnswerKind,
-    Ending,
-    GroupRule,
-    Limit,
+    Completed,
+    Failed,
     Mail,
     MailKind,
     NewTask,
-    Record,
+    Outcome,
     Relations,
+    Released,
     Schedule,
+    Snoozed,
+    Stopped,
     Until,
 )
+from rediq_trio.spec.records import Ending, GroupRule, Limit, Record
+from rediq_trio.spec.settle import TRANSITION_OF
 from rediq_trio.store.redis.record_format import newer_format
 from rediq_trio.wire.packing import pack_for_lua, unpack
 
 STATES = tuple(State)
 CODE_OF = {state: code for code, state in enumerate(STATES, start=1)}
 _STATE_OF = {code: state for state, code in CODE_OF.items()}
+_OUTCOME_NAMES = {kind: transition.encode() for kind, transition in TRANSITION_OF.items()}
 
 RECORD_FIELDS = (
     "state", "priority", "max_retry", "max_crashes", "retention_ms",
@@ -140,6 +145,22 @@ def read_task(task_id: bytes, envelope: bytes, options: bytes) -> NewTask:
             dependents=dependents,
         )
     return attrs.evolve(NewTask(unpack_id(task_id), envelope, *values[:8]), relations=relations)
+
+
+def outcome_args(outcome: Outcome) -> tuple[bytes, bytes | str | int, bytes | int]:
+    """Return what `settle.lua` takes of an outcome after its fence."""
+    name = _OUTCOME_NAMES[type(outcome)]
+    match outcome:
+        case Completed(result=result, children=children):
+            return name, result, pack_children(children)
+        case Failed(error=error, delay_ms=delay_ms, final=final):
+            return name, error, b"" if final else delay_ms
+        case Snoozed(delay_ms=delay_ms):
+            return name, delay_ms, b""
+        case Stopped() | Released():
+            return name, b"", b""
+        case _:
+            assert_never(outcome)
 
 
 def pack_children(children: Sequence[NewTask]) -> bytes:

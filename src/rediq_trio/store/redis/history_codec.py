@@ -15,7 +15,15 @@ ENTRY_FIELDS = (
     "nonce", "worker", "reason",
 )  # fmt: skip
 """The fields of a task's entry in the history, in order."""
-ENTRY_TIES = ("unique", "owns_unique_key", "limit_key", "group", "waits", "run_on_dependency_failure", "needs")
+ENTRY_TIES = (
+    "unique",
+    "owns_unique_key",
+    "limit_key",
+    "group",
+    "waits",
+    "run_on_dependency_failure",
+    "needs",
+)
 """The fields of the array behind them."""
 ENTRY_OF_QUEUE = ("now_ms", "transition", "key", "before", "after")
 """The fields of an entry of the queue."""
@@ -33,7 +41,9 @@ def _read(step: int, packed: bytes) -> Entry:
     values: list[Any] = unpack(packed, texts=False)
     if len(values) == len(ENTRY_OF_QUEUE):
         now, transition, key, before, after = values
-        return Entry(step, now, _text(transition), key=_text(key), before=(*before,), after=(*after,))
+        return Entry(
+            step, now, _text(transition), key=_text(key), before=(*before,), after=(*after,)
+        )
     fields: dict[str, Any] = {}
     fields.update(zip(ENTRY_FIELDS, values, strict=False))
     if len(values) > len(ENTRY_FIELDS):

@@ -19,7 +19,9 @@ FORMAT_STEP = 100
 
 def newer_format(first: int) -> int:
     """Give the layout of a record that begins so when it is newer than this version's, else 0."""
-    return first // FORMAT_STEP + 1 if FORMAT * FORMAT_STEP <= first < FORMAT_STEP * FORMAT_STEP else 0
+    return (
+        first // FORMAT_STEP + 1 if FORMAT * FORMAT_STEP <= first < FORMAT_STEP * FORMAT_STEP else 0
+    )
 
 
 def newer_record(packed: bytes) -> int:

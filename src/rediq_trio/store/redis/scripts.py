@@ -71,7 +71,9 @@ def lua_folder() -> Path:
     for folder in (installed, checkout):
         if (folder / "claim.lua").is_file():
             return folder
-    raise ConfigError(f"the Lua scripts are missing: looked in {installed} and {checkout}; reinstall rediq-trio")
+    raise ConfigError(
+        f"the Lua scripts are missing: looked in {installed} and {checkout}; reinstall rediq-trio"
+    )
 
 
 def load_scripts(folder: Path | None = None) -> dict[str, Script]:
@@ -90,7 +92,9 @@ def script_paths(folder: Path) -> dict[str, Path]:
         if "include" in path.relative_to(folder).parts[:-1]:
             continue
         if other := found.get(path.stem):
-            raise ConfigError(f"two Lua scripts are named {path.stem}: {other} and {path}; rename one")
+            raise ConfigError(
+                f"two Lua scripts are named {path.stem}: {other} and {path}; rename one"
+            )
         found[path.stem] = path
     return found
 
@@ -151,7 +155,9 @@ def _declare(file: str, text: str, values: dict[str, str]) -> str:
     def take(declared: re.Match[str]) -> str:
         names = [name.strip() for name in declared[1].split(",")]
         is_keys = declared[2] == "unpack(KEYS)"
-        found = [f"K[{n}]" for n in range(1, len(names) + 1)] if is_keys else declared[2].split(", ")
+        found = (
+            [f"K[{n}]" for n in range(1, len(names) + 1)] if is_keys else declared[2].split(", ")
+        )
         for name, value in zip(names, found, strict=True):
             if name in values or name == "K":
                 line = declared.string.count("\n", 0, declared.start()) + 1
