@@ -153,7 +153,7 @@ async def test_the_end_of_a_task_is_told_in_another_queue_at_once() -> None:
         await finish(store)
         await trio.sleep(0.01)
         told = await record(store, "u", "other")
-        assert (told.state, told.inputs) == (State.PENDING, b"\xa6work/t\x07")
+        assert (told.state, told.inputs) == (State.PENDING, (("work/t", b"\x07"),))
         for queue in (Q, "other"):
             assert (await store.dump(queue)).outbox == ()
         nursery.cancel_scope.cancel()

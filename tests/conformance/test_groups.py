@@ -7,12 +7,12 @@ from typing import Any
 import attrs
 import pytest
 
+from rediq_trio.spec.carried import BatchEnvelope
 from rediq_trio.spec.groups import DEFAULT_RULE, MOST_BYTES, Group
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Completed, Due, Relations, Until
 from rediq_trio.spec.records import Counters, GroupRule, Lock
 from rediq_trio.store.broadcast import SignalKind
-from rediq_trio.wire.batch_envelope import open_batch
 from tests.conformance.bench import START, Bench, Q, failed, heard, new
 from tests.conformance.test_signals import listening
 
@@ -29,8 +29,14 @@ async def put(bench: Bench, *ids: str, group: str = "g", **options: Any) -> None
     await bench.add(*ids, relations=relations, **options)
 
 
+async def batch_of(bench: Bench, task_id: str) -> BatchEnvelope:
+    batch = (await bench.record(task_id)).envelope
+    assert isinstance(batch, BatchEnvelope)
+    return batch
+
+
 async def members(bench: Bench, task_id: str) -> list[str]:
-    return [member.id for member in open_batch((await bench.record(task_id)).envelope).members]
+    return [member.id for member in (await batch_of(bench, task_id)).members]
 
 
 async def test_nothing_becomes_of_no_group(bench: Bench) -> None:
@@ -100,7 +106,7 @@ async def test_a_batch_is_a_task_made_of_its_members(bench: Bench) -> None:
     bench.clock.advance(7)
     await bench.store.batch(Q, ids=["x"])
     record = await bench.record("x")
-    batch = open_batch(record.envelope)
+    batch = await batch_of(bench, "x")
     assert (record.state, record.priority, record.max_retry) == (State.PENDING, 20, 5)
     assert (record.max_crashes, record.retention_ms, record.expires_ms) == (9, DAY * 3000, 0)
     assert (record.created_ms, record.run_ms, record.group) == (START + 7, START + 7, "")
@@ -160,7 +166,7 @@ async def test_the_group_due_first_goes_first_and_names_order_the_others(bench: 
     )
     bench.clock.advance(50)
     assert await bench.store.batch(Q, ids=["1", "2", "3", "4"]) == Due(4, None)
-    groups = [open_batch((await bench.record(i)).envelope).group for i in ("1", "2", "3", "4")]
+    groups = [(await batch_of(bench, i)).group for i in ("1", "2", "3", "4")]
     assert groups == found
 
 

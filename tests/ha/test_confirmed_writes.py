@@ -237,7 +237,7 @@ CALLS: dict[str, tuple[str, Prepare]] = {
         simply(lambda store: store.claim(Q, limit=1, lease_ms=9, worker="w", nonce=b"n" * 8), "t"),
     ),
     "settle": (NOTE, leased(lambda store, fence: store.settle(Q, [Completed(fence, b"r")]))),
-    "remember": (NOTE, leased(lambda store, fence: store.remember(Q, fence, b"step"))),
+    "remember": (NOTE, leased(lambda store, fence: store.remember(Q, fence, ("step", b"\x01")))),
     # Written again soon.
     "acknowledge": (NO, _with_message),
     "batch": (NO, _with_group),

@@ -35,6 +35,7 @@ from rediq_trio.spec.messages import (
     Until,
 )
 from rediq_trio.spec.records import GroupRule
+from rediq_trio.wire.packing import pack
 from tests.property.lockstep import Lockstep, Portal, Step, Taken, leases_of
 
 IDS = (
@@ -117,6 +118,7 @@ tasks = st.builds(
 )
 
 names = st.sampled_from(["daily", "hourly"])
+steps = st.tuples(st.sampled_from(["one", "two"]), st.integers(0, 127).map(lambda n: bytes([n])))
 schedules = st.builds(
     Schedule,
     name=names,
@@ -367,8 +369,8 @@ class Histories(RuleBasedStateMachine):
         self.do("agenda", due=due)
 
     @precondition(lambda self: self.fences)
-    @rule(picked=picks, twist=twists, step=st.binary(min_size=1, max_size=2))
-    def remember(self, picked: list[int], twist: str | None, step: bytes) -> None:
+    @rule(picked=picks, twist=twists, step=steps)
+    def remember(self, picked: list[int], twist: str | None, step: tuple[str, bytes]) -> None:
         self.do("remember", self.chosen(picked, twist)[0], step)
 
     @precondition(lambda self: self.fences)
@@ -401,7 +403,7 @@ class Histories(RuleBasedStateMachine):
     @rule(picked=picks, twist=twists)
     def complete(self, picked: list[int], twist: str | None) -> None:
         fences = self.chosen(picked, twist)
-        self.do("settle", [Completed(f, b"result %d" % f.deliveries) for f in fences])
+        self.do("settle", [Completed(f, pack(f"result {f.deliveries}")) for f in fences])
 
     @precondition(lambda self: self.fences)
     @rule(picked=picks, twist=twists, delay=delays, final=st.sampled_from([False, False, True]))

@@ -16,7 +16,7 @@ from rediq_trio.spec.check.findings import Action, Violation, left_over
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import MailKind, NewTask, Relations, Report, Schedule, Until
 from rediq_trio.spec.records import GroupRule, Record
-from rediq_trio.store.redis.codec import RELATION_FIELDS
+from rediq_trio.spec.stored_format import RELATION_FIELDS
 from tests.conformance.bench import Q, new
 from tests.redis.conftest import Behind
 from tests.stored import AT, LONG, fields_of, pack
@@ -37,7 +37,7 @@ async def fill(behind: Behind) -> None:
         await bench.ended(state, state, priority=0)
     fence = await bench.active("active", priority=0, relations=Relations(limit_key="slow"))
     await store.report(Q, [Report(fence, b"p")])
-    await store.remember(Q, fence, b"step")
+    await store.remember(Q, fence, ("step", b"\x01"))
     await bench.add("pending", expires_in_ms=10**6, envelope=LONG)
     await bench.add("scheduled", delay_ms=10**5, envelope=LONG)
     await bench.add("grouped", "second", relations=Relations(group="g"))

@@ -275,7 +275,7 @@ async def test_a_damaged_task_leaves_no_steps_and_no_inputs_behind(behind: Behin
     await bench.add("t", relations=Relations(needs=("s",)))
     await bench.store.settle(Q, [Completed(fence, b"r")])
     [lease] = await bench.take()
-    await bench.store.remember(Q, lease.fence, b"step")
+    await bench.store.remember(Q, lease.fence, ("step", b"\x01"))
     await behind.raw("HSET", "records", "t", b"junk")
     await behind.upkeep()
     await behind.upkeep()

@@ -25,9 +25,9 @@ from rediq_trio.spec.messages import (
     Tick,
     Verdict,
 )
+from rediq_trio.spec.stored_format import FORMAT_STEP
 from rediq_trio.store.broadcast import SignalKind
 from rediq_trio.store.redis.keys import QUEUE_KEYS
-from rediq_trio.store.redis.record_format import FORMAT_STEP
 from tests.conformance.bench import Q, heard, new
 from tests.opened import Opened
 from tests.redis.conftest import Behind
@@ -246,7 +246,7 @@ async def test_it_is_told_of_an_end_by_the_version_that_knows_it(newer: Newer) -
     await newer.restore("n")
     assert await bench.store.unblock(Q, limit=100) == Due(1, None)
     record = await bench.record("n")
-    assert (record.state, record.inputs) == (State.PENDING, b"\xa1s\xa1r")
+    assert (record.state, record.inputs) == (State.PENDING, (("s", b"\xa1r"),))
 
 
 async def test_others_are_told_in_spite_of_what_is_held_over(newer: Newer) -> None:
@@ -280,7 +280,7 @@ async def test_one_that_is_told_by_another_queue_is_held_over_too(newer: Newer) 
     assert await bench.store.unblock(Q, limit=100) == Due(2, None)
     await bench.store.unblock(Q, limit=100)
     record = await bench.record("n")
-    assert (record.state, record.inputs) == (State.PENDING, b"\xa7other/sr"), "once"
+    assert (record.state, record.inputs) == (State.PENDING, (("other/s", b"r"),)), "once"
 
 
 async def test_what_is_not_waited_for_is_not_held_over(newer: Newer) -> None:

@@ -66,14 +66,14 @@ async def fill_limits(bench: Bench) -> None:
 async def fill_ties(bench: Bench) -> None:
     store = bench.store
     fence = await bench.active("source", priority=0)
-    await store.remember(Q, fence, b"step")
+    await store.remember(Q, fence, ("step", b"\x01"))
     await bench.add("waits", relations=Relations(unique="k", ttl_ms=9, needs=("source", "pending")))
     await bench.add(
         *(f"n{n:03}" for n in range(PROPAGATED_AT_ONCE)), relations=Relations(needs=("source",))
     )
     await store.settle(Q, [Completed(fence, b"r")])
     fence = await bench.active("steps", priority=0)
-    await store.remember(Q, fence, b"step")
+    await store.remember(Q, fence, ("step", b"\x01"))
     await store.enqueue(Q, [new("elsewhere", relations=Relations(queue="other"))])
     await store.receive(Q, "other", [Mail(1, Q, MailKind.SUBSCRIBE, id="x", ref="pending")])
 

@@ -25,6 +25,7 @@ from rediq_trio.wire.envelope import (
     pack_envelope,
     unpack_value,
 )
+from rediq_trio.wire.packed_values import read_pairs
 from rediq_trio.wire.packing import UNDECRYPTED, extension_of, pack_extension
 from rediq_trio.worker.handler_call import open_call
 from tests.chaos.fuzz import MEMORY, fuzz, is_newer, reason_of
@@ -193,7 +194,7 @@ def test_reasons_are_told_apart_without_what_is_special() -> None:
 @given(st.binary(max_size=60))
 def test_results_and_schedules_of_any_bytes_are_read_or_refused(data: bytes) -> None:
     try:
-        read_inputs("q", data)
+        read_inputs("q", [(name.decode("utf-8", "replace"), value) for name, value in read_pairs(data)])
     except PayloadError:
         pass
     read_schedule("s", data, 0)

@@ -4,8 +4,8 @@ import msgpack
 
 from rediq_trio.spec.check.task import TaskView, task_target
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.stored_format import CODE_OF
 from rediq_trio.store.redis.check.codec import task_view
-from rediq_trio.store.redis.codec import CODE_OF
 
 PENDING = [
     CODE_OF[State.PENDING],

@@ -1,4 +1,7 @@
-"""App: the registry of handlers and middleware; TaskType: one of its handlers."""
+"""App: the registry of handlers and middleware; TaskType: one of its handlers.
+
+Long, because four kinds of things are registered, each with its typed decorator.
+"""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 import attrs
 
+from rediq_trio.spec.carried import BatchEnvelope
 from rediq_trio.spec.lifecycle import State
 
 
@@ -203,7 +204,7 @@ class Lease:
     attempt: int
     """The number of this attempt, from 1."""
     max_retry: int
-    envelope: bytes
+    envelope: bytes | BatchEnvelope
     lease_ms: int
     """The instant at which the lease runs out unless renewed, by the store's clock."""
 

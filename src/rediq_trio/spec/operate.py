@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from rediq_trio.spec.change import Change, pack_raw
+from rediq_trio.spec.change import Change
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.history.stream import keep_history, numbers_of, with_entry
 from rediq_trio.spec.ids import pack_id, pack_ref, split_ref
@@ -190,7 +190,7 @@ def flush(queue: QueueState, now: int) -> tuple[QueueState, int]:
     change.endings.extend(change.deferred)
     change.deferred.clear()
     change.propagate(sys.maxsize)
-    gone = sorted(change.records.values(), key=lambda r: pack_raw(pack_id(r.id)))
+    gone = sorted(change.records.values(), key=lambda r: (len(pack_id(r.id)), pack_id(r.id)))
     for record in gone:
         change.remove(Transition.FLUSH, record)
     change.entries.append(Entry(0, now, Transition.FLUSH.value, after=(len(gone),)))

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 import attrs
 
+from rediq_trio.spec.carried import BatchEnvelope, Kept
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.lifecycle import TERMINAL, State
 from rediq_trio.spec.messages import Mail, Schedule, Until
@@ -35,7 +36,7 @@ class Record:
     """All that a queue keeps of one task."""
 
     id: str
-    envelope: bytes
+    envelope: bytes | BatchEnvelope
     state: State
     priority: int
     max_retry: int
@@ -73,10 +74,10 @@ class Record:
     error: str = ""
     result: bytes = b""
     progress: bytes = b""
-    inputs: bytes = b""
-    """What the tasks it waited for returned: reference and result in turn, packed."""
-    steps: bytes = b""
-    """What its steps returned: name and result in turn, packed."""
+    inputs: tuple[Kept, ...] = ()
+    """What the tasks it waited for returned: reference and result of each."""
+    steps: tuple[Kept, ...] = ()
+    """What its steps returned: name and result of each."""
     unique: str = ""
     until: Until = Until.DONE
     owns_unique_key: bool = False
@@ -145,8 +146,8 @@ class Limit:
 
     @property
     def interval_us(self) -> int:
-        """Microseconds from one start to the next, rounded up."""
-        return -(-self.period_ms * 1000 // self.count)
+        """Microseconds from one start to the next, rounded up; 0 without a rate."""
+        return -(-self.period_ms * 1000 // self.count) if self.count else 0
 
 
 NO_LIMIT = Limit()

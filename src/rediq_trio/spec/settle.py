@@ -13,6 +13,7 @@ from typing import Any, assert_never
 
 import attrs
 
+from rediq_trio.spec.carried import Kept
 from rediq_trio.spec.change import Change
 from rediq_trio.spec.claim import find_delivery
 from rediq_trio.spec.intake import enqueue_promised
@@ -112,8 +113,8 @@ def _complete(change: Change, record: Record, outcome: Completed) -> State:
             finished_ms=change.now,
             purge_ms=change.now + keep,
             error="",
-            inputs=b"",
-            steps=b"",
+            inputs=(),
+            steps=(),
             has_steps=False,
         )
     else:
@@ -150,11 +151,11 @@ def report(
     return change.done(), tuple(answers)
 
 
-def remember(queue: QueueState, now: int, fence: Fence, step: bytes) -> tuple[QueueState, bool]:
+def remember(queue: QueueState, now: int, fence: Fence, step: Kept) -> tuple[QueueState, bool]:
     """Keep the result of a step of a running task; False for a stale fence."""
     change = Change(queue, now)
     record = find_delivery(change, fence)
     if record is None or record.state is not State.ACTIVE:
         return queue, False
-    change.records[record.id] = attrs.evolve(record, steps=record.steps + step, has_steps=True)
+    change.records[record.id] = attrs.evolve(record, steps=(*record.steps, step), has_steps=True)
     return change.done(), True

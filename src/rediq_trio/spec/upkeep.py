@@ -7,7 +7,8 @@ from heapq import nsmallest
 from typing import Any
 
 from rediq_trio.spec.change import Change
-from rediq_trio.spec.claim import EXPIRED, is_expired
+from rediq_trio.spec.claim import is_expired
+from rediq_trio.spec.death_reasons import EXPIRED, WORKER_DIED
 from rediq_trio.spec.ids import pack_id
 from rediq_trio.spec.indexes import first_tasks, ordered
 from rediq_trio.spec.lanes import next_start
@@ -61,17 +62,13 @@ def reclaim(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due
         if record.cancel:
             change.cancel(Transition.RECLAIM, record, **void)
         elif crashes > record.max_crashes:
-            change.bury(Transition.RECLAIM, record, crashed(crashes), **void)
+            change.bury(Transition.RECLAIM, record, WORKER_DIED % crashes, **void)
         else:
             change.move(Transition.RECLAIM, record, State.PENDING, **void)
     after = change.done()
     leases = (r.lease_ms for r in after.records.values() if r.state is State.ACTIVE)
     return after, Due(len(lapsed), _next_in(leases, now))
 
-
-def crashed(crashes: int) -> str:
-    """Return the reason of a task that is dead because its workers died."""
-    return f"its worker died under it {crashes} times"
 
 
 def expire(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due]:

@@ -19,6 +19,7 @@ import attrs
 import trio
 
 from rediq_trio._errors import RediqError
+from rediq_trio.spec.carried import Kept
 from rediq_trio.spec.check.findings import Repair, Target
 from rediq_trio.spec.check.table import View
 from rediq_trio.spec.check.totals import KeyReport, QueueTotals
@@ -155,7 +156,7 @@ class Store(Protocol):
 
     async def trigger(self, queue: str, /, *, name: str, task: NewTask) -> Enqueued: ...
 
-    async def remember(self, queue: str, /, fence: Fence, step: bytes) -> bool: ...
+    async def remember(self, queue: str, /, fence: Fence, step: Kept) -> bool: ...
 
     async def claim(
         self, queue: str, /, *, limit: int, lease_ms: int, worker: str, nonce: bytes

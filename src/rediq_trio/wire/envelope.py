@@ -12,7 +12,7 @@ from typing import Any, cast
 import attrs
 
 from rediq_trio._errors import PayloadError, PayloadTooLarge, quote
-from rediq_trio.spec.groups import BATCH_VERSION
+from rediq_trio.spec.stored_format import BATCH_VERSION
 from rediq_trio.values.backoff import DEFAULT_BACKOFF, Backoff, decode_backoff, encode_backoff
 from rediq_trio.values.bounds import MAX_DELAY, MAX_DEPTH
 from rediq_trio.wire.packing import UNPACK_ERRORS, EncryptedFound, pack, unpack

@@ -27,6 +27,7 @@ import trio
 from rediq_trio.store.broadcast import Signal, SignalKind
 from rediq_trio.store.port import Store
 from rediq_trio.store.retrying import until_answered
+from rediq_trio.wire.batch_envelope import size_of
 from rediq_trio.worker.leases import HeldLease, LeaseTable
 from rediq_trio.worker.liveness import Liveness
 from rediq_trio.worker.prefetch import Prefetch
@@ -253,7 +254,7 @@ class Poller:
             if claimed.newer:
                 self._report_newer(queue, claimed.newer)
             if claimed.leases:
-                self.prefetch.record_claim([len(lease.envelope) for lease in claimed.leases])
+                self.prefetch.record_claim([size_of(lease.envelope) for lease in claimed.leases])
                 held = self.lease_table.add(
                     queue, claimed.leases, asked_at=asked_at, length=self.lease
                 )

@@ -57,7 +57,7 @@ def view_of(queue: QueueState, _now: int, target: Target) -> TaskView:
     lock = queue.locks.get(record.unique)
     return TaskView(
         target,
-        attrs.evolve(record, envelope=b"", result=b"", progress=b"", inputs=b"", steps=b""),
+        attrs.evolve(record, envelope=b"", result=b"", progress=b"", inputs=(), steps=()),
         {record.state: record.score},
         _expiry(record),
         needs=len(queue.needs.get(record.id, ())),

@@ -8,12 +8,12 @@ when it is unpacked: a task then goes to dead with that reason, and nothing stop
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, assert_never
+from typing import assert_never
 
 import attrs
 
 from rediq_trio._errors import PayloadError
-from rediq_trio.spec.ids import unpack_id
+from rediq_trio.spec.carried import BatchEnvelope, Kept
 from rediq_trio.spec.messages import (
     Agenda,
     Claimed,
@@ -35,16 +35,13 @@ from rediq_trio.spec.records import Record
 from rediq_trio.store.encrypted.delegation import implements_store, passed
 from rediq_trio.store.encrypted.keys import Encryption
 from rediq_trio.store.port import Store
-from rediq_trio.wire.batch_envelope import is_batch
 from rediq_trio.wire.envelope import Envelope, open_envelope, pack_envelope
-from rediq_trio.wire.packed_values import join_inputs, split_inputs, split_steps
 from rediq_trio.wire.packing import (
     UNDECRYPTED,
     UNPACK_ERRORS,
     extension_of,
     pack,
     pack_extension,
-    pack_for_lua,
     unpack,
 )
 
@@ -94,9 +91,18 @@ class EncryptedStore:
             relations = attrs.evolve(relations, unique=self._encryption.hash_text(relations.unique))
         return attrs.evolve(task, envelope=envelope, relations=relations)
 
+    def _opened_carried(self, carried: bytes | BatchEnvelope, queue: str, task_id: str) -> bytes | BatchEnvelope:
+        if not isinstance(carried, BatchEnvelope):
+            return carried and self._decrypted_envelope(carried, "task", queue, task_id)
+        members = [
+            attrs.evolve(
+                one, envelope=self._decrypted_envelope(one.envelope, "task", queue, one.id)
+            )
+            for one in carried.members
+        ]
+        return attrs.evolve(carried, members=tuple(members))
+
     def _decrypted_envelope(self, packed: bytes, *what: str) -> bytes:
-        if is_batch(packed):
-            return self._decrypted_batch(packed, what[1])
         try:
             envelope = open_envelope(packed)
         except PayloadError:
@@ -109,15 +115,6 @@ class EncryptedStore:
             return _repacked(envelope, payload, metadata)
         except _DECRYPT_ERRORS as error:
             return _repacked(envelope, _undecryptable(error), {})
-
-    def _decrypted_batch(self, packed: bytes, queue: str) -> bytes:
-        try:
-            parts: Any = unpack(packed, texts=False)
-            for member in parts[2]:
-                member[1] = self._decrypted_envelope(member[1], "task", queue, unpack_id(member[0]))
-            return pack_for_lua(parts)
-        except _DECRYPT_ERRORS:
-            return packed  # whoever opens it next says so
 
     async def enqueue(
         self, queue: str, tasks: Sequence[NewTask], *, atomic: bool = False
@@ -133,8 +130,7 @@ class EncryptedStore:
         )
         leases = [
             attrs.evolve(
-                lease,
-                envelope=self._decrypted_envelope(lease.envelope, "task", queue, lease.fence.id),
+                lease, envelope=self._opened_carried(lease.envelope, queue, lease.fence.id)
             )
             for lease in claimed.leases
         ]
@@ -158,10 +154,10 @@ class EncryptedStore:
 
     # --- what is kept with a task
 
-    async def remember(self, queue: str, fence: Fence, step: bytes) -> bool:
-        ((name, value),) = split_steps(step)
-        value = self._encryption.encrypt(value, "step", f"{queue}/{fence.id}", unpack(name))
-        return await self._store.remember(queue, fence, name + value)
+    async def remember(self, queue: str, fence: Fence, step: Kept) -> bool:
+        name, result = step
+        encrypted = self._encryption.encrypt(result, "step", f"{queue}/{fence.id}", name)
+        return await self._store.remember(queue, fence, (name, encrypted))
 
     async def report(self, queue: str, items: Sequence[Report]) -> tuple[bool, ...]:
         encrypted = [
@@ -183,14 +179,18 @@ class EncryptedStore:
 
     def _decrypted_record(self, queue: str, record: Record) -> Record:
         own = f"{queue}/{record.id}"
-        envelope = record.envelope
         return attrs.evolve(
             record,
-            envelope=envelope and self._decrypted_envelope(envelope, "task", queue, record.id),
+            envelope=self._opened_carried(record.envelope, queue, record.id),
             result=self._decrypted(record.result, "result", own),
             progress=self._decrypted(record.progress, "progress", own),
-            steps=self._decrypted_steps(record.steps, own),
-            inputs=self._decrypted_inputs(record.inputs, queue),
+            steps=tuple(
+                (name, self._decrypted(one, "step", own, name)) for name, one in record.steps
+            ),
+            inputs=tuple(
+                (ref, self._decrypted(one, "result", ref if "/" in ref else f"{queue}/{ref}"))
+                for ref, one in record.inputs
+            ),
         )
 
     def _decrypted(self, packed: bytes, *what: str) -> bytes:
@@ -200,23 +200,6 @@ class EncryptedStore:
             return self._encryption.decrypt(packed, *what)
         except PayloadError as error:
             return _undecryptable(error)
-
-    def _decrypted_steps(self, packed: bytes, own: str) -> bytes:
-        try:
-            return b"".join(
-                name + self._decrypted(value, "step", own, unpack(name))
-                for name, value in split_steps(packed)
-            )
-        except UNPACK_ERRORS:
-            return packed
-
-    def _decrypted_inputs(self, packed: bytes, queue: str) -> bytes:
-        try:
-            parts = split_inputs(queue, packed)
-        except UNPACK_ERRORS:
-            return packed
-        decrypted = [(name, self._decrypted(value, "result", name)) for name, value in parts]
-        return join_inputs(queue, decrypted)
 
     # --- schedules
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +19,7 @@ import attrs
 
 from rediq_trio._errors import ConfigError
 from rediq_trio.store.redis.keys import QUEUE_KEYS
+from rediq_trio.store.redis.prelude import CONSTANTS, check_constants
 
 _SECTION = re.compile(r"^-- (KEYS|ARGV|RETURNS|INCLUDE) +(.*)$")
 _MORE = re.compile(r"^--  +(.*)$")
@@ -112,7 +113,9 @@ def _load(path: Path, folder: Path) -> Script:
         (f"include/{snippet}.lua", (folder / "include" / f"{snippet}.lua").read_text("utf-8"))
         for snippet in sections.get("INCLUDE", "").split()
     ]
-    source = inlined((*parts, (path.relative_to(folder).as_posix(), body)))
+    parts.append((path.relative_to(folder).as_posix(), body))
+    check_constants(dict(parts))
+    source = inlined(parts)
     declared = sections.get("KEYS", "")
     keys = tuple(key for _, key in _KEY.findall(declared))
     if declared == "all":
@@ -121,18 +124,21 @@ def _load(path: Path, folder: Path) -> Script:
     return Script(name, edges, summary, MappingProxyType(sections), keys, source, sha)
 
 
-def inlined(parts: tuple[tuple[str, str], ...]) -> str:
+def inlined(
+    parts: Sequence[tuple[str, str]], constants: Mapping[str, str] = CONSTANTS
+) -> str:
     """Join the files of a script, with constants and names of keys replaced by their values.
 
     Redis runs the whole text of a script at each call, and each function in it captures every
     local that it uses; a hundred constants and keys cost more than the work of a small script. So
-    `local A, B = 1, 2` is removed and its names are replaced by the numbers, the names of
-    `include/keys.lua` by `K[n]`. Comments are removed; lines stay where they are.
+    the constants that come from Python, and those that a script defines by
+    `local A, B = 1, 2`, are replaced by their values, and the names of `include/keys.lua` by
+    `K[n]`. Comments are removed; lines stay where they are.
 
     `parts` are the files' names and texts. Raises `ValueError` for a name that would be replaced
     where Lua expects a name of its own.
     """
-    values: dict[str, str] = {}
+    values = dict(constants)
     texts = [(file, _declare(file, text, values)) for file, text in parts]
     taken = {**values, "K": "KEYS"} if any(_ALL_KEYS in text for _, text in texts) else values
     for file, text in texts:

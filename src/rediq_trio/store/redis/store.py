@@ -13,6 +13,7 @@ import attrs
 import trio
 
 from rediq_trio._errors import TaskNotFound
+from rediq_trio.spec.carried import Kept
 from rediq_trio.spec.check.findings import Action, Repair, Target
 from rediq_trio.spec.check.table import View
 from rediq_trio.spec.check.totals import KeyReport, QueueTotals
@@ -65,6 +66,8 @@ from rediq_trio.store.redis.keys import INDEX_OF, Keys
 from rediq_trio.store.redis.queue_names import QueueNames
 from rediq_trio.store.redis.record_format import newer_format, refuse_newer
 from rediq_trio.store.redis.scripts import Script
+from rediq_trio.wire.batch_envelope import read_envelope
+from rediq_trio.wire.packed_values import pack_pair
 
 Clock = Callable[[], int]
 
@@ -276,8 +279,8 @@ class RedisStore:
         args = (self._now(), name, pack_id(task.id), task.envelope, pack_options(task))
         return tuple(map(answer_of, await self._run("trigger", queue, args)))
 
-    async def remember(self, queue: str, fence: Fence, step: bytes) -> bool:
-        return bool(await self._run("remember", queue, (*_fence(fence), step)))
+    async def remember(self, queue: str, fence: Fence, step: Kept) -> bool:
+        return bool(await self._run("remember", queue, (*_fence(fence), pack_pair(*step))))
 
     async def claim(
         self, queue: str, *, limit: int, lease_ms: int, worker: str, nonce: bytes
@@ -291,7 +294,7 @@ class RedisStore:
                 Fence(unpack_id(reply[i]), reply[i + 1], nonce),
                 reply[i + 2],
                 reply[i + 3],
-                reply[i + 4],
+                read_envelope(reply[i + 4]),
                 till,
             )
             for i in range(2, len(reply), 5)
