@@ -184,13 +184,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.budgets")
     parser.add_argument("--write", action="store_true", help="rewrite budgets.toml")
     parser.add_argument("--runs", type=int, help="times that each story is played")
-    parser.add_argument("--only", metavar="WORD", default="", help="stories whose name has this word")
+    parser.add_argument(
+        "--only", metavar="WORD", default="", help="stories whose name has this word"
+    )
     parser.add_argument("--server", metavar="PATH", help="the redis-server to run")
     given = parser.parse_args()
     runs = given.runs or (5 if given.write else 1)
     kept, _ = read_budgets() if FILE.exists() else ({}, {})
     stories = {name: kept.get(name, {}) for name in STORIES}
-    print("| story | figure | for each | seen | budget | |\n| --- | --- | --- | ---: | ---: | --- |")
+    print(
+        "| story | figure | for each | seen | budget | |\n| --- | --- | --- | ---: | ---: | --- |"
+    )
     with run_server(given.server) as bench:
         for name in [name for name in STORIES if given.only in name]:
             seen = []

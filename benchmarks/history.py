@@ -20,7 +20,7 @@ import attrs
 import trio
 
 from benchmarks.server import Bench, run_server
-from rediq_trio.spec.records import Completion, NewTask
+from rediq_trio.spec.messages import Completed, NewTask
 from rediq_trio.store.redis.connection.gateway import open_gateway, parse_address
 from rediq_trio.store.redis.keys import Keys
 from rediq_trio.store.redis.scripts import load_scripts
@@ -53,7 +53,7 @@ async def measure(bench: Bench, variant: Variant, size: int, calls: int) -> dict
             [NewTask(new_id(), b"e" * 100, retention_ms=0) for _ in range(size)]
             for _ in range(calls)
         ]
-        items: list[list[Completion]] = []
+        items: list[list[Completed]] = []
 
         async def enqueue() -> None:
             for batch in batches:
@@ -64,11 +64,11 @@ async def measure(bench: Bench, variant: Variant, size: int, calls: int) -> dict
                 claimed = await store.claim(
                     QUEUE, limit=size, lease_ms=60_000, worker="w", nonce=n.to_bytes(8, "big")
                 )
-                items.append([Completion(lease.fence, b"r") for lease in claimed.leases])
+                items.append([Completed(lease.fence, b"r") for lease in claimed.leases])
 
         async def complete() -> None:
             for batch in items:
-                await store.complete(QUEUE, batch)
+                await store.settle(QUEUE, batch)
 
         for step in (enqueue, claim, complete):
             found[step.__name__] = await _timed(bench, step) / (size * calls)

@@ -246,7 +246,9 @@ async def bytes_per_task(bench: Bench, count: int) -> Figure:
     async with rediq.connect(bench.url) as client:
         await client.enqueue(rediq.Task("bytes", b"x", queue=QUEUE))
         before = int(str(bench.info("memory")["used_memory"]))
-        tasks: list[rediq.Task[Any]] = [rediq.Task("bytes", b"x" * 100, queue=QUEUE) for _ in range(count)]
+        tasks: list[rediq.Task[Any]] = [
+            rediq.Task("bytes", b"x" * 100, queue=QUEUE) for _ in range(count)
+        ]
         await client.enqueue_many(tasks)
         after = int(str(bench.info("memory")["used_memory"]))
     return Figure((after - before) / count)

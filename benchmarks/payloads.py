@@ -55,7 +55,9 @@ class Maker:
             lambda: _pack(self._int()),
             lambda: _pack(draw.choice((None, True, False, "", b"", "text", 0.5, 1e308))),
             lambda: b"\xcb" + struct.pack(">d", draw.choice((float("nan"), float("inf"), -0.0))),
-            lambda: bytes([0xA0 | min(size, 31)]) + draw.randbytes(min(size, 31)),  # perhaps no UTF-8
+            lambda: (
+                bytes([0xA0 | min(size, 31)]) + draw.randbytes(min(size, 31))
+            ),  # perhaps no UTF-8
             lambda: _pack(draw.randbytes(size)),
             lambda: _pack(msgpack.ExtType(draw.randint(0, 127), draw.randbytes(size))),
             lambda: b"\xd6\xff" + draw.randbytes(4),  # timestamps
@@ -131,7 +133,12 @@ class Maker:
         """For a handler whose arguments are structured."""
         names = ("when", "ids", "amount", "point")
         parts = [_pack(name) + self._value(2) for name in names if self._draw.random() < 0.95]
-        texts = (_pack("9" * 400), _pack("1e999999"), _pack("0001-01-01T00:00:00+23:59"), self._leaf())
+        texts = (
+            _pack("9" * 400),
+            _pack("1e999999"),
+            _pack("0001-01-01T00:00:00+23:59"),
+            self._leaf(),
+        )
         if parts and self._draw.random() < 0.5:
             parts[-1] = _pack(self._draw.choice(names)) + self._draw.choice(texts)
         payload = bytes([0x80 | len(parts)]) + b"".join(parts)
@@ -141,8 +148,12 @@ class Maker:
         """Declare far more than there is, once or at every level."""
         draw = self._draw
         declared = draw.choice((2**32 - 1, 2**31, 2**24, MOST))
-        head = draw.choice((b"\xdd", b"\xdf", b"\xdb", b"\xc6", b"\xc9")) + declared.to_bytes(4, "big")
-        body = head * draw.choice((1, 1, 1, 3, 60, 1000)) + b"\x90" * draw.choice((0, 10, MOST // 4))
+        head = draw.choice((b"\xdd", b"\xdf", b"\xdb", b"\xc6", b"\xc9")) + declared.to_bytes(
+            4, "big"
+        )
+        body = head * draw.choice((1, 1, 1, 3, 60, 1000)) + b"\x90" * draw.choice(
+            (0, 10, MOST // 4)
+        )
         return draw.choice((lambda: self._around(body), lambda: b"\x93\x01" + body, lambda: body))()
 
     def _deep(self) -> bytes:

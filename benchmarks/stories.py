@@ -85,7 +85,9 @@ class Stage:
                 await (await server.client.enqueue(task)).wait(timeout=GIVE_UP)
             yield server
 
-    async def settle(self, server: rediq.Server, count: int, begin: Callable[[], Awaitable[Any]]) -> None:
+    async def settle(
+        self, server: rediq.Server, count: int, begin: Callable[[], Awaitable[Any]]
+    ) -> None:
         """Count from `begin` until the worker has completed so many more."""
         until = server.stats().completed + count
         with trio.fail_after(GIVE_UP), self.counting.counted():

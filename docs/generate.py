@@ -32,6 +32,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = MappingProxyType(
         "signals": reference.signals,
         "invariants": invariants.table,
         "keys": lua_reference.keys,
+        "lua_constants": lua_reference.lua_constants,
         "record": lua_reference.record,
         "scripts": lua_reference.scripts,
         "peers": measured.peers,
@@ -66,7 +67,7 @@ def filled(page: str) -> str:
 def wanted() -> dict[Path, str]:
     """Give every file that is generated, or holds what is, as it should be now."""
     files = {HERE / name: draw() for name, draw in PICTURES.items()}
-    for path in sorted(HERE.rglob("*.md")):
+    for path in (*sorted(HERE.rglob("*.md")), HERE.parent / "lua" / "README.md"):
         page = path.read_text("utf-8")
         if _BLOCK.search(page):
             files[path] = filled(page)

@@ -58,13 +58,15 @@ ALSO: Mapping[int, str] = MappingProxyType(
 )
 """Where else an invariant is tested: below `tests/`."""
 
+
 def _numbers(module: object) -> set[int]:
     """Return the invariants that the functions of a module can find violated."""
     found: set[int] = set()
     for node in ast.walk(ast.parse(inspect.getsource(cast("ModuleType", module)))):
         match node:
             case ast.Call(
-                func=ast.Name(id="Violation" | "violation"), args=[ast.Constant(value=int(number)), *_]
+                func=ast.Name(id="Violation" | "violation"),
+                args=[ast.Constant(value=int(number)), *_],
             ):
                 found.add(number)
             # What is found of one task is a pair of number and detail, as yet without the task.

@@ -71,12 +71,14 @@ def states() -> str:
 
 
 def transitions() -> str:
-    """Make the table of the transitions, with what each script says of itself."""
-    scripts = load_scripts()
+    """Make the table of the transitions, with what each says of itself: its script, or its name."""
+    scripts, docs = load_scripts(), attribute_docs(Transition)
     lines = ["| event | from | to | what it does |", "| --- | --- | --- | --- |"]
     for transition in Transition:
         pairs = TRANSITIONS[transition]
-        summary = scripts[transition].summary if transition in scripts else ""
+        summary = (
+            scripts[transition].summary if transition in scripts else oneline(docs[transition.name])
+        )
         sources, targets = ({pair[n] for pair in pairs} for n in (0, 1))
         lines.append(f"| `{transition}` | {_named(sources)} | {_named(targets)} | {summary} |")
     return "\n".join(lines)
@@ -153,7 +155,9 @@ def errors() -> str:
 def signals() -> str:
     """Make the table of the signals."""
     lines = ["| signal | meaning |", "| --- | --- |"]
-    return "\n".join([*lines, *(f"| `{m.value}` | {oneline(m.doc)} |" for m in members(SignalKind))])
+    return "\n".join(
+        [*lines, *(f"| `{m.value}` | {oneline(m.doc)} |" for m in members(SignalKind))]
+    )
 
 
 def _public(wanted: Any) -> list[Any]:
@@ -279,7 +283,11 @@ def _shown(annotation: Any) -> Any:
 
 def _attributes(kind: type) -> list[str]:
     docs = attribute_docs(kind)
-    names = [field.name for field in fields(kind) if field.doc] if attrs.has(kind) else attributes_set(kind)
+    names = (
+        [field.name for field in fields(kind) if field.doc]
+        if attrs.has(kind)
+        else attributes_set(kind)
+    )
     properties = [n for n, v in vars(kind).items() if isinstance(v, property) and n[0] != "_"]
     rows = [(n, docs.get(n, "")) for n in names]
     rows += [(n, inspect.getdoc(getattr(kind, n)) or "") for n in properties]

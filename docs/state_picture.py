@@ -141,7 +141,9 @@ def mermaid() -> str:
     edges: dict[tuple[str, str], list[str]] = {}
     for transition, pairs in TRANSITIONS.items():
         for source, target in pairs:
-            edges.setdefault((str(source or "[*]"), str(target or "[*]")), []).append(str(transition))
+            edges.setdefault((str(source or "[*]"), str(target or "[*]")), []).append(
+                str(transition)
+            )
     lines = [f"    {a} --> {b}: {', '.join(events)}" for (a, b), events in sorted(edges.items())]
     return "\n".join(["stateDiagram-v2", *lines])
 

@@ -4,7 +4,6 @@
 -- ARGV     1 now in ms, '' for the server's time; then ids for the new tasks
 -- RETURNS  how many were made; ms until the next group is due, -1 for none
 -- INCLUDE  clock keys record history lanes indexes terminal propagate due
-local MOST = 8388608
 local now = clock(ARGV[1])
 local made, batched = 0, 0
 
@@ -12,7 +11,7 @@ local made, batched = 0, 0
 -- when a newer layout is among them, which makes the batch then.
 local function members_of(group)
   local those = {}
-  for i, entry in ipairs(beginning(grouped, prefix(group), rule_of(group)[1])) do
+  for i, entry in ipairs(beginning(grouped, prefix(group), rule_of(group)[RULE_MAX_SIZE])) do
     local local_id = entry:sub(#group + 18)
     local record, newer = load(local_id)
     if newer then return nil end
@@ -43,7 +42,7 @@ local function gather(those)
     local envelope = envelope_of(local_id, one)
     if one and envelope then
       size = size + #envelope
-      if #found > 0 and size > MOST then break end
+      if #found > 0 and size > MOST_BYTES then break end
       found[#found + 1] =
         {local_id, envelope, one[PRIORITY], one[MAX_RETRY], one[MAX_CRASHES], one[RETENTION]}
       record[PRIORITY] = math.min(record[PRIORITY], one[PRIORITY])
@@ -71,7 +70,7 @@ for i = 2, #ARGV do
   if redis.call('HEXISTS', records, id) == 0 then
     local found, record = gather(those)
     if #found > 0 then
-      set_envelope(id, record, cmsgpack.pack({2, group, found}))
+      set_envelope(id, record, cmsgpack.pack({BATCH_VERSION, group, found}))
       record[SEQ] = next_seq()
       ready(id, record)
       record_entry(now, 'batch', id, 0, PENDING, record)

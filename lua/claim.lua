@@ -25,11 +25,11 @@ local function hand_out(id, record)
     -- Whoever waits for it is told: nobody knows any more whether there is one.
     record = {0, 50, 0, 0, 0, now, now, 0, 0, '', 0, 0, 0, 0, '', '', 0,
               HAS_WAITERS + HAS_DEPENDENTS, 0, 0, ''}
-    reason = 'its record cannot be decoded'
+    reason = UNREADABLE_RECORD
   elseif not envelope then
-    reason = 'its payload is missing'
+    reason = PAYLOAD_MISSING
   elseif record[EXPIRES] > 0 and record[EXPIRES] <= now then
-    reason = 'expired'
+    reason = EXPIRED
   end
   if record[EXPIRES] > 0 then redis.call('ZREM', expiring, id) end
   if reason then
@@ -66,7 +66,7 @@ local running = whole and redis.call('ZCARD', active) or 0
 -- Whether the queue's own limit allows another start.
 local function allowed()
   if not whole then return true end
-  if whole[1] > 0 and running >= whole[1] then return false end
+  if whole[LIMIT_CONCURRENCY] > 0 and running >= whole[LIMIT_CONCURRENCY] then return false end
   return free_at(whole, '') <= now
 end
 

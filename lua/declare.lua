@@ -13,7 +13,7 @@ if newer then return 0 end
 local new = {ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), 0, 0, '', 0}
 local same_times, same = false, false
 if old then
-  same_times = old[WHEN] == new[WHEN] and old[SKIPS] == new[SKIPS]
+  same_times = old[WHEN] == new[WHEN] and old[OVERLAP_SKIP] == new[OVERLAP_SKIP]
   same = same_times and old[TEMPLATE] == new[TEMPLATE]
     and old[TEMPLATE_OPTIONS] == new[TEMPLATE_OPTIONS]
   if same and old[OWNER] == new[OWNER] and old[KEEP] == new[KEEP] then return 0 end

@@ -29,7 +29,7 @@ end
 for i = 5, #ARGV, 3 do
   local id, o = ARGV[i - 2], options[i]
   -- One that is tied, or counted, looks at those before it.
-  local alone = not o[9] and most == 0
+  local alone = not o[NEW_RELATIONS] and most == 0
   if not alone then write_together() end
   local answer = not atomic and not alone and rejection(id, o, now)
   answers[#answers + 1] = answer or insert(id, ARGV[i - 1], ARGV[i], o, now, alone)

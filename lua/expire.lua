@@ -12,7 +12,7 @@ for i, id in ipairs(ids) do
   if record and (record[STATE] <= PENDING or record[STATE] == RETRY) then
     local was = record[STATE]
     leave_index(id, record)
-    bury(id, record, 'expired', now)
+    bury(id, record, EXPIRED, now)
     record_entry(now, 'expire', id, was, DEAD, record)
     moved = moved + 1
   else

@@ -9,10 +9,10 @@ local gone = redis.call('HLEN', records)
 -- What has ended already is told as it was, before the rest is gone.
 for _, raw in ipairs(redis.call('ZRANGE', endings, 0, -1)) do
   local ending = cmsgpack.unpack(raw)
-  if not ending[5] then
-    ended[#ended + 1] = {ending[2], ending[3], ending[4]}
-  elseif split(ending[5]) then
-    notify_dependent(ending[2], ending[5], 0, '', now)
+  if not ending[ENDING_DEPENDENT] then
+    ended[#ended + 1] = {ending[ENDING_ID], ending[ENDING_ENDED_AS], ending[ENDING_RESULT]}
+  elseif split(ending[ENDING_DEPENDENT]) then
+    notify_dependent(ending[ENDING_ID], ending[ENDING_DEPENDENT], 0, '', now)
   end
 end
 propagate(now, 2147483647)

@@ -8,13 +8,13 @@
 -- INCLUDE  clock keys record history lanes queue_entry
 local now, key = clock(ARGV[1]), ARGV[2]
 local raw = redis.call('HGET', limits, key)
-local limit = raw and cmsgpack.unpack(raw) or {0, 0, 0, 1, 0}
-local was = {limit[1], limit[2], limit[3], limit[4]}
-if ARGV[3] ~= '' then limit[1] = tonumber(ARGV[3]) end
+local limit = raw and cmsgpack.unpack(raw) or NO_LIMIT
+local was = {unpack(limit, LIMIT_CONCURRENCY, LIMIT_BURST)}
+if ARGV[3] ~= '' then limit[LIMIT_CONCURRENCY] = tonumber(ARGV[3]) end
 if ARGV[4] ~= '' then
-  for n, value in ipairs(cmsgpack.unpack(ARGV[4])) do limit[n + 1] = value end
+  for n, value in ipairs(cmsgpack.unpack(ARGV[4])) do limit[LIMIT_COUNT + n - 1] = value end
 end
-if limit[1] == 0 and limit[2] == 0 then
+if limit[LIMIT_CONCURRENCY] == 0 and limit[LIMIT_COUNT] == 0 then
   redis.call('HDEL', limits, key)
 else
   redis.call('HSET', limits, key, cmsgpack.pack(limit))
@@ -23,14 +23,15 @@ end
 -- No start waits longer than the rate of now would let it.
 local function shorten(one)
   local rate = limit_of(one)
-  if rate and rate[2] > 0 then
-    redis.call('ZADD', rates, 'XX', 'LT', now * 1000 + rate[4] * rate[5], one)
+  if rate and rate[LIMIT_COUNT] > 0 then
+    local latest = now * 1000 + rate[LIMIT_BURST] * rate[LIMIT_INTERVAL]
+    redis.call('ZADD', rates, 'XX', 'LT', latest, one)
   else
     redis.call('ZREM', rates, one)
   end
 end
 
-if key == '*' then
+if key == ANY_KEY then
   for _, one in ipairs(redis.call('ZRANGE', rates, 0, -1)) do shorten(one) end
   for _, index in ipairs({lanes, shut}) do
     for _, one in ipairs(redis.call('ZRANGE', index, 0, -1)) do touched[one] = true end
@@ -40,7 +41,7 @@ else
   if key ~= '' then touched[key] = true end
 end
 touch_lanes(now)
-record_queue_entry(now, 'limit', key, was, {limit[1], limit[2], limit[3], limit[4]})
+record_queue_entry(now, 'limit', key, was, {unpack(limit, LIMIT_CONCURRENCY, LIMIT_BURST)})
 notify('wake')
 notify('due')
 return 1

@@ -28,11 +28,12 @@ conclude(now)
 open_due(now)
 local left = next_in(now, {scheduled, retry})
 local whole, start = limit_of(''), -1
-if whole and whole[2] > 0 and redis.call('EXISTS', pending, keyed) > 0 then
+if whole and whole[LIMIT_COUNT] > 0 and redis.call('EXISTS', pending, keyed) > 0 then
   local at = free_at(whole, '')
   if at > now then
     start = at - now
-  elseif whole[1] == 0 or redis.call('ZCARD', active) < whole[1] then
+  elseif whole[LIMIT_CONCURRENCY] == 0
+    or redis.call('ZCARD', active) < whole[LIMIT_CONCURRENCY] then
     notify('wake')
   end
 end

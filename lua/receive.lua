@@ -10,15 +10,16 @@ local known = tonumber(redis.call('HGET', received, sender) or 0)
 local last = known
 for i = 3, #ARGV do
   local message = cmsgpack.unpack(ARGV[i])
-  local number, kind = message[1], message[3]
+  local number, kind = message[MAIL_SEQ], message[MAIL_KIND]
   if number > last then
     last = number
     if kind == TASK then
-      enqueue_promised(message[4], message[5], message[6], now)
+      enqueue_promised(message[MAIL_ID], message[MAIL_ENVELOPE], message[MAIL_OPTIONS], now)
     elseif kind == SUBSCRIBE then
-      subscribe(message[5], sender .. '/' .. message[4], now)
+      subscribe(message[MAIL_REF], sender .. '/' .. message[MAIL_ID], now)
     else
-      resolve(message[4], sender .. '/' .. message[5], message[6], message[7], now)
+      resolve(message[MAIL_ID], sender .. '/' .. message[MAIL_REF], message[MAIL_ENDED_AS],
+        message[MAIL_RESULT], now)
     end
   end
 end

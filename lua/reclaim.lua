@@ -21,7 +21,7 @@ for i, id in ipairs(lapsed) do
     if record[CANCEL] == 1 then
       make_cancelled(id, record, now)
     elseif record[CRASHES] > record[MAX_CRASHES] then
-      bury(id, record, 'its worker died under it ' .. record[CRASHES] .. ' times', now)
+      bury(id, record, string.format(WORKER_DIED, record[CRASHES]), now)
     else
       ready(id, record)
     end

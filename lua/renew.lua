@@ -10,10 +10,10 @@ local till = clock(ARGV[1]) + tonumber(ARGV[2])
 local verdicts = {}
 for i = 3, #ARGV, 3 do
   local record = held(ARGV[i], ARGV[i + 1], ARGV[i + 2])
-  local verdict = 0
+  local verdict = LEASE_LOST
   if record and record[STATE] == ACTIVE then
     redis.call('ZADD', active, till, ARGV[i])
-    verdict = record[CANCEL] == 1 and 2 or 1
+    verdict = record[CANCEL] == 1 and LEASE_CANCEL or LEASE_KEPT
   end
   verdicts[#verdicts + 1] = verdict
 end

@@ -31,7 +31,7 @@ while true do
   local head = redis.call('ZRANGEBYSCORE', pending, from, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
   if not head[1] then break end
   look_at(head[1])
-  from = (math.floor(tonumber(head[2]) / SPAN) + 1) * SPAN
+  from = (math.floor(tonumber(head[2]) / PRIORITY_SPAN) + 1) * PRIORITY_SPAN
 end
 for _, index in ipairs({lanes, shut}) do
   for _, key in ipairs(redis.call('ZRANGE', index, 0, 49)) do

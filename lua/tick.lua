@@ -23,10 +23,11 @@ if following > 0 and following <= math.max(expected, last) then return -1 end
 local fired = 0
 for i = 6, #ARGV, 4 do
   local id, options = ARGV[i + 1], ARGV[i + 3]
-  local before = schedule[SKIPS] == 1 and state_of(schedule[LAST_ID])
+  local before = schedule[OVERLAP_SKIP] == 1 and state_of(schedule[LAST_ID])
   if not before or before >= COMPLETED then
     local o, answer = cmsgpack.unpack(options), 0
-    if redis.call('HEXISTS', records, id) == 0 or (o[9] and o[9][TO] ~= '') then
+    local relations = o[NEW_RELATIONS]
+    if redis.call('HEXISTS', records, id) == 0 or (relations and relations[NEW_QUEUE] ~= '') then
       answer = insert(id, ARGV[i + 2], options, o, now)
     end
     local task = created_id(id, answer)

@@ -6,14 +6,14 @@
 -- INCLUDE  clock keys record history lanes indexes terminal propagate
 local now, single = clock(ARGV[1]), 0
 quiet = true
-for _, raw in ipairs(redis.call('ZRANGE', endings, 0, 99)) do
+for _, raw in ipairs(redis.call('ZRANGE', endings, 0, ENDINGS - 1)) do
   redis.call('ZREM', endings, raw)
   local ending = cmsgpack.unpack(raw)
-  if ending[5] then
+  if ending[ENDING_DEPENDENT] then
     resume_deferred(ending, now)
     single = single + 1
   else
-    ended[#ended + 1] = {ending[2], ending[3], ending[4]}
+    ended[#ended + 1] = {ending[ENDING_ID], ending[ENDING_ENDED_AS], ending[ENDING_RESULT]}
   end
 end
 single = single - deferred

@@ -41,7 +41,9 @@ class Authority:
 
     folder: Path
     name: str
-    _key: ec.EllipticCurvePrivateKey = attrs.field(factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+    _key: ec.EllipticCurvePrivateKey = attrs.field(
+        factory=lambda: ec.generate_private_key(ec.SECP256R1())
+    )
 
     @property
     def file(self) -> Path:
@@ -89,9 +91,7 @@ class Authority:
         if locked:
             lock = serialization.BestAvailableEncryption(KEY_PASSWORD.encode())
         pair.key.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, lock
-            )
+            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, lock)
         )
         return pair
 

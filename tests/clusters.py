@@ -83,7 +83,9 @@ class Node:
     def start(self) -> None:
         """Start it and wait until it answers."""
         self.process = subprocess.Popen(
-            [str(self.program), *self.arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            [str(self.program), *self.arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
         )
         wait_until(f"server on port {self.port}", self.answers)
 
@@ -310,7 +312,9 @@ class Cluster:
             if node.process:
                 wait_until(f"port {node.port}: cluster ok", lambda n=node: _is_ok(n))
 
-    def move_slot(self, slot: int, target: Node, *, pause: Callable[[], None] | None = None) -> None:
+    def move_slot(
+        self, slot: int, target: Node, *, pause: Callable[[], None] | None = None
+    ) -> None:
         """Move a slot with its keys, as `redis-cli --cluster reshard` does; `pause` in the middle."""
         source = self.owner(slot)
         ids = {node.port: node.ask("CLUSTER", "MYID") for node in (source, target)}

@@ -10,7 +10,9 @@ from rediq_trio.spec.records import QueueState
 from tests.servers import OpenStore
 
 
-async def derived_violations(opened: OpenStore, name: str, queue: QueueState, now: int) -> list[str]:
+async def derived_violations(
+    opened: OpenStore, name: str, queue: QueueState, now: int
+) -> list[str]:
     """Say where they are not what follows from the queue's records, limits, rates and turns."""
     call, at = opened.gateway.call, opened.keys.of(name, ("permits", "lanes", "shut"))
     flat = await call(b"HGETALL", at[0])

@@ -69,14 +69,14 @@ THEME_OF = MappingProxyType(
         ),
         "batch": "groups", "set_group_rules": "groups", "groups": "groups",
         "acknowledge": "mail", "register": "reading", "cancel": "operating", "claim": "claim",
-        "complete": "settle", "delete": "operating", "enqueue": "dependencies",
-        "expire": "keeping", "fail": "settle", "flush": "operating", "include/due": "keeping",
+        "delete": "operating", "enqueue": "dependencies",
+        "expire": "keeping", "flush": "operating", "include/due": "keeping",
         "include/terminal": "unique", "include/fence": "fences", "include/intake": "dependencies",
         "include/indexes": "keeping", "include/propagate": "dependencies", "inspect": "dependencies",
         "unregister": "reading", "list": "reading", "pause": "claim", "promote": "keeping",
-        "purge": "purge", "receive": "mail", "reclaim": "keeping", "release": "give_back",
+        "purge": "purge", "receive": "mail", "reclaim": "keeping",
         "remember": "steps", "renew": "give_back", "report": "signals", "revive": "operating",
-        "workers": "reading", "snooze": "give_back", "stats": "reading", "stop": "give_back",
+        "workers": "reading", "settle": "settle", "stats": "reading",
         "unblock": "dependencies", "watch": "operating",
         **dict.fromkeys(
             ("inspect_dependencies", "inspect_groups", "inspect_keys", "inspect_lanes", "inspect_members",
@@ -97,7 +97,7 @@ ALSO = MappingProxyType(
         "arrange": "history", "batch": "damaged_groups", "claim": "limits", "set_group_rules": "damaged_groups",
         "include/intake": "unique", "include/indexes": "limits", "include/record": "damage",
         "include/propagate": "mail", "include/schedule": "damaged_schedules", "promote": "limits",
-        "stats": "limits",
+        "stats": "limits", "settle": "give_back",
         **dict.fromkeys(
             ("include/index_position", "include/unresolved", "repair_dependency", "repair_group",
              "repair_lane", "repair_member", "repair_schedule", "repair_task", "repair_unique"),
@@ -186,7 +186,9 @@ def likeliest_first(mutant: Mutant) -> tuple[list[pytest.Item], list[pytest.Item
     Likely is what killed mutants of the same script, what belongs to its theme, and what is
     named alike; one variant of a test before its others.
     """
-    themes = tuple(f"test_{theme}.py" for theme in (THEME_OF.get(mutant.script), ALSO.get(mutant.script)))
+    themes = tuple(
+        f"test_{theme}.py" for theme in (THEME_OF.get(mutant.script), ALSO.get(mutant.script))
+    )
     named = _words(mutant.name)
     score: dict[str, float] = {}
     for item in _items:
@@ -318,7 +320,9 @@ def main(arguments: list[str]) -> int:
     """Run the mutants whose name holds any of the words (all, without words), or some of them."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants")
     parser.add_argument("words", nargs="*", metavar="word", help="part of a name")
-    parser.add_argument("--script", action="append", metavar="NAME", help="those of this script only")
+    parser.add_argument(
+        "--script", action="append", metavar="NAME", help="those of this script only"
+    )
     parser.add_argument("--sample", type=int, metavar="N", help="so many of them")
     parser.add_argument("--seed", type=int, default=secrets.randbits(32), help="which ones")
     given = parser.parse_args(arguments)
@@ -328,7 +332,9 @@ def main(arguments: list[str]) -> int:
     for mutant in chosen:
         mutated(mutant, lua_folder())
     if given.sample is not None and given.sample < len(chosen):
-        print(f"{given.sample} of {len(chosen)} mutants: --sample {given.sample} --seed {given.seed}")
+        print(
+            f"{given.sample} of {len(chosen)} mutants: --sample {given.sample} --seed {given.seed}"
+        )
         chosen = random.Random(given.seed).sample(chosen, given.sample)
     begin = time.monotonic()
     os.chdir(ROOT)

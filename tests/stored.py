@@ -6,7 +6,7 @@ from typing import Any
 
 import msgpack
 
-from rediq_trio.store.redis.codec import RECORD_FIELDS
+from rediq_trio.spec.stored_format import RECORD_FIELDS
 
 CARRIED = 512
 """Bytes of the longest envelope that a record carries (`lua/include/indexes.lua`)."""

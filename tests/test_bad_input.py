@@ -12,7 +12,7 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio import ConfigError, MemoryStore, PayloadError, PayloadTooLarge, State
-from rediq_trio.spec.records import NewTask
+from rediq_trio.spec.messages import NewTask
 from rediq_trio.store.opening import open_store
 from rediq_trio.wire.envelope import pack_envelope
 from tests.servers import Server

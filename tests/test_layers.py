@@ -71,7 +71,8 @@ def test_a_module_imports_only_from_rooms_below(module: str) -> None:
     above = {
         other
         for other in ours
-        if room(other) != room(module) and level(other) >= level(module)
+        if room(other) != room(module)
+        and level(other) >= level(module)
         # The two on the ground may know each other.
         and level(module) > 0
     }
@@ -98,7 +99,8 @@ def test_one_room_knows_redis_and_the_bridge() -> None:
     knowing = {
         name
         for name, path in MODULES.items()
-        if {n.split(".")[0] for n in imports(path, late=True)} & {"redis", "trio_asyncio", "asyncio"}
+        if {n.split(".")[0] for n in imports(path, late=True)}
+        & {"redis", "trio_asyncio", "asyncio"}
     }
     assert knowing
     assert all(name.startswith("rediq_trio.store.redis.connection.") for name in knowing)
@@ -113,23 +115,15 @@ def test_actors_do_not_import_one_another(actor: str) -> None:
     assert not imports(MODULES[f"rediq_trio.worker.{actor}"], late=True) & names
 
 
-LONG = {
-    "rediq_trio.spec.queue": 540,  # the whole queue in one place is what a reader comes for
-    "rediq_trio.spec.records": 500,  # one short class for each value, and a line for each field
-    "rediq_trio.store.redis.check.codec": 340,  # one row for each type of target
-    "rediq_trio.values.task": 320,  # a task's options, one short line for each
-    "rediq_trio.spec.change": 335,  # all that may happen to a task within one step
-    "rediq_trio.store.redis.store": 580,  # one short method per script
-    "rediq_trio.store.memory": 480,  # one short method per transition
-    "rediq_trio.store.redis.codec": 320,  # one short function for each kind of bytes
-    "rediq_trio.handlers.app": 390,  # four kinds of things to register, each with its typed decorator
-}
+LONG = "Long, because "
+"""What the docstring of a module says that has more than 350 lines."""
 
 
 def test_no_module_and_no_function_is_long() -> None:
     for name, path in MODULES.items():
         text = path.read_text("utf-8")
-        assert text.count("\n") <= LONG.get(name, 350), f"{name} is too long to read at one go"
+        short = text.count("\n") <= 350
+        assert short or LONG in (ast.get_docstring(ast.parse(text)) or ""), f"{name} is too long"
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert node.end_lineno is not None

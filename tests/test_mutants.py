@@ -25,6 +25,12 @@ def test_no_two_mutants_are_the_same() -> None:
 
 
 def test_every_script_that_writes_has_a_mutant() -> None:
-    unguarded = {"inspect_groups", "inspect_keys", "inspect_messages", "inspect_schedules", "inspect_unique"}
+    unguarded = {
+        "inspect_groups",
+        "inspect_keys",
+        "inspect_messages",
+        "inspect_schedules",
+        "inspect_unique",
+    }
     scripts = script_paths(lua_folder()).keys() - unguarded
     assert scripts <= {mutant.script for mutant in MUTANTS}

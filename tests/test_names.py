@@ -52,11 +52,7 @@ def definitions() -> dict[str, list[str]]:
 
 
 DEFINED = definitions()
-TWICE = {
-    name: modules
-    for name, modules in DEFINED.items()
-    if len(modules) > 1
-}
+TWICE = {name: modules for name, modules in DEFINED.items() if len(modules) > 1}
 
 
 def test_no_name_stands_for_two_things() -> None:

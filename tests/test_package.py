@@ -80,7 +80,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=False,
     )
     if building.returncode and re.search(
-        r"No matching distribution|Connection|Temporary failure|timed out", building.stdout + building.stderr
+        r"No matching distribution|Connection|Temporary failure|timed out",
+        building.stdout + building.stderr,
     ):
         pytest.skip("the build backend cannot be installed: no package index can be reached")
     assert building.returncode == 0, building.stdout + building.stderr
@@ -119,9 +120,7 @@ def test_the_wheel_has_the_lua_of_the_checkout(wheel: Mapping[str, bytes]) -> No
 
 
 @pytest.mark.slow
-def test_the_wheel_s_lua_makes_the_same_scripts(
-    wheel: Mapping[str, bytes], tmp_path: Path
-) -> None:
+def test_the_wheel_s_lua_makes_the_same_scripts(wheel: Mapping[str, bytes], tmp_path: Path) -> None:
     for name, body in wheel.items():
         if name.startswith("rediq_trio/lua/"):
             path = tmp_path / name

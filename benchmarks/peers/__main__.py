@@ -66,13 +66,19 @@ def parse(arguments: Sequence[str] | None = None) -> Plan:
     """Read the command line, or what is given in its place."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers")
     parser.add_argument("--runs", type=int, default=5, help="rounds (5)")
-    parser.add_argument("--only", default="", metavar="PEER,...", help="peers whose name has one of these")
+    parser.add_argument(
+        "--only", default="", metavar="PEER,...", help="peers whose name has one of these"
+    )
     parser.add_argument("--metrics", default="", metavar="WORD,...", help="measures likewise")
-    parser.add_argument("--quick", action="store_true", help="far fewer tasks: shows that all works")
+    parser.add_argument(
+        "--quick", action="store_true", help="far fewer tasks: shows that all works"
+    )
     parser.add_argument("--server", metavar="PATH", help="the redis-server to run")
     parser.add_argument("--venvs", type=Path, default=venvs.default_folder(), metavar="DIR",
                         help="where the peers' environments are kept")  # fmt: skip
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there, as it goes")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write every figure there, as it goes"
+    )
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the figures there")
     parser.add_argument("--resume", action="store_true", help="go on with what --json has")
     given = parser.parse_args(arguments)
@@ -181,7 +187,10 @@ def begin(plan: Plan) -> Record:
     with run_server(plan.server) as bench:
         facts = machine(bench)
     words = " ".join(shlex.quote(word) for word in sys.argv[1:])
-    return Record(facts={"command": f"python -m benchmarks.peers {words}".strip(), **facts}, options=plan.options)
+    return Record(
+        facts={"command": f"python -m benchmarks.peers {words}".strip(), **facts},
+        options=plan.options,
+    )
 
 
 def main() -> None:

@@ -87,7 +87,9 @@ def stamps(folder: Path) -> dict[int, float]:
     found: dict[int, float] = {}
     for path in folder.glob("*.stamps"):
         data = path.read_bytes()
-        for number, at in struct.iter_unpack(STAMP.format, data[: len(data) // STAMP.size * STAMP.size]):
+        for number, at in struct.iter_unpack(
+            STAMP.format, data[: len(data) // STAMP.size * STAMP.size]
+        ):
             found[number] = min(at, found.get(number, at))
     return found
 

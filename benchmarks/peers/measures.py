@@ -134,7 +134,15 @@ def crew(
     concurrency = concurrency or stage.peer.concurrency
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="peers-"))
-        arguments = ["work", bench.url, "--concurrency", str(concurrency), "--folder", folder, *flags]
+        arguments = [
+            "work",
+            bench.url,
+            "--concurrency",
+            str(concurrency),
+            "--folder",
+            folder,
+            *flags,
+        ]
         children = [
             stack.enter_context(run_adapter(stage.python, stage.peer, *arguments))
             for _ in range(processes)

@@ -62,7 +62,9 @@ def _panel(record: Record, row: Row) -> str:
         f'<text x="{WIDE:g}" y="12" fill="{TEXT}" text-anchor="end">{better}</text>',
     ]
     found = {name: record.values(row, name) for name in record.peers}
-    most = max((value for values in found.values() for value in values.values()), default=0.0) or 1.0
+    most = (
+        max((value for values in found.values() for value in values.values()), default=0.0) or 1.0
+    )
     long = WIDE - NAMES - FIGURES
     for place, (name, values) in enumerate(found.items()):
         y = TITLE + place * (BAR + GAP)
@@ -79,7 +81,9 @@ def _panel(record: Record, row: Row) -> str:
             parts.append(f'<text x="{NAMES:g}" y="{y + BAR - 2:g}" fill="{TEXT}">{said}</text>')
             continue
         across = max(1.0, median / most * long)
-        low, top = (NAMES + value / most * long for value in (min(values.values()), max(values.values())))
+        low, top = (
+            NAMES + value / most * long for value in (min(values.values()), max(values.values()))
+        )
         middle = y + BAR / 2
         parts += [
             f'<rect x="{NAMES:g}" y="{y:g}" width="{across:.1f}" height="{BAR:g}" fill="{colour}"/>',

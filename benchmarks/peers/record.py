@@ -91,7 +91,9 @@ class Record:
 
     def has(self, round_: int, peer: str, measure: str) -> bool:
         """Say whether this was measured, or failed."""
-        return any(s.round == round_ and s.peer == peer and s.measure == measure for s in self.samples)
+        return any(
+            s.round == round_ and s.peer == peer and s.measure == measure for s in self.samples
+        )
 
     def tried(self, peer: str, measure: str) -> bool:
         """Say whether this was measured, or failed, in any round."""

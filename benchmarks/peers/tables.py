@@ -38,10 +38,7 @@ def _called(row: Row) -> str:
 def figures(record: Record, rows: Sequence[Row]) -> str:
     """Give the medians."""
     names = [*record.peers]
-    lines = [
-        [_called(row), *(number(record.median(row, name)) for name in names)]
-        for row in rows
-    ]
+    lines = [[_called(row), *(number(record.median(row, name)) for name in names)] for row in rows]
     return _table(["median", *names], lines)
 
 
@@ -71,7 +68,9 @@ def settings(record: Record) -> str:
     lines = []
     for name, peer in record.peers.items():
         sleeping = f"{peer['naps']:,} at once that sleep"
-        lines.append([name, f"{peer['settings']}; {sleeping}", peer["promise"], shown_versions(peer)])
+        lines.append(
+            [name, f"{peer['settings']}; {sleeping}", peer["promise"], shown_versions(peer)]
+        )
     return _table(["peer", "set up", "promise", "versions"], lines).replace("---:", "---")
 
 

@@ -54,7 +54,17 @@ def make(peer: Peer, below: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)  # one that was not finished
     below.mkdir(parents=True, exist_ok=True)
     _run([sys.executable, "-m", "venv", str(folder)])
-    _run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *peer.requires])
+    _run(
+        [
+            str(python),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            *peer.requires,
+        ]
+    )
     (folder / DONE).write_text(json.dumps(versions(peer, python), indent=1) + "\n")
     return python
 
@@ -63,7 +73,9 @@ def _run(command: list[str]) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=WITHIN)
     except subprocess.CalledProcessError as error:
-        lines = [line.strip() for line in f"{error.stdout}\n{error.stderr}".splitlines() if line.strip()]
+        lines = [
+            line.strip() for line in f"{error.stdout}\n{error.stderr}".splitlines() if line.strip()
+        ]
         wrong = [line for line in lines if line.startswith("ERROR")] or lines
         raise NotInstalled(" / ".join(wrong[-2:]) or f"status {error.returncode}") from None
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -48,14 +48,18 @@ def _parts(text: str) -> list[str]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling")
-    parser.add_argument("--only", type=_parts, default=[*PARTS], metavar="PART,PART", help=", ".join(PARTS))
+    parser.add_argument(
+        "--only", type=_parts, default=[*PARTS], metavar="PART,PART", help=", ".join(PARTS)
+    )
     parser.add_argument("--quick", action="store_true", help="a tenth of everything")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--server", metavar="PATH", help="the redis-server to run")
     given = parser.parse_args()
     found: dict[str, list[Table]] = {}
     with run_server(given.server) as bench:
-        facts = machine(bench) | {"command": shlex.join(["python", "-m", "benchmarks.scaling", *sys.argv[1:]])}
+        facts = machine(bench) | {
+            "command": shlex.join(["python", "-m", "benchmarks.scaling", *sys.argv[1:]])
+        }
         print("\n".join(f"- {name}: {fact}" for name, fact in facts.items()), flush=True)
         for name in given.only:
             begin = time.perf_counter()

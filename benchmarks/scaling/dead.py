@@ -7,7 +7,7 @@ from typing import Any
 
 import rediq_trio as rediq
 from benchmarks.scaling.stage import COST, Stage, Table
-from rediq_trio.spec.records import Failure
+from rediq_trio.spec.messages import Failed
 from rediq_trio.store.opening import open_store
 from rediq_trio.store.port import BATCH
 
@@ -30,8 +30,8 @@ async def measure(stage: Stage) -> list[Table]:
                 claimed = await store.claim(
                     QUEUE, limit=BATCH, lease_ms=10**7, worker="w", nonce=os.urandom(8)
                 )
-                failures = [Failure(lease.fence, "boom", 0, final=True) for lease in claimed.leases]
-                await store.fail(QUEUE, failures)
+                failures = [Failed(lease.fence, "boom", 0, final=True) for lease in claimed.leases]
+                await store.settle(QUEUE, failures)
                 buried += len(failures)
                 stage.say(f"dead: {buried:,} of {many:,}")
 

@@ -8,7 +8,7 @@ import trio
 
 import rediq_trio.worker.keeping.keeper as keeping
 from benchmarks.scaling.stage import COST, Stage, Table, number
-from rediq_trio.spec.records import NewTask
+from rediq_trio.spec.messages import NewTask
 from rediq_trio.store.opening import open_store
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.tasks.ids import new_id
@@ -32,7 +32,9 @@ async def measure(stage: Stage) -> list[Table]:
         held = stage.memory()
         with stage.timed() as timed:
             await _put(stage, store, many - due, FAR)
-        rows.append((f"enqueue {many - due:,} delayed, {BATCH:,} at a time", *timed.cells(many - due)))
+        rows.append(
+            (f"enqueue {many - due:,} delayed, {BATCH:,} at a time", *timed.cells(many - due))
+        )
         memory = (stage.memory() - held) * 2**20 / (many - due)
         with stage.timed() as timed:
             for _ in range(SINGLE):
@@ -48,7 +50,9 @@ async def measure(stage: Stage) -> list[Table]:
         with stage.timed() as timed:
             while moved < due:
                 moved += (await store.promote(QUEUE, limit=keeping.TASKS_PER_STEP)).moved
-        rows.append((f"promote {due:,} that are due, {keeping.TASKS_PER_STEP} at a time", *timed.cells(due)))
+        rows.append(
+            (f"promote {due:,} that are due, {keeping.TASKS_PER_STEP} at a time", *timed.cells(due))
+        )
         with stage.timed() as timed:
             for _ in range(SINGLE):
                 await store.claim(QUEUE, limit=1, lease_ms=FAR, worker="w", nonce=os.urandom(8))

@@ -23,14 +23,15 @@ import attrs
 
 from benchmarks.scaling.stage import Stage, Table
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import (
-    Completion,
-    Deferral,
-    Failure,
+from rediq_trio.spec.messages import (
+    Completed,
+    Failed,
     Fence,
     Lease,
     NewTask,
     Relations,
+    Released,
+    Snoozed,
     Until,
 )
 from rediq_trio.store.opening import open_store
@@ -88,8 +89,8 @@ class Long:
         done = 0
         while done < number:
             leases = await self.claim(BATCH)
-            failures = [Failure(lease.fence, "boom", 0, final=True) for lease in leases]
-            await self.store.fail(self.queue, failures)
+            failures = [Failed(lease.fence, "boom", 0, final=True) for lease in leases]
+            await self.store.settle(self.queue, failures)
             done += len(leases)
 
     async def add(self, *tasks: NewTask) -> None:
@@ -119,10 +120,12 @@ class Long:
             "enqueue, grouped": lambda: self.add(_tied(group="group 1")),
             "claim 1": self._claim_one,
             "renew": lambda: store.renew(self.queue, [self.leases[-1].fence], lease_ms=LEASE),
-            "complete": lambda: store.complete(self.queue, [Completion(self.taken(), b"r")]),
-            "fail, retried": lambda: store.fail(self.queue, [Failure(self.taken(), "boom", 10**6)]),
-            "snooze": lambda: store.snooze(self.queue, [Deferral(self.taken(), 10**6)]),
-            "release": lambda: store.release(self.queue, [self.taken()]),
+            "complete": lambda: store.settle(self.queue, [Completed(self.taken(), b"r")]),
+            "fail, retried": lambda: store.settle(
+                self.queue, [Failed(self.taken(), "boom", 10**6)]
+            ),
+            "snooze": lambda: store.settle(self.queue, [Snoozed(self.taken(), 10**6)]),
+            "release": lambda: store.settle(self.queue, [Released(self.taken())]),
             "cancel": lambda: store.cancel(self.queue, next(self._some)),
             "delete": lambda: store.delete(self.queue, [next(self._some)]),
             "read a task": lambda: store.get(self.queue, [ONE]),

@@ -68,7 +68,10 @@ async def _rest(stage: Stage, worker: Working, seconds: float) -> list[tuple[str
     seen = worker.look()
     return [
         ("idle: scripts a second", number((after[0] - scripts) / seconds)),
-        ("idle: commands a second, with those inside scripts", number((after[1] - every) / seconds)),
+        (
+            "idle: commands a second, with those inside scripts",
+            number((after[1] - every) / seconds),
+        ),
         ("idle: worker's CPU, %", number(seen["cpu"] * 100)),
         ("idle: Redis's CPU, %", number(used / seconds * 100)),
     ]
@@ -83,7 +86,10 @@ async def _probe(
         await trio.sleep(chance.uniform(0.02, 0.08))
         await client.enqueue(_noop(chance.choice(names), time.perf_counter()))
     seen = await worker.until(done + PROBES)
-    return [("idle to start, p50 ms", number(seen["p50"])), ("idle to start, p99 ms", number(seen["p99"]))]
+    return [
+        ("idle to start, p50 ms", number(seen["p50"])),
+        ("idle to start, p99 ms", number(seen["p99"])),
+    ]
 
 
 async def _drain(
@@ -98,4 +104,6 @@ async def _drain(
         await client.queue(name).resume()
     total = each * len(names)
     await worker.until(done + total)
-    return [("drained /s, resumed one after another", number(total / (time.perf_counter() - begin)))]
+    return [
+        ("drained /s, resumed one after another", number(total / (time.perf_counter() - begin)))
+    ]

@@ -33,7 +33,9 @@ async def measure(stage: Stage) -> list[Table]:
     rate = stage.some(RATE)
     found = [await _sleep(stage, rate, *flags) for flags in ((), ("--collect-rarely",))]
     rows = [(name, *(dict(some)[name] for some in found)) for name, _ in found[0]]
-    title = f"{int(rate * SLEEPS):,} tasks asleep on one worker, {rate:,} started a second, lease 30 s"
+    title = (
+        f"{int(rate * SLEEPS):,} tasks asleep on one worker, {rate:,} started a second, lease 30 s"
+    )
     return [Table(title, ("what", "in a program of one's own", "under rediq run"), tuple(rows))]
 
 

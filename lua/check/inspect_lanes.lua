@@ -15,7 +15,7 @@ for i = 2, #ARGV do
   local key = ARGV[i]
   local first = beginning(keyed, prefix(key), 1)[1]
   local limit = redis.call('HGET', limits, key)
-  if not limit and key ~= '' then limit = redis.call('HGET', limits, '*') end
+  if not limit and key ~= '' then limit = redis.call('HGET', limits, ANY_KEY) end
   reply[#reply + 1] = {
     first and first:sub(#key + 2, #key + 17) or '',
     redis.call('ZSCORE', lanes, key) or '', redis.call('ZSCORE', shut, key) or '',

@@ -1,6 +1,5 @@
 -- The history, where the queue keeps one: how many entries (read when first needed; whoever
 -- reads `meta` before reads it too) and, once there is a new one, the number of the last.
-local REASON, NEEDED = 100, 100
 local kept, last_entry = nil, nil
 
 -- Writes the step of a task: codes of its states before and after (0: none), its record as it
@@ -18,14 +17,14 @@ local function record_entry(now, transition, id, from, to, record, till, needed,
       record[SNOOZES], record[MAX_RETRY], record[MAX_CRASHES], record[PRIORITY], record[SEQ],
       record[RUN], record[EXPIRES], record[CANCEL], till or 0, claimed and record[NONCE] or '',
       claimed and record[WORKER] or '',
-      (to == RETRY or to == DEAD) and record[ERROR]:sub(1, REASON) or '',
+      (to == RETRY or to == DEAD) and record[ERROR]:sub(1, REASON_BYTES) or '',
     }
     local relations, wanted = record[RELATIONS], {}
     for _, refs in ipairs({needed, awaited}) do
-      for n = 1, math.min(#refs, NEEDED - #wanted) do wanted[#wanted + 1] = refs[n] end
+      for n = 1, math.min(#refs, MOST_NEEDS - #wanted) do wanted[#wanted + 1] = refs[n] end
     end
     if relations then
-      entry[21] = {
+      entry[ENTRY_RELATIONS] = {
         relations[UNIQUE], relations[OWNS_UNIQUE_KEY], relations[LIMIT_KEY], relations[GROUP],
         relations[WAITS], relations[RUN_ON_DEPENDENCY_FAILURE], wanted,
       }

@@ -37,12 +37,12 @@ end
 
 -- Groups whose members or rule have changed; a group is in `groups` by when it is due.
 local touched_groups = {}
-local USUAL = {10, 30000, 300000}
+local default_rule = DEFAULT_RULE
 
--- {most members, ms from the last one on, ms from the first one on} of a group.
+-- The rule of a group: an array in the order of GROUP_RULE_FIELDS.
 local function rule_of(group)
   local raw = redis.call('HGET', rules, group)
-  return raw and cmsgpack.unpack(raw) or USUAL
+  return raw and cmsgpack.unpack(raw) or default_rule
 end
 
 -- When the members of a group become a batch, 0 when there are enough; nil without members.
@@ -51,7 +51,7 @@ local function batch_at(group)
   local low, high = '[' .. start, '(' .. start .. '\255'
   local first = redis.call('ZRANGEBYLEX', grouped, low, high, 'LIMIT', 0, 1)[1]
   if not first then return nil end
-  if redis.call('ZLEXCOUNT', grouped, low, high) >= rule[1] then return 0 end
+  if redis.call('ZLEXCOUNT', grouped, low, high) >= rule[RULE_MAX_SIZE] then return 0 end
   local last = redis.call('ZREVRANGEBYLEX', grouped, high, low, 'LIMIT', 0, 1)[1]
   local oldest, first_newer = load(first:sub(#group + 18))
   local newest, last_newer = load(last:sub(#group + 18))
@@ -59,7 +59,7 @@ local function batch_at(group)
   if first_newer or last_newer then return tonumber(redis.call('ZSCORE', groups, group) or 0) end
   -- A batch looks at once at what cannot be decoded.
   if not oldest or not newest then return 0 end
-  return math.min(oldest[RUN] + rule[3], newest[RUN] + rule[2])
+  return math.min(oldest[RUN] + rule[RULE_MAX_DELAY], newest[RUN] + rule[RULE_GRACE])
 end
 
 local function touch_groups()

@@ -1,12 +1,8 @@
--- How tasks come in. Options: {priority, max_retry, max_crashes, retention, delay, run at,
--- expires in, expires at[, ties]}; ties: {queue, unique key, until, ttl, replace, limit key,
--- group, lenient, needs, awaits, dependents}.
-local TO, KEY, ENDS, TTL, REPLACE, TO_LIMIT, TO_GROUP, TO_RUN_ON_FAILURE = 1, 2, 3, 4, 5, 6, 7, 8
-local NEEDS, NEEDS_LATER, DEPENDENTS = 9, 10, 11
-local TAKEN, REPLACED, FULL, MISSING, WITHHELD, SENT = 1, 2, 3, 4, 5, 6
+-- How tasks come in. Their options are arrays in the order of NEW_TASK_FIELDS, and the relations
+-- among them in that of NEW_RELATION_FIELDS.
 
 local function due_at(o, now)
-  return o[6] > 0 and o[6] or now + o[5]
+  return o[NEW_RUN_AT] > 0 and o[NEW_RUN_AT] or now + o[NEW_DELAY]
 end
 
 -- The task in the window of a unique key, or nil.
@@ -29,12 +25,13 @@ end
 -- The record of a holder that was never claimed, and that a task can replace, or nil. What
 -- waits, or is waited for, under its own id cannot go by that of another.
 local function replaceable(holder, relations)
-  if relations[REPLACE] == 0 or relations[TO_GROUP] ~= '' then return nil end
-  if #relations[NEEDS] + #relations[NEEDS_LATER] + #relations[DEPENDENTS] > 0 then return nil end
+  if relations[NEW_REPLACE] == 0 or relations[NEW_GROUP] ~= '' then return nil end
+  local others = #relations[NEW_NEEDS] + #relations[NEW_NEEDS_LATER]
+  if others + #relations[NEW_DEPENDENTS] > 0 then return nil end
   local record = load(holder)
   -- By time alone a key may outlive its holder, whose id is another task's then.
   if not record or not record[RELATIONS] then return nil end
-  if record[RELATIONS][UNIQUE] ~= relations[KEY] then return nil end
+  if record[RELATIONS][UNIQUE] ~= relations[NEW_UNIQUE] then return nil end
   if record[STATE] ~= SCHEDULED and record[STATE] ~= PENDING then return nil end
   return record[DELIVERIES] == 0 and record or nil
 end
@@ -47,20 +44,21 @@ local function read_bound()
 end
 
 local function comes_pending(o, now)
-  local relations = o[9]
+  local relations = o[NEW_RELATIONS]
   if due_at(o, now) > now then return false end
   if not relations then return true end
-  return #relations[NEEDS] + #relations[NEEDS_LATER] == 0 and relations[TO_GROUP] == ''
+  return #relations[NEW_NEEDS] + #relations[NEW_NEEDS_LATER] == 0 and relations[NEW_GROUP] == ''
 end
 
 -- Why a task that a caller hands in is refused, or nil; 0 for an id that exists. Before it
 -- are the tasks of a whole that are in front of it: {ids, keys, ready}; nil without a whole.
 local function rejection(id, o, now, before)
-  local relations = o[9]
-  if relations and relations[TO] ~= '' then return nil end
+  local relations = o[NEW_RELATIONS]
+  if relations and relations[NEW_QUEUE] ~= '' then return nil end
   if redis.call('HEXISTS', records, id) == 1 or before and before.ids[id] then return 0 end
-  if relations and relations[KEY] ~= '' then
-    local holder = holder_of(relations[KEY], now) or before and before.keys[relations[KEY]]
+  local key = relations and relations[NEW_UNIQUE] or ''
+  if key ~= '' then
+    local holder = holder_of(key, now) or before and before.keys[key]
     if holder then
       if not before and replaceable(holder, relations) then return nil end
       return {TAKEN, holder, 0}
@@ -70,7 +68,7 @@ local function rejection(id, o, now, before)
     local waiting = redis.call('ZCARD', pending) + redis.call('ZCARD', keyed)
     if waiting + (before and before.ready or 0) >= most then return {FULL, '', 0} end
   end
-  for _, ref in ipairs(relations and relations[NEEDS] or {}) do
+  for _, ref in ipairs(relations and relations[NEW_NEEDS] or {}) do
     local queue, local_id = split(ref)
     if not queue and not (before and before.ids[local_id] == 'needed') then
       local state = state_of(local_id)
@@ -82,10 +80,10 @@ end
 
 -- Puts a task of a whole in front of the next.
 local function add_preceding(id, o, now, before)
-  local relations = o[9]
-  if relations and relations[TO] ~= '' then return end
-  before.ids[id] = relations and relations[TO_GROUP] ~= '' and 'grouped' or 'needed'
-  local key = relations and relations[KEY] or ''
+  local relations = o[NEW_RELATIONS]
+  if relations and relations[NEW_QUEUE] ~= '' then return end
+  before.ids[id] = relations and relations[NEW_GROUP] ~= '' and 'grouped' or 'needed'
+  local key = relations and relations[NEW_UNIQUE] or ''
   if key ~= '' and not before.keys[key] then before.keys[key] = id end
   if comes_pending(o, now) then before.ready = before.ready + 1 end
 end
@@ -93,22 +91,23 @@ end
 local added = 0
 
 local function expiry(o, now)
-  if o[8] > 0 then return o[8] end
-  return o[7] > 0 and now + o[7] or 0
+  if o[NEW_EXPIRES_AT] > 0 then return o[NEW_EXPIRES_AT] end
+  return o[NEW_EXPIRES_IN] > 0 and now + o[NEW_EXPIRES_IN] or 0
 end
 
 -- Puts a task in the place of the holder of its unique key.
 local function replace(id, record, envelope, o, now)
-  local relations, run, was = o[9], math.max(due_at(o, now), now), record[STATE]
+  local relations, run, was = o[NEW_RELATIONS], math.max(due_at(o, now), now), record[STATE]
   leave_index(id, record)
   if record[ENVELOPE] == '' then redis.call('HDEL', payloads, id) end
   set_envelope(id, record, envelope)
-  record[PRIORITY], record[MAX_RETRY] = o[1], o[2]
-  record[MAX_CRASHES], record[RETENTION] = o[3], o[4]
+  record[PRIORITY], record[MAX_RETRY] = o[NEW_PRIORITY], o[NEW_MAX_RETRY]
+  record[MAX_CRASHES], record[RETENTION] = o[NEW_MAX_CRASHES], o[NEW_RETENTION]
   record[RUN], record[EXPIRES] = run, expiry(o, now)
-  record[RELATIONS][UNTIL], record[RELATIONS][LIMIT_KEY] = relations[ENDS], relations[TO_LIMIT]
-  local till = relations[TTL] > 0 and now + relations[TTL] or 0
-  lock(relations[KEY], id, till)
+  record[RELATIONS][UNTIL] = relations[NEW_UNTIL]
+  record[RELATIONS][LIMIT_KEY] = relations[NEW_LIMIT_KEY]
+  local till = relations[NEW_TTL] > 0 and now + relations[NEW_TTL] or 0
+  lock(relations[NEW_UNIQUE], id, till)
   if run > now then
     later(id, record, SCHEDULED, run)
   else
@@ -122,13 +121,13 @@ end
 -- Adds a task that nothing refuses but its unique key, or that its id exists (0). An untied one
 -- that is `lazily` made pending is so by the next `write_together`.
 local function insert(id, envelope, options, o, now, lazily)
-  local relations = o[9]
-  if relations and relations[TO] ~= '' then
-    send(now, relations[TO], TASK, id, envelope, options)
+  local relations = o[NEW_RELATIONS]
+  if relations and relations[NEW_QUEUE] ~= '' then
+    send(now, relations[NEW_QUEUE], TASK, id, envelope, options)
     return {SENT, '', 0}
   end
-  if relations and relations[KEY] ~= '' then
-    local holder = holder_of(relations[KEY], now)
+  if relations and relations[NEW_UNIQUE] ~= '' then
+    local holder = holder_of(relations[NEW_UNIQUE], now)
     if holder then
       local record = replaceable(holder, relations)
       if record then return replace(holder, record, envelope, o, now) end
@@ -137,8 +136,8 @@ local function insert(id, envelope, options, o, now, lazily)
   end
   if lately[id] or redis.call('HEXISTS', records, id) == 1 then return 0 end
   local run = math.max(due_at(o, now), now)
-  local record = {0, o[1], o[2], o[3], o[4], now, run, expiry(o, now),
-                  0, '', 0, 0, 0, 0, '', '', 0, 0, 0, 0, ''}
+  local record = {0, o[NEW_PRIORITY], o[NEW_MAX_RETRY], o[NEW_MAX_CRASHES], o[NEW_RETENTION],
+                  now, run, expiry(o, now), 0, '', 0, 0, 0, 0, '', '', 0, 0, 0, 0, ''}
   set_envelope(id, record, envelope)
   added = added + 1
   if not relations then
@@ -151,15 +150,16 @@ local function insert(id, envelope, options, o, now, lazily)
     record_entry(now, 'enqueue', id, 0, record[STATE], record)
     return record[STATE]
   end
-  local waits, holds = #relations[NEEDS] + #relations[NEEDS_LATER], relations[KEY] ~= '' and 1 or 0
-  record[RELATIONS] = {relations[KEY], relations[ENDS], holds, relations[TO_LIMIT],
-                       relations[TO_GROUP], waits, relations[TO_RUN_ON_FAILURE]}
-  if #relations[DEPENDENTS] > 0 then mark(record, HAS_DEPENDENTS) end
-  local till = holds == 1 and relations[TTL] > 0 and now + relations[TTL] or 0
-  if holds == 1 then lock(relations[KEY], id, till) end
+  local waits = #relations[NEW_NEEDS] + #relations[NEW_NEEDS_LATER]
+  local holds = relations[NEW_UNIQUE] ~= '' and 1 or 0
+  record[RELATIONS] = {relations[NEW_UNIQUE], relations[NEW_UNTIL], holds, relations[NEW_LIMIT_KEY],
+                       relations[NEW_GROUP], waits, relations[NEW_RUN_ON_DEPENDENCY_FAILURE]}
+  if #relations[NEW_DEPENDENTS] > 0 then mark(record, HAS_DEPENDENTS) end
+  local till = holds == 1 and relations[NEW_TTL] > 0 and now + relations[NEW_TTL] or 0
+  if holds == 1 then lock(relations[NEW_UNIQUE], id, till) end
   if waits > 0 then
     block(id, record)
-  elseif relations[TO_GROUP] ~= '' then
+  elseif relations[NEW_GROUP] ~= '' then
     group_in(id, record)
   elseif run > now then
     later(id, record, SCHEDULED, run)
@@ -167,30 +167,29 @@ local function insert(id, envelope, options, o, now, lazily)
     record[SEQ] = next_seq()
     ready(id, record)
   end
-  record_entry(
-    now, 'enqueue', id, 0, record[STATE], record, till, relations[NEEDS], relations[NEEDS_LATER]
-  )
-  relate(edges, id, relations[DEPENDENTS])
-  relate(needs, id, relations[NEEDS_LATER])
-  if #relations[NEEDS] == 0 then return record[STATE] end
-  relate(needs, id, relations[NEEDS])
-  for _, ref in ipairs(relations[NEEDS]) do check_dependency(id, ref, now) end
+  record_entry(now, 'enqueue', id, 0, record[STATE], record, till,
+    relations[NEW_NEEDS], relations[NEW_NEEDS_LATER])
+  relate(edges, id, relations[NEW_DEPENDENTS])
+  relate(needs, id, relations[NEW_NEEDS_LATER])
+  if #relations[NEW_NEEDS] == 0 then return record[STATE] end
+  relate(needs, id, relations[NEW_NEEDS])
+  for _, ref in ipairs(relations[NEW_NEEDS]) do check_dependency(id, ref, now) end
   return load(id)[STATE]
 end
 
 -- Adds a task that was promised to be enqueued: only a holder of its key refuses it.
 local function enqueue_promised(id, envelope, options, now)
   local o = cmsgpack.unpack(options)
-  local relations = o[9]
-  if (not relations or relations[TO] == '') and redis.call('HEXISTS', records, id) == 1 then
-    for _, dependent in ipairs(relations and relations[DEPENDENTS] or {}) do
+  local relations = o[NEW_RELATIONS]
+  if (not relations or relations[NEW_QUEUE] == '') and redis.call('HEXISTS', records, id) == 1 then
+    for _, dependent in ipairs(relations and relations[NEW_DEPENDENTS] or {}) do
       subscribe(id, dependent, now)
     end
     return
   end
   local answer = insert(id, envelope, options, o, now)
   if type(answer) == 'table' and answer[1] ~= SENT then
-    for _, dependent in ipairs(relations[DEPENDENTS]) do
+    for _, dependent in ipairs(relations[NEW_DEPENDENTS]) do
       notify_dependent(id, dependent, 0, '', now)
     end
   end

@@ -3,24 +3,24 @@
 -- its rate lets it go on, or +inf.
 local NEVER = '+inf'
 
--- {concurrency, count, period in ms, burst, interval in us} of a key, or nil.
+-- The limit of a key, an array in the order of LIMIT_FIELDS, or nil.
 local function limit_of(key)
   local raw = redis.call('HGET', limits, key)
-  if not raw and key ~= '' then raw = redis.call('HGET', limits, '*') end
+  if not raw and key ~= '' then raw = redis.call('HGET', limits, ANY_KEY) end
   return raw and cmsgpack.unpack(raw) or nil
 end
 
 -- From when on the rate allows a start, in ms: the generic cell rate algorithm.
 local function free_at(limit, key)
-  if limit[2] == 0 then return 0 end
+  if limit[LIMIT_COUNT] == 0 then return 0 end
   local arrival = tonumber(redis.call('ZSCORE', rates, key) or 0)
-  return math.ceil((arrival - (limit[4] - 1) * limit[5]) / 1000)
+  return math.ceil((arrival - (limit[LIMIT_BURST] - 1) * limit[LIMIT_INTERVAL]) / 1000)
 end
 
 local function charge(limit, key, now)
-  if not limit or limit[2] == 0 then return end
+  if not limit or limit[LIMIT_COUNT] == 0 then return end
   local arrival = math.max(tonumber(redis.call('ZSCORE', rates, key) or 0), now * 1000)
-  redis.call('ZADD', rates, arrival + limit[5], key)
+  redis.call('ZADD', rates, arrival + limit[LIMIT_INTERVAL], key)
 end
 
 -- Puts the lane of a key where it belongs now.
@@ -35,7 +35,8 @@ local function open_or_throttle(key, now)
   redis.call('HSETNX', turns, key, redis.call('HGET', meta, 'turn') or 0)
   local limit, till = limit_of(key), nil
   if limit then
-    if limit[1] > 0 and tonumber(redis.call('HGET', permits, key) or 0) >= limit[1] then
+    local most = limit[LIMIT_CONCURRENCY]
+    if most > 0 and tonumber(redis.call('HGET', permits, key) or 0) >= most then
       till = NEVER
     else
       local at = free_at(limit, key)

@@ -1,11 +1,6 @@
 -- What the end of a task means for those that wait for it. A reference is an id of this
 -- queue, or '<queue>/<id>' of another.
-local PROPAGATED_AT_ONCE = 500
-local NIL = '\192'
-local ENDED_AS = {
-  [0] = 'is gone', [COMPLETED] = 'is completed', [DEAD] = 'is dead', [CANCELLED] = 'was cancelled',
-}
-local TASK, SUBSCRIBE, ENDED = 1, 2, 3
+local ended_as_texts = ENDED_AS
 
 -- The queue of a reference, nil for this one, and the id.
 local function split(ref)
@@ -33,12 +28,10 @@ local function send(now, ...)
     sent = tonumber(redis.call('HGET', meta, 'sent') or 0)
     notify('mail')
   end
-  sent = math.max(sent + 1, now * 1024)
+  sent = math.max(sent + 1, now * SENT_PER_MS)
   redis.call('ZADD', outbox, sent, cmsgpack.pack({sent, ...}))
 end
 
--- What `how` says of a task that nobody has looked at yet.
-local UNKNOWN = 255
 -- What is held over once more is told to nobody.
 local deferred, quiet = 0, false
 
@@ -68,7 +61,8 @@ local function resolve(id, ref, ended_as, result, now)
   if not redis.call('ZSCORE', needs, entry) then return end
   if ended_as ~= COMPLETED and relations[RUN_ON_DEPENDENCY_FAILURE] == 0 then
     leave_index(id, record)
-    bury(id, record, 'the task ' .. text_of(ref) .. ' that it needs ' .. ENDED_AS[ended_as], now)
+    local reason = string.format(NEED_FAILED, text_of(ref), ended_as_texts[ended_as])
+    bury(id, record, reason, now)
     record_entry(now, 'unblock', id, BLOCKED, DEAD, record)
     return
   end
@@ -111,7 +105,7 @@ local function subscribe(local_id, dependent, now)
   elseif state >= COMPLETED then
     notify_dependent(local_id, dependent, state, redis.call('HGET', results, local_id) or '', now)
   elseif newer then
-    defer(local_id, UNKNOWN, '', dependent)
+    defer(local_id, NOT_LOOKED_AT, '', dependent)
   else
     redis.call('ZADD', edges, 0, prefix(local_id) .. dependent)
     if not marked(source, HAS_DEPENDENTS) then
@@ -123,10 +117,11 @@ end
 
 -- Takes up what was held over for one dependent.
 local function resume_deferred(ending, now)
-  if ending[3] == UNKNOWN then
-    subscribe(ending[2], ending[5], now)
+  if ending[ENDING_ENDED_AS] == NOT_LOOKED_AT then
+    subscribe(ending[ENDING_ID], ending[ENDING_DEPENDENT], now)
   else
-    notify_dependent(ending[2], ending[5], ending[3], ending[4], now)
+    notify_dependent(ending[ENDING_ID], ending[ENDING_DEPENDENT], ending[ENDING_ENDED_AS],
+      ending[ENDING_RESULT], now)
   end
 end
 

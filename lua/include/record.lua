@@ -1,31 +1,8 @@
--- A task's record: a msgpack array in KEYS[1], its fields in this order. Its envelope is '' where
--- that is kept in `payloads`. The record of a task to which nothing has happened yet ends there,
--- and its RUN is 0 when that is CREATED.
-local STATE, PRIORITY, MAX_RETRY, MAX_CRASHES, RETENTION = 1, 2, 3, 4, 5
-local CREATED, RUN, EXPIRES, SEQ, ENVELOPE = 6, 7, 8, 9, 10
-local ATTEMPT, DELIVERIES, CRASHES, SNOOZES, NONCE = 11, 12, 13, 14, 15
-local WORKER, CANCEL, MARKS, STARTED, FINISHED, ERROR = 16, 17, 18, 19, 20, 21
--- A task that is tied to others has one more: an array of these.
-local RELATIONS = 22
-local UNIQUE, UNTIL, OWNS_UNIQUE_KEY, LIMIT_KEY, GROUP, WAITS = 1, 2, 3, 4, 5, 6
-local RUN_ON_DEPENDENCY_FAILURE = 7
-
--- The layout that these scripts write. A record of layout N begins with its state's code plus
--- LAYER * (N - 1); that is all that older scripts read of it, and they leave it as it is.
-local FORMAT, FORMAT_STEP = 1, 100
-
--- Bits of MARKS.
-local HAS_WAITERS, HAS_DEPENDENTS, HAS_STEPS = 1, 2, 4
-local band, bor = bit.band, bit.bor
-
--- The states' codes: their places in the specification's State.
-local SCHEDULED, BLOCKED, GROUPED, PENDING, ACTIVE, RETRY = 1, 2, 3, 4, 5, 6
-local COMPLETED, DEAD, CANCELLED = 7, 8, 9
-
--- score = priority * SPAN + seq (the specification's PRIORITY_SPAN, 2^45)
-local SPAN = 35184372088832
-
-local type = type
+-- A task's record: a msgpack array in KEYS[1], in the order of RECORD_FIELDS; after them, that
+-- of a task that is related to others has RELATIONS, an array in the order of RELATION_FIELDS.
+-- Its envelope is '' where that is kept in `payloads`. The record of a task to which nothing has
+-- happened yet ends there, and its RUN is 0 when that is CREATED.
+local band, bor, type = bit.band, bit.bor, type
 
 -- Raises an error unless each field is of its type: an order is between numbers, or between
 -- texts, and asking for it costs a fraction of asking for 19 types.
@@ -112,7 +89,7 @@ local function save(id, record)
 end
 
 local function score(record)
-  return record[PRIORITY] * SPAN + record[SEQ]
+  return record[PRIORITY] * PRIORITY_SPAN + record[SEQ]
 end
 
 local function count(total, by)

@@ -1,14 +1,10 @@
--- A schedule: a msgpack array in `schedules`, its fields in this order. When it ticks
+-- A schedule: a msgpack array in `schedules`, in the order of SCHEDULE_FIELDS. When it ticks
 -- is no business of a script: WHEN is compared and never read. The tick that is expected
 -- is its score in `ticks`; one that expects none, as while it is paused, is not there.
-local WHEN, TEMPLATE, TEMPLATE_OPTIONS, OWNER, KEEP = 1, 2, 3, 4, 5
-local SKIPS, PAUSED, LAST, LAST_ID, REVISION = 6, 7, 8, 9, 10
-
-local SORTS = {'string', 'string', 'string', 'string', 'number',
-               'number', 'number', 'number', 'string', 'number'}
+local types_of_fields = SCHEDULE_TYPES
 
 -- The schedule, or nil when there is none, or the bytes are not one. One of a newer layout N
--- begins with LAYER * (N - 1), a number: nil too, and behind that the number.
+-- begins with FORMAT_STEP * (N - 1), a number: nil too, and behind that the number.
 local function load_schedule(key, name)
   local raw = redis.call('HGET', key, name)
   if not raw then return nil end
@@ -18,7 +14,7 @@ local function load_schedule(key, name)
   if type(begins) == 'number' and begins >= FORMAT * FORMAT_STEP then return nil, begins end
   if #schedule ~= REVISION then return nil end
   for n = 1, REVISION do
-    if type(schedule[n]) ~= SORTS[n] then return nil end
+    if type(schedule[n]) ~= types_of_fields[n] then return nil end
   end
   return schedule
 end

@@ -1,7 +1,4 @@
 -- Ways to a terminal state, or out. The caller has taken the task out of its old index.
-local GRACE = 60000
-local STARTED_ONCE, BY_TIME = 2, 3
-
 -- {id, how it ended (0: gone), result} of tasks that others wait for.
 local ended = {}
 

@@ -9,7 +9,7 @@ local function is_unresolved(id)
     unresolved = {}
     for _, raw in ipairs(redis.call('ZRANGE', endings, 0, -1)) do
       local _, ending = pcall(cmsgpack.unpack, raw)
-      if type(ending) == 'table' and ending[2] then unresolved[ending[2]] = true end
+      if type(ending) == 'table' and ending[ENDING_ID] then unresolved[ending[ENDING_ID]] = true end
     end
   end
   return unresolved[id] or false

@@ -12,7 +12,7 @@ end
 
 -- What cannot be unpacked gives an error's text in its place, which is no table.
 local _, rule = pcall(rule_of, group)
-if type(rule) ~= 'table' or #rule ~= 3 then return 0 end
+if type(rule) ~= 'table' or #rule ~= RULE_MAX_DELAY then return 0 end
 local before = snapshot()
 touched_groups[group] = true
 touch_groups()

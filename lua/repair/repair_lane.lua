@@ -17,7 +17,7 @@ end
 
 -- What cannot be unpacked gives an error's text in its place, which is no table.
 local _, limit = pcall(limit_of, key)
-if limit and (type(limit) ~= 'table' or #limit ~= 5) then return 0 end
+if limit and (type(limit) ~= 'table' or #limit ~= LIMIT_INTERVAL) then return 0 end
 local before = snapshot()
 if ARGV[2] == 'permits' then
   local counts = active_by_key()
@@ -28,8 +28,9 @@ if ARGV[2] == 'permits' then
     redis.call('HDEL', permits, key)
   end
 else
-  if limit and limit[2] > 0 then
-    redis.call('ZADD', rates, 'XX', 'LT', now * 1000 + limit[4] * limit[5], key)
+  if limit and limit[LIMIT_COUNT] > 0 then
+    local latest = now * 1000 + limit[LIMIT_BURST] * limit[LIMIT_INTERVAL]
+    redis.call('ZADD', rates, 'XX', 'LT', latest, key)
   else
     redis.call('ZREM', rates, key)
   end

@@ -1,21 +1,21 @@
 """Every exception of the library, grouped by who can fix it.
 
-    RediqError
-    ├── ConfigError          the caller: a bad option, name, URL or setting
-    ├── PayloadError         the caller: data that msgpack or the handler cannot take
-    │   └── PayloadTooLarge
-    ├── UnknownTaskType      the caller: no handler has that name
-    ├── DuplicateTask        the caller: that id exists, or that unique key is taken
-    ├── TaskNotFound         the caller, or time: no such task, or purged
-    ├── NewerTask            the caller's age: a newer version wrote the task
-    ├── ScheduleNotFound     the caller: no schedule has that name
-    ├── QueueFull            the world: the queue is bounded and full
-    ├── TaskFailed           the task: it ended in `dead`
-    ├── TaskCancelled        the task: it was cancelled
-    ├── ConnectionLost       the world: Redis cannot be reached or cannot answer
-    ├── Unconfirmed          the world: less durable than was asked
-    ├── StaleLease           the world: another worker holds the task by now
-    └── WorkerCrashed        us: an actor of the worker has a bug
+RediqError
+├── ConfigError          the caller: a bad option, name, URL or setting
+├── PayloadError         the caller: data that msgpack or the handler cannot take
+│   └── PayloadTooLarge
+├── UnknownTaskType      the caller: no handler has that name
+├── DuplicateTask        the caller: that id exists, or that unique key is taken
+├── TaskNotFound         the caller, or time: no such task, or purged
+├── NewerTask            the caller's age: a newer version wrote the task
+├── ScheduleNotFound     the caller: no schedule has that name
+├── QueueFull            the world: the queue is bounded and full
+├── TaskFailed           the task: it ended in `dead`
+├── TaskCancelled        the task: it was cancelled
+├── ConnectionLost       the world: Redis cannot be reached or cannot answer
+├── Unconfirmed          the world: less durable than was asked
+├── StaleLease           the world: another worker holds the task by now
+└── WorkerCrashed        us: an actor of the worker has a bug
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from rediq_trio._errors import ConnectionLost, DuplicateTask, QueueFull, TaskNot
 from rediq_trio.admin.queue import Queue
 from rediq_trio.schedules.admin import Schedules
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Answer, AnswerKind, Enqueued, NewTask
+from rediq_trio.spec.messages import Answer, AnswerKind, Enqueued, NewTask
 from rediq_trio.store.encrypted.keys import Encryption, resolve_encryption
 from rediq_trio.store.encrypted.store import encrypt_store
 from rediq_trio.store.opening import open_store

@@ -113,7 +113,11 @@ class Server:
 
     async def _idle(self) -> bool:
         # Twice: a message that was on its way at the first check has arrived at the second.
-        return await self._has_no_work() and await self._has_no_messages() and await self._has_no_work()
+        return (
+            await self._has_no_work()
+            and await self._has_no_messages()
+            and await self._has_no_work()
+        )
 
     async def _has_no_work(self) -> bool:
         if len(self._worker.lease_table):
@@ -129,7 +133,11 @@ class Server:
         store = self._worker.store
         for name in self._worker.partitions:
             notified = await store.unblock(name, limit=PROPAGATED_AT_ONCE)
-            if notified.moved or notified.next_in_ms is not None or await store.outbox(name, limit=1):
+            if (
+                notified.moved
+                or notified.next_in_ms is not None
+                or await store.outbox(name, limit=1)
+            ):
                 return False
         return True
 

@@ -89,7 +89,9 @@ def _check_address(_: object, attribute: attrs.Attribute[Any], value: object) ->
     try:
         ipaddress.ip_address(value if isinstance(value, str) else "")
     except ValueError:
-        raise ConfigError.of("metrics_address", value, "an IP address, such as 127.0.0.1 or ::") from None
+        raise ConfigError.of(
+            "metrics_address", value, "an IP address, such as 127.0.0.1 or ::"
+        ) from None
 
 
 @attrs.frozen(kw_only=True)
@@ -157,7 +159,9 @@ class Settings:
 
     def __attrs_post_init__(self) -> None:
         if self.heartbeat is not None and self.heartbeat > self.lease / 2:
-            raise ConfigError.of("heartbeat", self.heartbeat, f"at most half the lease, {self.lease / 2:g}")
+            raise ConfigError.of(
+                "heartbeat", self.heartbeat, f"at most half the lease, {self.lease / 2:g}"
+            )
         Durability.of(self.durability, self.replicas)
 
     @property
@@ -191,7 +195,9 @@ def read_setting(name: str, text: str) -> Any:
     try:
         return _SETTING_READERS[name](text)
     except ValueError:
-        raise ConfigError.of(name, text, "readable: " + _READABLE_AS.get(name, "a number")) from None
+        raise ConfigError.of(
+            name, text, "readable: " + _READABLE_AS.get(name, "a number")
+        ) from None
 
 
 def _parse_prefetch(text: str) -> int | str:

@@ -12,12 +12,13 @@ import trio
 import rediq_trio as rediq
 from rediq_trio import ConnectionLost, MemoryStore, State
 from rediq_trio.handlers.context import WorkerServices
-from rediq_trio.spec.records import NewTask, Record
+from rediq_trio.spec.messages import NewTask
+from rediq_trio.spec.records import Record
 from rediq_trio.wire.envelope import pack_envelope, pack_value
 from rediq_trio.worker.attempt import Attempts
 from rediq_trio.worker.executor import Executor
 from rediq_trio.worker.leases import HeldLease, LeaseTable
-from rediq_trio.worker.outcomes import Outcome
+from rediq_trio.worker.outcomes import AttemptOutcome
 from rediq_trio.worker.prefetch import Prefetch
 from rediq_trio.worker.progress import ProgressFlusher
 
@@ -75,7 +76,9 @@ def new_task(kind: str = "noop", payload: Any = None, **options: Any) -> NewTask
     return NewTask(options.pop("id", f"t{next(_numbers)}"), envelope, **options)
 
 
-async def claim(store: Any, lease_table: LeaseTable, limit: int = 100, lease: float = LEASE) -> list[HeldLease]:
+async def claim(
+    store: Any, lease_table: LeaseTable, limit: int = 100, lease: float = LEASE
+) -> list[HeldLease]:
     """Claim as the poller does."""
     asked = trio.current_time()
     claimed = await store.claim(
@@ -97,13 +100,15 @@ async def states(store: Any) -> dict[str, State]:
 class Bench:
     """An executor with the channels around it."""
 
-    def __init__(self, app: rediq.App, *, concurrency: int = 10, prefetch: int | None = None) -> None:
+    def __init__(
+        self, app: rediq.App, *, concurrency: int = 10, prefetch: int | None = None
+    ) -> None:
         self.store = Watched()
         self.lease_table = LeaseTable()
         self.prefetch = Prefetch(concurrency, prefetch)
         self.flusher = ProgressFlusher(self.store, 0.5)
         self.leases, leases_out = trio.open_memory_channel[list[HeldLease]](math.inf)
-        outcomes_in, self.outcomes = trio.open_memory_channel[Outcome](math.inf)
+        outcomes_in, self.outcomes = trio.open_memory_channel[AttemptOutcome](math.inf)
         attempts = Attempts(
             app,
             WorkerServices(rediq.Client(self.store), self.flusher.add, 5.0),
@@ -119,9 +124,9 @@ class Bench:
         self.leases.send_nowait(held)
         return held
 
-    def over(self) -> list[Outcome]:
+    def over(self) -> list[AttemptOutcome]:
         """Give the outcomes that are there."""
-        found: list[Outcome] = []
+        found: list[AttemptOutcome] = []
         try:
             while True:
                 found.append(self.outcomes.receive_nowait())

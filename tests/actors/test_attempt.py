@@ -9,17 +9,17 @@ import pytest
 import trio
 
 import rediq_trio as rediq
-from rediq_trio.spec.records import NewTask
+from rediq_trio.spec.messages import NewTask
 from rediq_trio.worker.attempt import MAX_ERROR_TEXT
 from rediq_trio.worker.leases import Reason
 from rediq_trio.worker.outcomes import (
-    Cancelled,
-    Failed,
-    Interrupted,
-    Lost,
-    Outcome,
-    Snoozed,
-    Succeeded,
+    AttemptCancelled,
+    AttemptFailed,
+    AttemptInterrupted,
+    AttemptLost,
+    AttemptOutcome,
+    AttemptSnoozed,
+    AttemptSucceeded,
 )
 from tests.actors.parts import Bench, Q, new_task, until
 
@@ -46,7 +46,7 @@ def sleeping(seconds: float = 1.0, **rules: Any) -> rediq.App:
     return made
 
 
-async def outcome_of(app: rediq.App, task: NewTask) -> Outcome:
+async def outcome_of(app: rediq.App, task: NewTask) -> AttemptOutcome:
     bench = Bench(app)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bench.executor.run)
@@ -56,9 +56,9 @@ async def outcome_of(app: rediq.App, task: NewTask) -> Outcome:
     return outcome
 
 
-async def failed(error: BaseException, **rules: Any) -> Failed:
+async def failed(error: BaseException, **rules: Any) -> AttemptFailed:
     outcome = await outcome_of(raising(error, **rules), new_task("raise", backoff=rediq.Fixed(3)))
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, AttemptFailed)
     return outcome
 
 
@@ -108,7 +108,10 @@ async def test_the_function_chooses_the_delay_or_gives_up() -> None:
     ("function", "said"),
     [
         (lambda error, attempt: 1 / 0, "ZeroDivisionError: division by zero"),
-        (lambda error, attempt: -1, "ConfigError: retry=-1: must be a number from 0 to 31,622,400.0"),
+        (
+            lambda error, attempt: -1,
+            "ConfigError: retry=-1: must be a number from 0 to 31,622,400.0",
+        ),
         (lambda error, attempt: "x" * 10_000, "ConfigError: retry='xxx"),
     ],
 )
@@ -132,23 +135,25 @@ async def test_a_note_has_room_behind_the_longest_error() -> None:
 @pytest.mark.parametrize(
     ("error", "ends"),
     [
-        (rediq.Retry(after=7), (Failed, 7, False)),
-        (rediq.Retry(), (Failed, 3, False)),
-        (rediq.Reject("not wanted"), (Failed, 0, True)),
-        (rediq.Snooze(9), (Snoozed, 9, False)),
+        (rediq.Retry(after=7), (AttemptFailed, 7, False)),
+        (rediq.Retry(), (AttemptFailed, 3, False)),
+        (rediq.Reject("not wanted"), (AttemptFailed, 0, True)),
+        (rediq.Snooze(9), (AttemptSnoozed, 9, False)),
     ],
 )
-async def test_what_a_handler_says_itself_goes_before_its_rules(error: Exception, ends: Any) -> None:
+async def test_what_a_handler_says_itself_goes_before_its_rules(
+    error: Exception, ends: Any
+) -> None:
     strict = raising(error, retry_on=OSError, give_up_on=RuntimeError, retry=lambda e, n: 1 / 0)
     outcome = await outcome_of(strict, new_task("raise", backoff=rediq.Fixed(3)))
-    assert isinstance(outcome, Failed | Snoozed)
+    assert isinstance(outcome, AttemptFailed | AttemptSnoozed)
     assert (type(outcome), outcome.delay, getattr(outcome, "final", False)) == ends
 
 
 async def test_a_timeout_is_retried_whatever_the_rules() -> None:
     app = sleeping(100, retry_on=OSError, retry=lambda error, attempt: None)
     outcome = await outcome_of(app, new_task("sleep", timeout=2.0, backoff=rediq.Fixed(3)))
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, AttemptFailed)
     assert (outcome.final, outcome.delay) == (False, 3)
     assert outcome.error == "timeout: it took longer than 2 s"
 
@@ -162,11 +167,11 @@ async def test_a_keyboard_interrupt_in_a_group_goes_on_alone() -> None:
             await bench.give(new_task("raise"))
     assert ended.group_contains(KeyboardInterrupt)
     assert not ended.group_contains(ValueError)
-    assert [type(outcome) for outcome in bench.over()] == [Interrupted]
+    assert [type(outcome) for outcome in bench.over()] == [AttemptInterrupted]
 
 
 @pytest.mark.parametrize(
-    ("reason", "ends"), [(Reason.CANCELLED, Cancelled), (Reason.SHUTDOWN, Interrupted)]
+    ("reason", "ends"), [(Reason.CANCELLED, AttemptCancelled), (Reason.SHUTDOWN, AttemptInterrupted)]
 )
 async def test_an_error_beside_the_cancellation_that_was_asked_for_does_not_count(
     reason: Reason, ends: type[object]
@@ -210,7 +215,7 @@ async def test_while_the_store_is_away_an_attempt_with_a_deadline_waits_for_it()
         await until(lambda: bench.store.count("get") > 3)
         assert (bench.over(), held.cancel_reason()) == ([], None)
         bench.store.away = False
-        assert isinstance(await bench.outcomes.receive(), Succeeded)
+        assert isinstance(await bench.outcomes.receive(), AttemptSucceeded)
         bench.leases.close()
 
 
@@ -224,7 +229,7 @@ async def test_the_store_may_be_away_until_the_deadline_has_passed() -> None:
         bench.store.away = False
         outcome = await bench.outcomes.receive()
         bench.leases.close()
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, AttemptFailed)
     assert outcome.final
     assert outcome.error.startswith("deadline: ")
 
@@ -244,7 +249,7 @@ async def test_a_task_that_is_gone_or_with_another_worker_is_lost_before_it_begi
             await bench.store.delete(Q, [held.fence.id])
             await bench.store.flush(Q)
         nursery.start_soon(bench.executor.run)
-        assert isinstance(await bench.outcomes.receive(), Lost)
+        assert isinstance(await bench.outcomes.receive(), AttemptLost)
         bench.leases.close()
 
 
@@ -256,5 +261,5 @@ async def test_an_attempt_that_waits_for_its_deadline_can_be_torn_down() -> None
         nursery.start_soon(bench.executor.run)
         await until(lambda: bench.executor.running() == 1)
         bench.executor.cancel_all()
-        assert isinstance(await bench.outcomes.receive(), Interrupted)
+        assert isinstance(await bench.outcomes.receive(), AttemptInterrupted)
         bench.leases.close()

@@ -121,12 +121,14 @@ async def test_one_with_a_short_or_a_long_lease_is_healthy(lease: float) -> None
     async with rediq.serve(app, "memory://", lease=lease) as server:
         seen = await observed(server, max(LONG, 2 * lease))
     # The watchdog goes by the real clock: a busy machine may hold the loop up for a sixth of a second.
-    assert {said for said in complaints(seen) if "the event loop has been blocked" not in said} == set()
+    assert {
+        said for said in complaints(seen) if "the event loop has been blocked" not in said
+    } == set()
 
 
 @pytest.mark.parametrize("silent", ["heartbeat", "settler", "keeper"])
 async def test_an_actor_that_hangs_is_what_a_restart_would_mend(silent: str) -> None:
-    methods = {"heartbeat": "register", "settler": "complete", "keeper": "reclaim"}
+    methods = {"heartbeat": "register", "settler": "settle", "keeper": "reclaim"}
     store = Silent()
     async with rediq.serve(app, store, cleanup_grace=1.0) as server:
         await observed(server, LONG)

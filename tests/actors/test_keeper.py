@@ -4,7 +4,8 @@ import pytest
 import trio
 
 from rediq_trio import ConnectionLost, State
-from rediq_trio.spec.records import PROPAGATED_AT_ONCE, Completion, Relations
+from rediq_trio.spec.messages import Completed, Relations
+from rediq_trio.spec.records import PROPAGATED_AT_ONCE
 from rediq_trio.worker.keeping import keeper as keeping
 from rediq_trio.worker.keeping.keeper import Keeper
 from rediq_trio.worker.leases import LeaseTable
@@ -104,7 +105,7 @@ async def test_it_goes_on_when_redis_comes_back() -> None:
 async def finish(store: Watched) -> None:
     """Claim the task that is ready, and complete it."""
     (held,) = await claim(store, LeaseTable(), 1)
-    await store.complete(Q, [Completion(held.fence, b"\x07")])
+    await store.settle(Q, [Completed(held.fence, b"\x07")])
 
 
 def needing(ref: str, **options: object) -> object:
@@ -128,7 +129,9 @@ async def test_however_many_wait_for_a_task_all_are_told_at_once() -> None:
 
 async def test_what_a_step_left_is_told_even_if_nobody_heard_of_it() -> None:
     store = Watched()
-    await store.enqueue(Q, [new_task(id="t"), *(needing("t") for _ in range(PROPAGATED_AT_ONCE + 1))])
+    await store.enqueue(
+        Q, [new_task(id="t"), *(needing("t") for _ in range(PROPAGATED_AT_ONCE + 1))]
+    )
     await finish(store)
     assert State.BLOCKED in (await states(store)).values()
     async with trio.open_nursery() as nursery:
@@ -150,7 +153,7 @@ async def test_the_end_of_a_task_is_told_in_another_queue_at_once() -> None:
         await finish(store)
         await trio.sleep(0.01)
         told = await record(store, "u", "other")
-        assert (told.state, told.inputs) == (State.PENDING, b"\xa6work/t\x07")
+        assert (told.state, told.inputs) == (State.PENDING, (("work/t", b"\x07"),))
         for queue in (Q, "other"):
             assert (await store.dump(queue)).outbox == ()
         nursery.cancel_scope.cancel()

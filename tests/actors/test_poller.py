@@ -34,7 +34,14 @@ class Polling:
         send, self.leases = trio.open_memory_channel[list[HeldLease]](math.inf)
         self.waiting = 0
         self.poller = Poller(
-            self.store, queues, "w", LEASE, self.lease_table, self.prefetch, lambda: self.waiting, send
+            self.store,
+            queues,
+            "w",
+            LEASE,
+            self.lease_table,
+            self.prefetch,
+            lambda: self.waiting,
+            send,
         )
 
     def claimed(self) -> list[str]:
@@ -228,7 +235,9 @@ async def test_many_idle_queues_are_looked_at_rarely_and_one_after_another(count
         nursery.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize(("count", "within"), [(ALL_POLLED_MAX + 1, POLL_INTERVAL), (1000, POLL_INTERVAL_MAX)])
+@pytest.mark.parametrize(
+    ("count", "within"), [(ALL_POLLED_MAX + 1, POLL_INTERVAL), (1000, POLL_INTERVAL_MAX)]
+)
 async def test_a_task_whose_signal_was_lost_is_found_by_a_look(count: int, within: float) -> None:
     at = Polling(queues=names(count), concurrency=100)
     at.store.store.listen, listen = lambda _: listen([]), at.store.store.listen  # type: ignore[method-assign]

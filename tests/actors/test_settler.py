@@ -8,13 +8,13 @@ import trio
 from rediq_trio import ConnectionLost, State
 from rediq_trio.worker.leases import LeaseTable
 from rediq_trio.worker.outcomes import (
-    Cancelled,
-    Failed,
-    Interrupted,
-    Lost,
-    Outcome,
-    Snoozed,
-    Succeeded,
+    AttemptCancelled,
+    AttemptFailed,
+    AttemptInterrupted,
+    AttemptLost,
+    AttemptOutcome,
+    AttemptSnoozed,
+    AttemptSucceeded,
 )
 from rediq_trio.worker.progress import ProgressFlusher
 from rediq_trio.worker.settler import OutcomeCounts, Settler
@@ -29,8 +29,10 @@ class Settling:
         self.lease_table = LeaseTable()
         self.outcome_counts = OutcomeCounts()
         self.flusher = ProgressFlusher(self.store, 0.5)
-        self.send, receive = trio.open_memory_channel[Outcome](math.inf)
-        self.settler = Settler(self.store, self.lease_table, self.flusher, receive, self.outcome_counts)
+        self.send, receive = trio.open_memory_channel[AttemptOutcome](math.inf)
+        self.settler = Settler(
+            self.store, self.lease_table, self.flusher, receive, self.outcome_counts
+        )
 
     async def hold(self, *ids: str, **options: int) -> None:
         await self.store.enqueue(Q, [new_task(id=one, **options) for one in ids])
@@ -46,13 +48,13 @@ async def test_each_outcome_takes_its_task_where_it_belongs() -> None:
     await at.hold("done", "failed", "dead", "snoozed", "stopped", "back", "lost")
     await at.store.cancel(Q, "stopped")
     for outcome in (
-        Succeeded(at.done, b"\xc0"),
-        Failed(at.failed, "bad", 5.0),
-        Failed(at.dead, "bad", 5.0, final=True),
-        Snoozed(at.snoozed, 5.0),
-        Cancelled(at.stopped),
-        Interrupted(at.back),
-        Lost(at.lost),
+        AttemptSucceeded(at.done, b"\xc0"),
+        AttemptFailed(at.failed, "bad", 5.0),
+        AttemptFailed(at.dead, "bad", 5.0, final=True),
+        AttemptSnoozed(at.snoozed, 5.0),
+        AttemptCancelled(at.stopped),
+        AttemptInterrupted(at.back),
+        AttemptLost(at.lost),
     ):
         at.send.send_nowait(outcome)
     at.send.close()
@@ -66,6 +68,8 @@ async def test_each_outcome_takes_its_task_where_it_belongs() -> None:
         "back": State.PENDING,
         "lost": State.ACTIVE,
     }
+    # However they ended, one call writes them all.
+    assert at.store.count("settle") == 1
     assert len(at.lease_table) == 0
     assert at.outcome_counts == OutcomeCounts(
         completed=1, failed=2, snoozed=1, cancelled=1, released=1, stale=1
@@ -76,17 +80,17 @@ async def test_what_waits_is_settled_in_one_call() -> None:
     at = Settling()
     await at.hold(*(f"t{n}" for n in range(20)))
     for held in at.lease_table:
-        at.send.send_nowait(Succeeded(held, b"\xc0"))
+        at.send.send_nowait(AttemptSucceeded(held, b"\xc0"))
     at.send.close()
     await at.settler.run()
-    assert at.store.count("complete") == 1
+    assert at.store.count("settle") == 1
 
 
 async def test_an_outcome_waits_for_redis_to_come_back() -> None:
     at = Settling()
     await at.hold("t")
     at.store.away = True
-    at.send.send_nowait(Succeeded(at.t, b"\xc0"))
+    at.send.send_nowait(AttemptSucceeded(at.t, b"\xc0"))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(at.settler.run)
         await trio.sleep(20)
@@ -100,7 +104,7 @@ async def test_an_outcome_whose_answer_was_lost_is_settled_once() -> None:
     at = Settling()
     await at.hold("t")
     at.store.deaf = 2
-    at.send.send_nowait(Succeeded(at.t, b"\xc0"))
+    at.send.send_nowait(AttemptSucceeded(at.t, b"\xc0"))
     at.send.close()
     await at.settler.run()
     assert (await at.store.dump(Q)).counters.completed == 1
@@ -112,7 +116,7 @@ async def test_an_outcome_of_a_lapsed_lease_is_refused() -> None:
     await at.hold("t")
     await trio.sleep(31)
     await at.store.reclaim(Q, limit=10)
-    at.send.send_nowait(Succeeded(at.t, b"\xc0"))
+    at.send.send_nowait(AttemptSucceeded(at.t, b"\xc0"))
     at.send.close()
     await at.settler.run()
     assert (await record(at.store, "t")).state is State.PENDING
@@ -123,18 +127,18 @@ async def test_the_last_progress_is_written_before_the_outcome() -> None:
     at = Settling()
     await at.hold("t")
     at.flusher.add(at.t, 99, "nearly")
-    at.send.send_nowait(Succeeded(at.t, b"\xc0"))
+    at.send.send_nowait(AttemptSucceeded(at.t, b"\xc0"))
     at.send.close()
     await at.settler.run()
     assert b"nearly" in (await record(at.store, "t")).progress
-    assert at.store.calls.index("report") < at.store.calls.index("complete")
+    assert at.store.calls.index("report") < at.store.calls.index("settle")
 
 
 async def test_what_cannot_be_settled_in_time_is_given_up_and_counted() -> None:
     at = Settling()
     await at.hold("t")
     at.store.away = True
-    at.send.send_nowait(Succeeded(at.t, b"\xc0"))
+    at.send.send_nowait(AttemptSucceeded(at.t, b"\xc0"))
     at.settler.limit(3)
     begun = trio.current_time()
     await at.settler.run()
@@ -148,7 +152,7 @@ async def test_children_go_with_the_completion_and_with_nothing_else() -> None:
     for held in at.lease_table:
         held.children.append(new_task(id=f"child-of-{held.fence.id}"))
         good = held.fence.id == "done"
-        at.send.send_nowait(Succeeded(held, b"\xc0") if good else Failed(held, "boom", 1.0))
+        at.send.send_nowait(AttemptSucceeded(held, b"\xc0") if good else AttemptFailed(held, "boom", 1.0))
     at.send.close()
     await at.settler.run()
     assert (await states(at.store)).keys() == {"done", "failed", "child-of-done"}
@@ -159,28 +163,32 @@ async def test_one_call_enqueues_no_more_children_than_it_may_carry() -> None:
     await at.hold("a", "b", "c", "d")
     for held, count in zip(at.lease_table, (1000, 499, 499, 0), strict=True):
         held.children += [new_task() for _ in range(count)]
-        at.send.send_nowait(Succeeded(held, b"\xc0"))
+        at.send.send_nowait(AttemptSucceeded(held, b"\xc0"))
     at.send.close()
     await at.settler.run()
-    assert at.store.count("complete") == 3
+    assert at.store.count("settle") == 3
     assert at.outcome_counts.completed == 4
     assert (await at.store.dump(Q)).counters.enqueued == 4 + 1998
 
 
 async def test_a_queue_that_cannot_be_written_to_holds_no_other_up() -> None:
     class Half(Watched):
-        async def complete(self, queue: str, items: object) -> object:
+        async def settle(self, queue: str, outcomes: object) -> object:
             if queue == "broken":
                 raise ConnectionLost("away", sent=False)
-            return await self.store.complete(queue, items)
+            return await self.store.settle(queue, outcomes)
 
     at = Settling()
     at.store = at.settler.store = Half()
     for queue in ("broken", "sound"):
         await at.store.enqueue(queue, [new_task(id=queue)])
-        claimed = await at.store.claim(queue, limit=1, lease_ms=30_000, worker="w", nonce=b"12345678")
-        (held,) = at.lease_table.add(queue, claimed.leases, asked_at=trio.current_time(), length=30.0)
-        at.send.send_nowait(Succeeded(held, b"\xc0"))
+        claimed = await at.store.claim(
+            queue, limit=1, lease_ms=30_000, worker="w", nonce=b"12345678"
+        )
+        (held,) = at.lease_table.add(
+            queue, claimed.leases, asked_at=trio.current_time(), length=30.0
+        )
+        at.send.send_nowait(AttemptSucceeded(held, b"\xc0"))
     at.settler.limit(5)
     await at.settler.run()
     assert (await record(at.store, "sound", "sound")).state is State.COMPLETED
@@ -191,22 +199,26 @@ async def test_outcomes_of_many_queues_are_written_at_once_and_all_are_counted()
     under_way, most = 0, 0
 
     class Slow(Watched):
-        async def complete(self, queue: str, items: object) -> object:
+        async def settle(self, queue: str, outcomes: object) -> object:
             nonlocal under_way, most
             under_way += 1
             most = max(most, under_way)
             await trio.sleep(1)
             under_way -= 1
-            return await self.store.complete(queue, items)
+            return await self.store.settle(queue, outcomes)
 
     at = Settling()
     at.store = at.settler.store = Slow()
     for number in range(20):
         queue = f"q{number}"
         await at.store.enqueue(queue, [new_task()])
-        claimed = await at.store.claim(queue, limit=1, lease_ms=30_000, worker="w", nonce=b"12345678")
-        (held,) = at.lease_table.add(queue, claimed.leases, asked_at=trio.current_time(), length=30.0)
-        at.send.send_nowait(Succeeded(held, b"\xc0"))
+        claimed = await at.store.claim(
+            queue, limit=1, lease_ms=30_000, worker="w", nonce=b"12345678"
+        )
+        (held,) = at.lease_table.add(
+            queue, claimed.leases, asked_at=trio.current_time(), length=30.0
+        )
+        at.send.send_nowait(AttemptSucceeded(held, b"\xc0"))
     at.send.close()
     await at.settler.run()
     assert (most, at.outcome_counts.completed, len(at.lease_table)) == (20, 20, 0)

@@ -13,7 +13,7 @@ import trio
 import rediq_trio as rediq
 from rediq_trio import MemoryStore, State
 from rediq_trio.schedules.declare import TICK_METADATA, declare, pack_schedule
-from rediq_trio.spec.records import Schedule
+from rediq_trio.spec.messages import Schedule
 from rediq_trio.wire.envelope import open_envelope
 from rediq_trio.worker.keeping import ticker as ticking
 from rediq_trio.worker.keeping.keeper import Keeper
@@ -69,7 +69,12 @@ async def test_a_task_is_made_at_each_tick() -> None:
 
 async def test_a_task_is_what_its_schedule_says() -> None:
     store = store_at()
-    options: dict[str, Any] = {"priority": 3, "timeout": 7.0, "metadata": {"a": "b"}, "max_retry": 9}
+    options: dict[str, Any] = {
+        "priority": 3,
+        "timeout": 7.0,
+        "metadata": {"a": "b"},
+        "max_retry": 9,
+    }
     await declared(store, rediq.Every(60), **options)
     await keep_for(store, 61)
     [record] = (await store.dump(Q)).records.values()

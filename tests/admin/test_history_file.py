@@ -10,7 +10,7 @@ import rediq_trio as rediq
 from rediq_trio.admin.history_file import history_lines, read_histories
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.history.replay import ReplaySettings, replay
-from rediq_trio.spec.records import NewTask, Relations
+from rediq_trio.spec.messages import NewTask, Relations
 from rediq_trio.store.memory import MemoryStore
 from tests.property.test_replay import Alone
 from tests.property.walk import walk_every_edge
@@ -46,7 +46,9 @@ async def test_a_new_recording_begins_where_entries_were_cut_away() -> None:
 
         async def history(self, queue: str, *, after: int, limit: int) -> tuple[Entry, ...]:
             if after == 4:
-                tasks = [NewTask(f"more{n}", b"", relations=Relations(unique=f"ü{n}")) for n in range(3)]
+                tasks = [
+                    NewTask(f"more{n}", b"", relations=Relations(unique=f"ü{n}")) for n in range(3)
+                ]
                 await self.enqueue(queue, tasks)
             return await super().history(queue, after=after, limit=2)
 

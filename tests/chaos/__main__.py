@@ -1,8 +1,8 @@
 """The fault bench, from the command line.
 
-    python -m tests.chaos --minutes 3                  a fresh seed, which is printed
-    python -m tests.chaos --minutes 20 --seed 7        the faults of seed 7, in their order
-    python -m tests.chaos --minutes 1 --faults redis-crash,kill-worker
+python -m tests.chaos --minutes 3                  a fresh seed, which is printed
+python -m tests.chaos --minutes 20 --seed 7        the faults of seed 7, in their order
+python -m tests.chaos --minutes 1 --faults redis-crash,kill-worker
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ def progress() -> Callable[[str], None]:
         status.start()
         return status.update
     begun = time.monotonic()
-    return lambda text: print(f"{time.monotonic() - begun:6.0f} s  {text}", file=sys.stderr, flush=True)
+    return lambda text: print(
+        f"{time.monotonic() - begun:6.0f} s  {text}", file=sys.stderr, flush=True
+    )
 
 
 def main() -> int:

@@ -31,10 +31,10 @@ from benchmarks.payloads import Maker
 from benchmarks.server import Bench, run_server
 from rediq_trio import PayloadError
 from rediq_trio.spec.ids import pack_id
-from rediq_trio.store.redis.codec import RECORD_FIELDS
+from rediq_trio.spec.stored_format import RECORD_FIELDS
 from rediq_trio.store.redis.keys import Keys
 from rediq_trio.tasks.task_info import make_task_info
-from rediq_trio.wire.batch_envelope import is_batch, open_batch
+from rediq_trio.wire.batch_envelope import is_batch, open_batch, open_member
 from rediq_trio.wire.envelope import NewerEnvelope, open_envelope, unpack_value
 from rediq_trio.wire.packing import pack_for_lua, unpack
 
@@ -258,7 +258,7 @@ def is_newer(envelope: bytes) -> bool:
     try:
         if is_batch(envelope):
             for member in open_batch(envelope).members:
-                member.open()
+                open_member(member)
         else:
             open_envelope(envelope)
     except NewerEnvelope:

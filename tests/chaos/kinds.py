@@ -105,7 +105,9 @@ async def _work(kind: str, seconds: float, times: int, children: list[str]) -> N
         case "parent":
             for number in range(times):
                 queue = "side" if number % 2 else "main"
-                child = rediq.Task("work", {"kind": "child"}, queue=queue, retention=task_retention())
+                child = rediq.Task(
+                    "work", {"kind": "child"}, queue=queue, retention=task_retention()
+                )
                 children.append(task.enqueue_after(child).id)
         case "poison":
             os.kill(os.getpid(), signal.SIGKILL)

@@ -48,7 +48,10 @@ class Mix:
     async def plain(self) -> None:
         """Enqueue one task with a priority."""
         task = self.caller.task(
-            "plain", seconds=self.brief(), queue=self.place(), priority=self.rng.choice((10, 50, 50, 90))
+            "plain",
+            seconds=self.brief(),
+            queue=self.place(),
+            priority=self.rng.choice((10, 50, 50, 90)),
         )
         await self._enqueue(task)
 

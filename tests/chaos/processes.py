@@ -133,7 +133,10 @@ class Poison:
         async with reached(ground.url) as client:
             caller = Caller(client, ground.observer)
             task = caller.task(
-                "poison", id=f"poison-{ground.poison}", priority=0, max_crashes=ground.rng.randint(0, 2)
+                "poison",
+                id=f"poison-{ground.poison}",
+                priority=0,
+                max_crashes=ground.rng.randint(0, 2),
             )
             ground.poison += 1
             ground.fleet.suicides.add(f"main/{task.id}")

@@ -162,7 +162,9 @@ class Proxy:
         async with trio.open_nursery() as nursery:
             started = False
             while True:
-                (listener,) = await trio.open_tcp_listeners(self.port, host="127.0.0.1", backlog=128)
+                (listener,) = await trio.open_tcp_listeners(
+                    self.port, host="127.0.0.1", backlog=128
+                )
                 self.port = listener.socket.getsockname()[1]
                 if not started:
                     task_status.started()
@@ -249,7 +251,9 @@ class Proxy:
 
 
 @asynccontextmanager
-async def run_proxy(upstream: int, *, host: str = "127.0.0.1", port: int = 0) -> AsyncGenerator[Proxy]:
+async def run_proxy(
+    upstream: int, *, host: str = "127.0.0.1", port: int = 0
+) -> AsyncGenerator[Proxy]:
     """Run a proxy before a server's port while the block lasts."""
     proxy = Proxy(host, upstream, port)
     async with unwrapped_errors() as hold, trio.open_nursery() as nursery:

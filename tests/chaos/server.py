@@ -64,7 +64,9 @@ class Redis:
 
     def launch(self) -> None:
         """Start the process; `wait_ready` waits until it answers."""
-        said = subprocess.run([self.program, "--version"], capture_output=True, text=True, check=True)
+        said = subprocess.run(
+            [self.program, "--version"], capture_output=True, text=True, check=True
+        )
         debug = [] if "v=6." in said.stdout else ["--enable-debug-command", "yes"]
         arguments = [
             self.program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder),

@@ -28,7 +28,9 @@ async def raw(place: Place, command: str, name: str, *args: Any) -> Any:
 
 async def fill(place: Place, count: int = 3) -> None:
     async with place.client() as client:
-        await client.enqueue_many([rediq.Task("t", {"text": LONG}, id=f"t{n}") for n in range(count)])
+        await client.enqueue_many(
+            [rediq.Task("t", {"text": LONG}, id=f"t{n}") for n in range(count)]
+        )
 
 
 async def damage(place: Place) -> None:
@@ -60,7 +62,9 @@ async def test_violations_are_status_1_and_told_by_invariant_with_what_they_mean
     await damage(cli_place)
     status, said = check(cli_place, "default")
     assert status == 1
-    assert f"invariant 1: {ADVICE[1].means}\n    t0: is pending, and is in the indexes of []" in said
+    assert (
+        f"invariant 1: {ADVICE[1].means}\n    t0: is pending, and is in the indexes of []" in said
+    )
     assert f"invariant 2: {ADVICE[2].means}" in said
     assert "    t1: has lost its payload" in said
     assert "1 can be repaired without guessing: see --repair" in said
@@ -101,7 +105,9 @@ async def test_json_says_what_a_subject_is_in_the_words_of_the_docs(cli_place: P
     await raw(cli_place, "ZADD", "keyed", 0, b"\x01k" + b"0" * 16 + b"nobody")
     await raw(cli_place, "ZADD", "needs", 0, b"\x04gonet0")
     [queue] = json.loads(check(cli_place, "default", "--json")[1])["queues"]
-    said = {(one["about"], one["kind"], one["subject"]): one["detail"] for one in queue["violations"]}
+    said = {
+        (one["about"], one["kind"], one["subject"]): one["detail"] for one in queue["violations"]
+    }
     assert said.keys() >= {
         ("index member", "index member", "nobody"),
         ("dependency", "dependency", "t0 -> gone"),

@@ -42,9 +42,7 @@ def test_a_missing_import_of_the_module_itself_is_told_apart(folder: Path) -> No
 
 def test_an_error_of_the_module_comes_with_its_place(folder: Path) -> None:
     (folder / "loading_four.py").write_text("\n\n1 / 0\n")
-    with pytest.raises(
-        rediq.ConfigError, match=r"ZeroDivisionError.*loading_four\.py, line 3"
-    ):
+    with pytest.raises(rediq.ConfigError, match=r"ZeroDivisionError.*loading_four\.py, line 3"):
         load_app("loading_four:app")
 
 

@@ -75,9 +75,7 @@ def test_each_process_of_several_has_the_next_port(
 def test_with_port_0_each_process_takes_one_that_is_free(
     cli_start: Start, cli_place: Place
 ) -> None:
-    command = cli_start(
-        "run", "served:app", *cli_place.flags, "--processes=2", "--metrics-port=0"
-    )
+    command = cli_start("run", "served:app", *cli_place.flags, "--processes=2", "--metrics-port=0")
 
     async def both_ready() -> None:
         async def told() -> list[str]:

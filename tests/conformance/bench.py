@@ -15,16 +15,8 @@ from rediq_trio.spec.check.findings import Target, TargetType
 from rediq_trio.spec.check.table import View
 from rediq_trio.spec.check.task import TaskView, task_target
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import (
-    Completion,
-    Deferral,
-    Failure,
-    Fence,
-    Lease,
-    NewTask,
-    QueueState,
-    Record,
-)
+from rediq_trio.spec.messages import Completed, Failed, Fence, Lease, NewTask, Snoozed, Stopped
+from rediq_trio.spec.records import QueueState, Record
 from rediq_trio.store.broadcast import Signal, SignalKind
 from rediq_trio.store.memory import MemoryStore
 from rediq_trio.store.port import Store
@@ -84,12 +76,12 @@ class Bench:
         """Bring a new task to a terminal state."""
         fence = await self.active(task_id, **options)
         if state is State.COMPLETED:
-            assert await self.store.complete(Q, [Completion(fence, b"r")]) == (state,)
+            assert await self.store.settle(Q, [Completed(fence, b"r")]) == (state,)
         elif state is State.DEAD:
-            assert await self.store.fail(Q, [failure(fence, final=True)]) == (state,)
+            assert await self.store.settle(Q, [failed(fence, final=True)]) == (state,)
         else:
             await self.store.cancel(Q, task_id)
-            assert await self.store.stop(Q, [fence]) == (state,)
+            assert await self.store.settle(Q, [Stopped(fence)]) == (state,)
 
     async def record(self, task_id: str = "t") -> Record:
         [record] = await self.store.get(Q, [task_id])
@@ -143,14 +135,12 @@ def new(task_id: str, **options: Any) -> NewTask:
     return NewTask(task_id, **{"envelope": b"envelope of " + task_id.encode()} | options)
 
 
-def failure(
-    fence: Fence, error: str = "boom", delay_ms: int = 1000, final: bool = False
-) -> Failure:
-    return Failure(fence, error, delay_ms, final)
+def failed(fence: Fence, error: str = "boom", delay_ms: int = 1000, final: bool = False) -> Failed:
+    return Failed(fence, error, delay_ms, final)
 
 
-def deferral(fence: Fence, delay_ms: int = 1000) -> Deferral:
-    return Deferral(fence, delay_ms)
+def snoozed(fence: Fence, delay_ms: int = 1000) -> Snoozed:
+    return Snoozed(fence, delay_ms)
 
 
 async def heard(

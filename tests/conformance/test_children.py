@@ -4,24 +4,24 @@ import attrs
 import pytest
 
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import (
-    Completion,
-    Counters,
+from rediq_trio.spec.messages import (
+    Completed,
     Fence,
-    Lock,
     Mail,
     MailKind,
     NewTask,
     Relations,
+    Released,
     Until,
 )
+from rediq_trio.spec.records import Counters, Lock
 from rediq_trio.store.broadcast import SignalKind
 from rediq_trio.store.relay import relay
 from tests.conformance.bench import START, Bench, Q, heard, new
 
 
 async def complete(bench: Bench, fence: Fence, *children: NewTask) -> State | None:
-    [answer] = await bench.store.complete(Q, [Completion(fence, b"\x07", children)])
+    [answer] = await bench.store.settle(Q, [Completed(fence, b"\x07", children)])
     return answer
 
 
@@ -37,7 +37,12 @@ async def test_a_child_comes_in_with_the_completion_of_its_parent(bench: Bench) 
 
 async def test_children_come_in_in_their_order_each_as_it_is(bench: Bench) -> None:
     fence = await bench.active()
-    children = [new("b"), new("later", delay_ms=5), new("a"), new("g", relations=Relations(group="g"))]
+    children = [
+        new("b"),
+        new("later", delay_ms=5),
+        new("a"),
+        new("g", relations=Relations(group="g")),
+    ]
     await complete(bench, fence, *children)
     assert await bench.ids(State.PENDING) == ["b", "a"]
     assert await bench.ids(State.SCHEDULED) == ["later"]
@@ -48,8 +53,8 @@ async def test_children_come_in_in_their_order_each_as_it_is(bench: Bench) -> No
 async def test_each_of_several_completions_brings_its_own(bench: Bench) -> None:
     await bench.add("s", "t")
     leases = await bench.take(2)
-    items = [Completion(e.fence, b"r", (new(f"of-{e.fence.id}"),)) for e in leases]
-    await bench.store.complete(Q, items)
+    items = [Completed(e.fence, b"r", (new(f"of-{e.fence.id}"),)) for e in leases]
+    await bench.store.settle(Q, items)
     assert await bench.ids(State.PENDING) == ["of-s", "of-t"]
 
 
@@ -70,10 +75,13 @@ async def test_a_completion_that_comes_twice_brings_its_children_once(
 
 async def test_a_stale_completion_brings_no_children(bench: Bench) -> None:
     fence = await bench.active()
-    await bench.store.release(Q, [fence])
+    await bench.store.settle(Q, [Released(fence)])
     await bench.take()
     before = await bench.dump()
-    assert await complete(bench, fence, new("child"), new("far", relations=Relations(queue="o"))) is None
+    assert (
+        await complete(bench, fence, new("child"), new("far", relations=Relations(queue="o")))
+        is None
+    )
     assert await bench.dump() == before
 
 
@@ -111,7 +119,7 @@ async def test_a_child_for_another_queue_is_sent_there_whatever_is_here(bench: B
     await bench.add("c", delay_ms=5)
     fence = await bench.active("t")
     children = (new("c", relations=Relations(queue="other")),)
-    await bench.store.complete(Q, [Completion(fence, b"r", children)])
+    await bench.store.settle(Q, [Completed(fence, b"r", children)])
     assert [mail.task for mail in await bench.store.outbox(Q, limit=0)] == [new("c")]
 
 
@@ -131,7 +139,7 @@ async def test_a_child_that_needs_its_parent_is_handed_its_result(bench: Bench) 
     fence = await bench.active(retention_ms=0)
     await complete(bench, fence, new("child", relations=Relations(needs=("t",))))
     record = await bench.record("child")
-    assert (record.state, record.inputs) == (State.PENDING, b"\xa1t\x07")
+    assert (record.state, record.inputs) == (State.PENDING, (("t", b"\x07"),))
     queue = await bench.dump()
     assert (queue.edges, queue.needs) == ({}, {})
 
@@ -174,14 +182,14 @@ async def test_those_that_wait_for_a_child_that_was_there_wait_for_that(bench: B
     await complete(bench, parent, new("child", relations=Relations(dependents=("w",))))
     assert (await bench.record("w")).state is State.BLOCKED
     await complete(bench, fence)
-    assert (await bench.record("w")).inputs == b"\xa5child\x07"
+    assert (await bench.record("w")).inputs == (("child", b"\x07"),)
 
 
 async def test_a_child_that_needs_one_completed_in_the_same_step_has_it(bench: Bench) -> None:
     one = await bench.active("s", retention_ms=1000)
     two = await bench.active()
     child = new("child", relations=Relations(needs=("s",)))
-    await bench.store.complete(Q, [Completion(one, b"r"), Completion(two, b"r", (child,))])
+    await bench.store.settle(Q, [Completed(one, b"r"), Completed(two, b"r", (child,))])
     assert (await bench.record("child")).state is State.PENDING
 
 
@@ -189,15 +197,17 @@ async def test_a_child_that_needs_the_next_of_the_same_step_is_told_of_it(bench:
     one = await bench.active("s", retention_ms=0)
     two = await bench.active()
     child = new("child", relations=Relations(needs=("s",)))
-    await bench.store.complete(Q, [Completion(two, b"r", (child,)), Completion(one, b"\x07")])
+    await bench.store.settle(Q, [Completed(two, b"r", (child,)), Completed(one, b"\x07")])
     record = await bench.record("child")
-    assert (record.state, record.inputs) == (State.PENDING, b"\xa1s\x07")
+    assert (record.state, record.inputs) == (State.PENDING, (("s", b"\x07"),))
 
 
 async def test_those_that_wait_for_a_child_that_was_sent_are_told_by_it(bench: Bench) -> None:
     await bench.add("w", relations=Relations(needs_later=("other/child",)))
     fence = await bench.active()
-    await complete(bench, fence, new("child", relations=Relations(queue="other", dependents=("q/w",))))
+    await complete(
+        bench, fence, new("child", relations=Relations(queue="other", dependents=("q/w",)))
+    )
     assert (await bench.record("w")).state is State.BLOCKED
     assert [mail.kind for mail in await bench.store.outbox(Q, limit=0)] == [MailKind.TASK]
 

@@ -4,8 +4,8 @@ import attrs
 import pytest
 
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Claimed, Fence, Lease
-from tests.conformance.bench import LEASE, START, Bench, Q, failure
+from rediq_trio.spec.messages import Claimed, Fence, Lease, Released
+from tests.conformance.bench import LEASE, START, Bench, Q, failed
 
 
 async def test_a_claim_leases_a_task(bench: Bench) -> None:
@@ -88,7 +88,7 @@ async def test_a_resumed_queue_gives_again(bench: Bench) -> None:
 async def test_a_pause_leaves_what_is_in_hand_alone(bench: Bench) -> None:
     fence = await bench.active()
     await bench.store.pause(Q)
-    assert await bench.store.release(Q, [fence]) == (State.PENDING,)
+    assert await bench.store.settle(Q, [Released(fence)]) == (State.PENDING,)
 
 
 async def test_a_claim_buries_what_has_expired(bench: Bench) -> None:
@@ -120,7 +120,7 @@ async def test_an_expired_task_takes_a_place_within_the_limit(bench: Bench) -> N
 
 async def test_each_delivery_has_the_next_number_and_its_own_token(bench: Bench) -> None:
     first = await bench.active()
-    await bench.store.release(Q, [first])
+    await bench.store.settle(Q, [Released(first)])
     [lease] = await bench.take()
     assert (lease.fence.deliveries, lease.attempt) == (2, 1)
     assert lease.fence.nonce != first.nonce
@@ -128,7 +128,7 @@ async def test_each_delivery_has_the_next_number_and_its_own_token(bench: Bench)
 
 async def test_an_attempt_that_failed_is_charged_at_the_next_claim(bench: Bench) -> None:
     fence = await bench.active()
-    await bench.store.fail(Q, [failure(fence, delay_ms=0)])
+    await bench.store.settle(Q, [failed(fence, delay_ms=0)])
     await bench.store.promote(Q, limit=1)
     [lease] = await bench.take()
     assert (lease.fence.deliveries, lease.attempt) == (2, 2)

@@ -3,26 +3,24 @@
 from typing import Any
 
 import attrs
-import msgpack
 import pytest
 
-from rediq_trio.spec.change import NIL
-from rediq_trio.spec.ids import pack_id
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.queue import ENDINGS
-from rediq_trio.spec.records import (
-    PROPAGATED_AT_ONCE,
+from rediq_trio.spec.messages import (
     Answer,
     AnswerKind,
-    Completion,
-    Counters,
+    Completed,
     Due,
     Fence,
     Relations,
+    Released,
+    Stopped,
 )
+from rediq_trio.spec.records import PROPAGATED_AT_ONCE, Counters
+from rediq_trio.spec.stored_format import NIL
+from rediq_trio.spec.upkeep import ENDINGS
 from rediq_trio.store.broadcast import Signal, SignalKind
-from rediq_trio.wire.packing import unpack_all
-from tests.conformance.bench import LEASE, START, Bench, Q, failure, heard, new
+from tests.conformance.bench import LEASE, START, Bench, Q, failed, heard, new
 
 UUID7 = "018f3b2c-0000-7abc-8def-0123456789ab"
 SLASHED = "018f3b2c-2f2f-7abc-8def-0123456789ab"
@@ -40,11 +38,11 @@ async def state(bench: Bench, task_id: str = "t") -> State:
 
 
 async def complete(bench: Bench, fence: Fence, result: bytes = ONE) -> None:
-    assert await bench.store.complete(Q, [Completion(fence, result)]) != (None,)
+    assert await bench.store.settle(Q, [Completed(fence, result)]) != (None,)
 
 
 async def die(bench: Bench, fence: Fence) -> None:
-    assert await bench.store.fail(Q, [failure(fence, final=True)]) == (State.DEAD,)
+    assert await bench.store.settle(Q, [failed(fence, final=True)]) == (State.DEAD,)
 
 
 async def source(bench: Bench, task_id: str = "s", **options: Any) -> Fence:
@@ -52,11 +50,9 @@ async def source(bench: Bench, task_id: str = "s", **options: Any) -> Fence:
     return await bench.active(task_id, priority=0, **options)
 
 
-def handed(*parts: tuple[str, bytes]) -> bytes:
-    """Pack references and results as a task that waited for them is handed them."""
-    return b"".join(
-        msgpack.packb(pack_id(ref), use_bin_type=False) + result for ref, result in parts
-    )
+def handed(*parts: tuple[str, bytes]) -> tuple[tuple[str, bytes], ...]:
+    """Give references and results as a task that waited for them has them."""
+    return parts
 
 
 def reason(ref: str, how: str) -> str:
@@ -78,7 +74,9 @@ async def test_a_task_waits_for_one_that_has_not_ended(bench: Bench) -> None:
     assert await bench.take() == []
 
 
-@pytest.mark.parametrize("options", [{}, {"delay_ms": 5}, {"relations": Relations(needs_later=("x",))}])
+@pytest.mark.parametrize(
+    "options", [{}, {"delay_ms": 5}, {"relations": Relations(needs_later=("x",))}]
+)
 async def test_a_task_waits_for_one_that_itself_waits(
     bench: Bench, options: dict[str, Any]
 ) -> None:
@@ -108,8 +106,8 @@ async def test_a_task_goes_on_in_the_very_step_that_completes_the_last(
 async def test_two_that_complete_in_one_call_ready_their_dependent_once(bench: Bench) -> None:
     one, two = await source(bench, "s1"), await source(bench, "s2")
     await bench.add("t", relations=after("s1", "s2"))
-    items = [Completion(one, ONE), Completion(two, TWO)]
-    await bench.store.complete(Q, items)
+    items = [Completed(one, ONE), Completed(two, TWO)]
+    await bench.store.settle(Q, items)
     assert await bench.ids(State.PENDING) == ["t"]
     assert (await bench.dump()).seq == 3
 
@@ -191,9 +189,9 @@ async def test_an_attempt_that_is_no_end_tells_nobody(bench: Bench, back: str) -
     await bench.add("t", relations=after("s"))
     match back:
         case "fail":
-            await bench.store.fail(Q, [failure(fence)])
+            await bench.store.settle(Q, [failed(fence)])
         case "release" | "snooze":
-            await bench.store.release(Q, [fence])
+            await bench.store.settle(Q, [Released(fence)])
         case _:
             bench.clock.advance(LEASE)
             await bench.store.reclaim(Q, limit=5)
@@ -285,7 +283,7 @@ async def test_references_of_any_length_are_packed_alike(bench: Bench, length: i
     own = "s" * length
     await complete(bench, await source(bench, own))
     await bench.add("t", relations=after(own))
-    assert unpack_all((await bench.record()).inputs) == [own, 1]
+    assert (await bench.record()).inputs == handed((own, ONE))
 
 
 @pytest.mark.parametrize("result", [NIL, b""])
@@ -294,7 +292,7 @@ async def test_nothing_is_not_handed_on(bench: Bench, result: bytes) -> None:
     await bench.add("t", relations=after("s"))
     await complete(bench, fence, result)
     record = await bench.record()
-    assert (record.state, record.inputs) == (State.PENDING, b"")
+    assert (record.state, record.inputs) == (State.PENDING, ())
 
 
 async def test_a_result_reaches_the_task_though_its_source_is_not_kept(bench: Bench) -> None:
@@ -310,12 +308,12 @@ async def test_what_was_handed_on_stays_for_a_retry_and_goes_with_completion(ben
     await bench.add("t", relations=after("s"))
     await complete(bench, fence)
     [lease] = await bench.take()
-    await bench.store.fail(Q, [failure(lease.fence, delay_ms=0)])
+    await bench.store.settle(Q, [failed(lease.fence, delay_ms=0)])
     await bench.store.promote(Q, limit=5)
     assert (await bench.record()).inputs == handed(("s", ONE))
     [lease] = await bench.take()
     await complete(bench, lease.fence)
-    assert (await bench.record()).inputs == b""
+    assert (await bench.record()).inputs == ()
 
 
 @pytest.mark.parametrize("end", ["complete without retention", "delete", "purge", "flush"])
@@ -352,7 +350,7 @@ async def fail_source(bench: Bench, how: str) -> str:
         case "stop":
             [lease] = await bench.take()
             await store.cancel(Q, "s")
-            await store.stop(Q, [lease.fence])
+            await store.settle(Q, [Stopped(lease.fence)])
             return "was cancelled"
         case "delete":
             await store.delete(Q, ["s"])
@@ -392,7 +390,7 @@ async def test_a_lenient_task_runs_whatever_became_of_the_one_that_it_waited_for
     await bench.add("t", relations=after("s", run_on_dependency_failure=True))
     await fail_source(bench, how)
     record = await bench.record()
-    assert (record.state, record.inputs, record.waits) == (State.PENDING, b"", 0)
+    assert (record.state, record.inputs, record.waits) == (State.PENDING, (), 0)
 
 
 async def test_a_lenient_task_waits_for_the_others_all_the_same(bench: Bench) -> None:
@@ -755,7 +753,7 @@ async def test_a_graph_runs_level_by_level(bench: Bench) -> None:
     ran: list[list[str]] = []
     while leases := await bench.take(10):
         ran.append([lease.fence.id for lease in leases])
-        await bench.store.complete(Q, [Completion(lease.fence, ONE) for lease in leases])
+        await bench.store.settle(Q, [Completed(lease.fence, ONE) for lease in leases])
     assert ran == [["a"], ["b", "c"], ["d"]]
 
 
@@ -939,12 +937,12 @@ async def test_a_revival_changes_nothing_while_what_it_needs_did_not_complete(
     await bench.add("t", relations=after("s"))
     match how:
         case "dead":
-            await bench.store.fail(Q, [failure(fence, final=True)])
+            await bench.store.settle(Q, [failed(fence, final=True)])
         case "cancelled":
             await bench.store.cancel(Q, "s")
-            await bench.store.stop(Q, [fence])
+            await bench.store.settle(Q, [Stopped(fence)])
         case _:
-            await bench.store.release(Q, [fence])
+            await bench.store.settle(Q, [Released(fence)])
             await bench.store.delete(Q, ["s"])
     if how == "grouped":
         await bench.add("s", relations=Relations(group="g"))

@@ -4,9 +4,10 @@ import pytest
 
 from rediq_trio._errors import RediqError
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Completion, Counters, Fence, Record, Report
+from rediq_trio.spec.messages import Completed, Fence, Released, Report, Stopped
+from rediq_trio.spec.records import Counters, Record
 from rediq_trio.store.port import BATCH
-from tests.conformance.bench import START, Bench, Q, deferral, failure, new
+from tests.conformance.bench import START, Bench, Q, failed, new, snoozed
 
 UUID7 = "018f3b2c-0000-7abc-8def-0123456789ab"
 
@@ -97,8 +98,8 @@ async def test_a_full_batch_is_taken(bench: Bench) -> None:
     assert await bench.store.enqueue(Q, tasks) == (State.PENDING,) * BATCH
     leases = await bench.take(BATCH)
     assert [lease.fence.id for lease in leases] == [task.id for task in tasks]
-    items = [Completion(lease.fence, b"r") for lease in leases]
-    assert await bench.store.complete(Q, items) == (State.COMPLETED,) * BATCH
+    items = [Completed(lease.fence, b"r") for lease in leases]
+    assert await bench.store.settle(Q, items) == (State.COMPLETED,) * BATCH
 
 
 async def test_a_batch_above_the_bound_is_refused_and_changes_nothing(bench: Bench) -> None:
@@ -107,11 +108,11 @@ async def test_a_batch_above_the_bound_is_refused_and_changes_nothing(bench: Ben
     for call in (
         bench.store.enqueue(Q, [new(f"t{n}") for n in range(many)]),
         bench.store.renew(Q, [fence] * many, lease_ms=1),
-        bench.store.complete(Q, [Completion(fence, b"r")] * many),
-        bench.store.fail(Q, [failure(fence)] * many),
-        bench.store.release(Q, [fence] * many),
-        bench.store.snooze(Q, [deferral(fence)] * many),
-        bench.store.stop(Q, [fence] * many),
+        bench.store.settle(Q, [Completed(fence, b"r")] * many),
+        bench.store.settle(Q, [failed(fence)] * many),
+        bench.store.settle(Q, [Released(fence)] * many),
+        bench.store.settle(Q, [snoozed(fence)] * many),
+        bench.store.settle(Q, [Stopped(fence)] * many),
         bench.store.report(Q, [Report(fence, b"p")] * many),
         bench.store.revive(Q, ["t"] * many),
         bench.store.delete(Q, ["t"] * many),

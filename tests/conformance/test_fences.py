@@ -7,30 +7,30 @@ import attrs
 import pytest
 
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Completion, Fence, Report, Verdict
-from tests.conformance.bench import LEASE, Bench, Q, deferral, failure
+from rediq_trio.spec.messages import Completed, Fence, Released, Report, Stopped, Verdict
+from tests.conformance.bench import LEASE, Bench, Q, failed, snoozed
 
 Speak = Callable[[Bench, Fence], Awaitable[Any]]
 
 
 async def complete(bench: Bench, fence: Fence) -> Any:
-    return await bench.store.complete(Q, [Completion(fence, b"late")])
+    return await bench.store.settle(Q, [Completed(fence, b"late")])
 
 
 async def fail(bench: Bench, fence: Fence) -> Any:
-    return await bench.store.fail(Q, [failure(fence, "late")])
+    return await bench.store.settle(Q, [failed(fence, "late")])
 
 
 async def release(bench: Bench, fence: Fence) -> Any:
-    return await bench.store.release(Q, [fence])
+    return await bench.store.settle(Q, [Released(fence)])
 
 
 async def snooze(bench: Bench, fence: Fence) -> Any:
-    return await bench.store.snooze(Q, [deferral(fence)])
+    return await bench.store.settle(Q, [snoozed(fence)])
 
 
 async def stop(bench: Bench, fence: Fence) -> Any:
-    return await bench.store.stop(Q, [fence])
+    return await bench.store.settle(Q, [Stopped(fence)])
 
 
 async def renew(bench: Bench, fence: Fence) -> Any:
@@ -110,7 +110,7 @@ async def test_a_lease_on_a_flushed_task_is_stale(bench: Bench, speak: Speak) ->
 @every_speaker
 async def test_a_lease_from_before_a_revival_is_stale(bench: Bench, speak: Speak) -> None:
     fence = await bench.active()
-    await bench.store.fail(Q, [failure(fence, final=True)])
+    await bench.store.settle(Q, [failed(fence, final=True)])
     await bench.store.revive(Q, ["t"])
     await refused(bench, speak, fence)
 

@@ -7,12 +7,13 @@ from typing import Any
 import attrs
 import pytest
 
+from rediq_trio.spec.carried import BatchEnvelope
 from rediq_trio.spec.groups import DEFAULT_RULE, MOST_BYTES, Group
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Completion, Counters, Due, GroupRule, Lock, Relations, Until
+from rediq_trio.spec.messages import Completed, Due, Relations, Until
+from rediq_trio.spec.records import Counters, GroupRule, Lock
 from rediq_trio.store.broadcast import SignalKind
-from rediq_trio.wire.batch_envelope import open_batch
-from tests.conformance.bench import START, Bench, Q, failure, heard, new
+from tests.conformance.bench import START, Bench, Q, failed, heard, new
 from tests.conformance.test_signals import listening
 
 DAY = 86_400_000
@@ -22,12 +23,20 @@ UUID = "018f3b2c-0000-7abc-8def-0123456789ab"
 
 async def put(bench: Bench, *ids: str, group: str = "g", **options: Any) -> None:
     """Enqueue tasks into a group."""
-    relations = Relations(group=group, unique=options.pop("unique", ""), **options.pop("relations", {}))
+    relations = Relations(
+        group=group, unique=options.pop("unique", ""), **options.pop("relations", {})
+    )
     await bench.add(*ids, relations=relations, **options)
 
 
+async def batch_of(bench: Bench, task_id: str) -> BatchEnvelope:
+    batch = (await bench.record(task_id)).envelope
+    assert isinstance(batch, BatchEnvelope)
+    return batch
+
+
 async def members(bench: Bench, task_id: str) -> list[str]:
-    return [member.id for member in open_batch((await bench.record(task_id)).envelope).members]
+    return [member.id for member in (await batch_of(bench, task_id)).members]
 
 
 async def test_nothing_becomes_of_no_group(bench: Bench) -> None:
@@ -97,7 +106,7 @@ async def test_a_batch_is_a_task_made_of_its_members(bench: Bench) -> None:
     bench.clock.advance(7)
     await bench.store.batch(Q, ids=["x"])
     record = await bench.record("x")
-    batch = open_batch(record.envelope)
+    batch = await batch_of(bench, "x")
     assert (record.state, record.priority, record.max_retry) == (State.PENDING, 20, 5)
     assert (record.max_crashes, record.retention_ms, record.expires_ms) == (9, DAY * 3000, 0)
     assert (record.created_ms, record.run_ms, record.group) == (START + 7, START + 7, "")
@@ -157,7 +166,7 @@ async def test_the_group_due_first_goes_first_and_names_order_the_others(bench: 
     )
     bench.clock.advance(50)
     assert await bench.store.batch(Q, ids=["1", "2", "3", "4"]) == Due(4, None)
-    groups = [open_batch((await bench.record(i)).envelope).group for i in ("1", "2", "3", "4")]
+    groups = [(await batch_of(bench, i)).group for i in ("1", "2", "3", "4")]
     assert groups == found
 
 
@@ -292,11 +301,11 @@ async def test_a_batch_that_is_dead_keeps_its_members(bench: Bench) -> None:
     await bench.store.set_group_rules(Q, rules={"g": GroupRule(1)})
     await bench.store.batch(Q, ids=["x"])
     [lease] = await bench.take()
-    await bench.store.fail(Q, [failure(lease.fence, final=True)])
+    await bench.store.settle(Q, [failed(lease.fence, final=True)])
     assert await bench.store.revive(Q, ["x"]) == (State.PENDING,)
     [again] = await bench.take()
     assert again.envelope == lease.envelope
-    assert await bench.store.complete(Q, [Completion(again.fence, b"r")]) == (State.COMPLETED,)
+    assert await bench.store.settle(Q, [Completed(again.fence, b"r")]) == (State.COMPLETED,)
 
 
 async def test_a_task_that_needs_a_member_is_refused(bench: Bench) -> None:

@@ -9,8 +9,9 @@ import pytest
 from rediq_trio.spec.history.entry import MOST_NEEDS, REASON_BYTES, Entry
 from rediq_trio.spec.history.replay import ReplaySettings, replay
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Completion, Deferral, GroupRule, Relations, Until
-from tests.conformance.bench import LEASE, START, Bench, Q, deferral, failure, new
+from rediq_trio.spec.messages import Completed, Relations, Released, Snoozed, Stopped, Until
+from rediq_trio.spec.records import GroupRule
+from tests.conformance.bench import LEASE, START, Bench, Q, failed, new, snoozed
 
 S = State
 
@@ -106,18 +107,18 @@ async def test_an_entry_says_what_the_task_is_like_behind_the_step(bench: Bench)
 async def test_settlements_leave_their_entries(bench: Bench) -> None:
     await keep(bench)
     store = bench.store
-    await store.complete(Q, [Completion(await bench.active("a"), b"r")])
-    await store.complete(Q, [Completion(await bench.active("b", retention_ms=0), b"r")])
-    await store.fail(Q, [failure(await bench.active("c"), error="ö" * 80)])
+    await store.settle(Q, [Completed(await bench.active("a"), b"r")])
+    await store.settle(Q, [Completed(await bench.active("b", retention_ms=0), b"r")])
+    await store.settle(Q, [failed(await bench.active("c"), error="ö" * 80)])
     reason = (await last(bench)).reason
     assert reason == "ö" * (REASON_BYTES // 2)
-    await store.fail(Q, [failure(await bench.active("d"), final=True)])
-    await store.snooze(Q, [deferral(await bench.active("e"))])
-    await store.release(Q, [await bench.active("f")])
+    await store.settle(Q, [failed(await bench.active("d"), final=True)])
+    await store.settle(Q, [snoozed(await bench.active("e"))])
+    await store.settle(Q, [Released(await bench.active("f"))])
     fence = await bench.active("g", priority=0)
     await store.cancel(Q, "g")
     assert (await last(bench)).cancel
-    await store.stop(Q, [fence])
+    await store.settle(Q, [Stopped(fence)])
     assert [m for m in await moves(bench) if m[0] not in ("enqueue", "claim")] == [
         ("complete", "a", S.ACTIVE, S.COMPLETED),
         ("complete", "b", S.ACTIVE, None),
@@ -133,11 +134,11 @@ async def test_settlements_leave_their_entries(bench: Bench) -> None:
 async def test_what_is_stale_or_repeated_leaves_none(bench: Bench) -> None:
     fence = await bench.active()
     await keep(bench)
-    await bench.store.stop(Q, [fence])
+    await bench.store.settle(Q, [Stopped(fence)])
     await bench.store.renew(Q, [fence], lease_ms=LEASE)
-    await bench.store.complete(Q, [Completion(fence, b"")] * 2)
-    await bench.store.complete(Q, [Completion(fence, b"")])
-    await bench.store.snooze(Q, [Deferral(fence, 1)])
+    await bench.store.settle(Q, [Completed(fence, b"")] * 2)
+    await bench.store.settle(Q, [Completed(fence, b"")])
+    await bench.store.settle(Q, [Snoozed(fence, 1)])
     await bench.store.cancel(Q, "t")
     await bench.store.enqueue(Q, [new("t")])
     await bench.store.delete(Q, ["nobody"])
@@ -148,7 +149,7 @@ async def test_what_keepers_do_leaves_its_entries(bench: Bench) -> None:
     await keep(bench)
     store, clock = bench.store, bench.clock
     await bench.add("later", delay_ms=5)
-    await bench.store.fail(Q, [failure(await bench.active("again"), delay_ms=5)])
+    await bench.store.settle(Q, [failed(await bench.active("again"), delay_ms=5)])
     await bench.active("lapses", max_crashes=0)
     await bench.active("comes back")
     clock.advance(LEASE)
@@ -216,7 +217,7 @@ async def test_what_follows_from_a_step_has_entries_of_its_own(bench: Bench) -> 
     await bench.add("b", relations=Relations(needs_later=("a",)))
     await bench.add("c", run_at_ms=START + 9, relations=Relations(needs_later=("a",)))
     child = new("child", relations=Relations(needs=("b",)))
-    await bench.store.complete(Q, [Completion(fence, b"r", (child,))])
+    await bench.store.settle(Q, [Completed(fence, b"r", (child,))])
     await bench.store.delete(Q, ["b"])
     assert await moves(bench) == [
         ("enqueue", "b", None, S.BLOCKED),
@@ -307,7 +308,7 @@ async def test_what_a_store_keeps_replays_clean(bench: Bench, count: int) -> Non
     await bench.add("c", expires_in_ms=5)
     for _ in range(3):
         for lease in await bench.take(2):
-            await store.fail(Q, [failure(lease.fence, delay_ms=5)])
+            await store.settle(Q, [failed(lease.fence, delay_ms=5)])
         clock.advance(5)
         await store.promote(Q, limit=10)
     found = await bench.dump()

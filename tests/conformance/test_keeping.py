@@ -4,8 +4,9 @@ import attrs
 import pytest
 
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import CANCELLED_GRACE_MS, Counters, Due
-from tests.conformance.bench import LEASE, START, Bench, Q, failure
+from rediq_trio.spec.messages import Due
+from rediq_trio.spec.records import CANCELLED_GRACE_MS, Counters
+from tests.conformance.bench import LEASE, START, Bench, Q, failed
 
 
 async def test_nothing_is_due_in_an_empty_queue(bench: Bench) -> None:
@@ -28,7 +29,7 @@ async def test_a_task_is_promoted_at_its_instant_and_not_before(bench: Bench) ->
 
 async def test_a_retry_is_promoted_at_its_instant_and_not_before(bench: Bench) -> None:
     fence = await bench.active()
-    await bench.store.fail(Q, [failure(fence, delay_ms=10)])
+    await bench.store.settle(Q, [failed(fence, delay_ms=10)])
     before = await bench.record()
     bench.clock.advance(9)
     assert await bench.store.promote(Q, limit=5) == Due(0, 1)
@@ -40,7 +41,7 @@ async def test_a_retry_is_promoted_at_its_instant_and_not_before(bench: Bench) -
 async def test_promotion_takes_the_limit_of_each_kind_in_order_of_time(bench: Bench) -> None:
     await bench.add("r1", "r2", "r3")
     for n, lease in enumerate(await bench.take(3)):
-        await bench.store.fail(Q, [failure(lease.fence, delay_ms=3 - n)])
+        await bench.store.settle(Q, [failed(lease.fence, delay_ms=3 - n)])
     for task_id, delay in [("s1", 5), ("s2", 4), ("s3", 6)]:
         await bench.add(task_id, delay_ms=delay)
     bench.clock.advance(10)
@@ -52,7 +53,7 @@ async def test_promotion_takes_the_limit_of_each_kind_in_order_of_time(bench: Be
 
 async def test_promotion_tells_when_the_next_is_due_of_either_kind(bench: Bench) -> None:
     fence = await bench.active("r")
-    await bench.store.fail(Q, [failure(fence, delay_ms=70)])
+    await bench.store.settle(Q, [failed(fence, delay_ms=70)])
     await bench.add("s", delay_ms=90)
     bench.clock.advance(20)
     assert await bench.store.promote(Q, limit=5) == Due(0, 50)
@@ -157,7 +158,7 @@ async def test_a_waiting_task_expires_at_its_instant_and_not_before(
     await bench.add("t", expires_in_ms=10, delay_ms=delay)
     if state is State.RETRY:
         [lease] = await bench.take()
-        await bench.store.fail(Q, [failure(lease.fence, delay_ms=500)])
+        await bench.store.settle(Q, [failed(lease.fence, delay_ms=500)])
     before = await bench.record()
     assert before.state is state
     bench.clock.advance(9)

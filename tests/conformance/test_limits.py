@@ -8,9 +8,19 @@ import pytest
 import trio
 
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Answer, AnswerKind, Completion, Fence, Limit, NewTask, Relations
+from rediq_trio.spec.messages import (
+    Answer,
+    AnswerKind,
+    Completed,
+    Fence,
+    NewTask,
+    Relations,
+    Released,
+    Stopped,
+)
+from rediq_trio.spec.records import Limit
 from rediq_trio.store.broadcast import SignalKind
-from tests.conformance.bench import START, Bench, Q, deferral, failure, heard, new
+from tests.conformance.bench import START, Bench, Q, failed, heard, new, snoozed
 
 KEY_A, KEY_B = Relations(limit_key="a"), Relations(limit_key="b")
 FULL = Answer(AnswerKind.FULL)
@@ -46,7 +56,7 @@ async def start_times(bench: Bench, until: int, step: int = 1) -> list[int]:
         bench.clock.now = START + at
         for lease in await bench.take(100):
             starts.append(at)
-            await bench.store.complete(Q, [Completion(lease.fence, b"")])
+            await bench.store.settle(Q, [Completed(lease.fence, b"")])
     return starts
 
 
@@ -95,20 +105,20 @@ async def give_back(bench: Bench, way: str) -> None:
     fence = await fence_of(bench, "a1")
     match way:
         case "complete":
-            await bench.store.complete(Q, [Completion(fence, b"")])
+            await bench.store.settle(Q, [Completed(fence, b"")])
         case "complete and drop":
-            await bench.store.complete(Q, [Completion(fence, b"")])
+            await bench.store.settle(Q, [Completed(fence, b"")])
         case "fail":
-            await bench.store.fail(Q, [failure(fence)])
+            await bench.store.settle(Q, [failed(fence)])
         case "die":
-            await bench.store.fail(Q, [failure(fence, final=True)])
+            await bench.store.settle(Q, [failed(fence, final=True)])
         case "snooze":
-            await bench.store.snooze(Q, [deferral(fence)])
+            await bench.store.settle(Q, [snoozed(fence)])
         case "stop":
             await bench.store.cancel(Q, "a1")
-            await bench.store.stop(Q, [fence])
+            await bench.store.settle(Q, [Stopped(fence)])
         case "release":
-            await bench.store.release(Q, [fence])
+            await bench.store.settle(Q, [Released(fence)])
         case "reclaim":
             bench.clock.advance(30_000)
             await bench.store.reclaim(Q, limit=10)
@@ -168,7 +178,7 @@ async def test_a_stale_outcome_frees_no_permit(bench: Bench) -> None:
     bench.clock.advance(1)
     await bench.store.reclaim(Q, limit=1)
     assert await ids_of(bench) == ["a1"]
-    await bench.store.complete(Q, [Completion(lease.fence, b"")])
+    await bench.store.settle(Q, [Completed(lease.fence, b"")])
     assert await ids_of(bench) == []
 
 
@@ -204,7 +214,7 @@ async def test_a_limit_set_raised_lowered_and_lifted_is_seen_by_the_next_claim(
     await bench.check_derived()
     assert await ids_of(bench) == ["2", "3"]
     await bench.store.limit(Q, key=key, concurrency=2)
-    await bench.store.complete(Q, [Completion(await fence_of(bench, "1"), b"")])
+    await bench.store.settle(Q, [Completed(await fence_of(bench, "1"), b"")])
     assert await ids_of(bench) == []
     await bench.store.limit(Q, key=key, concurrency=0)
     await bench.check_derived()
@@ -296,7 +306,7 @@ async def test_a_rate_does_not_wait_for_an_end_nor_is_it_paid_back(bench: Bench)
     await bench.add("a1", "a2", relations=KEY_A)
     await bench.store.limit(Q, key="a", count=1, period_ms=10)
     [lease] = await bench.take()
-    await bench.store.release(Q, [lease.fence])
+    await bench.store.settle(Q, [Released(lease.fence)])
     assert await ids_of(bench) == []
     bench.clock.advance(10)
     assert await ids_of(bench) == ["a1"]
@@ -326,7 +336,7 @@ async def test_both_the_rate_and_the_concurrency_of_a_key_hold(bench: Bench) -> 
     assert await ids_of(bench) == ["a2"]
     bench.clock.advance(10)
     assert await ids_of(bench) == []
-    await bench.store.complete(Q, [Completion(await fence_of(bench, "a1"), b"")])
+    await bench.store.settle(Q, [Completed(await fence_of(bench, "a1"), b"")])
     assert await ids_of(bench) == ["a3"]
 
 
@@ -492,7 +502,7 @@ async def test_a_key_that_its_limit_shuts_out_is_passed_over(bench: Bench) -> No
     await bench.store.limit(Q, key="a", concurrency=1)
     await bench.store.arrange(Q, fair=True)
     assert await ids_of(bench) == ["a1", "b1", "b2", "b3"]
-    await bench.store.complete(Q, [Completion(await fence_of(bench, "a1"), b"")])
+    await bench.store.settle(Q, [Completed(await fence_of(bench, "a1"), b"")])
     assert await ids_of(bench) == ["a2"]
 
 
@@ -627,7 +637,7 @@ async def test_tasks_scheduled_and_retried_come_into_their_lane(bench: Bench) ->
     await bench.add("a2", relations=KEY_A, delay_ms=500)
     await bench.store.limit(Q, key="a", concurrency=1)
     [lease] = await bench.take()
-    await bench.store.fail(Q, [failure(lease.fence, delay_ms=500)])
+    await bench.store.settle(Q, [failed(lease.fence, delay_ms=500)])
     await bench.check_derived()
     bench.clock.advance(500)
     await bench.store.promote(Q, limit=10)
@@ -729,7 +739,7 @@ async def test_a_permit_that_frees_wakes(bench: Bench, key: str) -> None:
     [lease] = await bench.take()
     with bench.store.listen([(Q, "")]) as signals:
         await heard(signals, SignalKind.RESYNC)
-        await bench.store.complete(Q, [Completion(lease.fence, b"")])
+        await bench.store.settle(Q, [Completed(lease.fence, b"")])
         await heard(signals, SignalKind.WAKE)
 
 

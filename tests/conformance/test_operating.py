@@ -6,15 +6,9 @@ import attrs
 import pytest
 
 from rediq_trio.spec.lifecycle import TERMINAL, WAITING, State
-from rediq_trio.spec.records import (
-    CANCELLED_GRACE_MS,
-    Completion,
-    Counters,
-    QueueState,
-    Relations,
-    Report,
-)
-from tests.conformance.bench import START, Bench, Q, failure
+from rediq_trio.spec.messages import Completed, Relations, Released, Report, Stopped
+from rediq_trio.spec.records import CANCELLED_GRACE_MS, Counters, QueueState
+from tests.conformance.bench import START, Bench, Q, failed
 
 ENDS = sorted(TERMINAL)
 WAITS = sorted(WAITING)
@@ -30,7 +24,7 @@ async def waiting(bench: Bench, state: State) -> None:
     await bench.add("t", expires_in_ms=900, retention_ms=70_000, **options.get(state, {}))
     if state is State.RETRY:
         [lease] = await bench.take()
-        await bench.store.fail(Q, [failure(lease.fence, delay_ms=500)])
+        await bench.store.settle(Q, [failed(lease.fence, delay_ms=500)])
     assert (await bench.record()).state is state
 
 
@@ -155,15 +149,15 @@ async def test_an_ended_task_is_deleted_with_all_that_is_left_of_it(
 ) -> None:
     fence = await bench.active()
     await bench.store.report(Q, [Report(fence, b"p")])
-    await bench.store.release(Q, [fence])
+    await bench.store.settle(Q, [Released(fence)])
     [lease] = await bench.take()
     if state is State.COMPLETED:
-        await bench.store.complete(Q, [Completion(lease.fence, b"r")])
+        await bench.store.settle(Q, [Completed(lease.fence, b"r")])
     elif state is State.DEAD:
-        await bench.store.fail(Q, [failure(lease.fence, final=True)])
+        await bench.store.settle(Q, [failed(lease.fence, final=True)])
     else:
         await bench.store.cancel(Q, "t")
-        await bench.store.stop(Q, [lease.fence])
+        await bench.store.settle(Q, [Stopped(lease.fence)])
     assert await bench.store.delete(Q, ["t"]) == (state,)
     assert await bench.mentioned() == set()
     assert (await bench.dump()).counters.deleted == 1
@@ -189,7 +183,7 @@ async def test_a_flush_removes_every_task_and_keeps_totals_place_and_pause(bench
     await bench.store.report(Q, [Report(fence, b"p")])
     await bench.add("retry")
     [lease] = await bench.take()
-    await bench.store.fail(Q, [failure(lease.fence)])
+    await bench.store.settle(Q, [failed(lease.fence)])
     await bench.add("pending", expires_in_ms=5)
     await bench.add("scheduled", delay_ms=5, expires_in_ms=5)
     await bench.add("blocked", relations=Relations(unique="k", ttl_ms=9, needs_later=("another",)))
@@ -213,7 +207,7 @@ async def test_an_id_from_before_a_flush_is_free_and_its_old_lease_stale(bench: 
     await bench.store.flush(Q)
     again = await bench.active()
     assert again.deliveries == fence.deliveries
-    assert await bench.store.complete(Q, [Completion(fence, b"r")]) == (None,)
+    assert await bench.store.settle(Q, [Completed(fence, b"r")]) == (None,)
 
 
 @pytest.mark.parametrize("state", WAITS)

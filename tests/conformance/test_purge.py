@@ -3,7 +3,8 @@
 import pytest
 
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import CANCELLED_GRACE_MS, Completion, Counters, Due, Report
+from rediq_trio.spec.messages import Completed, Due, Report
+from rediq_trio.spec.records import CANCELLED_GRACE_MS, Counters
 from tests.conformance.bench import Bench, Q
 
 DEAD_FOR = 1000
@@ -16,7 +17,7 @@ async def purge(bench: Bench, limit: int = 100, max_dead: int = 100) -> Due:
 async def test_a_completed_task_goes_after_its_retention_and_not_before(bench: Bench) -> None:
     fence = await bench.active(retention_ms=10)
     await bench.store.report(Q, [Report(fence, b"p")])
-    await bench.store.complete(Q, [Completion(fence, b"r")])
+    await bench.store.settle(Q, [Completed(fence, b"r")])
     bench.clock.advance(9)
     assert await purge(bench) == Due(0, 1)
     assert (await bench.record()).result == b"r"

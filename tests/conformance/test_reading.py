@@ -7,9 +7,10 @@ from rediq_trio._errors import TaskNotFound
 from rediq_trio.spec.check.task import TaskView, task_target
 from rediq_trio.spec.check.totals import QueueTotals
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Counters, QueueState, Relations, WorkerRecord
+from rediq_trio.spec.messages import Relations, WorkerRecord
+from rediq_trio.spec.records import Counters, QueueState
 from rediq_trio.store.port import Stats
-from tests.conformance.bench import START, Bench, Q, failure
+from tests.conformance.bench import START, Bench, Q, failed
 
 
 async def test_tasks_are_read_in_the_order_asked_for(bench: Bench) -> None:
@@ -68,7 +69,7 @@ async def test_each_state_has_its_list(bench: Bench) -> None:
     await bench.active("active")
     await bench.add("retry")
     [lease] = await bench.take()
-    await bench.store.fail(Q, [failure(lease.fence)])
+    await bench.store.settle(Q, [failed(lease.fence)])
     await bench.add("pending")
     await bench.add("scheduled", delay_ms=5)
     for state in State:
@@ -98,7 +99,7 @@ async def test_stats_count_states_and_totals(bench: Bench) -> None:
     await bench.active("active")
     await bench.add("retry")
     [lease] = await bench.take()
-    await bench.store.fail(Q, [failure(lease.fence)])
+    await bench.store.settle(Q, [failed(lease.fence)])
     await bench.add("p1", "p2")
     await bench.add("scheduled", delay_ms=5)
     await bench.add("deleted")

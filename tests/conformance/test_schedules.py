@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import (
+from rediq_trio.spec.messages import (
     Answer,
     AnswerKind,
-    Completion,
+    Completed,
     NewTask,
     Relations,
     Schedule,
     Tick,
 )
 from rediq_trio.store.broadcast import SignalKind
-from tests.conformance.bench import START, Bench, Q, failure, heard, new
+from tests.conformance.bench import START, Bench, Q, failed, heard, new
 
 NAME = "nightly"
 HOUR = 3_600_000
@@ -72,16 +72,18 @@ async def test_the_same_again_changes_nothing(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"when": b"other"}, {"overlap_skip": True}])
-async def test_other_times_replace_the_expected_tick(
-    bench: Bench, changes: dict[str, Any]
-) -> None:
+async def test_other_times_replace_the_expected_tick(bench: Bench, changes: dict[str, Any]) -> None:
     await bench.store.declare(Q, schedule=schedule())
     assert await bench.store.declare(Q, schedule=schedule(next_ms=START + 5, **changes))
     assert await known(bench) == schedule(next_ms=START + 5, revision=2, **changes)
 
 
 @pytest.mark.parametrize(
-    "template", [NewTask("", b"other", priority=7, relations=Relations(limit_key="a")), NewTask("", b"template")]
+    "template",
+    [
+        NewTask("", b"other", priority=7, relations=Relations(limit_key="a")),
+        NewTask("", b"template"),
+    ],
 )
 async def test_another_task_leaves_the_expected_tick(bench: Bench, template: NewTask) -> None:
     await bench.store.declare(Q, schedule=schedule())
@@ -181,9 +183,7 @@ async def test_it_fires_at_its_very_instant(bench: Bench) -> None:
     assert await fire(bench, "t") == 1
 
 
-@pytest.mark.parametrize(
-    ("at", "what"), [(-1, "before the expected one"), (1, "in the future")]
-)
+@pytest.mark.parametrize(("at", "what"), [(-1, "before the expected one"), (1, "in the future")])
 async def test_other_ticks_are_refused(bench: Bench, at: int, what: str) -> None:
     await bench.store.declare(Q, schedule=schedule())
     assert await fire(bench, "t", at=START + at) is None, what
@@ -289,7 +289,7 @@ async def test_a_tick_is_skipped_while_the_last_task_has_not_ended(
     if state is not State.PENDING:
         [lease] = await bench.take()
         if state is State.RETRY:
-            await bench.store.fail(Q, [failure(lease.fence)])
+            await bench.store.settle(Q, [failed(lease.fence)])
     assert (await bench.record()).state is state
     assert await again(bench) == 0
     found = await known(bench)
@@ -307,9 +307,9 @@ async def test_a_tick_fires_once_the_last_task_has_ended(bench: Bench, state: St
         case _:
             [lease] = await bench.take()
             if state is State.DEAD:
-                await bench.store.fail(Q, [failure(lease.fence, final=True)])
+                await bench.store.settle(Q, [failed(lease.fence, final=True)])
             else:
-                await bench.store.complete(Q, [Completion(lease.fence, b"r")])
+                await bench.store.settle(Q, [Completed(lease.fence, b"r")])
     assert await again(bench) == 1
 
 
@@ -453,7 +453,11 @@ async def test_all_come_by_name(bench: Bench) -> None:
         await bench.store.declare(Q, schedule=schedule(name=name))
     await bench.store.suspend(Q, name="a")
     found = await bench.store.agenda(Q)
-    assert [(s.name, s.paused) for s in found.schedules] == [("a", True), ("b", False), ("c", False)]
+    assert [(s.name, s.paused) for s in found.schedules] == [
+        ("a", True),
+        ("b", False),
+        ("c", False),
+    ]
     assert found.next_in_ms is None
 
 

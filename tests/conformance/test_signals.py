@@ -7,9 +7,9 @@ import pytest
 import trio
 
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Completion, Report
+from rediq_trio.spec.messages import Completed, Released, Report, Stopped
 from rediq_trio.store.broadcast import Signal, SignalKind
-from tests.conformance.bench import LEASE, Bench, Q, deferral, failure, heard
+from tests.conformance.bench import LEASE, Bench, Q, failed, heard, snoozed
 
 Channel = trio.MemoryReceiveChannel[Signal]
 
@@ -50,14 +50,14 @@ async def test_a_task_scheduled_to_be_the_first_due_is_told(bench: Bench) -> Non
 async def test_a_retry_that_is_the_first_due_is_told(bench: Bench) -> None:
     fence = await bench.active()
     async with listening(bench) as signals:
-        await bench.store.fail(Q, [failure(fence)])
+        await bench.store.settle(Q, [failed(fence)])
         await heard(signals, SignalKind.DUE)
 
 
 async def test_a_snooze_that_is_the_first_due_is_told(bench: Bench) -> None:
     fence = await bench.active()
     async with listening(bench) as signals:
-        await bench.store.snooze(Q, [deferral(fence)])
+        await bench.store.settle(Q, [snoozed(fence)])
         await heard(signals, SignalKind.DUE)
 
 
@@ -72,7 +72,7 @@ async def test_a_promotion_wakes(bench: Bench) -> None:
 async def test_a_release_wakes(bench: Bench) -> None:
     fence = await bench.active()
     async with listening(bench) as signals:
-        await bench.store.release(Q, [fence])
+        await bench.store.settle(Q, [Released(fence)])
         await heard(signals, SignalKind.WAKE)
 
 
@@ -149,12 +149,12 @@ async def end_attempt(bench: Bench, end: str) -> None:
     [lease] = await bench.take()
     match end:
         case "complete":
-            await bench.store.complete(Q, [Completion(lease.fence, b"r")])
+            await bench.store.settle(Q, [Completed(lease.fence, b"r")])
         case "fail":
-            await bench.store.fail(Q, [failure(lease.fence, final=True)])
+            await bench.store.settle(Q, [failed(lease.fence, final=True)])
         case "stop":
             await bench.store.cancel(Q, "t")
-            await bench.store.stop(Q, [lease.fence])
+            await bench.store.settle(Q, [Stopped(lease.fence)])
         case _:
             bench.clock.advance(LEASE)
             await bench.store.reclaim(Q, limit=1)
@@ -174,7 +174,7 @@ async def test_of_a_task_that_nobody_waits_for_nothing_is_told(bench: Bench) -> 
         with trio.fail_after(10):
             assert await signals.receive() == Signal(Q, SignalKind.RESYNC)
         await bench.store.report(Q, [Report(fence, b"p")])
-        await bench.store.complete(Q, [Completion(fence, b"r")])
+        await bench.store.settle(Q, [Completed(fence, b"r")])
         await bench.store.flush(Q)
         with trio.fail_after(10):
             assert await signals.receive() == Signal(Q, SignalKind.FLUSH)

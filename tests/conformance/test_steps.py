@@ -4,24 +4,24 @@ import attrs
 import pytest
 
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Completion, Fence, Relations
-from tests.conformance.bench import LEASE, Bench, Q, deferral, failure
+from rediq_trio.spec.messages import Completed, Fence, Relations, Released, Stopped
+from tests.conformance.bench import LEASE, Bench, Q, failed, snoozed
 
-ONE, TWO = b"\xa3one\x01", b"\xa3two\x02"
+ONE, TWO = ("one", b"\x01"), ("two", b"\x02")
 
 
 async def test_the_result_of_a_step_is_kept_with_the_running_task(bench: Bench) -> None:
     fence = await bench.active()
     before = await bench.record()
     assert await bench.store.remember(Q, fence, ONE)
-    assert await bench.record() == attrs.evolve(before, steps=ONE, has_steps=True)
+    assert await bench.record() == attrs.evolve(before, steps=(ONE,), has_steps=True)
 
 
 async def test_steps_are_kept_in_the_order_in_which_they_were_done(bench: Bench) -> None:
     fence = await bench.active()
     assert await bench.store.remember(Q, fence, ONE)
     assert await bench.store.remember(Q, fence, TWO)
-    assert (await bench.record()).steps == ONE + TWO
+    assert (await bench.record()).steps == (ONE, TWO)
 
 
 async def test_each_task_has_its_own(bench: Bench) -> None:
@@ -29,8 +29,8 @@ async def test_each_task_has_its_own(bench: Bench) -> None:
     leases = await bench.take(2)
     await bench.store.remember(Q, leases[0].fence, ONE)
     await bench.store.remember(Q, leases[1].fence, TWO)
-    assert (await bench.record("s")).steps == ONE
-    assert (await bench.record("t")).steps == TWO
+    assert (await bench.record("s")).steps == (ONE,)
+    assert (await bench.record("t")).steps == (TWO,)
 
 
 @pytest.mark.parametrize("twist", ["nonce", "deliveries", "id"])
@@ -50,22 +50,22 @@ async def give_back(bench: Bench, fence: Fence, how: str) -> None:
     """Let an attempt end so that the task will run again."""
     match how:
         case "retry":
-            await bench.store.fail(Q, [failure(fence, delay_ms=0)])
+            await bench.store.settle(Q, [failed(fence, delay_ms=0)])
             await bench.store.promote(Q, limit=5)
         case "release":
-            await bench.store.release(Q, [fence])
+            await bench.store.settle(Q, [Released(fence)])
         case "snooze":
-            await bench.store.snooze(Q, [deferral(fence, delay_ms=0)])
+            await bench.store.settle(Q, [snoozed(fence, delay_ms=0)])
             await bench.store.promote(Q, limit=5)
         case "reclaim":
             bench.clock.advance(LEASE)
             await bench.store.reclaim(Q, limit=5)
         case "revive the dead":
-            await bench.store.fail(Q, [failure(fence, final=True)])
+            await bench.store.settle(Q, [failed(fence, final=True)])
             await bench.store.revive(Q, ["t"])
         case _:
             await bench.store.cancel(Q, "t")
-            await bench.store.stop(Q, [fence])
+            await bench.store.settle(Q, [Stopped(fence)])
             await bench.store.revive(Q, ["t"])
 
 
@@ -79,17 +79,17 @@ async def test_steps_are_there_for_a_later_attempt(bench: Bench, how: str) -> No
     await give_back(bench, fence, how)
     assert not await bench.store.remember(Q, fence, TWO)
     [lease] = await bench.take()
-    assert (await bench.record()).steps == ONE
+    assert (await bench.record()).steps == (ONE,)
     assert await bench.store.remember(Q, lease.fence, TWO)
-    assert (await bench.record()).steps == ONE + TWO
+    assert (await bench.record()).steps == (ONE, TWO)
 
 
 async def test_steps_go_with_completion(bench: Bench) -> None:
     fence = await bench.active()
     await bench.store.remember(Q, fence, ONE)
-    await bench.store.complete(Q, [Completion(fence, b"r")])
+    await bench.store.settle(Q, [Completed(fence, b"r")])
     record = await bench.record()
-    assert (record.state, record.steps, record.has_steps) == (State.COMPLETED, b"", False)
+    assert (record.state, record.steps, record.has_steps) == (State.COMPLETED, (), False)
     assert not await bench.store.remember(Q, fence, TWO)
 
 
@@ -100,15 +100,15 @@ async def test_steps_go_with_the_task(bench: Bench, end: str, relations: Relatio
     await bench.store.remember(Q, fence, ONE)
     match end:
         case "delete":
-            await bench.store.release(Q, [fence])
+            await bench.store.settle(Q, [Released(fence)])
             await bench.store.delete(Q, ["t"])
         case "purge":
-            await bench.store.fail(Q, [failure(fence, final=True)])
+            await bench.store.settle(Q, [failed(fence, final=True)])
             await bench.store.purge(Q, limit=5, dead_retention_ms=1, max_dead=0)
         case "flush":
             await bench.store.flush(Q)
         case _:
-            await bench.store.complete(Q, [Completion(fence, b"r")])
+            await bench.store.settle(Q, [Completed(fence, b"r")])
     assert await bench.mentioned() == set()
 
 
@@ -119,6 +119,6 @@ async def test_other_marks_of_a_task_outlive_its_steps(bench: Bench) -> None:
     await bench.store.remember(Q, fence, ONE)
     record = await bench.record()
     assert (record.has_waiters, record.has_dependents, record.has_steps) == (True, True, True)
-    await bench.store.complete(Q, [Completion(fence, b"\x07")])
+    await bench.store.settle(Q, [Completed(fence, b"\x07")])
     record = await bench.record()
     assert (record.has_waiters, record.has_dependents, record.has_steps) == (True, True, False)

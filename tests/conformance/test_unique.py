@@ -6,17 +6,18 @@ import attrs
 import pytest
 
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import (
+from rediq_trio.spec.messages import (
     Answer,
     AnswerKind,
-    Completion,
-    Counters,
+    Completed,
     Due,
-    Lock,
     Relations,
+    Released,
+    Stopped,
     Until,
 )
-from tests.conformance.bench import LEASE, START, Bench, Q, deferral, failure, new
+from rediq_trio.spec.records import Counters, Lock
+from tests.conformance.bench import LEASE, START, Bench, Q, failed, new, snoozed
 
 KEYED = Relations(unique="k")
 REPLACING = Relations(unique="k", replace=True)
@@ -95,7 +96,9 @@ async def test_a_key_is_any_text(bench: Bench, key: str) -> None:
 
 @pytest.mark.parametrize("relations", [KEYED, STARTED, BY_TIME], ids=["done", "started", "expired"])
 @pytest.mark.parametrize("how", ["scheduled", "blocked", "grouped"])
-async def test_a_task_that_waits_holds_its_key(bench: Bench, relations: Relations, how: str) -> None:
+async def test_a_task_that_waits_holds_its_key(
+    bench: Bench, relations: Relations, how: str
+) -> None:
     options: dict[str, Any] = {"scheduled": {"delay_ms": 5}}.get(how, {})
     relations = attrs.evolve(
         relations,
@@ -135,15 +138,15 @@ async def end_in_hand(bench: Bench, how: str) -> None:
     fence = lease.fence
     match how:
         case "complete":
-            await store.complete(Q, [Completion(fence, b"r")])
+            await store.settle(Q, [Completed(fence, b"r")])
         case "fail to dead":
-            await store.fail(Q, [failure(fence, final=True)])
+            await store.settle(Q, [failed(fence, final=True)])
         case "stop":
             await store.cancel(Q, "t")
-            await store.stop(Q, [fence])
+            await store.settle(Q, [Stopped(fence)])
         case "fail after a cancel":
             await store.cancel(Q, "t")
-            await store.fail(Q, [failure(fence)])
+            await store.settle(Q, [failed(fence)])
         case "reclaim to dead":
             bench.clock.advance(LEASE)
             await store.reclaim(Q, limit=5)
@@ -199,11 +202,11 @@ async def test_a_task_that_will_run_again_keeps_its_key(bench: Bench, back: str)
     fence = await bench.active(relations=KEYED)
     match back:
         case "fail":
-            await bench.store.fail(Q, [failure(fence)])
+            await bench.store.settle(Q, [failed(fence)])
         case "release":
-            await bench.store.release(Q, [fence])
+            await bench.store.settle(Q, [Released(fence)])
         case "snooze":
-            await bench.store.snooze(Q, [deferral(fence)])
+            await bench.store.settle(Q, [snoozed(fence)])
         case _:
             bench.clock.advance(LEASE)
             await bench.store.reclaim(Q, limit=5)
@@ -221,16 +224,16 @@ async def test_the_end_of_another_task_frees_no_key(bench: Bench) -> None:
     for task_id, relations in [("u", Relations(unique="l")), ("v", Relations())]:
         await bench.add(task_id, relations=relations, priority=0)
         [lease] = await bench.take()
-        await bench.store.complete(Q, [Completion(lease.fence, b"r")])
+        await bench.store.settle(Q, [Completed(lease.fence, b"r")])
     await bench.store.delete(Q, ["u", "v"])
     assert await holder(bench) == "t"
 
 
 async def test_a_stale_settlement_frees_no_key(bench: Bench) -> None:
     fence = await bench.active(relations=KEYED)
-    await bench.store.release(Q, [fence])
+    await bench.store.settle(Q, [Released(fence)])
     await bench.take()
-    assert await bench.store.complete(Q, [Completion(fence, b"r")]) == (None,)
+    assert await bench.store.settle(Q, [Completed(fence, b"r")]) == (None,)
     assert await holder(bench) == "t"
 
 
@@ -246,7 +249,7 @@ async def test_a_window_until_the_start_is_over_with_the_first_claim(bench: Benc
 
 async def test_a_window_until_the_start_does_not_begin_again_with_a_retry(bench: Bench) -> None:
     fence = await bench.active(relations=STARTED)
-    await bench.store.release(Q, [fence])
+    await bench.store.settle(Q, [Released(fence)])
     assert await offer(bench, "u", STARTED) is State.PENDING
     assert await holder(bench) == "u"
     assert len(await bench.take(1)) == 1
@@ -298,7 +301,7 @@ async def test_the_end_of_a_holder_whose_time_ran_out_does_not_free_the_key_of_t
 
 async def test_a_window_of_time_outlives_completion_and_purge(bench: Bench) -> None:
     fence = await bench.active(relations=BY_TIME, retention_ms=10)
-    await bench.store.complete(Q, [Completion(fence, b"r")])
+    await bench.store.settle(Q, [Completed(fence, b"r")])
     assert await offer(bench, "u") == taken("t")
     bench.clock.advance(10)
     assert (await purge(bench)).moved == 1
@@ -309,7 +312,7 @@ async def test_a_window_of_time_outlives_completion_and_purge(bench: Bench) -> N
 
 async def test_a_window_of_time_outlives_a_task_of_no_retention(bench: Bench) -> None:
     fence = await bench.active(relations=BY_TIME, retention_ms=0)
-    await bench.store.complete(Q, [Completion(fence, b"r")])
+    await bench.store.settle(Q, [Completed(fence, b"r")])
     assert await bench.mentioned() == set()
     assert await offer(bench, "u") == taken("t")
 
@@ -470,11 +473,11 @@ async def test_a_holder_that_was_claimed_once_is_not_replaced(bench: Bench, back
     fence = await bench.active(relations=KEYED)
     match back:
         case "release":
-            await bench.store.release(Q, [fence])
+            await bench.store.settle(Q, [Released(fence)])
         case "snooze":
-            await bench.store.snooze(Q, [deferral(fence)])
+            await bench.store.settle(Q, [snoozed(fence)])
         case _:
-            await bench.store.fail(Q, [failure(fence, delay_ms=0)])
+            await bench.store.settle(Q, [failed(fence, delay_ms=0)])
             if back == "retried":
                 await bench.store.promote(Q, limit=5)
     before = await bench.dump()
@@ -482,7 +485,9 @@ async def test_a_holder_that_was_claimed_once_is_not_replaced(bench: Bench, back
     assert await bench.dump() == before
 
 
-@pytest.mark.parametrize("relations", [{"needs_later": ("x",)}, {"group": "g"}], ids=["blocked", "grouped"])
+@pytest.mark.parametrize(
+    "relations", [{"needs_later": ("x",)}, {"group": "g"}], ids=["blocked", "grouped"]
+)
 async def test_a_holder_that_is_blocked_or_grouped_is_not_replaced(
     bench: Bench, relations: dict[str, Any]
 ) -> None:
@@ -492,7 +497,7 @@ async def test_a_holder_that_is_blocked_or_grouped_is_not_replaced(
 
 async def test_a_holder_that_has_ended_is_not_replaced(bench: Bench) -> None:
     fence = await bench.active(relations=BY_TIME)
-    await bench.store.complete(Q, [Completion(fence, b"r")])
+    await bench.store.settle(Q, [Completed(fence, b"r")])
     assert await offer(bench, "u", REPLACING) == taken("t")
 
 
@@ -515,7 +520,7 @@ async def test_a_task_that_only_has_the_id_of_a_holder_that_is_gone_is_not_repla
     bench: Bench,
 ) -> None:
     fence = await bench.active(relations=BY_TIME, retention_ms=0)
-    await bench.store.complete(Q, [Completion(fence, b"r")])
+    await bench.store.settle(Q, [Completed(fence, b"r")])
     await bench.add("t")
     before = await bench.record()
     assert await offer(bench, "u", REPLACING) == taken("t")
@@ -542,9 +547,7 @@ async def test_a_replaced_holder_frees_the_key_when_it_ends(bench: Bench) -> Non
 
 @pytest.mark.parametrize("until", [Until.DONE, Until.STARTED])
 @pytest.mark.parametrize("state", [State.DEAD, State.CANCELLED])
-async def test_a_revived_task_takes_its_key_again(
-    bench: Bench, state: State, until: Until
-) -> None:
+async def test_a_revived_task_takes_its_key_again(bench: Bench, state: State, until: Until) -> None:
     relations = Relations(unique="k", until=until, ttl_ms=100)
     await bench.ended("t", state, relations=relations)
     assert await bench.store.revive(Q, ["t"]) == (State.PENDING,)
@@ -593,14 +596,14 @@ async def test_a_revived_task_frees_its_key_when_it_ends_again(bench: Bench) -> 
 
 async def test_the_time_of_a_key_that_is_free_again_keeps_no_keeper_waiting(bench: Bench) -> None:
     fence = await bench.active(retention_ms=0, relations=Relations(unique="k", ttl_ms=50))
-    await bench.store.complete(Q, [Completion(fence, b"r")])
+    await bench.store.settle(Q, [Completed(fence, b"r")])
     due = await bench.store.purge(Q, limit=5, dead_retention_ms=1, max_dead=1)
     assert due == Due(0, None)
 
 
 async def test_the_view_of_a_task_names_the_holder_of_its_key(bench: Bench) -> None:
     fence = await bench.active("old", relations=Relations(unique="k"))
-    await bench.store.complete(Q, [Completion(fence, b"r")])
+    await bench.store.settle(Q, [Completed(fence, b"r")])
     await bench.add("new", relations=Relations(unique="k"))
     await bench.add("plain")
     views = await bench.task_views("old", "new", "plain")

@@ -52,7 +52,7 @@ async def parent(step_dies: bool) -> int:
         if step_dies:
             die()
         # The handler has ended well, and what it leaves is not written.
-        RedisStore.complete = die  # type: ignore[method-assign]
+        RedisStore.settle = die  # type: ignore[method-assign]
     return found
 
 

@@ -107,7 +107,9 @@ app.schedule("pulse", rediq.Every(0.5), rediq.Task("pulse", {}, queue="left"))
 def ends(who: str) -> dict[str, rediq.State]:
     """Give where each task of a producer ends, by its id."""
     done = [f"left/{who}-plain{n}" for n in range(PLAIN)]
-    done += [f"left/{who}-{word}" for word in ("later", "flaky", "sleepy", "parent", "unique", "keyed0")]
+    done += [
+        f"left/{who}-{word}" for word in ("later", "flaky", "sleepy", "parent", "unique", "keyed0")
+    ]
     done += [f"left/{who}-{word}" for word in ("keyed1", "source", "runs", "w0", "w2")]
     done += [f"right/{who}-{word}" for word in ("adder", "w1")]
     found = dict.fromkeys(done, rediq.State.COMPLETED)

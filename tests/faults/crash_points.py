@@ -20,10 +20,10 @@ import attrs
 import trio
 
 from rediq_trio import ConnectionLost, MemoryStore, PayloadError, State
+from rediq_trio.spec.carried import BatchEnvelope
 from rediq_trio.spec.check.invariants import violations
 from rediq_trio.spec.records import QueueState, Record
 from rediq_trio.store.redis.scripts import load_scripts
-from rediq_trio.wire.batch_envelope import is_batch
 from rediq_trio.wire.envelope import open_envelope
 from tests.conformance.bench import Clock
 from tests.faults.crash_stories import Story
@@ -96,7 +96,7 @@ def _is_own(task_id: str) -> bool:
 
 
 def _type_of(record: Record) -> str:
-    if is_batch(record.envelope):
+    if isinstance(record.envelope, BatchEnvelope):
         return "a batch"
     try:
         return open_envelope(record.envelope).type
@@ -169,7 +169,6 @@ class Points:
             await stage.drain()
             return cutter, await _look(stage, play)
 
-
     async def tell(self, command: bytes) -> None:
         """Tell the server something, past every cutter."""
         async with await trio.open_unix_socket(self.server.socket) as stream:
@@ -211,4 +210,3 @@ def differences(story: Story, end: End, told: End) -> list[str]:
         if not end.deeds.begun[f"a/{own}"]:
             said.append(f"{own} never ran")
     return said
-

@@ -438,8 +438,12 @@ MEMBER = b"\x01g" + b"0" * 16 + b"n"
 SOUND = (
     Repair(Action.SEQ, Target(TargetType.TASK, "n"), "", "", ""),
     Repair(Action.LIST, Target(TargetType.TASK, "n"), "", "", ""),
-    Repair(Action.REINDEX, member_target("n", State.GROUPED, 0, "g", b"grouped", MEMBER), "", "", ""),
-    Repair(Action.RELINK, Target(TargetType.DEPENDENCY, "n", "needs", raw=(b"n", b"needs")), "", "", ""),
+    Repair(
+        Action.REINDEX, member_target("n", State.GROUPED, 0, "g", b"grouped", MEMBER), "", "", ""
+    ),
+    Repair(
+        Action.RELINK, Target(TargetType.DEPENDENCY, "n", "needs", raw=(b"n", b"needs")), "", "", ""
+    ),
     Repair(Action.FREE, Target(TargetType.UNIQUE, "u", raw=(b"u",)), "", "", ""),
     Repair(Action.LANE, Target(TargetType.LANE, "k", raw=(b"k",)), "", "", ""),
     Repair(Action.GROUP, Target(TargetType.GROUP, "g", raw=(b"g",)), "", "", ""),

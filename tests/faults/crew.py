@@ -47,7 +47,9 @@ class DurableServer:
             "--dir", str(self.folder), "--save", "", "--appendonly", "yes",
             "--appendfsync", "always", "--logfile", f"{self.folder}/log",
         ]  # fmt: skip
-        self.child = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        self.child = subprocess.Popen(
+            arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
         wait_ready(self.child, f"{self.folder}/s")
 
     def kill(self) -> None:
@@ -97,7 +99,9 @@ class Crew:
         """Give the environment of a process that uses the library in that folder."""
         # Lines of another version are none of the checkout's to count.
         left_out = ("REDIQ",) if library == LIBRARY else ("REDIQ", "COV")
-        found = {n: text for n, text in os.environ.items() if not any(part in n for part in left_out)}
+        found = {
+            n: text for n, text in os.environ.items() if not any(part in n for part in left_out)
+        }
         found["PYTHONPATH"] = os.pathsep.join([str(library), str(HERE)])
         found["LABOR_LOG"] = str(self.log)
         return found

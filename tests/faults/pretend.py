@@ -15,23 +15,24 @@ from typing import Any
 
 import attrs
 
-from rediq_trio.spec import queue as spec
+from rediq_trio.spec import rules as spec
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import (
+from rediq_trio.spec.messages import (
     Answer,
     AnswerKind,
-    Completion,
-    Deferral,
-    Failure,
-    GroupRule,
+    Completed,
+    Failed,
     Lease,
     NewTask,
-    QueueState,
     Relations,
+    Released,
     Schedule,
+    Snoozed,
+    Stopped,
     Tick,
     Until,
 )
+from rediq_trio.spec.records import GroupRule, QueueState
 
 LEASE_MS = 60
 EVERY_MS = 100
@@ -106,7 +107,9 @@ class Pretend:
 
     # --- clients
 
-    def call(self, op: str, own: str, carry: Callable[[], Any], args: dict[str, Any] | None = None) -> None:
+    def call(
+        self, op: str, own: str, carry: Callable[[], Any], args: dict[str, Any] | None = None
+    ) -> None:
         client = self.rng.choice(("p0", "p1"))
         number = len(self.lines.get(client, ()))
         self.note(client, "call", n=number, op=op, id=f"q/{own}", args=args or {})
@@ -145,7 +148,12 @@ class Pretend:
             key = f"{rng.choice('kl')}-{until}"
             args["unique"] = {"key": key, "until": until, "on_conflict": conflict}
             ttl = 90 if until == "expired" else 0
-            relations = {"unique": key, "until": UNTIL[until], "ttl_ms": ttl, "replace": conflict == "replace"}
+            relations = {
+                "unique": key,
+                "until": UNTIL[until],
+                "ttl_ms": ttl,
+                "replace": conflict == "replace",
+            }
         task = NewTask(
             own, b"e", max_retry=args["max_retry"], max_crashes=args["max_crashes"],
             retention_ms=86_400_000, delay_ms=round((args["due_s"] or 0) * 1000),
@@ -180,7 +188,9 @@ class Pretend:
         record = self.queue.records.get(own)
         if record is None:
             return None
-        return {name: getattr(record, name) for name in ("state", "attempt", "deliveries", "crashes")}
+        return {
+            name: getattr(record, name) for name in ("state", "attempt", "deliveries", "crashes")
+        }
 
     def remove(self, own: str) -> Any:
         state = self.do("delete", [own])[0]
@@ -213,7 +223,9 @@ class Pretend:
             flight = self.rng.choice(waiting)
             flight.lost = True
             if self.rng.random() < 0.7:
-                self.note(flight.client, "raise", n=flight.number, error="ConnectionLost", sent=True)
+                self.note(
+                    flight.client, "raise", n=flight.number, error="ConnectionLost", sent=True
+                )
             if not flight.carried and self.rng.random() < 0.5:
                 self.flights.remove(flight)
 
@@ -277,14 +289,15 @@ class Pretend:
         if how == "success" and rng.random() < 0.2:
             self.made += 1
             children = (NewTask(f"child{self.made}", b"c"),)
+        gone = Released if reason == "shutdown" else Stopped
         hand.settle = {
-            "success": lambda: self.do("complete", [Completion(fence, b"", children)]),
-            "raise": lambda: self.do("fail", [Failure(fence, "", 5)]),
-            "retry": lambda: self.do("fail", [Failure(fence, "", 1)]),
-            "timeout": lambda: self.do("fail", [Failure(fence, "", 1)]),
-            "reject": lambda: self.do("fail", [Failure(fence, "", 0, True)]),
-            "snooze": lambda: self.do("snooze", [Deferral(fence, 10)]),
-            "cancelled": lambda: self.do("release" if reason == "shutdown" else "stop", [fence]),
+            "success": lambda: self.do("settle", [Completed(fence, b"", children)]),
+            "raise": lambda: self.do("settle", [Failed(fence, "", 5)]),
+            "retry": lambda: self.do("settle", [Failed(fence, "", 1)]),
+            "timeout": lambda: self.do("settle", [Failed(fence, "", 1)]),
+            "reject": lambda: self.do("settle", [Failed(fence, "", 0, True)]),
+            "snooze": lambda: self.do("settle", [Snoozed(fence, 10)]),
+            "cancelled": lambda: self.do("settle", [gone(fence)]),
         }[how]
         more = {"children": [f"q/{child.id}" for child in children]} if children else {}
         self.note(
@@ -303,7 +316,9 @@ class Pretend:
         if self.rng.random() < 0.5:
             for hand in hands:
                 if hand.started and hand.settle is None and self.rng.random() < 0.3:
-                    self.do("release", [hand.lease.fence])  # it does not come to its end in time
+                    self.do(
+                        "settle", [Released(hand.lease.fence)]
+                    )  # it does not come to its end in time
                     self.end(name, hand, "success")
                 elif hand.started:
                     if hand.settle is None:
@@ -311,7 +326,7 @@ class Pretend:
                     assert hand.settle is not None
                     hand.settle()
                 else:
-                    self.do("release", [hand.lease.fence])
+                    self.do("settle", [Released(hand.lease.fence)])
             self.note(name, "exit")
         self.boot()
 
@@ -382,10 +397,23 @@ class Pretend:
     def finish(self) -> None:
         self.ms += 1
         for record in self.queue.records.values():
-            names = ("state", "attempt", "deliveries", "crashes", "snoozes", "created_ms", "run_ms", "error")
+            names = (
+                "state",
+                "attempt",
+                "deliveries",
+                "crashes",
+                "snoozes",
+                "created_ms",
+                "run_ms",
+                "error",
+            )
             facts = {name: getattr(record, name) for name in names}
-            members = [f"q/{m}" for m in self.members[record.id]] if record.id in self.members else None
-            more = {"schedule": "s", "tick": self.ticks[record.id]} if record.id in self.ticks else {}
+            members = (
+                [f"q/{m}" for m in self.members[record.id]] if record.id in self.members else None
+            )
+            more = (
+                {"schedule": "s", "tick": self.ticks[record.id]} if record.id in self.ticks else {}
+            )
             self.note("final", "task", id=f"q/{record.id}", **facts, members=members, **more)
         counters = attrs.asdict(self.queue.counters)
         self.note("final", "queue", name="q", counters=counters, violations=[])

@@ -19,12 +19,12 @@ import trio
 import rediq_trio as rediq
 from rediq_trio import ConnectionLost, MemoryStore
 from rediq_trio.handlers.context import WorkerServices
-from rediq_trio.spec.records import WorkerRecord
+from rediq_trio.spec.messages import WorkerRecord
 from rediq_trio.worker.attempt import Attempts
 from rediq_trio.worker.heartbeat import Heartbeat
 from rediq_trio.worker.keeping.keeper import Keeper
 from rediq_trio.worker.leases import HeldLease, LeaseTable
-from rediq_trio.worker.outcomes import Interrupted, Outcome
+from rediq_trio.worker.outcomes import AttemptInterrupted, AttemptOutcome
 from rediq_trio.worker.poller import Poller
 from rediq_trio.worker.prefetch import Prefetch
 from rediq_trio.worker.progress import ProgressFlusher
@@ -137,23 +137,28 @@ class Stage:
     app: rediq.App
     max_dead: int
     claimed: list[HeldLease] = attrs.field(factory=list)
-    outcomes: list[Outcome] = attrs.field(factory=list)
+    outcomes: list[AttemptOutcome] = attrs.field(factory=list)
 
     def __attrs_post_init__(self) -> None:
         store, name = self.store, "stage"
         self.lease_table = LeaseTable()
         leases_in, self.leases = trio.open_memory_channel[list[HeldLease]](math.inf)
-        _, outcomes_out = trio.open_memory_channel[Outcome](math.inf)
+        _, outcomes_out = trio.open_memory_channel[AttemptOutcome](math.inf)
         flusher = ProgressFlusher(store, 0.01)
         self.attempts = Attempts(
-            self.app, WorkerServices(self.client, flusher.add, 5.0), 512 * 1024, trio.CapacityLimiter(1)
+            self.app,
+            WorkerServices(self.client, flusher.add, 5.0),
+            512 * 1024,
+            trio.CapacityLimiter(1),
         )
         flow = Prefetch(1000, 0)
         self.poller = Poller(
             store, QUEUES, name, LEASE, self.lease_table, flow, lambda: len(self.claimed), leases_in
         )
         self.settler = Settler(store, self.lease_table, flusher, outcomes_out, OutcomeCounts())
-        self.heartbeat = Heartbeat(store, QUEUES, self.lease_table, name, LEASE, LEASE / 3, lambda: b"\x90")
+        self.heartbeat = Heartbeat(
+            store, QUEUES, self.lease_table, name, LEASE, LEASE / 3, lambda: b"\x90"
+        )
         rules = {name: each.rule for name, each in self.app.aggregators.items()}
         self.keeper = Keeper(store, QUEUES, YEAR, self.max_dead, rules)
         self.duties = {queue: self.keeper._duties(queue) for queue in QUEUES}
@@ -178,7 +183,7 @@ class Stage:
 
     def give_back(self, *owns: str) -> None:
         """Decide to give these claimed tasks back, or all."""
-        self.outcomes += [Interrupted(held) for held in self._take(owns)]
+        self.outcomes += [AttemptInterrupted(held) for held in self._take(owns)]
 
     async def settle(self) -> None:
         """Settle the outcomes that there are."""

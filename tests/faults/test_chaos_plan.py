@@ -39,7 +39,11 @@ def test_each_fault_comes_once_before_any_comes_again() -> None:
 
 def test_failovers_come_alone() -> None:
     for chosen in islice(rounds(sorted(KINDS), random.Random(4)), 500):
-        alone = [name for name in chosen if name.startswith(("sentinel", "cluster", "move", "redis-away"))]
+        alone = [
+            name
+            for name in chosen
+            if name.startswith(("sentinel", "cluster", "move", "redis-away"))
+        ]
         assert len(chosen) == 1 or not alone
 
 
@@ -55,7 +59,11 @@ def test_what_is_noted_is_read_back(tmp_path: Path) -> None:
     observer.close()
     call, back = read(tmp_path)
     assert (call["c"], call["e"], call["n"], call["op"]) == ("p0.0", "call", number, "enqueue")
-    assert (back["e"], back["n"], back["answer"]) == ("return", number, {"created": True, "id": "main/1"})
+    assert (back["e"], back["n"], back["answer"]) == (
+        "return",
+        number,
+        {"created": True, "id": "main/1"},
+    )
     assert back["t"] >= call["t"]
 
 

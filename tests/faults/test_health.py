@@ -36,7 +36,9 @@ def works_in_a_thread() -> None:
     time.sleep(POLL_OVERDUE + 4)
 
 
-async def test_a_handler_that_blocks_past_its_lease_is_fenced_named_and_its_task_completed_once() -> None:
+async def test_a_handler_that_blocks_past_its_lease_is_fenced_named_and_its_task_completed_once() -> (
+    None
+):
     with crew() as us:
         said = us.log.with_name("stalled.err")
         with said.open("wb") as errors:
@@ -109,7 +111,9 @@ class Passage:
         scope.cancel()
 
 
-async def unready_and_back(url: str, way: str, away: Callable[[], None], back: Callable[[], None]) -> None:
+async def unready_and_back(
+    url: str, way: str, away: Callable[[], None], back: Callable[[], None]
+) -> None:
     """Take Redis away from a worker, and give it back; its health follows by itself."""
     async with rediq.serve(app, url, cleanup_grace=1.0) as server:
 
@@ -152,7 +156,11 @@ async def test_while_redis_is_away_a_worker_is_unready_and_recovers_by_itself() 
                 return lambda: child.send_signal(number)
 
             nursery.start_soon(
-                unready_and_back, killed.server.url, "killed", killed.server.kill, killed.server.start
+                unready_and_back,
+                killed.server.url,
+                "killed",
+                killed.server.kill,
+                killed.server.start,
             )
             nursery.start_soon(
                 unready_and_back, stopped.server.url, "stopped",
@@ -171,7 +179,9 @@ async def test_no_worker_that_does_what_it_can_is_ever_called_unhealthy() -> Non
             serve = {"concurrency": 2, "lease": 6.0, "shutdown_grace": 0.0, "cleanup_grace": 1.0}
 
             async def watched(name: str, *tasks: rediq.Task[None]) -> None:
-                async with rediq.serve(app, us.server.url, queues=[name], name=name, **serve) as server:  # type: ignore[arg-type]
+                async with rediq.serve(
+                    app, us.server.url, queues=[name], name=name, **serve
+                ) as server:  # type: ignore[arg-type]
                     queue = server.client.queue(name)
                     if name == "paused":
                         await queue.pause()

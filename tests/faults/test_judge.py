@@ -35,7 +35,9 @@ class Story:
     def note(self, at: float, client: str, event: str, **fields: Any) -> None:
         self.lines.append({"t": round(at * 1e9), "c": client, "e": event, **fields})
 
-    def call(self, at: float, op: str, own: str, answer: Any, *, back: float = 0.01, **args: Any) -> None:
+    def call(
+        self, at: float, op: str, own: str, answer: Any, *, back: float = 0.01, **args: Any
+    ) -> None:
         """Tell of a call that was answered."""
         self.calls += 1
         self.note(at, "p", "call", n=self.calls, op=op, id=f"q/{own}", args=args)
@@ -52,16 +54,37 @@ class Story:
         """Tell of a handler, from its start to its end."""
         children = {"children": more.pop("children")} if "children" in more else {}
         self.note(
-            at, worker, "start", id=f"q/{own}", fence=fence, attempt=attempt or fence, worker=worker, **more
+            at,
+            worker,
+            "start",
+            id=f"q/{own}",
+            fence=fence,
+            attempt=attempt or fence,
+            worker=worker,
+            **more,
         )
         if how:
             self.note(
-                at + end, worker, "end", id=f"q/{own}", fence=fence, how=how, reason=reason, **children
+                at + end,
+                worker,
+                "end",
+                id=f"q/{own}",
+                fence=fence,
+                how=how,
+                reason=reason,
+                **children,
             )
 
     def final(self, own: str, state: str = "completed", **facts: Any) -> None:
         self.completed += state == "completed"
-        facts = {"attempt": 1, "deliveries": 1, "crashes": 0, "snoozes": 0, "members": None, **facts}
+        facts = {
+            "attempt": 1,
+            "deliveries": 1,
+            "crashes": 0,
+            "snoozes": 0,
+            "members": None,
+            **facts,
+        }
         self.note(1000, "final", "task", id=f"q/{own}", state=state, **facts)
 
     def atomic(self, own: str, at: float, **options: Any) -> None:
@@ -437,7 +460,11 @@ def test_a_fence_that_was_given_twice_is_found(story: Story) -> None:
 
 @pytest.mark.parametrize(
     "facts",
-    [{"deliveries": 0, "attempt": 0}, {"snoozes": 1, "deliveries": 2}, {"attempt": 2, "deliveries": 2}],
+    [
+        {"deliveries": 0, "attempt": 0},
+        {"snoozes": 1, "deliveries": 2},
+        {"attempt": 2, "deliveries": 2},
+    ],
 )
 def test_counters_that_were_not_seen_are_found(story: Story, facts: dict[str, int]) -> None:
     story.enqueue(5, "miscounted")

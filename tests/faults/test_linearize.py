@@ -47,9 +47,7 @@ def brute(operations: Sequence[ObservedCall[int]], start: int, moves: Any) -> bo
 
 
 def _keeps_time(order: Sequence[ObservedCall[int]], musts: Sequence[ObservedCall[int]]) -> bool:
-    return not any(
-        later.back < earlier.call for earlier, later in itertools.combinations(order, 2)
-    )
+    return not any(later.back < earlier.call for earlier, later in itertools.combinations(order, 2))
 
 
 def _fits(order: Sequence[ObservedCall[int]], start: int, moves: Any) -> bool:

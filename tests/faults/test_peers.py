@@ -51,12 +51,16 @@ def peer(name: str) -> dict[str, object]:
 
 def made() -> Record:
     """Make a record: three rounds, the second on a machine at half its speed, and a peer that failed."""
-    found = Record(facts={"command": "python -m benchmarks.peers", "date": "today"}, options={"quick": True})
+    found = Record(
+        facts={"command": "python -m benchmarks.peers", "date": "today"}, options={"quick": True}
+    )
     found.peers = {name: peer(name) for name in (OWN, "slow", "broken", "absent")}
     found.peers["absent"]["missing"] = "no such package"
     for round_, speed in ((1, 1.0), (2, 0.5), (3, 1.0)):
         found.add(Sample(round_, OWN, "drain-1", {"rate": 9000.0 * speed, "cpu_us": 30 / speed}))
-        found.add(Sample(round_, "slow", "drain-1", {"rate": 1000.0 * speed, "cpu_us": 300 / speed}))
+        found.add(
+            Sample(round_, "slow", "drain-1", {"rate": 1000.0 * speed, "cpu_us": 300 / speed})
+        )
         found.add(Sample(round_, "broken", "drain-1", failed="ended with status 3: no | module"))
     return found
 
@@ -111,7 +115,8 @@ def test_every_table_has_as_many_cells_in_each_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [(None, "–"), (0.0, "0.00"), (3.14159, "3.14"), (31.4, "31.4"), (31415.9, "31,416")]
+    ("value", "said"),
+    [(None, "–"), (0.0, "0.00"), (3.14159, "3.14"), (31.4, "31.4"), (31415.9, "31,416")],
 )
 def test_a_figure_has_as_many_digits_as_it_is_worth(value: float | None, said: str) -> None:
     assert number(value) == said
@@ -120,11 +125,17 @@ def test_a_figure_has_as_many_digits_as_it_is_worth(value: float | None, said: s
 def test_the_picture_has_a_panel_for_each_row_and_says_who_failed() -> None:
     root = ElementTree.fromstring(draw(made(), ROWS))
     texts = ["".join(text.itertext()) for text in root.iter(f"{SVG}text")]
-    measured = [row for row in ROWS if row.measure == "drain-1" and row.figure in ("rate", "cpu_us")]
-    assert sum(text.startswith(tuple(row.title for row in measured)) for text in texts) == len(measured)
+    measured = [
+        row for row in ROWS if row.measure == "drain-1" and row.figure in ("rate", "cpu_us")
+    ]
+    assert sum(text.startswith(tuple(row.title for row in measured)) for text in texts) == len(
+        measured
+    )
     assert texts.count("failed") == 2 * len(measured)
     assert len([*root.iter(f"{SVG}rect")]) == 2 * len(measured)
-    assert {"python -m benchmarks.peers", "rediq-trio 1.0; slow 1.0; broken 1.0; absent 1.0"} <= {*texts}
+    assert {"python -m benchmarks.peers", "rediq-trio 1.0; slow 1.0; broken 1.0; absent 1.0"} <= {
+        *texts
+    }
     width = float(root.attrib["viewBox"].split()[2])
     assert all(float(text.get("x", "0")) <= width for text in root.iter(f"{SVG}text"))
 
@@ -150,7 +161,9 @@ def test_tasks_for_an_idle_worker_come_some_way_apart() -> None:
 def test_percentiles_are_values_that_were_seen() -> None:
     assert share([1.0, 2.0, 3.0, 4.0], 0.5) == 3
     assert share([7.0], 0.99) == 7
-    assert summed([n / 1000 for n in range(100, 0, -1)]) == pytest.approx({"p50": 51, "p95": 96, "p99": 100})
+    assert summed([n / 1000 for n in range(100, 0, -1)]) == pytest.approx(
+        {"p50": 51, "p95": 96, "p99": 100}
+    )
 
 
 def test_half_the_load_is_of_what_came_through_in_the_same_round() -> None:
@@ -160,7 +173,9 @@ def test_half_the_load_is_of_what_came_through_in_the_same_round() -> None:
 
 
 def test_a_load_that_is_too_much_for_a_peer_is_not_offered(tmp_path: Path) -> None:
-    stage = Stage(peer=ROSTER[0], python=tmp_path / "none", scale=QUICK, seen={"through": {"rate": 749.0}})
+    stage = Stage(
+        peer=ROSTER[0], python=tmp_path / "none", scale=QUICK, seen={"through": {"rate": 749.0}}
+    )
     with pytest.raises(AdapterFailed, match="500 a second are too many: 749 saturate it"):
         steady(stage)
 
@@ -193,10 +208,22 @@ def test_a_peer_that_failed_twice_is_not_asked_again() -> None:
     assert not found.hopeless(OWN, "drain-1")
 
 
-def test_a_run_goes_on_with_what_is_not_there_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_goes_on_with_what_is_not_there_yet(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "found.json"
     made().write(path)
-    arguments = ["--only", OWN, "--metrics", "drain-1", "--runs", "3", "--quick", "--json", str(path)]
+    arguments = [
+        "--only",
+        OWN,
+        "--metrics",
+        "drain-1",
+        "--runs",
+        "3",
+        "--quick",
+        "--json",
+        str(path),
+    ]
     plan = parse([*arguments, "--resume"])
     found = begin(plan)
     run(plan, found, Progress())
@@ -238,7 +265,9 @@ def test_load_brings_the_measures_that_it_needs_and_a_peer_the_library() -> None
 @pytest.mark.parametrize(
     "options", [("--runs", "0"), ("--only", "nobody"), ("--metrics", "nothing"), ("--resume",)]
 )
-def test_bad_options_are_named(options: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_options_are_named(
+    options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
         parse([*options])
     assert options[0] in capsys.readouterr().err
@@ -305,7 +334,17 @@ def _zombie(pid: int) -> bool:
 
 
 def command(*options: str) -> list[str]:
-    return [sys.executable, "-m", "benchmarks.peers", "--only", OWN, "--quick", "--runs", "1", *options]
+    return [
+        sys.executable,
+        "-m",
+        "benchmarks.peers",
+        "--only",
+        OWN,
+        "--quick",
+        "--runs",
+        "1",
+        *options,
+    ]
 
 
 @pytest.mark.slow
@@ -322,7 +361,11 @@ def test_a_small_run_measures_the_library_end_to_end(tmp_path: Path) -> None:
     assert "round 1 of 1, drain-2" in said.stderr
     found = recorded.read(data)
     assert all(found.median(row, OWN) for row in recorded.rows(s.measure for s in found.samples))
-    assert {*json.loads(data.read_text())["peers"][OWN]["versions"]} >= {"rediq-trio", "trio", "redis"}
+    assert {*json.loads(data.read_text())["peers"][OWN]["versions"]} >= {
+        "rediq-trio",
+        "trio",
+        "redis",
+    }
     assert ElementTree.parse(picture).getroot().tag == f"{SVG}svg"
 
 

@@ -28,7 +28,9 @@ def looks(**slopes: float) -> list[Look]:
         figures = {}
         for name in dict.fromkeys([*BOUNDS, *LEFT]):
             noise = rng.randint(0, 40) + (10_000 if rng.random() < 0.03 else 0)
-            steady = 20 if name.split()[1] in ("files", "tasks", "clients", "keys") else 50_000 + noise
+            steady = (
+                20 if name.split()[1] in ("files", "tasks", "clients", "keys") else 50_000 + noise
+            )
             figures[name] = round(steady + slopes.get(name.replace(" ", "_"), 0.0) * at / 60)
         found.append(Look(at, figures, {"key": 5}))
     return found
@@ -107,7 +109,9 @@ def test_a_sound_run_passes() -> None:
 
 
 @pytest.mark.parametrize("options", [("--plant", "trees"), ("--rate", "0"), ("--minutes", "-1")])
-def test_bad_options_are_named(options: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_options_are_named(
+    options: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
         parse([*options])
     assert options[0] in capsys.readouterr().err

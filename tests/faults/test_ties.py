@@ -77,7 +77,7 @@ async def test_a_step_of_a_worker_that_was_frozen_past_its_lease_is_not_kept() -
             assert [fence for task, fence, _ in us.lines("end") if task == handle.id] == ["2"]
             (record,) = await client._store.get("default", [handle.id.partition("/")[2]])
             assert record is not None
-            assert record.steps == b"", "they went with the completion, and none came after it"
+            assert record.steps == (), "they went with the completion, and none came after it"
             await check_all(client)
 
 

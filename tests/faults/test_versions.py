@@ -93,7 +93,10 @@ async def finish(us: Blend, client: rediq.Client, producers: list[str]) -> None:
     for worker in us.us.workers:
         assert await trio.to_thread.run_sync(worker.wait, abandon_on_cancel=True) == 0
     completed = [
-        name for who in producers for name, state in blend.ends(who).items() if state is State.COMPLETED
+        name
+        for who in producers
+        for name, state in blend.ends(who).items()
+        if state is State.COMPLETED
     ]
     parents = [f"left/{who}-parent" for who in producers]
     assert us.us.counted("end") == Counter(completed)
@@ -130,7 +133,8 @@ async def test_workers_and_producers_of_both_versions_do_everything_once(blended
             assert where.is_relative_to(blended.library(version))
         gateway = client._store._gateway
         for version in scripts:
-            for name in ("claim", "complete", "enqueue", "promote"):
+            settlement = "settle" if "settle" in scripts[version] else "complete"
+            for name in ("claim", settlement, "enqueue", "promote"):
                 assert await gateway.call(b"SCRIPT", b"EXISTS", scripts[version][name]) == [1], name
 
 

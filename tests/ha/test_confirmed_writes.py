@@ -15,11 +15,8 @@ from rediq_trio import Unconfirmed
 from rediq_trio.admin.queue import Queue
 from rediq_trio.spec.check.findings import Action, Target, TargetType
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.operations import OPERATIONS, Confirm
-from rediq_trio.spec.records import (
-    PROPAGATED_AT_ONCE,
-    Completion,
-    GroupRule,
+from rediq_trio.spec.messages import (
+    Completed,
     Mail,
     MailKind,
     NewTask,
@@ -29,13 +26,15 @@ from rediq_trio.spec.records import (
     Tick,
     WorkerRecord,
 )
+from rediq_trio.spec.operations import OPERATIONS, Confirm
+from rediq_trio.spec.records import PROPAGATED_AT_ONCE, GroupRule
 from rediq_trio.store.redis import durability
 from rediq_trio.store.redis.connection.gateway import Gateway, open_gateway, parse_address
 from rediq_trio.store.redis.durability import Durability
 from rediq_trio.store.redis.keys import Keys
 from rediq_trio.store.redis.scripts import Script, load_scripts
 from rediq_trio.store.redis.store import RedisStore
-from tests.conformance.bench import START, Q, deferral, failure, new
+from tests.conformance.bench import START, Q, new
 from tests.opened import Opened
 from tests.redis.conftest import Behind, open_behind
 from tests.redis.test_check import CASES, plant
@@ -149,12 +148,6 @@ async def _with_message(behind: Behind) -> Call:
     return lambda store: store.acknowledge(Q, message.seq)
 
 
-async def _with_wish_to_cancel(behind: Behind) -> Call:
-    fence = await behind.bench.active()
-    await behind.bench.store.cancel(Q, fence.id)
-    return lambda store: store.stop(Q, [fence])
-
-
 async def _with_ended(behind: Behind) -> Call:
     await behind.bench.ended("t", State.DEAD)
     behind.bench.clock.advance(10)
@@ -243,12 +236,8 @@ CALLS: dict[str, tuple[str, Prepare]] = {
         NOTE,
         simply(lambda store: store.claim(Q, limit=1, lease_ms=9, worker="w", nonce=b"n" * 8), "t"),
     ),
-    "complete": (NOTE, leased(lambda store, fence: store.complete(Q, [Completion(fence, b"r")]))),
-    "fail": (NOTE, leased(lambda store, fence: store.fail(Q, [failure(fence)]))),
-    "release": (NOTE, leased(lambda store, fence: store.release(Q, [fence]))),
-    "snooze": (NOTE, leased(lambda store, fence: store.snooze(Q, [deferral(fence)]))),
-    "stop": (NOTE, _with_wish_to_cancel),
-    "remember": (NOTE, leased(lambda store, fence: store.remember(Q, fence, b"step"))),
+    "settle": (NOTE, leased(lambda store, fence: store.settle(Q, [Completed(fence, b"r")]))),
+    "remember": (NOTE, leased(lambda store, fence: store.remember(Q, fence, ("step", b"\x01")))),
     # Written again soon.
     "acknowledge": (NO, _with_message),
     "batch": (NO, _with_group),
@@ -295,7 +284,9 @@ CALLS: dict[str, tuple[str, Prepare]] = {
     "inspect_schedules": (READ, _look(TargetType.SCHEDULE, "s")),
     "inspect_members": (
         READ,
-        _look(TargetType.MEMBER, "t", f"{State.PENDING} 5 k", (b"keyed", b"\x01k" + b"0" * 15 + b"5t")),
+        _look(
+            TargetType.MEMBER, "t", f"{State.PENDING} 5 k", (b"keyed", b"\x01k" + b"0" * 15 + b"5t")
+        ),
     ),
     "inspect_dependencies": (READ, _look(TargetType.DEPENDENCY, "t", "u", (b"t", b"u"))),
     "inspect_unique": (READ, _look(TargetType.UNIQUE, "u")),

@@ -19,8 +19,13 @@ from tests.servers import require_waitaof
 @pytest.fixture(scope="module")
 def pair() -> Iterator[tuple[Node, Node]]:
     """Give a master and its replica."""
-    with single() as master, single("redis-7", "--replicaof", "127.0.0.1", str(master.port)) as replica:
-        wait_until("a replica in step", lambda: master.ask("ROLE")[2:] and bool(master.ask("ROLE")[2]))
+    with (
+        single() as master,
+        single("redis-7", "--replicaof", "127.0.0.1", str(master.port)) as replica,
+    ):
+        wait_until(
+            "a replica in step", lambda: master.ask("ROLE")[2:] and bool(master.ask("ROLE")[2])
+        )
         yield master, replica
 
 

@@ -110,7 +110,9 @@ async def test_a_sentinel_taken_for_a_server_is_a_config_error(watched: Replicat
 
 
 async def test_no_sentinel_at_all_is_a_lost_connection() -> None:
-    with pytest.raises(ConnectionLost, match=r"no Sentinel answers: 127\.0\.0\.1:1: .*127\.0\.0\.1:2: "):
+    with pytest.raises(
+        ConnectionLost, match=r"no Sentinel answers: 127\.0\.0\.1:1: .*127\.0\.0\.1:2: "
+    ):
         async with rediq.connect("redis+sentinel://u:secret@127.0.0.1:1,127.0.0.1:2/main"):
             pass
 

@@ -197,7 +197,9 @@ def test_a_bad_rule_is_refused_where_the_handler_is_registered(
 
 @pytest.mark.parametrize("never", [KeyError, LookupError, (ValueError, LookupError)])
 def test_a_class_in_both_itself_or_by_its_base_is_refused(never: Any) -> None:
-    with pytest.raises(ConfigError, match=r"^retry_on=.*KeyError.* must be neither in give_up_on nor below"):
+    with pytest.raises(
+        ConfigError, match=r"^retry_on=.*KeyError.* must be neither in give_up_on nor below"
+    ):
         rediq.App().task("t", retry_on=(OSError, KeyError), give_up_on=never)
 
 

@@ -14,9 +14,8 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio import MemoryStore, PayloadError, StaleLease
-from rediq_trio.handlers.steps import Steps, _read_pairs, read_inputs
-from rediq_trio.spec.ids import pack_ref
-from rediq_trio.spec.records import Failure
+from rediq_trio.handlers.steps import Steps, read_inputs, read_steps
+from rediq_trio.spec.messages import Failed
 from rediq_trio.wire.envelope import pack_value
 from rediq_trio.worker.leases import HeldLease, LeaseTable
 from tests.actors.parts import Q, Watched, claim, new_task
@@ -65,7 +64,7 @@ async def deliver(store: Any) -> HeldLease:
 
 async def next_attempt(store: Any, held: HeldLease) -> HeldLease:
     """Fail the attempt and claim the task again."""
-    await store.fail(Q, [Failure(held.fence, "boom", 0)])
+    await store.settle(Q, [Failed(held.fence, "boom", 0)])
     await store.promote(Q, limit=1)
     return await deliver(store)
 
@@ -270,18 +269,13 @@ async def test_the_name_of_a_step_has_bounds(name: Any) -> None:
 @pytest.mark.parametrize("own", ["plain", "0190a0b0-c0d0-7e0f-8a0b-0c0d0e0f0a0b", "x" * 128])
 @pytest.mark.parametrize("queue", ["", "other", "o" * 128])
 def test_results_are_read_by_the_ids_of_their_tasks(queue: str, own: str) -> None:
-    ref = pack_ref(f"{queue}/{own}" if queue else own)
-    size = len(ref)
-    if size < 32:
-        head = bytes([0xA0 | size])
-    else:
-        head = bytes([0xD9, size]) if size < 256 else b"\xda" + size.to_bytes(2, "big")
-    packed = head + ref + pack_value({"n": 1}) + b"\xa1z" + pack_value([b"\xff"])
+    ref = f"{queue}/{own}" if queue else own
+    inputs = ((ref, pack_value({"n": 1})), ("z", pack_value([b"\xff"])))
     expected = {f"{queue or 'mine'}/{own}": {"n": 1}, "mine/z": [b"\xff"]}
-    assert read_inputs("mine", packed) == expected
+    assert read_inputs("mine", inputs) == expected
 
 
 def test_steps_that_cannot_be_read_are_an_error() -> None:
     with pytest.raises(PayloadError, match="the kept steps cannot be decoded"):
-        _read_pairs(b"\xc1")
+        read_steps([("a", b"\x01"), ("", b"")])
 

@@ -1,36 +1,19 @@
-"""The header of each script says what the script does, and Lua's constants are Python's."""
+"""The header of each script says what the script does."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
-import attrs
 import pytest
 
 from rediq_trio._errors import ConfigError
-from rediq_trio.spec.change import ENDED_AS, NIL
 from rediq_trio.spec.lifecycle import TRANSITIONS, State, Transition
-from rediq_trio.spec.queue import ENDINGS
-from rediq_trio.spec.records import (
-    CANCELLED_GRACE_MS,
-    PRIORITY_SPAN,
-    PROPAGATED_AT_ONCE,
-    AnswerKind,
-    MailKind,
-    NewTask,
-    Relations,
-    Until,
-)
-from rediq_trio.store.redis.codec import (
-    CODE_OF,
-    MARKS,
-    RECORD_FIELDS,
-    RELATION_FIELDS,
-    pack_options,
-)
+from rediq_trio.spec.messages import Outcome
+from rediq_trio.spec.settle import TRANSITION_OF
+from rediq_trio.spec.stored_format import RECORD_FIELDS
 from rediq_trio.store.redis.keys import HASHES, INDEX_OF, QUEUE_KEYS
-from rediq_trio.store.redis.record_format import FORMAT, FORMAT_STEP
 from rediq_trio.store.redis.scripts import (
     Script,
     load_scripts,
@@ -38,7 +21,6 @@ from rediq_trio.store.redis.scripts import (
     parse_header,
     script_paths,
 )
-from rediq_trio.wire.packing import unpack
 
 SCRIPTS = load_scripts()
 FOLDER = lua_folder()
@@ -112,13 +94,30 @@ def test_the_first_line_names_the_script(script: Script) -> None:
 
 def test_the_edges_of_all_scripts_are_those_of_the_state_machine() -> None:
     found = {name: edges_of(script.edges) for name, script in SCRIPTS.items()}
-    assert {name: edges for name, edges in found.items() if edges} == {
-        event.value: set(edges) for event, edges in TRANSITIONS.items()
-    }
+    expected: dict[str, Edges] = {}
+    for transition, edges in TRANSITIONS.items():
+        expected.setdefault(script_of(transition), set()).update(edges)
+    assert {name: edges for name, edges in found.items() if edges} == expected
 
 
-def test_each_event_has_its_script() -> None:
-    assert {event.value for event in Transition} <= set(SCRIPTS)
+def script_of(transition: Transition) -> str:
+    """Return the script that makes a transition: its own, or the one that settles any outcome."""
+    return "settle" if transition in TRANSITION_OF.values() else transition.value
+
+
+def test_each_transition_is_made_by_one_script() -> None:
+    assert {script_of(transition) for transition in Transition} <= set(SCRIPTS)
+    assert not {transition.value for transition in TRANSITION_OF.values()} & set(SCRIPTS)
+
+
+def test_each_outcome_has_a_branch_in_the_script_that_settles() -> None:
+    assert {*TRANSITION_OF} == {*get_args(Outcome)}
+    header, code = SCRIPTS["settle"].sections["ARGV"], body(SCRIPTS["settle"])
+    for transition in TRANSITION_OF.values():
+        assert re.search(rf"\b{transition}\b", header)
+    # The last one is what is left when it is none of the others.
+    compared = {*re.findall(r"transition [=~]= '(\w+)'", code)}
+    assert compared | {"release"} == {transition.value for transition in TRANSITION_OF.values()}
 
 
 @every_script
@@ -144,8 +143,6 @@ def test_all_keys_are_named_in_the_order_in_which_they_are_sent() -> None:
     assert names is not None
     assert tuple(re.findall(r"[a-z]+", names[1])) == QUEUE_KEYS
     assert all(script.keys == QUEUE_KEYS for script in all_keys())
-
-
 
 
 def test_the_history_is_the_last_key_as_its_snippet_has_it() -> None:
@@ -180,12 +177,8 @@ def test_repeated_arguments_are_as_many_as_declared(script: Script) -> None:
     assert {int(step) for step in loops} == ({counts[said[1]]} if said else set())
 
 
-ORDER = (
-    "clock", "keys", "record", "history", "lanes", "indexes", "terminal", "propagate", "intake",
-    "schedule", "created_id", "fence", "due", "wake_on_slot", "queue_entry", "index_position",
-    "unresolved", "active_by_key",
-)  # fmt: skip
-"""The order of the snippets: each uses only what is in front of it."""
+ORDER = re.findall(r"^\| `(\w+)` \| ", (FOLDER / "README.md").read_text("utf-8"), re.MULTILINE)
+"""The order of the snippets, as the README has it: each uses only those before it."""
 
 
 @every_script
@@ -204,7 +197,7 @@ def test_what_may_move_tasks_can_note_it(script: Script) -> None:
 
 def test_every_snippet_is_included_by_some_script() -> None:
     included = {snippet for script in SCRIPTS.values() for snippet in snippets(script)}
-    assert included == {path.stem for path in (FOLDER / "include").glob("*.lua")}
+    assert included == {path.stem for path in (FOLDER / "include").glob("*.lua")} == {*ORDER}
 
 
 def test_a_script_that_moves_tasks_ends_them_with_conclude() -> None:
@@ -238,91 +231,16 @@ def test_a_script_has_lines_of_100_characters_at_most(path: Path) -> None:
     assert text.endswith("\n")
 
 
-def constants(snippet: str) -> dict[str, int]:
-    """Read `local A, B = 1, 2` and `local A = 1`."""
-    found: dict[str, int] = {}
-    for names, values in re.findall(r"^local ([A-Z_, ]+) = ([\d, ]+)$", included(snippet), re.M):
-        pairs = dict(zip(names.split(", "), map(int, values.split(", ")), strict=True))
-        assert not found.keys() & pairs.keys()
-        found |= pairs
-    return found
-
-
-def places(fields: tuple[str, ...]) -> dict[str, int]:
-    """Give the place of each field of an array, by its name in Lua."""
-    return {field.removesuffix("_ms").upper(): at for at, field in enumerate(fields, start=1)}
-
-
-def test_the_fields_and_codes_of_a_record_are_pythons() -> None:
-    expected = [
-        places((*RECORD_FIELDS, "relations")),
-        places(RELATION_FIELDS),
-        {mark.upper(): bit for mark, bit in MARKS.items()},
-        {state.name: CODE_OF[state] for state in INDEX_OF},
-        {"SPAN": PRIORITY_SPAN, "FORMAT": FORMAT, "FORMAT_STEP": FORMAT_STEP},
-    ]
-    # RETRY is a state; MAX_RETRY the field: no name stands for two things.
-    names = [name for each in expected for name in each]
-    assert len(set(names)) == len(names)
-    assert constants("record") == {name: n for each in expected for name, n in each.items()}
-
-
-def test_the_text_fields_of_a_record_are_pythons() -> None:
+def test_what_a_record_is_checked_for_are_all_its_fields() -> None:
     text = included("record")
     spans = re.findall(r"for n = (\w+), (\w+) do _ = record\[n\] < 0 end", text)
     texts = re.findall(r"_ = record\[(\w+)\] < ''", text)
-    place = {name: n - 1 for name, n in constants("record").items()}
-    numbers = [n for first, last in spans for n in range(place[first], place[last] + 1)]
-    assert [place[name] for name in texts] == [place[name] for name in ("ENVELOPE", "NONCE", "WORKER", "ERROR")]
+    at = {name.removesuffix("_ms").upper(): n for n, name in enumerate(RECORD_FIELDS)}
+    numbers = [n for first, last in spans for n in range(at[first], at[last] + 1)]
+    assert {*texts} == {"ENVELOPE", "NONCE", "WORKER", "ERROR"}
     # Each once; the state is looked at before.
-    assert sorted([*numbers, *(place[name] for name in texts)]) == [*range(1, len(RECORD_FIELDS))]
+    assert sorted([*numbers, *(at[name] for name in texts)]) == [*range(1, len(RECORD_FIELDS))]
     assert "(n == UNIQUE or n == LIMIT_KEY or n == GROUP) and 'string' or 'number'" in text
-
-
-def test_the_grace_and_the_ends_of_a_window_are_pythons() -> None:
-    named = {"DONE": Until.DONE, "STARTED_ONCE": Until.STARTED, "BY_TIME": Until.EXPIRED}
-    # What ends by DONE needs no name: it is what happens otherwise.
-    assert constants("terminal") == {"GRACE": CANCELLED_GRACE_MS} | {
-        name: int(until) for name, until in named.items() if name != "DONE"
-    }
-
-
-def test_the_kinds_of_mail_and_how_many_are_told_at_once_are_pythons() -> None:
-    kinds = {kind.name: int(kind) for kind in MailKind}
-    assert constants("propagate") == {"PROPAGATED_AT_ONCE": PROPAGATED_AT_ONCE, "UNKNOWN": 255} | kinds
-    assert f"NIL = '\\{NIL[0]}'" in included("propagate")
-    assert f"'ZRANGE', endings, 0, {ENDINGS - 1})" in body(SCRIPTS["unblock"])
-
-
-def test_the_words_for_how_a_task_ended_are_pythons() -> None:
-    text = included("propagate")
-    for state, said in ENDED_AS.items():
-        assert f"[{state.name if state else 0}] = '{said}'" in text
-
-
-def test_the_kinds_of_answers_and_the_options_of_a_task_are_pythons() -> None:
-    renamed = {
-        "queue": "TO", "unique": "KEY", "until": "ENDS", "replace": "REPLACE",
-        "limit_key": "TO_LIMIT", "group": "TO_GROUP", "run_on_dependency_failure": "TO_RUN_ON_FAILURE",
-    }  # fmt: skip
-    fields = tuple(renamed.get(field.name, field.name) for field in attrs.fields(Relations))
-    kinds = {kind.name: int(kind) for kind in AnswerKind}
-    assert constants("intake") == places(fields) | kinds
-
-
-def test_the_ties_of_a_task_are_packed_in_the_order_of_their_fields() -> None:
-    relations = Relations(
-        queue="q", unique="u", until=Until.EXPIRED, ttl_ms=4, replace=True, limit_key="l",
-        group="g", run_on_dependency_failure=True, needs=("a", "o/b"), needs_later=("c",), dependents=("d",),
-    )  # fmt: skip
-    assert [field.name for field in attrs.fields(Relations)] == list(attrs.asdict(relations))
-    assert unpack(pack_options(NewTask("t", b"", 1, 2, 3, 4, 5, 6, 7, 8, relations))) == [
-        1, 2, 3, 4, 5, 6, 7, 8, ["q", "u", 3, 4, 1, "l", "g", 1, ["a", "o/b"], ["c"], ["d"]],
-    ]  # fmt: skip
-
-
-def test_the_highest_place_is_counted_exactly_by_a_double() -> None:
-    assert 101 * PRIORITY_SPAN <= 2**53
 
 
 KEPT = {"meta", "limits", "rates", "outbox", "received", "schedules", "ticks", "history"}
@@ -338,18 +256,14 @@ def test_a_flush_forgets_every_key_but_those_that_outlive_the_tasks() -> None:
 
 def test_what_reads_a_whole_task_knows_every_key_that_can_hold_it() -> None:
     assert {*HASHES} <= words(body(SCRIPTS["inspect"]))
-    assert {*HASHES, "expiring", *INDEX_OF.values(), "keyed"} <= words(body(SCRIPTS["inspect_tasks"]))
+    assert {*HASHES, "expiring", *INDEX_OF.values(), "keyed"} <= words(
+        body(SCRIPTS["inspect_tasks"])
+    )
 
 
 def test_what_removes_a_task_knows_every_key_that_can_hold_it() -> None:
     assert {*HASHES, "needs"} <= words(included("terminal"))
     assert {"expiring", *INDEX_OF.values(), "keyed"} <= words(included("indexes"))
-
-
-def test_the_readme_names_every_key() -> None:
-    readme = (FOLDER / "README.md").read_text("utf-8")
-    for key in QUEUE_KEYS:
-        assert f"`{key}`" in readme
 
 
 def test_a_script_may_be_in_a_folder_below_and_shares_the_snippets(tmp_path: Path) -> None:
@@ -370,7 +284,9 @@ def test_two_scripts_of_one_name_are_an_error(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "same.lua").write_text("-- same: no edge\n", "utf-8")
-    with pytest.raises(ConfigError, match=r"two Lua scripts are named same: \S*a.same\.lua and \S*b.same"):
+    with pytest.raises(
+        ConfigError, match=r"two Lua scripts are named same: \S*a.same\.lua and \S*b.same"
+    ):
         load_scripts(tmp_path)
 
 

@@ -16,7 +16,7 @@ INCLUDED = (("include/keys.lua", KEYS), ("include/record.lua", CONSTANTS))
 
 def inline(body: str) -> str:
     """Return what a script's own text becomes, with keys and constants included."""
-    return inlined((*INCLUDED, ("some.lua", body))).splitlines(keepends=True)[-1]
+    return inlined((*INCLUDED, ("some.lua", body)), {}).splitlines(keepends=True)[-1]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_a_name_of_a_key_or_constant_is_replaced(lua: str, sent: str) -> None:
 
 
 def test_lines_stay_where_they_are() -> None:
-    source = inlined((*INCLUDED, ("some.lua", "-- a comment\nreturn meta\n")))
+    source = inlined((*INCLUDED, ("some.lua", "-- a comment\nreturn meta\n")), {})
     assert source == "local K = KEYS\n\n\n\nreturn K[2]\n"
 
 
@@ -64,16 +64,20 @@ def test_lines_stay_where_they_are() -> None:
 def test_a_name_that_must_stand_as_it_is_is_refused(lua: str, use: str, name: str) -> None:
     text = f"-- {name} = 1\nlocal text = '{name} = 1'\n" + lua.replace("@", name)
     line = text.count("\n") + 1
-    said = re.escape(f"lua/some.lua, line {line}: '{name}' is {use}, but the loader replaces that name by ")
+    said = re.escape(
+        f"lua/some.lua, line {line}: '{name}' is {use}, but the loader replaces that name by "
+    )
     with pytest.raises(ValueError, match=said):
         inline(text)
 
 
 def test_a_name_in_an_included_file_is_refused_as_well() -> None:
     included = ("include/terminal.lua", "\nlocal function over(meta) end\n")
-    said = "lua/include/terminal.lua, line 2: 'meta' is a parameter.* by K\\[2\\], a key of the queue"
+    said = (
+        "lua/include/terminal.lua, line 2: 'meta' is a parameter.* by K\\[2\\], a key of the queue"
+    )
     with pytest.raises(ValueError, match=said):
-        inlined((*INCLUDED, included, ("some.lua", "return 1\n")))
+        inlined((*INCLUDED, included, ("some.lua", "return 1\n")), {})
 
 
 @pytest.mark.parametrize("name", ["DEAD", "K"])
@@ -85,7 +89,7 @@ def test_a_constant_is_declared_once(again: str, name: str) -> None:
 
 def test_a_script_that_does_not_include_a_name_may_use_it() -> None:
     body = "local limits, DEAD, K = 1, {}, 3\n"
-    assert inlined((("some.lua", body),)) == body
+    assert inlined((("some.lua", body),), {}) == body
 
 
 def test_loading_a_folder_names_the_file(tmp_path: Path) -> None:

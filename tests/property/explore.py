@@ -27,23 +27,21 @@ import attrs
 
 from rediq_trio.spec.check.invariants import step_violations, violations
 from rediq_trio.spec.groups import DEFAULT_RULE
-from rediq_trio.spec.lifecycle import TRANSITIONS, State
-from rediq_trio.spec.records import (
-    ANY_KEY,
-    CANCELLED_GRACE_MS,
-    Completion,
-    Deferral,
-    Failure,
+from rediq_trio.spec.lifecycle import TRANSITIONS, State, Transition
+from rediq_trio.spec.messages import (
+    Completed,
+    Failed,
     Fence,
-    GroupRule,
     NewTask,
-    QueueState,
-    Record,
     Relations,
+    Released,
     Report,
+    Snoozed,
+    Stopped,
     Until,
     Verdict,
 )
+from rediq_trio.spec.records import ANY_KEY, CANCELLED_GRACE_MS, GroupRule, QueueState, Record
 from tests.property.lockstep import Step, Taken, edges_taken, order_kept
 
 TICK = CANCELLED_GRACE_MS // 2
@@ -290,18 +288,19 @@ def _about(each: Actor, record: Record | None) -> Iterator[Step]:
         fence = Fence(record.id, record.deliveries, record.nonce)
         yield Step("renew", ([fence],), {"lease_ms": TICK})
         for step in settlements(fence):
-            if step.name in each.may or step.name == "stop":
+            (transition,) = step.transitions_of(record.id)
+            if transition in each.may or transition is Transition.STOP:
                 yield step
 
 
 def settlements(*fences: Fence) -> Iterator[Step]:
     """Give every way in which attempts may end."""
-    yield Step("complete", ([Completion(fence, b"r") for fence in fences],))
+    yield Step("settle", ([Completed(fence, b"r") for fence in fences],))
     for final in (False, True):
-        yield Step("fail", ([Failure(fence, "boom", TICK, final) for fence in fences],))
-    yield Step("release", (fences,))
-    yield Step("snooze", ([Deferral(fence, TICK) for fence in fences],))
-    yield Step("stop", (fences,))
+        yield Step("settle", ([Failed(fence, "boom", TICK, final) for fence in fences],))
+    yield Step("settle", ([Released(fence) for fence in fences],))
+    yield Step("settle", ([Snoozed(fence, TICK) for fence in fences],))
+    yield Step("settle", ([Stopped(fence) for fence in fences],))
 
 
 def check_stale(queue: QueueState, now: int) -> None:

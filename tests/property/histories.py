@@ -7,6 +7,7 @@ scripts.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -15,22 +16,26 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from rediq_trio.spec.groups import groups
 from rediq_trio.spec.lifecycle import TERMINAL, State
-from rediq_trio.spec.records import (
+from rediq_trio.spec.messages import (
     NO_RELATIONS,
-    Completion,
-    Deferral,
-    Failure,
+    Completed,
+    Failed,
     Fence,
-    GroupRule,
     Mail,
     MailKind,
     NewTask,
+    Outcome,
     Relations,
+    Released,
     Report,
     Schedule,
+    Snoozed,
+    Stopped,
     Tick,
     Until,
 )
+from rediq_trio.spec.records import GroupRule
+from rediq_trio.wire.packing import pack
 from tests.property.lockstep import Lockstep, Portal, Step, Taken, leases_of
 
 IDS = (
@@ -113,6 +118,7 @@ tasks = st.builds(
 )
 
 names = st.sampled_from(["daily", "hourly"])
+steps = st.tuples(st.sampled_from(["one", "two"]), st.integers(0, 127).map(lambda n: bytes([n])))
 schedules = st.builds(
     Schedule,
     name=names,
@@ -125,6 +131,18 @@ schedules = st.builds(
     overlap_skip=st.booleans(),
 )
 """What a tick makes is handed to it: no template is looked into."""
+
+MakeOutcome = Callable[[Fence, tuple[NewTask, ...]], Outcome]
+OUTCOMES: tuple[MakeOutcome, ...] = (
+    lambda fence, children: Completed(fence, b"result"),
+    lambda fence, children: Completed(fence, b"", children),
+    lambda fence, children: Failed(fence, "boom", 5),
+    lambda fence, children: Failed(fence, "boom", 5, final=True),
+    lambda fence, children: Snoozed(fence, 5),
+    lambda fence, children: Stopped(fence),
+    lambda fence, children: Released(fence),
+)
+"""Ways to end an attempt, for batches of several."""
 
 
 def twisted(fence: Fence, twist: str | None) -> Fence:
@@ -351,8 +369,8 @@ class Histories(RuleBasedStateMachine):
         self.do("agenda", due=due)
 
     @precondition(lambda self: self.fences)
-    @rule(picked=picks, twist=twists, step=st.binary(min_size=1, max_size=2))
-    def remember(self, picked: list[int], twist: str | None, step: bytes) -> None:
+    @rule(picked=picks, twist=twists, step=steps)
+    def remember(self, picked: list[int], twist: str | None, step: tuple[str, bytes]) -> None:
         self.do("remember", self.chosen(picked, twist)[0], step)
 
     @precondition(lambda self: self.fences)
@@ -362,7 +380,7 @@ class Histories(RuleBasedStateMachine):
     ) -> None:
         fit = tuple(c for c in children if c.id not in c.relations.needs)
         fence = self.chosen(picked, twist)[0]
-        self.do("complete", [Completion(fence, b"\x2a", fit)])
+        self.do("settle", [Completed(fence, b"\x2a", fit)])
 
     @rule(task=tasks, at=st.integers(-2, 20))
     def enqueue_for_an_instant(self, task: NewTask, at: int) -> None:
@@ -385,27 +403,41 @@ class Histories(RuleBasedStateMachine):
     @rule(picked=picks, twist=twists)
     def complete(self, picked: list[int], twist: str | None) -> None:
         fences = self.chosen(picked, twist)
-        self.do("complete", [Completion(f, b"result %d" % f.deliveries) for f in fences])
+        self.do("settle", [Completed(f, pack(f"result {f.deliveries}")) for f in fences])
 
     @precondition(lambda self: self.fences)
     @rule(picked=picks, twist=twists, delay=delays, final=st.sampled_from([False, False, True]))
     def fail(self, picked: list[int], twist: str | None, delay: int, final: bool) -> None:
-        self.do("fail", [Failure(f, "böom", delay, final) for f in self.chosen(picked, twist)])
+        self.do("settle", [Failed(f, "böom", delay, final) for f in self.chosen(picked, twist)])
 
     @precondition(lambda self: self.fences)
     @rule(picked=picks, twist=twists)
     def release(self, picked: list[int], twist: str | None) -> None:
-        self.do("release", self.chosen(picked, twist))
+        self.do("settle", [Released(fence) for fence in self.chosen(picked, twist)])
 
     @precondition(lambda self: self.fences)
     @rule(picked=picks, twist=twists, delay=delays)
     def snooze(self, picked: list[int], twist: str | None, delay: int) -> None:
-        self.do("snooze", [Deferral(f, delay) for f in self.chosen(picked, twist)])
+        self.do("settle", [Snoozed(f, delay) for f in self.chosen(picked, twist)])
 
     @precondition(lambda self: self.fences)
     @rule(picked=picks, twist=twists)
     def stop(self, picked: list[int], twist: str | None) -> None:
-        self.do("stop", self.chosen(picked, twist))
+        self.do("settle", [Stopped(fence) for fence in self.chosen(picked, twist)])
+
+    @precondition(lambda self: self.fences)
+    @rule(
+        picked=st.lists(st.integers(0, 7), min_size=2, max_size=5),
+        twist=twists,
+        made=st.lists(st.sampled_from(OUTCOMES), min_size=5, max_size=5),
+        child=tasks,
+    )
+    def settle_mixed(
+        self, picked: list[int], twist: str | None, made: list[MakeOutcome], child: NewTask
+    ) -> None:
+        children = () if child.id in child.relations.needs else (child,)
+        fences = self.chosen(picked, twist)
+        self.do("settle", [make(f, children) for make, f in zip(made, fences, strict=False)])
 
     @precondition(lambda self: self.fences)
     @rule(picked=picks, twist=twists, progress=st.binary(min_size=1, max_size=2))
@@ -491,7 +523,7 @@ class Histories(RuleBasedStateMachine):
         self.claim_some(100, 10, "heir")
         if renewed_by:
             self.do("renew", dead, lease_ms=10)
-            self.do("complete", [Completion(f, b"too late") for f in dead])
+            self.do("settle", [Completed(f, b"too late") for f in dead])
 
     def held(self) -> list[Fence]:
         active = [r for r in self.both.model.records.values() if r.state is State.ACTIVE]

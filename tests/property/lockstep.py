@@ -17,7 +17,7 @@ import attrs
 import trio
 
 from rediq_trio.admin.check import check_queue
-from rediq_trio.spec import queue as spec
+from rediq_trio.spec import rules as spec
 from rediq_trio.spec.check.findings import Violation
 from rediq_trio.spec.check.invariants import order_violations, step_violations, violations
 from rediq_trio.spec.check.table import violations_of
@@ -25,7 +25,9 @@ from rediq_trio.spec.check.task import task_target
 from rediq_trio.spec.check.totals import queue_violations
 from rediq_trio.spec.groups import groups
 from rediq_trio.spec.lifecycle import NESTED, TRANSITIONS, State, Transition
-from rediq_trio.spec.records import Claimed, QueueState, Record
+from rediq_trio.spec.messages import Claimed
+from rediq_trio.spec.records import QueueState, Record
+from rediq_trio.spec.settle import TRANSITION_OF
 from rediq_trio.store.memory import MemoryStore
 from tests.conformance.bench import Bench, Clock, Q
 from tests.derived import derived_violations
@@ -46,20 +48,31 @@ class Step:
     options: dict[str, Any] = attrs.field(factory=dict)
 
     def on_model(self, queue: QueueState, now: int) -> tuple[QueueState, Any]:
-        after: tuple[QueueState, Any] = getattr(spec, self.name)(queue, now, *self.args, **self.options)
+        after: tuple[QueueState, Any] = getattr(spec, self.name)(
+            queue, now, *self.args, **self.options
+        )
         return after
+
+    def transitions_of(self, task_id: str) -> Iterator[Transition]:
+        """Give the transitions that the step may make of a task, beside those nested in it."""
+        if self.name == "settle":
+            for outcome in self.args[0]:
+                if outcome.fence.id == task_id:
+                    yield TRANSITION_OF[type(outcome)]
+        elif self.name in set(Transition):
+            yield Transition(self.name)
 
 
 def edges_taken(step: Step, before: QueueState, after: QueueState) -> Iterator[Taken]:
     """Give the edges that the step took, as the change of each task shows them."""
-    if step.name not in set(Transition):
+    if step.name != "settle" and step.name not in set(Transition):
         return
-    transition = Transition(step.name)
     for task_id in before.records.keys() | after.records.keys():
         old, new = before.records.get(task_id), after.records.get(task_id)
         if old != new and not _only_told(old, new):
             edge = (old.state if old else None, new.state if new else None)
-            yield next((e for e in (transition, *NESTED) if edge in TRANSITIONS[e]), transition), *edge
+            possible = (*step.transitions_of(task_id), *NESTED)
+            yield next((e for e in possible if edge in TRANSITIONS[e]), possible[0]), *edge
 
 
 def _only_told(old: Record | None, new: Record | None) -> bool:

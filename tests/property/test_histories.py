@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from rediq_trio.spec.lifecycle import TRANSITIONS
-from rediq_trio.spec.records import Due, NewTask, Relations
+from rediq_trio.spec.messages import Due, NewTask, Relations
 from tests.property.histories import Histories
 from tests.property.lockstep import Lockstep, Portal, Step, open_portal
 from tests.property.uncounted import uncounted
@@ -35,7 +35,9 @@ def test_a_walk_takes_every_edge_in_both(portal: Portal) -> None:
     both = Lockstep(portal)
     walk_every_edge(both)
     both.finish()
-    assert both.taken == {(transition, *edge) for transition, edges in TRANSITIONS.items() for edge in edges}
+    assert both.taken == {
+        (transition, *edge) for transition, edges in TRANSITIONS.items() for edge in edges
+    }
 
 
 def test_tasks_without_a_key_that_were_never_served_come_first_in_a_fair_queue(

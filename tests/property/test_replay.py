@@ -55,5 +55,10 @@ def test_random_histories_replay_clean() -> None:
 def test_a_walk_over_every_edge_replays_clean() -> None:
     alone = Alone()
     walk_every_edge(alone)
-    assert {entry.transition for entry in alone.model.entries} > {"begin", "batch", "revive", "reclaim"}
+    assert {entry.transition for entry in alone.model.entries} > {
+        "begin",
+        "batch",
+        "revive",
+        "reclaim",
+    }
     alone.finish()

@@ -14,10 +14,11 @@ import attrs
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from rediq_trio.spec import queue as spec
+from rediq_trio.spec import rules as spec
 from rediq_trio.spec.check.invariants import step_violations, violations
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Completion, Failure, Fence, Mail, NewTask, QueueState, Relations
+from rediq_trio.spec.messages import Completed, Failed, Fence, Mail, NewTask, Relations
+from rediq_trio.spec.records import QueueState
 from tests.conformance.bench import START
 
 NAMES = ("p", "q")
@@ -68,9 +69,13 @@ class TwoQueues(RuleBasedStateMachine):
         run_on_dependency_failure=st.booleans(),
         retention_ms=st.sampled_from([0, 5, 10**6]),
     )
-    def enqueue(self, name: str, picked: list[int], run_on_dependency_failure: bool, retention_ms: int) -> None:
+    def enqueue(
+        self, name: str, picked: list[int], run_on_dependency_failure: bool, retention_ms: int
+    ) -> None:
         needs = dict.fromkeys(_ref(name, each) for each in self.chosen(picked))
-        relations = Relations(needs=tuple(needs), run_on_dependency_failure=run_on_dependency_failure)
+        relations = Relations(
+            needs=tuple(needs), run_on_dependency_failure=run_on_dependency_failure
+        )
         self.do(name, "enqueue", [self.fresh(name, relations=relations, retention_ms=retention_ms)])
 
     @rule(home=names, places=st.lists(names, min_size=2, max_size=5), links=st.integers(0, 1023))
@@ -110,12 +115,12 @@ class TwoQueues(RuleBasedStateMachine):
                 needs = (_ref(child, (name, fence.id)),) if waits else ()
                 relations = Relations(queue="" if child == name else child, needs=needs)
                 new.append(self.fresh(child, relations=relations))
-            self.do(name, "complete", [Completion(fence, b"\x01", tuple(new))])
+            self.do(name, "settle", [Completed(fence, b"\x01", tuple(new))])
 
     @rule(name=names)
     def fail_one(self, name: str) -> None:
         for fence in self.held(name)[:1]:
-            self.do(name, "fail", [Failure(fence, "boom", 1)])
+            self.do(name, "settle", [Failed(fence, "boom", 1)])
 
     @rule(name=names, picked=picks, ended_as=st.sampled_from(["cancel", "delete", "revive"]))
     def meddle(self, name: str, picked: int, ended_as: str) -> None:
@@ -171,7 +176,7 @@ class TwoQueues(RuleBasedStateMachine):
                 self.do(name, "promote", limit=100)
                 busy |= bool(self.claim_some(name, 100))
                 busy |= bool(self.held(name))
-                self.do(name, "complete", [Completion(f, b"\x01") for f in self.held(name)])
+                self.do(name, "settle", [Completed(f, b"\x01") for f in self.held(name)])
             if not busy:
                 break
         else:

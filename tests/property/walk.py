@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from rediq_trio.spec.records import (
-    Completion,
-    Deferral,
-    Failure,
+from rediq_trio.spec.messages import (
+    Completed,
+    Failed,
     Fence,
-    GroupRule,
     NewTask,
     Relations,
+    Released,
+    Snoozed,
+    Stopped,
 )
+from rediq_trio.spec.records import GroupRule
 from tests.property.lockstep import Lockstep, Step, leases_of
 
 LEASE = 10
@@ -49,7 +51,7 @@ class Walk:
         return Fence(task_id, record.deliveries, record.nonce)
 
     def fail(self, fence: Fence, *, delay: int = 5, final: bool = False) -> None:
-        self.do("fail", [Failure(fence, "boom", delay, final)])
+        self.do("settle", [Failed(fence, "boom", delay, final)])
 
     def blocked(self, task_id: str, *needs: str, **options: Any) -> None:
         self.add(task_id, relations=Relations(needs=needs), **options)
@@ -65,7 +67,7 @@ class Walk:
 
     def ended(self) -> None:
         """Leave one task in each terminal state."""
-        self.do("complete", [Completion(self.active("completed"), b"r")])
+        self.do("settle", [Completed(self.active("completed"), b"r")])
         self.fail(self.active("dead"), final=True)
         self.add("cancelled")
         self.do("cancel", "cancelled")
@@ -125,7 +127,7 @@ def walk_every_edge(both: Lockstep) -> None:
 def _walk_dependencies(walk: Walk) -> None:
     walk.blocked("b", walk.active("a").id)
     walk.blocked("later", "a", run_at_ms=walk.both.clock.now + 50)
-    walk.do("complete", [Completion(walk.fence("a"), b"r")])
+    walk.do("settle", [Completed(walk.fence("a"), b"r")])
     walk.fail(walk.active("c"), final=True)
     walk.blocked("d", "c")
     walk.blocked("f", walk.active("e").id)
@@ -175,22 +177,24 @@ def _walk_settlements(walk: Walk) -> None:
     fence = walk.active("completes")
     clock.advance(1)
     walk.do("renew", [fence], lease_ms=LEASE)
-    walk.do("complete", [Completion(fence, b"r")])
-    walk.do("complete", [Completion(walk.active("vanishes", retention_ms=0), b"r")])
+    walk.do("settle", [Completed(fence, b"r")])
+    walk.do("settle", [Completed(walk.active("vanishes", retention_ms=0), b"r")])
     walk.fail(walk.active("retries"))
-    walk.do("release", [walk.active("released")])
+    walk.do("settle", [Released(walk.active("released"))])
     walk.do("delete", ["released"])
-    walk.do("snooze", [Deferral(walk.active("snoozes"), 5)])
+    walk.do("settle", [Snoozed(walk.active("snoozes"), 5)])
     for settlement in ("fail", "release", "snooze", "stop", "reclaim"):
         fence = walk.active(f"{settlement}-after-cancel")
         walk.do("cancel", fence.id)
         match settlement:
             case "fail":
                 walk.fail(fence)
-            case "release" | "stop":
-                walk.do(settlement, [fence])
+            case "release":
+                walk.do("settle", [Released(fence)])
+            case "stop":
+                walk.do("settle", [Stopped(fence)])
             case "snooze":
-                walk.do("snooze", [Deferral(fence, 5)])
+                walk.do("settle", [Snoozed(fence, 5)])
             case _:
                 clock.advance(LEASE)
                 walk.do("reclaim", limit=10)

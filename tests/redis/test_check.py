@@ -14,17 +14,9 @@ import pytest
 from rediq_trio.admin.queue import Queue
 from rediq_trio.spec.check.findings import Action, Violation, left_over
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import (
-    GroupRule,
-    MailKind,
-    NewTask,
-    Record,
-    Relations,
-    Report,
-    Schedule,
-    Until,
-)
-from rediq_trio.store.redis.codec import RELATION_FIELDS
+from rediq_trio.spec.messages import MailKind, NewTask, Relations, Report, Schedule, Until
+from rediq_trio.spec.records import GroupRule, Record
+from rediq_trio.spec.stored_format import RELATION_FIELDS
 from tests.conformance.bench import Q, new
 from tests.redis.conftest import Behind
 from tests.stored import AT, LONG, fields_of, pack
@@ -45,7 +37,7 @@ async def fill(behind: Behind) -> None:
         await bench.ended(state, state, priority=0)
     fence = await bench.active("active", priority=0, relations=Relations(limit_key="slow"))
     await store.report(Q, [Report(fence, b"p")])
-    await store.remember(Q, fence, b"step")
+    await store.remember(Q, fence, ("step", b"\x01"))
     await bench.add("pending", expires_in_ms=10**6, envelope=LONG)
     await bench.add("scheduled", delay_ms=10**5, envelope=LONG)
     await bench.add("grouped", "second", relations=Relations(group="g"))
@@ -147,7 +139,9 @@ CASES: dict[str, Case] = {
     "progress without a task": Case(
         (("HSET", "progress", "x", b"p"),), ((2, "task", "x"),), (A.FORGET,)
     ),
-    "inputs without a task": Case((("HSET", "inputs", "x", b"i"),), ((2, "task", "x"),), (A.FORGET,)),
+    "inputs without a task": Case(
+        (("HSET", "inputs", "x", b"i"),), ((2, "task", "x"),), (A.FORGET,)
+    ),
     "steps without a task": Case((("HSET", "steps", "x", b"s"),), ((2, "task", "x"),), (A.FORGET,)),
     "an expiry without a task": Case(
         (("ZADD", "expiring", 7, "x"),), ((2, "task", "x"),), (A.FORGET,)
@@ -191,22 +185,31 @@ CASES: dict[str, Case] = {
         (A.LIST,),
     ),
     "a second member": Case(
-        (("ZADD", "keyed", 0, member("fast", PLACE + 19, "open")),), ((1, "index member", "open"),), (A.REINDEX,)
+        (("ZADD", "keyed", 0, member("fast", PLACE + 19, "open")),),
+        ((1, "index member", "open"),),
+        (A.REINDEX,),
     ),
     "a member of a task that is not pending": Case(
-        (("ZADD", "keyed", 0, member("fast", PLACE + 19, "dead")),), ((1, "index member", "dead"),), (A.REINDEX,)
+        (("ZADD", "keyed", 0, member("fast", PLACE + 19, "dead")),),
+        ((1, "index member", "dead"),),
+        (A.REINDEX,),
     ),
     "a member of nobody": Case(
-        (("ZADD", "keyed", 0, member("fast", PLACE + 19, "x")),), ((1, "index member", "x"),), (A.REINDEX,)
+        (("ZADD", "keyed", 0, member("fast", PLACE + 19, "x")),),
+        ((1, "index member", "x"),),
+        (A.REINDEX,),
     ),
     "a member that cannot be read": Case(
         (("ZADD", "keyed", 0, b"\x03abc"),), ((1, "index member", ""),), (A.REINDEX,)
     ),
     "a member of an unreadable task": Case(
-        (("HSET", "records", "second", b"junk"),), ((1, "index member", "second"), (2, "task", "second"))
+        (("HSET", "records", "second", b"junk"),),
+        ((1, "index member", "second"), (2, "task", "second")),
     ),
     "a member out of order": Case(
-        (("ZADD", "grouped", 3, member("g", 6, "grouped")),), ((7, "index member", "grouped"),), (A.REINDEX,)
+        (("ZADD", "grouped", 3, member("g", 6, "grouped")),),
+        ((7, "index member", "grouped"),),
+        (A.REINDEX,),
     ),
     # limit keys
     "a permit too many": Case(
@@ -239,7 +242,9 @@ CASES: dict[str, Case] = {
     ),
     "a lane of nobody": Case((("ZADD", "lanes", 5, "x"),), ((13, "lane", "x"),), (A.LANE,)),
     "a turn of nobody": Case((("HSET", "turns", "x", 5),), ((13, "lane", "x"),), (A.LANE,)),
-    "a turn that is missing": Case((("HDEL", "turns", "fast"),), ((13, "lane", "fast"),), (A.LANE,)),
+    "a turn that is missing": Case(
+        (("HDEL", "turns", "fast"),), ((13, "lane", "fast"),), (A.LANE,)
+    ),
     "a limit that cannot be read": Case(
         (("HSET", "limits", "rated", b"junk"),), ((11, "lane", "rated"),)
     ),
@@ -269,11 +274,15 @@ CASES: dict[str, Case] = {
         (("HSET", "records", "holder", b"junk"),), ((1, "task", "holder"), (6, "unique", "k"))
     ),
     # groups
-    "a group that is not listed": Case((("ZREM", "groups", "g"),), ((10, "group", "g"),), (A.GROUP,)),
+    "a group that is not listed": Case(
+        (("ZREM", "groups", "g"),), ((10, "group", "g"),), (A.GROUP,)
+    ),
     "a group that is due at another time": Case(
         (("ZADD", "groups", 10**14, "g"),), ((10, "group", "g"),), (A.GROUP,)
     ),
-    "a group without members": Case((("ZADD", "groups", 5, "x"),), ((10, "group", "x"),), (A.GROUP,)),
+    "a group without members": Case(
+        (("ZADD", "groups", 5, "x"),), ((10, "group", "x"),), (A.GROUP,)
+    ),
     "a rule of no group": Case(
         (("HSET", "rules", "x", pack([5, 5, 5])),), ((10, "group", "x"),), (A.GROUP,)
     ),
@@ -317,7 +326,9 @@ CASES: dict[str, Case] = {
         (("ZADD", "edges", 0, edge("x", "other/y")),), ((13, "dependency", "x -> other/y"),)
     ),
     "an edge from a task that has ended": Case(
-        (("ZADD", "edges", 0, edge("dead", "other/y")),), ((13, "dependency", "dead -> other/y"),), (A.RELINK,)
+        (("ZADD", "edges", 0, edge("dead", "other/y")),),
+        ((13, "dependency", "dead -> other/y"),),
+        (A.RELINK,),
     ),
     "an edge that its task does not know of": Case(
         (("ZADD", "edges", 0, edge("open", "y")),), ((13, "dependency", "open -> y"),), (A.RELINK,)

@@ -8,7 +8,7 @@ from rediq_trio.admin.check import check_queue
 from rediq_trio.admin.queue import Queue
 from rediq_trio.spec.check.findings import Action, Repair, Target, TargetType
 from rediq_trio.spec.check.lane import lane_target
-from rediq_trio.spec.records import Completion, Relations
+from rediq_trio.spec.messages import Completed, Relations
 from tests.conformance.bench import Q, new
 from tests.redis.conftest import Behind
 
@@ -76,7 +76,9 @@ async def test_the_total_is_left_while_a_task_is_half_gone(behind: Behind) -> No
 
 async def many_active(behind: Behind) -> None:
     await behind.bench.add(*(f"t{n}" for n in range(1000)), relations=Relations(limit_key="k"))
-    await behind.bench.add(*(f"u{n}" for n in range(MANY - 1000)), relations=Relations(limit_key="l"))
+    await behind.bench.add(
+        *(f"u{n}" for n in range(MANY - 1000)), relations=Relations(limit_key="l")
+    )
     assert sum([len(await behind.bench.take(500)) for _ in range(3)]) == MANY
 
 
@@ -107,8 +109,8 @@ async def test_permits_that_move_between_two_counts_are_no_violation(behind: Beh
     async def while_they_move(queue: str, cursor: int) -> object:
         answer = await active_leases(queue, cursor)
         fences.extend(await bench.take(40))
-        done = [Completion(fences.pop(0).fence, b"") for _ in range(20)]
-        await store.complete(queue, done)
+        done = [Completed(fences.pop(0).fence, b"") for _ in range(20)]
+        await store.settle(queue, done)
         return answer
 
     store.active_leases = while_they_move  # type: ignore[method-assign, assignment]

@@ -3,17 +3,10 @@
 import pytest
 
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import (
-    Completion,
-    Counters,
-    Fence,
-    Lock,
-    Relations,
-    Report,
-    Verdict,
-)
+from rediq_trio.spec.messages import Completed, Fence, Relations, Released, Report, Stopped, Verdict
+from rediq_trio.spec.records import Counters, Lock
 from rediq_trio.store.broadcast import SignalKind
-from tests.conformance.bench import Q, deferral, failure, heard, new
+from tests.conformance.bench import Q, failed, heard, new, snoozed
 from tests.redis.conftest import Behind
 from tests.stored import AT, LONG, pack
 
@@ -75,7 +68,7 @@ async def bring(behind: Behind, index: str, **options: object) -> Fence | None:
         return None
     [lease] = await bench.take()
     if index == "retry":
-        await bench.store.fail(Q, [failure(lease.fence)])
+        await bench.store.settle(Q, [failed(lease.fence)])
     return lease.fence
 
 
@@ -173,11 +166,11 @@ async def test_a_lease_on_a_damaged_task_is_lost_and_stale(behind: Behind, raw: 
     fence = await behind.bench.active()
     await behind.raw("HSET", "records", "t", raw)
     assert await store.renew(Q, [fence], lease_ms=5) == (Verdict.LOST,)
-    assert await store.complete(Q, [Completion(fence, b"r")]) == (None,)
-    assert await store.fail(Q, [failure(fence)]) == (None,)
-    assert await store.release(Q, [fence]) == (None,)
-    assert await store.snooze(Q, [deferral(fence)]) == (None,)
-    assert await store.stop(Q, [fence]) == (None,)
+    assert await store.settle(Q, [Completed(fence, b"r")]) == (None,)
+    assert await store.settle(Q, [failed(fence)]) == (None,)
+    assert await store.settle(Q, [Released(fence)]) == (None,)
+    assert await store.settle(Q, [snoozed(fence)]) == (None,)
+    assert await store.settle(Q, [Stopped(fence)]) == (None,)
     assert await store.report(Q, [Report(fence, b"p")]) == (False,)
     assert await behind.bench.ids(State.ACTIVE) == ["t"]
 
@@ -252,7 +245,7 @@ async def test_a_damaged_task_that_waits_for_others_is_buried_once_one_has_ended
         await behind.raw("HSET", "records", "t", b"junk")
     else:
         await behind.raw("HDEL", "records", "t")
-    await bench.store.complete(Q, [Completion(fence, b"r")])
+    await bench.store.settle(Q, [Completed(fence, b"r")])
     assert await behind.upkeep() == []
     assert await behind.died_of("t") == UNREADABLE
     await bench.check()
@@ -280,9 +273,9 @@ async def test_a_damaged_task_leaves_no_steps_and_no_inputs_behind(behind: Behin
     bench = behind.bench
     fence = await bench.active("s")
     await bench.add("t", relations=Relations(needs=("s",)))
-    await bench.store.complete(Q, [Completion(fence, b"r")])
+    await bench.store.settle(Q, [Completed(fence, b"r")])
     [lease] = await bench.take()
-    await bench.store.remember(Q, lease.fence, b"step")
+    await bench.store.remember(Q, lease.fence, ("step", b"\x01"))
     await behind.raw("HSET", "records", "t", b"junk")
     await behind.upkeep()
     await behind.upkeep()

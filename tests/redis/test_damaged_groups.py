@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from rediq_trio.spec.carried import BatchEnvelope
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Due, GroupRule, Relations
-from rediq_trio.wire.batch_envelope import open_batch
+from rediq_trio.spec.messages import Due, Relations
+from rediq_trio.spec.records import GroupRule
 from tests.conformance.bench import Q
 from tests.redis.conftest import Behind
 from tests.stored import LONG
@@ -24,12 +25,15 @@ async def test_a_damaged_member_is_buried_and_the_others_are_batched(
 ) -> None:
     store = behind.bench.store
     ids = ["m0", "m1", "m2"]
-    await behind.bench.add(*ids, relations=Relations(group="g"), expires_in_ms=10**10, envelope=LONG)
+    await behind.bench.add(
+        *ids, relations=Relations(group="g"), expires_in_ms=10**10, envelope=LONG
+    )
     await behind.raw("HDEL", damaged, ids[place])
     await store.set_group_rules(Q, rules={"g": GroupRule(3, 50, 90)})
     assert await store.batch(Q, ids=["x", "y"]) == Due(1, None)
     lost = ids.pop(place)
-    batch = open_batch((await behind.bench.record("x")).envelope)
+    batch = (await behind.bench.record("x")).envelope
+    assert isinstance(batch, BatchEnvelope)
     assert [member.id for member in batch.members] == ids
     assert await behind.upkeep() == ["x"]
     assert await behind.died_of(lost) == REASONS[damaged]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgpack
 import pytest
 
-from rediq_trio.spec.history.replay import Settings, replay
+from rediq_trio.spec.history.replay import ReplaySettings, replay
 from rediq_trio.spec.lifecycle import State
 from tests.conformance.bench import Q
 from tests.redis.conftest import Behind
@@ -14,7 +14,7 @@ from tests.stored import changed
 
 async def breaks(behind: Behind) -> list[str]:
     found = await behind.bench.dump()
-    return list(map(str, replay(found.entries, Settings.of(found))))
+    return list(map(str, replay(found.entries, ReplaySettings.of(found))))
 
 
 async def test_a_task_whose_record_was_damaged_breaks_the_history_where_it_is_buried(

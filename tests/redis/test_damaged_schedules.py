@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import NewTask, Schedule, Tick
+from rediq_trio.spec.messages import NewTask, Schedule, Tick
 from rediq_trio.store.redis.codec import pack_options
 from tests.conformance.bench import START, Q, new
 from tests.redis.conftest import Behind

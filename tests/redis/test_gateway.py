@@ -14,7 +14,7 @@ import trio.testing
 
 import rediq_trio as rediq
 from rediq_trio import ConfigError, ConnectionLost, State
-from rediq_trio.spec.records import Answer, AnswerKind, NewTask
+from rediq_trio.spec.messages import Answer, AnswerKind, NewTask
 from rediq_trio.store.broadcast import SignalKind
 from rediq_trio.store.redis.connection import calls, pipeline, subscriber
 from rediq_trio.store.redis.connection.gateway import (
@@ -41,7 +41,9 @@ async def test_a_caller_that_is_cancelled_costs_the_others_nothing(redis_server:
         assert await call(b"CLIENT", b"ID") == before
 
 
-async def test_what_waits_is_sent_in_one_round_trip_and_each_has_its_answer(redis_server: Server) -> None:
+async def test_what_waits_is_sent_in_one_round_trip_and_each_has_its_answer(
+    redis_server: Server,
+) -> None:
     async with open_redis_store(redis_server) as opened:
         answers: dict[int, bytes] = {}
 
@@ -112,7 +114,9 @@ async def test_large_tasks_do_not_go_in_one_call(redis_server: Server) -> None:
             for n in range(6):
                 nursery.start_soon(opened.store.enqueue, "q", [NewTask(f"t{n}", envelope)])
         stats = (await opened.gateway.call(b"INFO", b"commandstats")).decode()
-    assert re.findall(r"cmdstat_eval(?:sha)?:calls=(\d+)", stats) == ["4"]  # one ahead, then two, two and one
+    assert re.findall(r"cmdstat_eval(?:sha)?:calls=(\d+)", stats) == [
+        "4"
+    ]  # one ahead, then two, two and one
 
 
 async def test_a_whole_goes_alone(redis_server: Server) -> None:
@@ -285,7 +289,9 @@ async def test_a_user_that_is_refused_is_told_so_without_the_password(
                 pass
         assert "secret" not in str(refused.value)
         async with rediq.connect(f"unix://reader:right@{path}") as client:
-            with pytest.raises(ConfigError, match=r"Redis refused the command.*the permission \+hgetall"):
+            with pytest.raises(
+                ConfigError, match=r"Redis refused the command.*the permission \+hgetall"
+            ):
                 await client.queue("q").stats()
 
 

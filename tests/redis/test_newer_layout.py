@@ -13,10 +13,10 @@ import pytest
 import rediq_trio as rediq
 from rediq_trio import NewerTask
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import (
+from rediq_trio.spec.messages import (
     Answer,
     AnswerKind,
-    Completion,
+    Completed,
     Due,
     Mail,
     MailKind,
@@ -25,16 +25,26 @@ from rediq_trio.spec.records import (
     Tick,
     Verdict,
 )
+from rediq_trio.spec.stored_format import FORMAT_STEP
 from rediq_trio.store.broadcast import SignalKind
 from rediq_trio.store.redis.keys import QUEUE_KEYS
-from rediq_trio.store.redis.record_format import FORMAT_STEP
 from tests.conformance.bench import Q, heard, new
 from tests.opened import Opened
 from tests.redis.conftest import Behind
 
 HOUR = 3_600_000
 KEPT = ("records", "payloads", "results", "progress", "inputs", "steps")
-SCORED = ("pending", "scheduled", "retry", "active", "blocked", "completed", "dead", "cancelled", "expiring")
+SCORED = (
+    "pending",
+    "scheduled",
+    "retry",
+    "active",
+    "blocked",
+    "completed",
+    "dead",
+    "cancelled",
+    "expiring",
+)
 
 
 @attrs.frozen
@@ -48,7 +58,9 @@ class Newer:
         for own in ids:
             fields = msgpack.unpackb(await self.behind.raw("HGET", "records", own), raw=True)
             fields[0] += FORMAT_STEP * (layout - 1)
-            packed = msgpack.packb([*fields[:5], [fields[5]], *fields[6:], b"novel"], use_bin_type=False)
+            packed = msgpack.packb(
+                [*fields[:5], [fields[5]], *fields[6:], b"novel"], use_bin_type=False
+            )
             await self.behind.raw("HSET", "records", own, packed)
 
     async def restore(self, *ids: str) -> None:
@@ -225,7 +237,7 @@ async def test_it_is_told_of_an_end_by_the_version_that_knows_it(newer: Newer) -
     await bench.add("n", "t", relations=Relations(needs=("s",)))
     await newer.age("n")
     before = await newer.seen("n")
-    await bench.store.complete(Q, [Completion(fence, b"\xa1r")])
+    await bench.store.settle(Q, [Completed(fence, b"\xa1r")])
     assert (await bench.record("t")).state is State.PENDING
     for _ in range(3):
         assert await bench.store.unblock(Q, limit=100) == Due(0, None)
@@ -234,7 +246,7 @@ async def test_it_is_told_of_an_end_by_the_version_that_knows_it(newer: Newer) -
     await newer.restore("n")
     assert await bench.store.unblock(Q, limit=100) == Due(1, None)
     record = await bench.record("n")
-    assert (record.state, record.inputs) == (State.PENDING, b"\xa1s\xa1r")
+    assert (record.state, record.inputs) == (State.PENDING, (("s", b"\xa1r"),))
 
 
 async def test_others_are_told_in_spite_of_what_is_held_over(newer: Newer) -> None:
@@ -243,7 +255,7 @@ async def test_others_are_told_in_spite_of_what_is_held_over(newer: Newer) -> No
     many = [f"t{n:03}" for n in range(520)]
     await bench.add("n", *many, relations=Relations(needs=("s",)))
     await newer.age("n")
-    await bench.store.complete(Q, [Completion(fence, b"r")])
+    await bench.store.settle(Q, [Completed(fence, b"r")])
     told = 0
     while (due := await bench.store.unblock(Q, limit=5)).next_in_ms is not None:
         told += due.moved
@@ -268,7 +280,7 @@ async def test_one_that_is_told_by_another_queue_is_held_over_too(newer: Newer) 
     assert await bench.store.unblock(Q, limit=100) == Due(2, None)
     await bench.store.unblock(Q, limit=100)
     record = await bench.record("n")
-    assert (record.state, record.inputs) == (State.PENDING, b"\xa7other/sr"), "once"
+    assert (record.state, record.inputs) == (State.PENDING, (("other/s", b"r"),)), "once"
 
 
 async def test_what_is_not_waited_for_is_not_held_over(newer: Newer) -> None:
@@ -304,7 +316,7 @@ async def test_one_that_waits_for_nothing_more_is_told_nothing(newer: Newer) -> 
     await bench.add("n", relations=Relations(needs=("s",)))
     await bench.store.cancel(Q, "n")
     await newer.age("n")
-    await bench.store.complete(Q, [Completion(fence, b"r")])
+    await bench.store.settle(Q, [Completed(fence, b"r")])
     assert await newer.behind.raw("ZCARD", "endings") == 0
     await newer.restore("n")
 
@@ -321,7 +333,7 @@ async def test_whoever_waits_for_it_is_told_by_the_version_that_knows_it(newer: 
     await newer.restore("n")
     assert await bench.store.unblock(Q, limit=100) == Due(1, None)
     assert (await bench.record("t")).state is State.BLOCKED, "it is not over yet"
-    await bench.store.complete(Q, [Completion(fence, b"r")])
+    await bench.store.settle(Q, [Completed(fence, b"r")])
     assert (await bench.record("t")).state is State.PENDING
 
 
@@ -367,7 +379,7 @@ async def test_a_worker_that_has_it_has_lost_it(newer: Newer) -> None:
     await newer.age("n")
     before = await newer.seen("n")
     assert await bench.store.renew(Q, [fence], lease_ms=1000) == (Verdict.LOST,)
-    assert await bench.store.complete(Q, [Completion(fence, b"r")]) == (None,)
+    assert await bench.store.settle(Q, [Completed(fence, b"r")]) == (None,)
     assert await newer.seen("n") == before
     await newer.restore("n")
 
@@ -379,8 +391,17 @@ async def test_what_a_client_asks_of_it_is_refused(newer: Newer) -> None:
     before = await newer.seen("n")
     async with rediq.connect(bench.store) as client:
         handle = client.task("q/n")
-        for ask in (handle.info, handle.cancel, handle.retry, handle.delete, handle.result, handle.wait):
-            with pytest.raises(NewerTask, match=r"q/n.*newer rediq-trio \(layout 2\); upgrade") as told:
+        for ask in (
+            handle.info,
+            handle.cancel,
+            handle.retry,
+            handle.delete,
+            handle.result,
+            handle.wait,
+        ):
+            with pytest.raises(
+                NewerTask, match=r"q/n.*newer rediq-trio \(layout 2\); upgrade"
+            ) as told:
                 await ask()
             assert (told.value.task_id, told.value.layout) == ("q/n", 2)
         assert [info.id for info in await client.queue(Q).tasks("pending")] == ["q/o"]
@@ -429,7 +450,12 @@ async def test_a_schedule_that_skips_overlaps_waits_for_it(newer: Newer) -> None
 
     async def tick(own: str, at: int) -> int | None:
         return await bench.store.tick(
-            Q, name="s", expected_ms=at, revision=revision, ticks=[Tick(at, new(own))], next_ms=at + 1
+            Q,
+            name="s",
+            expected_ms=at,
+            revision=revision,
+            ticks=[Tick(at, new(own))],
+            next_ms=at + 1,
         )
 
     assert await tick("n", first) == 1

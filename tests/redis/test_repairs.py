@@ -9,8 +9,9 @@ import pytest
 
 from rediq_trio.admin.queue import Queue
 from rediq_trio.spec.lifecycle import TERMINAL, State
-from rediq_trio.spec.records import Completion, GroupRule, Relations
-from tests.conformance.bench import Q, failure, new
+from rediq_trio.spec.messages import Completed, Relations
+from rediq_trio.spec.records import GroupRule
+from tests.conformance.bench import Q, failed, new
 from tests.redis.conftest import Behind
 
 KEYS = ("", "", "a", "b")
@@ -38,17 +39,22 @@ async def random_queue(behind: Behind, chance: random.Random) -> set[str]:
                 )
                 if chance.random() < 0.2:
                     relations = Relations(group=chance.choice("gh"))
-                options = {"delay_ms": chance.choice([0, 0, 500]), "expires_in_ms": chance.choice([0, 10**9])}
-                [answer] = await store.enqueue(Q, [new(own, relations=relations, retention_ms=10**10, **options)])
+                options = {
+                    "delay_ms": chance.choice([0, 0, 500]),
+                    "expires_in_ms": chance.choice([0, 10**9]),
+                }
+                [answer] = await store.enqueue(
+                    Q, [new(own, relations=relations, retention_ms=10**10, **options)]
+                )
                 if isinstance(answer, State):
                     ids.append(own)
             case 3 | 4:
                 for lease in await bench.take(chance.randrange(1, 4)):
                     end = chance.random()
                     if end < 0.4:
-                        await store.complete(Q, [Completion(lease.fence, b"\x01")])
+                        await store.settle(Q, [Completed(lease.fence, b"\x01")])
                     elif end < 0.6:
-                        await store.fail(Q, [failure(lease.fence, final=end < 0.5)])
+                        await store.settle(Q, [failed(lease.fence, final=end < 0.5)])
             case _:
                 bench.clock.advance(chance.randrange(200))
                 await store.promote(Q, limit=5)
@@ -83,7 +89,9 @@ async def put_in(behind: Behind, chance: random.Random) -> None:
 
 async def misplace(behind: Behind, chance: random.Random) -> None:
     """Change a place that follows from a record."""
-    name = chance.choice(["pending", "scheduled", "retry", "blocked", "lanes", "groups", "expiring"])
+    name = chance.choice(
+        ["pending", "scheduled", "retry", "blocked", "lanes", "groups", "expiring"]
+    )
     if member := await a_member(behind, chance, name):
         await behind.raw("ZADD", name, 7, member)
 
@@ -115,7 +123,7 @@ async def drain(behind: Behind) -> None:
         await store.unblock(Q, limit=100)
         await store.batch(Q, ids=[f"batch{turn}"])
         for lease in await bench.take(100):
-            await store.complete(Q, [Completion(lease.fence, b"r")])
+            await store.settle(Q, [Completed(lease.fence, b"r")])
         sizes = (await store.stats(Q)).sizes
         if not any(sizes.get(state) for state in State if state not in TERMINAL):
             return

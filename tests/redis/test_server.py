@@ -9,10 +9,8 @@ import msgpack
 import pytest
 
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import (
-    PROPAGATED_AT_ONCE,
-    Completion,
-    GroupRule,
+from rediq_trio.spec.messages import (
+    Completed,
     Mail,
     MailKind,
     NewTask,
@@ -21,8 +19,9 @@ from rediq_trio.spec.records import (
     Schedule,
     WorkerRecord,
 )
+from rediq_trio.spec.records import PROPAGATED_AT_ONCE, GroupRule
 from rediq_trio.store.redis.keys import HASHES, INDEX_OF, QUEUE_KEYS
-from tests.conformance.bench import LEASE, Bench, Clock, Q, failure, new
+from tests.conformance.bench import LEASE, Bench, Clock, Q, failed, new
 from tests.redis.conftest import Behind
 from tests.servers import Server, open_redis_store
 from tests.stored import AT, CARRIED, LONG
@@ -45,7 +44,7 @@ async def fill(bench: Bench) -> None:
     await bench.store.report(Q, [Report(fence, b"p")])
     await bench.add("retry", expires_in_ms=10**9)
     [lease] = await bench.take()
-    await bench.store.fail(Q, [failure(lease.fence)])
+    await bench.store.settle(Q, [failed(lease.fence)])
     await bench.add("pending", expires_in_ms=10**9, envelope=LONG)
     await bench.add("scheduled", expires_in_ms=10**9, delay_ms=5)
     await bench.add("grouped", relations=Relations(group="g"))
@@ -67,12 +66,14 @@ async def fill_limits(bench: Bench) -> None:
 async def fill_ties(bench: Bench) -> None:
     store = bench.store
     fence = await bench.active("source", priority=0)
-    await store.remember(Q, fence, b"step")
+    await store.remember(Q, fence, ("step", b"\x01"))
     await bench.add("waits", relations=Relations(unique="k", ttl_ms=9, needs=("source", "pending")))
-    await bench.add(*(f"n{n:03}" for n in range(PROPAGATED_AT_ONCE)), relations=Relations(needs=("source",)))
-    await store.complete(Q, [Completion(fence, b"r")])
+    await bench.add(
+        *(f"n{n:03}" for n in range(PROPAGATED_AT_ONCE)), relations=Relations(needs=("source",))
+    )
+    await store.settle(Q, [Completed(fence, b"r")])
     fence = await bench.active("steps", priority=0)
-    await store.remember(Q, fence, b"step")
+    await store.remember(Q, fence, ("step", b"\x01"))
     await store.enqueue(Q, [new("elsewhere", relations=Relations(queue="other"))])
     await store.receive(Q, "other", [Mail(1, Q, MailKind.SUBSCRIBE, id="x", ref="pending")])
 
@@ -127,7 +128,7 @@ async def test_a_record_carries_its_envelope_unless_it_is_long(behind: Behind, s
     assert (await bench.record("t")).envelope == envelope
     [lease] = await bench.take()
     assert lease.envelope == envelope
-    await bench.store.fail(Q, [failure(lease.fence)])
+    await bench.store.settle(Q, [failed(lease.fence)])
     assert await kept_of_one(behind) == [*carried, "retry"]
     assert (await bench.record("t")).envelope == envelope
     if size:  # what the library makes is never empty, and what is counts as lost
@@ -152,7 +153,7 @@ async def test_of_a_task_that_goes_no_envelope_stays(behind: Behind, way: str, s
         bench.clock.advance(10**6)
         await bench.store.batch(Q, ids=["b"])
         [lease] = await bench.take()
-        await bench.store.complete(Q, [Completion(lease.fence, b"r")])
+        await bench.store.settle(Q, [Completed(lease.fence, b"r")])
         assert lease.fence.id == "b"
     await bench.store.purge(Q, limit=5, dead_retention_ms=1, max_dead=9)
     assert "t" not in await bench.mentioned()
@@ -200,7 +201,7 @@ async def test_without_a_clock_the_time_is_the_servers(server: Server) -> None:
         claimed = await store.claim(Q, limit=1, lease_ms=LEASE, worker="w", nonce=b"n" * 8)
         [lease] = claimed.leases
         due = await store.promote(Q, limit=1)
-        await store.complete(Q, [Completion(lease.fence, b"r")])
+        await store.settle(Q, [Completed(lease.fence, b"r")])
         await store.register(WorkerRecord("w", b"alive", 60_000))
         assert await store.workers() == (b"alive",)
         records = (await store.dump(Q)).records

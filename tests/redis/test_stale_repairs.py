@@ -14,14 +14,17 @@ from rediq_trio.spec.check.member import member_target
 from rediq_trio.spec.check.table import CHECKS, repairs_of
 from rediq_trio.spec.check.task import task_target as task
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import CANCELLED_GRACE_MS, Completion, GroupRule, Relations, Until
-from tests.conformance.bench import Q, failure, new
+from rediq_trio.spec.messages import Completed, Relations, Until
+from rediq_trio.spec.records import CANCELLED_GRACE_MS, GroupRule
+from tests.conformance.bench import Q, failed, new
 from tests.redis.conftest import Behind
 from tests.redis.test_check import CASES, Case, change, edge, fill, member, plant, record_of
 from tests.redis.test_damage import GOOD
 from tests.stored import LONG, pack
 
 A = Action
+
+
 def dependency(one: str, two: str) -> Target:
     return dependency_target(one, two, one.encode(), two.encode())
 
@@ -47,7 +50,10 @@ async def changes_nothing(behind: Behind, targets: Sequence[Target]) -> None:
 async def test_in_a_sound_queue_no_repair_changes_anything(behind: Behind) -> None:
     await fill(behind)
     targets = await behind.bench.targets()
-    assert {target.type for target in targets} >= CHECKS.keys() - {TargetType.ENDING, TargetType.SENDER}
+    assert {target.type for target in targets} >= CHECKS.keys() - {
+        TargetType.ENDING,
+        TargetType.SENDER,
+    }
     await changes_nothing(behind, targets)
     assert not await repair(behind, A.ENQUEUED, Target(TargetType.QUEUE, "enqueued"))
 
@@ -90,7 +96,7 @@ async def test_a_completed_task_is_kept_as_long_as_it_would_have_been(
     fence = await bench.active("t", retention_ms=5)
     if has_waiters:
         await bench.store.watch(Q, "t")
-    await bench.store.complete(Q, [Completion(fence, b"r")])
+    await bench.store.settle(Q, [Completed(fence, b"r")])
     await behind.raw("ZREM", "completed", "t")
     assert await repair(behind, A.LIST, task("t"))
     assert (await bench.record("t")).purge_ms == bench.clock.now + keep
@@ -112,12 +118,12 @@ async def test_an_active_task_that_was_lost_is_left_to_its_worker_for_a_minute(
     await behind.raw("ZREM", "active", "t")
     assert await repair(behind, A.LIST, task("t"))
     assert (await bench.record("t")).lease_ms == bench.clock.now + 60_000
-    assert await bench.store.complete(Q, [Completion(fence, b"r")]) == (State.COMPLETED,)
+    assert await bench.store.settle(Q, [Completed(fence, b"r")]) == (State.COMPLETED,)
 
 
 async def test_a_retried_task_is_listed_when_it_is_due(behind: Behind) -> None:
     bench = behind.bench
-    await bench.store.fail(Q, [failure(await bench.active("t"))])
+    await bench.store.settle(Q, [failed(await bench.active("t"))])
     await behind.raw("ZREM", "retry", "t")
     assert await repair(behind, A.LIST, task("t"))
     await bench.check()
@@ -240,11 +246,11 @@ async def test_a_task_that_has_ended_tells_those_that_were_not_told(behind: Behi
     await related(behind)
     await behind.raw("DEL", "edges")
     [lease] = await behind.bench.take()
-    await behind.bench.store.complete(Q, [Completion(lease.fence, b"result")])
+    await behind.bench.store.settle(Q, [Completed(lease.fence, b"\xa6result")])
     assert (await behind.bench.record("two")).state is State.BLOCKED
     assert await repair(behind, A.RELINK, dependency("one", "two"))
     record = await behind.bench.record("two")
-    assert (record.state, record.inputs) == (State.PENDING, b"\xa3oneresult")
+    assert (record.state, record.inputs) == (State.PENDING, (("one", b"\xa6result"),))
     await behind.bench.check()
 
 
@@ -252,10 +258,10 @@ async def test_an_edge_of_a_task_that_has_ended_tells_with_its_result(behind: Be
     await related(behind)
     await behind.raw("DEL", "edges")
     [lease] = await behind.bench.take()
-    await behind.bench.store.complete(Q, [Completion(lease.fence, b"result")])
+    await behind.bench.store.settle(Q, [Completed(lease.fence, b"\xa6result")])
     await behind.raw("ZADD", "edges", 0, edge("one", "two"))
     assert await repair(behind, A.RELINK, dependency("one", "two"))
-    assert (await behind.bench.record("two")).inputs == b"\xa3oneresult"
+    assert (await behind.bench.record("two")).inputs == (("one", b"\xa6result"),)
     await behind.bench.check()
 
 
@@ -263,7 +269,7 @@ async def test_an_end_that_is_still_to_be_told_is_told_by_that(behind: Behind) -
     await related(behind)
     [lease] = await behind.bench.take()
     await behind.raw("ZREM", "edges", edge("one", "two"))
-    await behind.bench.store.complete(Q, [Completion(lease.fence, b"r")])
+    await behind.bench.store.settle(Q, [Completed(lease.fence, b"r")])
     await behind.raw("ZADD", "endings", 1, pack([1, b"one", 7, b""]))
     await behind.raw("HSET", "meta", "rippled", 1)
     await changes_nothing(behind, [dependency("one", "two")])
@@ -272,7 +278,9 @@ async def test_an_end_that_is_still_to_be_told_is_told_by_that(behind: Behind) -
     assert await Queue(behind.bench.store, Q).check() == []
 
 
-async def test_where_endings_are_too_many_to_look_at_no_dependency_is_touched(behind: Behind) -> None:
+async def test_where_endings_are_too_many_to_look_at_no_dependency_is_touched(
+    behind: Behind,
+) -> None:
     for n in range(1, 1002):
         await behind.raw("ZADD", "endings", n, pack([n, b"e%d" % n, 0, b""]))
     await behind.raw("HSET", "meta", "rippled", 1001)
@@ -316,7 +324,9 @@ async def test_a_need_is_not_added_where_none_is_missing(behind: Behind) -> None
     await related(behind)
     await behind.bench.add("other")
     await behind.raw("ZADD", "edges", 0, edge("other", "two"))
-    assert await repair(behind, A.RELINK, dependency("other", "two"))  # it knows now that others wait
+    assert await repair(
+        behind, A.RELINK, dependency("other", "two")
+    )  # it knows now that others wait
     assert (await behind.bench.dump()).needs == {"two": {"one"}}
 
 
@@ -357,7 +367,9 @@ async def test_a_key_that_is_held_by_right_is_not_freed(behind: Behind) -> None:
                       relations=Relations(unique="time", until=Until.EXPIRED, ttl_ms=10**6))  # fmt: skip
     await bench.add("v", relations=Relations(unique="gone", until=Until.EXPIRED, ttl_ms=10**6))
     await behind.raw("HSET", "unique", "gone", "nobody")
-    await changes_nothing(behind, [named(TargetType.UNIQUE, key) for key in ("done", "time", "gone")])
+    await changes_nothing(
+        behind, [named(TargetType.UNIQUE, key) for key in ("done", "time", "gone")]
+    )
 
 
 async def test_a_key_of_a_task_that_has_ended_is_freed_though_it_has_an_end(behind: Behind) -> None:
@@ -407,7 +419,9 @@ async def test_a_group_that_is_due_keeps_its_rule(behind: Behind) -> None:
 
 
 async def test_the_last_message_is_what_counts(behind: Behind) -> None:
-    await behind.bench.store.enqueue(Q, [new(f"t{n}", relations=Relations(queue="o")) for n in range(3)])
+    await behind.bench.store.enqueue(
+        Q, [new(f"t{n}", relations=Relations(queue="o")) for n in range(3)]
+    )
     sent = (await behind.bench.dump()).sent
     await behind.raw("HSET", "meta", "sent", sent + 9)
     await changes_nothing(behind, [named(TargetType.MESSAGE, str(sent))])

@@ -40,7 +40,9 @@ class Scene:
 
 
 @pytest.fixture(scope="module", params=SPEAKING)
-def scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def scene(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Scene]:
     require_server(request.param)
     folder = tmp_path_factory.mktemp("tls")
     right, wrong = Authority(folder, "right"), Authority(folder, "wrong")

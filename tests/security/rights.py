@@ -17,7 +17,9 @@ WITHIN = 30.0
 
 def line_of(user: str) -> list[str]:
     """Give the words of a user's `ACL SETUSER` line, as the page has it."""
-    (line,) = re.findall(rf"^ACL SETUSER {re.escape(user)} (.*)$", PAGE.read_text("utf-8"), re.MULTILINE)
+    (line,) = re.findall(
+        rf"^ACL SETUSER {re.escape(user)} (.*)$", PAGE.read_text("utf-8"), re.MULTILINE
+    )
     words: list[str] = line.split()
     return words
 
@@ -89,7 +91,9 @@ async def walk(url: str) -> None:
             await _arrange(client)
             await _wait_in_line(client)
             queues = ["default", "other", "spread"]
-            async with rediq.serve(app, url, queues=queues, progress_interval=0.01, lease=1) as server:
+            async with rediq.serve(
+                app, url, queues=queues, progress_interval=0.01, lease=1
+            ) as server:
                 await _run(server.client)
                 await _graph(server.client)
                 await _stop(server.client)
@@ -132,9 +136,14 @@ async def _wait_in_line(client: rediq.Client) -> None:
 async def _run(client: rediq.Client) -> None:
     handles = await client.enqueue_many(
         [
-            double.task(1), flaky.task(), report.task(), double.options(delay=0.05).task(2),
-            double.options(limit_key="k").task(3), double.options(limit_key="k").task(4),
-            double.options(queue="spread").task(5), double.options(expires=600).task(6),
+            double.task(1),
+            flaky.task(),
+            report.task(),
+            double.options(delay=0.05).task(2),
+            double.options(limit_key="k").task(3),
+            double.options(limit_key="k").task(4),
+            double.options(queue="spread").task(5),
+            double.options(expires=600).task(6),
             double.options(unique=rediq.Unique(ttl=60)).task(7),
         ]
     )

@@ -222,7 +222,9 @@ def test_without_the_package_the_error_names_the_extra() -> None:
         "try:\n    rediq.Encryption([b'k' * 32])\n"
         "except rediq.ConfigError as error:\n    print(error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert "pip install 'rediq-trio[encryption]'" in done.stdout
 
 
@@ -277,9 +279,7 @@ async def test_a_batch_gets_its_members_in_clear(place: Place) -> None:
 
     async with worker(place, OLD, app=pairs) as server:
         for n in "12":
-            await server.client.enqueue(
-                member.options(group="g", metadata={"n": n}).task(MARK + n)
-            )
+            await server.client.enqueue(member.options(group="g", metadata={"n": n}).task(MARK + n))
         with trio.fail_after(WITHIN):
             while len(got) < 2:
                 await trio.sleep(0.01)
@@ -338,7 +338,9 @@ async def test_a_client_without_keys_cannot_read_a_result_but_can_look(place: Pl
         handle = await server.client.enqueue(steps.task(MARK))
         await handle.result(timeout=WITHIN)
     async with client(place) as plain:
-        with pytest.raises(PayloadError, match="the result is encrypted, and this process has no keys"):
+        with pytest.raises(
+            PayloadError, match="the result is encrypted, and this process has no keys"
+        ):
             await plain.task(handle.id).result(timeout=WITHIN)
         info = await plain.task(handle.id).info()
         assert (info.state, info.type, info.progress) == (State.COMPLETED, "steps", None)
@@ -442,7 +444,7 @@ def test_an_encrypted_store_that_lacks_an_operation_cannot_be_made(name: str) ->
 
 
 CARRYING = frozenset({
-    "agenda", "claim", "complete", "declare", "enqueue", "get", "remember", "report", "tick",
+    "agenda", "claim", "declare", "enqueue", "get", "remember", "report", "settle", "tick",
     "trigger",
 })  # fmt: skip
 """The operations whose arguments or answers are encrypted."""
@@ -513,7 +515,9 @@ async def test_each_flipped_byte_of_an_envelope_ends_in_dead_or_changes_nothing(
         (record,) = await place.store.get("default", (handle.id.partition("/")[2],))
         assert record is not None
         whole = record.envelope
-        handles = await us.enqueue_many([echo.options(id=f"t{n}").task("x") for n in range(len(whole))])
+        handles = await us.enqueue_many(
+            [echo.options(id=f"t{n}").task("x") for n in range(len(whole))]
+        )
         assert await us.queue("default").dead.purge() == 0
     for n, one in enumerate(handles):
         (record,) = await place.store.get("default", (one.id.partition("/")[2],))

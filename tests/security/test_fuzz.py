@@ -25,6 +25,7 @@ from rediq_trio.wire.envelope import (
     pack_envelope,
     unpack_value,
 )
+from rediq_trio.wire.packed_values import read_pairs
 from rediq_trio.wire.packing import UNDECRYPTED, extension_of, pack_extension
 from rediq_trio.worker.handler_call import open_call
 from tests.chaos.fuzz import MEMORY, fuzz, is_newer, reason_of
@@ -37,7 +38,9 @@ to_plain = st.recursive(
     | st.floats()
     | st.text(st.characters(codec="utf-8"))
     | st.binary(),
-    lambda parts: st.lists(parts, max_size=4) | st.dictionaries(st.text(max_size=5), parts, max_size=4),
+    lambda parts: (
+        st.lists(parts, max_size=4) | st.dictionaries(st.text(max_size=5), parts, max_size=4)
+    ),
     max_leaves=20,
 )
 
@@ -181,14 +184,17 @@ def test_a_record_with_bad_parts_is_described_all_the_same() -> None:
 
 def test_reasons_are_told_apart_without_what_is_special() -> None:
     assert reason_of("PayloadError: envelope cannot be decoded: x") == "envelope cannot be decoded"
-    assert reason_of("PayloadError: member a: no handler is named 'x'") == "member: no handler is named"
+    assert (
+        reason_of("PayloadError: member a: no handler is named 'x'")
+        == "member: no handler is named"
+    )
     assert reason_of("") == "(none)"
 
 
 @given(st.binary(max_size=60))
 def test_results_and_schedules_of_any_bytes_are_read_or_refused(data: bytes) -> None:
     try:
-        read_inputs("q", data)
+        read_inputs("q", [(name.decode("utf-8", "replace"), value) for name, value in read_pairs(data)])
     except PayloadError:
         pass
     read_schedule("s", data, 0)
@@ -198,6 +204,8 @@ def test_results_and_schedules_of_any_bytes_are_read_or_refused(data: bytes) -> 
 
 
 def test_what_is_sound_stays_so() -> None:
-    sound = pack_envelope("t", msgpack.packb({"a": 1}), 5.0, rediq.Fixed(1), {"a": "b"}, 0, ("q/a",))
+    sound = pack_envelope(
+        "t", msgpack.packb({"a": 1}), 5.0, rediq.Fixed(1), {"a": "b"}, 0, ("q/a",)
+    )
     opened = open_envelope(sound)
     assert (opened.metadata, opened.depends_on) == ({"a": "b"}, ("q/a",))

@@ -26,6 +26,7 @@ from rediq_trio.spec.check.totals import (
 )
 from rediq_trio.spec.check.unique import UniqueKeyView
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.messages import Mail, MailKind, NewTask, Schedule, Until
 from rediq_trio.spec.records import (
     NO_LIMIT,
     Counters,
@@ -33,13 +34,8 @@ from rediq_trio.spec.records import (
     GroupRule,
     Limit,
     Lock,
-    Mail,
-    MailKind,
-    NewTask,
     QueueState,
     Record,
-    Schedule,
-    Until,
 )
 from rediq_trio.store.memory import MemoryStore
 
@@ -116,7 +112,10 @@ HOLDER = attrs.evolve(PENDING, unique="k", owns_unique_key=True)
     [
         ({"record": HOLDER, "has_record": True}, False),
         ({"record": attrs.evolve(HOLDER, owns_unique_key=False), "has_record": True}, True),
-        ({"record": attrs.evolve(DEAD, unique="k", owns_unique_key=True), "has_record": True}, True),
+        (
+            {"record": attrs.evolve(DEAD, unique="k", owns_unique_key=True), "has_record": True},
+            True,
+        ),
         ({"record": PENDING, "has_record": True}, True),
         ({"record": PENDING, "has_record": True, "till_ms": 5}, False),
         (
@@ -141,7 +140,9 @@ def test_a_unique_key_has_a_holder_with_a_right_to_it(changes: dict[str, Any], w
     assert [one.what for one in repairs_of(view)] == [Action.FREE] * (wrong and not unreadable)
 
 
-GROUP = GroupView(Target(TargetType.GROUP, "g"), 1, GroupRule(2, 50, 90), True, 60, GROUPED, GROUPED)
+GROUP = GroupView(
+    Target(TargetType.GROUP, "g"), 1, GroupRule(2, 50, 90), True, 60, GROUPED, GROUPED
+)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +205,14 @@ def test_a_violation_says_what_it_is_about() -> None:
 
 
 SUBSCRIBE = DependencyView(
-    dependency_target("t", "b"), True, True, attrs.evolve(PENDING, has_dependents=True), BLOCKED, True, 1, False
+    dependency_target("t", "b"),
+    True,
+    True,
+    attrs.evolve(PENDING, has_dependents=True),
+    BLOCKED,
+    True,
+    1,
+    False,
 )
 
 

@@ -11,7 +11,8 @@ from rediq_trio.spec.check.invariants import order_violations, step_violations, 
 from rediq_trio.spec.check.task import TaskView, task_target, view_of, violations_of
 from rediq_trio.spec.check.totals import QueueTotals, queue_violations, totals_of
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Counters, Ending, Lock, Mail, MailKind, QueueState, Record
+from rediq_trio.spec.messages import Mail, MailKind
+from rediq_trio.spec.records import Counters, Ending, Lock, QueueState, Record
 
 S = State
 PENDING = Record("t", b"e", S.PENDING, 50, 3, 3, 1000, created_ms=10, run_ms=10, seq=1)
@@ -207,7 +208,9 @@ LINKED: dict[str, Any] = {
 def test_relations_that_are_wrong_break_one_invariant(
     record: Record, changes: dict[str, Any], invariant: int | None
 ) -> None:
-    assert found(attrs.evolve(shown(record), **changes)) == ([] if invariant is None else [invariant])
+    assert found(attrs.evolve(shown(record), **changes)) == (
+        [] if invariant is None else [invariant]
+    )
 
 
 @pytest.mark.parametrize(
@@ -228,7 +231,14 @@ def test_relations_that_are_wrong_break_one_invariant(
         ((), {"edges": {"t": frozenset({"b"})}}, [13]),
         ((), {"needs": {"b": frozenset({"t"})}}, [2]),
         ((BLOCKED,), {"needs": {"b": frozenset({"o/t"})}}, []),
-        ((), {"outbox": (Mail(2, "o", MailKind.SUBSCRIBE), Mail(1, "o", MailKind.SUBSCRIBE)), "sent": 2}, [2]),
+        (
+            (),
+            {
+                "outbox": (Mail(2, "o", MailKind.SUBSCRIBE), Mail(1, "o", MailKind.SUBSCRIBE)),
+                "sent": 2,
+            },
+            [2],
+        ),
         ((), {"outbox": (Mail(2, "o", MailKind.SUBSCRIBE),), "sent": 1}, [2]),
         ((attrs.evolve(PENDING, limit_key="l"),), {"turns": {"l": 0}}, []),
         ((attrs.evolve(PENDING, limit_key="l"),), {}, [13]),

@@ -13,7 +13,11 @@ from rediq_trio.spec.lifecycle import (
 )
 
 ANYTHING = [None, *State]
-EDGES = [(transition, *edge) for transition, edges in TRANSITIONS.items() for edge in sorted(edges, key=str)]
+EDGES = [
+    (transition, *edge)
+    for transition, edges in TRANSITIONS.items()
+    for edge in sorted(edges, key=str)
+]
 
 
 @pytest.mark.parametrize(("transition", "source", "target"), EDGES)

@@ -14,14 +14,8 @@ from hypothesis import strategies as st
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.history.replay import Break, ReplaySettings, replay
 from rediq_trio.spec.lifecycle import State, Transition
-from rediq_trio.spec.records import (
-    Completion,
-    Deferral,
-    Limit,
-    QueueState,
-    Relations,
-    Until,
-)
+from rediq_trio.spec.messages import Completed, Relations, Released, Snoozed, Stopped, Until
+from rediq_trio.spec.records import Limit, QueueState
 from tests.property.test_replay import Alone
 from tests.property.walk import Walk, walk_every_edge
 
@@ -56,9 +50,7 @@ class Recorded:
 
     def changed(self, entry: Entry, **changes: Any) -> tuple[Entry, ...]:
         """Give the entries with one of them changed."""
-        return tuple(
-            attrs.evolve(e, **changes) if e is entry else e for e in self.queue.entries
-        )
+        return tuple(attrs.evolve(e, **changes) if e is entry else e for e in self.queue.entries)
 
     def told(self, entry: Entry, **changes: Any) -> Break:
         """Give the first break once an entry is changed; it must be at that entry."""
@@ -78,16 +70,16 @@ def recorded(tell: Callable[[Walk], None]) -> Recorded:
 def lives(walk: Walk) -> None:
     """Tasks that take every way that a task of its own can take."""
     clock = walk.both.clock
-    walk.do("complete", [Completion(walk.active("completes"), b"r")])
+    walk.do("settle", [Completed(walk.active("completes"), b"r")])
     walk.fail(walk.active("retries"))
     clock.advance(5)
     walk.do("promote", limit=10)
     walk.fail(walk.take()[0])
     walk.fail(walk.active("dies", max_retry=0))
-    walk.do("release", [walk.active("released")])
+    walk.do("settle", [Released(walk.active("released"))])
     walk.do("cancel", "released")
     walk.do("revive", ["released"])
-    walk.do("snooze", [Deferral(walk.take()[0], 5)])
+    walk.do("settle", [Snoozed(walk.take()[0], 5)])
     walk.active("lapses")
     clock.advance(10)
     walk.do("reclaim", limit=10)
@@ -97,7 +89,7 @@ def lives(walk: Walk) -> None:
     walk.do("expire", limit=10)
     fence = walk.active("stops")
     walk.do("cancel", "stops")
-    walk.do("stop", [fence])
+    walk.do("settle", [Stopped(fence)])
     clock.advance(10**8)
     walk.do("purge", limit=10, dead_retention_ms=1, max_dead=10)
 
@@ -136,7 +128,13 @@ def lives(walk: Walk) -> None:
         ("cancel", "stops", {"cancel": False}, 3, "cancel is False, should be True"),
         # Edges, and where the task was.
         ("claim", "completes", {"target": S.COMPLETED}, 0, "pending -> completed is no edge of it"),
-        ("purge", "completes", {"transition": "claim", "target": S.ACTIVE}, 5, "completed -> active"),
+        (
+            "purge",
+            "completes",
+            {"transition": "claim", "target": S.ACTIVE},
+            5,
+            "completed -> active",
+        ),
         ("promote", "retries", {"source": S.SCHEDULED}, 1, "it was retry, not scheduled"),
         ("enqueue", "stops", {"id": "completes"}, 1, "it was completed, not missing"),
         ("purge", "completes", {"source": S.DEAD}, 1, "it was completed, not dead"),
@@ -202,7 +200,7 @@ def test_a_paused_queue_gives_no_task() -> None:
 def test_a_token_is_given_once() -> None:
     def tell(walk: Walk) -> None:
         for _ in range(2):
-            walk.do("complete", [Completion(walk.active("t", retention_ms=0), b"")])
+            walk.do("settle", [Completed(walk.active("t", retention_ms=0), b"")])
 
     history = recorded(tell)
     first = next(e for e in history.queue.entries if e.transition == "claim")
@@ -249,7 +247,7 @@ def dependents(walk: Walk) -> None:
     walk.add("a", "z")
     walk.blocked("b", "a", "z")
     for fence in walk.take(2):
-        walk.do("complete", [Completion(fence, b"r")])
+        walk.do("settle", [Completed(fence, b"r")])
 
 
 def test_a_task_waits_until_those_it_needs_have_completed() -> None:
@@ -272,7 +270,8 @@ def test_whether_those_it_needs_died_matters_unless_it_is_lenient() -> None:
     history = recorded(tell)
     assert history.find("unblock", "b").target is S.PENDING
     strict = tuple(
-        attrs.evolve(e, run_on_dependency_failure=False) if e.id == "b" else e for e in history.queue.entries
+        attrs.evolve(e, run_on_dependency_failure=False) if e.id == "b" else e
+        for e in history.queue.entries
     )
     found = first_break(strict)
     assert found is not None
@@ -292,10 +291,18 @@ def test_the_first_of_the_ready_tasks_is_claimed_first() -> None:
         else attrs.evolve(first, number=e.number) if e is second else e
         for e in history.queue.entries
     )  # fmt: skip
-    for settings in (ReplaySettings(), ReplaySettings(fair=True, limits={}), ReplaySettings(fair=False)):
+    for settings in (
+        ReplaySettings(),
+        ReplaySettings(fair=True, limits={}),
+        ReplaySettings(fair=False),
+    ):
         found = first_break(swapped, settings)
         assert found is not None
-        assert (found.entry.number, found.invariant, found.detail) == (first.number, 7, "a is before it")
+        assert (found.entry.number, found.invariant, found.detail) == (
+            first.number,
+            7,
+            "a is before it",
+        )
     third = history.find("claim", "c")
     swapped = tuple(
         attrs.evolve(third, number=e.number) if e is first

@@ -89,8 +89,16 @@ def test_a_resync_of_a_queue_comes_once_to_who_listens_to_many_of_its_topics() -
 def test_each_kind_goes_to_its_topic() -> None:
     broadcast = Broadcast()
     own = [Signal("q", SignalKind.DONE, "t"), Signal("q", SignalKind.PROGRESS, "t")]
-    general = [Signal("q", SignalKind.WAKE), Signal("q", SignalKind.CANCEL, "t"), Signal("q", SignalKind.FLUSH)]
-    others = [Signal("q", SignalKind.DONE, "u"), Signal("p", SignalKind.WAKE), Signal("p", SignalKind.DONE, "t")]
+    general = [
+        Signal("q", SignalKind.WAKE),
+        Signal("q", SignalKind.CANCEL, "t"),
+        Signal("q", SignalKind.FLUSH),
+    ]
+    others = [
+        Signal("q", SignalKind.DONE, "u"),
+        Signal("p", SignalKind.WAKE),
+        Signal("p", SignalKind.DONE, "t"),
+    ]
     with (
         broadcast.listen([("q", "t")], subscribed=()) as task,
         broadcast.listen([("q", "")], subscribed=()) as queue,

@@ -29,7 +29,9 @@ class RecordedCall(PendingCall):
 def call(name: str, key: str | None = "k", items: int = 1, *, asking: bool = False) -> RecordedCall:
     own = tuple(f"{name}{n}" for n in range(items))
     merge = None if key is None else MergeInfo(key, 2, items, 10)
-    return RecordedCall(("SCRIPT", "head", *own), None, b"", Confirm.NO, 0.0, None, merge, asking=asking)
+    return RecordedCall(
+        ("SCRIPT", "head", *own), None, b"", Confirm.NO, 0.0, None, merge, asking=asking
+    )
 
 
 def built(*calls: PendingCall) -> list[PendingCall]:

@@ -4,10 +4,32 @@ import msgpack
 
 from rediq_trio.spec.check.task import TaskView, task_target
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.stored_format import CODE_OF
 from rediq_trio.store.redis.check.codec import task_view
-from rediq_trio.store.redis.codec import CODE_OF
 
-PENDING = [CODE_OF[State.PENDING], 50, 3, 2, 1000, 10, 11, 12, 13, b"e", 0, 0, 0, 0, b"", b"", 0, 0, 0, 0, b""]
+PENDING = [
+    CODE_OF[State.PENDING],
+    50,
+    3,
+    2,
+    1000,
+    10,
+    11,
+    12,
+    13,
+    b"e",
+    0,
+    0,
+    0,
+    0,
+    b"",
+    b"",
+    0,
+    0,
+    0,
+    0,
+    b"",
+]
 TIED = [*PENDING, [b"key", 2, 1, b"lane", b"group", 3, 1]]
 LENGTHS = [8, 6, 0, 0, 5]
 """Of envelope, result, progress, inputs and steps."""
@@ -19,7 +41,11 @@ def view_of(answer: list[object]) -> TaskView:
 
 
 def reply(
-    record: list[object], scores: list[object], ranks: list[bytes], needs: int = 0, holder: bytes = b""
+    record: list[object],
+    scores: list[object],
+    ranks: list[bytes],
+    needs: int = 0,
+    holder: bytes = b"",
 ) -> list[object]:
     packed: bytes = msgpack.packb(record, use_bin_type=False)
     return [packed, *LENGTHS, b"19", *scores, *ranks, needs, holder]

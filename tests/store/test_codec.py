@@ -6,22 +6,10 @@ import pytest
 
 from rediq_trio.spec.ids import pack_id
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import (
-    Answer,
-    AnswerKind,
-    Ending,
-    Limit,
-    Mail,
-    MailKind,
-    NewTask,
-    Record,
-    Relations,
-    Until,
-)
+from rediq_trio.spec.messages import Answer, AnswerKind, Mail, MailKind, NewTask, Relations, Until
+from rediq_trio.spec.records import Ending, Limit, Record
+from rediq_trio.spec.stored_format import CODE_OF, MARKS, RECORD_FIELDS
 from rediq_trio.store.redis.codec import (
-    CODE_OF,
-    MARKS,
-    RECORD_FIELDS,
     answer_of,
     pack_children,
     pack_mail,
@@ -43,7 +31,7 @@ RAW = [5, 50, 3, 2, 1000, 10, 11, 12, 13, b"", 1, 2, 3, 4, b"nonce", b"w", 1, 0,
 def read(record: list[object], score: bytes = b"") -> Record | None:
     packed: bytes = msgpack.packb(record, use_bin_type=False)
     return read_task_whole(
-        "t", [packed, b"envelope", b"result", b"progress", b"inputs", b"steps", score]
+        "t", [packed, b"envelope", b"result", b"progress", b"\xa1s\x01", b"\xa4step\x02", score]
     )
 
 
@@ -73,8 +61,8 @@ def test_a_record_is_decoded_with_what_its_index_says() -> None:
         error="e\ufffd",
         result=b"result",
         progress=b"progress",
-        inputs=b"inputs",
-        steps=b"steps",
+        inputs=(("s", b"\x01"),),
+        steps=(("step", b"\x02"),),
     )
 
 
@@ -102,8 +90,8 @@ def test_a_record_to_which_nothing_has_happened_is_short(run: int, due: int) -> 
         seq=13,
         result=b"result",
         progress=b"progress",
-        inputs=b"inputs",
-        steps=b"steps",
+        inputs=(("s", b"\x01"),),
+        steps=(("step", b"\x02"),),
     )
 
 

@@ -178,9 +178,7 @@ trio.run(main)
 
 
 @pytest.mark.usefixtures("embedded_server")
-def test_a_folder_has_one_owner_at_a_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_has_one_owner_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "LOCK_DEADLINE", 0.2)
 
     async def main() -> None:

@@ -15,12 +15,12 @@ import trio
 import rediq_trio as rediq
 from rediq_trio import ConfigError, DuplicateTask, MemoryStore, State, Unique
 from rediq_trio.spec.check.findings import Action, TargetType, left_over
+from rediq_trio.spec.messages import Claimed
 from rediq_trio.spec.partitioning import (
     PartitionCount,
     count_partitions,
     partition_violations,
 )
-from rediq_trio.spec.records import Claimed
 from rediq_trio.store.redis.connection.gateway import open_gateway, parse_address
 from rediq_trio.store.redis.keys import Keys
 from rediq_trio.tasks.partitions import PartitionCounts
@@ -304,7 +304,9 @@ async def test_no_user_names_a_partition(name: str) -> None:
             client.queue(name)
 
 
-@pytest.mark.parametrize("bad", ["mail~/x", "mail~100/x", "mail~x/y", "~1/x", "mail~1~2/x", "mail/x~1"])
+@pytest.mark.parametrize(
+    "bad", ["mail~/x", "mail~100/x", "mail~x/y", "~1/x", "mail~1~2/x", "mail/x~1"]
+)
 async def test_what_is_no_id_of_a_partition_is_refused(bad: str) -> None:
     async with rediq.connect(MemoryStore()) as client:
         with pytest.raises(ConfigError):
@@ -377,11 +379,22 @@ class Asked(MemoryStore):
 
 
 async def test_partitions_take_turns_and_queues_keep_their_order() -> None:
-    partitions = {"mail": ("mail", PartitionName("mail~0"), PartitionName("mail~1")), "other": ("other",)}
+    partitions = {
+        "mail": ("mail", PartitionName("mail~0"), PartitionName("mail~1")),
+        "other": ("other",),
+    }
     store, lease_table = Asked(), LeaseTable()
     leases, _ = trio.open_memory_channel[list[HeldLease]](9)
     poller = Poller(
-        store, ("mail", "other"), "w", 30.0, lease_table, Prefetch(1, 0), lambda: 0, leases, partitions
+        store,
+        ("mail", "other"),
+        "w",
+        30.0,
+        lease_table,
+        Prefetch(1, 0),
+        lambda: 0,
+        leases,
+        partitions,
     )
     for _ in range(6):
         assert await poller._round()
@@ -399,7 +412,7 @@ async def test_every_partition_gets_its_share_of_a_busy_worker() -> None:
         async with rediq.serve(app, store, queues=["mail"], concurrency=1, prefetch=0) as server:
             await server.wait_idle()
         infos = [await handle.info() for handle in handles]
-    ended = [at(i.id) for i in sorted(infos, key=lambda i: (i.finished_at or i.created_at))]
+    ended = [at(i.id) for i in sorted(infos, key=lambda i: i.finished_at or i.created_at)]
     assert 20 < Counter(ended[:100])["mail~0"] < 80
 
 
@@ -465,7 +478,11 @@ async def test_a_number_that_was_lost_is_seen_served_and_put_right(where: Where)
             await server.wait_idle()
         assert [await h.result(timeout=10) for h in handles] == list(range(40))
         [violation] = found = await queue.check()
-        assert (violation.invariant, violation.queue, violation.about) == (2, "mail", TargetType.QUEUE)
+        assert (violation.invariant, violation.queue, violation.about) == (
+            2,
+            "mail",
+            TargetType.QUEUE,
+        )
         assert str(violation) == (
             "invariant 2, the queue: has 4 partitions by the names of queues, and 1 is noted"
         )

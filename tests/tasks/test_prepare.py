@@ -9,7 +9,7 @@ import pytest
 
 import rediq_trio as rediq
 from rediq_trio import ConfigError, PayloadTooLarge, Task, Unique, Workflow
-from rediq_trio.spec.records import NO_RELATIONS, Relations, Until
+from rediq_trio.spec.messages import NO_RELATIONS, Relations, Until
 from rediq_trio.tasks.prepare import (
     MAX_ATOMIC_BYTES,
     PreparedTask,
@@ -53,7 +53,9 @@ def test_the_ids_travel_in_the_envelope_as_they_were_given() -> None:
 
 
 def test_a_policy_a_group_and_a_limit_key_go_along() -> None:
-    assert relations(depends_on="q/a", on_dependency_failure="run").run_on_dependency_failure is True
+    assert (
+        relations(depends_on="q/a", on_dependency_failure="run").run_on_dependency_failure is True
+    )
     assert relations(group="g").group == "g"
     assert relations(limit_key="k").limit_key == "k"
 
@@ -129,7 +131,9 @@ def test_a_node_knows_its_neighbours_as_its_own_queue_sees_them() -> None:
     made: Workflow[Any] = Workflow()
     first = made.add(Task("t", {}, queue="home", id="first"), "first")
     made.add(Task("t", {}, queue="home", id="second", depends_on="away/x"), "second", after=first)
-    made.add(Task("t", {}, queue="away", id="third", depends_on=["home/y", "away/z"]), "third", first)
+    made.add(
+        Task("t", {}, queue="away", id="third", depends_on=["home/y", "away/z"]), "third", first
+    )
     found = nodes(made)
     assert found["first"].new.relations == Relations(dependents=("second", "away/third"))
     assert found["second"].new.relations == Relations(needs=("away/x",), needs_later=("first",))

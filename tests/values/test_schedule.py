@@ -95,7 +95,10 @@ def field(low: int, high: int, names: str = "") -> st.SearchStrategy[Field]:
         spell, st.lists(numbers, min_size=2, max_size=2), st.integers(1, high), st.booleans()
     )
     several = st.lists(one | span, min_size=2, max_size=3).map(
-        lambda parts: (",".join(p[0] for p in parts), frozenset[int]().union(*(p[1] for p in parts)))
+        lambda parts: (
+            ",".join(p[0] for p in parts),
+            frozenset[int]().union(*(p[1] for p in parts)),
+        )
     )
     steps = st.integers(1, high).map(lambda n: (f"*/{n}", frozenset(range(low, high + 1, n))))
     every = st.just(("*", frozenset(range(low, high + 1))))
@@ -193,7 +196,9 @@ def test_where_the_clock_moves_by_an_hour_cronsim_agrees(
     when = build(fields, timezone)
     if when is None:
         return
-    by_cronsim = (t.astimezone(dt.UTC) for t in CronSim(when.line, moment.astimezone(ZoneInfo(timezone))))
+    by_cronsim = (
+        t.astimezone(dt.UTC) for t in CronSim(when.line, moment.astimezone(ZoneInfo(timezone)))
+    )
     # In the doubled hour it may begin with ticks of the first one.
     later = itertools.dropwhile(lambda t: t <= moment, by_cronsim)
     assert list(itertools.islice(walk(when, moment), 40)) == list(itertools.islice(later, 40))
@@ -298,7 +303,11 @@ def test_a_line_with_a_wildcard_never_fires_in_a_skipped_hour_and_twice_in_a_dou
     assert shown("*/30 2 * * *", PARIS, "2026-03-29") == []
     twice = ["02:00+0200", "02:30+0200", "02:00+0100", "02:30+0100"]
     assert shown("*/30 2 * * *", PARIS, "2026-10-25") == twice
-    assert shown("0 */2 * * *", PARIS, "2026-03-29")[:3] == ["00:00+0100", "04:00+0200", "06:00+0200"]
+    assert shown("0 */2 * * *", PARIS, "2026-03-29")[:3] == [
+        "00:00+0100",
+        "04:00+0200",
+        "06:00+0200",
+    ]
 
 
 def test_the_second_of_two_hours_is_found_though_the_next_match_by_date_is_a_year_off() -> None:
@@ -448,7 +457,8 @@ def test_an_unknown_time_zone_is_refused(name: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "seconds", [0, 0.099, -1, MAX_DELAY + 1, float("nan"), float("inf"), "1", True, None, 0.1001, 1 / 3]
+    "seconds",
+    [0, 0.099, -1, MAX_DELAY + 1, float("nan"), float("inf"), "1", True, None, 0.1001, 1 / 3],
 )
 def test_an_interval_out_of_its_bounds_is_refused(seconds: Any) -> None:
     with pytest.raises(ConfigError, match=r"^seconds="):
@@ -598,7 +608,9 @@ options = {
 }
 whens = st.builds(
     Every, st.integers(100, 10**9).map(lambda n: n / 1000) | st.integers(1, 10**6), **options
-) | st.builds(Cron, st.sampled_from(["0 2 * * *", "@daily", "*/5 8-18 * jan mon-fri"]), zones, **options)
+) | st.builds(
+    Cron, st.sampled_from(["0 2 * * *", "@daily", "*/5 8-18 * jan mon-fri"]), zones, **options
+)
 
 
 @given(whens)

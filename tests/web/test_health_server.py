@@ -35,7 +35,9 @@ async def waits() -> None:
 
 def fetch(server: rediq.Server, path: str, **more: Any) -> httpx.Response:
     """Send one request; callable from a thread."""
-    return httpx.request(more.pop("method", "GET"), f"http://127.0.0.1:{server.metrics_port}{path}", **more)
+    return httpx.request(
+        more.pop("method", "GET"), f"http://127.0.0.1:{server.metrics_port}{path}", **more
+    )
 
 
 async def get(server: rediq.Server, path: str, **more: Any) -> httpx.Response:
@@ -186,7 +188,9 @@ async def test_a_port_that_is_taken_is_told_before_anything_is_opened() -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(rediq.ConfigError, match=rf"metrics_port={port}: cannot listen on 127.0.0.1: "):
+        with pytest.raises(
+            rediq.ConfigError, match=rf"metrics_port={port}: cannot listen on 127.0.0.1: "
+        ):
             # The server is not there: an attempt to connect would be another error.
             async with rediq.serve(app, "redis://127.0.0.1:1", metrics_port=port):
                 raise AssertionError

@@ -82,7 +82,9 @@ def test_more_than_there_is_room_for_is_refused() -> None:
 def test_an_envelope_of_a_newer_version_is_known_whatever_is_in_it(
     version: int, rest: list[Any]
 ) -> None:
-    with pytest.raises(NewerEnvelope, match=f"envelope has version {version}; this library reads 1"):
+    with pytest.raises(
+        NewerEnvelope, match=f"envelope has version {version}; this library reads 1"
+    ):
         open_envelope(msgpack.packb([version, *rest]))
 
 

@@ -17,7 +17,9 @@ def some_task(n: int) -> rediq.Task[None]:
     """Give a task; by its number it is plain, limited, unique, delayed or grouped."""
     match n % 6:
         case 0:
-            return rediq.Task("work", {"n": n}, queue=Q, limit_key=f"key{n % 4}", metadata={"k": "v"})
+            return rediq.Task(
+                "work", {"n": n}, queue=Q, limit_key=f"key{n % 4}", metadata={"k": "v"}
+            )
         case 1:
             return rediq.Task("work", {"n": n}, queue=Q, unique=rediq.Unique(f"u{n}"))
         case 2:
@@ -54,7 +56,9 @@ def make_app() -> rediq.App:
     return app
 
 
-async def test_a_check_of_a_queue_under_full_load_gives_no_false_alarm(redis_server: Server) -> None:
+async def test_a_check_of_a_queue_under_full_load_gives_no_false_alarm(
+    redis_server: Server,
+) -> None:
     prefix = f"load-{uuid.uuid4().hex[:8]}"
     app, checks, over = make_app(), 0, trio.Event()
     async with (
@@ -74,9 +78,13 @@ async def test_a_check_of_a_queue_under_full_load_gives_no_false_alarm(redis_ser
 
         async def feed() -> None:
             for first in range(0, TASKS, 100):
-                handles = await client.enqueue_many([some_task(n) for n in range(first, first + 100)])
+                handles = await client.enqueue_many(
+                    [some_task(n) for n in range(first, first + 100)]
+                )
                 after = [
-                    rediq.Task("work", {"n": n}, queue=Q, depends_on=(handle,), on_dependency_failure="run")
+                    rediq.Task(
+                        "work", {"n": n}, queue=Q, depends_on=(handle,), on_dependency_failure="run"
+                    )
                     for n, handle in enumerate(handles)
                     if n % 6 in (0, 2)
                 ]

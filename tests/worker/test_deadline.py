@@ -204,7 +204,9 @@ async def test_a_revived_task_runs_without_its_deadline(given: Any) -> None:
     last_entry, store = Noted(), MemoryStore(clock)
     deadline = given if isinstance(given, float) else clock.moment(5.0)
     async with rediq.serve(last_entry.app, store) as server:
-        handle = await server.client.enqueue(rediq.Task("sleep", {"seconds": 20}, deadline=deadline))
+        handle = await server.client.enqueue(
+            rediq.Task("sleep", {"seconds": 20}, deadline=deadline)
+        )
         assert (await handle.wait()).state is State.DEAD
         assert await handle.retry() is State.PENDING
         info = await handle.wait()

@@ -75,7 +75,9 @@ async def test_a_failure_goes_on_to_all_that_come_after(redis_server: Server, qu
             at = queue if n % 2 else "left"
             last = await client.enqueue(give.options(queue=at, depends_on=last).task(n))
             chained.append(last)
-        run_on_dependency_failure = collect.options(queue=queue, depends_on=last, on_dependency_failure="run")
+        run_on_dependency_failure = collect.options(
+            queue=queue, depends_on=last, on_dependency_failure="run"
+        )
         end = await client.enqueue(run_on_dependency_failure.task())
         await client.queue("left").resume()
         assert await end.result(timeout=10) == {last.id: None}
@@ -152,7 +154,7 @@ async def test_a_burst_is_over_when_the_ends_of_tasks_have_been_told(redis_serve
 
 async def test_many_relays_at_once_deliver_each_message_once(redis_server: Server) -> None:
     prefix = f"relays-{uuid.uuid4().hex[:8]}"
-    from rediq_trio.spec.records import NewTask, Relations
+    from rediq_trio.spec.messages import NewTask, Relations
 
     async with (
         open_store(redis_server.url, key_prefix=prefix) as one,
@@ -167,7 +169,9 @@ async def test_many_relays_at_once_deliver_each_message_once(redis_server: Serve
         async with trio.open_nursery() as nursery:
             for n in range(8):
                 nursery.start_soon(relay, (one, two)[n % 2], "from")
-                nursery.start_soon(lambda store=(one, two)[n % 2]: relay_some(store, "from", limit=7))
+                nursery.start_soon(
+                    lambda store=(one, two)[n % 2]: relay_some(store, "from", limit=7)
+                )
         assert await one.outbox("from", limit=0) == ()
         for n in range(3):
             queue = await one.dump(f"to-{n}")

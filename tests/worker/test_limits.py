@@ -14,7 +14,7 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio import MemoryStore, Rate
-from rediq_trio.spec.records import Claimed, Due
+from rediq_trio.spec.messages import Claimed, Due
 from tests.faults.crew import LEASE, crew, until
 from tests.faults.laborer import labor
 from tests.servers import Server

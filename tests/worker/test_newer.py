@@ -13,7 +13,7 @@ import trio
 import rediq_trio as rediq
 from rediq_trio import State
 from rediq_trio.spec.ids import pack_id
-from rediq_trio.store.redis.record_format import FORMAT_STEP
+from rediq_trio.spec.stored_format import FORMAT_STEP
 from rediq_trio.worker import attempt
 from tests.servers import Server
 from tests.stored import AT, changed, fields_of

@@ -53,7 +53,9 @@ async def lined_up(
 ) -> list[str]:
     """Serve queues that hold so many ready tasks each; give the queues of those started, in order."""
     line = Line(most=most, refill=refill)
-    prefix = {} if isinstance(store, MemoryStore) else {"key_prefix": f"line-{uuid.uuid4().hex[:8]}"}
+    prefix = (
+        {} if isinstance(store, MemoryStore) else {"key_prefix": f"line-{uuid.uuid4().hex[:8]}"}
+    )
     async with rediq.connect(store, **prefix) as client:
         await fill(client, ready)
         async with rediq.serve(line.app, store, **prefix, **settings):

@@ -68,7 +68,9 @@ async def test_one_root_that_fails_takes_the_rest_with_it(redis_server: Server) 
         assert (info.state, info.failed) == ("dead", "bad")
         said = {name: info.tasks[name].error for name in ("join", "sink")}
         needs = {"join": handle.handles["bad"].id, "sink": handle.handles["join"].id}
-        assert said == {name: f"the task {ref} that it needs is dead" for name, ref in needs.items()}
+        assert said == {
+            name: f"the task {ref} that it needs is dead" for name, ref in needs.items()
+        }
         assert info.states["report"] is State.COMPLETED
         assert info.tasks["report"].result == 7
         assert [info.states[node.name] for node in roots] == [State.COMPLETED] * 3

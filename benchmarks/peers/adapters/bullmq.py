@@ -25,7 +25,9 @@ async def main() -> None:
             await queue.add(name, payload, OPTIONS)
 
         async def many(tasks: list[Task]) -> None:
-            await queue.addBulk([{"name": name, "data": data, "opts": OPTIONS} for name, data in tasks])
+            await queue.addBulk(
+                [{"name": name, "data": data, "opts": OPTIONS} for name, data in tasks]
+            )
 
         await produce(order, one, many)
     else:

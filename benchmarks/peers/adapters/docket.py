@@ -25,7 +25,9 @@ async def main() -> None:
                 await docket.add(ASYNC[name])(**payload)
 
             async def many(tasks: list[Task]) -> None:
-                await docket.add_many([docket.call(ASYNC[name])(**payload) for name, payload in tasks])
+                await docket.add_many(
+                    [docket.call(ASYNC[name])(**payload) for name, payload in tasks]
+                )
 
             await produce(order, one, many)
         else:

@@ -21,7 +21,9 @@ if order.results:
     broker.add_middleware(Results(backend=RedisBackend(url=order.url), result_ttl=KEPT * 1000))
     options["store_results"] = True
 dramatiq.set_broker(broker)
-ACTORS = {name: dramatiq.actor(function, actor_name=name, **options) for name, function in SYNC.items()}
+ACTORS = {
+    name: dramatiq.actor(function, actor_name=name, **options) for name, function in SYNC.items()
+}
 
 
 def one(name: str, payload: dict[str, Any]) -> None:

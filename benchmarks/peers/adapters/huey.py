@@ -13,7 +13,12 @@ order: Order = take_order()
 # redis-py's own limit is 100 connections, beyond which huey fails and loses tasks.
 url = f"{order.url}/0?max_connections=5000"
 huey: Any = RedisHuey(
-    "bench", url=url, immediate=False, results=order.results, store_none=order.results, blocking=True
+    "bench",
+    url=url,
+    immediate=False,
+    results=order.results,
+    store_none=order.results,
+    blocking=True,
 )
 TASKS = {name: huey.task(name=name)(function) for name, function in SYNC.items()}
 

@@ -29,7 +29,9 @@ async def main() -> None:
 
         await produce(order, one)
     else:
-        worker: Any = Worker(queue, [handler(name) for name in ASYNC], concurrency=order.concurrency)
+        worker: Any = Worker(
+            queue, [handler(name) for name in ASYNC], concurrency=order.concurrency
+        )
         order.unsettled(["ZCARD", "saq:default:incomplete"])
         await worker.start()
         await asyncio.Event().wait()

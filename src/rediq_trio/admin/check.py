@@ -28,7 +28,7 @@ from rediq_trio.spec.check.totals import (
     totals_repairs,
 )
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Fence
+from rediq_trio.spec.messages import Fence
 from rediq_trio.store.port import BATCH, Store
 
 CheckProgress = Callable[[int, int], None]
@@ -144,7 +144,9 @@ class _QueueCheck:
                     break
             counts.update(fences.values())
             lanes = self._crowded | set(map(lane_target, counts))
-            views = [v for part in _batches(lanes) for v in await self._store.views(self._queue, part)]
+            views = [
+                v for part in _batches(lanes) for v in await self._store.views(self._queue, part)
+            ]
             still = await self._still(fences)
             for view in views:
                 if isinstance(view, LaneView):
@@ -196,7 +198,9 @@ async def _plan(store: Store, queue: str, violations: Sequence[Violation]) -> li
     if report.wrong_type:
         return repairs
     totals = await store.totals(queue)
-    wrong = {one.target: None for one in violations if one.target and one.about is not TargetType.QUEUE}
+    wrong = {
+        one.target: None for one in violations if one.target and one.about is not TargetType.QUEUE
+    }
     for part in _batches(wrong):
         for view in await store.views(queue, part):
             repairs += repairs_of(view)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from rediq_trio._errors import NewerTask, TaskNotFound
 from rediq_trio.admin.reading import QueueReader
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.queue import Settled
+from rediq_trio.spec.messages import Settled
 from rediq_trio.store.port import BATCH
 from rediq_trio.store.relay import relay
 from rediq_trio.values.task import TaskInfo
@@ -56,7 +56,9 @@ class DeadLetters:
 
     async def _change_all(self, *, revive: bool) -> int:
         partitions = await self._reader.partitions()
-        return sum([await self._change_partition(partition, revive=revive) for partition in partitions])
+        return sum(
+            [await self._change_partition(partition, revive=revive) for partition in partitions]
+        )
 
     async def _change_partition(self, name: str, *, revive: bool) -> int:
         # The ids are read first: revived tasks may die again meanwhile.
@@ -82,9 +84,7 @@ class DeadLetters:
         after = None
         while True:
             try:
-                ids = await self._store.list(
-                    name, State.DEAD, limit=BATCH, after=after
-                )
+                ids = await self._store.list(name, State.DEAD, limit=BATCH, after=after)
             except TaskNotFound:
                 after = None  # it was revived meanwhile: start again
                 continue
@@ -100,4 +100,6 @@ async def _change(
     try:
         return await change(name, ids)
     except NewerTask:
-        return (State.ACTIVE,)  # a task of a newer version is the only one of its call, and it stays
+        return (
+            State.ACTIVE,
+        )  # a task of a newer version is the only one of its call, and it stays

@@ -53,7 +53,10 @@ class QueueHistory:
     @property
     def is_complete(self) -> bool:
         """Whether it covers every task: it starts when there was none."""
-        return bool(self.entries) and (self.entries[0].transition, self.entries[0].after) == ("begin", (0,))
+        return bool(self.entries) and (self.entries[0].transition, self.entries[0].after) == (
+            "begin",
+            (0,),
+        )
 
 
 # --- writing
@@ -130,7 +133,9 @@ def read_histories(lines: Iterable[str]) -> Iterator[QueueHistory]:
 
 def _read_head(fields: Mapping[str, Any]) -> QueueHistory:
     if fields["rediq_history"] != HISTORY_FILE_VERSION:
-        raise ValueError(f"version {fields['rediq_history']!r}; this one reads version {HISTORY_FILE_VERSION}")
+        raise ValueError(
+            f"version {fields['rediq_history']!r}; this one reads version {HISTORY_FILE_VERSION}"
+        )
     limits = {
         _typed("limits", key, str): Limit(*_numbers("limits", numbers))
         for key, numbers in _typed("limits", fields.get("limits", {}), dict).items()
@@ -154,7 +159,9 @@ def _read_entry(fields: Mapping[str, Any]) -> Entry:
     if not entry.id and entry.transition in _NUMBER_COUNTS:
         sizes = len(entry.before), len(entry.after)
         if sizes != _NUMBER_COUNTS[entry.transition]:
-            raise ValueError(f"a step {entry.transition!r} cannot have {sizes[0]} and {sizes[1]} numbers")
+            raise ValueError(
+                f"a step {entry.transition!r} cannot have {sizes[0]} and {sizes[1]} numbers"
+            )
     return entry
 
 

@@ -59,7 +59,9 @@ class Queue:
         The numbers of a partitioned queue are sums; each partition is read at its own instant.
         """
         partitions = await self._reader.partitions()
-        return sum_stats([make_queue_stats(await self._store.stats(partition)) for partition in partitions])
+        return sum_stats(
+            [make_queue_stats(await self._store.stats(partition)) for partition in partitions]
+        )
 
     async def partition(self, count: int) -> None:
         """Split the queue into `count` partitions, 2 to 64, each in its own slot; 1 undoes it.
@@ -78,7 +80,9 @@ class Queue:
             return
         if await self.limits() != QueueLimits():
             raise ConfigError.of(
-                "count", count, f"1: the queue {self.name} has limits, which cannot hold across slots"
+                "count",
+                count,
+                f"1: the queue {self.name} has limits, which cannot hold across slots",
             )
         for partition in before:
             sizes = (await self._store.stats(partition)).sizes
@@ -152,11 +156,15 @@ class Queue:
         queue itself only.
         """
         if all(value is UNSET for value in (concurrency, rate, max_pending, fair_by)):
-            raise ConfigError("limit(): name what to set: concurrency, rate, max_pending or fair_by")
+            raise ConfigError(
+                "limit(): name what to set: concurrency, rate, max_pending or fair_by"
+            )
         if key is not None and key != ANY_KEY:
             check_label("key", key)
         if key is not None and not (max_pending is UNSET and fair_by is UNSET):
-            raise ConfigError.of("key", key, "None with max_pending and fair_by, which apply to the queue")
+            raise ConfigError.of(
+                "key", key, "None with max_pending and fair_by, which apply to the queue"
+            )
         if concurrency is not UNSET and concurrency is not None:
             check_number("concurrency", concurrency, 1, MAX_RATE, integer=True)
         if rate is not UNSET and rate is not None and not isinstance(rate, Rate):

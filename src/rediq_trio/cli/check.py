@@ -83,7 +83,9 @@ class _Check:
         if self._yes and not self._repair:
             raise ConfigError("check: --yes says yes to what --repair asks, and needs it")
         if scheme_of(self._url) == "memory":
-            raise ConfigError.of("url", self._url, "that of a server: memory:// lives in one process")
+            raise ConfigError.of(
+                "url", self._url, "that of a server: memory:// lives in one process"
+            )
 
     async def run(self) -> int:
         findings: list[Finding] = []
@@ -102,7 +104,9 @@ class _Check:
             return known
         for name in self._names:
             if name not in known and not (await client.queue(name).stats()).enqueued:
-                raise ConfigError.of("QUEUE", name, "a queue that was ever used; --all checks those")
+                raise ConfigError.of(
+                    "QUEUE", name, "a queue that was ever used; --all checks those"
+                )
         return list(dict.fromkeys(self._names))
 
     async def _one(self, queue: Queue) -> Finding:

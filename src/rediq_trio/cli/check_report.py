@@ -100,7 +100,9 @@ def show_violations(screen: Screen, finding: Finding) -> None:
 def show_plan(screen: Screen, finding: Finding) -> None:
     """Show what can be repaired, and what a person has to do."""
     for one in finding.plan[:SHOWN]:
-        screen.say(f"  {one.what.value} {one.about.value} {one.subject}: {one.before} -> {one.after}")
+        screen.say(
+            f"  {one.what.value} {one.about.value} {one.subject}: {one.before} -> {one.after}"
+        )
         screen.say(f"    no guess: {one.why}")
     if len(finding.plan) > SHOWN:
         screen.say(f"  and {len(finding.plan) - SHOWN:,} more; --json names all")

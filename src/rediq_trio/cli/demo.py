@@ -126,7 +126,10 @@ class _Demo:
             finally:
                 # A server with other users would keep the tasks. The worker is stopped first, so
                 # that it has given its leases back and no outcome is late.
-                with trio.move_on_after(CLEAN_UP_TIMEOUT, shield=True), suppress(rediq.ConnectionLost):
+                with (
+                    trio.move_on_after(CLEAN_UP_TIMEOUT, shield=True),
+                    suppress(rediq.ConnectionLost),
+                ):
                     await server.stop()
                     await server.client.queue(self._name).flush()
         report(self._screen, result)

@@ -23,7 +23,9 @@ def load_app(target: str) -> App:
     an `App`.
     """
     if "://" in target:
-        raise ConfigError.of("app", redacted(target), "module:attribute; a URL goes to --url or REDIQ_URL")
+        raise ConfigError.of(
+            "app", redacted(target), "module:attribute; a URL goes to --url or REDIQ_URL"
+        )
     module_name, colon, path = target.partition(":")
     if not module_name or not colon or not path:
         raise ConfigError.of("app", target, "module:attribute, like worker_app:app")

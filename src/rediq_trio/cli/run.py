@@ -73,7 +73,9 @@ def add_command(commands: Any) -> None:
         parser.add_argument(flag_of(name), metavar=name.split("_")[-1].upper(), help=text)
     for name, text in _SWITCH_HELP.items():
         parser.add_argument(flag_of(name), action="store_true", help=text)
-    parser.add_argument("--log-level", choices=LOG_LEVELS, default="info", help="what to log (info)")
+    parser.add_argument(
+        "--log-level", choices=LOG_LEVELS, default="info", help="what to log (info)"
+    )
     # For the supervisor's workers, which must not outlive it.
     parser.add_argument("--stop-with-stdin", action="store_true", help=argparse.SUPPRESS)
     parser.set_defaults(execute=execute)
@@ -108,7 +110,9 @@ def execute(arguments: argparse.Namespace) -> int:
     flags = [f"{flag_of(name)}={text}" for name, text in texts.items()] + [*map(flag_of, switches)]
     command = (arguments.app, f"--log-level={arguments.log_level}", *flags)
     graces = settings.shutdown_grace + settings.cleanup_grace
-    supervisor = ProcessSupervisor(command, url, count, named, graces, _ports(settings.metrics_port, count))
+    supervisor = ProcessSupervisor(
+        command, url, count, named, graces, _ports(settings.metrics_port, count)
+    )
     return trio.run(supervisor.run)
 
 
@@ -123,7 +127,9 @@ def _ports(first: int | None, count: int) -> list[int] | None:
     if not first:
         return None if first is None else [0] * count
     if first + count - 1 > 65_535:
-        raise ConfigError.of("metrics_port", first, f"at most {65_536 - count} with {count} processes")
+        raise ConfigError.of(
+            "metrics_port", first, f"at most {65_536 - count} with {count} processes"
+        )
     return [*range(first, first + count)]
 
 

@@ -110,7 +110,9 @@ class ProcessSupervisor:
                 self._stop()
                 return
             wait = min(RESTART_DELAY_MAX, FIRST_RESTART_DELAY * 2 ** (crashes - 1))
-            log.warning("worker %d ended %s; it starts again in %g s", number, _exit_text(code), wait)
+            log.warning(
+                "worker %d ended %s; it starts again in %g s", number, _exit_text(code), wait
+            )
             with trio.move_on_after(wait):
                 await self._stopping.wait()
 

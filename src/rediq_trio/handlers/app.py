@@ -1,4 +1,7 @@
-"""App: the registry of handlers and middleware; TaskType: one of its handlers."""
+"""App: the registry of handlers and middleware; TaskType: one of its handlers.
+
+Long, because four kinds of things are registered, each with its typed decorator.
+"""
 
 from __future__ import annotations
 
@@ -110,7 +113,9 @@ class TaskType(Generic[P, R, C]):
                 raise PayloadError(f"{self.name}: keyword arguments must be named by text")
         elif not names <= self.accepted:
             unknown = next(name for name in names if name not in self.accepted)
-            raise PayloadError(f"{self.name}: the payload has {quote(unknown)}, which it does not take")
+            raise PayloadError(
+                f"{self.name}: the payload has {quote(unknown)}, which it does not take"
+            )
         if not self.structurers:
             return (), payload
         found = {
@@ -132,7 +137,9 @@ class TaskType(Generic[P, R, C]):
 def _checked(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     allowed = {*TaskOptions.__optional_keys__}
     if unknown := sorted(options.keys() - allowed):
-        raise ConfigError(f"{name}: unknown option {unknown[0]!r}; there are {', '.join(sorted(allowed))}")
+        raise ConfigError(
+            f"{name}: unknown option {unknown[0]!r}; there are {', '.join(sorted(allowed))}"
+        )
     task: Task[Any] = Task(name, **options)  # its validators raise
     # The values of the task: an iterator of dependencies would be empty the next time.
     return {option: getattr(task, option) for option in options}

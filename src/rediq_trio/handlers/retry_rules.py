@@ -91,7 +91,9 @@ def retry_rules(
     only = None if retry_on is None else _classes("retry_on", retry_on)
     never = () if give_up_on is None else _classes("give_up_on", give_up_on)
     if only == ():
-        raise ConfigError.of("retry_on", only, "one exception class or more (max_retry=0 for no retry)")
+        raise ConfigError.of(
+            "retry_on", only, "one exception class or more (max_retry=0 for no retry)"
+        )
     for kind in only or ():
         if issubclass(kind, never):
             raise ConfigError.of("retry_on", kind, "neither in give_up_on nor below a class in it")
@@ -105,7 +107,9 @@ def _classes(field: str, given: object) -> tuple[type[Exception], ...]:
     for kind in found:
         # Not BaseException: cancellations and interrupts belong to the worker.
         if not isinstance(kind, type) or not issubclass(kind, Exception):
-            raise ConfigError.of(field, cast("object", kind), "a subclass of Exception, or a tuple of them")
+            raise ConfigError.of(
+                field, cast("object", kind), "a subclass of Exception, or a tuple of them"
+            )
     return tuple(found)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from rediq_trio.spec.records import Fence, Lease, NewTask
+from rediq_trio.spec.messages import Fence, Lease, NewTask
 from rediq_trio.wire.envelope import Envelope
 
 

@@ -6,19 +6,19 @@ import collections.abc
 import functools
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import trio
 
 from rediq_trio._errors import PayloadError, StaleLease
 from rediq_trio.handlers.running_attempt import RunningAttempt
+from rediq_trio.spec.carried import Kept
 from rediq_trio.spec.records import Record
 from rediq_trio.store.port import Store
 from rediq_trio.store.retrying import until_answered
 from rediq_trio.wire.envelope import pack_value, unpack_value
-from rediq_trio.wire.packed_values import split_inputs
-from rediq_trio.wire.packing import UNPACK_ERRORS, unpack, unpack_all
+from rediq_trio.wire.packing import UNPACK_ERRORS, unpack
 from rediq_trio.wire.structuring import make_structurer, to_plain
 
 
@@ -50,8 +50,7 @@ class Steps:
             if self._known is None:
                 # A task that is delivered for the first time has no steps yet.
                 record = await self._record() if self._attempt.fence.deliveries > 1 else None
-                found = _read_pairs(record.steps) if record is not None else []
-                self._known = {name: pack_value(value) for name, value in reversed(found)}
+                self._known = read_steps(record.steps) if record is not None else {}
             return self._known
 
     async def _record(self) -> Record | None:
@@ -61,10 +60,9 @@ class Steps:
         return record
 
     async def _keep(self, step: str, packed: bytes) -> bytes:
-        entry = pack_value(step) + packed
         # Ends when it is kept, or when the attempt is cancelled because its lease is over.
         kept = await until_answered(
-            lambda: self._store.remember(self._attempt.queue, self._attempt.fence, entry)
+            lambda: self._store.remember(self._attempt.queue, self._attempt.fence, (step, packed))
         )
         if not kept:
             raise StaleLease(
@@ -87,22 +85,25 @@ def _returned_by(function: Callable[..., Any]) -> Any:
     return typing.get_args(found)[-1] if typing.get_origin(found) in _AWAITED else found
 
 
-def _read_pairs(packed: bytes) -> list[tuple[str, Any]]:
+def read_steps(steps: Sequence[Kept]) -> dict[str, bytes]:
+    """Return the results of steps, packed, by their names; of two of one name the first.
+
+    Raises `PayloadError` when one cannot be decoded.
+    """
     try:
-        values = unpack_all(packed)
+        for _, result in steps:
+            unpack(result)
     except UNPACK_ERRORS as error:
         raise PayloadError(f"the kept steps cannot be decoded: {error}") from error
-    if len(values) % 2:
-        raise PayloadError("the kept steps cannot be decoded: a result is missing")
-    return list(zip(values[::2], values[1::2], strict=True))
+    return dict(reversed(steps))
 
 
-def read_inputs(queue: str, packed: bytes) -> dict[str, Any]:
+def read_inputs(queue: str, inputs: Sequence[Kept]) -> dict[str, Any]:
     """Unpack the results that a task received, by the ids of the tasks that returned them.
 
     Raises `PayloadError` when they cannot be decoded.
     """
     try:
-        return {name: unpack(value) for name, value in split_inputs(queue, packed)}
+        return {ref if "/" in ref else f"{queue}/{ref}": unpack(result) for ref, result in inputs}
     except UNPACK_ERRORS as error:
         raise PayloadError(f"the results of other tasks cannot be decoded: {error}") from error

@@ -15,7 +15,7 @@ from rediq_trio.schedules.declare import (
     pack_schedule,
     read_recurrence,
 )
-from rediq_trio.spec.records import Answer, AnswerKind, Schedule
+from rediq_trio.spec.messages import Answer, AnswerKind, Schedule
 from rediq_trio.store.port import Store
 from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.tasks.task_info import UNREADABLE_TEXT, instant

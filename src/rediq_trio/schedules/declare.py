@@ -16,7 +16,7 @@ import attrs
 import trio
 
 from rediq_trio._errors import ConfigError, Unconfirmed
-from rediq_trio.spec.records import NewTask, Schedule
+from rediq_trio.spec.messages import NewTask, Schedule
 from rediq_trio.store.port import Store
 from rediq_trio.store.retrying import RETRY_FOR, until_answered
 from rediq_trio.tasks.ids import new_id
@@ -63,12 +63,18 @@ def pack_schedule(name: object, when: object, task: object, max_payload: int) ->
             raise ConfigError.of(option, value, "left out in a scheduled task")
     for option in ("expires", "deadline"):
         if isinstance(value := getattr(task, option), dt.datetime):
-            raise ConfigError.of(option, value, "in seconds, from each tick on, in a scheduled task")
+            raise ConfigError.of(
+                option, value, "in seconds, from each tick on, in a scheduled task"
+            )
     if len({*task.metadata, SCHEDULE_METADATA, TICK_METADATA}) > MAX_METADATA:
         most = MAX_METADATA - 2
-        raise ConfigError.of("metadata", f"<{len(task.metadata)} entries>", f"at most {most} entries")
+        raise ConfigError.of(
+            "metadata", f"<{len(task.metadata)} entries>", f"at most {most} entries"
+        )
     template = attrs.evolve(prepare(task, max_payload).new, id="")
-    return Schedule(name, pack(pack_recurrence(when)), template, overlap_skip=when.overlap == "skip")
+    return Schedule(
+        name, pack(pack_recurrence(when)), template, overlap_skip=when.overlap == "skip"
+    )
 
 
 def read_recurrence(schedule: Schedule) -> Every | Cron:
@@ -135,11 +141,15 @@ class AppSchedules:
     schedules: Mapping[str, tuple[Schedule, ...]]
 
     @classmethod
-    def of(cls, owner: str, declarations: Iterable[ScheduleDeclaration], max_payload: int) -> AppSchedules:
+    def of(
+        cls, owner: str, declarations: Iterable[ScheduleDeclaration], max_payload: int
+    ) -> AppSchedules:
         """Check and pack the declarations of an app."""
         found: dict[str, tuple[Schedule, ...]] = {}
         for declaration in declarations:
-            packed = pack_schedule(declaration.name, declaration.when, declaration.task, max_payload)
+            packed = pack_schedule(
+                declaration.name, declaration.when, declaration.task, max_payload
+            )
             packed = attrs.evolve(packed, owner=owner, keep=declaration.keep)
             found[declaration.queue] = (*found.get(declaration.queue, ()), packed)
         return cls(owner, found)

@@ -14,32 +14,26 @@ from typing import Any
 
 import attrs
 
+from rediq_trio.spec.death_reasons import ENDED_AS, NEED_FAILED
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.history.stream import entry_of, with_entries
 from rediq_trio.spec.ids import pack_ref, split_ref
 from rediq_trio.spec.lifecycle import TERMINAL, State, Transition, advance
+from rediq_trio.spec.messages import Mail, MailKind, Until
 from rediq_trio.spec.records import (
     CANCELLED_GRACE_MS,
     PROPAGATED_AT_ONCE,
     Ending,
     GroupRule,
     Lock,
-    Mail,
-    MailKind,
     QueueState,
     Record,
-    Until,
 )
+from rediq_trio.spec.stored_format import NIL
 
-NIL = b"\xc0"
-"""A result that is None, packed. It is not handed on."""
-
-ENDED_AS = {
-    State.COMPLETED: "is completed",
-    State.DEAD: "is dead",
-    State.CANCELLED: "was cancelled",
-    None: "is gone",
-}
+SENT_PER_MS = 1024
+"""Messages are numbered from the time on, this many for each millisecond: after a failover that
+forgot some, the next number is still a new one."""
 
 
 class Change:
@@ -95,7 +89,9 @@ class Change:
             self._record_entry(transition, record, new)
         return self._put(new)
 
-    def remove(self, transition: Transition, record: Record, *, result: bytes | None = None) -> None:
+    def remove(
+        self, transition: Transition, record: Record, *, result: bytes | None = None
+    ) -> None:
         """Let a task go; with a result, because it completed."""
         advance(transition, record.state, None)
         self._touch(record)
@@ -130,7 +126,11 @@ class Change:
         )
 
     def _record_entry(
-        self, transition: Transition, old: Record | None, new: Record | None, needs: Sequence[str] = ()
+        self,
+        transition: Transition,
+        old: Record | None,
+        new: Record | None,
+        needs: Sequence[str] = (),
     ) -> None:
         if self.queue.history:
             self.entries.append(entry_of(self.now, transition, old, new, self.locks, needs))
@@ -175,7 +175,7 @@ class Change:
 
     def send(self, queue: str, kind: MailKind, **fields: Any) -> None:
         """Put a message to another queue into the outbox."""
-        self.sent = max(self.sent + 1, self.now * 1024)
+        self.sent = max(self.sent + 1, self.now * SENT_PER_MS)
         self.outbox.append(Mail(self.sent, queue, kind, **fields))
 
     def link(self, source: Record, dependent: str) -> None:
@@ -206,11 +206,20 @@ class Change:
         else:
             self.link(source, dependent)
 
-    def notify_dependent(self, local_id: str, dependent: str, ended_as: State | None, result: bytes) -> None:
+    def notify_dependent(
+        self, local_id: str, dependent: str, ended_as: State | None, result: bytes
+    ) -> None:
         """Tell a dependent, here or elsewhere, how a task has ended."""
         queue, dependent_id = split_ref(dependent)
         if queue:
-            self.send(queue, MailKind.ENDED, id=dependent_id, ref=local_id, ended_as=ended_as, result=result)
+            self.send(
+                queue,
+                MailKind.ENDED,
+                id=dependent_id,
+                ref=local_id,
+                ended_as=ended_as,
+                result=result,
+            )
         else:
             self.resolve(dependent_id, local_id, ended_as, result)
 
@@ -222,14 +231,14 @@ class Change:
         if ref not in self.needs.get(task_id, ()):
             return
         if ended_as is not State.COMPLETED and not record.run_on_dependency_failure:
-            self.bury(Transition.UNBLOCK, record, f"the task {ref} that it needs {ENDED_AS[ended_as]}")
+            self.bury(Transition.UNBLOCK, record, NEED_FAILED % (ref, ENDED_AS[ended_as]))
             return
         self.needs[task_id] -= {ref}
         if not self.needs[task_id]:
             del self.needs[task_id]
         inputs = record.inputs
         if result and result != NIL:
-            inputs += pack_raw(pack_ref(ref)) + result
+            inputs += ((ref, result),)
         record = self._put(attrs.evolve(record, inputs=inputs, waits=record.waits - 1))
         if record.waits == 0:
             self.unblock(Transition.UNBLOCK, record)
@@ -316,15 +325,3 @@ def _ends_window(record: Record) -> bool:
             return record.until is not Until.EXPIRED
         case _:
             return False
-
-
-def pack_raw(raw: bytes) -> bytes:
-    """Give text as the scripts' msgpack has it, which knows no other kind of bytes."""
-    size = len(raw)
-    if size < 32:
-        return bytes([0xA0 | size]) + raw
-    if size < 256:
-        return bytes([0xD9, size]) + raw
-    if size < 65_536:
-        return b"\xda" + size.to_bytes(2, "big") + raw
-    return b"\xdb" + size.to_bytes(4, "big") + raw

@@ -16,17 +16,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import attrs
 
-from rediq_trio.spec.change import Change, pack_raw
-from rediq_trio.spec.ids import pack_id
+from rediq_trio.spec.carried import BatchEnvelope, BatchMember
+from rediq_trio.spec.change import Change
 from rediq_trio.spec.lifecycle import State, Transition
-from rediq_trio.spec.records import Due, GroupRule, QueueState, Record
+from rediq_trio.spec.messages import Due
+from rediq_trio.spec.records import GroupRule, QueueState, Record
 
 DEFAULT_RULE = GroupRule()
 """Of a group that was given none."""
 MOST_BYTES = 8 * 1024 * 1024
 """Of the envelopes in one batch, unless a single one is larger."""
-BATCH_VERSION = 2
-"""Begins the envelope of a batch; any other begins with 1."""
 
 
 @attrs.frozen
@@ -77,7 +76,9 @@ def matching(names: Iterable[str], group: str) -> str | None:
     return max(fit, key=lambda name: (name == group, len(name)), default=None)
 
 
-def set_group_rules(queue: QueueState, now: int, *, rules: Mapping[str, GroupRule]) -> tuple[QueueState, int]:
+def set_group_rules(
+    queue: QueueState, now: int, *, rules: Mapping[str, GroupRule]
+) -> tuple[QueueState, int]:
     """Give groups their rules; say how many had another one, or none.
 
     A group without members is none: its first member comes under the default.
@@ -124,7 +125,7 @@ def _gather(change: Change, group: Group, task_id: str) -> None:
     change.count("batched", len(taken))
     record = Record(
         id=task_id,
-        envelope=pack_batch(group.name, taken),
+        envelope=BatchEnvelope(group.name, tuple(map(_member, taken))),
         state=State.PENDING,
         priority=min(member.priority for member in taken),
         max_retry=max(member.max_retry for member in taken),
@@ -139,36 +140,19 @@ def _gather(change: Change, group: Group, task_id: str) -> None:
 def _first_that_fit(members: Sequence[Record], most: int) -> Iterator[Record]:
     size = 0
     for rank, member in enumerate(members[:most]):
-        size += len(member.envelope)
+        size += len(_member(member).envelope)
         if rank and size > MOST_BYTES:
             break
         yield member
 
 
-# --- a batch's envelope, byte by byte as the scripts pack it
-
-
-def pack_batch(group: str, members: Sequence[Record]) -> bytes:
-    """Pack `[2, group, [[id, envelope, priority, max_retry, max_crashes, retention_ms], ...]]`."""
-    packed = b"".join(
-        b"\x96"
-        + pack_raw(pack_id(member.id))
-        + pack_raw(member.envelope)
-        + _pack_number(member.priority)
-        + _pack_number(member.max_retry)
-        + _pack_number(member.max_crashes)
-        + _pack_number(member.retention_ms)
-        for member in members
+def _member(record: Record) -> BatchMember:
+    assert isinstance(record.envelope, bytes), "a batch is in no group"
+    return BatchMember(
+        record.id,
+        record.envelope,
+        record.priority,
+        record.max_retry,
+        record.max_crashes,
+        record.retention_ms,
     )
-    many = len(members)
-    head = bytes([0x90 | many]) if many < 16 else b"\xdc" + many.to_bytes(2, "big")
-    return b"\x93" + _pack_number(BATCH_VERSION) + pack_raw(group.encode()) + head + packed
-
-
-def _pack_number(number: int) -> bytes:
-    if number < 128:
-        return bytes([number])
-    for code, size in ((0xCC, 1), (0xCD, 2), (0xCE, 4)):
-        if number < 256**size:
-            return bytes([code]) + number.to_bytes(size, "big")
-    return b"\xcf" + number.to_bytes(8, "big")

@@ -47,7 +47,9 @@ def unpack_ref(stored: bytes) -> str:
     if stored[:1] < b" ":
         return unpack_id(stored)
     queue, slash, local_id = stored.partition(b"/")
-    return f"{queue.decode('utf-8', 'replace')}/{unpack_id(local_id)}" if slash else unpack_id(stored)
+    return (
+        f"{queue.decode('utf-8', 'replace')}/{unpack_id(local_id)}" if slash else unpack_id(stored)
+    )
 
 
 def split_ref(ref: str) -> tuple[str, str]:

@@ -10,15 +10,8 @@ import attrs
 from rediq_trio.spec.change import Change
 from rediq_trio.spec.ids import split_ref
 from rediq_trio.spec.lifecycle import State, Transition
-from rediq_trio.spec.records import (
-    Answer,
-    AnswerKind,
-    Mail,
-    MailKind,
-    NewTask,
-    QueueState,
-    Record,
-)
+from rediq_trio.spec.messages import Answer, AnswerKind, Mail, MailKind, NewTask
+from rediq_trio.spec.records import QueueState, Record
 
 Taken = State | Answer | None
 
@@ -126,7 +119,9 @@ def _rejection(change: Change, task: NewTask, preceding: _Preceding | None = Non
 
 def _comes_pending(task: NewTask, now: int) -> bool:
     relations = task.relations
-    return _due(task, now) <= now and not (relations.needs or relations.needs_later or relations.group)
+    return _due(task, now) <= now and not (
+        relations.needs or relations.needs_later or relations.group
+    )
 
 
 def _due(task: NewTask, now: int) -> int:
@@ -142,7 +137,9 @@ def _replaceable(change: Change, task: NewTask, holder: str) -> bool:
     relations, record = task.relations, change.records.get(holder)
     return (
         relations.replace
-        and not (relations.needs or relations.needs_later or relations.dependents or relations.group)
+        and not (
+            relations.needs or relations.needs_later or relations.dependents or relations.group
+        )
         and record is not None
         and record.unique == relations.unique
         and record.state in (State.SCHEDULED, State.PENDING)
@@ -264,5 +261,3 @@ def acknowledge(queue: QueueState, now: int, seq: int) -> tuple[QueueState, int]
     """Forget the messages up to `seq`, which have arrived; give how many are left."""
     left = tuple(mail for mail in queue.outbox if mail.seq > seq)
     return attrs.evolve(queue, outbox=left), len(left)
-
-

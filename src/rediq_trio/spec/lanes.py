@@ -14,17 +14,14 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable
 
-import attrs
-
 from rediq_trio.spec.change import Change
-from rediq_trio.spec.history.stream import keep_history, numbers_of, with_entry
-from rediq_trio.spec.ids import pack_id
+from rediq_trio.spec.indexes import rank
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import ANY_KEY, NO_LIMIT, Limit, QueueState, Record
 
 
 def limit_of(queue: QueueState, key: str) -> Limit:
-    """Give the limit that holds for a key; '' for the queue as a whole."""
+    """Return the limit that holds for a key; '' for the queue as a whole."""
     found = queue.limits.get(key)
     if found is None and key:
         found = queue.limits.get(ANY_KEY)
@@ -32,15 +29,10 @@ def limit_of(queue: QueueState, key: str) -> Limit:
 
 
 def free_at(limit: Limit, arrival_us: int) -> int:
-    """Give the instant from which on the rate allows a start, in whole ms; 0 without a rate."""
+    """Return the instant from which on the rate allows a start, in whole ms; 0 without a rate."""
     if not limit.count:
         return 0
     return -(-(arrival_us - (limit.burst - 1) * limit.interval_us) // 1000)
-
-
-def rank(record: Record) -> tuple[int, bytes]:
-    """Give where a task stands among those of its state."""
-    return record.score, pack_id(record.id)
 
 
 class Lanes:
@@ -63,13 +55,13 @@ class Lanes:
         return free_at(limit, self._draft.rates.get(key, 0)) <= self._draft.now
 
     def open(self) -> list[str]:
-        """Give the lanes that have a task and may start it."""
+        """Return the lanes that have a task and may start it."""
         if not self._free("", self._running):
             return []
         return [key for key in self._lanes if not key or self._free(key, self._active[key])]
 
     def remaining(self) -> int:
-        """Give how many starts a further claim would find at least: one for each open lane."""
+        """Return how many starts a further claim would find at least: one for each open lane."""
         return sum(1 if key else len(self._lanes[key]) for key in self.open())
 
     def next(self) -> Record | None:
@@ -104,7 +96,7 @@ class Lanes:
 
 
 def next_start(queue: QueueState, now: int) -> int | None:
-    """Give the first instant at which a rate, and nothing else, will allow a start."""
+    """Return the first instant at which a rate, and nothing else, will allow a start."""
     records = queue.records.values()
     lanes = {r.limit_key for r in records if r.state is State.PENDING}
     if not lanes:
@@ -123,60 +115,3 @@ def _waits(queue: QueueState, now: int, keys: Iterable[str], active: Counter[str
             at = free_at(limit, queue.rates.get(key, 0))
             if at > now:
                 yield at
-
-
-def limit(
-    queue: QueueState,
-    now: int,
-    *,
-    key: str,
-    concurrency: int | None = None,
-    count: int | None = None,
-    period_ms: int = 0,
-    burst: int = 1,
-) -> tuple[QueueState, None]:
-    """Limit a key, the queue (''), or all other keys (`ANY_KEY`).
-
-    None leaves the concurrency, or the rate, as it is, and 0 lifts it. A rate that
-    has changed counts from now on: no start waits longer than it would have to.
-    """
-    limits = dict(queue.limits)
-    new = limits.pop(key, NO_LIMIT)
-    if concurrency is not None:
-        new = attrs.evolve(new, concurrency=concurrency)
-    if count is not None:
-        rate = {"period_ms": period_ms, "burst": burst} if count else {"period_ms": 0, "burst": 1}
-        new = attrs.evolve(new, count=count, **rate)
-    if new != NO_LIMIT:
-        limits[key] = new
-    after = attrs.evolve(queue, limits=limits)
-    rates: dict[str, int] = {}
-    for one, arrival in queue.rates.items():
-        holds = limit_of(after, one)
-        if holds.count:
-            rates[one] = min(arrival, now * 1000 + holds.burst * holds.interval_us)
-    after = attrs.evolve(after, rates=rates)
-    before = numbers_of(queue.limits.get(key, NO_LIMIT))
-    return with_entry(after, now, "limit", key=key, before=before, after=numbers_of(new)), None
-
-
-def arrange(
-    queue: QueueState,
-    now: int,
-    *,
-    max_pending: int | None = None,
-    fair: bool | None = None,
-    history: int | None = None,
-) -> tuple[QueueState, None]:
-    """Bound the pending tasks (0 for no bound), set whether claims are fair, and how many entries
-    of its history the queue keeps (0 for none); None leaves it.
-    """
-    if max_pending is not None:
-        queue = attrs.evolve(queue, max_pending=max_pending)
-    if fair is not None:
-        before = (int(queue.fair),)
-        queue = attrs.evolve(queue, fair=fair)
-        queue = with_entry(queue, now, "arrange", before=before, after=(int(fair),))
-    if history is not None:
-        queue = keep_history(queue, now, history)
-    return queue, None

@@ -13,7 +13,7 @@
     enqueue ──> grouped x n ──batch──> one pending task, which holds them
 
 `TRANSITIONS` says which event may take a task from which state to which. The
-functions of `spec.queue` go through `advance`, so no other edge can exist; each
+functions of `spec.rules` go through `advance`, so no other edge can exist; each
 script in `lua/` names its edges in its first line, and a test holds the two
 together. None stands for "no such task": before its enqueue, after its purge.
 """
@@ -51,14 +51,13 @@ class State(enum.StrEnum):
 TERMINAL = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED})
 """States that only revive, delete and purge leave."""
 
-WAITING = frozenset(
-    {State.SCHEDULED, State.BLOCKED, State.GROUPED, State.PENDING, State.RETRY}
-)
+WAITING = frozenset({State.SCHEDULED, State.BLOCKED, State.GROUPED, State.PENDING, State.RETRY})
 """States in which a task waits to be claimed, and in which it can expire."""
 
 
 class Transition(enum.StrEnum):
-    """What can happen to a task. Each is one script in `lua/`."""
+    """What can happen to a task. Each is made by one script in `lua/`: that of its name, or
+    for an outcome `settle`."""
 
     ENQUEUE = "enqueue"
     UNBLOCK = "unblock"
@@ -66,10 +65,15 @@ class Transition(enum.StrEnum):
     CLAIM = "claim"
     RENEW = "renew"
     COMPLETE = "complete"
+    """Keeps the result for the task's retention; with none, and nobody waiting, drops the task."""
     FAIL = "fail"
+    """Charges the attempt: dead when it was the last or the error is final, else retry later."""
     RELEASE = "release"
+    """Gives the task back to its old place, its attempt uncharged."""
     SNOOZE = "snooze"
+    """Runs the task again after a delay, its attempt uncharged."""
     STOP = "stop"
+    """Cancels the task, as was asked, once its handler was stopped; its attempt uncharged."""
     RECLAIM = "reclaim"
     EXPIRE = "expire"
     CANCEL = "cancel"
@@ -96,7 +100,9 @@ TRANSITIONS: Mapping[Transition, frozenset[Edge]] = MappingProxyType(
             }
         ),
         # What follows from the end of a task, within the step that ended it or later.
-        Transition.UNBLOCK: frozenset({(_S.BLOCKED, s) for s in (_S.PENDING, _S.SCHEDULED, _S.DEAD)}),
+        Transition.UNBLOCK: frozenset(
+            {(_S.BLOCKED, s) for s in (_S.PENDING, _S.SCHEDULED, _S.DEAD)}
+        ),
         Transition.PROMOTE: frozenset({(_S.SCHEDULED, _S.PENDING), (_S.RETRY, _S.PENDING)}),
         # A claim that meets an expired task buries it instead.
         Transition.CLAIM: frozenset({(_S.PENDING, _S.ACTIVE), (_S.PENDING, _S.DEAD)}),
@@ -107,10 +113,14 @@ TRANSITIONS: Mapping[Transition, frozenset[Edge]] = MappingProxyType(
         Transition.RELEASE: frozenset({(_S.ACTIVE, s) for s in (_S.PENDING, _S.CANCELLED)}),
         Transition.SNOOZE: frozenset({(_S.ACTIVE, s) for s in (_S.SCHEDULED, _S.CANCELLED)}),
         Transition.STOP: frozenset({(_S.ACTIVE, _S.CANCELLED)}),
-        Transition.RECLAIM: frozenset({(_S.ACTIVE, s) for s in (_S.PENDING, _S.DEAD, _S.CANCELLED)}),
+        Transition.RECLAIM: frozenset(
+            {(_S.ACTIVE, s) for s in (_S.PENDING, _S.DEAD, _S.CANCELLED)}
+        ),
         Transition.EXPIRE: frozenset({(s, _S.DEAD) for s in WAITING}),
         # active -> active: the cancel is asked for, and its worker is told.
-        Transition.CANCEL: frozenset({*((s, _S.CANCELLED) for s in WAITING), (_S.ACTIVE, _S.ACTIVE)}),
+        Transition.CANCEL: frozenset(
+            {*((s, _S.CANCELLED) for s in WAITING), (_S.ACTIVE, _S.ACTIVE)}
+        ),
         Transition.REVIVE: frozenset(
             {(s, t) for s in (_S.DEAD, _S.CANCELLED) for t in (_S.PENDING, _S.BLOCKED, _S.GROUPED)}
         ),

@@ -18,9 +18,10 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, final
 
 import attrs
 
-from rediq_trio.spec import queue as rules
+from rediq_trio.spec import rules
 from rediq_trio.spec.lifecycle import Transition
 from rediq_trio.spec.records import QueueState
+from rediq_trio.spec.settle import TRANSITION_OF
 
 P = ParamSpec("P")
 A = TypeVar("A")
@@ -115,17 +116,11 @@ class OP:
     # What a worker does.
     claim = _operation(rules.claim, _T.CLAIM, confirm=_NOTE, carries=Carries.LEASES_OUT)
     renew = _operation(rules.renew, _T.RENEW, confirm=_NO, carries=_NOTHING, batched="fences")
-    complete = _operation(
-        rules.complete, _T.COMPLETE, confirm=_NOTE, carries=Carries.RESULTS_IN | Carries.TASKS_IN,
-        batched="items",
+    settle = _operation(
+        rules.settle, *TRANSITION_OF.values(), confirm=_NOTE,
+        carries=Carries.RESULTS_IN | Carries.TASKS_IN, batched="outcomes",
     )  # fmt: skip
-    fail = _operation(rules.fail, _T.FAIL, confirm=_NOTE, carries=_NOTHING, batched="items")
-    release = _operation(rules.release, _T.RELEASE, confirm=_NOTE, carries=_NOTHING, batched="fences")
-    snooze = _operation(rules.snooze, _T.SNOOZE, confirm=_NOTE, carries=_NOTHING, batched="items")
-    stop = _operation(rules.stop, _T.STOP, confirm=_NOTE, carries=_NOTHING, batched="fences")
-    report = _operation(
-        rules.report, confirm=_NO, carries=Carries.PROGRESS_IN, batched="items"
-    )
+    report = _operation(rules.report, confirm=_NO, carries=Carries.PROGRESS_IN, batched="items")
     remember = _operation(rules.remember, confirm=_NOTE, carries=Carries.STEPS_IN)
 
     # What a keeper does.
@@ -163,9 +158,7 @@ class OP:
     retract_others = _operation(rules.retract_others, confirm=_RAISE, carries=_NOTHING)
     suspend = _operation(rules.suspend, confirm=_RAISE, carries=_NOTHING)
     reinstate = _operation(rules.reinstate, confirm=_RAISE, carries=_NOTHING)
-    trigger = _operation(
-        rules.trigger, _T.ENQUEUE, confirm=_RAISE, carries=Carries.TASKS_IN
-    )
+    trigger = _operation(rules.trigger, _T.ENQUEUE, confirm=_RAISE, carries=Carries.TASKS_IN)
 
 
 OPERATIONS: Mapping[str, Operation[Any, Any]] = MappingProxyType(

@@ -15,7 +15,8 @@ import attrs
 
 from rediq_trio.spec.change import Change
 from rediq_trio.spec.intake import Taken, enqueue_checked, enqueue_tick
-from rediq_trio.spec.records import Agenda, Answer, AnswerKind, NewTask, QueueState, Schedule, Tick
+from rediq_trio.spec.messages import Agenda, Answer, AnswerKind, NewTask, Schedule, Tick
+from rediq_trio.spec.records import QueueState
 
 
 def agenda(queue: QueueState, now: int, *, due: int = 0) -> tuple[QueueState, Agenda]:
@@ -72,7 +73,9 @@ def _with(queue: QueueState, *schedules: Schedule) -> QueueState:
     return attrs.evolve(queue, schedules=MappingProxyType(known))
 
 
-def retract(queue: QueueState, now: int, *, names: Collection[str]) -> tuple[QueueState, tuple[str, ...]]:
+def retract(
+    queue: QueueState, now: int, *, names: Collection[str]
+) -> tuple[QueueState, tuple[str, ...]]:
     """Remove schedules; give the names of those that were there, sorted."""
     gone = tuple(sorted({*names} & queue.schedules.keys()))
     left = {name: s for name, s in queue.schedules.items() if name not in gone}

@@ -82,7 +82,9 @@ async def open_embedded(folder: str | None = None) -> AsyncGenerator[str]:
         data = Path(folder or private)
         socket = Path(private) / "redis.sock"
         if len(os.fsencode(socket)) > MAX_SOCKET_PATH:
-            raise ConfigError.of("TMPDIR", str(socket), f"short enough for a socket, {MAX_SOCKET_PATH} bytes")
+            raise ConfigError.of(
+                "TMPDIR", str(socket), f"short enough for a socket, {MAX_SOCKET_PATH} bytes"
+            )
         async with _locked(data, _usable(data)) as lock:
             arguments = [
                 program, "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700",
@@ -158,5 +160,3 @@ async def _wait_ready(child: subprocess.Popen[bytes], socket: Path, log: Path) -
         await trio.sleep(0.01)
     tail = log.read_text("utf-8", "replace")[-500:] if log.exists() else "it wrote no log"
     raise ConnectionLost(f"the embedded redis-server did not start: {tail}", sent=False)
-
-

@@ -1,6 +1,6 @@
 """MemoryStore: the specification behind the port.
 
-One process, no server. It runs `spec.queue` as it stands, so what is tested on
+One process, no server. It runs `spec.rules` as it stands, so what is tested on
 it is tested against the rules themselves. Its clock is Trio's, so a `MockClock`
 moves its leases and delays too. Each step costs time in proportion to the
 queue's length: it is made to be right, for tests and small jobs.
@@ -17,7 +17,6 @@ import attrs
 import trio
 
 from rediq_trio._errors import TaskNotFound
-from rediq_trio.spec import queue as spec
 from rediq_trio.spec.change import Change
 from rediq_trio.spec.check import table
 from rediq_trio.spec.check.findings import Action, Repair, Target
@@ -25,19 +24,13 @@ from rediq_trio.spec.check.table import View
 from rediq_trio.spec.check.totals import KeyReport, QueueTotals, totals_of
 from rediq_trio.spec.groups import Group, groups, sooner
 from rediq_trio.spec.history.entry import Entry
+from rediq_trio.spec.indexes import ordered
 from rediq_trio.spec.lanes import Lanes
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.messages import Due, Fence, Mail, WorkerRecord
 from rediq_trio.spec.operations import OP, Operation
 from rediq_trio.spec.partitioning import PartitionCount, count_partitions, lapsed_names
-from rediq_trio.spec.records import (
-    Due,
-    Fence,
-    Limit,
-    Mail,
-    QueueState,
-    Record,
-    WorkerRecord,
-)
+from rediq_trio.spec.records import Limit, QueueState, Record
 from rediq_trio.store.broadcast import Broadcast, Signal, SignalKind, Topic
 from rediq_trio.store.port import BATCH, Stats, check_batch, check_batched
 
@@ -154,6 +147,7 @@ class MemoryStore:
                 self._broadcast.publish(Signal(queue, SignalKind.DONE, task_id))
 
     enqueue = follows(OP.enqueue)
+
     async def outbox(self, queue: str, *, limit: int) -> tuple[Mail, ...]:
         mail = (await self.dump(queue)).outbox
         return mail[:limit] if limit else mail
@@ -162,16 +156,19 @@ class MemoryStore:
     acknowledge = follows(OP.acknowledge)
     unblock = follows(OP.unblock)
     limit = follows(OP.limit)
+
     async def limits(self, queue: str) -> Mapping[str, Limit]:
         return (await self.dump(queue)).limits
 
     set_group_rules = follows(OP.set_group_rules)
     batch = follows(OP.batch)
+
     async def groups(self, queue: str, *, limit: int, start: int = 0) -> tuple[Group, ...]:
         found = await self.dump(queue)
         return tuple(groups(found.records.values(), found.rules)[start : start + limit])
 
     arrange = follows(OP.arrange)
+
     async def history(self, queue: str, *, after: int, limit: int) -> tuple[Entry, ...]:
         found = await self.dump(queue)
         start = max(0, after - found.last_entry + len(found.entries))
@@ -188,11 +185,7 @@ class MemoryStore:
     remember = follows(OP.remember)
     claim = follows(OP.claim)
     renew = follows(OP.renew)
-    complete = follows(OP.complete)
-    fail = follows(OP.fail)
-    release = follows(OP.release)
-    snooze = follows(OP.snooze)
-    stop = follows(OP.stop)
+    settle = follows(OP.settle)
     report = follows(OP.report)
     _promote = follows(OP.promote)
 
@@ -230,7 +223,7 @@ class MemoryStore:
     async def list(
         self, queue: str, state: State, *, limit: int, after: str | None = None
     ) -> tuple[str, ...]:
-        ids = [record.id for record in spec.ordered(await self.dump(queue), state)]
+        ids = [record.id for record in ordered(await self.dump(queue), state)]
         if after is None:
             return tuple(ids[:limit])
         if after not in ids:
@@ -242,7 +235,7 @@ class MemoryStore:
         found = await self.dump(queue)
         # As in Redis, where the head of each priority, or lane, is all that can be looked at.
         heads: dict[int | str, int] = {}
-        for record in spec.ordered(found, State.PENDING):
+        for record in ordered(found, State.PENDING):
             heads.setdefault(record.limit_key or record.priority, record.run_ms)
         sizes = dict(totals_of(found).sizes)
         age = max(0, self._clock() - min(heads.values())) if heads else -1

@@ -1,6 +1,6 @@
 """Store: what workers and clients need of the place where tasks live.
 
-One method for each operation of `spec.queue`, with the same arguments and results. Only the name
+One method for each operation of `spec.rules`, with the same arguments and results. Only the name
 of the queue stands for the queue, the store has its own clock, and some methods take a batch. Ids
 are those within the queue.
 
@@ -19,36 +19,32 @@ import attrs
 import trio
 
 from rediq_trio._errors import RediqError
+from rediq_trio.spec.carried import Kept
 from rediq_trio.spec.check.findings import Repair, Target
 from rediq_trio.spec.check.table import View
 from rediq_trio.spec.check.totals import KeyReport, QueueTotals
 from rediq_trio.spec.groups import Group
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.operations import Operation
-from rediq_trio.spec.partitioning import PartitionCount
-from rediq_trio.spec.queue import Settled
-from rediq_trio.spec.records import (
+from rediq_trio.spec.messages import (
     Agenda,
     Claimed,
-    Completion,
-    Deferral,
     Due,
     Enqueued,
-    Failure,
     Fence,
-    GroupRule,
-    Limit,
     Mail,
     NewTask,
-    QueueState,
-    Record,
+    Outcome,
     Report,
     Schedule,
+    Settled,
     Tick,
     Verdict,
     WorkerRecord,
 )
+from rediq_trio.spec.operations import Operation
+from rediq_trio.spec.partitioning import PartitionCount
+from rediq_trio.spec.records import GroupRule, Limit, QueueState, Record
 from rediq_trio.store.broadcast import Signal, Topic
 
 BATCH = 1000
@@ -94,7 +90,8 @@ class Store(Protocol):
 
     async def limit(
         self,
-        queue: str, /,
+        queue: str,
+        /,
         *,
         key: str,
         concurrency: int | None = None,
@@ -117,7 +114,8 @@ class Store(Protocol):
 
     async def arrange(
         self,
-        queue: str, /,
+        queue: str,
+        /,
         *,
         max_pending: int | None = None,
         fair: bool | None = None,
@@ -146,7 +144,8 @@ class Store(Protocol):
 
     async def tick(
         self,
-        queue: str, /,
+        queue: str,
+        /,
         *,
         name: str,
         expected_ms: int,
@@ -157,7 +156,7 @@ class Store(Protocol):
 
     async def trigger(self, queue: str, /, *, name: str, task: NewTask) -> Enqueued: ...
 
-    async def remember(self, queue: str, /, fence: Fence, step: bytes) -> bool: ...
+    async def remember(self, queue: str, /, fence: Fence, step: Kept) -> bool: ...
 
     async def claim(
         self, queue: str, /, *, limit: int, lease_ms: int, worker: str, nonce: bytes
@@ -167,15 +166,7 @@ class Store(Protocol):
         self, queue: str, /, fences: Sequence[Fence], *, lease_ms: int
     ) -> tuple[Verdict, ...]: ...
 
-    async def complete(self, queue: str, /, items: Sequence[Completion]) -> Settled: ...
-
-    async def fail(self, queue: str, /, items: Sequence[Failure]) -> Settled: ...
-
-    async def release(self, queue: str, /, fences: Sequence[Fence]) -> Settled: ...
-
-    async def snooze(self, queue: str, /, items: Sequence[Deferral]) -> Settled: ...
-
-    async def stop(self, queue: str, /, fences: Sequence[Fence]) -> Settled: ...
+    async def settle(self, queue: str, /, outcomes: Sequence[Outcome]) -> Settled: ...
 
     async def report(self, queue: str, /, items: Sequence[Report]) -> tuple[bool, ...]: ...
 

@@ -17,7 +17,7 @@ from itertools import groupby
 import attrs
 
 from rediq_trio._errors import ConnectionLost, Unconfirmed
-from rediq_trio.spec.records import Due
+from rediq_trio.spec.messages import Due
 from rediq_trio.store.port import Store
 
 RELAY_BATCH = 100

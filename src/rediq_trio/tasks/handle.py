@@ -30,7 +30,13 @@ class TaskHandle(Generic[R]):
     """One task, by its id. A handle holds no connection; every method asks the store."""
 
     def __init__(
-        self, store: Store, partition: str, local_id: str, returns: Any = None, *, created: bool = True
+        self,
+        store: Store,
+        partition: str,
+        local_id: str,
+        returns: Any = None,
+        *,
+        created: bool = True,
     ) -> None:
         self._store = store
         self._local_id = local_id
@@ -132,14 +138,18 @@ class TaskHandle(Generic[R]):
         again. Any other state means that nothing changed: for example, another task holds
         its unique key, or a dependency in its queue has failed. Raises `TaskNotFound`.
         """
-        return await self._changed((await self._store.revive(self._partition, (self._local_id,)))[0])
+        return await self._changed(
+            (await self._store.revive(self._partition, (self._local_id,)))[0]
+        )
 
     async def delete(self) -> bool:
         """Remove the task with its result; return False if a worker holds it: cancel it first.
 
         Raises `TaskNotFound`.
         """
-        state = await self._changed((await self._store.delete(self._partition, (self._local_id,)))[0])
+        state = await self._changed(
+            (await self._store.delete(self._partition, (self._local_id,)))[0]
+        )
         return state is not State.ACTIVE
 
     async def _changed(self, state: State | None) -> State:

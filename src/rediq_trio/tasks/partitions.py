@@ -93,7 +93,9 @@ class PartitionRouter:
             return task
         routed = copy.copy(task)
         # Tasks are frozen, but nobody else has seen this copy.
-        object.__setattr__(routed, "queue", PartitionName(f"{task.queue}~{self._number(task, count)}"))
+        object.__setattr__(
+            routed, "queue", PartitionName(f"{task.queue}~{self._number(task, count)}")
+        )
         return routed
 
     def _number(self, task: Task[Any], count: int) -> int:

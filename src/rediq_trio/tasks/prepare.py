@@ -10,7 +10,7 @@ from typing import Any, cast
 import attrs
 
 from rediq_trio._errors import ConfigError
-from rediq_trio.spec.records import NO_RELATIONS, NewTask, Relations, Until
+from rediq_trio.spec.messages import NO_RELATIONS, NewTask, Relations, Until
 from rediq_trio.tasks.ids import new_id
 from rediq_trio.values.task import Task
 from rediq_trio.values.unique import Unique

@@ -9,13 +9,14 @@ from typing import Any
 import attrs
 
 from rediq_trio._errors import PayloadError
+from rediq_trio.spec.carried import BatchEnvelope
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Record
 from rediq_trio.store.port import Stats
 from rediq_trio.values.backoff import DEFAULT_BACKOFF
 from rediq_trio.values.bounds import queue_of
 from rediq_trio.values.task import Progress, QueueStats, TaskInfo, WorkerInfo
-from rediq_trio.wire.batch_envelope import BatchEnvelope, is_batch, open_batch
+from rediq_trio.wire.batch_envelope import batch_of
 from rediq_trio.wire.deadlines import deadline_ms
 from rediq_trio.wire.envelope import Envelope, open_envelope, pack_value, unpack_value
 from rediq_trio.wire.packing import pack
@@ -36,7 +37,9 @@ def _instant_or_none(ms: int) -> dt.datetime | None:
 def make_task_info(partition: str, record: Record) -> TaskInfo:
     """Return the `TaskInfo` of a record. Parts that cannot be decoded show as unreadable."""
     batch = _batch(record.envelope)
-    envelope = _opened(batch.members[0].envelope if batch else record.envelope)
+    carried = batch.members[0].envelope if batch else record.envelope
+    assert isinstance(carried, bytes)
+    envelope = _opened(carried)
     if batch:
         # Metadata and deadlines belong to the members, not to the batch.
         envelope = attrs.evolve(envelope, metadata={}, deadline_ms=0, depends_on=())
@@ -66,9 +69,9 @@ def make_task_info(partition: str, record: Record) -> TaskInfo:
     )
 
 
-def _batch(packed: bytes) -> BatchEnvelope | None:
+def _batch(envelope: bytes | BatchEnvelope) -> BatchEnvelope | None:
     try:
-        return open_batch(packed) if is_batch(packed) else None
+        return batch_of(envelope)
     except PayloadError:
         return None
 

@@ -91,7 +91,13 @@ def check_label(field: str, value: object) -> str:
 
 
 def check_number(
-    field: str, value: object, low: float, high: float, *, integer: bool = False, above: bool = False
+    field: str,
+    value: object,
+    low: float,
+    high: float,
+    *,
+    integer: bool = False,
+    above: bool = False,
 ) -> None:
     """Raise `ConfigError` unless low <= value <= high (low < value with `above`); never NaN or bool."""
     kinds = (int,) if integer else (int, float)
@@ -107,7 +113,9 @@ def check_number(
         raise ConfigError.of(field, value, f"{kind} {edge} {low:,} to {high:,}")
 
 
-def number(low: float, high: float = math.inf, *, integer: bool = False, above: bool = False) -> Validator:
+def number(
+    low: float, high: float = math.inf, *, integer: bool = False, above: bool = False
+) -> Validator:
     """Return an attrs validator that calls `check_number`."""
 
     def validate(_: object, attribute: attrs.Attribute[Any], value: object) -> None:

@@ -184,7 +184,9 @@ def due_ticks(when: Recurrence, since_ms: int, now_ms: int, *, limit: int = 100)
             ticks.append(tick)
             tick = when.next_ms(tick)
         return DueTicks(tuple(ticks), tick)
-    oldest = since_ms if when.catch_up == "once" else max(since_ms, now_ms - round(MISSED_AFTER * 1000))
+    oldest = (
+        since_ms if when.catch_up == "once" else max(since_ms, now_ms - round(MISSED_AFTER * 1000))
+    )
     latest = when.last_ms(oldest, now_ms)
     return DueTicks(() if latest is None else (latest,), when.next_ms(max(since_ms - 1, now_ms)))
 
@@ -198,7 +200,9 @@ def unpack_recurrence(data: Sequence[object]) -> Recurrence:
     """Return the recurrence of plain data; raise `ConfigError` for anything else."""
     match data:
         case ["every", seconds, catch_up, overlap]:
-            return Every(cast(Any, seconds), catch_up=cast(Any, catch_up), overlap=cast(Any, overlap))
+            return Every(
+                cast(Any, seconds), catch_up=cast(Any, catch_up), overlap=cast(Any, overlap)
+            )
         case ["cron", line, timezone, catch_up, overlap]:
             return Cron(
                 cast(Any, line), cast(Any, timezone),

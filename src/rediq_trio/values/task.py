@@ -76,10 +76,12 @@ def _check_label(_: object, attribute: attrs.Attribute[Any], value: object) -> N
 
 
 def _check_type(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, str) or not 0 < len(value) <= bounds.MAX_TYPE or not value.isprintable():
-        raise ConfigError.of(
-            attribute.name, value, f"1 to {bounds.MAX_TYPE} printable characters"
-        )
+    if (
+        not isinstance(value, str)
+        or not 0 < len(value) <= bounds.MAX_TYPE
+        or not value.isprintable()
+    ):
+        raise ConfigError.of(attribute.name, value, f"1 to {bounds.MAX_TYPE} printable characters")
 
 
 class TaskOptions(TypedDict, total=False):
@@ -123,9 +125,13 @@ class Task(Generic[R]):
     """The queue's name."""
     priority: int = attrs.field(default=50, validator=bounds.number(0, 100, integer=True))
     """0 (first) to 100 (last)."""
-    max_retry: int = attrs.field(default=3, validator=bounds.number(0, bounds.MAX_TRIES, integer=True))
+    max_retry: int = attrs.field(
+        default=3, validator=bounds.number(0, bounds.MAX_TRIES, integer=True)
+    )
     """Attempts after the first, 0 to 1,000,000."""
-    max_crashes: int = attrs.field(default=3, validator=bounds.number(0, bounds.MAX_TRIES, integer=True))
+    max_crashes: int = attrs.field(
+        default=3, validator=bounds.number(0, bounds.MAX_TRIES, integer=True)
+    )
     """How often a worker may die while it runs the task before the task is dead, 0 to 1,000,000."""
     timeout: float = attrs.field(default=30.0, validator=bounds.number(0, math.inf, above=True))
     """Seconds that each attempt may take; `math.inf` for no bound."""
@@ -144,9 +150,7 @@ class Task(Generic[R]):
     deadline: float | dt.datetime | None = attrs.field(default=None, validator=_check_deadline)
     """No attempt starts or continues after it: seconds from the enqueue, above 0 to 1 year, or an
     aware datetime."""
-    retention: float = attrs.field(
-        default=3600.0, validator=bounds.number(0, bounds.MAX_RETENTION)
-    )
+    retention: float = attrs.field(default=3600.0, validator=bounds.number(0, bounds.MAX_RETENTION))
     """Seconds for which the finished task and its result are kept; 0 to remove them at once."""
     metadata: Mapping[str, str] = attrs.field(
         default=_NO_METADATA, converter=_metadata, validator=_check_metadata
@@ -164,9 +168,7 @@ class Task(Generic[R]):
         default="dead", validator=bounds.choice("dead", "run")
     )
     """What happens when a dependency is dead, cancelled or gone: the task is dead too, or runs."""
-    group: str | None = attrs.field(
-        default=None, validator=attrs.validators.optional(_check_label)
-    )
+    group: str | None = attrs.field(default=None, validator=attrs.validators.optional(_check_label))
     """The group in which it waits to become part of a batch, 1 to 128 characters (bytes, as UTF-8)."""
     limit_key: str | None = attrs.field(
         default=None, validator=attrs.validators.optional(_check_label)

@@ -11,7 +11,11 @@ from rediq_trio.values import bounds
 
 
 def _check_key(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, str) or not 0 < len(value) <= bounds.MAX_TYPE or not value.isprintable():
+    if (
+        not isinstance(value, str)
+        or not 0 < len(value) <= bounds.MAX_TYPE
+        or not value.isprintable()
+    ):
         raise ConfigError.of(attribute.name, value, f"1 to {bounds.MAX_TYPE} printable characters")
 
 

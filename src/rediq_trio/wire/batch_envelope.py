@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-import attrs
-
 from rediq_trio._errors import PayloadError, quote
-from rediq_trio.spec.groups import BATCH_VERSION
+from rediq_trio.spec.carried import BatchEnvelope, BatchMember
 from rediq_trio.spec.ids import unpack_id
+from rediq_trio.spec.stored_format import BATCH_VERSION, MEMBER_FIELDS
 from rediq_trio.wire.envelope import Envelope, open_envelope
 from rediq_trio.wire.packing import UNPACK_ERRORS, unpack
 
@@ -21,36 +20,39 @@ _BATCH_ERRORS: tuple[type[Exception], ...] = (*UNPACK_ERRORS, AttributeError)
 _MEMBER_TYPES = [bytes, bytes, int, int, int, int]
 
 
-@attrs.frozen
-class BatchMember:
-    """One member of a batch, as it was in its group."""
-
-    id: str
-    envelope: bytes
-    priority: int
-    max_retry: int
-    max_crashes: int
-    retention_ms: int
-
-    def open(self) -> Envelope:
-        """Return its opened envelope; raise `PayloadError` that names the member if it cannot."""
-        try:
-            return open_envelope(self.envelope)
-        except PayloadError as error:
-            raise type(error)(f"member {self.id}: {error}") from error
-
-
-@attrs.frozen
-class BatchEnvelope:
-    """A group's name and its members, at least one."""
-
-    group: str
-    members: tuple[BatchMember, ...]
-
-
 def is_batch(packed: bytes) -> bool:
     """Return whether an envelope is that of a batch."""
     return packed[:2] == _BATCH_PREFIX
+
+
+def batch_of(envelope: bytes | BatchEnvelope) -> BatchEnvelope | None:
+    """Return the batch that a task carries, None for any other; raise `PayloadError` for a broken one."""
+    if isinstance(envelope, BatchEnvelope):
+        return envelope
+    return open_batch(envelope) if is_batch(envelope) else None
+
+
+def read_envelope(packed: bytes) -> bytes | BatchEnvelope:
+    """Read an envelope as far as a queue knows it: a batch is taken apart, unless it is broken."""
+    try:
+        return batch_of(packed) or packed
+    except PayloadError:
+        return packed  # whoever opens it says so
+
+
+def size_of(envelope: bytes | BatchEnvelope) -> int:
+    """Return about how many bytes an envelope has."""
+    if isinstance(envelope, BatchEnvelope):
+        return sum(len(member.envelope) for member in envelope.members)
+    return len(envelope)
+
+
+def open_member(member: BatchMember) -> Envelope:
+    """Open the envelope of a member; raise `PayloadError` naming it when that cannot be read."""
+    try:
+        return open_envelope(member.envelope)
+    except PayloadError as error:
+        raise type(error)(f"member {member.id}: {error}") from error
 
 
 def open_batch(packed: bytes) -> BatchEnvelope:
@@ -67,4 +69,7 @@ def _member(parts: Any) -> BatchMember:
     fields = cast("list[Any]", parts) if isinstance(parts, list) else []
     if [type(field) for field in fields] != _MEMBER_TYPES:
         raise ValueError("a member has the wrong fields")
-    return BatchMember(unpack_id(fields[0]), *fields[1:])
+    found: dict[str, Any] = {}
+    found.update(zip(MEMBER_FIELDS, fields, strict=True))
+    found["id"] = unpack_id(found["id"])
+    return BatchMember(**found)

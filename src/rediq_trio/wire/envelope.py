@@ -12,7 +12,7 @@ from typing import Any, cast
 import attrs
 
 from rediq_trio._errors import PayloadError, PayloadTooLarge, quote
-from rediq_trio.spec.groups import BATCH_VERSION
+from rediq_trio.spec.stored_format import BATCH_VERSION
 from rediq_trio.values.backoff import DEFAULT_BACKOFF, Backoff, decode_backoff, encode_backoff
 from rediq_trio.values.bounds import MAX_DELAY, MAX_DEPTH
 from rediq_trio.wire.packing import UNPACK_ERRORS, EncryptedFound, pack, unpack
@@ -168,11 +168,15 @@ def open_envelope(packed: bytes) -> Envelope:
             return Envelope(kind, payload, _DEFAULT_TIMEOUT, DEFAULT_BACKOFF, {})
     if fields and _is_newer(fields[0]):
         version = quote(fields[0])
-        raise NewerEnvelope(f"envelope has version {version}; this library reads {ENVELOPE_VERSION}")
+        raise NewerEnvelope(
+            f"envelope has version {version}; this library reads {ENVELOPE_VERSION}"
+        )
     if not 3 <= len(fields) <= 8:
         raise PayloadError(_NO_ARRAY)
     if fields[0] != ENVELOPE_VERSION:
-        raise PayloadError(f"envelope has version {quote(fields[0])}; this library reads {ENVELOPE_VERSION}")
+        raise PayloadError(
+            f"envelope has version {quote(fields[0])}; this library reads {ENVELOPE_VERSION}"
+        )
     fields += [_DEFAULT_TIMEOUT, [], {}, 0, []][len(fields) - 3 :]
     kind, payload, timeout, backoff, metadata, deadline, needs = fields[1:]
     if not (

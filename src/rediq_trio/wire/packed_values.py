@@ -1,43 +1,32 @@
-"""Split concatenated msgpack values without decoding them."""
+"""Names and values that stand one after the other, as the scripts append them to a hash's field."""
 
 from __future__ import annotations
 
-from rediq_trio.spec.ids import pack_ref, unpack_ref
-from rediq_trio.wire.packing import measure, pack_for_lua, unpack
+from rediq_trio.wire.packing import UNPACK_ERRORS, measure, pack_for_lua, unpack
 
 
-def split_inputs(queue: str, packed: bytes) -> list[tuple[str, bytes]]:
-    """Split the results that a task received: ids of the tasks that returned them, and packed results.
+def pack_pair(name: bytes | str, value: bytes) -> bytes:
+    """Pack a name, and put a value after it that is packed already."""
+    return pack_for_lua(name) + value
 
-    Raises one of `UNPACK_ERRORS`.
+
+def read_pairs(packed: bytes) -> list[tuple[bytes, bytes]]:
+    """Read names and their values, which stay packed.
+
+    From what cannot be decoded on, one pair of nothing stands for the rest: no value is empty.
     """
-    found: list[tuple[str, bytes]] = []
-    at = 0
-    while at < len(packed):
-        middle = at + measure(packed[at:])
-        # References are in their stored form, which need not be text.
-        stored = unpack(packed[at:middle], texts=False)
-        if not isinstance(stored, bytes):
-            raise ValueError("a reference is not text")  # noqa: TRY004  (of UNPACK_ERRORS: bad data)
-        ref = unpack_ref(stored)
-        at = middle + measure(packed[middle:])
-        found.append((ref if "/" in ref else f"{queue}/{ref}", packed[middle:at]))
-    return found
-
-
-def join_inputs(queue: str, parts: list[tuple[str, bytes]]) -> bytes:
-    """Join what `split_inputs` split."""
-    prefix = f"{queue}/"
-    return b"".join(pack_for_lua(pack_ref(name.removeprefix(prefix))) + value for name, value in parts)
-
-
-def split_steps(packed: bytes) -> list[tuple[bytes, bytes]]:
-    """Split steps: packed names and packed results. Raises one of `UNPACK_ERRORS`."""
     found: list[tuple[bytes, bytes]] = []
-    at = 0
-    while at < len(packed):
-        middle = at + measure(packed[at:])
-        end = middle + measure(packed[middle:])
-        found.append((packed[at:middle], packed[middle:end]))
-        at = end
+    left = packed
+    try:
+        while left:
+            middle = measure(left)
+            # References are kept as they are stored, which need not be text.
+            name = unpack(left[:middle], texts=False)
+            end = middle + measure(left[middle:])
+            if not isinstance(name, bytes):
+                raise ValueError("a name is no text")  # noqa: TRY004  (of UNPACK_ERRORS: bad data)
+            found.append((name, left[middle:end]))
+            left = left[end:]
+    except UNPACK_ERRORS:
+        found.append((b"", b""))
     return found

@@ -69,7 +69,9 @@ def needs_structure(annotation: Any) -> bool:
         return False
     if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
         kind = cast("type[Any]", annotation)
-        return issubclass(kind, _STRUCTURED_TYPES) or attrs.has(kind) or dataclasses.is_dataclass(kind)
+        return (
+            issubclass(kind, _STRUCTURED_TYPES) or attrs.has(kind) or dataclasses.is_dataclass(kind)
+        )
     origin = typing.get_origin(annotation)
     if origin is typing.Literal:
         return False

@@ -29,13 +29,13 @@ from rediq_trio.wire.structuring import to_plain
 from rediq_trio.worker.handler_call import HandlerCall, open_call
 from rediq_trio.worker.leases import HeldLease, Reason
 from rediq_trio.worker.outcomes import (
-    Cancelled,
-    Failed,
-    Interrupted,
-    Lost,
-    Outcome,
-    Snoozed,
-    Succeeded,
+    AttemptCancelled,
+    AttemptFailed,
+    AttemptInterrupted,
+    AttemptLost,
+    AttemptOutcome,
+    AttemptSnoozed,
+    AttemptSucceeded,
 )
 
 log = logging.getLogger("rediq_trio")
@@ -70,7 +70,7 @@ class Attempts:
     _newer_reported: set[str] = attrs.field(factory=set)
     """Queues with tasks of a newer version for which a warning was logged."""
 
-    async def run(self, held: HeldLease) -> Outcome:
+    async def run(self, held: HeldLease) -> AttemptOutcome:
         """Run one attempt in its cancel scope and return its outcome.
 
         Raises only what is meant for the worker: `trio.Cancelled` of a surrounding
@@ -82,9 +82,9 @@ class Attempts:
         except NewerEnvelope as error:
             return self._snooze_newer(held, error)
         except (PayloadError, UnknownTaskType, ConfigError) as error:
-            return Failed(held, error_text(error), 0.0, final=True)
+            return AttemptFailed(held, error_text(error), 0.0, final=True)
         envelope, rules = call.envelope, call.rules
-        outcome: Outcome = Interrupted(held)
+        outcome: AttemptOutcome = AttemptInterrupted(held)
         with held.open_scope(math.inf if envelope.deadline_ms else envelope.timeout) as scope:
             if envelope.deadline_ms:
                 if late_outcome := await self._read_deadline(held, envelope):
@@ -119,16 +119,16 @@ class Attempts:
             outcome = _cancelled_outcome(held, envelope)
         return _within_deadline(outcome) if held.deadline_ms else outcome
 
-    def _snooze_newer(self, held: HeldLease, error: NewerEnvelope) -> Outcome:
+    def _snooze_newer(self, held: HeldLease, error: NewerEnvelope) -> AttemptOutcome:
         if held.queue not in self._newer_reported:
             self._newer_reported.add(held.queue)
             log.warning(
                 "queue %s holds tasks of a newer rediq-trio (%s), which are snoozed without a charge: "
                 "upgrade this worker", held.queue, error,
             )  # fmt: skip
-        return Snoozed(held, NEWER_TASK_SNOOZE)
+        return AttemptSnoozed(held, NEWER_TASK_SNOOZE)
 
-    async def _read_deadline(self, held: HeldLease, envelope: Envelope) -> Outcome | None:
+    async def _read_deadline(self, held: HeldLease, envelope: Envelope) -> AttemptOutcome | None:
         """Read the task's deadline; return an outcome if the attempt must not start.
 
         Waits for the store until the lease is over.
@@ -136,9 +136,9 @@ class Attempts:
         try:
             record = await self.services.client.task(held.task_id)._read_until_answered()
         except TaskNotFound:
-            return Lost(held)
+            return AttemptLost(held)
         if (record.deliveries, record.nonce) != (held.fence.deliveries, held.fence.nonce):
-            return Lost(held)
+            return AttemptLost(held)
         held.deadline_ms = deadline_ms(record, envelope.deadline_ms)
         if held.deadline_within(0.0):
             return _deadline_passed(held, "passed before the attempt started")
@@ -182,32 +182,32 @@ def _scope_is_cancelled() -> bool:
     return trio.current_effective_deadline() == -float("inf")
 
 
-def _success_outcome(held: HeldLease, call: HandlerCall, task: CurrentTask, value: Any) -> Outcome:
+def _success_outcome(held: HeldLease, call: HandlerCall, task: CurrentTask, value: Any) -> AttemptOutcome:
     if value is None:
-        return Succeeded(held, PACKED_NONE)
+        return AttemptSucceeded(held, PACKED_NONE)
     try:
         if call.aggregates:
             value = call.value(task, value)
-        return Succeeded(held, pack_value(to_plain(value), what="result"))
+        return AttemptSucceeded(held, pack_value(to_plain(value), what="result"))
     except Exception as error:
         # Another attempt would do the work twice and fail in the same way.
-        return Failed(held, error_text(error), 0.0, final=True)
+        return AttemptFailed(held, error_text(error), 0.0, final=True)
 
 
 def _failure_outcome(
     held: HeldLease, envelope: Envelope, rules: RetryRules, error: BaseException, text: str = ""
-) -> Outcome:
+) -> AttemptOutcome:
     """Return the outcome for what a handler raised; `text` replaces the error's own text."""
     while len(parts := group_members(error)) == 1:
         error = parts[0]
     backoff = envelope.backoff.delay(held.lease.attempt)
     match error:
         case Snooze():
-            return Snoozed(held, error.seconds)
+            return AttemptSnoozed(held, error.seconds)
         case Reject():
-            return Failed(held, error_text(error)[len("Reject: ") :] or "rejected", 0.0, final=True)
+            return AttemptFailed(held, error_text(error)[len("Reject: ") :] or "rejected", 0.0, final=True)
         case Retry():
-            return Failed(held, error_text(error), backoff if error.after is None else error.after)
+            return AttemptFailed(held, error_text(error), backoff if error.after is None else error.after)
         case _:
             pass
     log.debug("task %s failed", held.task_id, exc_info=error)
@@ -219,8 +219,8 @@ def _failure_outcome(
     except BadRule as broken:
         why = f"its retry function failed: {error_text(broken.__cause__ or broken)}"
         log.warning("task %s: %s; it is retried after its backoff", held.task_id, why)
-        return Failed(held, with_suffix(text, why), backoff)
-    return Failed(held, text, 0.0, final=True) if delay is None else Failed(held, text, delay)
+        return AttemptFailed(held, with_suffix(text, why), backoff)
+    return AttemptFailed(held, text, 0.0, final=True) if delay is None else AttemptFailed(held, text, delay)
 
 
 def with_suffix(text: str, suffix: str) -> str:
@@ -229,35 +229,35 @@ def with_suffix(text: str, suffix: str) -> str:
     return text[: MAX_ERROR_TEXT - len(suffix)] + suffix
 
 
-def _cancelled_outcome(held: HeldLease, envelope: Envelope) -> Outcome:
+def _cancelled_outcome(held: HeldLease, envelope: Envelope) -> AttemptOutcome:
     match held.reason or held.timeout_reason():
         case Reason.TIMEOUT:
             delay = envelope.backoff.delay(held.lease.attempt)
-            return Failed(held, f"timeout: it took longer than {envelope.timeout:g} s", delay)
+            return AttemptFailed(held, f"timeout: it took longer than {envelope.timeout:g} s", delay)
         case Reason.DEADLINE:
             return _deadline_passed(held, "passed before the attempt ended")
         case Reason.CANCELLED:
-            return Cancelled(held)
+            return AttemptCancelled(held)
         case Reason.LEASE_LOST:
-            return Lost(held)
+            return AttemptLost(held)
         case Reason.SHUTDOWN:
-            return Interrupted(held)
+            return AttemptInterrupted(held)
 
 
-def _deadline_passed(held: HeldLease, what: str) -> Failed:
-    return Failed(held, f"deadline: {_deadline_text(held)} {what}", 0.0, final=True)
+def _deadline_passed(held: HeldLease, what: str) -> AttemptFailed:
+    return AttemptFailed(held, f"deadline: {_deadline_text(held)} {what}", 0.0, final=True)
 
 
 def _deadline_text(held: HeldLease) -> str:
     return instant(held.deadline_ms).isoformat(timespec="milliseconds")
 
 
-def _within_deadline(outcome: Outcome) -> Outcome:
+def _within_deadline(outcome: AttemptOutcome) -> AttemptOutcome:
     """Make a failure final if the next attempt could not start before the deadline."""
-    if not isinstance(outcome, Failed) or outcome.final:
+    if not isinstance(outcome, AttemptFailed) or outcome.final:
         return outcome
     held = outcome.held
     if held.lease.attempt > held.lease.max_retry or not held.deadline_within(outcome.delay):
         return outcome
     suffix = f"no further attempt: the deadline, {_deadline_text(held)}, is earlier"
-    return Failed(held, with_suffix(outcome.error, suffix), 0.0, final=True)
+    return AttemptFailed(held, with_suffix(outcome.error, suffix), 0.0, final=True)

@@ -16,8 +16,9 @@ from rediq_trio.handlers.aggregators import Aggregator
 from rediq_trio.handlers.app import App
 from rediq_trio.handlers.context import CurrentTask
 from rediq_trio.handlers.retry_rules import RetryRules
+from rediq_trio.spec.carried import BatchEnvelope, BatchMember
 from rediq_trio.values.task import Task
-from rediq_trio.wire.batch_envelope import BatchEnvelope, BatchMember, is_batch, open_batch
+from rediq_trio.wire.batch_envelope import batch_of, open_member
 from rediq_trio.wire.envelope import ENVELOPE_OVERHEAD_MAX, Envelope, open_envelope, unpack_value
 from rediq_trio.worker.leases import HeldLease
 
@@ -58,8 +59,9 @@ def open_call(app: App, held: HeldLease, most: int) -> HandlerCall:
     Raises `PayloadError`, `UnknownTaskType` or `ConfigError` when it cannot be called.
     """
     packed = held.lease.envelope
-    if is_batch(packed):
-        return _open_batch(app, held, open_batch(packed), most)
+    if batch := batch_of(packed):
+        return _open_batch(app, held, batch, most)
+    assert isinstance(packed, bytes)
     if len(packed) > most + ENVELOPE_OVERHEAD_MAX:
         # Checked before unpacking: a few bytes can declare more than there is memory for.
         raise PayloadTooLarge(
@@ -73,7 +75,7 @@ def open_call(app: App, held: HeldLease, most: int) -> HandlerCall:
 
 
 def _open_batch(app: App, held: HeldLease, batch: BatchEnvelope, most: int) -> HandlerCall:
-    opened = [(member, member.open()) for member in batch.members]
+    opened = [(member, open_member(member)) for member in batch.members]
     payloads = [_payload(member, envelope, most) for member, envelope in opened]
     first = opened[0][1]
     batch_envelope = Envelope(
@@ -101,7 +103,9 @@ def _open_batch(app: App, held: HeldLease, batch: BatchEnvelope, most: int) -> H
     handler = app.handler(first.type)
     args, kwargs = handler.arguments(payloads)
     rules = handler.rules
-    return HandlerCall(batch_envelope, handler.function, handler.is_async, rules, args, kwargs, batch.group, ids)
+    return HandlerCall(
+        batch_envelope, handler.function, handler.is_async, rules, args, kwargs, batch.group, ids
+    )
 
 
 def _aggregation(
@@ -112,7 +116,9 @@ def _aggregation(
     ids: tuple[str, ...],
 ) -> HandlerCall:
     function, is_async = aggregator.function, aggregator.is_async
-    return HandlerCall(batch_envelope, function, is_async, NO_RULES, (tasks,), {}, group, ids, aggregates=True)
+    return HandlerCall(
+        batch_envelope, function, is_async, NO_RULES, (tasks,), {}, group, ids, aggregates=True
+    )
 
 
 def _payload(member: BatchMember, envelope: Envelope, most: int) -> Any:

@@ -101,7 +101,11 @@ class HealthJudge:
         )
 
     def _actors(self) -> Mapping[str, Liveness]:
-        found = {"heartbeat": self.heartbeat.liveness, "settler": self.settler, "keeper": self.keeper}
+        found = {
+            "heartbeat": self.heartbeat.liveness,
+            "settler": self.settler,
+            "keeper": self.keeper,
+        }
         # The poller ends when the worker begins to stop; the others run until the attempts ended.
         return found if self.stopping.is_set() else {"poller": self.poller} | found
 

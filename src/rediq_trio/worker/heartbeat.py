@@ -16,7 +16,7 @@ import attrs
 import trio
 
 from rediq_trio._errors import ConnectionLost
-from rediq_trio.spec.records import Verdict, WorkerRecord
+from rediq_trio.spec.messages import Verdict, WorkerRecord
 from rediq_trio.store.broadcast import Signal, SignalKind
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.store.retrying import until_answered

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 import attrs
 import trio
 
-from rediq_trio.spec.records import Fence, Lease, NewTask
+from rediq_trio.spec.messages import Fence, Lease, NewTask
 
 SAFETY_SHARE = 0.1
 """Share of the lease that is not used: time for the answer to arrive and the handler to end."""

@@ -8,7 +8,7 @@ from rediq_trio.worker.leases import HeldLease
 
 
 @attrs.frozen(eq=False)
-class Succeeded:
+class AttemptSucceeded:
     """The handler returned."""
 
     held: HeldLease
@@ -16,7 +16,7 @@ class Succeeded:
 
 
 @attrs.frozen(eq=False)
-class Failed:
+class AttemptFailed:
     """The handler raised, ran out of time, or could not be called."""
 
     held: HeldLease
@@ -27,7 +27,7 @@ class Failed:
 
 
 @attrs.frozen(eq=False)
-class Snoozed:
+class AttemptSnoozed:
     """The handler asked to be run later."""
 
     held: HeldLease
@@ -36,24 +36,31 @@ class Snoozed:
 
 
 @attrs.frozen(eq=False)
-class Cancelled:
+class AttemptCancelled:
     """The handler was cancelled, because someone cancelled the task."""
 
     held: HeldLease
 
 
 @attrs.frozen(eq=False)
-class Interrupted:
+class AttemptInterrupted:
     """The attempt did not end by itself, or never started: the task is released."""
 
     held: HeldLease
 
 
 @attrs.frozen(eq=False)
-class Lost:
+class AttemptLost:
     """The lease is lost: another worker may hold the task, so nothing is settled."""
 
     held: HeldLease
 
 
-Outcome = Succeeded | Failed | Snoozed | Cancelled | Interrupted | Lost
+AttemptOutcome = (
+    AttemptSucceeded
+    | AttemptFailed
+    | AttemptSnoozed
+    | AttemptCancelled
+    | AttemptInterrupted
+    | AttemptLost
+)

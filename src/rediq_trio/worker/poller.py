@@ -27,6 +27,7 @@ import trio
 from rediq_trio.store.broadcast import Signal, SignalKind
 from rediq_trio.store.port import Store
 from rediq_trio.store.retrying import until_answered
+from rediq_trio.wire.batch_envelope import size_of
 from rediq_trio.worker.leases import HeldLease, LeaseTable
 from rediq_trio.worker.liveness import Liveness
 from rediq_trio.worker.prefetch import Prefetch
@@ -80,7 +81,9 @@ class Poller:
     def __attrs_post_init__(self) -> None:
         queues = self.queues
         self._shares = Shares(queues) if isinstance(queues, Mapping) and len(queues) > 1 else None
-        self._next_polls = {partition: 0.0 for queue in queues for partition in self._partitions_of(queue)}
+        self._next_polls = {
+            partition: 0.0 for queue in queues for partition in self._partitions_of(queue)
+        }
 
     async def run(self) -> None:
         """Claim until cancelled. Tasks that were claimed by then reach the executor."""
@@ -138,7 +141,10 @@ class Poller:
         if not more:
             # A task that came since sent a signal, which is still unread.
             self._ready.discard(partition)
-        every = max(POLL_INTERVAL, min(self.lease, POLL_INTERVAL_MAX, len(self._next_polls) / POLLS_PER_SECOND))
+        every = max(
+            POLL_INTERVAL,
+            min(self.lease, POLL_INTERVAL_MAX, len(self._next_polls) / POLLS_PER_SECOND),
+        )
         self._next_polls[partition] = at = trio.current_time() + every * random.uniform(0.5, 1.0)
         self._first_poll = min(self._first_poll, at)
 
@@ -248,8 +254,10 @@ class Poller:
             if claimed.newer:
                 self._report_newer(queue, claimed.newer)
             if claimed.leases:
-                self.prefetch.record_claim([len(lease.envelope) for lease in claimed.leases])
-                held = self.lease_table.add(queue, claimed.leases, asked_at=asked_at, length=self.lease)
+                self.prefetch.record_claim([size_of(lease.envelope) for lease in claimed.leases])
+                held = self.lease_table.add(
+                    queue, claimed.leases, asked_at=asked_at, length=self.lease
+                )
                 self.leases.send_nowait(held)
         if self._claiming.cancelled_caught:
             self.liveness.record_failure()

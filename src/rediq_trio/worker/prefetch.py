@@ -42,7 +42,9 @@ class Prefetch:
         """Record the bytes of each task of a claim."""
         if sizes:
             weight = 1 - (1 - _MEAN_WEIGHT) ** len(sizes)
-            self._mean_size = max(1.0, self._mean_size + weight * (sum(sizes) / len(sizes) - self._mean_size))
+            self._mean_size = max(
+                1.0, self._mean_size + weight * (sum(sizes) / len(sizes) - self._mean_size)
+            )
 
     def record_attempt(self, duration: float) -> None:
         """Record the duration of an attempt, in seconds."""

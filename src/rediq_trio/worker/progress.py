@@ -10,7 +10,7 @@ import trio
 
 from rediq_trio._errors import ConnectionLost
 from rediq_trio.handlers.running_attempt import RunningAttempt
-from rediq_trio.spec.records import Report
+from rediq_trio.spec.messages import Report
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.store.retrying import retry_pause
 from rediq_trio.tasks.task_info import pack_progress
@@ -65,7 +65,9 @@ class ProgressFlusher:
 
     async def _write(self, queue: str, reports: list[tuple[RunningAttempt, bytes]]) -> None:
         try:
-            await self.store.report(queue, [Report(attempt.fence, packed) for attempt, packed in reports])
+            await self.store.report(
+                queue, [Report(attempt.fence, packed) for attempt, packed in reports]
+            )
         except ConnectionLost:
             for attempt, packed in reports:
                 self._newest.setdefault(attempt, packed)

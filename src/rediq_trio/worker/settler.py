@@ -9,32 +9,29 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import TypeVar, assert_never
+from collections.abc import Iterator, Sequence
+from typing import assert_never
 
 import attrs
 import trio
 
-from rediq_trio.spec.queue import Settled
-from rediq_trio.spec.records import Completion, Deferral, Failure, Fence
+from rediq_trio.spec import messages
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.store.retrying import until_answered
 from rediq_trio.worker.leases import HeldLease, LeaseTable
 from rediq_trio.worker.liveness import Liveness
 from rediq_trio.worker.outcomes import (
-    Cancelled,
-    Failed,
-    Interrupted,
-    Lost,
-    Outcome,
-    Snoozed,
-    Succeeded,
+    AttemptCancelled,
+    AttemptFailed,
+    AttemptInterrupted,
+    AttemptLost,
+    AttemptOutcome,
+    AttemptSnoozed,
+    AttemptSucceeded,
 )
 from rediq_trio.worker.progress import ProgressFlusher
 
 log = logging.getLogger("rediq_trio")
-
-T = TypeVar("T")
 
 OUTCOMES_AT_ONCE = 512
 """Maximum number of outcomes that are settled together."""
@@ -55,37 +52,33 @@ class OutcomeCounts:
     """Outcomes given up at the end, because Redis was away; their leases expire."""
 
 
-@attrs.define(eq=False)
-class _QueueOutcomes:
-    """The outcomes of one queue by kind, each with the argument for the store."""
+_SettledItem = tuple[HeldLease, messages.Outcome]
+"""A lease and the outcome that the store is to write of it."""
 
-    completed: list[tuple[HeldLease, Completion]] = attrs.field(factory=list)
-    failed: list[tuple[HeldLease, Failure]] = attrs.field(factory=list)
-    snoozed: list[tuple[HeldLease, Deferral]] = attrs.field(factory=list)
-    stopped: list[tuple[HeldLease, Fence]] = attrs.field(factory=list)
-    released: list[tuple[HeldLease, Fence]] = attrs.field(factory=list)
 
-    def add(self, outcome: Outcome) -> None:
-        held = outcome.held
-        fence = held.fence
-        match outcome:
-            case Succeeded():
-                children = tuple(held.children)
-                self.completed.append((held, Completion(fence, outcome.result, children)))
-            case Failed():
-                delay = round(outcome.delay * 1000)
-                failure = Failure(fence, outcome.error, delay, outcome.final)
-                self.failed.append((held, failure))
-            case Snoozed():
-                self.snoozed.append((held, Deferral(fence, round(outcome.delay * 1000))))
-            case Cancelled():
-                self.stopped.append((held, fence))
-            case Interrupted():
-                self.released.append((held, fence))
-            case Lost():
-                pass
-            case _:
-                assert_never(outcome)
+def _stored(
+    outcome: AttemptSucceeded
+    | AttemptFailed
+    | AttemptSnoozed
+    | AttemptCancelled
+    | AttemptInterrupted,
+) -> messages.Outcome:
+    """Return what the store is to write of an outcome."""
+    held = outcome.held
+    match outcome:
+        case AttemptSucceeded():
+            return messages.Completed(held.fence, outcome.result, tuple(held.children))
+        case AttemptFailed():
+            delay = round(outcome.delay * 1000)
+            return messages.Failed(held.fence, outcome.error, delay, outcome.final)
+        case AttemptSnoozed():
+            return messages.Snoozed(held.fence, round(outcome.delay * 1000))
+        case AttemptCancelled():
+            return messages.Stopped(held.fence)
+        case AttemptInterrupted():
+            return messages.Released(held.fence)
+        case _:
+            assert_never(outcome)
 
 
 @attrs.define(eq=False)
@@ -95,7 +88,7 @@ class Settler:
     store: Store
     lease_table: LeaseTable
     flusher: ProgressFlusher
-    outcomes: trio.MemoryReceiveChannel[Outcome]
+    outcomes: trio.MemoryReceiveChannel[AttemptOutcome]
     outcome_counts: OutcomeCounts
     liveness: Liveness = attrs.field(factory=Liveness)
     _stop_scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
@@ -120,66 +113,61 @@ class Settler:
         """Stop settling after `seconds`; the leases of what is left expire."""
         self._stop_scope.deadline = trio.current_time() + seconds
 
-    async def _settle(self, outcomes: Sequence[Outcome]) -> None:
+    async def _settle(self, outcomes: Sequence[AttemptOutcome]) -> None:
         unwritten = self.flusher.unwritten([outcome.held for outcome in outcomes])
         if unwritten:
             await self.flusher.flush(unwritten)
-        batches: dict[str, _QueueOutcomes] = {}
+        batches: dict[str, list[_SettledItem]] = {}
         for outcome in outcomes:
-            if isinstance(outcome, Lost):
+            if isinstance(outcome, AttemptLost):
                 self.outcome_counts.stale += 1
                 self._drop(outcome.held)
             else:
-                batches.setdefault(outcome.held.queue, _QueueOutcomes()).add(outcome)
+                items = batches.setdefault(outcome.held.queue, [])
+                items.append((outcome.held, _stored(outcome)))
         if len(batches) == 1:
             await self._settle_queue(*batches.popitem())
             return
         async with trio.open_nursery() as nursery:
-            for queue, batch in batches.items():
-                nursery.start_soon(self._settle_queue, queue, batch)
+            for queue, items in batches.items():
+                nursery.start_soon(self._settle_queue, queue, items)
 
-    async def _settle_queue(self, queue: str, batch: _QueueOutcomes) -> None:
-        store, outcome_counts = self.store, self.outcome_counts
-        # `+= await ...` would lose what other queues count meanwhile.
-        count = await self._write(queue, batch.completed, store.complete)
-        outcome_counts.completed += count
-        count = await self._write(queue, batch.failed, store.fail)
-        outcome_counts.failed += count
-        count = await self._write(queue, batch.snoozed, store.snooze)
-        outcome_counts.snoozed += count
-        count = await self._write(queue, batch.stopped, store.stop)
-        outcome_counts.cancelled += count
-        count = await self._write(queue, batch.released, store.release)
-        outcome_counts.released += count
-
-    async def _write(
-        self,
-        queue: str,
-        items: Sequence[tuple[HeldLease, T]],
-        settle: Callable[[str, Sequence[T]], Awaitable[Settled]],
-    ) -> int:
-        """Settle outcomes of one kind; return how many were accepted."""
-        accepted = 0
+    async def _settle_queue(self, queue: str, items: Sequence[_SettledItem]) -> None:
+        """Settle the outcomes of one queue, of whatever kind, in one call."""
         for part in _split(items):
-            states = await self._settle_until_answered(queue, [item for _, item in part], settle)
-            for (held, _), state in zip(part, states, strict=True):
+            states = await self._settle_until_answered(queue, [outcome for _, outcome in part])
+            for (held, outcome), state in zip(part, states, strict=True):
                 if state is None:
                     self.outcome_counts.stale += 1
-                    log.warning("task %s/%s: its lease was over, the outcome was rejected", *held.key)
+                    log.warning(
+                        "task %s/%s: its lease was over, the outcome was rejected", *held.key
+                    )
                 else:
-                    accepted += 1
+                    self._count(outcome)
                 self._drop(held)
-        return accepted
+
+    def _count(self, outcome: messages.Outcome) -> None:
+        match outcome:
+            case messages.Completed():
+                self.outcome_counts.completed += 1
+            case messages.Failed():
+                self.outcome_counts.failed += 1
+            case messages.Snoozed():
+                self.outcome_counts.snoozed += 1
+            case messages.Stopped():
+                self.outcome_counts.cancelled += 1
+            case messages.Released():
+                self.outcome_counts.released += 1
+            case _:
+                assert_never(outcome)
 
     async def _settle_until_answered(
-        self,
-        queue: str,
-        items: Sequence[T],
-        settle: Callable[[str, Sequence[T]], Awaitable[Settled]],
-    ) -> Settled:
+        self, queue: str, outcomes: Sequence[messages.Outcome]
+    ) -> messages.Settled:
         # A settlement may be repeated: the store knows the token of the first.
         answer = await until_answered(
-            lambda: settle(queue, items), on_failure=lambda _: self.liveness.record_failure()
+            lambda: self.store.settle(queue, outcomes),
+            on_failure=lambda _: self.liveness.record_failure(),
         )
         self.liveness.record_answer()
         return answer
@@ -189,16 +177,16 @@ class Settler:
         self.lease_table.drop(held)
 
 
-def _split(items: Sequence[tuple[HeldLease, T]]) -> Iterator[list[tuple[HeldLease, T]]]:
-    """Split outcomes into calls: each task counts, and so does each task that it enqueues."""
+def _split(items: Sequence[_SettledItem]) -> Iterator[list[_SettledItem]]:
+    """Split what one call would carry: each task counts, and each that it enqueues."""
     if len(items) <= BATCH and not any(held.children for held, _ in items):
         if items:
             yield list(items)
         return
-    part: list[tuple[HeldLease, T]] = []
+    part: list[_SettledItem] = []
     size = 0
     for held, item in items:
-        weight = 1 + (len(item.children) if isinstance(item, Completion) else 0)
+        weight = 1 + (len(item.children) if isinstance(item, messages.Completed) else 0)
         if part and size + weight > BATCH:
             yield part
             part, size = [], 0

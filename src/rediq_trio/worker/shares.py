@@ -23,7 +23,9 @@ class Shares:
 
     def __init__(self, weights: Mapping[str, float]) -> None:
         most = max(weights.values())
-        self._weights = {queue: max(WEIGHT_SHARE_MIN, weight / most) for queue, weight in weights.items()}
+        self._weights = {
+            queue: max(WEIGHT_SHARE_MIN, weight / most) for queue, weight in weights.items()
+        }
         self._levels = dict.fromkeys(weights, 0.0)
 
     def split(self, room: int, queues: Collection[str]) -> dict[str, int]:

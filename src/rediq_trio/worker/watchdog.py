@@ -137,7 +137,9 @@ class Watchdog:
         self.last = attrs.evolve(self.last, seconds=answered - self._asked)
         self.resumed = loop.clock.current_time()
         self._blocked = False
-        log.warning("the event loop runs again, after %.3g s in which it was blocked", self.last.seconds)
+        log.warning(
+            "the event loop runs again, after %.3g s in which it was blocked", self.last.seconds
+        )
 
     def _report(self, loop: _Loop) -> None:
         seconds = time.monotonic() - self._asked
@@ -165,9 +167,7 @@ def _stack(thread: int) -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def _task_on(
-    stack: list[FrameType], root: trio.lowlevel.Task | None
-) -> trio.lowlevel.Task | None:
+def _task_on(stack: list[FrameType], root: trio.lowlevel.Task | None) -> trio.lowlevel.Task | None:
     """Return the Trio task whose coroutine is on the stack; None between two tasks."""
     frames = set(stack)
     waiting = [] if root is None else [root]
@@ -204,7 +204,11 @@ def _where(stack: list[FrameType]) -> str:
 def _whom(task: trio.lowlevel.Task | None, current: CurrentTask | None) -> str:
     if current is not None:
         return f"by the handler {current.type} (task {current.id})"
-    return "by no task of its own" if task is None else f"by the Trio task {task.name}, which is no handler"
+    return (
+        "by no task of its own"
+        if task is None
+        else f"by the Trio task {task.name}, which is no handler"
+    )
 
 
 def _advice(task: trio.lowlevel.Task | None, current: CurrentTask | None) -> str:

@@ -38,7 +38,7 @@ from rediq_trio.worker.health import HealthJudge
 from rediq_trio.worker.heartbeat import Heartbeat
 from rediq_trio.worker.keeping.keeper import Keeper
 from rediq_trio.worker.leases import HeldLease, LeaseTable
-from rediq_trio.worker.outcomes import Outcome
+from rediq_trio.worker.outcomes import AttemptOutcome
 from rediq_trio.worker.poller import Poller
 from rediq_trio.worker.prefetch import Prefetch
 from rediq_trio.worker.progress import ProgressFlusher
@@ -77,7 +77,7 @@ class Worker:
         prefetch = Prefetch(settings.concurrency, ahead)
         # In fact bounded: no more items can be sent than there are leases in the table.
         leases_in, leases_out = trio.open_memory_channel[list[HeldLease]](math.inf)
-        outcomes_in, outcomes_out = trio.open_memory_channel[Outcome](math.inf)
+        outcomes_in, outcomes_out = trio.open_memory_channel[AttemptOutcome](math.inf)
         self.flusher = ProgressFlusher(store, settings.progress_interval)
         attempts = Attempts(
             app,
@@ -98,10 +98,18 @@ class Worker:
         )  # fmt: skip
         self.settler = Settler(store, lease_table, self.flusher, outcomes_out, self.outcome_counts)
         self.heartbeat = Heartbeat(
-            store, queues, lease_table, settings.name, settings.lease, settings.beat, self._pack_info
+            store,
+            queues,
+            lease_table,
+            settings.name,
+            settings.lease,
+            settings.beat,
+            self._pack_info,
         )
         rules = {name: each.rule for name, each in app.aggregators.items()}
-        schedule_queues = tuple(sorted({declaration.queue for declaration in app.schedules} - {*queues}))
+        schedule_queues = tuple(
+            sorted({declaration.queue for declaration in app.schedules} - {*queues})
+        )
         self.keeper = Keeper(
             store, queues, settings.dead_retention, settings.max_dead, rules, schedule_queues,
             lease=settings.lease,

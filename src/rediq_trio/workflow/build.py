@@ -152,7 +152,9 @@ class Workflow(Generic[R]):
             raise ConfigError(f"{self._label()}: {quote(node.name)} is a node of another workflow")
         if isinstance(node, str) and node in self._nodes:
             return node
-        raise ConfigError(f"{self._label()}: no node {quote(node)}; pass a Node, or the name of one")
+        raise ConfigError(
+            f"{self._label()}: no node {quote(node)}; pass a Node, or the name of one"
+        )
 
     def _add(
         self, task: object, name: str | None, before: Iterable[str], wanted: str | None = None

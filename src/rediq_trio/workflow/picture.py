@@ -234,7 +234,9 @@ def _arrow_heads(lines: Iterable[DrawnLink], *, down: bool) -> str:
     ends = dict.fromkeys(line.points[-1] for line in lines)
     wings = ((-4, -8), (4, -8)) if down else ((-8, -4), (-8, 4))
     path = "".join(
-        f"M{_coordinates(end)}" + "".join(f"L{_coordinates((end[0] + x, end[1] + y))}" for x, y in wings) + "z"
+        f"M{_coordinates(end)}"
+        + "".join(f"L{_coordinates((end[0] + x, end[1] + y))}" for x, y in wings)
+        + "z"
         for end in ends
     )
     return f'<path d="{path}" fill="{LINE_COLOUR}"/>'

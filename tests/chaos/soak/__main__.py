@@ -83,7 +83,13 @@ Say = Callable[[str], None]
 @contextmanager
 def run_worker(url: str, *, leaks: bool) -> Iterator[subprocess.Popen[str]]:
     """Run the worker process while the block lasts; raise `RuntimeError` when it does not serve."""
-    command = [sys.executable, "-m", "tests.chaos.soak.worker", url, *(["--leaks"] if leaks else [])]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.chaos.soak.worker",
+        url,
+        *(["--leaks"] if leaks else []),
+    ]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stdin is not None
     assert child.stdout is not None
@@ -103,7 +109,10 @@ def run_worker(url: str, *, leaks: bool) -> Iterator[subprocess.Popen[str]]:
 
 async def soak(plan: Plan, say: Say) -> Result:
     """Run it all."""
-    with run_server(plan.server) as bench, run_worker(bench.url, leaks="objects" in plan.plant) as worker:
+    with (
+        run_server(plan.server) as bench,
+        run_worker(bench.url, leaks="objects" in plan.plant) as worker,
+    ):
         looker = Looker(bench, worker)
         async with trio.open_nursery() as leaking, rediq.connect(bench.url) as client:
             producer = Producer(bench.url, plan.rate, lingering=not plan.brief)
@@ -119,7 +128,14 @@ async def soak(plan: Plan, say: Say) -> Result:
             grown = (await looker.look(types=True)).grown
             leaking.cancel_scope.cancel()
     rows = judge(before, looks, after)
-    return Result([before, *looks, after], rows, left_over(before, after), producer.told, producer.visits, grown)
+    return Result(
+        [before, *looks, after],
+        rows,
+        left_over(before, after),
+        producer.told,
+        producer.visits,
+        grown,
+    )
 
 
 async def _work(producer: Producer, client: rediq.Client, seconds: float) -> None:
@@ -162,7 +178,9 @@ async def _drain(
     since, steady = trio.current_time(), await looker.look()
     while trio.current_time() < give_up:
         look = await looker.look()
-        say(f"draining: {look.figures['redis members']:,} members in {look.figures['redis keys']} keys")
+        say(
+            f"draining: {look.figures['redis members']:,} members in {look.figures['redis keys']} keys"
+        )
         if look.owns_unique_key != steady.owns_unique_key:
             since, steady = trio.current_time(), look
         enough = trio.current_time() - since > STEADY and not await _tasks(client)
@@ -215,7 +233,9 @@ def parse(arguments: list[str] | None = None) -> Plan:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.soak")
     parser.add_argument("--minutes", type=float, default=60.0, help="of work (60)")
     parser.add_argument("--rate", type=float, default=60.0, help="stories a second (60)")
-    parser.add_argument("--brief", action="store_true", help="flush what is left, do not wait for it")
+    parser.add_argument(
+        "--brief", action="store_true", help="flush what is left, do not wait for it"
+    )
     parser.add_argument("--plant", default="", help="leaks to be found: objects, clients")
     parser.add_argument("--server", help="the redis-server to run")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all looks there too")
@@ -234,14 +254,19 @@ def main() -> int:
     plan = parse()
     result = trio.run(soak, plan, progress())
     before, after = result.looks[0].figures, result.looks[-1].figures
-    print(f"\n{plan.minutes:g} minutes, {result.told:,} stories, {result.visits:,} clients came and went\n")
+    print(
+        f"\n{plan.minutes:g} minutes, {result.told:,} stories, {result.visits:,} clients came and went\n"
+    )
     print(table(result.rows))
     print(f"\nleft in Redis: {after['redis members']:,} members in {after['redis keys']} keys, "
           f"and {before['redis members']:,} in {before['redis keys']} before")  # fmt: skip
     for line in result.left:
         print(f"FAILED: left in {line}")
     if not result.passed and result.grown:
-        print("objects that became more: " + ", ".join(f"{name} {many:,}" for name, many in result.grown))
+        print(
+            "objects that became more: "
+            + ", ".join(f"{name} {many:,}" for name, many in result.grown)
+        )
     if plan.json:
         data = [{"at": look.at, **look.figures} for look in result.looks]
         plan.json.write_text(json.dumps(data, indent=1) + "\n", "utf-8")

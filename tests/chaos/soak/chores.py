@@ -57,7 +57,9 @@ async def _do(kind: str) -> None:
         case "slow":
             await trio.sleep(30)
         case "parent":
-            child: rediq.Task[str] = rediq.Task("chore", {"kind": "child"}, queue=OTHER, retention=KEPT)
+            child: rediq.Task[str] = rediq.Task(
+                "chore", {"kind": "child"}, queue=OTHER, retention=KEPT
+            )
             task.enqueue_after(child)
         case "steps":
             await task.once("one", trio.sleep, 0)

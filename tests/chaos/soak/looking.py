@@ -15,7 +15,14 @@ import trio
 from benchmarks.server import Bench
 from tests.chaos.soak.own import look_at_self
 
-CARDS = {"string": "STRLEN", "list": "LLEN", "set": "SCARD", "zset": "ZCARD", "hash": "HLEN", "stream": "XLEN"}
+CARDS = {
+    "string": "STRLEN",
+    "list": "LLEN",
+    "set": "SCARD",
+    "zset": "ZCARD",
+    "hash": "HLEN",
+    "stream": "XLEN",
+}
 """How to count what a key of each type holds."""
 NAMES = ":meta"
 """What the key ends with whose fields are names that the library knows: each queue's totals and

@@ -26,4 +26,6 @@ def look_at_self(*, objects: bool) -> dict[str, int]:
 
 def count_types() -> Counter[str]:
     """Count this process's objects by type."""
-    return Counter(f"{type(each).__module__}.{type(each).__qualname__}" for each in gc.get_objects())
+    return Counter(
+        f"{type(each).__module__}.{type(each).__qualname__}" for each in gc.get_objects()
+    )

@@ -65,24 +65,36 @@ def judge(before: Look, under_way: Sequence[Look], after: Look) -> list[Row]:
         if bound is not None:
             found = trend([(look.at, look.figures[name]) for look in second])
         wrong: list[str] = []
-        if found is not None and bound is not None and found.low > bound.slope and found.rise > bound.rise:
+        if (
+            found is not None
+            and bound is not None
+            and found.low > bound.slope
+            and found.rise > bound.rise
+        ):
             wrong.append(f"grows by {found.slope:,.1f} a minute")
         more = after.figures[name] - before.figures[name]
         if name in LEFT and more > LEFT[name]:
             wrong.append(f"{more:,} more are left than there were before")
-        rows.append(Row(name, before.figures[name], after.figures[name], found, bound, "; ".join(wrong)))
+        rows.append(
+            Row(name, before.figures[name], after.figures[name], found, bound, "; ".join(wrong))
+        )
     return rows
 
 
 def left_over(before: Look, after: Look) -> list[str]:
     """Name the keys that hold more than they did before."""
-    more = {key: count - before.owns_unique_key.get(key, 0) for key, count in after.owns_unique_key.items()}
+    more = {
+        key: count - before.owns_unique_key.get(key, 0)
+        for key, count in after.owns_unique_key.items()
+    }
     return [f"{key}: {count} more" for key, count in sorted(more.items()) if count > 0]
 
 
 def table(rows: Sequence[Row]) -> str:
     """Give the rows as a table."""
-    lines = [f"{'figure':18} {'before':>9} {'after':>9} {'slope/min':>10} {'99 % interval':>23} {'bound':>7}"]
+    lines = [
+        f"{'figure':18} {'before':>9} {'after':>9} {'slope/min':>10} {'99 % interval':>23} {'bound':>7}"
+    ]
     for row in rows:
         slope = interval = bound = ""
         if row.trend is not None and row.bound is not None:

@@ -93,12 +93,18 @@ def violations_of(view: DependencyView) -> Iterator[Violation]:
         if over and view.unresolved is False:
             yield violation(13, target, f"{first} has ended, and {second} was not notified")
         if alive and view.source is not None and not view.source.has_dependents:
-            yield violation(13, target, f"the record of {first} does not say that tasks wait for it")
+            yield violation(
+                13, target, f"the record of {first} does not say that tasks wait for it"
+            )
     if not view.in_needs:
         if view.in_edges and alive and lacks_one(view):
-            yield violation(8, target, f"`needs` does not list {first} for {second}, which waits for it")
+            yield violation(
+                8, target, f"`needs` does not list {first} for {second}, which waits for it"
+            )
     elif view.dependent is None:
-        yield violation(2, target, f"`needs` still lists {first} for {second}, which no longer exists")
+        yield violation(
+            2, target, f"`needs` still lists {first} for {second}, which no longer exists"
+        )
     elif (
         view.dependent.state is State.BLOCKED
         and view.source is not None
@@ -106,7 +112,9 @@ def violations_of(view: DependencyView) -> Iterator[Violation]:
         and (view.unresolved is False or alive)
     ):
         yield violation(
-            13, target, f"{second} waits for {first}, and will not be notified: `edges` does not list it"
+            13,
+            target,
+            f"{second} waits for {first}, and will not be notified: `edges` does not list it",
         )
 
 
@@ -132,7 +140,9 @@ def repairs_of(view: DependencyView) -> Iterator[Repair]:
             yield Repair(Action.RELINK, target, f"{first} does not say that tasks wait for it",
                          "it does", told)  # fmt: skip
     elif view.in_edges and source is not None:
-        yield Repair(Action.RELINK, target, f"{first} is {source.state}", f"{second} is notified", told)
+        yield Repair(
+            Action.RELINK, target, f"{first} is {source.state}", f"{second} is notified", told
+        )
     elif view.in_edges and not view.crosses_queues and not (blocked and view.in_needs):
         yield Repair(Action.RELINK, target, f"{first} is gone, and `edges` lists it", "not listed",
                      f"{second} no longer waits for it")  # fmt: skip

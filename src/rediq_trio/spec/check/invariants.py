@@ -86,7 +86,9 @@ def order_violations(
         free = not queue.fair and limit_of(queue, record.limit_key) == NO_LIMIT
         at = max(last.values(), default=0) if free else last.get(record.limit_key, 0)
         if record.score < at:
-            yield violation(7, task_target(record.id), f"passed over at {record.score}, {at} was claimed")
+            yield violation(
+                7, task_target(record.id), f"passed over at {record.score}, {at} was claimed"
+            )
 
 
 def tick_violations(before: QueueState, after: QueueState) -> Iterator[Violation]:

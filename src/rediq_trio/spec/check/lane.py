@@ -101,7 +101,9 @@ def violations_of(view: LaneView) -> Iterator[Violation]:
     """Check permits, rate and lane against the tasks and the limit of a key."""
     target = view.target
     if view.active is not None and view.permits != view.active:
-        yield violation(11, target, f"{view.permits} permits are out, {view.active} tasks are active")
+        yield violation(
+            11, target, f"{view.permits} permits are out, {view.active} tasks are active"
+        )
     if view.limit is None:
         yield violation(11, target, "its limit cannot be read")
         return
@@ -110,7 +112,9 @@ def violations_of(view: LaneView) -> Iterator[Violation]:
         if bound is None:
             yield violation(11, target, "has starts counted, and no rate")
         elif view.arrival_us > bound:
-            yield violation(13, target, f"may start at {view.arrival_us} us, later than the rate says")
+            yield violation(
+                13, target, f"may start at {view.arrival_us} us, later than the rate says"
+            )
     if target.name:
         yield from _lane(view)
 
@@ -132,7 +136,9 @@ def _lane(view: LaneView) -> Iterator[Violation]:
     if view.shut is not None:
         # One that is due is opened by the next claim.
         if view.shut > now and view.shut != till:
-            yield violation(13, target, f"is shut until {view.shut:.0f}, should be until {till:.0f}")
+            yield violation(
+                13, target, f"is shut until {view.shut:.0f}, should be until {till:.0f}"
+            )
         return
     if till > now:
         yield violation(11, target, f"is open, should be shut until {till:.0f}")

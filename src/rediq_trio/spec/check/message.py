@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import attrs
 
 from rediq_trio.spec.check.findings import Action, Repair, Target, TargetType, Violation, violation
-from rediq_trio.spec.records import Ending, Mail, QueueState
+from rediq_trio.spec.messages import Mail
+from rediq_trio.spec.records import Ending, QueueState
 
 Item = Mail | Ending | int | None
 """None for what cannot be read; of a sender its last number."""
@@ -53,7 +54,9 @@ def violations_of(view: MessageView) -> Iterator[Violation]:
         elif isinstance(item, Mail | Ending) and str(number) != target.name:
             yield violation(2, target, f"is stored under another number than its own, {number}")
         elif number > view.last:
-            yield violation(2, target, f"has the number {number}, and {view.last} was the last given")
+            yield violation(
+                2, target, f"has the number {number}, and {view.last} was the last given"
+            )
 
 
 ACTIONS = frozenset({Action.SENT})

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import attrs
 
 from rediq_trio.spec.check.findings import Action, Repair, Target, TargetType, Violation, violation
-from rediq_trio.spec.records import QueueState, Schedule
+from rediq_trio.spec.messages import Schedule
+from rediq_trio.spec.records import QueueState
 
 
 @attrs.frozen

@@ -85,7 +85,9 @@ if _partial := {t for t, check in CHECKS.items() if not isinstance(check, Target
 if _unmade := set(Action) - totals.ACTIONS.union(
     partitioning.ACTIONS, *(check.ACTIONS for check in CHECKS.values())
 ):
-    raise RuntimeError(f"no check of spec.check.table makes the repairs {', '.join(sorted(_unmade))}")
+    raise RuntimeError(
+        f"no check of spec.check.table makes the repairs {', '.join(sorted(_unmade))}"
+    )
 
 
 def targets_of(queue: QueueState) -> list[Target]:

@@ -57,7 +57,7 @@ def view_of(queue: QueueState, _now: int, target: Target) -> TaskView:
     lock = queue.locks.get(record.unique)
     return TaskView(
         target,
-        attrs.evolve(record, envelope=b"", result=b"", progress=b"", inputs=b"", steps=b""),
+        attrs.evolve(record, envelope=b"", result=b"", progress=b"", inputs=(), steps=()),
         {record.state: record.score},
         _expiry(record),
         needs=len(queue.needs.get(record.id, ())),
@@ -171,7 +171,9 @@ def _contents(record: Record, view: TaskView) -> Found:
 
 
 _RECORD = "the record says it, and an index only follows from records"
-ACTIONS = frozenset({Action.SEQ, Action.LIST, Action.UNLIST, Action.MOVE, Action.EXPIRY, Action.FORGET})
+ACTIONS = frozenset(
+    {Action.SEQ, Action.LIST, Action.UNLIST, Action.MOVE, Action.EXPIRY, Action.FORGET}
+)
 """What a repair of a task can do."""
 
 
@@ -188,7 +190,9 @@ def repairs_of(view: TaskView) -> Iterator[Repair]:
         return
     state, listed = record.state, sorted(view.indexes)
     if not listed and view.has_envelope:
-        yield Repair(Action.LIST, target, f"{state}, in no index", f"in the index of {state}", _RECORD)
+        yield Repair(
+            Action.LIST, target, f"{state}, in no index", f"in the index of {state}", _RECORD
+        )
     elif state in view.indexes:
         if len(listed) > 1:
             others = ", ".join(sorted(set(listed) - {state}))

@@ -20,8 +20,10 @@ import attrs
 
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.history.rerun import differences, record_of
-from rediq_trio.spec.lanes import free_at, limit, limit_of, rank
+from rediq_trio.spec.indexes import rank
+from rediq_trio.spec.lanes import free_at, limit_of
 from rediq_trio.spec.lifecycle import TERMINAL, TRANSITIONS, State, Transition
+from rediq_trio.spec.operate import limit
 from rediq_trio.spec.records import NO_LIMIT, Limit, Lock, QueueState, Record
 
 
@@ -181,7 +183,11 @@ class _Walk:
 
     def _holds(self, entry: Entry, before: Record | None) -> Findings:
         """Check that nobody else holds the unique key that the task takes."""
-        again = entry.transition == Transition.REVIVE and before is not None and not before.owns_unique_key
+        again = (
+            entry.transition == Transition.REVIVE
+            and before is not None
+            and not before.owns_unique_key
+        )
         taken = entry.owns_unique_key and (again or entry.transition == Transition.ENQUEUE)
         held = self._locks.get(entry.unique) if entry.unique else None
         if taken:

@@ -11,21 +11,22 @@ from collections.abc import Iterator
 
 import attrs
 
-from rediq_trio.spec import queue as spec
+from rediq_trio.spec import rules as spec
 from rediq_trio.spec.change import Change
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.lifecycle import State, Transition
-from rediq_trio.spec.records import (
-    Completion,
-    Deferral,
-    Failure,
+from rediq_trio.spec.messages import (
+    Completed,
+    Failed,
     Fence,
     NewTask,
-    QueueState,
-    Record,
     Relations,
+    Released,
+    Snoozed,
+    Stopped,
     Until,
 )
+from rediq_trio.spec.records import QueueState, Record
 
 COMPARED = {
     "state": 1, "deliveries": 4, "attempt": 4, "crashes": 4, "snoozes": 4, "max_retry": 4,
@@ -172,17 +173,17 @@ def _settle(
         case Transition.COMPLETE:
             kept = attrs.evolve(before, retention_ms=int(entry.target is not None))
             queue = attrs.evolve(queue, records={entry.id: kept})
-            return spec.complete(queue, now, [Completion(fence, b"")])[0]
+            return spec.settle(queue, now, [Completed(fence, b"")])[0]
         case Transition.FAIL:
             final = entry.target is State.DEAD and before.attempt <= before.max_retry
             delay = entry.run_ms - now if entry.target is State.RETRY else 0
-            return spec.fail(queue, now, [Failure(fence, "", delay, final)])[0]
+            return spec.settle(queue, now, [Failed(fence, "", delay, final)])[0]
         case Transition.RELEASE:
-            return spec.release(queue, now, [fence])[0]
+            return spec.settle(queue, now, [Released(fence)])[0]
         case Transition.SNOOZE:
-            return spec.snooze(queue, now, [Deferral(fence, entry.run_ms - now)])[0]
+            return spec.settle(queue, now, [Snoozed(fence, entry.run_ms - now)])[0]
         case Transition.STOP:
-            return spec.stop(queue, now, [fence])[0]
+            return spec.settle(queue, now, [Stopped(fence)])[0]
         case Transition.RECLAIM:
             lapsed = attrs.evolve(before, lease_ms=entry.till_ms)
             queue = attrs.evolve(queue, records={entry.id: lapsed})

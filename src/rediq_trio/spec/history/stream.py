@@ -104,7 +104,9 @@ def keep_history(queue: QueueState, now: int, history: int) -> QueueState:
     A history begins with an entry that says how many tasks there are already.
     """
     before = queue.history
-    queue = attrs.evolve(queue, history=history, entries=queue.entries[-history:] if history else ())
+    queue = attrs.evolve(
+        queue, history=history, entries=queue.entries[-history:] if history else ()
+    )
     if history and not before:
         queue = with_entry(queue, now, "begin", after=(len(queue.records),))
     return queue

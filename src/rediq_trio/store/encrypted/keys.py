@@ -68,7 +68,9 @@ def _read_key(given: object) -> bytes:
     key = given
     if isinstance(given, str):
         try:
-            key = base64.b64decode(given.strip() + "=" * (-len(given.strip()) % 4), b"-_", validate=True)
+            key = base64.b64decode(
+                given.strip() + "=" * (-len(given.strip()) % 4), b"-_", validate=True
+            )
         except (binascii.Error, ValueError):
             key = b""
     if not isinstance(key, bytes) or len(key) != KEY_BYTES:
@@ -139,11 +141,15 @@ class Encryption:
         salt, nonce = data[1 + _ID : _HEAD - _NONCE], data[_HEAD - _NONCE : _HEAD]
         candidates = [key for key in self._keys if hmac.compare_digest(key.id, ident)]
         if not candidates:
-            raise PayloadError(f"encrypted with a key that is not among those given (see {KEYS_VARIABLE})")
+            raise PayloadError(
+                f"encrypted with a key that is not among those given (see {KEYS_VARIABLE})"
+            )
         cipher, invalid_tag = self._aead
         for key in candidates:
             try:
-                plaintext: bytes = cipher(_mac(key.cipher_key, salt)).decrypt(nonce, data[_HEAD:], pack(context))
+                plaintext: bytes = cipher(_mac(key.cipher_key, salt)).decrypt(
+                    nonce, data[_HEAD:], pack(context)
+                )
             except invalid_tag:
                 continue
             return plaintext

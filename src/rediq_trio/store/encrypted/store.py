@@ -8,38 +8,40 @@ when it is unpacked: a task then goes to dead with that reason, and nothing stop
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import assert_never
 
 import attrs
 
 from rediq_trio._errors import PayloadError
-from rediq_trio.spec.ids import unpack_id
-from rediq_trio.spec.queue import Settled
-from rediq_trio.spec.records import (
+from rediq_trio.spec.carried import BatchEnvelope, Kept
+from rediq_trio.spec.messages import (
     Agenda,
     Claimed,
-    Completion,
+    Completed,
     Enqueued,
+    Failed,
     Fence,
     NewTask,
-    Record,
+    Outcome,
+    Released,
     Report,
     Schedule,
+    Settled,
+    Snoozed,
+    Stopped,
     Tick,
 )
+from rediq_trio.spec.records import Record
 from rediq_trio.store.encrypted.delegation import implements_store, passed
 from rediq_trio.store.encrypted.keys import Encryption
 from rediq_trio.store.port import Store
-from rediq_trio.wire.batch_envelope import is_batch
 from rediq_trio.wire.envelope import Envelope, open_envelope, pack_envelope
-from rediq_trio.wire.packed_values import join_inputs, split_inputs, split_steps
 from rediq_trio.wire.packing import (
     UNDECRYPTED,
     UNPACK_ERRORS,
     extension_of,
     pack,
     pack_extension,
-    pack_for_lua,
     unpack,
 )
 
@@ -80,16 +82,27 @@ class EncryptedStore:
         if extension_of(decrypted.payload) is None:  # else it could not be opened: a schedule's
             what = ("schedule", queue, schedule) if schedule else ("task", place, task.id)
             plain = pack([decrypted.payload, dict(decrypted.metadata)])
-            payload = self._encryption.encrypt(plain, *what, decrypted.type, deterministic=bool(schedule))
+            payload = self._encryption.encrypt(
+                plain, *what, decrypted.type, deterministic=bool(schedule)
+            )
             envelope = _repacked(decrypted, payload, {})
         # That of a schedule's task was hashed when the schedule was declared.
         if relations.unique and not scheduled:
             relations = attrs.evolve(relations, unique=self._encryption.hash_text(relations.unique))
         return attrs.evolve(task, envelope=envelope, relations=relations)
 
+    def _opened_carried(self, carried: bytes | BatchEnvelope, queue: str, task_id: str) -> bytes | BatchEnvelope:
+        if not isinstance(carried, BatchEnvelope):
+            return carried and self._decrypted_envelope(carried, "task", queue, task_id)
+        members = [
+            attrs.evolve(
+                one, envelope=self._decrypted_envelope(one.envelope, "task", queue, one.id)
+            )
+            for one in carried.members
+        ]
+        return attrs.evolve(carried, members=tuple(members))
+
     def _decrypted_envelope(self, packed: bytes, *what: str) -> bytes:
-        if is_batch(packed):
-            return self._decrypted_batch(packed, what[1])
         try:
             envelope = open_envelope(packed)
         except PayloadError:
@@ -102,15 +115,6 @@ class EncryptedStore:
             return _repacked(envelope, payload, metadata)
         except _DECRYPT_ERRORS as error:
             return _repacked(envelope, _undecryptable(error), {})
-
-    def _decrypted_batch(self, packed: bytes, queue: str) -> bytes:
-        try:
-            parts: Any = unpack(packed, texts=False)
-            for member in parts[2]:
-                member[1] = self._decrypted_envelope(member[1], "task", queue, unpack_id(member[0]))
-            return pack_for_lua(parts)
-        except _DECRYPT_ERRORS:
-            return packed  # whoever opens it next says so
 
     async def enqueue(
         self, queue: str, tasks: Sequence[NewTask], *, atomic: bool = False
@@ -126,26 +130,34 @@ class EncryptedStore:
         )
         leases = [
             attrs.evolve(
-                lease, envelope=self._decrypted_envelope(lease.envelope, "task", queue, lease.fence.id)
+                lease, envelope=self._opened_carried(lease.envelope, queue, lease.fence.id)
             )
             for lease in claimed.leases
         ]
         return attrs.evolve(claimed, leases=tuple(leases))
 
-    async def complete(self, queue: str, items: Sequence[Completion]) -> Settled:
-        return await self._store.complete(queue, [self._encrypted_completion(queue, one) for one in items])
+    async def settle(self, queue: str, outcomes: Sequence[Outcome]) -> Settled:
+        return await self._store.settle(
+            queue, [self._encrypted_completion(queue, one) for one in outcomes]
+        )
 
-    def _encrypted_completion(self, queue: str, one: Completion) -> Completion:
-        result = self._encryption.encrypt(one.result, "result", f"{queue}/{one.fence.id}")
-        children = tuple(self._encrypted_task(queue, child) for child in one.children)
-        return attrs.evolve(one, result=result, children=children)
+    def _encrypted_completion(self, queue: str, one: Outcome) -> Outcome:
+        match one:
+            case Completed():
+                result = self._encryption.encrypt(one.result, "result", f"{queue}/{one.fence.id}")
+                children = tuple(self._encrypted_task(queue, child) for child in one.children)
+                return attrs.evolve(one, result=result, children=children)
+            case Failed() | Snoozed() | Stopped() | Released():
+                return one
+            case _:
+                assert_never(one)
 
     # --- what is kept with a task
 
-    async def remember(self, queue: str, fence: Fence, step: bytes) -> bool:
-        ((name, value),) = split_steps(step)
-        value = self._encryption.encrypt(value, "step", f"{queue}/{fence.id}", unpack(name))
-        return await self._store.remember(queue, fence, name + value)
+    async def remember(self, queue: str, fence: Fence, step: Kept) -> bool:
+        name, result = step
+        encrypted = self._encryption.encrypt(result, "step", f"{queue}/{fence.id}", name)
+        return await self._store.remember(queue, fence, (name, encrypted))
 
     async def report(self, queue: str, items: Sequence[Report]) -> tuple[bool, ...]:
         encrypted = [
@@ -167,14 +179,18 @@ class EncryptedStore:
 
     def _decrypted_record(self, queue: str, record: Record) -> Record:
         own = f"{queue}/{record.id}"
-        envelope = record.envelope
         return attrs.evolve(
             record,
-            envelope=envelope and self._decrypted_envelope(envelope, "task", queue, record.id),
+            envelope=self._opened_carried(record.envelope, queue, record.id),
             result=self._decrypted(record.result, "result", own),
             progress=self._decrypted(record.progress, "progress", own),
-            steps=self._decrypted_steps(record.steps, own),
-            inputs=self._decrypted_inputs(record.inputs, queue),
+            steps=tuple(
+                (name, self._decrypted(one, "step", own, name)) for name, one in record.steps
+            ),
+            inputs=tuple(
+                (ref, self._decrypted(one, "result", ref if "/" in ref else f"{queue}/{ref}"))
+                for ref, one in record.inputs
+            ),
         )
 
     def _decrypted(self, packed: bytes, *what: str) -> bytes:
@@ -184,23 +200,6 @@ class EncryptedStore:
             return self._encryption.decrypt(packed, *what)
         except PayloadError as error:
             return _undecryptable(error)
-
-    def _decrypted_steps(self, packed: bytes, own: str) -> bytes:
-        try:
-            return b"".join(
-                name + self._decrypted(value, "step", own, unpack(name))
-                for name, value in split_steps(packed)
-            )
-        except UNPACK_ERRORS:
-            return packed
-
-    def _decrypted_inputs(self, packed: bytes, queue: str) -> bytes:
-        try:
-            parts = split_inputs(queue, packed)
-        except UNPACK_ERRORS:
-            return packed
-        decrypted = [(name, self._decrypted(value, "result", name)) for name, value in parts]
-        return join_inputs(queue, decrypted)
 
     # --- schedules
 
@@ -212,7 +211,8 @@ class EncryptedStore:
     async def agenda(self, queue: str, *, due: int = 0) -> Agenda:
         agenda = await self._store.agenda(queue, due=due)
         return attrs.evolve(
-            agenda, schedules=tuple(self._decrypted_schedule(queue, one) for one in agenda.schedules)
+            agenda,
+            schedules=tuple(self._decrypted_schedule(queue, one) for one in agenda.schedules),
         )
 
     def _decrypted_schedule(self, queue: str, schedule: Schedule) -> Schedule:
@@ -265,10 +265,6 @@ class EncryptedStore:
     suspend = passed(Store.suspend)
     reinstate = passed(Store.reinstate)
     renew = passed(Store.renew)
-    fail = passed(Store.fail)
-    release = passed(Store.release)
-    snooze = passed(Store.snooze)
-    stop = passed(Store.stop)
     promote = passed(Store.promote)
     reclaim = passed(Store.reclaim)
     expire = passed(Store.expire)

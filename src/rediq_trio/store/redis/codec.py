@@ -1,64 +1,66 @@
 """Records, options and messages as bytes, to and from Redis.
 
-`lua/include/record.lua` and `lua/include/intake.lua` hold the same orders.
+`spec.stored_format` has the orders of their fields, for the scripts too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, assert_never, cast
 
 import attrs
 
 from rediq_trio._errors import NewerTask
 from rediq_trio.spec.ids import pack_id, pack_ref, unpack_id, unpack_ref
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import (
+from rediq_trio.spec.messages import (
     NO_RELATIONS,
     Answer,
     AnswerKind,
-    Ending,
-    GroupRule,
-    Limit,
+    Completed,
+    Failed,
     Mail,
     MailKind,
     NewTask,
-    Record,
+    Outcome,
     Relations,
+    Released,
     Schedule,
+    Snoozed,
+    Stopped,
     Until,
 )
+from rediq_trio.spec.records import NO_LIMIT, Ending, GroupRule, Limit, Record
+from rediq_trio.spec.settle import TRANSITION_OF
+from rediq_trio.spec.stored_format import (
+    CODE_OF,
+    ENDING_FIELDS,
+    GROUP_RULE_FIELDS,
+    LIMIT_FIELDS,
+    MAIL_FIELDS,
+    MAIL_TASK_FIELDS,
+    MARKS,
+    NEW_RELATION_FIELDS,
+    NEW_TASK_FIELDS,
+    RECORD_FIELDS,
+    RELATION_FIELDS,
+    SCHEDULE_FIELDS,
+)
 from rediq_trio.store.redis.record_format import newer_format
+from rediq_trio.wire.batch_envelope import read_envelope
+from rediq_trio.wire.packed_values import read_pairs
 from rediq_trio.wire.packing import pack_for_lua, unpack
 
 STATES = tuple(State)
-CODE_OF = {state: code for code, state in enumerate(STATES, start=1)}
 _STATE_OF = {code: state for state, code in CODE_OF.items()}
+_OUTCOME_NAMES = {kind: transition.encode() for kind, transition in TRANSITION_OF.items()}
 
-RECORD_FIELDS = (
-    "state", "priority", "max_retry", "max_crashes", "retention_ms",
-    "created_ms", "run_ms", "expires_ms", "seq", "envelope",
-    "attempt", "deliveries", "crashes", "snoozes", "nonce",
-    "worker", "cancel", "marks", "started_ms", "finished_ms", "error",
-)  # fmt: skip
-"""The fields of a record's msgpack array, in order."""
 BRIEF = RECORD_FIELDS.index("envelope") + 1
 """How many fields the record of a task has to which nothing has happened yet."""
 _CONTENTS = ("envelope", "result", "progress", "inputs", "steps")
 """What is kept of a task beside its record, in the order in which `inspect.lua` gives it."""
-RELATION_FIELDS = (
-    "unique",
-    "until",
-    "owns_unique_key",
-    "limit_key",
-    "group",
-    "waits",
-    "run_on_dependency_failure",
-)
-"""The fields of the array behind them, which a task that is tied to others has."""
-MARKS = {"has_waiters": 1, "has_dependents": 2, "has_steps": 4}
-"""The bits of `marks`."""
 _KINDS = [
     bytes if field in ("envelope", "nonce", "worker", "error") else int for field in RECORD_FIELDS
 ]
@@ -93,53 +95,61 @@ def answer_of(reply: int | Sequence[Any]) -> State | Answer | None:
     return Answer(AnswerKind(kind), unpack_ref(ref), state_of(code))
 
 
+_OF_TASK = attrgetter(*NEW_TASK_FIELDS[:-1])
+_OF_RELATIONS = attrgetter(*NEW_RELATION_FIELDS)
+
+
 def pack_options(task: NewTask) -> bytes:
     """Pack what the scripts read of a new task."""
-    options = (
-        task.priority, task.max_retry, task.max_crashes, task.retention_ms,
-        task.delay_ms, task.run_at_ms, task.expires_in_ms, task.expires_at_ms,
-    )  # fmt: skip
+    options = _OF_TASK(task)
     if task.relations is NO_RELATIONS or task.relations == NO_RELATIONS:
         return pack_for_lua(options)
-    return pack_for_lua((*options, _pack_relations(task.relations)))
+    return pack_for_lua((*options, [*map(_packable, _OF_RELATIONS(task.relations))]))
 
 
-def _pack_relations(relations: Relations) -> tuple[Any, ...]:
-    return (
-        relations.queue, relations.unique, int(relations.until), relations.ttl_ms,
-        int(relations.replace), relations.limit_key, relations.group,
-        int(relations.run_on_dependency_failure),
-        *([*map(pack_ref, refs)] for refs in _refs(relations)),
-    )  # fmt: skip
-
-
-def _refs(relations: Relations) -> tuple[tuple[str, ...], ...]:
-    return relations.needs, relations.needs_later, relations.dependents
+def _packable(value: str | int | tuple[str, ...]) -> str | int | list[bytes]:
+    if isinstance(value, tuple):
+        return [*map(pack_ref, value)]
+    return value if isinstance(value, str) else int(value)
 
 
 def read_task(task_id: bytes, envelope: bytes, options: bytes) -> NewTask:
     """Read a task that was packed for a script."""
     values: list[Any] = unpack(options, texts=False)
-    relations = NO_RELATIONS
-    if len(values) == 9:
-        queue, unique, until, ttl_ms, replace, key, group, run_on_dependency_failure, *refs = (
-            values[8]
-        )
-        needs, needs_later, dependents = (tuple(map(unpack_ref, some)) for some in refs)
-        relations = Relations(
-            queue=_text(queue),
-            unique=_text(unique),
-            until=Until(until),
-            ttl_ms=ttl_ms,
-            replace=bool(replace),
-            limit_key=_text(key),
-            group=_text(group),
-            run_on_dependency_failure=bool(run_on_dependency_failure),
-            needs=needs,
-            needs_later=needs_later,
-            dependents=dependents,
-        )
-    return attrs.evolve(NewTask(unpack_id(task_id), envelope, *values[:8]), relations=relations)
+    fields: dict[str, Any] = {}
+    fields.update(zip(NEW_TASK_FIELDS, values, strict=False))
+    if "relations" in fields:
+        fields["relations"] = _read_relations(fields["relations"])
+    return NewTask(unpack_id(task_id), envelope, **fields)
+
+
+def _read_relations(values: list[Any]) -> Relations:
+    fields: dict[str, Any] = {}
+    fields.update(zip(NEW_RELATION_FIELDS, values, strict=True))
+    for name in ("queue", "unique", "limit_key", "group"):
+        fields[name] = _text(fields[name])
+    for name in ("replace", "run_on_dependency_failure"):
+        fields[name] = bool(fields[name])
+    for name in ("needs", "needs_later", "dependents"):
+        fields[name] = tuple(map(unpack_ref, fields[name]))
+    fields["until"] = Until(fields["until"])
+    return Relations(**fields)
+
+
+def outcome_args(outcome: Outcome) -> tuple[bytes, bytes | str | int, bytes | int]:
+    """Return what `settle.lua` takes of an outcome after its fence."""
+    name = _OUTCOME_NAMES[type(outcome)]
+    match outcome:
+        case Completed(result=result, children=children):
+            return name, result, pack_children(children)
+        case Failed(error=error, delay_ms=delay_ms, final=final):
+            return name, error, b"" if final else delay_ms
+        case Snoozed(delay_ms=delay_ms):
+            return name, delay_ms, b""
+        case Stopped() | Released():
+            return name, b"", b""
+        case _:
+            assert_never(outcome)
 
 
 def pack_children(children: Sequence[NewTask]) -> bytes:
@@ -152,62 +162,59 @@ def pack_children(children: Sequence[NewTask]) -> bytes:
     return pack_for_lua(parts)
 
 
+_KIND = MAIL_FIELDS.index("kind")
+
+
 def read_mail(member: bytes) -> Mail:
     """Read one message of an outbox."""
-    seq, queue, kind, *rest = unpack(member, texts=False)
-    if kind == MailKind.TASK:
-        task = read_task(*rest)
-        sent = attrs.evolve(task, relations=attrs.evolve(task.relations, queue=""))
-        return Mail(seq, _text(queue), MailKind.TASK, task=sent)
-    local_id, ref, ended_as, result = rest
-    return Mail(
-        seq,
-        _text(queue),
-        MailKind(kind),
-        unpack_id(local_id),
-        unpack_id(ref),
-        state_of(ended_as),
-        result,
-    )
+    values: list[Any] = unpack(member, texts=False)
+    kind = MailKind(values[_KIND])
+    names = MAIL_TASK_FIELDS if kind is MailKind.TASK else MAIL_FIELDS
+    fields: dict[str, Any] = {}
+    fields.update(zip(names, values, strict=True))
+    fields |= {"kind": kind, "queue": _text(fields["queue"])}
+    if kind is MailKind.TASK:
+        task = read_task(fields.pop("id"), fields.pop("envelope"), fields.pop("options"))
+        fields["task"] = attrs.evolve(task, relations=attrs.evolve(task.relations, queue=""))
+    else:
+        fields |= {"id": unpack_id(fields["id"]), "ref": unpack_id(fields["ref"])}
+        fields["ended_as"] = state_of(fields["ended_as"])
+    return Mail(**fields)
 
 
 def pack_mail(mail: Mail) -> bytes:
     """Pack a message for its receiver."""
-    if mail.task is not None:
-        task = mail.task
-        body: tuple[Any, ...] = (pack_id(task.id), task.envelope, pack_options(task))
-    else:
-        ended_as = 0 if mail.ended_as is None else CODE_OF[mail.ended_as]
-        body = (pack_id(mail.id), pack_id(mail.ref), ended_as, mail.result)
-    return pack_for_lua((mail.seq, mail.queue, int(mail.kind), *body))
+    fields: dict[str, Any] = {"seq": mail.seq, "queue": mail.queue, "kind": int(mail.kind)}
+    if task := mail.task:
+        fields |= {"id": pack_id(task.id), "envelope": task.envelope, "options": pack_options(task)}
+        return pack_for_lua([fields[name] for name in MAIL_TASK_FIELDS])
+    ended_as = 0 if mail.ended_as is None else CODE_OF[mail.ended_as]
+    fields |= {"id": pack_id(mail.id), "ref": pack_id(mail.ref), "ended_as": ended_as, "result": mail.result}
+    return pack_for_lua([fields[name] for name in MAIL_FIELDS])
 
 
 def read_ending(member: bytes) -> Ending:
-    """Read one task whose dependents are still to be told."""
-    _, local_id, ended_as, result, *_ = unpack(member, texts=False)
-    # Held over for a task of a newer version, it may be of a task that nobody has looked at.
-    return Ending(
-        unpack_id(local_id), state_of(ended_as) if ended_as <= len(STATES) else None, result
-    )
+    """Read one task whose dependents are still to be notified."""
+    fields: dict[str, Any] = {}
+    fields.update(zip(ENDING_FIELDS, unpack(member, texts=False), strict=False))
+    # `NOT_LOOKED_AT` is above all states.
+    ended_as = state_of(fields["ended_as"]) if fields["ended_as"] <= len(STATES) else None
+    return Ending(unpack_id(fields["id"]), ended_as, fields["result"])
+
+
+_OF_RATE = attrgetter(*LIMIT_FIELDS[1:])
 
 
 def pack_rate(count: int | None, period_ms: int, burst: int) -> bytes:
     """Pack a rate as `limit.lua` reads it; nothing for None."""
     if count is None:
         return b""
-    if not count:
-        return pack_for_lua((0, 0, 1, 0))
-    interval = Limit(count=count, period_ms=period_ms).interval_us
-    return pack_for_lua((count, period_ms, burst, interval))
+    return pack_for_lua(_OF_RATE(Limit(count=count, period_ms=period_ms, burst=burst) if count else NO_LIMIT))
 
 
 def read_limit(packed: bytes) -> Limit:
     """Read a limit."""
-    return Limit(*unpack(packed)[:4])
-
-
-_SCHEDULE_KINDS = [bytes, bytes, bytes, bytes, int, int, int, int, bytes, int]
-"""Of the fields of a schedule's msgpack array, in the order of `lua/include/schedule.lua`."""
+    return Limit(**dict(zip(LIMIT_FIELDS[:-1], unpack(packed), strict=False)))
 
 
 def read_schedule(name: str, raw: bytes, next_ms: int) -> Schedule | None:
@@ -216,36 +223,30 @@ def read_schedule(name: str, raw: bytes, next_ms: int) -> Schedule | None:
         values: Any = unpack(raw, texts=False)
         if not isinstance(values, list):
             return None
-        fields = cast("list[Any]", values)
-        if [type(value) for value in fields] != _SCHEDULE_KINDS:
+        values = cast("list[Any]", values)
+        if [type(value) for value in values] != [*SCHEDULE_FIELDS.values()]:
             return None
-        when, envelope, options, owner, keep, skips, paused, last_ms, last_id, revision = fields
-        template = read_task(b"", envelope, options)
+        fields: dict[str, Any] = {}
+        fields.update(zip(SCHEDULE_FIELDS, values, strict=True))
+        fields["template"] = read_task(b"", fields["template"], fields.pop("template_options"))
     except (ValueError, TypeError, OverflowError, RecursionError, LookupError):
         return None
-    return Schedule(
-        name=name,
-        when=when,
-        template=template,
-        owner=_text(owner),
-        keep=bool(keep),
-        overlap_skip=bool(skips),
-        paused=bool(paused),
-        next_ms=next_ms,
-        last_ms=last_ms,
-        last_id=unpack_id(last_id),
-        revision=revision,
-    )
+    fields |= {flag: bool(fields[flag]) for flag in ("keep", "overlap_skip", "paused")}
+    fields |= {"owner": _text(fields["owner"]), "last_id": unpack_id(fields["last_id"])}
+    return Schedule(name=name, next_ms=next_ms, **fields)
+
+
+_OF_RULE = attrgetter(*GROUP_RULE_FIELDS)
 
 
 def pack_rule(rule: GroupRule) -> bytes:
-    """Pack a group's rule as `places.lua` reads it."""
-    return pack_for_lua((rule.max_size, rule.grace_ms, rule.max_delay_ms))
+    """Pack a group's rule."""
+    return pack_for_lua(_OF_RULE(rule))
 
 
 def read_rule(packed: bytes) -> GroupRule:
     """Read a group's rule."""
-    return GroupRule(*unpack(packed))
+    return GroupRule(**dict(zip(GROUP_RULE_FIELDS, unpack(packed), strict=True)))
 
 
 def _text(value: bytes) -> str:
@@ -259,8 +260,11 @@ def read_task_whole(task_id: str, reply: Sequence[Any]) -> Record | None:
     record = _decode_record(task_id, raw, scores) if raw else None
     if record is None:
         return None
-    kept = dict(zip(_CONTENTS, contents, strict=True))
-    return attrs.evolve(record, **(kept | {"envelope": record.envelope or kept["envelope"]}))
+    kept: dict[str, Any] = dict(zip(_CONTENTS, contents, strict=True))
+    kept["envelope"] = record.envelope or read_envelope(kept["envelope"])
+    kept["inputs"] = tuple((unpack_ref(ref), result) for ref, result in read_pairs(kept["inputs"]))
+    kept["steps"] = tuple((_text(name), result) for name, result in read_pairs(kept["steps"]))
+    return attrs.evolve(record, **kept)
 
 
 def read_record(
@@ -314,7 +318,7 @@ def _decode_record(task_id: str, raw: bytes, scores: Mapping[State, int]) -> Rec
     at = scores.get(state, 0)
     marks = fields.pop("marks")
     fields |= {mark: bool(marks & bit) for mark, bit in MARKS.items()}
-    fields["cancel"] = bool(fields["cancel"])
+    fields |= {"cancel": bool(fields["cancel"]), "envelope": read_envelope(fields["envelope"])}
     fields["lease_ms"] = at if state is State.ACTIVE else 0
     fields["purge_ms"] = at if state in (State.COMPLETED, State.CANCELLED) else 0
     return Record(id=task_id, **fields)

@@ -1,4 +1,4 @@
-"""Entries of a history, from Redis: `lua/include/history.lua` holds the same orders."""
+"""Entries of a history, read from Redis."""
 
 from __future__ import annotations
 
@@ -6,19 +6,9 @@ from typing import Any
 
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.ids import unpack_id, unpack_ref
+from rediq_trio.spec.stored_format import ENTRY_FIELDS, ENTRY_RELATION_FIELDS, QUEUE_ENTRY_FIELDS
 from rediq_trio.store.redis.codec import state_of
 from rediq_trio.wire.packing import unpack
-
-ENTRY_FIELDS = (
-    "now_ms", "transition", "id", "source", "target", "deliveries", "attempt", "crashes", "snoozes",
-    "max_retry", "max_crashes", "priority", "seq", "run_ms", "expires_ms", "cancel", "till_ms",
-    "nonce", "worker", "reason",
-)  # fmt: skip
-"""The fields of a task's entry in the history, in order."""
-ENTRY_TIES = ("unique", "owns_unique_key", "limit_key", "group", "waits", "run_on_dependency_failure", "needs")
-"""The fields of the array behind them."""
-ENTRY_OF_QUEUE = ("now_ms", "transition", "key", "before", "after")
-"""The fields of an entry of the queue."""
 
 
 def read_entry(step: int, packed: bytes) -> Entry:
@@ -31,13 +21,15 @@ def read_entry(step: int, packed: bytes) -> Entry:
 
 def _read(step: int, packed: bytes) -> Entry:
     values: list[Any] = unpack(packed, texts=False)
-    if len(values) == len(ENTRY_OF_QUEUE):
+    if len(values) == len(QUEUE_ENTRY_FIELDS):
         now, transition, key, before, after = values
-        return Entry(step, now, _text(transition), key=_text(key), before=(*before,), after=(*after,))
+        return Entry(
+            step, now, _text(transition), key=_text(key), before=(*before,), after=(*after,)
+        )
     fields: dict[str, Any] = {}
     fields.update(zip(ENTRY_FIELDS, values, strict=False))
-    if len(values) > len(ENTRY_FIELDS):
-        fields.update(zip(ENTRY_TIES, values[-1], strict=True))
+    if "relations" in fields:
+        fields.update(zip(ENTRY_RELATION_FIELDS, fields.pop("relations"), strict=True))
         fields["needs"] = tuple(map(unpack_ref, fields["needs"]))
     for name in ("transition", "worker", "reason", "unique", "limit_key", "group"):
         if name in fields:

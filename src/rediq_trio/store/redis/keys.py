@@ -6,6 +6,10 @@ declare all keys that it uses, and no task can leave a key or a TTL of its own.
 
 from __future__ import annotations
 
+from typing import Literal
+
+import attrs
+
 from rediq_trio.spec.lifecycle import State
 
 INDEX_OF = {
@@ -25,14 +29,112 @@ instead."""
 HASHES = ("records", "payloads", "results", "progress", "inputs", "steps")
 """The hashes whose fields are ids."""
 
-QUEUE_KEYS = (
-    "records", "meta", "payloads", "results", "progress", "expiring", "pending", "scheduled",
-    "retry", "active", "completed", "dead", "cancelled", "blocked", "grouped", "keyed", "lanes",
-    "shut", "permits", "turns", "limits", "rates", "unique", "locks", "edges", "needs", "inputs",
-    "endings", "outbox", "received", "steps", "groups", "rules", "schedules", "ticks",
-    "history",
+@attrs.frozen
+class QueueKey:
+    """One key of a queue."""
+
+    name: str
+    type: Literal["hash", "sorted set", "stream"]
+    holds: str
+    """What it holds, in a sentence."""
+
+
+KEY_TABLE = (
+    QueueKey("records", "hash", "Each task's record, by its id: a msgpack array, see `RECORD_FIELDS`."),
+    QueueKey(
+        "meta", "hash",
+        "The queue's settings, its counters and the last numbers that it gave; its name is also that of "
+        "the channel on which signals are published.",
+    ),
+    QueueKey(
+        "payloads", "hash",
+        "Each envelope of more than 512 bytes, by the task's id; records hold the shorter.",
+    ),
+    QueueKey("results", "hash", "What each completed task's handler returned, by the task's id."),
+    QueueKey("progress", "hash", "The newest progress of each task, by its id."),
+    QueueKey("expiring", "sorted set", "The waiting tasks that expire, by when they do."),
+    QueueKey(
+        "pending", "sorted set",
+        "The pending tasks without a limit key, by priority * 2^45 + `seq`: the order in which they are "
+        "claimed.",
+    ),
+    QueueKey("scheduled", "sorted set", "The scheduled tasks, by when they are due."),
+    QueueKey("retry", "sorted set", "The tasks to be retried, by when they are due."),
+    QueueKey("active", "sorted set", "The active tasks, by when their lease runs out."),
+    QueueKey("completed", "sorted set", "The completed tasks, by when they may be purged."),
+    QueueKey("dead", "sorted set", "The dead tasks, by when they died."),
+    QueueKey("cancelled", "sorted set", "The cancelled tasks, by when they may be purged."),
+    QueueKey("blocked", "sorted set", "The tasks that wait for others, by when they were enqueued."),
+    QueueKey(
+        "grouped", "sorted set",
+        "The members of groups, ordered by bytes: group, `seq` in 16 digits, id.",
+    ),
+    QueueKey(
+        "keyed", "sorted set",
+        "The pending tasks with a limit key, ordered by bytes: key, score in 16 digits, id.",
+    ),
+    QueueKey(
+        "lanes", "sorted set",
+        "The limit keys with a pending task that may start, by the score of the first; in a fair queue, "
+        "by their turn.",
+    ),
+    QueueKey(
+        "shut", "sorted set",
+        "The limit keys with pending tasks that their limit holds back, by when one may start; +inf until "
+        "a lease ends.",
+    ),
+    QueueKey("permits", "hash", "How many active tasks each limit key has."),
+    QueueKey(
+        "turns", "hash",
+        "The turn at which each limit key was last served; '' for the tasks without one.",
+    ),
+    QueueKey(
+        "limits", "hash",
+        "Each limit, by its key, see `LIMIT_FIELDS`: '' limits the queue, `*` all other keys.",
+    ),
+    QueueKey(
+        "rates", "sorted set",
+        "The limit keys with a rate, by their theoretical arrival time in microseconds.",
+    ),
+    QueueKey("unique", "hash", "The id of the task that holds each unique key."),
+    QueueKey("locks", "sorted set", "The unique keys whose window ends by time, by when."),
+    QueueKey(
+        "edges", "sorted set",
+        "Ordered by bytes: the id of a task, the reference of one that waits for its end.",
+    ),
+    QueueKey(
+        "needs", "sorted set",
+        "Ordered by bytes: the id of a blocked task, the reference of one it waits for.",
+    ),
+    QueueKey(
+        "inputs", "hash",
+        "What the tasks that a task waited for returned, by its id: reference and result in turn.",
+    ),
+    QueueKey(
+        "endings", "sorted set",
+        "The ended tasks whose dependents are still to be notified, in the order of their ends, see "
+        "`ENDING_FIELDS`.",
+    ),
+    QueueKey("outbox", "sorted set", "The messages to other queues, by their number, see `MAIL_FIELDS`."),
+    QueueKey("received", "hash", "For each other queue, the number of its last message that was taken in."),
+    QueueKey("steps", "hash", "What the steps of a task returned, by its id: name and result in turn."),
+    QueueKey("groups", "sorted set", "The groups with members, by when they become a batch; 0 when full."),
+    QueueKey("rules", "hash", "The rule of each group that was given one, see `GROUP_RULE_FIELDS`."),
+    QueueKey("schedules", "hash", "Each schedule, by its name, see `SCHEDULE_FIELDS`."),
+    QueueKey(
+        "ticks", "sorted set",
+        "The schedules, by the tick that they expect; one that is paused expects none.",
+    ),
+    QueueKey(
+        "history", "stream",
+        "The last transitions, by their number, see `ENTRY_FIELDS`; empty unless the queue keeps a "
+        "history.",
+    ),
 )  # fmt: skip
 """Every key that a queue may have, in the order of `include/keys.lua`."""
+
+QUEUE_KEYS = tuple(key.name for key in KEY_TABLE)
+"""Their names."""
 
 
 class Keys:

@@ -1,7 +1,7 @@
 """Layouts: how a record is known to be of a newer version, for ever.
 
-A record of layout N begins with its state's code plus `LAYER` * (N - 1), and a schedule
-with `LAYER` * (N - 1), where one of layout 1 has a text. An older version relies on nothing
+A record of layout N begins with its state's code plus `FORMAT_STEP` * (N - 1), and a schedule
+with `FORMAT_STEP` * (N - 1), where one of layout 1 has a text. An older version relies on nothing
 else in them: it leaves them as they are. `lua/README.md` has the promise.
 """
 
@@ -10,16 +10,15 @@ from __future__ import annotations
 from typing import Any, cast
 
 from rediq_trio._errors import NewerTask
+from rediq_trio.spec.stored_format import FORMAT, FORMAT_STEP
 from rediq_trio.wire.packing import UNPACK_ERRORS, unpack
-
-FORMAT = 1
-"""The layout that this version writes."""
-FORMAT_STEP = 100
 
 
 def newer_format(first: int) -> int:
     """Give the layout of a record that begins so when it is newer than this version's, else 0."""
-    return first // FORMAT_STEP + 1 if FORMAT * FORMAT_STEP <= first < FORMAT_STEP * FORMAT_STEP else 0
+    return (
+        first // FORMAT_STEP + 1 if FORMAT * FORMAT_STEP <= first < FORMAT_STEP * FORMAT_STEP else 0
+    )
 
 
 def newer_record(packed: bytes) -> int:

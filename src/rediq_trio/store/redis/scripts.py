@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +19,7 @@ import attrs
 
 from rediq_trio._errors import ConfigError
 from rediq_trio.store.redis.keys import QUEUE_KEYS
+from rediq_trio.store.redis.prelude import CONSTANTS, check_constants
 
 _SECTION = re.compile(r"^-- (KEYS|ARGV|RETURNS|INCLUDE) +(.*)$")
 _MORE = re.compile(r"^--  +(.*)$")
@@ -71,7 +72,9 @@ def lua_folder() -> Path:
     for folder in (installed, checkout):
         if (folder / "claim.lua").is_file():
             return folder
-    raise ConfigError(f"the Lua scripts are missing: looked in {installed} and {checkout}; reinstall rediq-trio")
+    raise ConfigError(
+        f"the Lua scripts are missing: looked in {installed} and {checkout}; reinstall rediq-trio"
+    )
 
 
 def load_scripts(folder: Path | None = None) -> dict[str, Script]:
@@ -90,7 +93,9 @@ def script_paths(folder: Path) -> dict[str, Path]:
         if "include" in path.relative_to(folder).parts[:-1]:
             continue
         if other := found.get(path.stem):
-            raise ConfigError(f"two Lua scripts are named {path.stem}: {other} and {path}; rename one")
+            raise ConfigError(
+                f"two Lua scripts are named {path.stem}: {other} and {path}; rename one"
+            )
         found[path.stem] = path
     return found
 
@@ -108,7 +113,9 @@ def _load(path: Path, folder: Path) -> Script:
         (f"include/{snippet}.lua", (folder / "include" / f"{snippet}.lua").read_text("utf-8"))
         for snippet in sections.get("INCLUDE", "").split()
     ]
-    source = inlined((*parts, (path.relative_to(folder).as_posix(), body)))
+    parts.append((path.relative_to(folder).as_posix(), body))
+    check_constants(dict(parts))
+    source = inlined(parts)
     declared = sections.get("KEYS", "")
     keys = tuple(key for _, key in _KEY.findall(declared))
     if declared == "all":
@@ -117,18 +124,21 @@ def _load(path: Path, folder: Path) -> Script:
     return Script(name, edges, summary, MappingProxyType(sections), keys, source, sha)
 
 
-def inlined(parts: tuple[tuple[str, str], ...]) -> str:
+def inlined(
+    parts: Sequence[tuple[str, str]], constants: Mapping[str, str] = CONSTANTS
+) -> str:
     """Join the files of a script, with constants and names of keys replaced by their values.
 
     Redis runs the whole text of a script at each call, and each function in it captures every
     local that it uses; a hundred constants and keys cost more than the work of a small script. So
-    `local A, B = 1, 2` is removed and its names are replaced by the numbers, the names of
-    `include/keys.lua` by `K[n]`. Comments are removed; lines stay where they are.
+    the constants that come from Python, and those that a script defines by
+    `local A, B = 1, 2`, are replaced by their values, and the names of `include/keys.lua` by
+    `K[n]`. Comments are removed; lines stay where they are.
 
     `parts` are the files' names and texts. Raises `ValueError` for a name that would be replaced
     where Lua expects a name of its own.
     """
-    values: dict[str, str] = {}
+    values = dict(constants)
     texts = [(file, _declare(file, text, values)) for file, text in parts]
     taken = {**values, "K": "KEYS"} if any(_ALL_KEYS in text for _, text in texts) else values
     for file, text in texts:
@@ -151,7 +161,9 @@ def _declare(file: str, text: str, values: dict[str, str]) -> str:
     def take(declared: re.Match[str]) -> str:
         names = [name.strip() for name in declared[1].split(",")]
         is_keys = declared[2] == "unpack(KEYS)"
-        found = [f"K[{n}]" for n in range(1, len(names) + 1)] if is_keys else declared[2].split(", ")
+        found = (
+            [f"K[{n}]" for n in range(1, len(names) + 1)] if is_keys else declared[2].split(", ")
+        )
         for name, value in zip(names, found, strict=True):
             if name in values or name == "K":
                 line = declared.string.count("\n", 0, declared.start()) + 1

@@ -5,7 +5,7 @@ It packs arguments, names keys and unpacks answers; what happens is in `lua/`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Sized
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -13,6 +13,7 @@ import attrs
 import trio
 
 from rediq_trio._errors import TaskNotFound
+from rediq_trio.spec.carried import Kept
 from rediq_trio.spec.check.findings import Action, Repair, Target
 from rediq_trio.spec.check.table import View
 from rediq_trio.spec.check.totals import KeyReport, QueueTotals
@@ -20,39 +21,32 @@ from rediq_trio.spec.groups import Group
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.ids import pack_id, unpack_id, unpack_ref
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.partitioning import PartitionCount
-from rediq_trio.spec.queue import Settled
-from rediq_trio.spec.records import (
+from rediq_trio.spec.messages import (
     Agenda,
     Claimed,
-    Completion,
-    Counters,
-    Deferral,
     Due,
     Enqueued,
-    Failure,
     Fence,
-    GroupRule,
     Lease,
-    Limit,
-    Lock,
     Mail,
     NewTask,
-    QueueState,
-    Record,
+    Outcome,
     Report,
     Schedule,
+    Settled,
     Tick,
     Verdict,
     WorkerRecord,
 )
+from rediq_trio.spec.partitioning import PartitionCount
+from rediq_trio.spec.records import Counters, GroupRule, Limit, Lock, QueueState, Record
 from rediq_trio.store.broadcast import Signal, Topic
 from rediq_trio.store.port import BATCH, Stats, check_batch
 from rediq_trio.store.redis.check.reader import CheckReader
 from rediq_trio.store.redis.codec import (
     answer_of,
     known_states,
-    pack_children,
+    outcome_args,
     pack_mail,
     pack_options,
     pack_rate,
@@ -72,6 +66,8 @@ from rediq_trio.store.redis.keys import INDEX_OF, Keys
 from rediq_trio.store.redis.queue_names import QueueNames
 from rediq_trio.store.redis.record_format import newer_format, refuse_newer
 from rediq_trio.store.redis.scripts import Script
+from rediq_trio.wire.batch_envelope import read_envelope
+from rediq_trio.wire.packed_values import pack_pair
 
 Clock = Callable[[], int]
 
@@ -110,7 +106,14 @@ class RedisStore:
         return self._gateway.unconfirmed
 
     async def _run(
-        self, name: str, queue: str, args: Sequence[Any], *, head: int = 0, items: int = 0, **swap: str
+        self,
+        name: str,
+        queue: str,
+        args: Sequence[Any],
+        *,
+        head: int = 0,
+        items: int = 0,
+        **swap: str,
     ) -> Any:
         script = self._scripts[name]
         names = tuple(swap.get(key, key) for key in script.keys) if swap else script.keys
@@ -119,10 +122,6 @@ class RedisStore:
 
     def _now(self) -> int | str:
         return self._clock() if self._clock else ""
-
-    async def _settle(self, name: str, queue: str, args: list[Any], items: Sized) -> Settled:
-        check_batch(name, items)
-        return tuple(map(state_of, await self._run(name, queue, args)))
 
     async def enqueue(
         self, queue: str, tasks: Sequence[NewTask], *, atomic: bool = False
@@ -233,7 +232,9 @@ class RedisStore:
                 found.append(schedule)
         if not due:
             found.sort(key=lambda s: s.name)
-        return Agenda(now, tuple(found), None if next_in < 0 else next_in, tuple(sorted(unreadable)))
+        return Agenda(
+            now, tuple(found), None if next_in < 0 else next_in, tuple(sorted(unreadable))
+        )
 
     async def declare(self, queue: str, *, schedule: Schedule) -> bool:
         s, template = schedule, schedule.template
@@ -278,8 +279,8 @@ class RedisStore:
         args = (self._now(), name, pack_id(task.id), task.envelope, pack_options(task))
         return tuple(map(answer_of, await self._run("trigger", queue, args)))
 
-    async def remember(self, queue: str, fence: Fence, step: bytes) -> bool:
-        return bool(await self._run("remember", queue, (*_fence(fence), step)))
+    async def remember(self, queue: str, fence: Fence, step: Kept) -> bool:
+        return bool(await self._run("remember", queue, (*_fence(fence), pack_pair(*step))))
 
     async def claim(
         self, queue: str, *, limit: int, lease_ms: int, worker: str, nonce: bytes
@@ -293,7 +294,7 @@ class RedisStore:
                 Fence(unpack_id(reply[i]), reply[i + 1], nonce),
                 reply[i + 2],
                 reply[i + 3],
-                reply[i + 4],
+                read_envelope(reply[i + 4]),
                 till,
             )
             for i in range(2, len(reply), 5)
@@ -309,35 +310,12 @@ class RedisStore:
             args += _fence(fence)
         return tuple(map(Verdict, await self._run("renew", queue, args)))
 
-    async def complete(self, queue: str, items: Sequence[Completion]) -> Settled:
+    async def settle(self, queue: str, outcomes: Sequence[Outcome]) -> Settled:
+        check_batch("settle", outcomes)
         args: list[Any] = [self._now()]
-        for item in items:
-            args += (*_fence(item.fence), item.result, pack_children(item.children))
-        return await self._settle("complete", queue, args, items)
-
-    async def fail(self, queue: str, items: Sequence[Failure]) -> Settled:
-        args: list[Any] = [self._now()]
-        for item in items:
-            args += (*_fence(item.fence), item.error, item.delay_ms, int(item.final))
-        return await self._settle("fail", queue, args, items)
-
-    async def release(self, queue: str, fences: Sequence[Fence]) -> Settled:
-        return await self._fenced("release", queue, fences)
-
-    async def stop(self, queue: str, fences: Sequence[Fence]) -> Settled:
-        return await self._fenced("stop", queue, fences)
-
-    async def _fenced(self, name: str, queue: str, fences: Sequence[Fence]) -> Settled:
-        args: list[Any] = [self._now()]
-        for fence in fences:
-            args += _fence(fence)
-        return await self._settle(name, queue, args, fences)
-
-    async def snooze(self, queue: str, items: Sequence[Deferral]) -> Settled:
-        args: list[Any] = [self._now()]
-        for item in items:
-            args += (*_fence(item.fence), item.delay_ms)
-        return await self._settle("snooze", queue, args, items)
+        for outcome in outcomes:
+            args += (*_fence(outcome.fence), *outcome_args(outcome))
+        return tuple(map(state_of, await self._run("settle", queue, args)))
 
     async def report(self, queue: str, items: Sequence[Report]) -> tuple[bool, ...]:
         check_batch("report", items)

@@ -50,7 +50,9 @@ def judge(folder: Path, *, most: int = MOST) -> JudgeVerdict:
     )
 
 
-def _unless_known(violations: list[BrokenPromise], known: list[BrokenPromise]) -> list[BrokenPromise]:
+def _unless_known(
+    violations: list[BrokenPromise], known: list[BrokenPromise]
+) -> list[BrokenPromise]:
     """Leave out what follows from something that was found already."""
     subjects = {each.subject for each in known}
     return [each for each in violations if each.subject not in subjects]

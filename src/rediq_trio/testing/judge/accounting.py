@@ -70,7 +70,9 @@ def was_there(task: ObservedTask, *, confirmed: bool = False) -> list[Observatio
     With `confirmed` only what replicas had confirmed by then: a task that was seen, and whose
     enqueue was not confirmed, may go with the master that had it.
     """
-    found: list[Observation] = [call for call in task.calls if call.created or call.holder == task.id]
+    found: list[Observation] = [
+        call for call in task.calls if call.created or call.holder == task.id
+    ]
     if confirmed:
         return found
     found += task.held

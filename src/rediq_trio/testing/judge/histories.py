@@ -135,7 +135,9 @@ def judge_histories(
         if possible is None:
             undecided.append(task.id)
             said = f"its {len(steps)} operations were not decided within {histories.most:,} states"
-            violations.append(BrokenPromise(5, task.id, said, _told(observed, steps), forgivable=False))
+            violations.append(
+                BrokenPromise(5, task.id, said, _told(observed, steps), forgivable=False)
+            )
         elif not possible:
             said = "no order of these operations is one that the specification has"
             history = _told(observed, histories.smallest(steps))

@@ -1,6 +1,6 @@
 """One task as the specification has it: which states may follow from which.
 
-No second truth: each move builds a queue of one task, calls the function of `spec.queue`
+No second truth: each move builds a queue of one task, calls the function of `spec.rules`
 that the stores follow, and reads back what became of the task. Time is not modelled:
 whatever waits for an instant may happen at any. Nor are the tasks that it needs, so a
 blocked task may be told at any instant that they have ended. The answers are kept, because
@@ -16,22 +16,22 @@ from typing import NamedTuple
 
 import attrs
 
-from rediq_trio.spec import queue as spec
+from rediq_trio.spec import rules as spec
 from rediq_trio.spec.lifecycle import TERMINAL, TRANSITIONS, State, Transition
-from rediq_trio.spec.records import (
-    Completion,
-    Deferral,
-    Failure,
+from rediq_trio.spec.messages import (
+    Completed,
+    Failed,
     Fence,
-    GroupRule,
-    Lock,
     Mail,
     MailKind,
     NewTask,
-    QueueState,
-    Record,
+    Outcome,
     Relations,
+    Released,
+    Snoozed,
+    Stopped,
 )
+from rediq_trio.spec.records import GroupRule, Lock, QueueState, Record
 
 NOW, LATER = 1_000, 2_000
 OWN, NEEDED, KEY, NONCE = "x", "elsewhere/y", "k", b"nonce..."
@@ -90,7 +90,9 @@ def _task(form: Form) -> NewTask:
     )  # fmt: skip
 
 
-def _queue(model: Model, *, due: bool = True, lapsed: bool = False, over: bool = False) -> QueueState:
+def _queue(
+    model: Model, *, due: bool = True, lapsed: bool = False, over: bool = False
+) -> QueueState:
     """Give the queue that holds the task, with instants that allow what is asked for."""
     form = model.form
     assert model.state is not None
@@ -200,24 +202,28 @@ def settled(model: Model, ended_as: str) -> tuple[Model, ...]:
     if model.state is not State.ACTIVE:
         return ()
     queue, fence = _queue(model), _fence(model)
+    outcome: Outcome
     match ended_as:
         case "complete":
-            after, _ = spec.complete(queue, NOW, [Completion(fence, b"")])
+            outcome = Completed(fence, b"")
         case "fail" | "bury":
-            after, _ = spec.fail(queue, NOW, [Failure(fence, "", 1, final=ended_as == "bury")])
+            outcome = Failed(fence, "", 1, final=ended_as == "bury")
         case "snooze":
-            after, _ = spec.snooze(queue, NOW, [Deferral(fence, 1)])
+            outcome = Snoozed(fence, 1)
         case "release":
-            after, _ = spec.release(queue, NOW, [fence])
+            outcome = Released(fence)
         case "stop":
-            after, _ = spec.stop(queue, NOW, [fence])
+            outcome = Stopped(fence)
         case _:
             raise AssertionError(ended_as)
+    after, _ = spec.settle(queue, NOW, [outcome])
     found = [_read(after, model.form)]
     if ended_as == "complete" and model.form.vanishes:
         # Someone may wait for it, and then it is kept.
         kept = attrs.evolve(model.form, vanishes=False)
-        found += [each._replace(form=model.form) for each in settled(model._replace(form=kept), ended_as)]
+        found += [
+            each._replace(form=model.form) for each in settled(model._replace(form=kept), ended_as)
+        ]
     return tuple(found)
 
 

@@ -24,7 +24,14 @@ Line = Mapping[str, Any]
 SECOND = 1_000_000_000
 NEVER = math.inf
 
-REFUSALS = ("DuplicateTask", "QueueFull", "TaskNotFound", "ConfigError", "PayloadError", "PayloadTooLarge")
+REFUSALS = (
+    "DuplicateTask",
+    "QueueFull",
+    "TaskNotFound",
+    "ConfigError",
+    "PayloadError",
+    "PayloadTooLarge",
+)
 """What an operation raises when it has changed nothing."""
 
 

@@ -79,7 +79,9 @@ def _children(observed: Observed, task: ObservedTask) -> Iterator[BrokenPromise]
             if end.fence == counted and not there:
                 if known is None or not may_be_gone(observed, known):
                     history = tell(observed, (end, final))
-                    yield BrokenPromise(2, task.id, f"completed, and its child {child} is missing", history)
+                    yield BrokenPromise(
+                        2, task.id, f"completed, and its child {child} is missing", history
+                    )
             elif end.fence != counted and known is not None and there:
                 seen = (end, final, *known.starts, *known.finals)
                 yield BrokenPromise(

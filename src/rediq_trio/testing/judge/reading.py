@@ -29,7 +29,9 @@ def read(folder: Path) -> Observed:
     for path in sorted(folder.glob("*.jsonl")):
         _Reader(observed).take(path)
     if not observed.whole:
-        raise Unreadable(f"{folder}: there is no final.jsonl with a queue in it, so nothing can be judged")
+        raise Unreadable(
+            f"{folder}: there is no final.jsonl with a queue in it, so nothing can be judged"
+        )
     _note_stops(observed)
     rivals = _rivals(observed)
     for task in list(observed.tasks.values()):

@@ -58,7 +58,9 @@ def _counters(observed: Observed, task: ObservedTask) -> Iterator[BrokenPromise]
     if final is None:
         return
     for said in _disagreements(task, final):
-        yield BrokenPromise(4, task.id, said, tell(observed, (*task.calls, *task.starts, *task.ends, final)))
+        yield BrokenPromise(
+            4, task.id, said, tell(observed, (*task.calls, *task.starts, *task.ends, final))
+        )
 
 
 def _disagreements(task: ObservedTask, final: Final) -> Iterator[str]:
@@ -128,7 +130,9 @@ def _lapses(observed: Observed, clock: ServerClock, task: ObservedTask) -> Itera
             return
     if final is not None and not task.revived and len(needed) > final.crashes:
         said = f"{len(needed)} starts are explained by lapses only, and its record counts {final.crashes}"
-        yield BrokenPromise(4, task.id, said, tell(observed, (*task.calls, *task.starts, *task.ends, final)))
+        yield BrokenPromise(
+            4, task.id, said, tell(observed, (*task.calls, *task.starts, *task.ends, final))
+        )
 
 
 def _stopped(observed: Observed, start: Start) -> bool:

@@ -96,7 +96,9 @@ def steps_of(observed: Observed, task: ObservedTask, named: Mapping[str, list[En
     return found
 
 
-def _births(observed: Observed, task: ObservedTask, named: Mapping[str, list[End]]) -> Iterator[Step]:
+def _births(
+    observed: Observed, task: ObservedTask, named: Mapping[str, list[End]]
+) -> Iterator[Step]:
     """Give how a task may have come that no client has enqueued."""
     for end in named.get(task.id, ()):
         yield Step("enqueue", (UNKNOWN_FORM,), end.at, NEVER, False, end)

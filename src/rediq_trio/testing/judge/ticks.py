@@ -32,7 +32,9 @@ def instant(tick: str) -> float:
 
 def judge_ticks(observed: Observed) -> Iterator[BrokenPromise]:
     """Find twins, and ticks that are missing."""
-    schedules: defaultdict[str, defaultdict[float, set[str]]] = defaultdict(lambda: defaultdict(set))
+    schedules: defaultdict[str, defaultdict[float, set[str]]] = defaultdict(
+        lambda: defaultdict(set)
+    )
     for task in observed.tasks.values():
         for each in (*task.starts, *task.finals):
             if each.schedule and each.tick:
@@ -52,7 +54,9 @@ def _missing(
     rule: Any = observed.setup.schedules.get(name)
     if rule is None:
         return
-    every, catch_up = (rule["every"], rule.get("catch_up", "skip")) if isinstance(rule, dict) else (rule, "skip")
+    every, catch_up = (
+        (rule["every"], rule.get("catch_up", "skip")) if isinstance(rule, dict) else (rule, "skip")
+    )
     for before, after in pairwise(ticks):
         holes = round((after - before) / every) - 1
         if holes < 1:

@@ -49,7 +49,9 @@ def claimed_from(observed: Observed, task: ObservedTask, start: Start) -> float:
     return max(found, default=-NEVER)
 
 
-def _too_early(observed: Observed, clock: ServerClock, task: ObservedTask) -> Iterator[BrokenPromise]:
+def _too_early(
+    observed: Observed, clock: ServerClock, task: ObservedTask
+) -> Iterator[BrokenPromise]:
     calls = task.orders
     delays = [call.args.get("due_s") or 0.0 for call in calls]
     if not calls or min(delays) <= 0:
@@ -63,11 +65,17 @@ def _too_early(observed: Observed, clock: ServerClock, task: ObservedTask) -> It
         early = (due - first.at) / SECOND
         history = tell(observed, (*calls, first))
         yield BrokenPromise(
-            3, task.id, f"started at least {early:.3f} s before it was due", history, forgivable=False
+            3,
+            task.id,
+            f"started at least {early:.3f} s before it was due",
+            history,
+            forgivable=False,
         )
 
 
-def _too_late(observed: Observed, clock: ServerClock, task: ObservedTask) -> Iterator[BrokenPromise]:
+def _too_late(
+    observed: Observed, clock: ServerClock, task: ObservedTask
+) -> Iterator[BrokenPromise]:
     calls = task.orders
     bounds = [_expiry(call) for call in calls]
     if not bounds or max(bounds) == NEVER:

@@ -22,6 +22,7 @@ PROMISES = {
 SHOWN_PROMISES = 10
 """Violations of each promise that the report shows in full."""
 
+
 @attrs.frozen
 class BrokenPromise:
     """A promise that was broken."""
@@ -78,9 +79,14 @@ class JudgeVerdict:
             lines.append(f"{'undecided':26} {len(self.undecided):,}")
         for number, promise in PROMISES.items():
             broken = [each for each in self.violations if each.invariant == number]
-            lines.append(f"{number}. {promise}: " + (f"BROKEN {len(broken):,} times" if broken else "kept"))
+            lines.append(
+                f"{number}. {promise}: " + (f"BROKEN {len(broken):,} times" if broken else "kept")
+            )
             for each in broken[:SHOWN_PROMISES]:
-                lines += [f"   {each.subject}: {each.sentence}", *(f"      {h}" for h in each.history)]
+                lines += [
+                    f"   {each.subject}: {each.sentence}",
+                    *(f"      {h}" for h in each.history),
+                ]
         return "\n".join(lines)
 
 

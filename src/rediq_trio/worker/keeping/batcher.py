@@ -13,7 +13,8 @@ import attrs
 import trio
 
 from rediq_trio.spec.groups import Group, matching
-from rediq_trio.spec.records import Due, GroupRule
+from rediq_trio.spec.messages import Due
+from rediq_trio.spec.records import GroupRule
 from rediq_trio.store.broadcast import Signal, SignalKind
 from rediq_trio.store.port import Store
 from rediq_trio.tasks.ids import new_id
@@ -72,7 +73,9 @@ class Batcher:
     async def _set_rules(self, names: Iterable[str]) -> None:
         wanted = [(name, rule) for name in names if (rule := self._rule(name)) is not None]
         for start in range(0, len(wanted), GROUPS_PER_PAGE):
-            await self.store.set_group_rules(self.queue, rules=dict(wanted[start : start + GROUPS_PER_PAGE]))
+            await self.store.set_group_rules(
+                self.queue, rules=dict(wanted[start : start + GROUPS_PER_PAGE])
+            )
 
     def _rule(self, group: str) -> GroupRule | None:
         name = matching(self.rules, group)

@@ -21,7 +21,8 @@ import attrs
 import trio
 
 from rediq_trio._errors import ConnectionLost
-from rediq_trio.spec.records import Due, GroupRule
+from rediq_trio.spec.messages import Due
+from rediq_trio.spec.records import GroupRule
 from rediq_trio.store.broadcast import Signal, SignalKind
 from rediq_trio.store.port import Store
 from rediq_trio.store.relay import relay_some

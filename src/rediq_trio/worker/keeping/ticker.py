@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from rediq_trio._errors import ConfigError, PayloadError
 from rediq_trio.schedules.declare import make_scheduled_task, read_recurrence
-from rediq_trio.spec.records import Due, Schedule, Tick
+from rediq_trio.spec.messages import Due, Schedule, Tick
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.values.schedule import due_ticks
 

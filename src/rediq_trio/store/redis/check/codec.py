@@ -134,7 +134,9 @@ def task_view(target: Target, _: Sequence[Any], reply: Sequence[Any]) -> TaskVie
 
 def _repair_task(what: Action, target: Target, now: int | str) -> Repairing:
     own = raw_of(target)
-    return ("repair_totals", (what, own)) if what is Action.SEQ else ("repair_task", (now, what, own))
+    return (
+        ("repair_totals", (what, own)) if what is Action.SEQ else ("repair_task", (now, what, own))
+    )
 
 
 # --- index members
@@ -322,7 +324,11 @@ CODECS: Mapping[TargetType, TargetCodec] = MappingProxyType(
             "inspect_groups", _by_name, _group_view, _repair_by_name("repair_group")
         ),
         TargetType.SCHEDULE: TargetCodec(
-            "inspect_schedules", _by_name, _schedule_view, _repair_by_name("repair_schedule"), head=1
+            "inspect_schedules",
+            _by_name,
+            _schedule_view,
+            _repair_by_name("repair_schedule"),
+            head=1,
         ),
         TargetType.MESSAGE: _MESSAGE,
         TargetType.ENDING: _MESSAGE,
@@ -332,4 +338,6 @@ CODECS: Mapping[TargetType, TargetCodec] = MappingProxyType(
 """How each type of target is read and repaired."""
 
 if _missing := CHECKS.keys() ^ CODECS.keys():
-    raise RuntimeError(f"spec.check.table and redis.check.codec do not agree on {', '.join(sorted(_missing))}")
+    raise RuntimeError(
+        f"spec.check.table and redis.check.codec do not agree on {', '.join(sorted(_missing))}"
+    )

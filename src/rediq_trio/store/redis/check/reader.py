@@ -14,8 +14,8 @@ from rediq_trio.spec.check.table import View
 from rediq_trio.spec.check.totals import KeyReport
 from rediq_trio.spec.ids import unpack_id
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.messages import Fence
 from rediq_trio.spec.operations import Confirm
-from rediq_trio.spec.records import Fence
 from rediq_trio.store.redis.check.codec import CODECS, record_of
 from rediq_trio.store.redis.check.scan import STRUCTURES, how_many
 from rediq_trio.store.redis.connection.gateway import Gateway
@@ -52,7 +52,9 @@ class CheckReader:
         structure = STRUCTURES[number]
         scan = b"HSCAN" if structure.is_hash else b"ZSCAN"
         key = self._keys.of(queue, (structure.name,))[0]
-        count = self._counts.get((queue, number), structure.at_once) if position else structure.at_once
+        count = (
+            self._counts.get((queue, number), structure.at_once) if position else structure.at_once
+        )
         position, items = await self._gateway.read(scan, key, position, b"COUNT", count)
         self._counts[queue, number] = how_many(items)
         following = int(position) * BITS + number
@@ -106,7 +108,9 @@ class CheckReader:
         wrong_type: list[str] = []
         reply = await self._run("inspect_keys", queue, ())
         for name, key, kind, left in zip(QUEUE_KEYS, names, reply[::2], reply[1::2], strict=True):
-            expected = b"hash" if name in STRING_HASHES else b"stream" if name == "history" else b"zset"
+            expected = (
+                b"hash" if name in STRING_HASHES else b"stream" if name == "history" else b"zset"
+            )
             if kind not in (expected, b"none"):
                 wrong_type.append(f"{key.decode()} ({kind.decode()}, not {expected.decode()})")
             if left >= 0:
@@ -130,7 +134,9 @@ class CheckReader:
     async def repair(self, queue: str, repair: Repair) -> bool:
         what, target = repair.what, repair.target
         if what is Action.PERSIST:
-            return bool(await self._gateway.write(b"PERSIST", target.name.encode(), confirm=Confirm.RAISE))
+            return bool(
+                await self._gateway.write(b"PERSIST", target.name.encode(), confirm=Confirm.RAISE)
+            )
         if what is Action.ENQUEUED:
             return bool(await self._run("repair_totals", queue, (what, b"")))
         script, args = CODECS[target.type].repair(what, target, self._now())

@@ -104,7 +104,11 @@ STRUCTURES: tuple[Structure, ...] = (
     Structure("records", True, _task),
     *(Structure(name, True, _task, FEW, orphans=True) for name in HASHES if name != "records"),
     Structure("expiring", False, _task, orphans=True),
-    *(Structure(name, False, _task, orphans=True) for name in INDEX_OF.values() if name != "grouped"),
+    *(
+        Structure(name, False, _task, orphans=True)
+        for name in INDEX_OF.values()
+        if name != "grouped"
+    ),
     Structure("keyed", False, _members(b"keyed", State.PENDING, TargetType.LANE)),
     Structure("grouped", False, _members(b"grouped", State.GROUPED, TargetType.GROUP)),
     Structure("lanes", False, _LANE),

@@ -15,7 +15,11 @@ ACL_HINT = "the lines to give a user are in docs/security.md"
 
 def is_permission_error(message: str) -> bool:
     """Return whether an error reply means that the user lacks a permission."""
-    return "NOPERM" in message or "ACL failure in script" in message or "user executing the script" in message
+    return (
+        "NOPERM" in message
+        or "ACL failure in script" in message
+        or "user executing the script" in message
+    )
 
 
 def missing_permission(message: str, source: str) -> str:

@@ -96,13 +96,17 @@ def _parse_one(url: str, shown: str) -> Address:
     read_tls_options(url, arguments, shown)
     if parts.scheme == "unix" and not unquote(parts.path):
         raise ConfigError.of("url", shown, "unix:// and the path of a socket")
-    return Address(Deployment.STANDALONE, arguments.pop("connection_class", Connection), arguments, shown)
+    return Address(
+        Deployment.STANDALONE, arguments.pop("connection_class", Connection), arguments, shown
+    )
 
 
 def _parse_several(url: str, shown: str, deployment: Deployment) -> Address:
     scheme, _, rest = url.partition("://")
     location, _, query = rest.partition("?")
-    location, _, path = location.partition("/") if "@" not in location else _split_after_user(location)
+    location, _, path = (
+        location.partition("/") if "@" not in location else _split_after_user(location)
+    )
     user, at, hosts = location.rpartition("@")
     default_port = SENTINEL_PORT if deployment is Deployment.SENTINEL else REDIS_PORT
     nodes = tuple(_node(host, default_port) for host in hosts.split(","))
@@ -115,7 +119,9 @@ def _parse_several(url: str, shown: str, deployment: Deployment) -> Address:
     elif database not in ("", "0"):
         raise ConfigError.of("url", shown, "without a database: a Cluster has number 0 only")
     options = parse_qs(query, keep_blank_values=True)
-    sentinel_login = {name: options.pop(f"sentinel_{name}", [""])[0] for name in ("username", "password")}
+    sentinel_login = {
+        name: options.pop(f"sentinel_{name}", [""])[0] for name in ("username", "password")
+    }
     base = "rediss" if scheme.startswith("rediss") else "redis"
     single_url = f"{base}://{user}{at}{nodes[0]}/{database}?{urlencode(options, doseq=True)}"
     arguments: dict[str, Any] = dict(parse_url(single_url))

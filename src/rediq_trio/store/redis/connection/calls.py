@@ -86,7 +86,13 @@ class MergedCall(PendingCall):
         for call in calls[1:]:
             command += call.command[merge.head :]
         return cls(
-            tuple(command), first.script, first.key, first.confirm, first.created_at, None, calls=calls
+            tuple(command),
+            first.script,
+            first.key,
+            first.confirm,
+            first.created_at,
+            None,
+            calls=calls,
         )
 
     def _split(self, result: Any) -> Iterator[tuple[PendingCall, Any]]:

@@ -33,11 +33,26 @@ _WITHOUT_CLIENT_INFO: dict[str, None] = dict.fromkeys(
 )
 """Keeps redis-py from sending its name, which needs a permission and a round trip of its own."""
 
-BROKEN_ERRORS = (OSError, EOFError, TimeoutError, redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
+BROKEN_ERRORS = (
+    OSError,
+    EOFError,
+    TimeoutError,
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+)
 """What a connection raises that is unusable from then on."""
 CONNECT_ERRORS = (*BROKEN_ERRORS, redis.exceptions.RedisError)
 """What an attempt to connect may raise."""
-_TEMPORARY_ERRORS = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM", "BUSY", "NOREPLICAS")
+_TEMPORARY_ERRORS = (
+    "LOADING",
+    "READONLY",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "OOM",
+    "BUSY",
+    "NOREPLICAS",
+)
 """Error replies that pass by themselves: the command was refused, and nothing was applied."""
 _SLOT_MOVING = "access a non local key"
 _LOGIN_ERRORS = ("NOAUTH", "WRONGPASS")
@@ -84,7 +99,9 @@ def translate_error(
     """Return our exception for an error reply to a command, or to `script`."""
     message = f"{_CODE_OF.get(type(error).__name__, '')} {error}".strip()
     # Redis 6.2 wraps the error of a command within a script in a text of its own.
-    if message.startswith(_TEMPORARY_ERRORS) or any(f": -{code} " in message for code in _TEMPORARY_ERRORS):
+    if message.startswith(_TEMPORARY_ERRORS) or any(
+        f": -{code} " in message for code in _TEMPORARY_ERRORS
+    ):
         return ConnectionLost(f"Redis cannot take commands now: {message}", sent=False)
     if _SLOT_MOVING in message:
         # A key of the script has moved to another node meanwhile, so it may be executed in part.
@@ -190,7 +207,9 @@ async def disconnect(connection: Connection) -> None:
 
 async def send(connection: Connection, *commands: tuple[Any, ...]) -> None:
     """Send commands; the caller must read their replies, in order."""
-    await connection.send_packed_command([pack(command) for command in commands], check_health=False)
+    await connection.send_packed_command(
+        [pack(command) for command in commands], check_health=False
+    )
 
 
 async def read(connection: Connection, seconds: float) -> Any:

@@ -81,7 +81,9 @@ class Gateway:
         self._pipelines: dict[RedisNode, Pipeline] = {}
         self._new_pipelines, self._pipelines_added = trio.open_memory_channel[Pipeline](math.inf)
         self._retrying: set[PendingCall] = set()
-        self._callbacks = PipelineCallbacks(self._topology.connect, self._redirect, self._server_failed)
+        self._callbacks = PipelineCallbacks(
+            self._topology.connect, self._redirect, self._server_failed
+        )
         self._scope = trio.CancelScope(shield=True)
         self.connected = trio.Event()
         """Set when the first connection is open."""
@@ -132,7 +134,9 @@ class Gateway:
                         raise
         except CONNECT_ERRORS as error:
             if is_login_error(error):
-                raise ConfigError(f"{self._address} refused the user or password: {error}") from None
+                raise ConfigError(
+                    f"{self._address} refused the user or password: {error}"
+                ) from None
             secure = self._address.secure
             raise connect_error(self._address.shown, error, secure=secure) from error
 
@@ -159,7 +163,9 @@ class Gateway:
         """Send one command that writes; as `call`."""
         return await self.call(*command, confirm=confirm)
 
-    async def call(self, *command: Any, key: bytes | None = None, confirm: Confirm = Confirm.NO) -> Any:
+    async def call(
+        self, *command: Any, key: bytes | None = None, confirm: Confirm = Confirm.NO
+    ) -> Any:
         """Send any command and return its reply. The store itself uses `read` and `write`.
 
         In a Cluster the command goes to the node of `key`, by default its first argument.
@@ -196,7 +202,8 @@ class Gateway:
     async def call_each(self, *command: Any) -> dict[RedisNode, Any]:
         """Send a command to every server with data, and return the replies; otherwise like `call`."""
         return {
-            node: await self._submit(command, None, b"", Confirm.NO, node) for node in [*self._pipelines]
+            node: await self._submit(command, None, b"", Confirm.NO, node)
+            for node in [*self._pipelines]
         }
 
     async def _submit(
@@ -232,7 +239,9 @@ class Gateway:
         pipeline = self._pipelines.get(node)
         if pipeline is None:
             shown = str(self._address) if node == RedisNode() else f"{node} of {self._address}"
-            pipeline = Pipeline(node, shown, self._callbacks, self._confirmer, self._response_timeout)
+            pipeline = Pipeline(
+                node, shown, self._callbacks, self._confirmer, self._response_timeout
+            )
             self._pipelines[node] = pipeline
             self._new_pipelines.send_nowait(pipeline)
         return pipeline

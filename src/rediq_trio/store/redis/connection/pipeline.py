@@ -102,7 +102,13 @@ class Pipeline:
         self._arrived.set()
 
     def _send_early(self, call: PendingCall) -> bool:
-        if self.connection is None or self._is_stale or self._confirmer or self.inbox or call.asking:
+        if (
+            self.connection is None
+            or self._is_stale
+            or self._confirmer
+            or self.inbox
+            or call.asking
+        ):
             return False
         try:
             packed = pack(call.command)
@@ -212,7 +218,9 @@ class Pipeline:
             for call in calls:
                 await self._receive(connection, call, again, written if confirmer else None)
                 answered += 1
-            if confirmer and not confirmer.resolve(written, await self._read_confirmation(connection)):
+            if confirmer and not confirmer.resolve(
+                written, await self._read_confirmation(connection)
+            ):
                 # A master that lost its replicas may have been replaced.
                 self._callbacks.failed(self.node)
         except BROKEN_ERRORS as error:

@@ -50,7 +50,9 @@ def read_tls_options(url: str, arguments: dict[str, Any], url_shown: str) -> Non
     _check_files(query)
     if arguments["ssl_cert_reqs"] == "none":
         arguments["ssl_check_hostname"] = False
-        log.warning("%s: ssl_cert_reqs=none: anyone in between can read and change all tasks", url_shown)
+        log.warning(
+            "%s: ssl_cert_reqs=none: anyone in between can read and change all tasks", url_shown
+        )
 
 
 def _query_of(url: str) -> str:
@@ -70,7 +72,9 @@ def _check_names(url: str, query: Mapping[str, str], secure: bool, url_shown: st
             # The value is not shown, because it may be a password. The name may be a part of one
             # too, after a ? or & in the password that was not percent-encoded.
             plain = _OPTION_NAME.fullmatch(name)
-            wrong = f"no option is named {quote(name)}" if plain else "its query has an unknown option"
+            wrong = (
+                f"no option is named {quote(name)}" if plain else "its query has an unknown option"
+            )
             raise ConfigError(
                 f"url={url_shown!r}: {wrong}; there are "
                 f"{', '.join((*known, *TLS_OPTIONS))}; ?, &, # and % of a password are written "

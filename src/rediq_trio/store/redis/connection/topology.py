@@ -150,7 +150,9 @@ class Sentinels(_Watched):
         if role != b"master":
             await disconnect(connection)
             self.refresh_soon()
-            raise redis.exceptions.ConnectionError(f"{self._master} is {role.decode()}, no master yet")
+            raise redis.exceptions.ConnectionError(
+                f"{self._master} is {role.decode()}, no master yet"
+            )
         return connection
 
     async def run(self, changed: Callable[[], None]) -> None:
@@ -170,7 +172,9 @@ class Sentinels(_Watched):
         causes: list[str] = []
         for sentinel in list(self._sentinels):
             try:
-                async with _temporary(self._connector.connect(sentinel, sentinel=True)) as connection:
+                async with _temporary(
+                    self._connector.connect(sentinel, sentinel=True)
+                ) as connection:
                     found = await request(
                         connection, b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self._address.service,
                         timeout=LOOKUP_TIMEOUT,
@@ -188,7 +192,9 @@ class Sentinels(_Watched):
             self._master = RedisNode(found[0].decode(), int(found[1]))
             return
         if unknown == len(self._sentinels):
-            raise ConfigError(f"{self._address}: its Sentinels know no service {self._address.service!r}")
+            raise ConfigError(
+                f"{self._address}: its Sentinels know no service {self._address.service!r}"
+            )
         raise redis.exceptions.ConnectionError("no Sentinel answers: " + "; ".join(causes))
 
 
@@ -262,13 +268,17 @@ class Cluster(_Watched):
                 if self._read_slots(found, node):
                     return
                 causes.append(f"{node}: it knows no slots")
-        raise redis.exceptions.ConnectionError("no node returned the Cluster's slot map: " + "; ".join(causes))
+        raise redis.exceptions.ConnectionError(
+            "no node returned the Cluster's slot map: " + "; ".join(causes)
+        )
 
     def _read_slots(self, found: list[Any], source: RedisNode) -> bool:
         owners: list[RedisNode | None] = [None] * SLOTS
         known: dict[RedisNode, None] = {}
         for first, last, *servers in found:
-            nodes = [RedisNode((host or b"").decode() or source.host, port) for host, port, *_ in servers]
+            nodes = [
+                RedisNode((host or b"").decode() or source.host, port) for host, port, *_ in servers
+            ]
             known |= dict.fromkeys(nodes)
             owners[first : last + 1] = [nodes[0]] * (last + 1 - first)
         if not known:

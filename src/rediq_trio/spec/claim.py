@@ -1,0 +1,79 @@
+"""How a worker gets tasks and keeps them: claim, renew.
+
+A claim leases tasks. A lease carries the fence of its delivery, and whoever
+writes about the task names it: `find_delivery` is that guard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rediq_trio.spec.change import Change
+from rediq_trio.spec.death_reasons import EXPIRED
+from rediq_trio.spec.lanes import Lanes
+from rediq_trio.spec.lifecycle import State, Transition
+from rediq_trio.spec.messages import Claimed, Fence, Lease, Verdict
+from rediq_trio.spec.records import QueueState, Record
+
+
+def find_delivery(queue: QueueState | Change, fence: Fence) -> Record | None:
+    """Return the record of a task if this fence is that of its last delivery and still good."""
+    record = queue.records.get(fence.id)
+    if record is None or (record.deliveries, record.nonce) != (fence.deliveries, fence.nonce):
+        return None
+    return record
+
+
+def is_expired(record: Record, now: int) -> bool:
+    return 0 < record.expires_ms <= now
+
+
+def claim(
+    queue: QueueState, now: int, *, limit: int, lease_ms: int, worker: str, nonce: bytes
+) -> tuple[QueueState, Claimed]:
+    """Lease the first `limit` ready tasks to a worker; those that expired go to dead instead."""
+    if queue.paused:
+        return queue, Claimed((), 0)
+    change = Change(queue, now)
+    lanes = Lanes(change)
+    leases: list[Lease] = []
+    for _ in range(limit):
+        record = lanes.next()
+        if record is None:
+            break
+        if is_expired(record, now):
+            change.bury(Transition.CLAIM, record, EXPIRED)
+            continue
+        deliveries, attempt, end = record.deliveries + 1, record.attempt + 1, now + lease_ms
+        change.move(
+            Transition.CLAIM,
+            record,
+            State.ACTIVE,
+            deliveries=deliveries,
+            attempt=attempt,
+            nonce=nonce,
+            worker=worker,
+            lease_ms=end,
+            started_ms=now,
+        )
+        lanes.started(record)
+        fence = Fence(record.id, deliveries, nonce)
+        leases.append(Lease(fence, attempt, record.max_retry, record.envelope, end))
+    remaining = lanes.remaining()
+    return change.done(), Claimed(tuple(leases), remaining)
+
+
+def renew(
+    queue: QueueState, now: int, fences: Sequence[Fence], *, lease_ms: int
+) -> tuple[QueueState, tuple[Verdict, ...]]:
+    """Prolong each lease that is still held, lapsed but not reclaimed ones too."""
+    change = Change(queue, now)
+    verdicts: list[Verdict] = []
+    for fence in fences:
+        record = find_delivery(change, fence)
+        if record is None or record.state is not State.ACTIVE:
+            verdicts.append(Verdict.LOST)
+            continue
+        change.move(Transition.RENEW, record, State.ACTIVE, lease_ms=now + lease_ms)
+        verdicts.append(Verdict.CANCEL if record.cancel else Verdict.KEPT)
+    return change.done(), tuple(verdicts)

@@ -1,0 +1,202 @@
+"""What a caller or an operator does with a queue and its tasks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from rediq_trio.spec.change import Change
+from rediq_trio.spec.history.entry import Entry
+from rediq_trio.spec.history.stream import keep_history, numbers_of, with_entry
+from rediq_trio.spec.ids import pack_id, pack_ref, split_ref
+from rediq_trio.spec.lanes import limit_of
+from rediq_trio.spec.lifecycle import WAITING, State, Transition
+from rediq_trio.spec.messages import Settled, Until
+from rediq_trio.spec.records import NO_LIMIT, QueueState, Record
+
+
+def cancel(queue: QueueState, now: int, task_id: str) -> tuple[QueueState, State | None]:
+    """Cancel a waiting task, or ask the worker of an active one to; give the state it is in now."""
+    record = queue.records.get(task_id)
+    if record is None:
+        return queue, None
+    change = Change(queue, now)
+    if record.state is State.ACTIVE:
+        change.move(Transition.CANCEL, record, State.ACTIVE, cancel=True)
+    elif record.state in WAITING:
+        change.cancel(Transition.CANCEL, record)
+    return change.done(), change.records[task_id].state
+
+
+def revive(queue: QueueState, now: int, ids: Sequence[str]) -> tuple[QueueState, Settled]:
+    """Make dead and cancelled tasks ready again, as if new but for their deliveries.
+
+    `expires` is dropped: whoever revives a task wants it to run. One that still
+    waits for others waits again, and stays as it is where one of those in its queue
+    did not complete; so does one whose unique key has another holder. Gives the
+    state each is in now, None for one that does not exist.
+    """
+    change = Change(queue, now)
+    answers: list[State | None] = []
+    for task_id in ids:
+        record = change.records.get(task_id)
+        if record is not None and _revivable(change, record):
+            fresh: dict[str, Any] = {"attempt": 0, "crashes": 0, "snoozes": 0, "cancel": False}
+            fresh |= {"nonce": b"", "error": "", "expires_ms": 0, "finished_ms": 0, "purge_ms": 0}
+            if record.unique and record.until is not Until.EXPIRED:
+                change.lock(record, 0)
+                fresh["owns_unique_key"] = True
+            if record.waits:
+                change.move(Transition.REVIVE, record, State.BLOCKED, run_ms=now, **fresh)
+                for ref in sorted(change.needs[task_id], key=pack_ref):
+                    change.check_dependency(task_id, ref)
+            elif record.group:
+                fresh["seq"] = change.next_seq()
+                change.move(Transition.REVIVE, record, State.GROUPED, run_ms=now, **fresh)
+            else:
+                change.ready(Transition.REVIVE, record, run_ms=now, **fresh)
+        current = change.records.get(task_id)
+        answers.append(None if current is None else current.state)
+    return change.done(), tuple(answers)
+
+
+def _revivable(change: Change, record: Record) -> bool:
+    if record.state not in (State.DEAD, State.CANCELLED):
+        return False
+    keyed = record.unique and record.until is not Until.EXPIRED
+    if keyed and change.holder(record.unique) is not None:
+        return False
+    return record.run_on_dependency_failure or not any(
+        _failed(change, ref) for ref in change.needs.get(record.id, ())
+    )
+
+
+def _failed(change: Change, ref: str) -> bool:
+    if split_ref(ref)[0]:
+        return False  # in another queue, which will tell
+    source = change.records.get(ref)
+    return source is None or source.state in (State.DEAD, State.CANCELLED, State.GROUPED)
+
+
+def delete(queue: QueueState, now: int, ids: Sequence[str]) -> tuple[QueueState, Settled]:
+    """Remove tasks that no worker holds; give the state each was in, None for a missing one.
+
+    The answer `active` means that the task is still there.
+    """
+    change = Change(queue, now)
+    answers: list[State | None] = []
+    for task_id in ids:
+        record = change.records.get(task_id)
+        answers.append(None if record is None else record.state)
+        if record is not None and record.state is not State.ACTIVE:
+            change.remove(Transition.DELETE, record)
+            change.count("deleted")
+    return change.done(), tuple(answers)
+
+
+def watch(queue: QueueState, now: int, task_id: str) -> tuple[QueueState, State | None]:
+    """Note that someone waits for a task's end, so that the end is told and kept a while."""
+    record = queue.records.get(task_id)
+    if record is None:
+        return queue, None
+    change = Change(queue, now)
+    if not record.terminal:
+        change.records[task_id] = attrs.evolve(record, has_waiters=True)
+    return change.done(), record.state
+
+
+def pause(queue: QueueState, now: int) -> tuple[QueueState, None]:
+    """Refuse claims until `resume`."""
+    before = (int(queue.paused),)
+    return with_entry(
+        attrs.evolve(queue, paused=True), now, "pause", before=before, after=(1,)
+    ), None
+
+
+def resume(queue: QueueState, now: int) -> tuple[QueueState, None]:
+    """Allow claims again."""
+    before = (int(queue.paused),)
+    return with_entry(
+        attrs.evolve(queue, paused=False), now, "resume", before=before, after=(0,)
+    ), None
+
+
+def limit(
+    queue: QueueState,
+    now: int,
+    *,
+    key: str,
+    concurrency: int | None = None,
+    count: int | None = None,
+    period_ms: int = 0,
+    burst: int = 1,
+) -> tuple[QueueState, None]:
+    """Limit a key, the queue (''), or all other keys (`ANY_KEY`).
+
+    None leaves the concurrency, or the rate, as it is, and 0 lifts it. A rate that
+    has changed counts from now on: no start waits longer than it would have to.
+    """
+    limits = dict(queue.limits)
+    new = limits.pop(key, NO_LIMIT)
+    if concurrency is not None:
+        new = attrs.evolve(new, concurrency=concurrency)
+    if count is not None:
+        rate = {"period_ms": period_ms, "burst": burst} if count else {"period_ms": 0, "burst": 1}
+        new = attrs.evolve(new, count=count, **rate)
+    if new != NO_LIMIT:
+        limits[key] = new
+    after = attrs.evolve(queue, limits=limits)
+    rates: dict[str, int] = {}
+    for one, arrival in queue.rates.items():
+        holds = limit_of(after, one)
+        if holds.count:
+            rates[one] = min(arrival, now * 1000 + holds.burst * holds.interval_us)
+    after = attrs.evolve(after, rates=rates)
+    before = numbers_of(queue.limits.get(key, NO_LIMIT))
+    return with_entry(after, now, "limit", key=key, before=before, after=numbers_of(new)), None
+
+
+def arrange(
+    queue: QueueState,
+    now: int,
+    *,
+    max_pending: int | None = None,
+    fair: bool | None = None,
+    history: int | None = None,
+) -> tuple[QueueState, None]:
+    """Bound the pending tasks (0 for no bound), set whether claims are fair, and how many entries
+    of its history the queue keeps (0 for none); None leaves it.
+    """
+    if max_pending is not None:
+        queue = attrs.evolve(queue, max_pending=max_pending)
+    if fair is not None:
+        before = (int(queue.fair),)
+        queue = attrs.evolve(queue, fair=fair)
+        queue = with_entry(queue, now, "arrange", before=before, after=(int(fair),))
+    if history is not None:
+        queue = keep_history(queue, now, history)
+    return queue, None
+
+
+def flush(queue: QueueState, now: int) -> tuple[QueueState, int]:
+    """Remove every task, the active ones too, whose outcomes will be refused as stale.
+
+    Unique keys go with them; limits, schedules, and messages to other queues, stay.
+    """
+    change = Change(queue, now)
+    change.endings.extend(change.deferred)
+    change.deferred.clear()
+    change.propagate(sys.maxsize)
+    gone = sorted(change.records.values(), key=lambda r: (len(pack_id(r.id)), pack_id(r.id)))
+    for record in gone:
+        change.remove(Transition.FLUSH, record)
+    change.entries.append(Entry(0, now, Transition.FLUSH.value, after=(len(gone),)))
+    change.propagate(sys.maxsize)
+    change.count("deleted", len(gone))
+    change.locks.clear()
+    change.edges.clear()
+    change.turns.clear()
+    return change.done(), len(gone)

@@ -1,0 +1,161 @@
+"""What a worker writes about the tasks that it holds: outcomes, progress, steps.
+
+Each write names the fence of its delivery, and a stale fence changes nothing.
+`settle` takes the outcomes of many attempts, of whatever kind, as one batch: each
+outcome is one transition of the state machine, as `TRANSITION_OF` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, assert_never
+
+import attrs
+
+from rediq_trio.spec.carried import Kept
+from rediq_trio.spec.change import Change
+from rediq_trio.spec.claim import find_delivery
+from rediq_trio.spec.intake import enqueue_promised
+from rediq_trio.spec.lifecycle import State, Transition
+from rediq_trio.spec.messages import (
+    Completed,
+    Failed,
+    Fence,
+    Outcome,
+    Released,
+    Report,
+    Settled,
+    Snoozed,
+    Stopped,
+)
+from rediq_trio.spec.records import CANCELLED_GRACE_MS, QueueState, Record
+
+TRANSITION_OF: Mapping[type[Outcome], Transition] = MappingProxyType(
+    {
+        Completed: Transition.COMPLETE,
+        Failed: Transition.FAIL,
+        Snoozed: Transition.SNOOZE,
+        Stopped: Transition.STOP,
+        Released: Transition.RELEASE,
+    }
+)
+"""The transition that each outcome makes."""
+
+
+def settle(queue: QueueState, now: int, outcomes: Sequence[Outcome]) -> tuple[QueueState, Settled]:
+    """Write how attempts ended, one after the other.
+
+    An outcome that was settled before changes nothing, so a batch can be repeated.
+    """
+    change = Change(queue, now)
+    answers: list[State | None] = []
+    for outcome in outcomes:
+        record = find_delivery(change, outcome.fence)
+        if record is None:
+            answers.append(None)
+        elif record.state is not State.ACTIVE:
+            answers.append(record.state)
+        else:
+            answers.append(_settle(change, record, outcome))
+    return change.done(), tuple(answers)
+
+
+def _settle(change: Change, record: Record, outcome: Outcome) -> State:
+    """Settle the attempt of an active task; return the state that the task is in then."""
+    match outcome:
+        case Completed():
+            return _complete(change, record, outcome)
+        case Failed():
+            return _fail(change, record, outcome)
+        case Snoozed(delay_ms=delay_ms):
+            uncharged: dict[str, Any] = {
+                "attempt": record.attempt - 1,
+                "snoozes": record.snoozes + 1,
+            }
+            if record.cancel:
+                return change.cancel(Transition.SNOOZE, record, **uncharged).state
+            uncharged["run_ms"] = change.now + delay_ms
+            return change.move(Transition.SNOOZE, record, State.SCHEDULED, **uncharged).state
+        case Stopped():
+            # Nobody asked to cancel it: it stays active.
+            if not record.cancel:
+                return record.state
+            return change.cancel(Transition.STOP, record, attempt=record.attempt - 1).state
+        case Released():
+            attempt = record.attempt - 1
+            if record.cancel:
+                return change.cancel(Transition.RELEASE, record, attempt=attempt).state
+            # Its `seq` is its old place.
+            return change.move(Transition.RELEASE, record, State.PENDING, attempt=attempt).state
+        case _:
+            assert_never(outcome)
+
+
+def _complete(change: Change, record: Record, outcome: Completed) -> State:
+    """Keep the result for the task's retention; with none, and nobody waiting, drop the task.
+
+    The task's key is free, its children come in, and those that wait for it go on, in
+    the same step.
+    """
+    change.free(record)
+    for child in outcome.children:
+        enqueue_promised(change, child)
+    record = change.records[record.id]
+    change.count("completed")
+    keep = max(record.retention_ms, CANCELLED_GRACE_MS if record.has_waiters else 0)
+    if keep:
+        change.move(
+            Transition.COMPLETE,
+            record,
+            State.COMPLETED,
+            result=outcome.result,
+            finished_ms=change.now,
+            purge_ms=change.now + keep,
+            error="",
+            inputs=(),
+            steps=(),
+            has_steps=False,
+        )
+    else:
+        change.remove(Transition.COMPLETE, record, result=outcome.result)
+        change.count("purged")
+    return State.COMPLETED
+
+
+def _fail(change: Change, record: Record, outcome: Failed) -> State:
+    """Charge the attempt: dead when it was the last or the error is final, else retry later."""
+    change.count("failed")
+    if outcome.final or record.attempt > record.max_retry:
+        return change.bury(Transition.FAIL, record, outcome.error).state
+    if record.cancel:
+        return change.cancel(Transition.FAIL, record, error=outcome.error).state
+    run_ms = change.now + outcome.delay_ms
+    return change.move(
+        Transition.FAIL, record, State.RETRY, error=outcome.error, run_ms=run_ms
+    ).state
+
+
+def report(
+    queue: QueueState, now: int, items: Sequence[Report]
+) -> tuple[QueueState, tuple[bool, ...]]:
+    """Keep the newest progress of each running task; False for a stale fence."""
+    change = Change(queue, now)
+    answers: list[bool] = []
+    for item in items:
+        record = find_delivery(change, item.fence)
+        good = record is not None and record.state is State.ACTIVE
+        if record is not None and good:
+            change.records[record.id] = attrs.evolve(record, progress=item.progress)
+        answers.append(good)
+    return change.done(), tuple(answers)
+
+
+def remember(queue: QueueState, now: int, fence: Fence, step: Kept) -> tuple[QueueState, bool]:
+    """Keep the result of a step of a running task; False for a stale fence."""
+    change = Change(queue, now)
+    record = find_delivery(change, fence)
+    if record is None or record.state is not State.ACTIVE:
+        return queue, False
+    change.records[record.id] = attrs.evolve(record, steps=(*record.steps, step), has_steps=True)
+    return change.done(), True

@@ -1,0 +1,89 @@
+"""The arrays that are stored: which field is where, and the numbers that stand for words.
+
+Two languages read and write them: the codecs in Python and the scripts in Lua, whose
+constants are made from this module (`store.redis.prelude`). Deployed versions read what
+others have stored, so nothing here changes within a format: new fields and new states go
+to the end, and `FORMAT` goes up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from rediq_trio.spec.lifecycle import State
+
+FORMAT = 1
+"""The format that this version writes."""
+FORMAT_STEP = 100
+"""A record of format N begins with its state's code plus `FORMAT_STEP` * (N - 1)."""
+
+CODE_OF: Mapping[State, int] = MappingProxyType({state: n for n, state in enumerate(State, start=1)})
+"""The number of each state; 0 stands for no task."""
+
+RECORD_FIELDS = (
+    "state", "priority", "max_retry", "max_crashes", "retention_ms",
+    "created_ms", "run_ms", "expires_ms", "seq", "envelope",
+    "attempt", "deliveries", "crashes", "snoozes", "nonce",
+    "worker", "cancel", "marks", "started_ms", "finished_ms", "error",
+)  # fmt: skip
+"""The fields of a task's record. That of a task to which nothing has happened yet ends with its
+envelope."""
+RELATION_FIELDS = (
+    "unique", "until", "owns_unique_key", "limit_key", "group", "waits", "run_on_dependency_failure",
+)  # fmt: skip
+"""The fields of the array that comes after them, where a task is related to others."""
+MARKS: Mapping[str, int] = MappingProxyType({"has_waiters": 1, "has_dependents": 2, "has_steps": 4})
+"""The bits of `marks`."""
+
+NEW_TASK_FIELDS = (
+    "priority", "max_retry", "max_crashes", "retention_ms",
+    "delay_ms", "run_at_ms", "expires_in_ms", "expires_at_ms", "relations",
+)  # fmt: skip
+"""What the scripts read of a new task; `relations` only where there are any."""
+NEW_RELATION_FIELDS = (
+    "queue", "unique", "until", "ttl_ms", "replace", "limit_key", "group",
+    "run_on_dependency_failure", "needs", "needs_later", "dependents",
+)  # fmt: skip
+"""The fields of the relations of a new task."""
+
+MAIL_FIELDS = ("seq", "queue", "kind", "id", "ref", "ended_as", "result")
+"""The fields of a message to another queue."""
+MAIL_TASK_FIELDS = (*MAIL_FIELDS[:4], "envelope", "options")
+"""The fields of a message that brings a task."""
+ENDING_FIELDS = ("order", "id", "ended_as", "result", "dependent")
+"""The fields of a task that has ended while dependents are still to be notified; the last only
+where it concerns one dependent alone."""
+NIL = b"\xc0"
+"""The result of a handler that returned None. It is not handed on to dependents."""
+NOT_LOOKED_AT = 255
+"""The `ended_as` of an ending whose task nobody could look at: it is of a newer format."""
+
+SCHEDULE_FIELDS: Mapping[str, type] = MappingProxyType(
+    {
+        "when": bytes, "template": bytes, "template_options": bytes, "owner": bytes, "keep": int,
+        "overlap_skip": int, "paused": int, "last_ms": int, "last_id": bytes, "revision": int,
+    }
+)  # fmt: skip
+"""The fields of a schedule, with their types."""
+LIMIT_FIELDS = ("concurrency", "count", "period_ms", "burst", "interval_us")
+"""The fields of a limit."""
+GROUP_RULE_FIELDS = ("max_size", "grace_ms", "max_delay_ms")
+"""The fields of a group's rule."""
+BATCH_VERSION = 2
+"""The envelope of a batch is an array of this, the group and the members; any other begins with 1."""
+MEMBER_FIELDS = ("id", "envelope", "priority", "max_retry", "max_crashes", "retention_ms")
+"""The fields of each member of a batch."""
+
+ENTRY_FIELDS = (
+    "now_ms", "transition", "id", "source", "target", "deliveries", "attempt", "crashes", "snoozes",
+    "max_retry", "max_crashes", "priority", "seq", "run_ms", "expires_ms", "cancel", "till_ms",
+    "nonce", "worker", "reason", "relations",
+)  # fmt: skip
+"""The fields of a task's entry in the history; `relations` only where there are any."""
+ENTRY_RELATION_FIELDS = (
+    "unique", "owns_unique_key", "limit_key", "group", "waits", "run_on_dependency_failure", "needs",
+)  # fmt: skip
+"""The fields of these relations."""
+QUEUE_ENTRY_FIELDS = ("now_ms", "transition", "key", "before", "after")
+"""The fields of an entry of the queue itself."""

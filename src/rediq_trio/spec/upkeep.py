@@ -1,0 +1,119 @@
+"""What a keeper does, at the times that a queue says: promote, unblock, reclaim, expire, purge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from heapq import nsmallest
+from typing import Any
+
+from rediq_trio.spec.change import Change
+from rediq_trio.spec.claim import is_expired
+from rediq_trio.spec.death_reasons import EXPIRED, WORKER_DIED
+from rediq_trio.spec.ids import pack_id
+from rediq_trio.spec.indexes import first_tasks, ordered
+from rediq_trio.spec.lanes import next_start
+from rediq_trio.spec.lifecycle import TERMINAL, WAITING, State, Transition
+from rediq_trio.spec.messages import Due
+from rediq_trio.spec.records import QueueState
+
+ENDINGS = 100
+"""Tasks that have ended, whose dependents one `unblock` looks at, at most."""
+
+
+def _next_in(instants: Iterable[int], now: int) -> int | None:
+    first = min(instants, default=None)
+    return None if first is None else max(0, first - now)
+
+
+def promote(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due]:
+    """Make due tasks ready: at most `limit` scheduled and `limit` retried ones."""
+    change = Change(queue, now)
+    moved = 0
+    for state in (State.SCHEDULED, State.RETRY):
+        for record in first_tasks(queue, state, limit, until=now):
+            change.ready(Transition.PROMOTE, record)
+            moved += 1
+    after = change.done()
+    waiting = [
+        r.run_ms for r in after.records.values() if r.state in (State.SCHEDULED, State.RETRY)
+    ]
+    if (start := next_start(after, now)) is not None:
+        waiting.append(start)
+    return after, Due(moved, _next_in(waiting, now))
+
+
+def unblock(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due]:
+    """Tell those that wait for tasks that have ended, where a step left some: at most `limit`."""
+    change = Change(queue, now)
+    change.endings.extend(change.deferred[:ENDINGS])
+    del change.deferred[:ENDINGS]
+    moved = change.propagate(limit)
+    after = change.done()
+    return after, Due(moved, 0 if after.endings else None)
+
+
+def reclaim(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due]:
+    """Take lapsed leases back: the crash is counted, the attempt is not."""
+    change = Change(queue, now)
+    lapsed = first_tasks(queue, State.ACTIVE, limit, until=now)
+    for record in lapsed:
+        crashes = record.crashes + 1
+        void: dict[str, Any] = {"crashes": crashes, "attempt": record.attempt - 1, "nonce": b""}
+        if record.cancel:
+            change.cancel(Transition.RECLAIM, record, **void)
+        elif crashes > record.max_crashes:
+            change.bury(Transition.RECLAIM, record, WORKER_DIED % crashes, **void)
+        else:
+            change.move(Transition.RECLAIM, record, State.PENDING, **void)
+    after = change.done()
+    leases = (r.lease_ms for r in after.records.values() if r.state is State.ACTIVE)
+    return after, Due(len(lapsed), _next_in(leases, now))
+
+
+
+def expire(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due]:
+    """Bury waiting tasks whose `expires` has come."""
+    change = Change(queue, now)
+    due = [r for r in queue.records.values() if r.state in WAITING and is_expired(r, now)]
+    chosen = nsmallest(limit, due, key=lambda r: (r.expires_ms, pack_id(r.id)))
+    for record in chosen:
+        change.bury(Transition.EXPIRE, record, EXPIRED)
+    after = change.done()
+    # Of what is left: those that waited for one of them may have died with it.
+    mortal = (r.expires_ms for r in after.records.values() if r.state in WAITING and r.expires_ms)
+    return after, Due(len(chosen), _next_in(mortal, now))
+
+
+def purge(
+    queue: QueueState, now: int, *, limit: int, dead_retention_ms: int, max_dead: int
+) -> tuple[QueueState, Due]:
+    """Drop finished tasks after their retention, and dead ones that are too old or too many.
+
+    At most `limit` of each terminal state, and of the unique keys whose time has run
+    out. The oldest dead go first. Rates that do not bind any more are forgotten.
+    """
+    change = Change(queue, now)
+    moved = 0
+    for state in (State.COMPLETED, State.CANCELLED):
+        for record in first_tasks(queue, state, limit, until=now):
+            change.remove(Transition.PURGE, record)
+            moved += 1
+    dead = ordered(queue, State.DEAD)
+    old = sum(r.finished_ms <= now - dead_retention_ms for r in dead)
+    for record in dead[: min(limit, max(old, len(dead) - max_dead))]:
+        change.remove(Transition.PURGE, record)
+        moved += 1
+    change.count("purged", moved)
+    lapsing = sorted((lock.till_ms, key) for key, lock in change.locks.items() if lock.till_ms)
+    for till, key in lapsing[:limit]:
+        if till <= now:
+            del change.locks[key]
+    change.rates = {key: at for key, at in change.rates.items() if at > now * 1000}
+    after = change.done()
+    ends = [
+        r.finished_ms + dead_retention_ms if r.state is State.DEAD else r.purge_ms
+        for r in after.records.values()
+        if r.state in TERMINAL
+    ]
+    ends += [lock.till_ms for lock in after.locks.values() if lock.till_ms]
+    return after, Due(moved, _next_in(ends, now))

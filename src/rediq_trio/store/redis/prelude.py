@@ -1,0 +1,208 @@
+"""The constants of the Lua scripts, made from the specification.
+
+A script names a constant in capitals and defines none of these itself: when it is loaded,
+each name is replaced by its value. So what both languages know is written once, in Python,
+and a number or a text of it costs a script nothing. A name for a number that no Python
+reads stays a `local` of its script.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from types import MappingProxyType
+
+import attrs
+
+from rediq_trio._errors import ConfigError
+from rediq_trio.spec import death_reasons, stored_format
+from rediq_trio.spec.change import SENT_PER_MS
+from rediq_trio.spec.groups import DEFAULT_RULE, MOST_BYTES
+from rediq_trio.spec.history.entry import MOST_NEEDS, REASON_BYTES
+from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.messages import AnswerKind, MailKind, Until, Verdict
+from rediq_trio.spec.records import (
+    ANY_KEY,
+    CANCELLED_GRACE_MS,
+    NO_LIMIT,
+    PRIORITY_SPAN,
+    PROPAGATED_AT_ONCE,
+)
+from rediq_trio.spec.upkeep import ENDINGS
+
+Value = int | str | bytes | Sequence[int | str] | Mapping[int, str]
+
+
+@attrs.frozen
+class Constants:
+    """Constants that are made from one thing in Python."""
+
+    source: str
+    """Where that is: a module below `rediq_trio`, and a name in it."""
+    values: Mapping[str, Value]
+
+
+def literal(value: Value) -> str:
+    """Return a value as Lua writes it."""
+    match value:
+        case int():
+            return str(int(value))
+        case str():
+            return literal(value.encode())
+        case bytes():
+            return f"'{''.join(map(_character, value))}'"
+        case Mapping():
+            parts = [f"[{key}] = {literal(one)}" for key, one in sorted(value.items())]
+        case _:
+            parts = [*map(literal, value)]
+    return f"{{{', '.join(parts)}}}"
+
+
+def _character(byte: int) -> str:
+    if 32 <= byte < 127 and byte not in b"'\\":
+        return chr(byte)
+    # Three digits: after fewer, a digit that follows would belong to the escape.
+    return f"\\{byte:03}"
+
+
+def _positions(fields: Iterable[str], prefix: str = "") -> Iterator[tuple[str, int]]:
+    """Name the position of each field of an array, from 1; its unit is no part of the name."""
+    for position, field in enumerate(fields, start=1):
+        yield prefix + re.sub("_[mu]s$", "", field).upper(), position
+
+
+def _names(members: Iterable[AnswerKind | MailKind | Verdict], prefix: str = "") -> dict[str, Value]:
+    return {prefix + member.name: member.value for member in members}
+
+
+_FORMAT = "spec.stored_format"
+_LUA_TYPES = {bytes: "string", int: "number"}
+
+PRELUDE: tuple[Constants, ...] = (
+    Constants(f"{_FORMAT}.FORMAT", {"FORMAT": stored_format.FORMAT}),
+    Constants(f"{_FORMAT}.FORMAT_STEP", {"FORMAT_STEP": stored_format.FORMAT_STEP}),
+    Constants(
+        f"{_FORMAT}.CODE_OF",
+        {state.name: stored_format.CODE_OF[state] for state in State},
+    ),
+    Constants(f"{_FORMAT}.RECORD_FIELDS", dict(_positions((*stored_format.RECORD_FIELDS, "relations")))),
+    Constants(f"{_FORMAT}.RELATION_FIELDS", dict(_positions(stored_format.RELATION_FIELDS))),
+    Constants(f"{_FORMAT}.MARKS", {mark.upper(): bit for mark, bit in stored_format.MARKS.items()}),
+    Constants(f"{_FORMAT}.NEW_TASK_FIELDS", dict(_positions(stored_format.NEW_TASK_FIELDS, "NEW_"))),
+    Constants(f"{_FORMAT}.NEW_RELATION_FIELDS", dict(_positions(stored_format.NEW_RELATION_FIELDS, "NEW_"))),
+    Constants(
+        f"{_FORMAT}.MAIL_FIELDS, MAIL_TASK_FIELDS",
+        dict(_positions(stored_format.MAIL_FIELDS, "MAIL_"))
+        | dict(_positions(stored_format.MAIL_TASK_FIELDS, "MAIL_")),
+    ),
+    Constants(f"{_FORMAT}.ENDING_FIELDS", dict(_positions(stored_format.ENDING_FIELDS, "ENDING_"))),
+    Constants(f"{_FORMAT}.NOT_LOOKED_AT", {"NOT_LOOKED_AT": stored_format.NOT_LOOKED_AT}),
+    Constants(
+        f"{_FORMAT}.SCHEDULE_FIELDS",
+        dict(_positions(stored_format.SCHEDULE_FIELDS))
+        | {"SCHEDULE_TYPES": [_LUA_TYPES[kind] for kind in stored_format.SCHEDULE_FIELDS.values()]},
+    ),
+    Constants(f"{_FORMAT}.LIMIT_FIELDS", dict(_positions(stored_format.LIMIT_FIELDS, "LIMIT_"))),
+    Constants(f"{_FORMAT}.GROUP_RULE_FIELDS", dict(_positions(stored_format.GROUP_RULE_FIELDS, "RULE_"))),
+    Constants(f"{_FORMAT}.BATCH_VERSION", {"BATCH_VERSION": stored_format.BATCH_VERSION}),
+    Constants(f"{_FORMAT}.NIL", {"NIL": stored_format.NIL}),
+    Constants(f"{_FORMAT}.ENTRY_FIELDS", {"ENTRY_RELATIONS": len(stored_format.ENTRY_FIELDS)}),
+    Constants(
+        "spec.death_reasons",
+        {
+            "EXPIRED": death_reasons.EXPIRED,
+            "WORKER_DIED": death_reasons.WORKER_DIED,
+            "NEED_FAILED": death_reasons.NEED_FAILED,
+            "UNREADABLE_RECORD": death_reasons.UNREADABLE_RECORD,
+            "PAYLOAD_MISSING": death_reasons.PAYLOAD_MISSING,
+            "ENDED_AS": {
+                stored_format.CODE_OF[state] if state else 0: text
+                for state, text in death_reasons.ENDED_AS.items()
+            },
+        },
+    ),
+    Constants("spec.records.PRIORITY_SPAN", {"PRIORITY_SPAN": PRIORITY_SPAN}),
+    Constants("spec.records.CANCELLED_GRACE_MS", {"GRACE": CANCELLED_GRACE_MS}),
+    Constants("spec.records.PROPAGATED_AT_ONCE", {"PROPAGATED_AT_ONCE": PROPAGATED_AT_ONCE}),
+    Constants("spec.records.ANY_KEY", {"ANY_KEY": ANY_KEY}),
+    Constants(
+        "spec.records.NO_LIMIT",
+        {"NO_LIMIT": [NO_LIMIT.concurrency, NO_LIMIT.count, NO_LIMIT.period_ms, NO_LIMIT.burst, 0]},
+    ),
+    Constants("spec.messages.Until", {"STARTED_ONCE": Until.STARTED.value, "BY_TIME": Until.EXPIRED.value}),
+    Constants("spec.messages.AnswerKind", _names(AnswerKind)),
+    Constants("spec.messages.MailKind", _names(MailKind)),
+    Constants("spec.messages.Verdict", _names(Verdict, "LEASE_")),
+    Constants("spec.upkeep.ENDINGS", {"ENDINGS": ENDINGS}),
+    Constants("spec.change.SENT_PER_MS", {"SENT_PER_MS": SENT_PER_MS}),
+    Constants(
+        "spec.groups",
+        {
+            "MOST_BYTES": MOST_BYTES,
+            "DEFAULT_RULE": [DEFAULT_RULE.max_size, DEFAULT_RULE.grace_ms, DEFAULT_RULE.max_delay_ms],
+        },
+    ),
+    Constants("spec.history.entry", {"REASON_BYTES": REASON_BYTES, "MOST_NEEDS": MOST_NEEDS}),
+)
+"""What the scripts know of the specification."""
+
+
+def rendered(prelude: Iterable[Constants] = PRELUDE) -> Mapping[str, str]:
+    """Return each constant's value as Lua writes it; raise `ValueError` for a name that stands for two."""
+    found: dict[str, str] = {}
+    for constants in prelude:
+        for name, value in constants.values.items():
+            if name in found:
+                raise ValueError(f"two constants of Lua are named {name}: rename that of {constants.source}")
+            found[name] = literal(value)
+    return MappingProxyType(found)
+
+
+CONSTANTS = rendered()
+"""Each constant, as Lua writes its value."""
+
+_TEXT_OR_COMMENT = re.compile(r"'(?:\\.|[^'\\\n])*'|--[^\n]*")
+_CONSTANT = re.compile(r"(?<![.:\w])[A-Z][A-Z_]+\b")
+_BINDING = re.compile(
+    r"\b(?:local(?! function)|for)\s+([\w, ]+)|\bfunction\b[^(\n]*\(([^)]*)\)|(?<![.:\w])(\w+)\s*=(?!=)"
+)
+_OF_REDIS = frozenset({"KEYS", "ARGV"})
+
+
+@cache
+def own_constants(part: str, text: str) -> frozenset[str]:
+    """Return the constants that a part of a script defines itself.
+
+    Raises `ConfigError` for one that is made from Python.
+    """
+    found: set[str] = set()
+    for binding in _BINDING.finditer(_TEXT_OR_COMMENT.sub("''", text)):
+        found.update(_CONSTANT.findall(" ".join(filter(None, binding.groups()))))
+    for constants in PRELUDE:
+        for name in constants.values:
+            if name in found:
+                raise ConfigError(
+                    f"lua/{part} defines {name}, which is made from rediq_trio.{constants.source}: "
+                    "change it there, and take the definition out of the script"
+                )
+    return frozenset(found)
+
+
+@cache
+def unknown_constants(text: str) -> frozenset[str]:
+    """Return the constants that a part of a script uses and that are not made from Python."""
+    return frozenset(_CONSTANT.findall(_TEXT_OR_COMMENT.sub("''", text))) - CONSTANTS.keys() - _OF_REDIS
+
+
+def check_constants(parts: Mapping[str, str]) -> None:
+    """Raise `ConfigError` unless each constant that a script's parts use is defined, and once."""
+    own: dict[str, str] = {}
+    for part, text in parts.items():
+        for name in sorted(own_constants(part, text)):
+            if name in own:
+                raise ConfigError(f"lua/{part} defines {name}, and so does lua/{own[name]}: rename one")
+            own[name] = part
+    for part, text in parts.items():
+        for name in sorted(unknown_constants(text) - own.keys()):
+            raise ConfigError(f"lua/{part} uses {name}, which nothing defines: see store/redis/prelude.py")
