@@ -27,9 +27,7 @@ from rediq_trio import (
     TaskFailed,
     Unique,
 )
-from rediq_trio.store.encrypted.delegation import implements_store
 from rediq_trio.store.encrypted.keys import CLEAR_VARIABLE, KEYS_VARIABLE
-from rediq_trio.store.encrypted.store import EncryptedStore
 from rediq_trio.store.port import Store
 from rediq_trio.wire.packing import ENCRYPTED, extension_of, pack, pack_extension
 from tests.opened import Opened
@@ -431,32 +429,6 @@ async def test_a_schedule_that_ticks_makes_tasks_that_nobody_can_read(place: Pla
         assert await waiting.tasks("dead") == []
         await waiting.resume()
     assert {(value, metadata["trace"]) for value, metadata in got} == {(MARK, MARK)}
-
-
-@pytest.mark.parametrize("name", [name for name in vars(Store) if not name.startswith("_")])
-def test_an_encrypted_store_that_lacks_an_operation_cannot_be_made(name: str) -> None:
-    parts = {key: part for key, part in vars(EncryptedStore).items() if key != name}
-    assert len(parts) == len(vars(EncryptedStore)) - 1
-    for key in ("__dict__", "__weakref__"):
-        parts.pop(key)
-    with pytest.raises(TypeError, match=rf"^Lacking does not define {name}: "):
-        implements_store(type("Lacking", (), parts))
-
-
-CARRYING = frozenset({
-    "agenda", "claim", "declare", "enqueue", "get", "remember", "report", "settle", "tick",
-    "trigger",
-})  # fmt: skip
-"""The operations whose arguments or answers are encrypted."""
-
-
-def test_what_carries_payloads_is_not_handed_on_unchanged() -> None:
-    written = {
-        name
-        for name, part in vars(EncryptedStore).items()
-        if not name.startswith("_") and getattr(part, "__module__", "") == EncryptedStore.__module__
-    }
-    assert written == CARRYING
 
 
 # --- against one who can write to Redis

@@ -49,6 +49,8 @@ class Carries(enum.Flag):
     NOTHING = 0
     TASKS_IN = enum.auto()
     """Envelopes of tasks that come in."""
+    TASKS_OUT = enum.auto()
+    """Records of tasks, with all that is kept of them."""
     LEASES_OUT = enum.auto()
     """Envelopes of tasks that a worker takes."""
     RESULTS_IN = enum.auto()

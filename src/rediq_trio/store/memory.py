@@ -32,7 +32,7 @@ from rediq_trio.spec.operations import OP, Operation
 from rediq_trio.spec.partitioning import PartitionCount, count_partitions, lapsed_names
 from rediq_trio.spec.records import Limit, QueueState, Record
 from rediq_trio.store.broadcast import Broadcast, Signal, SignalKind, Topic
-from rediq_trio.store.port import BATCH, Stats, check_batch, check_batched
+from rediq_trio.store.port import BATCH, Stats, check_batch, check_batched, implements_store
 
 P = ParamSpec("P")
 A = TypeVar("A")
@@ -85,6 +85,7 @@ def follows(
     return method
 
 
+@implements_store
 class MemoryStore:
     """The specification as a store.
 

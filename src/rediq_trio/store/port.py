@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence, Sized
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, Protocol, TypeVar
 
 import attrs
 import trio
@@ -42,10 +43,12 @@ from rediq_trio.spec.messages import (
     Verdict,
     WorkerRecord,
 )
-from rediq_trio.spec.operations import Operation
+from rediq_trio.spec.operations import OPERATIONS, Carries, Operation
 from rediq_trio.spec.partitioning import PartitionCount
 from rediq_trio.spec.records import GroupRule, Limit, QueueState, Record
 from rediq_trio.store.broadcast import Signal, Topic
+
+S = TypeVar("S", bound=type)
 
 BATCH = 1000
 """Items of one call of a batched method, at most; a store refuses more."""
@@ -286,3 +289,44 @@ class Stats:
     sizes: dict[State, int]
     oldest_pending_age_ms: int
     """The longest time that the first task of a priority has been due; -1 if none is pending."""
+
+
+OF_THE_STORE = frozenset({"unconfirmed", "listen"})
+"""What a `Store` has beside its methods for a queue and for the workers."""
+READS: Mapping[str, Carries] = MappingProxyType(
+    {
+        "get": Carries.TASKS_OUT,
+        "outbox": Carries.ENCRYPTED,
+        "dump": Carries.ENCRYPTED,
+        **dict.fromkeys(
+            ("active_leases", "groups", "history", "key_report", "limits", "list", "partitions",
+             "queues", "stats", "targets", "totals", "views", "workers"),
+            Carries.NOTHING,
+        ),
+    }
+)  # fmt: skip
+"""What is read of queues and workers beside the operations, with what it carries."""
+WRITES = frozenset({"register", "repair", "set_partitions", "unregister"})
+"""What is written beside the operations. It carries nothing of a task."""
+
+METHODS = frozenset(name for name in vars(Store) if not name.startswith("_"))
+"""Every method of `Store`, by name."""
+
+
+def stray_methods(operations: Collection[str]) -> list[str]:
+    """Return the methods of `Store` that are nothing, and the operations that it does not have."""
+    return sorted(METHODS ^ ({*operations} | READS.keys() | WRITES | OF_THE_STORE))
+
+
+if _stray := stray_methods(OPERATIONS.keys()):
+    raise TypeError(
+        f"store/port.py: {', '.join(_stray)}: each method of Store is an operation of "
+        "spec/operations.py, or stands in READS, WRITES or OF_THE_STORE"
+    )
+
+
+def implements_store(kind: S) -> S:
+    """Return the class; raise `TypeError` if it lacks a method of `Store`."""
+    if missing := sorted(METHODS - vars(kind).keys()):
+        raise TypeError(f"{kind.__name__} does not define {', '.join(missing)}")
+    return kind

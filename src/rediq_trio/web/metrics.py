@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.values.task import QueueStats
 from rediq_trio.worker.health import Health
+from rediq_trio.worker.settler import OutcomeCounts
 from rediq_trio.worker.worker import Worker
 
 if TYPE_CHECKING:
@@ -68,7 +69,9 @@ WORKER_GAUGES: Mapping[str, tuple[str, Callable[[Worker], float]]] = MappingProx
 )  # fmt: skip
 """Gauges of a worker that has started, by name."""
 
-OUTCOMES = ("completed", "failed", "snoozed", "cancelled", "released", "stale")
+OUTCOMES = tuple(
+    field.name for field in attrs.fields(OutcomeCounts) if field.name != "unsettled"
+)
 """The labels of `rediq_worker_outcomes_total`."""
 
 QUEUE_GAUGES: Mapping[str, tuple[str, Callable[[QueueStats], float]]] = MappingProxyType(

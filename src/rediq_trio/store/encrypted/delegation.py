@@ -1,7 +1,7 @@
-"""Delegation: how a store in front of another names each operation that it hands on unchanged.
+"""How a store in front of another names each method that it hands on unchanged.
 
-Nothing is handed on by default: an operation that such a store does not name is an error at import,
-so that a new one that carries payloads cannot pass by an encryption that does not know it.
+Nothing is handed on by default: a method that such a store does not name is an error at import,
+and so is one that is handed on though it carries what encryption must wrap.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from rediq_trio.store.port import Store
+from rediq_trio.spec.operations import OPERATIONS, Carries
+from rediq_trio.store.port import READS, Store, implements_store
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -24,15 +25,23 @@ def passed(method: Callable[Concatenate[Store, P], R]) -> Callable[Concatenate[A
         return cast("R", getattr(self._store, name)(*args, **kwargs))
 
     call.__name__ = call.__qualname__ = name
+    call.__dict__["is_passed"] = True
     return call
 
 
-def implements_store(kind: S) -> S:
-    """Return the class; raise `TypeError` when it lacks an operation of `Store`."""
-    wanted = {name for name in vars(Store) if not name.startswith("_")}
-    if missing := sorted(wanted - vars(kind).keys()):
+def wraps_what_is_carried(kind: S) -> S:
+    """Return the class; raise `TypeError` if it lacks a method of `Store`, or hands one on unchanged
+    that carries envelopes, results, steps or progress which are not encrypted yet."""
+    carried = {**READS} | {name: each.carries for name, each in OPERATIONS.items()}
+    clear = [
+        name
+        for name, carries in carried.items()
+        if carries & ~Carries.ENCRYPTED
+        and getattr(vars(kind).get(name), "is_passed", False)
+    ]
+    if clear:
         raise TypeError(
-            f"{kind.__name__} does not define {', '.join(missing)}: wrap it, or name it as one that is "
-            "handed on unchanged: passed(Store.name)"
+            f"{kind.__name__} hands on {', '.join(clear)} unchanged, which would lie in the store in "
+            "clear: wrap it, or say in spec/operations.py that it carries nothing"
         )
-    return kind
+    return implements_store(kind)

@@ -32,7 +32,7 @@ from rediq_trio.spec.messages import (
     Tick,
 )
 from rediq_trio.spec.records import Record
-from rediq_trio.store.encrypted.delegation import implements_store, passed
+from rediq_trio.store.encrypted.delegation import passed, wraps_what_is_carried
 from rediq_trio.store.encrypted.keys import Encryption
 from rediq_trio.store.port import Store
 from rediq_trio.wire.envelope import Envelope, open_envelope, pack_envelope
@@ -62,7 +62,7 @@ def _repacked(envelope: Envelope, payload: bytes, metadata: dict[str, str]) -> b
     )  # fmt: skip
 
 
-@implements_store
+@wraps_what_is_carried
 class EncryptedStore:
     """A store whose envelopes, results, steps and progress are encrypted."""
 

@@ -51,7 +51,7 @@ from rediq_trio.store.redis.scripts import Script
 
 __all__ = ["Gateway", "ReplyError", "open_gateway", "parse_address"]
 
-READS = frozenset({
+READ_COMMANDS = frozenset({
     b"HGET", b"HGETALL", b"HKEYS", b"HMGET", b"HSCAN", b"PTTL", b"SCAN", b"SMEMBERS", b"XRANGE",
     b"ZRANGE", b"ZSCAN",
 })  # fmt: skip
@@ -155,7 +155,7 @@ class Gateway:
 
     async def read(self, *command: Any, key: bytes | None = None) -> Any:
         """Send one command that only reads; as `call`. Raises `ValueError` for any other."""
-        if command[0] not in READS:
+        if command[0] not in READ_COMMANDS:
             raise ValueError(f"{command[0]!r} is not known to only read: use write()")
         return await self.call(*command, key=key, confirm=Confirm.NO)
 

@@ -1,0 +1,312 @@
+"""How each operation of the queue is sent to its script, and how its reply is read.
+
+One function for each operation, with the operation's own arguments. It takes the queue's name
+and the time ('' for the server's own) before them, and returns the script's arguments and what
+reads the reply. `RedisStore` is made from these and from `spec.operations`; what happens is in
+`lua/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from rediq_trio.spec.carried import Kept
+from rediq_trio.spec.ids import pack_id, unpack_id
+from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.messages import (
+    Agenda,
+    Claimed,
+    Due,
+    Enqueued,
+    Fence,
+    Lease,
+    Mail,
+    NewTask,
+    Outcome,
+    Report,
+    Schedule,
+    Settled,
+    Tick,
+    Verdict,
+)
+from rediq_trio.spec.records import GroupRule
+from rediq_trio.store.port import BATCH
+from rediq_trio.store.redis.codec import (
+    answer_of,
+    known_states,
+    outcome_args,
+    pack_mail,
+    pack_options,
+    pack_rate,
+    pack_rule,
+    read_schedule,
+    state_of,
+)
+from rediq_trio.store.redis.record_format import newer_format
+from rediq_trio.wire.batch_envelope import read_envelope
+from rediq_trio.wire.packed_values import pack_pair
+
+A = TypeVar("A")
+Now = int | str
+
+
+class ScriptCall(NamedTuple, Generic[A]):
+    """What is sent to a script, and how its reply is read."""
+
+    args: Sequence[Any]
+    read: Callable[[Any], A]
+    head: int = 0
+    """Arguments before the items, where several calls may be merged into one."""
+    items: int = 0
+    """Items of such a call; 0 for a call that is not merged."""
+
+
+def _fence(fence: Fence) -> tuple[bytes, int, bytes]:
+    return pack_id(fence.id), fence.deliveries, fence.nonce
+
+
+def _task(task: NewTask) -> tuple[bytes, bytes, bytes]:
+    return pack_id(task.id), task.envelope, pack_options(task)
+
+
+def _read_due(reply: list[int]) -> Due:
+    return Due(reply[0], None if reply[1] < 0 else reply[1])
+
+
+def _read_names(reply: list[bytes]) -> tuple[str, ...]:
+    return tuple(sorted(name.decode("utf-8", "replace") for name in reply))
+
+
+def _read_answers(reply: list[Any]) -> Enqueued:
+    return tuple(map(answer_of, reply))
+
+
+def _read_number(reply: Any) -> int:
+    number: int = reply
+    return number
+
+
+def _read_nothing(_: Any) -> None:
+    return None
+
+
+# --- what comes in
+
+
+def enqueue(
+    queue: str, now: Now, tasks: Sequence[NewTask], *, atomic: bool = False
+) -> ScriptCall[Enqueued]:
+    args: list[Any] = [now, int(atomic)]
+    for task in tasks:
+        args += _task(task)
+    # Producers that wait at the same time share a call, except for an atomic one.
+    return ScriptCall(args, _read_answers, head=2, items=0 if atomic else len(tasks))
+
+
+def receive(queue: str, now: Now, sender: str, mail: Sequence[Mail]) -> ScriptCall[int]:
+    return ScriptCall((now, sender, *map(pack_mail, mail)), _read_number)
+
+
+def acknowledge(queue: str, now: Now, seq: int) -> ScriptCall[int]:
+    return ScriptCall((seq,), _read_number)
+
+
+# --- what a worker does
+
+
+def claim(
+    queue: str, now: Now, *, limit: int, lease_ms: int, worker: str, nonce: bytes
+) -> ScriptCall[Claimed]:
+    def read(reply: list[Any]) -> Claimed:
+        remaining, till = reply[0], reply[1]
+        leases = [
+            Lease(
+                Fence(unpack_id(reply[i]), reply[i + 1], nonce),
+                reply[i + 2],
+                reply[i + 3],
+                read_envelope(reply[i + 4]),
+                till,
+            )
+            for i in range(2, len(reply), 5)
+        ]
+        return Claimed(tuple(leases), max(0, remaining), newer_format(-remaining))
+
+    return ScriptCall((now, min(limit, BATCH), lease_ms, worker, nonce), read)
+
+
+def renew(
+    queue: str, now: Now, fences: Sequence[Fence], *, lease_ms: int
+) -> ScriptCall[tuple[Verdict, ...]]:
+    args: list[Any] = [now, lease_ms]
+    for fence in fences:
+        args += _fence(fence)
+    return ScriptCall(args, lambda reply: tuple(map(Verdict, reply)))
+
+
+def settle(queue: str, now: Now, outcomes: Sequence[Outcome]) -> ScriptCall[Settled]:
+    args: list[Any] = [now]
+    for outcome in outcomes:
+        args += (*_fence(outcome.fence), *outcome_args(outcome))
+    return ScriptCall(args, lambda reply: tuple(map(state_of, reply)))
+
+
+def report(queue: str, now: Now, items: Sequence[Report]) -> ScriptCall[tuple[bool, ...]]:
+    args: list[Any] = []
+    for item in items:
+        args += (*_fence(item.fence), item.progress)
+    return ScriptCall(args, lambda reply: tuple(map(bool, reply)))
+
+
+def remember(queue: str, now: Now, fence: Fence, step: Kept) -> ScriptCall[bool]:
+    return ScriptCall((*_fence(fence), pack_pair(*step)), bool)
+
+
+# --- what a keeper does
+
+
+def limited(queue: str, now: Now, *, limit: int) -> ScriptCall[Due]:
+    """Send what promote, unblock, reclaim and expire take: how many tasks they move, at most."""
+    return ScriptCall((now, limit), _read_due)
+
+
+def purge(
+    queue: str, now: Now, *, limit: int, dead_retention_ms: int, max_dead: int
+) -> ScriptCall[Due]:
+    return ScriptCall((now, limit, dead_retention_ms, max_dead), _read_due)
+
+
+def set_group_rules(queue: str, now: Now, *, rules: Mapping[str, GroupRule]) -> ScriptCall[int]:
+    args = [part for group, rule in rules.items() for part in (group, pack_rule(rule))]
+    return ScriptCall(args, _read_number)
+
+
+def batch(queue: str, now: Now, *, ids: Sequence[str]) -> ScriptCall[Due]:
+    return ScriptCall([now, *map(pack_id, ids)], _read_due)
+
+
+def tick(
+    queue: str,
+    now: Now,
+    *,
+    name: str,
+    expected_ms: int,
+    revision: int,
+    ticks: Sequence[Tick],
+    next_ms: int,
+) -> ScriptCall[int | None]:
+    args: list[Any] = [now, name, expected_ms, revision, next_ms]
+    for one in ticks:
+        args += (one.at_ms, *_task(one.task))
+    return ScriptCall(args, lambda created: None if created < 0 else created)
+
+
+# --- what a caller or an operator does
+
+
+def cancel(queue: str, now: Now, task_id: str) -> ScriptCall[State | None]:
+    args = (now, pack_id(task_id))
+    return ScriptCall(args, lambda code: known_states(queue, (task_id,), (code,))[0])
+
+
+def watch(queue: str, now: Now, task_id: str) -> ScriptCall[State | None]:
+    args = (pack_id(task_id),)
+    return ScriptCall(args, lambda code: known_states(queue, (task_id,), (code,))[0])
+
+
+def of_ids(queue: str, now: Now, ids: Sequence[str]) -> ScriptCall[Settled]:
+    """Send what revive and delete take: ids."""
+    return ScriptCall([now, *map(pack_id, ids)], lambda codes: known_states(queue, ids, codes))
+
+
+def pause(queue: str, now: Now) -> ScriptCall[None]:
+    return ScriptCall((now, "1"), _read_nothing)
+
+
+def resume(queue: str, now: Now) -> ScriptCall[None]:
+    return ScriptCall((now, "0"), _read_nothing)
+
+
+def flush(queue: str, now: Now) -> ScriptCall[int]:
+    return ScriptCall((now,), _read_number)
+
+
+def limit(
+    queue: str,
+    now: Now,
+    *,
+    key: str,
+    concurrency: int | None = None,
+    count: int | None = None,
+    period_ms: int = 0,
+    burst: int = 1,
+) -> ScriptCall[None]:
+    running = "" if concurrency is None else concurrency
+    args = (now, key, running, pack_rate(count, period_ms, burst))
+    return ScriptCall(args, _read_nothing)
+
+
+def arrange(
+    queue: str,
+    now: Now,
+    *,
+    max_pending: int | None = None,
+    fair: bool | None = None,
+    history: int | None = None,
+) -> ScriptCall[None]:
+    given = (max_pending, None if fair is None else int(fair), history)
+    return ScriptCall((now, *("" if n is None else n for n in given)), _read_nothing)
+
+
+# --- schedules
+
+
+def agenda(queue: str, now: Now, *, due: int = 0) -> ScriptCall[Agenda]:
+    def read(reply: list[Any]) -> Agenda:
+        read_at, next_in, *rest = reply
+        found: list[Schedule] = []
+        unreadable: list[str] = []
+        for raw_name, at, raw in zip(rest[::3], rest[1::3], rest[2::3], strict=True):
+            name = raw_name.decode("utf-8", "replace")
+            schedule = read_schedule(name, raw, round(float(at or 0)))
+            if schedule is None:
+                unreadable.append(name)
+            else:
+                found.append(schedule)
+        if not due:
+            found.sort(key=lambda schedule: schedule.name)
+        next_in_ms = None if next_in < 0 else next_in
+        return Agenda(read_at, tuple(found), next_in_ms, tuple(sorted(unreadable)))
+
+    return ScriptCall((now, due), read)
+
+
+def declare(queue: str, now: Now, *, schedule: Schedule) -> ScriptCall[bool]:
+    template = schedule.template
+    args = (
+        schedule.name, schedule.when, template.envelope, pack_options(template), schedule.owner,
+        int(schedule.keep), int(schedule.overlap_skip), schedule.next_ms,
+    )  # fmt: skip
+    return ScriptCall(args, bool)
+
+
+def retract(queue: str, now: Now, *, names: Collection[str]) -> ScriptCall[tuple[str, ...]]:
+    return ScriptCall([*names], _read_names)
+
+
+def retract_others(
+    queue: str, now: Now, *, owner: str, names: Collection[str]
+) -> ScriptCall[tuple[str, ...]]:
+    return ScriptCall([owner, *names], _read_names)
+
+
+def suspend(queue: str, now: Now, *, name: str) -> ScriptCall[bool]:
+    return ScriptCall((name, 1, 0), bool)
+
+
+def reinstate(queue: str, now: Now, *, name: str, next_ms: int) -> ScriptCall[bool]:
+    return ScriptCall((name, 0, next_ms), bool)
+
+
+def trigger(queue: str, now: Now, *, name: str, task: NewTask) -> ScriptCall[Enqueued]:
+    return ScriptCall((now, name, *_task(task)), _read_answers)
