@@ -8,7 +8,7 @@ local now = clock(ARGV[1])
 local made, batched = 0, 0
 
 -- The members of a group that may go into its next batch: {id, record, the entry} each; nil
--- when a newer layout is among them, which makes the batch then.
+-- when a newer format is among them, which makes the batch then.
 local function members_of(group)
   local those = {}
   for i, entry in ipairs(beginning(grouped, prefix(group), rule_of(group)[RULE_MAX_SIZE])) do

@@ -4,8 +4,8 @@
 -- ARGV     1 now in ms, '' for the server's time  2 limit, 1 to 1000  3 lease in ms
 --          4 worker  5 nonce, 8 bytes
 -- RETURNS  how many a further claim would find at least (0 when paused), or below 0 what the
---          record of the next task begins with, where that is of a newer layout: it stays, and
---          so does what is behind it; end of the leases in ms; then five per lease: id,
+--          record of the next task begins with, where that is of a newer format: it stays, and
+--          so do all tasks after it; end of the leases in ms; then five per lease: id,
 --          deliveries, attempt, max_retry, envelope
 -- INCLUDE  clock keys record history lanes indexes terminal propagate
 local set = redis.call('HMGET', meta, 'paused', 'fair', 'history')

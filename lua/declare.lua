@@ -5,7 +5,7 @@
 --          6 '1' to keep it when its owner declares it no more
 --          7 '1' to skip ticks while the last task has not ended
 --          8 tick to expect in ms, 0 for none
--- RETURNS  1, 0 when it was there like that, or is there in a newer layout
+-- RETURNS  1, 0 when it was there like that, or is there in a newer format
 -- INCLUDE  record schedule
 local name = ARGV[1]
 local old, newer = load_schedule(KEYS[3], name)

@@ -4,7 +4,7 @@
 -- ARGV     1 now in ms, '' for the server's time; then ids
 -- RETURNS  per id the code of the state the task was in, 0 when there was none; the code
 --          of `active` means that it is still there, and so does one below 0: what the
---          record of a newer layout begins with
+--          record of a newer format begins with
 -- INCLUDE  clock keys record history lanes indexes terminal propagate
 local now = clock(ARGV[1])
 local answers, gone = {}, 0

@@ -1,5 +1,5 @@
 -- expire: pending, scheduled, blocked, grouped, retry -> dead
--- Buries waiting tasks whose `expires` has come.
+-- Moves waiting tasks whose `expires` has come to dead.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 limit, 1 to 1000
 -- RETURNS  how many moved; ms until the next expires, -1 for none

@@ -1,9 +1,9 @@
 -- revive: dead, cancelled -> pending, blocked, grouped
--- Makes tasks ready again, as if new but for their deliveries; `expires` is dropped.
+-- Makes tasks ready again, as if new except for their deliveries; `expires` is dropped.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time; then ids
 -- RETURNS  per id the code of the state the task is in now, 0 when there is none, below 0 what
---          the record of a newer layout begins with: it stays as it is
+--          the record of a newer format begins with: it stays as it is
 -- INCLUDE  clock keys record history lanes indexes terminal propagate intake
 local now = clock(ARGV[1])
 

@@ -1,8 +1,8 @@
 -- unblock: blocked -> pending, scheduled, dead
--- Tells those that wait for tasks that have ended, where a step left some.
+-- Notifies the dependents of tasks that have ended, where a step left some.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 limit, 1 to 1000
--- RETURNS  how many were told; 0 when some are left, -1 when none is
+-- RETURNS  how many were notified; 0 when some are left, -1 when none is
 -- INCLUDE  clock keys record history lanes indexes terminal propagate
 local now, single = clock(ARGV[1]), 0
 quiet = true

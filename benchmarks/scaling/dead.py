@@ -41,7 +41,7 @@ async def measure(stage: Stage) -> list[Table]:
         await client.enqueue_many(made)
         with stage.timed() as timed:
             await bury()
-        rows.append((f"claim and bury {many:,}", *timed.cells(many)))
+        rows.append((f"claim and move to dead {many:,}", *timed.cells(many)))
         with stage.timed() as timed:
             await dead.list(limit=100)
         rows.append(("list the first 100", *timed.cells(100)))

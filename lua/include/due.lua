@@ -3,13 +3,13 @@ local function due(index, now, limit)
   return redis.call('ZRANGEBYSCORE', index, '-inf', now, 'LIMIT', 0, limit)
 end
 
--- Of how many tasks of a newer layout one step looks past.
+-- Of how many tasks of a newer format one step looks past.
 local PASSED = 2000
 -- The indexes in which such tasks are due: they stay there, and are no reason to hurry.
 local passed = {}
 
 -- Of these tasks of an index the ids and records, false for one that cannot be decoded; and
--- how many others there were, of a newer layout.
+-- how many others there were, of a newer format.
 local function readable(index, some)
   local ids, found, over = {}, {}, 0
   local raws = #some > 0 and redis.call('HMGET', KEYS[1], unpack(some)) or {}
@@ -27,7 +27,7 @@ local function readable(index, some)
   return ids, found, over
 end
 
--- What is due of an index, `limit` at most, but for tasks of a newer layout: as `readable`.
+-- What is due of an index, `limit` at most, but for tasks of a newer format: as `readable`.
 local function due_tasks(index, now, limit)
   local ids, found, over, more = {}, {}, 0, 0
   repeat

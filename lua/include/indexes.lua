@@ -55,7 +55,7 @@ local function batch_at(group)
   local last = redis.call('ZREVRANGEBYLEX', grouped, high, low, 'LIMIT', 0, 1)[1]
   local oldest, first_newer = load(first:sub(#group + 18))
   local newest, last_newer = load(last:sub(#group + 18))
-  -- With tasks of a newer layout, when the version that knows them said.
+  -- With tasks of a newer format, when the version that knows them said.
   if first_newer or last_newer then return tonumber(redis.call('ZSCORE', groups, group) or 0) end
   -- A batch looks at once at what cannot be decoded.
   if not oldest or not newest then return 0 end

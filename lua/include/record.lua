@@ -37,7 +37,7 @@ end
 
 -- The record, or nil when the bytes are not one: a script that fails half-way over a
 -- field of the wrong type would lose the task it has just taken out of an index. For one
--- of a newer layout nil too, and behind that what it begins with.
+-- of a newer format nil too, and behind that what it begins with.
 local function decode(raw)
   -- What cannot be unpacked gives an error's text in its place, which is no table.
   local _, record = pcall(cmsgpack.unpack, raw)
@@ -62,7 +62,7 @@ local function load(id)
   return nil
 end
 
--- The code of a task's state, whatever its layout; nil for none.
+-- The code of a task's state, whatever its format; nil for none.
 local function state_of(id)
   local record, newer = load(id)
   if newer then return newer % FORMAT_STEP end

@@ -3,7 +3,7 @@
 -- is its score in `ticks`; one that expects none, as while it is paused, is not there.
 local types_of_fields = SCHEDULE_TYPES
 
--- The schedule, or nil when there is none, or the bytes are not one. One of a newer layout N
+-- The schedule, or nil when there is none, or the bytes are not one. One of a newer format N
 -- begins with FORMAT_STEP * (N - 1), a number: nil too, and behind that the number.
 local function load_schedule(key, name)
   local raw = redis.call('HGET', key, name)

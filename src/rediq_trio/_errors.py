@@ -105,7 +105,7 @@ class NewerTask(RediqError):
 
     def __init__(self, task_id: str, layout: int) -> None:
         super().__init__(
-            f"task {quote(task_id)} was written by a newer rediq-trio (layout {layout}); "
+            f"task {quote(task_id)} was written by a newer rediq-trio (format {layout}); "
             "upgrade this process"
         )
         self.task_id = task_id

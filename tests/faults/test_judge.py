@@ -137,7 +137,7 @@ def test_every_way_to_run_again_is_told(tmp_path: Path) -> None:
         Pretend(tmp_path / str(seed), seed).run(1500)
         told |= {each.explanation for each in judge(tmp_path / str(seed)).duplicates}
     assert told >= {
-        "the attempt failed", "it was snoozed", "it was given back", "its lease lapsed",
+        "the attempt failed", "it was snoozed", "it was released", "its lease lapsed",
     }  # fmt: skip
 
 

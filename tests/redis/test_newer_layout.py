@@ -400,13 +400,13 @@ async def test_what_a_client_asks_of_it_is_refused(newer: Newer) -> None:
             handle.wait,
         ):
             with pytest.raises(
-                NewerTask, match=r"q/n.*newer rediq-trio \(layout 2\); upgrade"
+                NewerTask, match=r"q/n.*newer rediq-trio \(format 2\); upgrade"
             ) as told:
                 await ask()
             assert (told.value.task_id, told.value.layout) == ("q/n", 2)
         assert [info.id for info in await client.queue(Q).tasks("pending")] == ["q/o"]
         assert (await client.queue(Q).stats()).pending == 2
-        with pytest.raises(rediq.NewerTask, match="layout 2"):
+        with pytest.raises(rediq.NewerTask, match="format 2"):
             await client.queue(Q).check()
     assert await newer.seen("n") == before
     await newer.restore("n")

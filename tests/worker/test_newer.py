@@ -109,7 +109,7 @@ async def test_records_of_a_newer_layout_are_left_as_they_are(
             await client.task("front/newer").info()
     said = [r.getMessage() for r in caplog.records if "newer rediq-trio" in r.getMessage()]
     assert len(said) == 1, "once for each queue"
-    assert said[0].startswith("queue front: a newer rediq-trio wrote its next task (layout 2)")
+    assert said[0].startswith("queue front: a newer rediq-trio wrote its next task (format 2)")
 
 
 async def test_envelopes_of_a_newer_version_are_handed_back_uncharged(

@@ -14,21 +14,21 @@ class Advice:
 
     means: str
     do: str
-    """What a person does about those that `--repair` leaves."""
+    """What a person does about violations that `--repair` leaves."""
 
 
 ADVICE: Mapping[int, Advice] = MappingProxyType(
     {
         1: Advice(
             "a task is not in the one index that its state names",
-            "where record and index tell different things, read the task (client.task(id).info()), "
-            "decide, and delete or revive it; a claim buries what cannot be read, with a reason",
+            "where record and index contradict each other, read the task (client.task(id).info()), "
+            "decide, and delete or revive it; a claim makes an unreadable task dead, with a reason",
         ),
         2: Advice(
             "something of a task, of a message, or of the queue itself is lost or left over",
             "restore the key from a backup, or delete the task and enqueue it again; a worker moves a "
-            "task without its payload or record to dead; delete stray keys by hand, once you know "
-            "whose they are",
+            "task without its payload or record to dead; delete unknown keys by hand, once you know "
+            "who wrote them",
         ),
         3: Advice(
             "a task is active without a lease, or has a lease and is not active",
@@ -36,22 +36,22 @@ ADVICE: Mapping[int, Advice] = MappingProxyType(
         ),
         4: Advice(
             "the counters of a task contradict one another",
-            "nothing runs wrongly by it at once; delete and enqueue again what must be exact",
+            "it has no immediate effect; delete and enqueue again a task whose counters must be exact",
         ),
         5: Advice(
-            "a task that has ended is not as its end left it",
+            "the stored data of a task does not fit its state",
             "delete or revive the task",
         ),
         6: Advice(
             "a unique key is held by a task that has no right to it",
-            "a worker buries a holder that cannot be read; run the check again then",
+            "a worker makes an unreadable holder dead; run the check again then",
         ),
         7: Advice(
-            "a task stands in the wrong place of its queue",
-            "delete and enqueue again what stands there",
+            "a task is at the wrong position in its queue",
+            "delete the task and enqueue it again",
         ),
         8: Advice(
-            "an expiry, or what a task waits for, does not agree with its record",
+            "an expiry or a dependency of a task does not agree with its record",
             "look at what the task depends on; cancel it, or enqueue it again without",
         ),
         9: Advice(
@@ -60,7 +60,7 @@ ADVICE: Mapping[int, Advice] = MappingProxyType(
         ),
         10: Advice(
             "a group does not become a batch when it should",
-            "start a worker that has the group's aggregator: it gives the rule again",
+            "start a worker that has the group's aggregator: it writes the rule again",
         ),
         11: Advice(
             "permits or lanes do not agree with the tasks that run",

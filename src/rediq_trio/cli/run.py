@@ -194,8 +194,8 @@ class _Worker:
             return "the worker has not started"
         stats = self._server.stats()
         if stats.held:
-            return f"{stats.held} tasks cannot be given back now, their leases will lapse"
-        return f"{stats.running} handlers do not end (their tasks were given back)"
+            return f"{stats.held} tasks cannot be released now, their leases will lapse"
+        return f"{stats.running} handlers do not end (their tasks were released)"
 
 
 async def _cancel_after(wait: Any, scope: trio.CancelScope) -> None:

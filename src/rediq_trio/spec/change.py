@@ -1,8 +1,8 @@
-"""Draft: a queue while one transition works on it.
+"""Change: a queue while one transition works on it.
 
 No task changes state but by `move`, comes but by `add`, goes but by `remove`:
 so what has to follow from each can be neither forgotten nor done twice. What
-a task's end means for those that wait for it follows in `ripple`.
+a task's end means for those that wait for it follows in `propagate`.
 """
 
 from __future__ import annotations

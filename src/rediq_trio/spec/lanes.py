@@ -39,7 +39,7 @@ class Lanes:
     """The lanes of a queue while a claim takes from them."""
 
     def __init__(self, change: Change) -> None:
-        self._draft = change
+        self._change = change
         self._queue = change.queue
         records = change.records.values()
         self._active = Counter(r.limit_key for r in records if r.state is State.ACTIVE)
@@ -52,7 +52,7 @@ class Lanes:
         limit = limit_of(self._queue, key)
         if limit.concurrency and running >= limit.concurrency:
             return False
-        return free_at(limit, self._draft.rates.get(key, 0)) <= self._draft.now
+        return free_at(limit, self._change.rates.get(key, 0)) <= self._change.now
 
     def open(self) -> list[str]:
         """Return the lanes that have a task and may start it."""
@@ -74,13 +74,13 @@ class Lanes:
         if not lane:
             del self._lanes[chosen]
         if chosen or self._queue.fair:
-            self._draft.turn += 1
-            self._draft.turns[chosen] = self._draft.turn
+            self._change.turn += 1
+            self._change.turns[chosen] = self._change.turn
         return record
 
     def _order(self, key: str) -> tuple[int, bytes]:
         if self._queue.fair:
-            return self._draft.turns.get(key, 0), key.encode()
+            return self._change.turns.get(key, 0), key.encode()
         return self._lanes[key][0].score, key.encode()
 
     def started(self, record: Record) -> None:
@@ -90,9 +90,9 @@ class Lanes:
         for key in {"", record.limit_key}:
             limit = limit_of(self._queue, key)
             if limit.count:
-                now_us = self._draft.now * 1000
-                arrival = max(self._draft.rates.get(key, 0), now_us) + limit.interval_us
-                self._draft.rates[key] = arrival
+                now_us = self._change.now * 1000
+                arrival = max(self._change.rates.get(key, 0), now_us) + limit.interval_us
+                self._change.rates[key] = arrival
 
 
 def next_start(queue: QueueState, now: int) -> int | None:

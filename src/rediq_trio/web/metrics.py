@@ -38,10 +38,10 @@ class Scrape:
 
 HEALTH_GAUGES: Mapping[str, tuple[str, Callable[[Health], float]]] = MappingProxyType(
     {
-        "rediq_worker_alive": ("1 unless a restart would mend the worker.", lambda h: h.alive),
+        "rediq_worker_alive": ("1 unless a restart would help the worker.", lambda h: h.alive),
         "rediq_worker_ready": ("1 when the worker does its work now.", lambda h: h.ready),
         "rediq_worker_connected": (
-            "1 when Redis answered when it was last asked.", lambda h: h.connected,
+            "1 when Redis answered the last call.", lambda h: h.connected,
         ),
         "rediq_worker_last_poll_age_seconds": (
             "Seconds since the poller got an answer, or had no room for more.", lambda h: h.last_poll,

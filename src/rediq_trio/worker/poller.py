@@ -268,6 +268,6 @@ class Poller:
         if queue not in self._newer_reported:
             self._newer_reported.add(queue)
             log.warning(
-                "queue %s: a newer rediq-trio wrote its next task (layout %d); this task and all after "
+                "queue %s: a newer rediq-trio wrote its next task (format %d); this task and all after "
                 "it are left to newer workers: upgrade this one", queue, layout,
             )  # fmt: skip

@@ -131,21 +131,21 @@ def repairs_of(view: DependencyView) -> Iterator[Repair]:
     blocked = view.dependent is not None and view.dependent.state is State.BLOCKED
     if not alive and view.unresolved is not False:
         return
-    told = "who waits for a task is notified of how it ended"
+    notified = "who waits for a task is notified of how it ended"
     if view.in_edges and alive:
         if lacks_one(view) and not view.in_needs:
             yield Repair(Action.RELINK, target, f"`needs` does not list {first}", "it does",
                          f"`edges` does, and {second} waits for one more than `needs` lists")  # fmt: skip
         elif source is not None and not source.has_dependents:
             yield Repair(Action.RELINK, target, f"{first} does not say that tasks wait for it",
-                         "it does", told)  # fmt: skip
+                         "it does", notified)  # fmt: skip
     elif view.in_edges and source is not None:
         yield Repair(
-            Action.RELINK, target, f"{first} is {source.state}", f"{second} is notified", told
+            Action.RELINK, target, f"{first} is {source.state}", f"{second} is notified", notified
         )
     elif view.in_edges and not view.crosses_queues and not (blocked and view.in_needs):
         yield Repair(Action.RELINK, target, f"{first} is gone, and `edges` lists it", "not listed",
                      f"{second} no longer waits for it")  # fmt: skip
     elif view.in_needs and blocked and source is not None and source.state is not State.GROUPED:
         yield Repair(Action.RELINK, target, f"`edges` does not list {second}",
-                     "it does" if alive else f"{second} is notified", told)  # fmt: skip
+                     "it does" if alive else f"{second} is notified", notified)  # fmt: skip

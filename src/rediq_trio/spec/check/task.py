@@ -167,7 +167,7 @@ def _contents(record: Record, view: TaskView) -> Found:
     for name in sorted(view.kept & ({"inputs", "steps"} if completed else {"result"})):
         yield 5, f"is {record.state} and has {name}"
     if "steps" in view.kept and not record.has_steps:
-        yield 2, "has steps that its record does not mention, so they would be left behind"
+        yield 2, "has steps that its record does not mention, so they would never be removed"
 
 
 _RECORD = "the record says it, and an index only follows from records"

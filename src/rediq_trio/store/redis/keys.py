@@ -116,7 +116,7 @@ KEY_TABLE = (
         "`ENDING_FIELDS`.",
     ),
     QueueKey("outbox", "sorted set", "The messages to other queues, by their number, see `MAIL_FIELDS`."),
-    QueueKey("received", "hash", "For each other queue, the number of its last message that was taken in."),
+    QueueKey("received", "hash", "For each other queue, the number of its last message that was accepted."),
     QueueKey("steps", "hash", "What the steps of a task returned, by its id: name and result in turn."),
     QueueKey("groups", "sorted set", "The groups with members, by when they become a batch; 0 when full."),
     QueueKey("rules", "hash", "The rule of each group that was given one, see `GROUP_RULE_FIELDS`."),

@@ -1,7 +1,7 @@
 """Layouts: how a record is known to be of a newer version, for ever.
 
 A record of layout N begins with its state's code plus `FORMAT_STEP` * (N - 1), and a schedule
-with `FORMAT_STEP` * (N - 1), where one of layout 1 has a text. An older version relies on nothing
+with `FORMAT_STEP` * (N - 1), where one of format 1 has a text. An older version relies on nothing
 else in them: it leaves them as they are. `lua/README.md` has the promise.
 """
 

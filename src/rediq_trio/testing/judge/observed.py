@@ -94,7 +94,7 @@ class Call(Observation):
 
 
 @attrs.define(eq=False)
-class Sight(Observation):
+class TaskObservation(Observation):
     """A task as it was found, with what tells where it came from."""
 
     members: tuple[str, ...]
@@ -104,7 +104,7 @@ class Sight(Observation):
 
 
 @attrs.define(eq=False)
-class Start(Sight):
+class Start(TaskObservation):
     """A handler that began."""
 
     fence: int
@@ -152,7 +152,7 @@ class Process:
 
 
 @attrs.define(eq=False)
-class Final(Sight):
+class Final(TaskObservation):
     """A task that was there at the end."""
 
     state: str

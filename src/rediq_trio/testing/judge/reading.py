@@ -113,7 +113,7 @@ class _Reader:
         process = self._process(line)
         process.last_start = max(process.last_start, line["t"])
         self._observed.task(line["id"]).starts.append(
-            Start(*_sight(line), line["fence"], line["attempt"], line["c"])
+            Start(*_task_fields(line), line["fence"], line["attempt"], line["c"])
         )
 
     def _end(self, line: Line) -> None:
@@ -154,7 +154,7 @@ class _Reader:
     def _task(self, line: Line) -> None:
         self._observed.task(line["id"]).finals.append(
             Final(
-                *_sight(line), line["state"], line["attempt"], line["deliveries"], line["crashes"],
+                *_task_fields(line), line["state"], line["attempt"], line["deliveries"], line["crashes"],
                 line["snoozes"],
             )
         )  # fmt: skip
@@ -164,7 +164,7 @@ class _Reader:
         self._observed.whole = True
 
 
-def _sight(line: Line) -> tuple[str, float, tuple[str, ...], str, str]:
+def _task_fields(line: Line) -> tuple[str, float, tuple[str, ...], str, str]:
     """Give the fields that a start and a task at the end have in common."""
     tick = line.get("tick")
     members, schedule = tuple(line.get("members") or ()), line.get("schedule") or ""

@@ -97,7 +97,7 @@ def _ready_again(task: ObservedTask, start: Start, end: End | None) -> str:
     if end.ended_as == "snooze":
         return "it was snoozed"
     if end.ended_as == "cancelled" and end.reason not in ("lease lost", "cancelled"):
-        return "it was given back"
+        return "it was released"
     return ""
 
 
@@ -124,7 +124,7 @@ def _lapses(observed: Observed, clock: ServerClock, task: ObservedTask) -> Itera
             yield BrokenPromise(
                 4, task.id,
                 f"fence {following.fence} was started within a lease of fence {start.fence}, "
-                "which had not been given back",
+                "which had not been released",
                 tell(observed, (*task.calls, start, *([end] if end else []), following)),
             )  # fmt: skip
             return
