@@ -10,11 +10,12 @@ EXAMPLE = "expire"
 
 def loaded() -> str:
     """Return the code of the example as it is written and as it is sent, without what it includes."""
-    written = script_paths(lua_folder())[EXAMPLE].read_text("utf-8").splitlines()
+    path = script_paths(lua_folder())[EXAMPLE]
+    written = path.read_text("utf-8").splitlines()
     code = [line for line in written if not line.startswith("--")]
     sent = load_scripts()[EXAMPLE].source.splitlines()[-len(code) :]
     parts = [
-        f"`lua/{EXAMPLE}.lua`, below its header:",
+        f"`lua/{path.relative_to(lua_folder()).as_posix()}`, below its header:",
         "\n".join(["```lua", *code, "```"]),
         "What Redis gets:",
         "\n".join(["```lua", *(line.rstrip() for line in sent), "```"]),
