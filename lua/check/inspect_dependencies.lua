@@ -1,5 +1,5 @@
 -- inspect_dependencies: no edge
--- Reads who waits for whom, each dependency as one consistent view.
+-- Reads dependencies between tasks, each as one consistent view.
 -- KEYS     all
 -- ARGV     four per dependency: member of edges ('' where the source is in another queue),
 --          member of needs ('' where the dependent is), id of the source, id of the dependent

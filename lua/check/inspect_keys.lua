@@ -1,9 +1,8 @@
 -- inspect_keys: no edge
--- Reads what type of value each key of the queue holds, and whether it may go by itself.
+-- Reads which type of value each key of the queue holds, and its TTL.
 -- KEYS     all
 -- ARGV     none
--- RETURNS  per key two: its type, 'none' where there is none; the ms it has left, negative
---          for one that stays
+-- RETURNS  two per key: its type, 'none' for a missing key; its TTL in ms, negative for none
 -- INCLUDE  keys
 local reply = {}
 for _, key in ipairs(KEYS) do

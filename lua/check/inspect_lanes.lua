@@ -13,7 +13,7 @@ local reply = {now, set[1] or '', set[2] or ''}
 local counts = active_by_key()
 for i = 2, #ARGV do
   local key = ARGV[i]
-  local first = beginning(keyed, prefix(key), 1)[1]
+  local first = with_prefix(keyed, prefix(key), 1)[1]
   local limit = redis.call('HGET', limits, key)
   if not limit and key ~= '' then limit = redis.call('HGET', limits, ANY_KEY) end
   reply[#reply + 1] = {

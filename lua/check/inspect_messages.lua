@@ -1,5 +1,6 @@
 -- inspect_messages: no edge
--- Reads messages, ends of which tasks have still to be notified, and the last numbers of senders.
+-- Reads messages, ends of tasks of which dependents are still to be notified, and the last numbers
+-- of senders.
 -- KEYS     1 records  2 meta  3 outbox  4 endings  5 received
 -- ARGV     two per item: 'outbox' or 'endings' and its number, or 'received' and a queue
 -- RETURNS  the number of the last message, that of the last ending; then per item an array of

@@ -1,5 +1,5 @@
 -- inspect_tasks: no edge
--- Reads where tasks are listed, each as one consistent view, and not what they carry.
+-- Reads where tasks are listed, each as one consistent view, without their contents.
 -- KEYS     all
 -- ARGV     ids
 -- RETURNS  per id an array: record, '' when missing; how long envelope, result, progress,
@@ -8,7 +8,7 @@
 --          ranks in grouped and keyed; how many tasks it waits for; the holder of its
 --          unique key
 -- INCLUDE  keys record
-local kept = {payloads, results, progress, inputs, steps}
+local hashes = {payloads, results, progress, inputs, steps}
 local indexes = {
   expiring, scheduled, blocked, pending, active, retry, completed, dead, cancelled,
 }
@@ -17,7 +17,7 @@ for i = 1, #ARGV do
   local id = ARGV[i]
   local raw = redis.call('HGET', records, id)
   local view = {raw or ''}
-  for _, key in ipairs(kept) do
+  for _, key in ipairs(hashes) do
     view[#view + 1] = redis.call('HSTRLEN', key, id)
   end
   local record = raw and decode(raw)

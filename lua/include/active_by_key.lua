@@ -1,4 +1,4 @@
--- How many tasks of each limit key are active; nil when there are too many to look at.
+-- Counts the active tasks of each limit key; nil when there are too many to count.
 local COUNTED_MAX = 1000
 
 local function active_by_key()

@@ -1,4 +1,4 @@
--- The time in ms: what the caller hands (tests do), or the server's own.
+-- Returns the time in ms: the one that the caller passes (tests do), or the server's.
 local function clock(given)
   if given ~= '' then return tonumber(given) end
   local time = redis.call('TIME')

@@ -1,55 +1,56 @@
--- The first members of an index whose score is at most `now`.
+-- Returns the first members of an index whose score is at most `now`.
 local function due(index, now, limit)
   return redis.call('ZRANGEBYSCORE', index, '-inf', now, 'LIMIT', 0, limit)
 end
 
--- Of how many tasks of a newer format one step looks past.
+-- How many tasks of a newer format one call skips, at most.
 local PASSED = 2000
--- The indexes in which such tasks are due: they stay there, and are no reason to hurry.
+-- The indexes in which such tasks are due. They stay there, so `next_in` ignores them.
 local passed = {}
 
--- Of these tasks of an index the ids and records, false for one that cannot be decoded; and
--- how many others there were, of a newer format.
-local function readable(index, some)
-  local ids, found, over = {}, {}, 0
-  local raws = #some > 0 and redis.call('HMGET', KEYS[1], unpack(some)) or {}
-  for i, id in ipairs(some) do
+-- Returns the ids and the records of these tasks of an index, false for a record that cannot be
+-- decoded, and how many tasks of a newer format it left out.
+local function readable(index, page)
+  local ids, found, newer_count = {}, {}, 0
+  local raws = #page > 0 and redis.call('HMGET', KEYS[1], unpack(page)) or {}
+  for i, id in ipairs(page) do
     local record, newer = nil, nil
     if raws[i] then record, newer = decode(raws[i]) end
     if newer then
-      over = over + 1
+      newer_count = newer_count + 1
     else
       ids[#ids + 1] = id
       found[#ids] = record or false
     end
   end
-  if over > 0 then passed[index] = true end
-  return ids, found, over
+  if newer_count > 0 then passed[index] = true end
+  return ids, found, newer_count
 end
 
--- What is due of an index, `limit` at most, but for tasks of a newer format: as `readable`.
+-- Returns ids and records of due tasks of an index, `limit` at most, as `readable` does.
 local function due_tasks(index, now, limit)
-  local ids, found, over, more = {}, {}, 0, 0
+  local ids, found, newer_count, last_newer = {}, {}, 0, 0
   repeat
-    local some = redis.call('ZRANGEBYSCORE', index, '-inf', now, 'LIMIT', over + #ids, limit - #ids)
-    local local_id, records_of, others = readable(index, some)
-    for i, id in ipairs(local_id) do
+    local page = redis.call('ZRANGEBYSCORE', index, '-inf', now,
+      'LIMIT', newer_count + #ids, limit - #ids)
+    local readable_ids, records_of, more_newer = readable(index, page)
+    for i, id in ipairs(readable_ids) do
       ids[#ids + 1] = id
       found[#ids] = records_of[i]
     end
-    over, more = over + others, others
-  until more == 0 or over > PASSED or #ids == limit
+    newer_count, last_newer = newer_count + more_newer, more_newer
+  until last_newer == 0 or newer_count > PASSED or #ids == limit
   return ids, found
 end
 
--- The ms from now to the lowest score in any of the indexes; 0 when past, -1 for none.
+-- Returns the ms from now to the lowest score in any of the indexes; 0 when past, -1 for none.
 local function next_in(now, indexes)
   local least = -1
   for _, index in ipairs(indexes) do
     local first
     if passed[index] then
-      local behind = '(' .. string.format('%.0f', now)
-      first = redis.call('ZRANGEBYSCORE', index, behind, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+      local after_now = '(' .. string.format('%.0f', now)
+      first = redis.call('ZRANGEBYSCORE', index, after_now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
     else
       first = redis.call('ZRANGE', index, 0, 0, 'WITHSCORES')
     end

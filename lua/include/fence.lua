@@ -1,6 +1,6 @@
--- The record of the delivery that (id, deliveries, nonce) names, or nil when that is stale.
--- Whoever has read its bytes already (false: there is none) gives them.
-local function held(id, deliveries, nonce, raw)
+-- Returns the record of the delivery that (id, deliveries, nonce) names, or nil when that is
+-- stale. `raw` is the record's bytes if they were read before, false if there is no record.
+local function find_delivery(id, deliveries, nonce, raw)
   local record
   if raw then
     record = decode(raw)
@@ -13,9 +13,10 @@ local function held(id, deliveries, nonce, raw)
   return nil
 end
 
--- The record if it is to be settled now; else nil and the answer: today's state, 0 when stale.
-local function settling(id, deliveries, nonce, raw)
-  local record = held(id, deliveries, nonce, raw)
+-- Returns the record if it is still to be settled; else nil and the answer: the state that the
+-- task is in now, 0 when stale.
+local function find_unsettled(id, deliveries, nonce, raw)
+  local record = find_delivery(id, deliveries, nonce, raw)
   if not record then return nil, 0 end
   if record[STATE] ~= ACTIVE then return nil, record[STATE] end
   return record, ACTIVE

@@ -1,4 +1,4 @@
--- The index that the record of a task names, and the member that stands for it there.
+-- Returns the index that the record of a task names, and the task's member there.
 local function position_of(id, record)
   local state, relations = record[STATE], record[RELATIONS]
   if state == GROUPED and relations then
@@ -9,7 +9,7 @@ local function position_of(id, record)
   return index_of[state], id
 end
 
--- Where the task is listed, as its record says; nil when it is not.
+-- Returns the score of a task in the index that its record names; nil when it is not there.
 local function index_position(id, record)
   local index, entry = position_of(id, record)
   return index and redis.call('ZSCORE', index, entry) or nil

@@ -1,14 +1,15 @@
--- Where tasks are: ways out of an index, and into those of waiting tasks. Listeners are
--- told what they could miss otherwise.
+-- Moves tasks out of an index, and into those of waiting tasks. Notifies listeners of changes that
+-- they would not see otherwise.
 local index_of = {
   [SCHEDULED] = scheduled, [BLOCKED] = blocked, [PENDING] = pending, [ACTIVE] = active,
   [RETRY] = retry, [COMPLETED] = completed, [DEAD] = dead, [CANCELLED] = cancelled,
 }
 
--- Envelopes of so many bytes are kept in the record; longer ones would be moved with it each time.
+-- An envelope of at most so many bytes is stored in the record. A longer one would be copied each
+-- time that the record is read or written.
 local CARRIED = 512
 
--- Gives a task its envelope; its record is still to be saved.
+-- Stores the envelope of a task. The caller saves the record.
 local function set_envelope(id, record, envelope)
   if #envelope <= CARRIED and #envelope > 0 then
     record[ENVELOPE] = envelope
@@ -18,7 +19,7 @@ local function set_envelope(id, record, envelope)
   end
 end
 
--- The envelope of a task; false where it is lost.
+-- Returns the envelope of a task; false where it is lost.
 local function envelope_of(id, record)
   if record and record[ENVELOPE] ~= '' then return record[ENVELOPE] end
   return redis.call('HGET', payloads, id)
@@ -29,23 +30,23 @@ local seq = nil
 local function next_seq()
   if not seq then
     local set = redis.call('HMGET', meta, 'seq', 'history')
-    seq, kept = tonumber(set[1] or 0), tonumber(set[2] or 0)
+    seq, history_size = tonumber(set[1] or 0), tonumber(set[2] or 0)
   end
   seq = seq + 1
   return seq
 end
 
--- Groups whose members or rule have changed; a group is in `groups` by when it is due.
+-- Groups whose members or rule have changed, so that their due time in `groups` may have too.
 local touched_groups = {}
 local default_rule = DEFAULT_RULE
 
--- The rule of a group: an array in the order of GROUP_RULE_FIELDS.
+-- Returns the rule of a group, an array in the order of GROUP_RULE_FIELDS.
 local function rule_of(group)
   local raw = redis.call('HGET', rules, group)
   return raw and cmsgpack.unpack(raw) or default_rule
 end
 
--- When the members of a group become a batch, 0 when there are enough; nil without members.
+-- Returns when the members of a group become a batch, 0 when there are enough; nil for no members.
 local function batch_at(group)
   local start, rule = prefix(group), rule_of(group)
   local low, high = '[' .. start, '(' .. start .. '\255'
@@ -55,9 +56,9 @@ local function batch_at(group)
   local last = redis.call('ZREVRANGEBYLEX', grouped, high, low, 'LIMIT', 0, 1)[1]
   local oldest, first_newer = load(first:sub(#group + 18))
   local newest, last_newer = load(last:sub(#group + 18))
-  -- With tasks of a newer format, when the version that knows them said.
+  -- A member in a newer format cannot be read: keep the due time that its version stored.
   if first_newer or last_newer then return tonumber(redis.call('ZSCORE', groups, group) or 0) end
-  -- A batch looks at once at what cannot be decoded.
+  -- Due at once, because `batch` moves members that cannot be decoded to where a claim buries them.
   if not oldest or not newest then return 0 end
   return math.min(oldest[RUN] + rule[RULE_MAX_DELAY], newest[RUN] + rule[RULE_GRACE])
 end
@@ -109,21 +110,23 @@ end
 
 local woken = false
 
--- Records and places that are written together: a command costs more than its work.
-local together, lately = {{}, {}}, {}
+-- Records and scores of new tasks, buffered to write many in one call: a call costs more than its
+-- work. `buffered_ids` has the ids of these tasks.
+local buffer, buffered_ids = {{}, {}}, {}
 
-local function write_together()
-  if #together[1] > 0 then
-    redis.call('HSET', records, unpack(together[1]))
-    redis.call('ZADD', pending, unpack(together[2]))
-    together, lately = {{}, {}}, {}
+local function write_buffered()
+  if #buffer[1] > 0 then
+    redis.call('HSET', records, unpack(buffer[1]))
+    redis.call('ZADD', pending, unpack(buffer[2]))
+    buffer, buffered_ids = {{}, {}}, {}
   end
 end
 
--- Into pending, at the place the record names; by the next `write_together` where `lazily`.
-local function ready(id, record, lazily)
+-- Moves a task to pending, at the rank that its record names; if `buffered`, the next
+-- `write_buffered` writes it.
+local function ready(id, record, buffered)
   record[STATE] = PENDING
-  if not lazily then save(id, record) end
+  if not buffered then save(id, record) end
   local key = record[RELATIONS] and record[RELATIONS][LIMIT_KEY] or ''
   if key ~= '' then
     redis.call('ZADD', keyed, 0, member(key, score(record), id))
@@ -131,11 +134,11 @@ local function ready(id, record, lazily)
   else
     if not woken and redis.call('EXISTS', pending) == 0 then notify('wake') end
     woken = true
-    if lazily then
-      local saved, places = together[1], together[2]
-      saved[#saved + 1], saved[#saved + 2] = id, brief(record)
-      places[#places + 1], places[#places + 2] = score(record), id
-      lately[id] = true
+    if buffered then
+      local saved, scores = buffer[1], buffer[2]
+      saved[#saved + 1], saved[#saved + 2] = id, pack_new(record)
+      scores[#scores + 1], scores[#scores + 2] = score(record), id
+      buffered_ids[id] = true
     else
       redis.call('ZADD', pending, score(record), id)
     end
@@ -143,7 +146,7 @@ local function ready(id, record, lazily)
   index_expiry(id, record)
 end
 
--- Into scheduled or retry, due at `run`.
+-- Moves a task to scheduled or retry, due at `run`.
 local function later(id, record, state, run)
   record[STATE], record[RUN] = state, run
   save(id, record)

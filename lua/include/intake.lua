@@ -1,46 +1,46 @@
--- How tasks come in. Their options are arrays in the order of NEW_TASK_FIELDS, and the relations
--- among them in that of NEW_RELATION_FIELDS.
+-- Adds tasks to the queue. Options of a task are an array in the order of NEW_TASK_FIELDS; the
+-- relations among them are an array in the order of NEW_RELATION_FIELDS.
 
 local function due_at(o, now)
   return o[NEW_RUN_AT] > 0 and o[NEW_RUN_AT] or now + o[NEW_DELAY]
 end
 
--- The task in the window of a unique key, or nil.
+-- Returns the holder of a unique key whose window is open, or nil.
 local function holder_of(key, now)
   local holder = redis.call('HGET', unique, key)
   if not holder then return nil end
-  local till = redis.call('ZSCORE', locks, key)
-  if till then return tonumber(till) > now and holder or nil end
-  -- One whose record was damaged knows nothing of its key, and would never free it.
+  local ends = redis.call('ZSCORE', locks, key)
+  if ends then return tonumber(ends) > now and holder or nil end
+  -- A holder whose record is damaged would never free the key, so it does not count.
   local record, newer = load(holder)
   if newer then return holder end
   return record and record[RELATIONS] and record[RELATIONS][UNIQUE] == key and holder or nil
 end
 
-local function lock(key, id, till)
+local function lock(key, id, ends)
   redis.call('HSET', unique, key, id)
-  if till > 0 then redis.call('ZADD', locks, till, key) else redis.call('ZREM', locks, key) end
+  if ends > 0 then redis.call('ZADD', locks, ends, key) else redis.call('ZREM', locks, key) end
 end
 
--- The record of a holder that was never claimed, and that a task can replace, or nil. What
--- waits, or is waited for, under its own id cannot go by that of another.
+-- Returns the record of a holder that a task may replace, because it was never claimed, or nil. A
+-- task with dependencies or dependents cannot take another id, so it replaces none.
 local function replaceable(holder, relations)
   if relations[NEW_REPLACE] == 0 or relations[NEW_GROUP] ~= '' then return nil end
   local others = #relations[NEW_NEEDS] + #relations[NEW_NEEDS_LATER]
   if others + #relations[NEW_DEPENDENTS] > 0 then return nil end
   local record = load(holder)
-  -- By time alone a key may outlive its holder, whose id is another task's then.
+  -- A key whose window ends by time may outlive its holder; another task may have that id now.
   if not record or not record[RELATIONS] then return nil end
   if record[RELATIONS][UNIQUE] ~= relations[NEW_UNIQUE] then return nil end
   if record[STATE] ~= SCHEDULED and record[STATE] ~= PENDING then return nil end
   return record[DELIVERIES] == 0 and record or nil
 end
 
-local most = 0
+local max_pending = 0
 
 -- Reads how many tasks may be pending.
-local function read_bound()
-  most = tonumber(redis.call('HGET', meta, 'max_pending') or 0)
+local function read_max_pending()
+  max_pending = tonumber(redis.call('HGET', meta, 'max_pending') or 0)
 end
 
 local function comes_pending(o, now)
@@ -50,8 +50,8 @@ local function comes_pending(o, now)
   return #relations[NEW_NEEDS] + #relations[NEW_NEEDS_LATER] == 0 and relations[NEW_GROUP] == ''
 end
 
--- Why a task that a caller hands in is refused, or nil; 0 for an id that exists. Before it
--- are the tasks of a whole that are in front of it: {ids, keys, ready}; nil without a whole.
+-- Returns why a task of a caller is rejected, or nil; 0 for an id that exists. `before` has the
+-- tasks that precede it in an atomic enqueue, {ids, keys, ready}; nil for any other enqueue.
 local function rejection(id, o, now, before)
   local relations = o[NEW_RELATIONS]
   if relations and relations[NEW_QUEUE] ~= '' then return nil end
@@ -64,9 +64,9 @@ local function rejection(id, o, now, before)
       return {TAKEN, holder, 0}
     end
   end
-  if most > 0 and comes_pending(o, now) then
+  if max_pending > 0 and comes_pending(o, now) then
     local waiting = redis.call('ZCARD', pending) + redis.call('ZCARD', keyed)
-    if waiting + (before and before.ready or 0) >= most then return {FULL, '', 0} end
+    if waiting + (before and before.ready or 0) >= max_pending then return {FULL, '', 0} end
   end
   for _, ref in ipairs(relations and relations[NEW_NEEDS] or {}) do
     local queue, local_id = split(ref)
@@ -78,7 +78,7 @@ local function rejection(id, o, now, before)
   return nil
 end
 
--- Puts a task of a whole in front of the next.
+-- Adds a task of an atomic enqueue to those that precede the next one.
 local function add_preceding(id, o, now, before)
   local relations = o[NEW_RELATIONS]
   if relations and relations[NEW_QUEUE] ~= '' then return end
@@ -95,7 +95,7 @@ local function expiry(o, now)
   return o[NEW_EXPIRES_IN] > 0 and now + o[NEW_EXPIRES_IN] or 0
 end
 
--- Puts a task in the place of the holder of its unique key.
+-- Replaces the holder of a unique key by a task.
 local function replace(id, record, envelope, o, now)
   local relations, run, was = o[NEW_RELATIONS], math.max(due_at(o, now), now), record[STATE]
   leave_index(id, record)
@@ -106,21 +106,21 @@ local function replace(id, record, envelope, o, now)
   record[RUN], record[EXPIRES] = run, expiry(o, now)
   record[RELATIONS][UNTIL] = relations[NEW_UNTIL]
   record[RELATIONS][LIMIT_KEY] = relations[NEW_LIMIT_KEY]
-  local till = relations[NEW_TTL] > 0 and now + relations[NEW_TTL] or 0
-  lock(relations[NEW_UNIQUE], id, till)
+  local ends = relations[NEW_TTL] > 0 and now + relations[NEW_TTL] or 0
+  lock(relations[NEW_UNIQUE], id, ends)
   if run > now then
     later(id, record, SCHEDULED, run)
   else
     if was == SCHEDULED then record[SEQ] = next_seq() end
     ready(id, record)
   end
-  record_entry(now, 'enqueue', id, was, record[STATE], record, till)
+  record_entry(now, 'enqueue', id, was, record[STATE], record, ends)
   return {REPLACED, id, record[STATE]}
 end
 
--- Adds a task that nothing refuses but its unique key, or that its id exists (0). An untied one
--- that is `lazily` made pending is so by the next `write_together`.
-local function insert(id, envelope, options, o, now, lazily)
+-- Inserts a task. Only a holder of its unique key, or of its id (0), rejects it. If `buffered`, the
+-- next `write_buffered` writes it; that is for pending tasks without relations.
+local function insert(id, envelope, options, o, now, buffered)
   local relations = o[NEW_RELATIONS]
   if relations and relations[NEW_QUEUE] ~= '' then
     send(now, relations[NEW_QUEUE], TASK, id, envelope, options)
@@ -134,7 +134,7 @@ local function insert(id, envelope, options, o, now, lazily)
       return {TAKEN, holder, 0}
     end
   end
-  if lately[id] or redis.call('HEXISTS', records, id) == 1 then return 0 end
+  if buffered_ids[id] or redis.call('HEXISTS', records, id) == 1 then return 0 end
   local run = math.max(due_at(o, now), now)
   local record = {0, o[NEW_PRIORITY], o[NEW_MAX_RETRY], o[NEW_MAX_CRASHES], o[NEW_RETENTION],
                   now, run, expiry(o, now), 0, '', 0, 0, 0, 0, '', '', 0, 0, 0, 0, ''}
@@ -145,18 +145,18 @@ local function insert(id, envelope, options, o, now, lazily)
       later(id, record, SCHEDULED, run)
     else
       record[SEQ] = next_seq()
-      ready(id, record, lazily)
+      ready(id, record, buffered)
     end
     record_entry(now, 'enqueue', id, 0, record[STATE], record)
     return record[STATE]
   end
   local waits = #relations[NEW_NEEDS] + #relations[NEW_NEEDS_LATER]
-  local holds = relations[NEW_UNIQUE] ~= '' and 1 or 0
-  record[RELATIONS] = {relations[NEW_UNIQUE], relations[NEW_UNTIL], holds, relations[NEW_LIMIT_KEY],
+  local owns = relations[NEW_UNIQUE] ~= '' and 1 or 0
+  record[RELATIONS] = {relations[NEW_UNIQUE], relations[NEW_UNTIL], owns, relations[NEW_LIMIT_KEY],
                        relations[NEW_GROUP], waits, relations[NEW_RUN_ON_DEPENDENCY_FAILURE]}
   if #relations[NEW_DEPENDENTS] > 0 then mark(record, HAS_DEPENDENTS) end
-  local till = holds == 1 and relations[NEW_TTL] > 0 and now + relations[NEW_TTL] or 0
-  if holds == 1 then lock(relations[NEW_UNIQUE], id, till) end
+  local ends = owns == 1 and relations[NEW_TTL] > 0 and now + relations[NEW_TTL] or 0
+  if owns == 1 then lock(relations[NEW_UNIQUE], id, ends) end
   if waits > 0 then
     block(id, record)
   elseif relations[NEW_GROUP] ~= '' then
@@ -167,7 +167,7 @@ local function insert(id, envelope, options, o, now, lazily)
     record[SEQ] = next_seq()
     ready(id, record)
   end
-  record_entry(now, 'enqueue', id, 0, record[STATE], record, till,
+  record_entry(now, 'enqueue', id, 0, record[STATE], record, ends,
     relations[NEW_NEEDS], relations[NEW_NEEDS_LATER])
   relate(edges, id, relations[NEW_DEPENDENTS])
   relate(needs, id, relations[NEW_NEEDS_LATER])
@@ -177,7 +177,7 @@ local function insert(id, envelope, options, o, now, lazily)
   return load(id)[STATE]
 end
 
--- Adds a task that was promised to be enqueued: only a holder of its key refuses it.
+-- Inserts a task whose enqueue was already promised; only a holder of its unique key rejects it.
 local function enqueue_promised(id, envelope, options, now)
   local o = cmsgpack.unpack(options)
   local relations = o[NEW_RELATIONS]

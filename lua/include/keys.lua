@@ -1,4 +1,4 @@
--- Every key of the queue, by name: whatever ends a task may touch them all.
+-- Every key of the queue, by name. Any script that ends a task may touch each of them.
 local records, meta, payloads, results, progress, expiring, pending, scheduled, retry, active,
   completed, dead, cancelled, blocked, grouped, keyed, lanes, shut, permits, turns, limits, rates,
   unique, locks, edges, needs, inputs, endings, outbox, received, steps, groups, rules, schedules,

@@ -1,16 +1,16 @@
--- Lanes: the pending tasks of one limit key. An open one is in `lanes`, by the place of its
--- first task (in a fair queue by its turn); one that its limit shuts is in `shut`, by when
--- its rate lets it go on, or +inf.
+-- A lane is the pending tasks of one limit key. It is open while its limit allows a start, and
+-- then in `lanes`, by the score of its first task, or in a fair queue by its turn. Else it is in
+-- `shut`, by the time at which its rate allows a start, or +inf.
 local NEVER = '+inf'
 
--- The limit of a key, an array in the order of LIMIT_FIELDS, or nil.
+-- Returns the limit of a key, an array in the order of LIMIT_FIELDS, or nil.
 local function limit_of(key)
   local raw = redis.call('HGET', limits, key)
   if not raw and key ~= '' then raw = redis.call('HGET', limits, ANY_KEY) end
   return raw and cmsgpack.unpack(raw) or nil
 end
 
--- From when on the rate allows a start, in ms: the generic cell rate algorithm.
+-- Returns when the rate allows a start, in ms, by the generic cell rate algorithm.
 local function free_at(limit, key)
   if limit[LIMIT_COUNT] == 0 then return 0 end
   local arrival = tonumber(redis.call('ZSCORE', rates, key) or 0)
@@ -23,9 +23,9 @@ local function charge(limit, key, now)
   redis.call('ZADD', rates, arrival + limit[LIMIT_INTERVAL], key)
 end
 
--- Puts the lane of a key where it belongs now.
+-- Moves the lane of a key to `lanes` or to `shut`, as its limit says now.
 local function open_or_throttle(key, now)
-  local first = beginning(keyed, prefix(key), 1)[1]
+  local first = with_prefix(keyed, prefix(key), 1)[1]
   if not first then
     redis.call('ZREM', lanes, key)
     redis.call('ZREM', shut, key)
@@ -33,20 +33,20 @@ local function open_or_throttle(key, now)
     return
   end
   redis.call('HSETNX', turns, key, redis.call('HGET', meta, 'turn') or 0)
-  local limit, till = limit_of(key), nil
+  local limit, opens_at = limit_of(key), nil
   if limit then
     local most = limit[LIMIT_CONCURRENCY]
     if most > 0 and tonumber(redis.call('HGET', permits, key) or 0) >= most then
-      till = NEVER
+      opens_at = NEVER
     else
       local at = free_at(limit, key)
-      if at > now then till = at end
+      if at > now then opens_at = at end
     end
   end
-  if till then
+  if opens_at then
     redis.call('ZREM', lanes, key)
-    redis.call('ZADD', shut, till, key)
-    if till ~= NEVER then notify('due') end
+    redis.call('ZADD', shut, opens_at, key)
+    if opens_at ~= NEVER then notify('due') end
   else
     redis.call('ZREM', shut, key)
     local at = first:sub(#key + 2, #key + 17)
@@ -55,7 +55,7 @@ local function open_or_throttle(key, now)
   end
 end
 
--- Opens the lanes whose rate has let them wait long enough; says how many.
+-- Opens the lanes whose rate allows a start by now. Returns how many.
 local function open_due(now)
   local keys = redis.call('ZRANGEBYSCORE', shut, '-inf', now, 'LIMIT', 0, 1000)
   for _, key in ipairs(keys) do open_or_throttle(key, now) end

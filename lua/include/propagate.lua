@@ -1,8 +1,8 @@
--- What the end of a task means for those that wait for it. A reference is an id of this
--- queue, or '<queue>/<id>' of another.
+-- Notifies dependents of the end of a task. A reference is the id of a task of this queue, or
+-- '<queue>/<id>' for one of another queue.
 local ended_as_texts = ENDED_AS
 
--- The queue of a reference, nil for this one, and the id.
+-- Returns the queue of a reference, nil for this one, and the id.
 local function split(ref)
   if ref:byte(1) < 32 then return nil, ref end
   local slash = ref:find('/', 1, true)
@@ -10,7 +10,7 @@ local function split(ref)
   return ref:sub(1, slash - 1), ref:sub(slash + 1)
 end
 
--- A reference as people write it.
+-- Returns a reference as text.
 local function text_of(ref)
   local queue, id = split(ref)
   if #id == 16 and id:byte(1) < 32 then
@@ -22,7 +22,7 @@ end
 
 local sent = nil
 
--- Puts a message {receiver, kind, ...} into the outbox.
+-- Adds a message {receiver, kind, ...} to the outbox.
 local function send(now, ...)
   if not sent then
     sent = tonumber(redis.call('HGET', meta, 'sent') or 0)
@@ -32,10 +32,10 @@ local function send(now, ...)
   redis.call('ZADD', outbox, sent, cmsgpack.pack({sent, ...}))
 end
 
--- What is held over once more is told to nobody.
+-- How many ends this call deferred; and whether it must not signal them, as they were before.
 local deferred, quiet = 0, false
 
--- Leaves it to a newer version to tell one dependent of an end, or to look for it.
+-- Leaves it to a newer version to notify one dependent of an end, or to look whether there is one.
 local function defer(local_id, ended_as, result, dependent)
   local order = redis.call('HINCRBY', meta, 'rippled', 1)
   redis.call('ZADD', endings, order, cmsgpack.pack({order, local_id, ended_as, result, dependent}))
@@ -43,7 +43,7 @@ local function defer(local_id, ended_as, result, dependent)
   if not quiet then notify('mail') end
 end
 
--- Takes note, once, of the end of a task that another one here waits for.
+-- Resolves a dependency, once: a task of this queue waits for a task that has ended.
 local function resolve(id, ref, ended_as, result, now)
   local record, newer = load(id)
   if newer then
@@ -52,7 +52,7 @@ local function resolve(id, ref, ended_as, result, now)
     return
   end
   if not record then
-    -- A claim buries what cannot be decoded.
+    -- A claim buries a task that cannot be decoded.
     if redis.call('ZREM', blocked, id) == 1 then redis.call('ZADD', pending, 0, id) end
     return
   end
@@ -86,7 +86,7 @@ local function resolve(id, ref, ended_as, result, now)
   record_entry(now, 'unblock', id, BLOCKED, record[STATE], record)
 end
 
--- Tells a dependent, here or elsewhere, how a task has ended.
+-- Notifies a dependent, of this queue or another, of how a task has ended.
 local function notify_dependent(local_id, dependent, ended_as, result, now)
   local queue, id = split(dependent)
   if queue then
@@ -96,7 +96,7 @@ local function notify_dependent(local_id, dependent, ended_as, result, now)
   end
 end
 
--- Lets a dependent be told of the end of a task, now where it has ended or is not there.
+-- Subscribes a dependent to the end of a task; notifies it now if the task has ended or is gone.
 local function subscribe(local_id, dependent, now)
   local source, newer = load(local_id)
   local state = newer and newer % FORMAT_STEP or source and source[STATE]
@@ -115,7 +115,7 @@ local function subscribe(local_id, dependent, now)
   end
 end
 
--- Takes up what was held over for one dependent.
+-- Goes on with what `defer` left for one dependent.
 local function resume_deferred(ending, now)
   if ending[ENDING_ENDED_AS] == NOT_LOOKED_AT then
     subscribe(ending[ENDING_ID], ending[ENDING_DEPENDENT], now)
@@ -125,8 +125,8 @@ local function resume_deferred(ending, now)
   end
 end
 
--- Notes in `edges` or `needs` that a task and these others belong together: many in one
--- call, which is several times faster.
+-- Adds the relations of a task to these others to `edges` or `needs`, many in one call, which is
+-- several times faster.
 local function relate(key, id, refs)
   local start = prefix(id)
   for first = 1, #refs, 1000 do
@@ -139,7 +139,7 @@ local function relate(key, id, refs)
   end
 end
 
--- Looks at a task that another waits for, and tells that at once where it has ended.
+-- Subscribes a task to the end of another, or notifies it at once if that has ended.
 local function check_dependency(id, ref, now)
   local queue, local_id = split(ref)
   if queue then
@@ -149,14 +149,14 @@ local function check_dependency(id, ref, now)
   end
 end
 
--- Tells those that wait for what has ended, and so on, `budget` at most; what is left is
--- held over in `endings`. Says how many were told.
+-- Notifies the dependents of ended tasks, and of those that end by it, `budget` at most, and stores
+-- the rest in `endings`. Returns how many were notified.
 local function propagate(now, budget)
   local notified, at = 0, 1
   while ended[at] do
     local local_id, ended_as, result = ended[at][1], ended[at][2], ended[at][3]
     local start = prefix(local_id)
-    for _, edge in ipairs(beginning(edges, start, budget - notified)) do
+    for _, edge in ipairs(with_prefix(edges, start, budget - notified)) do
       redis.call('ZREM', edges, edge)
       notify_dependent(local_id, edge:sub(#start + 1), ended_as, result, now)
       notified = notified + 1
@@ -173,7 +173,7 @@ local function propagate(now, budget)
   return notified
 end
 
--- The end of every script that moves tasks.
+-- Ends every script that moves tasks: writes what was collected on the way.
 local function conclude(now)
   propagate(now, PROPAGATED_AT_ONCE)
   touch_lanes(now)

@@ -1,10 +1,10 @@
--- A schedule: a msgpack array in `schedules`, in the order of SCHEDULE_FIELDS. When it ticks
--- is no business of a script: WHEN is compared and never read. The tick that is expected
--- is its score in `ticks`; one that expects none, as while it is paused, is not there.
+-- A schedule is a msgpack array in `schedules`, in the order of SCHEDULE_FIELDS. Scripts compare
+-- WHEN and never read it: workers compute when a schedule ticks. Its score in `ticks` is the tick
+-- that it expects; a schedule that expects none, as while it is paused, is not there.
 local types_of_fields = SCHEDULE_TYPES
 
--- The schedule, or nil when there is none, or the bytes are not one. One of a newer format N
--- begins with FORMAT_STEP * (N - 1), a number: nil too, and behind that the number.
+-- Returns the schedule, or nil if there is none, or the bytes are not one. A schedule of a newer
+-- format N begins with the number FORMAT_STEP * (N - 1): returns nil and that number.
 local function load_schedule(key, name)
   local raw = redis.call('HGET', key, name)
   if not raw then return nil end
@@ -23,7 +23,7 @@ local function save_schedule(key, name, schedule)
   redis.call('HSET', key, name, cmsgpack.pack(schedule))
 end
 
--- Sets the tick to expect, and gives it: 0 for none, and later than all that have fired.
+-- Sets the tick to expect, later than all that have fired, and returns it; 0 for none.
 local function expect(key, name, schedule, at)
   if at == 0 or schedule[PAUSED] == 1 then
     redis.call('ZREM', key, name)

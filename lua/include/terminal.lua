@@ -1,5 +1,5 @@
--- Ways to a terminal state, or out. The caller has taken the task out of its old index.
--- {id, how it ended (0: gone), result} of tasks that others wait for.
+-- Moves tasks to a terminal state, or removes them. The caller has taken the task out of its index.
+-- `ended` has the tasks with dependents: {id, code of the state it ended in (0: gone), result}.
 local ended = {}
 
 local function announce(id, record, ended_as, result)
@@ -10,7 +10,7 @@ end
 -- Frees the unique key that a task holds.
 local function unlock(id, record)
   local relations = record[RELATIONS]
-  -- One that holds none would find another there, or nobody: this saves the look.
+  -- Saves a read: a task that does not own the key would find another holder, or none.
   if not relations or relations[OWNS_UNIQUE_KEY] == 0 then return end
   relations[OWNS_UNIQUE_KEY] = 0
   if redis.call('HGET', unique, relations[UNIQUE]) == id then
@@ -40,18 +40,18 @@ local function make_cancelled(id, record, now)
   announce(id, record, CANCELLED)
 end
 
--- Removes what a task that is tied to others, or kept steps, has besides.
-local function drop_relations(id)
+-- Removes the inputs, steps and dependencies of a task.
+local function remove_relations(id)
   redis.call('HDEL', inputs, id)
   redis.call('HDEL', steps, id)
   redis.call('ZREMRANGEBYLEX', needs, '[' .. prefix(id), '(' .. prefix(id) .. '\255')
 end
 
--- Removes all that is kept of a task.
-local function drop(id, record)
+-- Removes all that is stored of a task.
+local function remove_task(id, record)
   redis.call('HDEL', records, id)
   if record[ENVELOPE] == '' then redis.call('HDEL', payloads, id) end
   redis.call('HDEL', results, id)
   redis.call('HDEL', progress, id)
-  if record[RELATIONS] or marked(record, HAS_STEPS) then drop_relations(id) end
+  if record[RELATIONS] or marked(record, HAS_STEPS) then remove_relations(id) end
 end

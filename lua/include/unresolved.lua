@@ -1,5 +1,5 @@
--- Whether dependents of a task have still to be notified of its end; nil when it would take
--- too long to find out.
+-- Returns whether dependents of a task have still to be notified of its end; nil when it would
+-- take too long to find out.
 local ENDINGS_MAX = 1000
 local unresolved = nil
 

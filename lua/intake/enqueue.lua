@@ -1,18 +1,18 @@
 -- enqueue: - -> scheduled, blocked, grouped, pending, dead; scheduled, pending -> scheduled, pending
 -- Adds each task whose id is new; one that exists changes nothing.
 -- KEYS     all
--- ARGV     1 now in ms, '' for the server's time  2 '1' when one that is refused, or exists,
---          keeps the others out; then three per task:
+-- ARGV     1 now in ms, '' for the server's time  2 '1' for all or nothing: a task that is
+--          rejected, or exists, keeps the others out; then three per task:
 --          id, envelope, options (a msgpack array, see include/intake.lua; all times in ms)
--- RETURNS  per task the code of its state, 0 for one that exists already, or an array: why
---          not (1 taken, 2 replaced, 3 full, 4 missing, 5 withheld, 6 sent), the task that
---          is meant, the code of its state
+-- RETURNS  per task the code of its state, 0 for one that exists already, or an array: an
+--          `AnswerKind` (1 taken, 2 replaced, 3 full, 4 missing, 5 withheld, 6 sent), the other
+--          task that the answer is about, the code of its state
 -- INCLUDE  clock keys record history lanes indexes terminal propagate intake
 local now = clock(ARGV[1])
 local options, answers = {}, {}
 for i = 5, #ARGV, 3 do options[i] = cmsgpack.unpack(ARGV[i]) end
 
-read_bound()
+read_max_pending()
 local atomic = ARGV[2] == '1'
 if atomic then
   local before, refused = {ids = {}, keys = {}, ready = 0}, false
@@ -28,13 +28,13 @@ if atomic then
 end
 for i = 5, #ARGV, 3 do
   local id, o = ARGV[i - 2], options[i]
-  -- One that is tied, or counted, looks at those before it.
-  local alone = not o[NEW_RELATIONS] and most == 0
-  if not alone then write_together() end
-  local answer = not atomic and not alone and rejection(id, o, now)
-  answers[#answers + 1] = answer or insert(id, ARGV[i - 1], ARGV[i], o, now, alone)
+  -- A task with relations, or under `max_pending`, must see the tasks before it.
+  local can_buffer = not o[NEW_RELATIONS] and max_pending == 0
+  if not can_buffer then write_buffered() end
+  local answer = not atomic and not can_buffer and rejection(id, o, now)
+  answers[#answers + 1] = answer or insert(id, ARGV[i - 1], ARGV[i], o, now, can_buffer)
 end
-write_together()
+write_buffered()
 count_added()
 conclude(now)
 return answers

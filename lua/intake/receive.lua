@@ -1,9 +1,9 @@
 -- receive: no edge
--- Accepts messages of another queue, oldest first; an older number changes nothing.
+-- Handles messages of another queue, oldest first; one that was handled before changes nothing.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 the sender; then per message:
 --          number, receiver, kind and contents, packed
--- RETURNS  the number of the last message accepted, now or before
+-- RETURNS  the number of the last message that was handled, now or before
 -- INCLUDE  clock keys record history lanes indexes terminal propagate intake
 local now, sender = clock(ARGV[1]), ARGV[2]
 local known = tonumber(redis.call('HGET', received, sender) or 0)

@@ -1,9 +1,9 @@
 -- cancel: pending, scheduled, blocked, grouped, retry -> cancelled; active -> active
--- Cancels a waiting task; for an active one the request is stored and its worker notified.
+-- Cancels a waiting task; for an active one, records the request and notifies its worker.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 id
--- RETURNS  the code of the state the task is in now, 0 when there is none, below 0 what the
---          record of a newer format begins with: it stays as it is
+-- RETURNS  the code of the state the task is in now, 0 for no task; for a task of a newer format,
+--          which stays as it is, the first field of its record, negated
 -- INCLUDE  clock keys record history lanes indexes terminal propagate
 local now, id = clock(ARGV[1]), ARGV[2]
 local record, newer = load(id)

@@ -2,9 +2,9 @@
 -- Removes tasks that no worker holds.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time; then ids
--- RETURNS  per id the code of the state the task was in, 0 when there was none; the code
---          of `active` means that it is still there, and so does one below 0: what the
---          record of a newer format begins with
+-- RETURNS  per id the code of the state the task was in, 0 for no task. A task stays if the
+--          answer is the code of `active`, or negative: for a task of a newer format the first
+--          field of its record, negated
 -- INCLUDE  clock keys record history lanes indexes terminal propagate
 local now = clock(ARGV[1])
 local answers, gone = {}, 0
@@ -15,7 +15,7 @@ for i = 2, #ARGV do
   if record and record[STATE] ~= ACTIVE then
     leave_index(id, record)
     unlock(id, record)
-    drop(id, record)
+    remove_task(id, record)
     record_entry(now, 'delete', id, record[STATE], 0, record)
     if record[STATE] < COMPLETED then
       announce(id, record, 0)

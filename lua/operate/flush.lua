@@ -2,11 +2,11 @@
 -- Removes every task in one step, the active ones too: their outcomes will be stale.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time
--- RETURNS  how many tasks went
+-- RETURNS  how many tasks were removed
 -- INCLUDE  clock keys record history lanes indexes terminal propagate queue_entry
 local now = clock(ARGV[1])
 local gone = redis.call('HLEN', records)
--- What has ended already is told as it was, before the rest is gone.
+-- First notifies the dependents of tasks that ended before: they ended in another way.
 for _, raw in ipairs(redis.call('ZRANGE', endings, 0, -1)) do
   local ending = cmsgpack.unpack(raw)
   if not ending[ENDING_DEPENDENT] then

@@ -1,5 +1,5 @@
 -- limit: no edge
--- Limits a key, the queue as a whole ('') or all other keys ('*').
+-- Limits a key, the whole queue ('') or all keys without a limit of their own ('*').
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 key  3 how many may run at once, 0 for any
 --          number, '' to leave it  4 '' to leave the rate, or a msgpack array: count (0 for any
@@ -20,7 +20,7 @@ else
   redis.call('HSET', limits, key, cmsgpack.pack(limit))
 end
 
--- No start waits longer than the rate of now would let it.
+-- Shortens the wait of a key to what the new rate asks for.
 local function shorten(one)
   local rate = limit_of(one)
   if rate and rate[LIMIT_COUNT] > 0 then

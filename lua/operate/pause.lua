@@ -1,5 +1,5 @@
 -- pause: no edge
--- Refuses claims from now on, or allows them again.
+-- Pauses a queue, so that claims find nothing, or resumes it.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 '1' to pause, '0' to resume
 -- RETURNS  1

@@ -2,8 +2,8 @@
 -- Makes tasks ready again, as if new except for their deliveries; `expires` is dropped.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time; then ids
--- RETURNS  per id the code of the state the task is in now, 0 when there is none, below 0 what
---          the record of a newer format begins with: it stays as it is
+-- RETURNS  per id the code of the state the task is in now, 0 for no task; for a task of a newer
+--          format, which stays as it is, the first field of its record, negated
 -- INCLUDE  clock keys record history lanes indexes terminal propagate intake
 local now = clock(ARGV[1])
 
@@ -11,7 +11,7 @@ local function needed(id)
   return redis.call('ZRANGEBYLEX', needs, '[' .. prefix(id), '(' .. prefix(id) .. '\255')
 end
 
--- Whether a task of this queue that this one needs did not complete.
+-- Returns whether a task of this queue that this one needs did not complete.
 local function failed(id)
   for _, entry in ipairs(needed(id)) do
     local queue, local_id = split(entry:sub(#id + 2))

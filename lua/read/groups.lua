@@ -1,8 +1,8 @@
 -- groups: no edge
--- Reads the groups that have members, the one that is due first before the others.
+-- Reads the groups that have members, in the order in which they are due.
 -- KEYS     all
--- ARGV     1 how many to pass over  2 limit, 1 to 1000
--- RETURNS  per group an array: name, rule ('' for none), size, when it is due as text, in ms
+-- ARGV     1 how many to skip  2 limit, 1 to 1000
+-- RETURNS  per group an array: name, rule ('' for none), size, its due time in ms as text
 -- INCLUDE  keys record
 local start, answers = tonumber(ARGV[1]), {}
 local found = redis.call('ZRANGE', groups, start, start + ARGV[2] - 1, 'WITHSCORES')

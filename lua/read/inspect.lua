@@ -1,16 +1,16 @@
 -- inspect: no edge
--- Reads tasks whole, each as one consistent picture.
+-- Reads all that is stored of tasks, each task consistently.
 -- KEYS     all
 -- ARGV     ids
 -- RETURNS  per id an array: record, envelope, result, progress, inputs, steps, and its score as
 --          text in active, completed or cancelled; each '' when missing
 -- INCLUDE  keys
-local kept = {records, payloads, results, progress, inputs, steps}
+local hashes = {records, payloads, results, progress, inputs, steps}
 local answers = {}
 for i = 1, #ARGV do
   local id = ARGV[i]
   local task = {}
-  for n, key in ipairs(kept) do
+  for n, key in ipairs(hashes) do
     task[n] = redis.call('HGET', key, id) or ''
   end
   task[#task + 1] = redis.call('ZSCORE', active, id) or redis.call('ZSCORE', completed, id)

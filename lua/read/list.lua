@@ -1,5 +1,5 @@
 -- list: no edge
--- Gives ids of the tasks in one state, in the order of its index: pending ones without a
+-- Lists ids of the tasks in one state, in the order of its index: pending ones without a
 -- limit key first, then key by key; grouped ones group by group.
 -- KEYS     1 records  2 meta  3 index (of the state)  4 keyed
 -- ARGV     1 limit, 1 to 1000  2 id after which to begin, '' for the beginning
@@ -8,8 +8,8 @@
 -- INCLUDE  record
 local limit, after, state = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 
--- The member that stands for a task in an index that is ordered by name and place.
-local function named(id)
+-- Returns the member that stands for a task in an index that is ordered by name and rank.
+local function member_of(id)
   local record = load(id)
   local relations = record and record[RELATIONS]
   if not relations then return nil end
@@ -37,13 +37,13 @@ end
 
 local first = after ~= '' and after or nil
 if state == 'grouped' then
-  local found = page(KEYS[3], first and (named(first) or ''))
+  local found = page(KEYS[3], first and (member_of(first) or ''))
   return found and ids_of(found) or redis.error_reply('NOTLISTED')
 end
 local found = page(KEYS[3], first)
 if state ~= 'pending' then return found or redis.error_reply('NOTLISTED') end
 if found then first = nil end
-local more = page(KEYS[4], first and (named(first) or ''))
+local more = page(KEYS[4], first and (member_of(first) or ''))
 if not more then return redis.error_reply('NOTLISTED') end
 found = found or {}
 for _, id in ipairs(ids_of(more)) do found[#found + 1] = id end

@@ -1,11 +1,11 @@
 -- stats: no edge
--- Counts the tasks in each state and reads the totals, as one consistent picture.
+-- Counts the tasks in each state and reads the totals, all at one instant.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time
 -- RETURNS  how many records; how many tasks are scheduled, blocked, grouped, pending, active,
---          retry, completed, dead and cancelled; how many can expire; how long in ms the first
---          pending task of a priority, or of one of the first limit keys, has been due, the
---          longest, -1 for none; paused, seq, sent, turn,
+--          retry, completed, dead and cancelled; how many can expire; for how many ms the
+--          oldest task at the head of a priority, or of one of the first limit keys, has been
+--          due, -1 for none; paused, seq, sent, turn,
 --          max_pending, fair, history, noted, enqueued, completed, failed, dead, purged,
 --          deleted, batched
 -- INCLUDE  clock keys record
@@ -21,22 +21,22 @@ reply[1 + PENDING] = reply[1 + PENDING] + redis.call('ZCARD', keyed)
 reply[#reply + 1] = redis.call('ZCARD', expiring)
 
 local oldest = -1
-local function look_at(id)
+local function note_age(id)
   local record = load(id)
   if record then oldest = math.max(oldest, now - record[RUN]) end
 end
--- There are at most 101 priorities, and so as many heads.
+-- There are at most 101 priorities, so the loop is bounded.
 local from = '-inf'
 while true do
   local head = redis.call('ZRANGEBYSCORE', pending, from, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
   if not head[1] then break end
-  look_at(head[1])
+  note_age(head[1])
   from = (math.floor(tonumber(head[2]) / PRIORITY_SPAN) + 1) * PRIORITY_SPAN
 end
 for _, index in ipairs({lanes, shut}) do
   for _, key in ipairs(redis.call('ZRANGE', index, 0, 49)) do
-    local first = beginning(keyed, prefix(key), 1)[1]
-    if first then look_at(first:sub(#key + 18)) end
+    local first = with_prefix(keyed, prefix(key), 1)[1]
+    if first then note_age(first:sub(#key + 18)) end
   end
 end
 reply[#reply + 1] = oldest

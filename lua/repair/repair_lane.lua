@@ -1,9 +1,8 @@
 -- repair_lane: no edge
--- Sets a limit key's lane and its rate, or its permits, to what follows from its tasks and its
--- limit.
+-- Sets the lane and the rate of a limit key, or its permits, to what its tasks and its limit say.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 'lane' or 'permits'  3 limit key
--- RETURNS  1 when that changed something, 0 when there was nothing to do
+-- RETURNS  1 when it changed something, 0 when there was nothing to do
 -- INCLUDE  clock keys record lanes active_by_key
 local now, key = clock(ARGV[1]), ARGV[3]
 
@@ -15,7 +14,7 @@ local function snapshot()
   }, ' ')
 end
 
--- What cannot be unpacked gives an error's text in its place, which is no table.
+-- If the limit cannot be unpacked, `limit` is an error's text, which is no table.
 local _, limit = pcall(limit_of, key)
 if limit and (type(limit) ~= 'table' or #limit ~= LIMIT_INTERVAL) then return 0 end
 local before = snapshot()

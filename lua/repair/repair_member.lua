@@ -1,10 +1,10 @@
 -- repair_member: no edge
--- Removes a member that its task's record does not name from an index that is ordered by bytes,
--- or sets the score of one that it names to 0.
+-- Removes a member of an index that is ordered by bytes, if its task's record does not name it;
+-- else sets its score to 0.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 'keyed' or 'grouped'  3 member  4 id
 --          5 the limit key or the group
--- RETURNS  1 when that changed something, 0 when there was nothing to do
+-- RETURNS  1 when it changed something, 0 when there was nothing to do
 -- INCLUDE  clock keys record history lanes indexes index_position
 local now, entry, id = clock(ARGV[1]), ARGV[3], ARGV[4]
 local index = ARGV[2] == 'keyed' and keyed or grouped

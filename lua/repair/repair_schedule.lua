@@ -1,8 +1,8 @@
 -- repair_schedule: no edge
--- Removes a tick that no schedule expects; counts a schedule's revision among those given.
+-- Removes a tick that no schedule expects; raises the queue's revision to that of a schedule.
 -- KEYS     1 records  2 meta  3 schedules  4 ticks
 -- ARGV     1 name
--- RETURNS  1 when that changed something, 0 when there was nothing to do
+-- RETURNS  1 when it changed something, 0 when there was nothing to do
 -- INCLUDE  record schedule
 local name = ARGV[1]
 local there = redis.call('HEXISTS', KEYS[3], name) == 1

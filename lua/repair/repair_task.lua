@@ -1,9 +1,10 @@
 -- repair_task: no edge
--- Lists a task where its record says, and nowhere else; or forgets what is left of one.
+-- Lists a task where its record says, and nowhere else; or removes what is left of a task without
+-- a record.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 what to do: 'list', 'unlist', 'move',
 --          'expiry' or 'forget'  3 id
--- RETURNS  1 when that changed something, 0 when there was nothing to do
+-- RETURNS  1 when it changed something, 0 when there was nothing to do
 -- INCLUDE  clock keys record history lanes indexes terminal index_position
 local now, what, id = clock(ARGV[1]), ARGV[2], ARGV[3]
 local raw = redis.call('HGET', records, id)
@@ -11,7 +12,7 @@ local record = raw and decode(raw)
 local known = record and (index_of[record[STATE]] or record[STATE] == GROUPED)
 if raw and not known then return 0 end
 
--- The indexes that list it though its record names another one.
+-- Returns the indexes that list the task though its record names another one.
 local function elsewhere()
   local found, local_id = {}, nil
   if record then local_id = position_of(id, record) end
@@ -21,7 +22,7 @@ local function elsewhere()
   return found
 end
 
--- What the score in its index follows from; nil where the index alone knows it.
+-- Returns the score that the record implies; nil for a state whose score only its index has.
 local function expected_score()
   local state = record[STATE]
   if state == SCHEDULED or state == RETRY then return record[RUN] end
@@ -30,12 +31,12 @@ local function expected_score()
   return state == PENDING and score(record) or nil
 end
 
--- Whether it may still be claimed.
+-- Returns whether the task may still be claimed.
 local function waits()
   return record[STATE] <= PENDING or record[STATE] == RETRY
 end
 
--- Whether it is listed by its limit key, or by its group, as if it had another state.
+-- Returns whether `keyed` or `grouped` lists the task as if it had another state.
 local function is_member()
   local relations, state = record[RELATIONS], record[STATE]
   if not relations then return false end
@@ -53,7 +54,7 @@ local function list()
   if index == keyed or index == grouped then
     at = 0
   elseif state == ACTIVE then
-    -- Whoever holds the lease renews it; what nobody holds is taken back by then.
+    -- The worker that holds the lease renews it before; without one, the task is reclaimed then.
     at = now + GRACE
   elseif state == COMPLETED or state == CANCELLED then
     if state == CANCELLED or marked(record, HAS_WAITERS) then keep = math.max(keep, GRACE) end
@@ -98,13 +99,13 @@ end
 
 local function forget()
   if raw or redis.call('HEXISTS', payloads, id) == 1 then return 0 end
-  local some = redis.call('ZREM', expiring, id)
-  for _, index in pairs(index_of) do some = some + redis.call('ZREM', index, id) end
+  local removed = redis.call('ZREM', expiring, id)
+  for _, index in pairs(index_of) do removed = removed + redis.call('ZREM', index, id) end
   for _, key in ipairs({results, progress, inputs, steps}) do
-    some = some + redis.call('HDEL', key, id)
+    removed = removed + redis.call('HDEL', key, id)
   end
-  drop_relations(id)
-  return math.min(1, some)
+  remove_relations(id)
+  return math.min(1, removed)
 end
 
 local actions = {list = list, unlist = unlist, move = move, expiry = expiry, forget = forget}

@@ -1,13 +1,13 @@
 -- repair_totals: no edge
--- Sets a number of the queue to what follows from its tasks or its messages.
+-- Sets a counter of the queue to what its tasks or its messages imply.
 -- KEYS     all
--- ARGV     1 'enqueued', 'seq' or 'sent'  2 id of the task whose place is not given yet, or ''
--- RETURNS  1 when that changed something, 0 when there was nothing to do
+-- ARGV     1 'enqueued', 'seq' or 'sent'  2 id of the task whose `seq` is above the counter, or ''
+-- RETURNS  1 when it changed something, 0 when there was nothing to do
 -- INCLUDE  keys record
 local what = ARGV[1]
 local known, right = tonumber(redis.call('HGET', meta, what) or 0), nil
 
--- How many tasks the indexes list.
+-- Counts the tasks that the indexes list.
 local function listed()
   local indexes = {
     scheduled, blocked, grouped, pending, keyed, active, retry, completed, dead, cancelled,
@@ -19,7 +19,7 @@ end
 
 if what == 'enqueued' then
   right = redis.call('HLEN', records)
-  -- A task that has lost its record is there again once a claim buries it.
+  -- A task that has lost its record has one again once a claim buries it.
   if right ~= listed() then return 0 end
   for _, gone in ipairs(redis.call('HMGET', meta, 'purged', 'deleted', 'batched')) do
     right = right + (gone or 0)

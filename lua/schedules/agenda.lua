@@ -1,9 +1,9 @@
 -- agenda: no edge
 -- Reads the schedules of a queue, or those that are due.
 -- KEYS     1 records  2 meta  3 schedules  4 ticks
--- ARGV     1 now in ms, '' for the server's time  2 how many of those due, '0' for all there are
--- RETURNS  now in ms; ms until the next that is not due yet, -1 for none; then per schedule:
---          its name, the tick that is expected in ms or '', the schedule
+-- ARGV     1 now in ms, '' for the server's time  2 how many due ones, '0' for all
+-- RETURNS  now in ms; ms until the next tick that is not due yet, -1 for none; then per schedule:
+--          its name, the tick that it expects in ms or '', the schedule
 -- INCLUDE  clock record
 local now, most = clock(ARGV[1]), tonumber(ARGV[2])
 local following = redis.call('ZRANGEBYSCORE', KEYS[4], '(' .. string.format('%.0f', now), '+inf',

@@ -1,11 +1,11 @@
 -- declare: no edge
--- Adds a schedule, or puts it in the place of the one of its name; the same changes nothing.
+-- Adds a schedule, or replaces the one of its name; an equal one changes nothing.
 -- KEYS     1 records  2 meta  3 schedules  4 ticks
 -- ARGV     1 name  2 when it ticks, packed  3 envelope  4 options, packed  5 owner
---          6 '1' to keep it when its owner declares it no more
+--          6 '1' to keep it when its owner no longer declares it
 --          7 '1' to skip ticks while the last task has not ended
 --          8 tick to expect in ms, 0 for none
--- RETURNS  1, 0 when it was there like that, or is there in a newer format
+-- RETURNS  1; 0 when an equal one, or one of a newer format, is there
 -- INCLUDE  record schedule
 local name = ARGV[1]
 local old, newer = load_schedule(KEYS[3], name)

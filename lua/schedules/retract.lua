@@ -2,7 +2,7 @@
 -- Removes schedules; the tasks that they have made stay.
 -- KEYS     1 records  2 meta  3 schedules  4 ticks
 -- ARGV     per schedule: its name
--- RETURNS  the names of those that were there
+-- RETURNS  the names of the removed schedules
 -- INCLUDE  record
 local gone = {}
 for i = 1, #ARGV do

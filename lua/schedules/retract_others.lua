@@ -1,8 +1,8 @@
 -- retract_others: no edge
--- Removes what an owner declared and does not name any more, unless it is to be kept.
+-- Removes the schedules that an owner no longer declares, unless they are to be kept.
 -- KEYS     1 records  2 meta  3 schedules  4 ticks
 -- ARGV     1 owner; then per schedule that it still declares: its name
--- RETURNS  the names of those that went
+-- RETURNS  the names of the removed schedules
 -- INCLUDE  record schedule
 local named, gone = {}, {}
 for i = 2, #ARGV do named[ARGV[i]] = true end

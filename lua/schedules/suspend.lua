@@ -1,5 +1,5 @@
 -- suspend: no edge
--- Lets a schedule tick no more, or again.
+-- Pauses a schedule, or resumes it.
 -- KEYS     1 records  2 meta  3 schedules  4 ticks
 -- ARGV     1 name  2 '1' to pause, '0' to resume  3 tick to expect in ms, 0 for none
 -- RETURNS  1, 0 when there is no such schedule

@@ -1,11 +1,11 @@
 -- tick: no edge
--- Makes the tasks of a schedule's ticks that are due, and expects the next one from now on.
+-- Enqueues the tasks of a schedule's due ticks, and stores the next tick that it expects.
 -- KEYS     all
--- ARGV     1 now in ms, '' for the server's time  2 name  3 tick that is expected in ms
---          4 revision of the schedule  5 tick to expect then in ms, 0 for none; then four per tick:
---          its instant in ms, id, envelope, options of its task
--- RETURNS  how many tasks it made; -1 when the schedule is not the one that was read, or
---          the ticks are not due, in order and new
+-- ARGV     1 now in ms, '' for the server's time  2 name  3 the expected tick in ms
+--          4 revision of the schedule  5 the next tick to expect in ms, 0 for none; then four per
+--          tick: its instant in ms; id, envelope and options of its task
+-- RETURNS  how many tasks came in; -1 when the schedule has changed since it was read, or
+--          a tick is not due, not in order, or not new
 -- INCLUDE  clock keys record history lanes indexes terminal propagate intake schedule created_id
 local now, name, expected, following = clock(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[5])
 local schedule = load_schedule(schedules, name)

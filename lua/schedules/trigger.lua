@@ -1,14 +1,14 @@
 -- trigger: no edge
--- Makes one task of a schedule now, whatever ticks it expects; unless an enqueue is refused.
+-- Enqueues one task of a schedule now, whichever tick it expects.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 name  3 id  4 envelope  5 options
--- RETURNS  the answer of an enqueue; nothing when there is no such schedule
+-- RETURNS  the answer of an enqueue; an empty array when there is no such schedule
 -- INCLUDE  clock keys record history lanes indexes terminal propagate intake schedule created_id
 local now, name, id = clock(ARGV[1]), ARGV[2], ARGV[3]
 local schedule = load_schedule(schedules, name)
 if not schedule then return {} end
 local o = cmsgpack.unpack(ARGV[5])
-read_bound()
+read_max_pending()
 local answer = rejection(id, o, now) or insert(id, ARGV[4], ARGV[5], o, now)
 local task = created_id(id, answer)
 if task then

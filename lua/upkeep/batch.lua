@@ -1,61 +1,61 @@
 -- batch: grouped -> -; - -> pending
--- Makes of groups that are due one ready task each, which holds their members.
+-- Turns each group that is due into one ready task that holds the members.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time; then ids for the new tasks
--- RETURNS  how many were made; ms until the next group is due, -1 for none
+-- RETURNS  how many tasks were made; ms until the next group is due, -1 for none
 -- INCLUDE  clock keys record history lanes indexes terminal propagate due
 local now = clock(ARGV[1])
 local made, batched = 0, 0
 
--- The members of a group that may go into its next batch: {id, record, the entry} each; nil
--- when a newer format is among them, which makes the batch then.
+-- The members of a group that may go into its next batch: {id, record, index entry} each. nil
+-- if one has a newer format: only the version that wrote it makes this batch.
 local function members_of(group)
-  local those = {}
-  for i, entry in ipairs(beginning(grouped, prefix(group), rule_of(group)[RULE_MAX_SIZE])) do
+  local members = {}
+  for i, entry in ipairs(with_prefix(grouped, prefix(group), rule_of(group)[RULE_MAX_SIZE])) do
     local local_id = entry:sub(#group + 18)
     local record, newer = load(local_id)
     if newer then return nil end
-    those[i] = {local_id, record, entry}
+    members[i] = {local_id, record, entry}
   end
-  return those
+  return members
 end
 
 local skipped = 0
 
--- The first group that is due, and its members.
+-- Returns the first group that is due, and its members.
 local function next_group()
   while skipped < PASSED do
     local group = redis.call('ZRANGEBYSCORE', groups, '-inf', now, 'LIMIT', skipped, 1)[1]
-    local those = group and members_of(group)
-    if those or not group then return group, those end
+    local members = group and members_of(group)
+    if members or not group then return group, members end
     skipped, passed[groups] = skipped + 1, true
   end
   return nil
 end
 
--- Takes members out of their group, in order, as many as fit; gives them and a record for all.
-local function gather(those)
+-- Takes members out of their group, in order, as many as fit. Returns them and the batch's record.
+local function gather(members)
   local found, size = {}, 0
   local record = {0, 100, 0, 0, 0, now, now, 0, 0, '', 0, 0, 0, 0, '', '', 0, 0, 0, 0, ''}
-  for _, each in ipairs(those) do
-    local local_id, one, entry = each[1], each[2], each[3]
-    local envelope = envelope_of(local_id, one)
-    if one and envelope then
+  for _, each in ipairs(members) do
+    local local_id, own, entry = each[1], each[2], each[3]
+    local envelope = envelope_of(local_id, own)
+    if own and envelope then
       size = size + #envelope
       if #found > 0 and size > MOST_BYTES then break end
       found[#found + 1] =
-        {local_id, envelope, one[PRIORITY], one[MAX_RETRY], one[MAX_CRASHES], one[RETENTION]}
-      record[PRIORITY] = math.min(record[PRIORITY], one[PRIORITY])
+        {local_id, envelope, own[PRIORITY], own[MAX_RETRY], own[MAX_CRASHES], own[RETENTION]}
+      record[PRIORITY] = math.min(record[PRIORITY], own[PRIORITY])
       for _, n in ipairs({MAX_RETRY, MAX_CRASHES, RETENTION}) do
-        record[n] = math.max(record[n], one[n])
+        record[n] = math.max(record[n], own[n])
       end
-      leave_index(local_id, one)
-      unlock_unless_by_time(local_id, one)
-      drop(local_id, one)
-      record_entry(now, 'batch', local_id, GROUPED, 0, one)
-      announce(local_id, one, 0)
+      leave_index(local_id, own)
+      unlock_unless_by_time(local_id, own)
+      remove_task(local_id, own)
+      record_entry(now, 'batch', local_id, GROUPED, 0, own)
+      announce(local_id, own, 0)
     else
-      -- A claim buries what cannot be decoded, and what has lost its payload.
+      -- A claim buries a task that cannot be decoded, or has lost its payload.
       redis.call('ZREM', grouped, entry)
       redis.call('ZADD', pending, 0, local_id)
     end
@@ -64,11 +64,11 @@ local function gather(those)
 end
 
 for i = 2, #ARGV do
-  local group, those = next_group()
+  local group, members = next_group()
   local id = ARGV[i]
   if not group then break end
   if redis.call('HEXISTS', records, id) == 0 then
-    local found, record = gather(those)
+    local found, record = gather(members)
     if #found > 0 then
       set_envelope(id, record, cmsgpack.pack({BATCH_VERSION, group, found}))
       record[SEQ] = next_seq()

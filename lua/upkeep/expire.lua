@@ -1,8 +1,8 @@
 -- expire: pending, scheduled, blocked, grouped, retry -> dead
--- Moves waiting tasks whose `expires` has come to dead.
+-- Buries waiting tasks that have expired.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 limit, 1 to 1000
--- RETURNS  how many moved; ms until the next expires, -1 for none
+-- RETURNS  how many tasks moved; ms until the next one expires, -1 for none
 -- INCLUDE  clock keys record history lanes indexes terminal propagate due
 local now = clock(ARGV[1])
 local moved = 0

@@ -2,7 +2,7 @@
 -- Makes due tasks ready: at most `limit` scheduled and `limit` retried ones.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 limit, 1 to 1000
--- RETURNS  how many moved; ms until the next is due, or a rate allows a start, -1 for none
+-- RETURNS  how many tasks moved; ms until one is due, or a rate allows a start, -1 for neither
 -- INCLUDE  clock keys record history lanes indexes terminal propagate due
 local now = clock(ARGV[1])
 local moved = 0
@@ -18,7 +18,7 @@ for _, index in ipairs({scheduled, retry}) do
       record_entry(now, 'promote', id, was, PENDING, record)
       moved = moved + 1
     else
-      -- A claim buries what cannot be decoded.
+      -- A claim buries a task that cannot be decoded.
       redis.call('ZREM', index, id)
       redis.call('ZADD', pending, 0, id)
     end
@@ -27,13 +27,13 @@ end
 conclude(now)
 open_due(now)
 local left = next_in(now, {scheduled, retry})
-local whole, start = limit_of(''), -1
-if whole and whole[LIMIT_COUNT] > 0 and redis.call('EXISTS', pending, keyed) > 0 then
-  local at = free_at(whole, '')
+local queue_limit, start = limit_of(''), -1
+if queue_limit and queue_limit[LIMIT_COUNT] > 0 and redis.call('EXISTS', pending, keyed) > 0 then
+  local at = free_at(queue_limit, '')
   if at > now then
     start = at - now
-  elseif whole[LIMIT_CONCURRENCY] == 0
-    or redis.call('ZCARD', active) < whole[LIMIT_CONCURRENCY] then
+  elseif queue_limit[LIMIT_CONCURRENCY] == 0
+    or redis.call('ZCARD', active) < queue_limit[LIMIT_CONCURRENCY] then
     notify('wake')
   end
 end

@@ -1,9 +1,9 @@
 -- set_group_rules: no edge
--- Gives groups that have members their rules.
+-- Sets the rules of groups that have members.
 -- KEYS     all
--- ARGV     two per group: its name and its rule, a msgpack array: most members, ms from the
---          last one on, ms from the first one on
--- RETURNS  how many groups had another rule, or none
+-- ARGV     two per group: its name and its rule, a msgpack array in the order of
+--          GROUP_RULE_FIELDS
+-- RETURNS  how many rules this changed
 -- INCLUDE  keys record history lanes indexes
 local set = 0
 for i = 2, #ARGV, 2 do

@@ -1,8 +1,8 @@
 -- unblock: blocked -> pending, scheduled, dead
--- Notifies the dependents of tasks that have ended, where a step left some.
+-- Notifies the dependents of ended tasks that an earlier step left over.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 limit, 1 to 1000
--- RETURNS  how many were notified; 0 when some are left, -1 when none is
+-- RETURNS  how many dependents were notified; 0 when some are left, -1 when none is
 -- INCLUDE  clock keys record history lanes indexes terminal propagate
 local now, single = clock(ARGV[1]), 0
 quiet = true
@@ -20,6 +20,6 @@ single = single - deferred
 quiet = false
 local notified = single + propagate(now, tonumber(ARGV[2]))
 conclude(now)
--- What only a newer version can tell is no reason to come back at once.
+-- Dependents that only a newer version can notify are no reason to run again at once.
 if notified == 0 and deferred > 0 then return {0, -1} end
 return {notified, redis.call('EXISTS', endings) - 1 < 0 and -1 or 0}

@@ -1,28 +1,28 @@
 -- claim: pending -> active, dead
--- Leases the first ready tasks to a worker; expired and undecodable ones go to dead.
+-- Leases the first ready tasks to a worker; expired and undecodable tasks become dead.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 limit, 1 to 1000  3 lease in ms
 --          4 worker  5 nonce, 8 bytes
--- RETURNS  how many a further claim would find at least (0 when paused), or below 0 what the
---          record of the next task begins with, where that is of a newer format: it stays, and
---          so do all tasks after it; end of the leases in ms; then five per lease: id,
---          deliveries, attempt, max_retry, envelope
+-- RETURNS  how many tasks a further claim would find at least, 0 when paused; or, if the next task
+--          is of a newer format and so stays with those after it, the first field of its record,
+--          negated; the end of the leases in ms; then five per lease: id, deliveries, attempt,
+--          max_retry, envelope
 -- INCLUDE  clock keys record history lanes indexes terminal propagate
-local set = redis.call('HMGET', meta, 'paused', 'fair', 'history')
-if set[1] == '1' then return {0, 0} end
-local now, limit, fair = clock(ARGV[1]), tonumber(ARGV[2]), set[2] == '1'
-local till = now + tonumber(ARGV[3])
-local reply = {0, till}
-local saved, leases = {}, {}
-kept = tonumber(set[3] or 0)
+local settings = redis.call('HMGET', meta, 'paused', 'fair', 'history')
+if settings[1] == '1' then return {0, 0} end
+local now, limit, fair = clock(ARGV[1]), tonumber(ARGV[2]), settings[2] == '1'
+local lease_end = now + tonumber(ARGV[3])
+local reply = {0, lease_end}
+local saved_records, leases = {}, {}
+history_size = tonumber(settings[3] or 0)
 
--- Buries a task, or leases it; says which.
-local function hand_out(id, record)
+-- Leases a task, or buries it. Returns true for a lease.
+local function lease_or_bury(id, record)
   local reason, envelope = nil, envelope_of(id, record)
   if not record then
     redis.call('ZREM', expiring, id)
-    drop_relations(id)
-    -- Whoever waits for it is told: nobody knows any more whether there is one.
+    remove_relations(id)
+    -- Its record no longer says whether anyone waits for it, so all who may wait are notified.
     record = {0, 50, 0, 0, 0, now, now, 0, 0, '', 0, 0, 0, 0, '', '', 0,
               HAS_WAITERS + HAS_DEPENDENTS, 0, 0, ''}
     reason = UNREADABLE_RECORD
@@ -45,9 +45,9 @@ local function hand_out(id, record)
     local key = record[RELATIONS][LIMIT_KEY]
     if key ~= '' then redis.call('HINCRBY', permits, key, 1) end
   end
-  record_entry(now, 'claim', id, PENDING, ACTIVE, record, till)
-  saved[#saved + 1], saved[#saved + 2] = id, cmsgpack.pack(record)
-  leases[#leases + 1], leases[#leases + 2] = till, id
+  record_entry(now, 'claim', id, PENDING, ACTIVE, record, lease_end)
+  saved_records[#saved_records + 1], saved_records[#saved_records + 2] = id, cmsgpack.pack(record)
+  leases[#leases + 1], leases[#leases + 2] = lease_end, id
   local n = #reply
   reply[n + 1], reply[n + 2], reply[n + 3] = id, record[DELIVERIES], record[ATTEMPT]
   reply[n + 4], reply[n + 5] = record[MAX_RETRY], envelope
@@ -59,18 +59,19 @@ local function read(raw)
   return nil
 end
 
-local whole, stopped_by = limit_of(''), nil
+local queue_limit, stopped_by = limit_of(''), nil
 open_due(now)
-local running = whole and redis.call('ZCARD', active) or 0
+local running = queue_limit and redis.call('ZCARD', active) or 0
 
--- Whether the queue's own limit allows another start.
+-- Returns whether the queue's own limit allows another start.
 local function allowed()
-  if not whole then return true end
-  if whole[LIMIT_CONCURRENCY] > 0 and running >= whole[LIMIT_CONCURRENCY] then return false end
-  return free_at(whole, '') <= now
+  if not queue_limit then return true end
+  local most = queue_limit[LIMIT_CONCURRENCY]
+  if most > 0 and running >= most then return false end
+  return free_at(queue_limit, '') <= now
 end
 
-if not whole and not fair and redis.call('EXISTS', lanes) == 0 then
+if not queue_limit and not fair and redis.call('EXISTS', lanes) == 0 then
   local ids, taken = redis.call('ZRANGE', pending, 0, limit - 1), 0
   if #ids > 0 then
     local raws = redis.call('HMGET', records, unpack(ids))
@@ -80,7 +81,7 @@ if not whole and not fair and redis.call('EXISTS', lanes) == 0 then
         stopped_by = newer
         break
       end
-      hand_out(id, record)
+      lease_or_bury(id, record)
       taken = i
     end
     if taken > 0 then redis.call('ZREMRANGEBYRANK', pending, 0, taken - 1) end
@@ -99,7 +100,7 @@ else
     local first = id
     if key then
       local start = prefix(key)
-      first = beginning(keyed, start, 1)[1]
+      first = with_prefix(keyed, start, 1)[1]
       id = first:sub(#start + 17)
     elseif not id then
       break
@@ -113,16 +114,16 @@ else
     if key or fair then
       redis.call('HSET', turns, key or '', redis.call('HINCRBY', meta, 'turn', 1))
     end
-    if hand_out(id, record) then
+    if lease_or_bury(id, record) then
       running = running + 1
-      charge(whole, '', now)
+      charge(queue_limit, '', now)
       if key then charge(limit_of(key), key, now) end
     end
     if key then open_or_throttle(key, now) end
   end
 end
-if #saved > 0 then
-  redis.call('HSET', records, unpack(saved))
+if #saved_records > 0 then
+  redis.call('HSET', records, unpack(saved_records))
   redis.call('ZADD', active, unpack(leases))
 end
 conclude(now)
@@ -130,7 +131,7 @@ if stopped_by then
   reply[1] = -stopped_by
 elseif allowed() then
   reply[1] = redis.call('ZCARD', pending) + redis.call('ZCARD', lanes)
-elseif free_at(whole, '') > now then
+elseif free_at(queue_limit, '') > now then
   notify('due')
 end
 return reply

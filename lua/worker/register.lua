@@ -1,8 +1,8 @@
 -- register: no edge
--- Keeps what a worker says of itself, and drops workers that fell silent.
+-- Stores a worker's heartbeat, and removes workers whose last one is too old.
 -- KEYS     1 workers  2 alive
--- ARGV     1 now in ms, '' for the server's time  2 worker  3 how long it counts as alive
---          in ms  4 its data
+-- ARGV     1 now in ms, '' for the server's time  2 worker  3 ms until it no longer
+--          counts as alive  4 its data
 -- RETURNS  1
 -- INCLUDE  clock due
 local now = clock(ARGV[1])

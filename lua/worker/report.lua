@@ -7,7 +7,7 @@
 local progress = KEYS[3]
 local answers = {}
 for i = 1, #ARGV, 4 do
-  local record = held(ARGV[i], ARGV[i + 1], ARGV[i + 2])
+  local record = find_delivery(ARGV[i], ARGV[i + 1], ARGV[i + 2])
   local good = record and record[STATE] == ACTIVE
   if good then
     redis.call('HSET', progress, ARGV[i], ARGV[i + 3])

@@ -10,29 +10,29 @@
 -- INCLUDE  clock keys record history lanes indexes terminal propagate intake fence wake_on_slot
 local now = clock(ARGV[1])
 local completions, failures, answers = 0, 0, {}
--- The states that outcomes of this call led to: 0 for a task that is gone.
+-- Id -> the code of the state that an outcome of this call led to; 0 for a removed task.
 local settled = {}
 
--- What is written for many at once: a command costs more than its work.
-local left, dropped, bulky, saved, kept, ends = {}, {}, {}, {}, {}, {}
+-- Arguments of commands that write many outcomes in one call: a call costs more than its work.
+local left, dropped, payload_ids, saved, result_args, purge_times = {}, {}, {}, {}, {}, {}
 
-local function write()
+local function write_outcomes()
   if #left > 0 then redis.call('ZREM', active, unpack(left)) end
   if #dropped > 0 then
     redis.call('HDEL', records, unpack(dropped))
     redis.call('HDEL', progress, unpack(dropped))
     count('purged', #dropped)
   end
-  if #bulky > 0 then redis.call('HDEL', payloads, unpack(bulky)) end
+  if #payload_ids > 0 then redis.call('HDEL', payloads, unpack(payload_ids)) end
   if #saved > 0 then
     redis.call('HSET', records, unpack(saved))
-    redis.call('HSET', results, unpack(kept))
-    redis.call('ZADD', completed, unpack(ends))
+    redis.call('HSET', results, unpack(result_args))
+    redis.call('ZADD', completed, unpack(purge_times))
   end
-  left, dropped, bulky, saved, kept, ends = {}, {}, {}, {}, {}, {}
+  left, dropped, payload_ids, saved, result_args, purge_times = {}, {}, {}, {}, {}, {}
 end
 
--- Read together, unless children come in between, which may touch any record.
+-- Reads all records in one call, unless there are children: they may change any record.
 local ids, raws = {}, nil
 for i = 2, #ARGV, 6 do
   if ARGV[i + 5] ~= '' and ARGV[i + 3] == 'complete' then
@@ -46,7 +46,7 @@ if #ids > 0 then raws = redis.call('HMGET', records, unpack(ids)) end
 for i = 2, #ARGV, 6 do
   local id, transition, raw = ARGV[i], ARGV[i + 3], nil
   if raws then raw = raws[(i + 4) / 6] end
-  local record, answer = settling(id, ARGV[i + 1], ARGV[i + 2], raw)
+  local record, answer = find_unsettled(id, ARGV[i + 1], ARGV[i + 2], raw)
   if record and settled[id] then
     record, answer = nil, settled[id]
   end
@@ -56,7 +56,7 @@ for i = 2, #ARGV, 6 do
       -- The key is free for the children.
       unlock_unless_by_time(id, record)
       if ARGV[i + 5] ~= '' then
-        write()
+        write_outcomes()
         save(id, record)
         local children = cmsgpack.unpack(ARGV[i + 5])
         for n = 1, #children, 3 do
@@ -87,11 +87,11 @@ for i = 2, #ARGV, 6 do
         record[STATE], record[FINISHED], record[ERROR] = COMPLETED, now, ''
         local n = #saved
         saved[n + 1], saved[n + 2] = id, cmsgpack.pack(record)
-        kept[n + 1], kept[n + 2] = id, ARGV[i + 4]
-        ends[n + 1], ends[n + 2] = now + keep, id
+        result_args[n + 1], result_args[n + 2] = id, ARGV[i + 4]
+        purge_times[n + 1], purge_times[n + 2] = now + keep, id
       else
         dropped[#dropped + 1] = id
-        if record[ENVELOPE] == '' then bulky[#bulky + 1] = id end
+        if record[ENVELOPE] == '' then payload_ids[#payload_ids + 1] = id end
       end
       record_entry(now, transition, id, ACTIVE, settled[id], record)
       announce(id, record, COMPLETED, ARGV[i + 4])
@@ -123,7 +123,7 @@ for i = 2, #ARGV, 6 do
   end
   answers[#answers + 1] = answer
 end
-write()
+write_outcomes()
 if completions > 0 then count('completed', completions) end
 if failures > 0 then count('failed', failures) end
 count_added()

@@ -1,5 +1,5 @@
 -- unregister: no edge
--- Forgets a worker that ended in good order.
+-- Removes a worker that has stopped.
 -- KEYS     1 workers  2 alive
 -- ARGV     1 worker
 -- RETURNS  1

@@ -1,5 +1,5 @@
 -- workers: no edge
--- Gives what the live workers last said of themselves.
+-- Returns the last heartbeat of each worker that is alive.
 -- KEYS     1 workers  2 alive
 -- ARGV     1 now in ms, '' for the server's time
 -- RETURNS  array of their data, ordered by worker
