@@ -13,7 +13,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from docs import invariants, lua_reference, measured, reference, state_picture, workflow_example
+from docs import (
+    invariants,
+    layer_picture,
+    lua_loading,
+    lua_reference,
+    measured,
+    reference,
+    state_picture,
+    workflow_example,
+)
 
 HERE = Path(__file__).resolve().parent
 
@@ -35,6 +44,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = MappingProxyType(
         "lua_constants": lua_reference.lua_constants,
         "record": lua_reference.record,
         "scripts": lua_reference.scripts,
+        "lua_loaded": lua_loading.loaded,
         "peers": measured.peers,
         "scaling": measured.scaling,
         "workflow": lambda: f"```text\n{workflow_example.mermaid()}```",
@@ -44,6 +54,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = MappingProxyType(
 
 PICTURES: Mapping[str, Callable[[], str]] = MappingProxyType(
     {
+        "images/layers.svg": layer_picture.svg,
         "images/state-machine.svg": state_picture.svg,
         "images/workflow.svg": workflow_example.svg,
     }

@@ -1,10 +1,13 @@
 """The mutants fit the scripts. `python -m tests.mutants` runs them."""
 
+import shutil
 from collections import Counter
+from functools import cache
+from pathlib import Path
 
 import pytest
 
-from rediq_trio.store.redis.scripts import lua_folder, script_paths
+from rediq_trio.store.redis.scripts import inlined, load_scripts, lua_folder, script_paths
 from tests.mutants import mutated, path_of
 from tests.mutations import MUTANTS, Mutant
 
@@ -34,3 +37,12 @@ def test_every_script_that_writes_has_a_mutant() -> None:
     }
     scripts = script_paths(lua_folder()).keys() - unguarded
     assert scripts <= {mutant.script for mutant in MUTANTS}
+
+
+def test_what_a_script_is_joined_from_can_be_cached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As the run of the mutants does, so that it joins only the scripts that a mutant changes.
+    monkeypatch.setattr("rediq_trio.store.redis.scripts.inlined", cache(inlined))
+    lua = shutil.copytree(lua_folder(), tmp_path / "lua")
+    assert load_scripts(lua) == load_scripts()

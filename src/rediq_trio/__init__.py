@@ -1,22 +1,23 @@
 """Background tasks for Trio programs, on Redis, with a specification that is checked.
 
-__main__
-cli  testing                       doors, and tools for programs that test
-serve                              `async with rediq.serve(...)`
-web                                health and metrics of a worker, opened late by serve
-worker                             where tasks run: a nursery of actors
-handlers                           what handlers are written with: App, current_task, once
-client                             where tasks come in
-admin                              queues, as their operator sees them
-workflow  schedules                graphs of tasks; what makes tasks by the clock
-tasks                              one task, as its producer sees it
-settings
-store                              where tasks live: memory and Redis behind one port
-wire                               how payloads, envelopes and results are packed
-values                             what users write and read, checked where it is built
-spec                               the rules of the queue: pure functions over values
+__main__             `python -m rediq_trio`
+cli  testing         the command line; checks that other projects can run
+serve                `async with rediq.serve(...)`: a worker and its client
+web                  health and metrics of a worker, over HTTP
+worker               the actors that claim tasks, run them and settle their outcomes
+handlers             what handlers are written with: App, current_task, once
+client               how tasks are enqueued and looked up
+admin                one queue, for its operator: pause, limit, check, dead letters
+workflow  schedules  graphs of tasks; tasks at the ticks of a schedule
+tasks                one task, for its producer: preparation, handle, partitions
+settings             the settings of a worker
+store                where tasks are kept: in memory or in Redis, behind one port
+wire                 how payloads, envelopes and results are packed
+values               what users write and read, checked when it is built
+spec                 the rules of the queue: pure functions over immutable values
+_errors  _nursery    the exceptions; how errors leave a nursery
 
-A room imports from those below it only, and of its own line from itself only.
+A package or module imports only from the lines below its own.
 """
 
 from rediq_trio._errors import (

@@ -21,7 +21,7 @@ from rediq_trio.spec.settle import TRANSITION_OF
 from rediq_trio.store.encrypted.delegation import passed, wraps_what_is_carried
 from rediq_trio.store.encrypted.store import EncryptedStore
 from rediq_trio.store.memory import MemoryStore
-from rediq_trio.store.port import METHODS, READS, Store, implements_store, unknown_methods
+from rediq_trio.store.port import METHODS, READS, Store, implements_store, unclassified_methods
 from rediq_trio.store.redis.durability import OTHER_SCRIPT, confirm_of
 from rediq_trio.store.redis.scripts import load_scripts
 from rediq_trio.store.redis.store import RedisStore
@@ -50,9 +50,9 @@ def test_a_store_that_lacks_a_method_cannot_be_made(kind: type, name: str) -> No
 
 @each_operation
 def test_an_operation_that_is_taken_out_of_the_table_is_missed_by_the_port(name: str) -> None:
-    assert unknown_methods(OPERATIONS.keys()) == []
-    assert unknown_methods(OPERATIONS.keys() - {name}) == [name]
-    assert unknown_methods({*OPERATIONS, "defer"}) == ["defer"]
+    assert unclassified_methods(OPERATIONS.keys()) == []
+    assert unclassified_methods(OPERATIONS.keys() - {name}) == [name]
+    assert unclassified_methods({*OPERATIONS, "defer"}) == ["defer"]
 
 
 CARRYING = sorted(

@@ -12,9 +12,9 @@ when it is not confirmed, and what encryption has to wrap.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, final
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast, final
 
 import attrs
 
@@ -163,9 +163,13 @@ class OP:
     trigger = _operation(rules.trigger, _T.ENQUEUE, confirm=_RAISE, carries=Carries.TASKS_IN)
 
 
-OPERATIONS: Mapping[str, Operation[Any, Any]] = MappingProxyType(
-    {name: value for name, value in vars(OP).items() if isinstance(value, Operation)}
-)
+def _rows() -> Iterator[tuple[str, Operation[Any, Any]]]:
+    for name, value in vars(OP).items():
+        if isinstance(value, Operation):
+            yield name, cast("Operation[Any, Any]", value)
+
+
+OPERATIONS: Mapping[str, Operation[Any, Any]] = MappingProxyType(dict(_rows()))
 """Every operation, by name."""
 
 for _name, _each in OPERATIONS.items():

@@ -263,7 +263,7 @@ class Store(Protocol):
     async def queues(self) -> tuple[str, ...]: ...
 
     async def partitions(self) -> Mapping[str, PartitionCount]:
-        """Read how many partitions each partitioned queue has, by the stored number and by the names."""
+        """Read how many partitions each partitioned queue has, by what is noted and by the names."""
         ...
 
     async def set_partitions(self, queue: str, count: int) -> None:
@@ -313,14 +313,14 @@ METHODS = frozenset(name for name in vars(Store) if not name.startswith("_"))
 """Every method of `Store`, by name."""
 
 
-def unknown_methods(operations: Collection[str]) -> list[str]:
+def unclassified_methods(operations: Collection[str]) -> list[str]:
     """Return the methods of `Store` that are nothing, and the operations that it does not have."""
     return sorted(METHODS ^ ({*operations} | READS.keys() | WRITES | OF_THE_STORE))
 
 
-if _unknown := unknown_methods(OPERATIONS.keys()):
+if _unclassified := unclassified_methods(OPERATIONS.keys()):
     raise TypeError(
-        f"store/port.py: {', '.join(_unknown)}: each method of Store is an operation of "
+        f"store/port.py: {', '.join(_unclassified)}: each method of Store is an operation of "
         "spec/operations.py, or stands in READS, WRITES or OF_THE_STORE"
     )
 

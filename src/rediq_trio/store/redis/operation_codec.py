@@ -82,6 +82,29 @@ def _read_answers(reply: list[Any]) -> Enqueued:
     return tuple(map(answer_of, reply))
 
 
+def _read_verdicts(reply: list[int]) -> tuple[Verdict, ...]:
+    return tuple(map(Verdict, reply))
+
+
+def _read_states(reply: list[int]) -> Settled:
+    return tuple(map(state_of, reply))
+
+
+def _read_flags(reply: list[int]) -> tuple[bool, ...]:
+    return tuple(map(bool, reply))
+
+
+def _read_created(reply: int) -> int | None:
+    return None if reply < 0 else reply
+
+
+def _state_reader(queue: str, task_id: str) -> Callable[[int], State | None]:
+    def read(code: int) -> State | None:
+        return known_states(queue, (task_id,), (code,))[0]
+
+    return read
+
+
 def _read_number(reply: Any) -> int:
     number: int = reply
     return number
@@ -141,21 +164,21 @@ def renew(
     args: list[Any] = [now, lease_ms]
     for fence in fences:
         args += _fence(fence)
-    return ScriptCall(args, lambda reply: tuple(map(Verdict, reply)))
+    return ScriptCall(args, _read_verdicts)
 
 
 def settle(queue: str, now: Now, outcomes: Sequence[Outcome]) -> ScriptCall[Settled]:
     args: list[Any] = [now]
     for outcome in outcomes:
         args += (*_fence(outcome.fence), *outcome_args(outcome))
-    return ScriptCall(args, lambda reply: tuple(map(state_of, reply)))
+    return ScriptCall(args, _read_states)
 
 
 def report(queue: str, now: Now, items: Sequence[Report]) -> ScriptCall[tuple[bool, ...]]:
     args: list[Any] = []
     for item in items:
         args += (*_fence(item.fence), item.progress)
-    return ScriptCall(args, lambda reply: tuple(map(bool, reply)))
+    return ScriptCall(args, _read_flags)
 
 
 def remember(queue: str, now: Now, fence: Fence, step: Kept) -> ScriptCall[bool]:
@@ -198,25 +221,26 @@ def tick(
     args: list[Any] = [now, name, expected_ms, revision, next_ms]
     for one in ticks:
         args += (one.at_ms, *_task(one.task))
-    return ScriptCall(args, lambda created: None if created < 0 else created)
+    return ScriptCall(args, _read_created)
 
 
 # --- what a caller or an operator does
 
 
 def cancel(queue: str, now: Now, task_id: str) -> ScriptCall[State | None]:
-    args = (now, pack_id(task_id))
-    return ScriptCall(args, lambda code: known_states(queue, (task_id,), (code,))[0])
+    return ScriptCall((now, pack_id(task_id)), _state_reader(queue, task_id))
 
 
 def watch(queue: str, now: Now, task_id: str) -> ScriptCall[State | None]:
-    args = (pack_id(task_id),)
-    return ScriptCall(args, lambda code: known_states(queue, (task_id,), (code,))[0])
+    return ScriptCall((pack_id(task_id),), _state_reader(queue, task_id))
 
 
 def of_ids(queue: str, now: Now, ids: Sequence[str]) -> ScriptCall[Settled]:
     """Send what revive and delete take: ids."""
-    return ScriptCall([now, *map(pack_id, ids)], lambda codes: known_states(queue, ids, codes))
+    def read(codes: list[int]) -> Settled:
+        return known_states(queue, ids, codes)
+
+    return ScriptCall([now, *map(pack_id, ids)], read)
 
 
 def pause(queue: str, now: Now) -> ScriptCall[None]:

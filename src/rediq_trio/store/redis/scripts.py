@@ -115,7 +115,7 @@ def _load(path: Path, folder: Path) -> Script:
     ]
     parts.append((path.relative_to(folder).as_posix(), body))
     check_constants(dict(parts))
-    source = inlined(parts)
+    source = inlined(tuple(parts))  # hashable: the run of the mutants caches what is joined
     declared = sections.get("KEYS", "")
     keys = tuple(key for _, key in _KEY.findall(declared))
     if declared == "all":

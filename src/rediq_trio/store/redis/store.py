@@ -5,8 +5,9 @@ The operations are made from `spec.operations` and `operation_codec`; what happe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from types import CoroutineType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import attrs
@@ -55,7 +56,7 @@ Clock = Callable[[], int]
 
 def sends(
     operation: Operation[P, A], call: Callable[Concatenate[str, Now, P], ScriptCall[A]]
-) -> Callable[Concatenate[RedisStore, str, P], Coroutine[Any, Any, A]]:
+) -> Callable[Concatenate[RedisStore, str, P], CoroutineType[Any, Any, A]]:
     """Return the method that sends an operation to its script and reads the reply."""
     script = OTHER_SCRIPT.get(operation.name, operation.name)
 
@@ -74,7 +75,7 @@ def sends(
 
     method.__name__ = method.__qualname__ = operation.name
     method.__doc__ = operation.rule.__doc__
-    return method
+    return method  # type: ignore[return-value]  # mypy has no CoroutineType for an async def
 
 
 @implements_store

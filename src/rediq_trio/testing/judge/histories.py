@@ -85,7 +85,7 @@ def _moves(steps: Sequence[Step]) -> Callable[[Model], Iterable[Model]]:
     # Counters only grow, but for a revival: beyond those of the end there is nothing to find.
     bound = (final[3], final[4]) if final and not revived and not again else None
     if again:
-        seen = set()  # of two lives each has a first fence, and one of them may be unseen
+        seen = set[int]()  # of two lives each has a first fence, and one of them may be unseen
 
     def moves(model: Model) -> Iterable[Model]:
         found = [*spec.kept(model)]

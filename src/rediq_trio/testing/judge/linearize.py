@@ -56,8 +56,8 @@ def linearize(
     """
     musts = sum(1 << rank for rank, each in enumerate(operations) if each.must)
     first: tuple[int, S] = (0, start)
-    seen = {first}
-    stack = [first]
+    seen: set[tuple[int, S]] = {first}
+    stack: list[tuple[int, S]] = [first]
     while stack:
         done, state = stack.pop()
         if done & musts == musts:

@@ -146,7 +146,7 @@ def replaced(model: Model, form: Form) -> tuple[Model, ...]:
         return ()
     rival = attrs.evolve(_task(form), id="rival")
     after, (answer,) = spec.enqueue(_queue(_keyed(model), due=False), NOW, [rival])
-    if after.records.keys() != {OWN} or getattr(answer, "state", None) is None:
+    if {*after.records} != {OWN} or getattr(answer, "state", None) is None:
         return ()
     return (_read(after, form),)
 

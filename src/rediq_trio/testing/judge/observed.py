@@ -217,8 +217,8 @@ class ObservedTask:
 class Setup:
     """How the run was set up."""
 
-    limits: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
-    schedules: Mapping[str, Any] = attrs.field(factory=dict)
+    limits: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict[str, Mapping[str, Any]])
+    schedules: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
     lease: float = 30.0
     durability: str = "memory"
     server: str = "plain"

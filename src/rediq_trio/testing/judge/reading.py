@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from rediq_trio.testing.judge.observed import (
     Call,
@@ -98,7 +99,7 @@ class _Reader:
         self._observed.ended = max(self._observed.ended, at)
 
     def _call(self, line: Line) -> None:
-        args = line.get("args") or {}
+        args: dict[str, Any] = line.get("args") or {}
         call = Call(line["id"], line["t"], line["c"], line["n"], line["op"], args)
         self._calls[call.client, call.number] = call
         self._observed.task(call.id).calls.append(call)

@@ -13,7 +13,7 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 from rediq_trio.testing.judge.observed import NEVER, SECOND, Observation, Observed, ObservedTask
 from rediq_trio.testing.judge.verdict import BrokenPromise, tell
@@ -54,9 +54,10 @@ def _missing(
     rule: Any = observed.setup.schedules.get(name)
     if rule is None:
         return
-    every, catch_up = (
-        (rule["every"], rule.get("catch_up", "skip")) if isinstance(rule, dict) else (rule, "skip")
-    )
+    if not isinstance(rule, dict):
+        rule = {"every": rule}
+    settings = cast("dict[str, Any]", rule)
+    every, catch_up = float(settings["every"]), settings.get("catch_up", "skip")
     for before, after in pairwise(ticks):
         holes = round((after - before) / every) - 1
         if holes < 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any, cast
 
 import attrs
 
@@ -135,5 +136,6 @@ def _answered(observed: Observed, call: Call) -> str:
         return "-> no answer"
     said = call.answer
     if isinstance(said, dict):
-        said = ", ".join(f"{name} {value}" for name, value in said.items())
+        parts = cast("dict[str, Any]", said)
+        said = ", ".join(f"{name} {value}" for name, value in parts.items())
     return f"-> {said} at {(call.back - observed.begun) / SECOND:.3f} s"
