@@ -115,7 +115,7 @@ def test_the_wheel_has_the_lua_of_the_checkout(wheel: Mapping[str, bytes]) -> No
     prefix = "rediq_trio/lua/"
     shipped = {name.removeprefix(prefix): body for name, body in wheel.items() if prefix in name}
     expected = files_below(ROOT / "lua", "*.lua")
-    assert "claim.lua" in expected
+    assert "worker/claim.lua" in expected
     assert {name: body for name, body in shipped.items() if name.endswith(".lua")} == expected
 
 
@@ -152,7 +152,7 @@ def test_the_wheel_is_marked_as_typed_and_carries_its_licence(wheel: Mapping[str
 
 @pytest.mark.slow
 def test_the_sdist_has_what_its_tests_need(sdist: list[str]) -> None:
-    wanted = ["pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "lua/claim.lua"]
+    wanted = ["pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "lua/worker/claim.lua"]
     wanted += ["examples/hello.py", "tests/conftest.py", "docs/index.md", "src/rediq_trio/py.typed"]
     assert [name for name in wanted if name not in sdist] == []
     assert [name for name in sdist if "__pycache__" in name or name.endswith(".pyc")] == []

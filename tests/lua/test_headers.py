@@ -248,7 +248,7 @@ KEPT = {"meta", "limits", "rates", "outbox", "received", "schedules", "ticks", "
 
 
 def test_a_flush_forgets_every_key_but_those_that_outlive_the_tasks() -> None:
-    text = (FOLDER / "flush.lua").read_text("utf-8")
+    text = (FOLDER / "operate" / "flush.lua").read_text("utf-8")
     gone = re.search(r"'UNLINK', ([a-z,\s]+)\)", text)
     assert gone is not None
     assert words(gone[1]) == set(QUEUE_KEYS) - KEPT

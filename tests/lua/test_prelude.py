@@ -73,7 +73,7 @@ def test_what_changes_in_python_changes_the_scripts() -> None:
         "local codes = {STATE = 1}",
     ],
 )
-@pytest.mark.parametrize("script", ["include/record", "purge"])
+@pytest.mark.parametrize("script", ["include/record", "upkeep/purge"])
 def test_a_constant_of_python_that_lua_defines_is_refused(folder: Path, script: str, line: str) -> None:
     path = folder / f"{script}.lua"
     path.write_text(f"{path.read_text('utf-8')}{line}\n", "utf-8")

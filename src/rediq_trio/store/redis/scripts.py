@@ -70,7 +70,7 @@ def lua_folder() -> Path:
     installed = Path(str(files("rediq_trio"))) / "lua"
     checkout = Path(__file__).resolve().parents[4] / "lua"
     for folder in (installed, checkout):
-        if (folder / "claim.lua").is_file():
+        if (folder / "worker" / "claim.lua").is_file():
             return folder
     raise ConfigError(
         f"the Lua scripts are missing: looked in {installed} and {checkout}; reinstall rediq-trio"
