@@ -90,8 +90,7 @@ def test_a_module_imports_only_from_rooms_below(module: str) -> None:
     above = {
         other
         for other in ours
-        if room(other) != room(module)
-        and level(other) >= level(module)
+        if room(other) != room(module) and level(other) >= level(module)
         # The two on the ground may know each other.
         and level(module) > 0
     }

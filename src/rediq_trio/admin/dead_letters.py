@@ -100,6 +100,4 @@ async def _change(
     try:
         return await change(name, ids)
     except NewerTask:
-        return (
-            State.ACTIVE,
-        )  # a task of a newer version is the only one of its call, and it stays
+        return (State.ACTIVE,)  # the only one of these, and it stays

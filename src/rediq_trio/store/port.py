@@ -93,8 +93,7 @@ class Store(Protocol):
 
     async def limit(
         self,
-        queue: str,
-        /,
+        queue: str, /,
         *,
         key: str,
         concurrency: int | None = None,
@@ -117,8 +116,7 @@ class Store(Protocol):
 
     async def arrange(
         self,
-        queue: str,
-        /,
+        queue: str, /,
         *,
         max_pending: int | None = None,
         fair: bool | None = None,
@@ -147,8 +145,7 @@ class Store(Protocol):
 
     async def tick(
         self,
-        queue: str,
-        /,
+        queue: str, /,
         *,
         name: str,
         expected_ms: int,
