@@ -278,4 +278,3 @@ def test_results_are_read_by_the_ids_of_their_tasks(queue: str, own: str) -> Non
 def test_steps_that_cannot_be_read_are_an_error() -> None:
     with pytest.raises(PayloadError, match="the kept steps cannot be decoded"):
         read_steps([("a", b"\x01"), ("", b"")])
-

@@ -29,7 +29,7 @@ def inline(body: str) -> str:
         ("return prefix..limits", "return prefix..K[3]"),
         ("return {limits, [STATE] = 1, DEAD}", "return {K[3], [1] = 1, 8}"),
         ("if a == limits and limits == b then end", "if a == K[3] and K[3] == b then end"),
-        ("local own_limits, limits2 = 1, STATES", "local own_limits, limits2 = 1, STATES"),
+        ("local own_limits, limits2 = 1, states", "local own_limits, limits2 = 1, states"),
     ],
 )
 def test_a_name_of_a_key_or_constant_is_replaced(lua: str, sent: str) -> None:

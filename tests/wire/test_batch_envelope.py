@@ -93,7 +93,8 @@ def test_a_batch_is_described_by_its_first_member() -> None:
 
 
 def test_a_batch_whose_members_cannot_be_read_says_who_they_are() -> None:
-    info = make_task_info("q", record("x", envelope=BatchEnvelope("g", (member("a", b"junk"),))))
+    batch = BatchEnvelope("g", (member("a", b"junk"),))
+    info = make_task_info("q", record("x", envelope=batch))
     assert (info.type, info.group, info.members) == (UNREADABLE_TEXT, "g", ("q/a",))
 
 

@@ -7,7 +7,7 @@ import attrs
 
 @attrs.frozen
 class BatchMember:
-    """One task of a batch, as it was in its group."""
+    """One member of a batch, as it was in its group."""
 
     id: str
     envelope: bytes
@@ -19,12 +19,12 @@ class BatchMember:
 
 @attrs.frozen
 class BatchEnvelope:
-    """A group's name and members, at least one."""
+    """A group's name and its members, at least one."""
 
     group: str
     members: tuple[BatchMember, ...]
 
 
 Kept = tuple[str, bytes]
-"""A result that is kept with a task, and the name that it has there. No result is empty: one that
+"""A result that is kept with a task, and the name that it has there. No result is empty; one that
 is stands for what cannot be decoded."""

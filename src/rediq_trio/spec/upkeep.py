@@ -70,7 +70,6 @@ def reclaim(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due
     return after, Due(len(lapsed), _next_in(leases, now))
 
 
-
 def expire(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due]:
     """Bury waiting tasks whose `expires` has come."""
     change = Change(queue, now)

@@ -33,11 +33,11 @@ def batch_of(envelope: bytes | BatchEnvelope) -> BatchEnvelope | None:
 
 
 def read_envelope(packed: bytes) -> bytes | BatchEnvelope:
-    """Read an envelope as far as a queue knows it: a batch is taken apart, unless it is broken."""
+    """Return an envelope as a queue knows it: a batch is opened unless it is broken."""
     try:
         return batch_of(packed) or packed
     except PayloadError:
-        return packed  # whoever opens it says so
+        return packed  # whoever opens it next says so
 
 
 def size_of(envelope: bytes | BatchEnvelope) -> int:
@@ -48,7 +48,7 @@ def size_of(envelope: bytes | BatchEnvelope) -> int:
 
 
 def open_member(member: BatchMember) -> Envelope:
-    """Open the envelope of a member; raise `PayloadError` naming it when that cannot be read."""
+    """Return the opened envelope of a member; raise `PayloadError` that names it if it cannot."""
     try:
         return open_envelope(member.envelope)
     except PayloadError as error:

@@ -91,13 +91,13 @@ class EncryptedStore:
             relations = attrs.evolve(relations, unique=self._encryption.hash_text(relations.unique))
         return attrs.evolve(task, envelope=envelope, relations=relations)
 
-    def _opened_carried(self, carried: bytes | BatchEnvelope, queue: str, task_id: str) -> bytes | BatchEnvelope:
+    def _decrypted_carried(
+        self, carried: bytes | BatchEnvelope, queue: str, task_id: str
+    ) -> bytes | BatchEnvelope:
         if not isinstance(carried, BatchEnvelope):
             return carried and self._decrypted_envelope(carried, "task", queue, task_id)
         members = [
-            attrs.evolve(
-                one, envelope=self._decrypted_envelope(one.envelope, "task", queue, one.id)
-            )
+            attrs.evolve(one, envelope=self._decrypted_envelope(one.envelope, "task", queue, one.id))
             for one in carried.members
         ]
         return attrs.evolve(carried, members=tuple(members))
@@ -130,7 +130,8 @@ class EncryptedStore:
         )
         leases = [
             attrs.evolve(
-                lease, envelope=self._opened_carried(lease.envelope, queue, lease.fence.id)
+                lease,
+                envelope=self._decrypted_carried(lease.envelope, queue, lease.fence.id),
             )
             for lease in claimed.leases
         ]
@@ -181,7 +182,7 @@ class EncryptedStore:
         own = f"{queue}/{record.id}"
         return attrs.evolve(
             record,
-            envelope=self._opened_carried(record.envelope, queue, record.id),
+            envelope=self._decrypted_carried(record.envelope, queue, record.id),
             result=self._decrypted(record.result, "result", own),
             progress=self._decrypted(record.progress, "progress", own),
             steps=tuple(

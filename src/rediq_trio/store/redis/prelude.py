@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
 from types import MappingProxyType
 
 import attrs
 
-from rediq_trio._errors import ConfigError
 from rediq_trio.spec import death_reasons, stored_format
 from rediq_trio.spec.change import SENT_PER_MS
 from rediq_trio.spec.groups import DEFAULT_RULE, MOST_BYTES
@@ -162,47 +160,7 @@ def rendered(prelude: Iterable[Constants] = PRELUDE) -> Mapping[str, str]:
 CONSTANTS = rendered()
 """Each constant, as Lua writes its value."""
 
-_TEXT_OR_COMMENT = re.compile(r"'(?:\\.|[^'\\\n])*'|--[^\n]*")
-_CONSTANT = re.compile(r"(?<![.:\w])[A-Z][A-Z_]+\b")
-_BINDING = re.compile(
-    r"\b(?:local(?! function)|for)\s+([\w, ]+)|\bfunction\b[^(\n]*\(([^)]*)\)|(?<![.:\w])(\w+)\s*=(?!=)"
+SOURCES: Mapping[str, str] = MappingProxyType(
+    {name: constants.source for constants in PRELUDE for name in constants.values}
 )
-_OF_REDIS = frozenset({"KEYS", "ARGV"})
-
-
-@cache
-def own_constants(part: str, text: str) -> frozenset[str]:
-    """Return the constants that a part of a script defines itself.
-
-    Raises `ConfigError` for one that is made from Python.
-    """
-    found: set[str] = set()
-    for binding in _BINDING.finditer(_TEXT_OR_COMMENT.sub("''", text)):
-        found.update(_CONSTANT.findall(" ".join(filter(None, binding.groups()))))
-    for constants in PRELUDE:
-        for name in constants.values:
-            if name in found:
-                raise ConfigError(
-                    f"lua/{part} defines {name}, which is made from rediq_trio.{constants.source}: "
-                    "change it there, and take the definition out of the script"
-                )
-    return frozenset(found)
-
-
-@cache
-def unknown_constants(text: str) -> frozenset[str]:
-    """Return the constants that a part of a script uses and that are not made from Python."""
-    return frozenset(_CONSTANT.findall(_TEXT_OR_COMMENT.sub("''", text))) - CONSTANTS.keys() - _OF_REDIS
-
-
-def check_constants(parts: Mapping[str, str]) -> None:
-    """Raise `ConfigError` unless each constant that a script's parts use is defined, and once."""
-    own: dict[str, str] = {}
-    for part, text in parts.items():
-        for name in sorted(own_constants(part, text)):
-            if name in own:
-                raise ConfigError(f"lua/{part} defines {name}, and so does lua/{own[name]}: rename one")
-            own[name] = part
-    for part, text in parts.items():
-        for name in sorted(unknown_constants(text) - own.keys()):
-            raise ConfigError(f"lua/{part} uses {name}, which nothing defines: see store/redis/prelude.py")
+"""What each of them is made from."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -19,7 +19,7 @@ import attrs
 
 from rediq_trio._errors import ConfigError
 from rediq_trio.store.redis.keys import QUEUE_KEYS
-from rediq_trio.store.redis.prelude import CONSTANTS, check_constants
+from rediq_trio.store.redis.prelude import CONSTANTS, SOURCES
 
 _SECTION = re.compile(r"^-- (KEYS|ARGV|RETURNS|INCLUDE) +(.*)$")
 _MORE = re.compile(r"^--  +(.*)$")
@@ -41,6 +41,8 @@ _USED = re.compile(
     re.MULTILINE | re.VERBOSE,
 )
 """Each name that Lua binds, assigns, or looks up in a table."""
+_CONSTANT = re.compile(_TEXT + r"|(?<![.:\w])([A-Z][A-Z_]+)\b")
+_OF_REDIS = frozenset({"KEYS", "ARGV"})
 _ALL_KEYS = "local K = KEYS"
 _USE = {
     "function": "a function", "parameter": "a parameter", "local": "a local",
@@ -114,7 +116,6 @@ def _load(path: Path, folder: Path) -> Script:
         for snippet in sections.get("INCLUDE", "").split()
     ]
     parts.append((path.relative_to(folder).as_posix(), body))
-    check_constants(dict(parts))
     source = inlined(tuple(parts))  # hashable: the run of the mutants caches what is joined
     declared = sections.get("KEYS", "")
     keys = tuple(key for _, key in _KEY.findall(declared))
@@ -124,19 +125,17 @@ def _load(path: Path, folder: Path) -> Script:
     return Script(name, edges, summary, MappingProxyType(sections), keys, source, sha)
 
 
-def inlined(
-    parts: Sequence[tuple[str, str]], constants: Mapping[str, str] = CONSTANTS
-) -> str:
+def inlined(parts: tuple[tuple[str, str], ...], constants: Mapping[str, str] = CONSTANTS) -> str:
     """Join the files of a script, with constants and names of keys replaced by their values.
 
     Redis runs the whole text of a script at each call, and each function in it captures every
     local that it uses; a hundred constants and keys cost more than the work of a small script. So
-    the constants that come from Python, and those that a script defines by
-    `local A, B = 1, 2`, are replaced by their values, and the names of `include/keys.lua` by
-    `K[n]`. Comments are removed; lines stay where they are.
+    the names of `constants`, which are made from Python, are replaced by their values;
+    `local A, B = 1, 2` is removed and its names are replaced by the numbers, the names of
+    `include/keys.lua` by `K[n]`. Comments are removed; lines stay where they are.
 
     `parts` are the files' names and texts. Raises `ValueError` for a name that would be replaced
-    where Lua expects a name of its own.
+    where Lua expects a name of its own, and for a constant that nothing defines.
     """
     values = dict(constants)
     texts = [(file, _declare(file, text, values)) for file, text in parts]
@@ -146,7 +145,15 @@ def inlined(
             if word in taken:
                 raise ValueError(
                     f"lua/{file}, line {line}: {word!r} is {_USE[use]}, but the loader replaces that "
-                    f"name by {_meaning(taken[word])}: choose another name"
+                    f"name by {_meaning(word, taken[word])}: choose another name"
+                )
+    own = {word for _, text in texts for _, word, use in _used_names(text) if use == "local"}
+    for file, text in texts:
+        for line, word in _constants_in(text):
+            if word not in values and word not in own:
+                raise ValueError(
+                    f"lua/{file}, line {line}: nothing defines the constant {word!r}: those of Python "
+                    "are in store/redis/prelude.py"
                 )
 
     def put(word: re.Match[str]) -> str:
@@ -167,9 +174,10 @@ def _declare(file: str, text: str, values: dict[str, str]) -> str:
         for name, value in zip(names, found, strict=True):
             if name in values or name == "K":
                 line = declared.string.count("\n", 0, declared.start()) + 1
+                known = _meaning(name, values.get(name, "KEYS"))
                 raise ValueError(
                     f"lua/{file}, line {line}: {name!r} is declared twice in the script: the loader "
-                    f"replaces that name by {_meaning(values.get(name, 'KEYS'))} already; choose another name"
+                    f"replaces that name by {known} already; choose another name"
                 )
             values[name] = value
         return _ALL_KEYS + "\n" * declared[0].count("\n") if is_keys else ""
@@ -177,8 +185,17 @@ def _declare(file: str, text: str, values: dict[str, str]) -> str:
     return _KEYS_NAMED.sub(take, _CONSTANTS.sub(take, text))
 
 
-def _meaning(value: str) -> str:
+def _meaning(name: str, value: str) -> str:
+    if source := SOURCES.get(name):
+        return f"{value}, which is made from rediq_trio.{source},"
     return f"{value}, a key of the queue" if value.startswith("K[") else value
+
+
+@cache
+def _constants_in(text: str) -> tuple[tuple[int, str], ...]:
+    """Return line and name of each constant that a text names."""
+    found = ((text.count("\n", 0, word.start()) + 1, word[1]) for word in _CONSTANT.finditer(text))
+    return tuple((line, name) for line, name in found if name and name not in _OF_REDIS)
 
 
 @cache
