@@ -20,7 +20,7 @@ local function unlock(id, record)
 end
 
 local function unlock_unless_by_time(id, record)
-  if record[RELATIONS] and record[RELATIONS][UNTIL] ~= BY_TIME then unlock(id, record) end
+  if record[RELATIONS] and record[RELATIONS][UNTIL] ~= UNTIL_EXPIRED then unlock(id, record) end
 end
 
 local function bury(id, record, reason, now)
@@ -36,7 +36,7 @@ local function make_cancelled(id, record, now)
   record[STATE], record[FINISHED] = CANCELLED, now
   unlock(id, record)
   save(id, record)
-  redis.call('ZADD', cancelled, now + math.max(record[RETENTION], GRACE), id)
+  redis.call('ZADD', cancelled, now + math.max(record[RETENTION], CANCELLED_GRACE_MS), id)
   announce(id, record, CANCELLED)
 end
 

@@ -27,7 +27,7 @@ local function revivable(id, record)
   if record[STATE] ~= DEAD and record[STATE] ~= CANCELLED then return false end
   local relations = record[RELATIONS]
   if not relations then return true end
-  if relations[UNIQUE] ~= '' and relations[UNTIL] ~= BY_TIME then
+  if relations[UNIQUE] ~= '' and relations[UNTIL] ~= UNTIL_EXPIRED then
     if holder_of(relations[UNIQUE], now) then return false end
   end
   return relations[RUN_ON_DEPENDENCY_FAILURE] == 1 or relations[WAITS] == 0 or not failed(id)
@@ -43,7 +43,7 @@ for i = 2, #ARGV do
     record[ATTEMPT], record[CRASHES], record[SNOOZES], record[CANCEL] = 0, 0, 0, 0
     record[NONCE], record[ERROR], record[EXPIRES] = '', '', 0
     record[RUN], record[FINISHED] = now, 0
-    if relations and relations[UNIQUE] ~= '' and relations[UNTIL] ~= BY_TIME then
+    if relations and relations[UNIQUE] ~= '' and relations[UNTIL] ~= UNTIL_EXPIRED then
       lock(relations[UNIQUE], id, 0)
       relations[OWNS_UNIQUE_KEY] = 1
     end

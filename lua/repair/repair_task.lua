@@ -55,9 +55,11 @@ local function list()
     at = 0
   elseif state == ACTIVE then
     -- The worker that holds the lease renews it before; without one, the task is reclaimed then.
-    at = now + GRACE
+    at = now + CANCELLED_GRACE_MS
   elseif state == COMPLETED or state == CANCELLED then
-    if state == CANCELLED or marked(record, HAS_WAITERS) then keep = math.max(keep, GRACE) end
+    if state == CANCELLED or marked(record, HAS_WAITERS) then
+      keep = math.max(keep, CANCELLED_GRACE_MS)
+    end
     at = record[FINISHED] + keep
   end
   redis.call('ZADD', index, at, entry)

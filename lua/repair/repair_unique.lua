@@ -12,7 +12,7 @@ if holder then
   if raw and not record then return 0 end
   local relations = record and record[RELATIONS]
   local same = relations and relations[UNIQUE] == key
-  local by_time = not same or relations[UNTIL] == BY_TIME
+  local by_time = not same or relations[UNTIL] == UNTIL_EXPIRED
   local ended = same and record[STATE] >= COMPLETED and not by_time
   if not ended and (same and relations[OWNS_UNIQUE_KEY] == 1 or by_time and ends) then return 0 end
   redis.call('HDEL', unique, key)

@@ -41,7 +41,7 @@ local function lease_or_bury(id, record)
   record[DELIVERIES], record[ATTEMPT] = record[DELIVERIES] + 1, record[ATTEMPT] + 1
   record[WORKER], record[NONCE] = ARGV[4], ARGV[5]
   if record[RELATIONS] then
-    if record[RELATIONS][UNTIL] == STARTED_ONCE then unlock(id, record) end
+    if record[RELATIONS][UNTIL] == UNTIL_STARTED then unlock(id, record) end
     local key = record[RELATIONS][LIMIT_KEY]
     if key ~= '' then redis.call('HINCRBY', permits, key, 1) end
   end

@@ -76,7 +76,8 @@ for i = 2, #ARGV, 6 do
     if transition == 'complete' then
       completions = completions + 1
       answer = COMPLETED
-      local keep = math.max(record[RETENTION], marked(record, HAS_WAITERS) and GRACE or 0)
+      local grace = marked(record, HAS_WAITERS) and CANCELLED_GRACE_MS or 0
+      local keep = math.max(record[RETENTION], grace)
       if record[RELATIONS] then redis.call('HDEL', inputs, id) end
       if marked(record, HAS_STEPS) then
         redis.call('HDEL', steps, id)

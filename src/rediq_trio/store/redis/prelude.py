@@ -121,14 +121,18 @@ PRELUDE: tuple[Constants, ...] = (
         },
     ),
     Constants("spec.records.PRIORITY_SPAN", {"PRIORITY_SPAN": PRIORITY_SPAN}),
-    Constants("spec.records.CANCELLED_GRACE_MS", {"GRACE": CANCELLED_GRACE_MS}),
+    Constants("spec.records.CANCELLED_GRACE_MS", {"CANCELLED_GRACE_MS": CANCELLED_GRACE_MS}),
     Constants("spec.records.PROPAGATED_AT_ONCE", {"PROPAGATED_AT_ONCE": PROPAGATED_AT_ONCE}),
     Constants("spec.records.ANY_KEY", {"ANY_KEY": ANY_KEY}),
     Constants(
         "spec.records.NO_LIMIT",
         {"NO_LIMIT": [NO_LIMIT.concurrency, NO_LIMIT.count, NO_LIMIT.period_ms, NO_LIMIT.burst, 0]},
     ),
-    Constants("spec.messages.Until", {"STARTED_ONCE": Until.STARTED.value, "BY_TIME": Until.EXPIRED.value}),
+    # What ends by DONE needs no name: it is what happens otherwise.
+    Constants(
+        "spec.messages.Until",
+        {"UNTIL_STARTED": Until.STARTED.value, "UNTIL_EXPIRED": Until.EXPIRED.value},
+    ),
     Constants("spec.messages.AnswerKind", _names(AnswerKind)),
     Constants("spec.messages.MailKind", _names(MailKind)),
     Constants("spec.messages.Verdict", _names(Verdict, "LEASE_")),
