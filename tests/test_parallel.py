@@ -11,8 +11,8 @@ from tests.commands import ROOT, run_pytest
 from tests.parallel import FEW, count_files
 
 FOLDER = "tests/spec"
-FILE = "tests/spec/test_schedule.py"
-FEW_OF_THEM = ("-k", "schedule and february")
+FILE = "tests/spec/test_lifecycle.py"
+FEW_OF_THEM = ("-k", "waiting_and_terminal or order_of_the_states")
 
 
 def in_parallel(*arguments: str) -> bool:

@@ -168,10 +168,10 @@ class Fleet:
         for member in members:
             if member.alive:
                 self.terminate(member)
-        with trio.move_on_after(within) as has_waiters:
+        with trio.move_on_after(within) as waited:
             while any(member.alive for member in members):
                 await trio.sleep(LOOK)
-        if has_waiters.cancelled_caught:
+        if waited.cancelled_caught:
             stuck = [member.name for member in members if member.alive]
             self.unexpected.append(f"did not stop within {within:g} s: {', '.join(stuck)}")
 

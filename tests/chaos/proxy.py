@@ -241,10 +241,10 @@ class Proxy:
     async def _lose(self, pair: _Pair) -> None:
         """Take the rest of the replies, until none comes; then reset the connection."""
         while True:
-            with trio.move_on_after(SETTLED) as has_waiters:
+            with trio.move_on_after(SETTLED) as waited:
                 if not await pair.server.receive_some(CHUNK):
                     break
-            if has_waiters.cancelled_caught:
+            if waited.cancelled_caught:
                 break
         self.lost_replies += 1
         pair.reset()

@@ -132,7 +132,7 @@ async def test_what_a_url_asks_for_beside_takes_the_right_that_the_docs_name(
 
 
 async def test_a_user_of_one_queue_cannot_reach_another(server: Server) -> None:
-    (text,) = re.findall(r"write\s+`(~rediq:[^`]*)`", PAGE.read_text("utf-8"))
+    (text,) = re.findall(r"replace its keys and channels with\s+`(~rediq:[^`]*)`", PAGE.read_text("utf-8"))
     confined = [word for word in line_of("rediq") if word[0] not in "~&"] + text.split()
     async with user(server, "rediq", confined) as (_, url), rediq.connect(url) as client:
         await client.enqueue(rediq.Task("t", None, queue="mail"))

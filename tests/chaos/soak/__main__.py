@@ -181,10 +181,10 @@ async def _drain(
         say(
             f"draining: {look.figures['redis members']:,} members in {look.figures['redis keys']} keys"
         )
-        if look.owns_unique_key != steady.owns_unique_key:
+        if look.holds != steady.holds:
             since, steady = trio.current_time(), look
         enough = trio.current_time() - since > STEADY and not await _tasks(client)
-        if enough and (like is None or look.owns_unique_key == like.owns_unique_key):
+        if enough and (like is None or look.holds == like.holds):
             return look
         await trio.sleep(0.5)
     return await looker.look()
