@@ -1,12 +1,12 @@
 """Which pending task is next, under limits and fairness.
 
-The pending tasks of one limit key are a lane, those without a key another. A
-lane is open while its limit allows a start. A claim takes from the open lane
-whose first task comes first; in a fair queue, from the one served longest ago.
+The pending tasks of one limit key are a lane; those without a limit key are a lane too. A lane is
+open while its limit allows a start. A claim takes the first task of all open lanes, by priority and
+age; in a fair queue it takes the first task of the open lane that was served longest ago.
 
-Rates follow the generic cell rate algorithm (ITU-T I.371): a start is allowed
-when the theoretical arrival time is at most `burst - 1` intervals ahead, and
-moves it on by one. So at most `count + burst - 1` tasks start in any period.
+Rates follow the generic cell rate algorithm (ITU-T I.371). A start is allowed when the theoretical
+arrival time is at most `burst - 1` intervals ahead of now, and each start adds one interval to it.
+So at most `count + burst - 1` tasks start in any period.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rediq_trio.spec.records import ANY_KEY, NO_LIMIT, Limit, QueueState, Record
 
 
 def limit_of(queue: QueueState, key: str) -> Limit:
-    """Return the limit that holds for a key; '' for the queue as a whole."""
+    """Return the limit that applies to a key, or with '' to the whole queue."""
     found = queue.limits.get(key)
     if found is None and key:
         found = queue.limits.get(ANY_KEY)
@@ -29,17 +29,17 @@ def limit_of(queue: QueueState, key: str) -> Limit:
 
 
 def free_at(limit: Limit, arrival_us: int) -> int:
-    """Return the instant from which on the rate allows a start, in whole ms; 0 without a rate."""
+    """Return when the rate allows a start, in whole ms; 0 without a rate."""
     if not limit.count:
         return 0
     return -(-(arrival_us - (limit.burst - 1) * limit.interval_us) // 1000)
 
 
 class Lanes:
-    """The lanes of a queue while a claim takes from them."""
+    """The lanes of a queue, while a claim takes tasks from them."""
 
     def __init__(self, change: Change) -> None:
-        self._draft = change
+        self._change = change
         self._queue = change.queue
         records = change.records.values()
         self._active = Counter(r.limit_key for r in records if r.state is State.ACTIVE)
@@ -52,7 +52,7 @@ class Lanes:
         limit = limit_of(self._queue, key)
         if limit.concurrency and running >= limit.concurrency:
             return False
-        return free_at(limit, self._draft.rates.get(key, 0)) <= self._draft.now
+        return free_at(limit, self._change.rates.get(key, 0)) <= self._change.now
 
     def open(self) -> list[str]:
         """Return the lanes that have a task and may start it."""
@@ -61,7 +61,7 @@ class Lanes:
         return [key for key in self._lanes if not key or self._free(key, self._active[key])]
 
     def remaining(self) -> int:
-        """Return how many starts a further claim would find at least: one for each open lane."""
+        """Return how many tasks a further claim would find at least: one per open lane of a key."""
         return sum(1 if key else len(self._lanes[key]) for key in self.open())
 
     def next(self) -> Record | None:
@@ -74,36 +74,36 @@ class Lanes:
         if not lane:
             del self._lanes[chosen]
         if chosen or self._queue.fair:
-            self._draft.turn += 1
-            self._draft.turns[chosen] = self._draft.turn
+            self._change.turn += 1
+            self._change.turns[chosen] = self._change.turn
         return record
 
     def _order(self, key: str) -> tuple[int, bytes]:
         if self._queue.fair:
-            return self._draft.turns.get(key, 0), key.encode()
+            return self._change.turns.get(key, 0), key.encode()
         return self._lanes[key][0].score, key.encode()
 
     def started(self, record: Record) -> None:
-        """Charge the limits with a start."""
+        """Count a start against the limits of a task."""
         self._running += 1
         self._active[record.limit_key] += 1
         for key in {"", record.limit_key}:
             limit = limit_of(self._queue, key)
             if limit.count:
-                now_us = self._draft.now * 1000
-                arrival = max(self._draft.rates.get(key, 0), now_us) + limit.interval_us
-                self._draft.rates[key] = arrival
+                now_us = self._change.now * 1000
+                arrival = max(self._change.rates.get(key, 0), now_us) + limit.interval_us
+                self._change.rates[key] = arrival
 
 
 def next_start(queue: QueueState, now: int) -> int | None:
-    """Return the first instant at which a rate, and nothing else, will allow a start."""
+    """Return the first instant at which a start becomes possible by a rate alone."""
     records = queue.records.values()
     lanes = {r.limit_key for r in records if r.state is State.PENDING}
     if not lanes:
         return None
-    whole = free_at(limit_of(queue, ""), queue.rates.get("", 0))
-    if whole > now:
-        return whole
+    queue_free_at = free_at(limit_of(queue, ""), queue.rates.get("", 0))
+    if queue_free_at > now:
+        return queue_free_at
     active = Counter(r.limit_key for r in records if r.state is State.ACTIVE)
     return min(_waits(queue, now, lanes - {""}, active), default=None)
 
