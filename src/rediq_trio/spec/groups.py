@@ -63,7 +63,7 @@ def _by_group(records: Iterable[Record]) -> dict[str, list[Record]]:
     return found
 
 
-def sooner(before: QueueState, after: QueueState) -> list[str]:
+def groups_due_sooner(before: QueueState, after: QueueState) -> list[str]:
     """Return the names of groups that are new, or due sooner than before."""
     was = {group.name: group.due_ms for group in groups(before.records.values(), before.rules)}
     found = groups(after.records.values(), after.rules)
