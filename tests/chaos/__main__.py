@@ -56,7 +56,7 @@ def parse(arguments: list[str] | None = None) -> tuple[Plan, Path | None]:
 
 
 def show(report: Report) -> str:
-    """Give the report as text."""
+    """Return the report as text."""
     longest = max(report.recoveries.items(), key=lambda one: one[1], default=("no fault", 0.0))
     lines = [
         f"seed {report.plan.seed}, {report.plan.server}, {report.seconds:.0f} s",
@@ -75,7 +75,7 @@ def show(report: Report) -> str:
 
 
 def progress() -> Callable[[str], None]:
-    """Give what shows progress: one line that changes on a terminal, else plain lines."""
+    """Return a function that shows progress: one changing line on a terminal, else plain lines."""
     try:
         from rich.console import Console
     except ImportError:
@@ -93,7 +93,7 @@ def progress() -> Callable[[str], None]:
 
 
 def main() -> int:
-    """Run, and give the exit status: 1 when a promise was broken."""
+    """Run, and return the exit status: 1 when a promise was broken."""
     plan, where = parse()
     print(f"python -m tests.chaos --minutes {plan.seconds / 60:g} --seed {plan.seed}", flush=True)
     try:

@@ -20,7 +20,7 @@ TRIES = 100
 
 
 def described(task: rediq.Task[Any]) -> dict[str, Any]:
-    """Give what a judge has to know of a task."""
+    """Return the arguments of a task that the judge needs."""
     unique = None
     if task.unique is not None:
         unique = {
@@ -77,7 +77,7 @@ class Caller:
         return rediq.Task(type, payload, **options)
 
     async def enqueue(self, task: rediq.Task[Any]) -> bool:
-        """Enqueue until someone has answered; say whether a task came of it."""
+        """Enqueue until there is an answer; return whether the task was created."""
         for _ in range(TRIES):
             answer = await self._enqueue_once(task)
             if answer is not None:

@@ -17,7 +17,7 @@ STANDBY_WITHIN = 90.0
 
 
 async def wait_standby(ground: Ground) -> None:
-    """Wait until a replica could take the master's place: the next failover needs one."""
+    """Wait until a replica could take over from the master: the next failover needs one."""
     with trio.fail_after(STANDBY_WITHIN):
         while True:
             try:
@@ -93,7 +93,7 @@ class Failover:
 
 
 def _accepted(sentinel: Any) -> bool:
-    """Ask for a failover; say whether the Sentinel has begun one."""
+    """Ask for a failover; return whether the Sentinel has begun one."""
     try:
         sentinel.ask("SENTINEL", "FAILOVER", "main")
     except redis.ResponseError:
@@ -105,7 +105,7 @@ SENTINEL = (KillMaster, Failover)
 
 
 async def choose_slot(ground: Ground) -> int:
-    """Give the slot of a queue of chance."""
+    """Return the slot of a random queue."""
     queue = ground.rng.choice([*QUEUES])
     node = await trio.to_thread.run_sync(ground.service.alive)
     return int(await trio.to_thread.run_sync(node.ask, "CLUSTER", "KEYSLOT", f"{{{queue}}}"))
@@ -134,7 +134,7 @@ class KillOwner:
 
 @attrs.define
 class TakeOver:
-    """Let a replica take its master's place in good order."""
+    """Make a replica take over from its master, without loss."""
 
     kind: ClassVar[str] = "cluster-failover"
     lasts: ClassVar[tuple[float, float]] = (0.0, 0.0)

@@ -30,11 +30,11 @@ class Fault(Protocol):
     """Seconds with a lease of 3, the shortest and the longest."""
 
     async def begin(self, ground: Ground) -> str:
-        """Do it; give what it was done to."""
+        """Begin the fault; return its target."""
         ...
 
     async def end(self, ground: Ground) -> None:
-        """Undo it, and come back when it is over."""
+        """End the fault, and return when it is over."""
         ...
 
 
@@ -44,7 +44,7 @@ KINDS: dict[str, type[Fault]] = {
 
 
 def possible(ground: Ground, seconds: float) -> list[str]:
-    """Give the faults that this ground can have in a run of that length."""
+    """Return the faults that are possible on this ground in a run of that length."""
     found = [kind.kind for kind in PROCESSES]
     if ground.proxy is not None:
         found += [kind.kind for kind in NETWORK]
@@ -59,14 +59,14 @@ def possible(ground: Ground, seconds: float) -> list[str]:
 
 
 def may_meet(one: str, other: str) -> bool:
-    """Tell whether two faults may come at once."""
+    """Return whether two faults may come at once."""
     alone = {Away.kind, *(kind.kind for kind in (*SENTINEL, *CLUSTER))}
     gone = {kind.kind for kind in GONE}
     return not alone & {one, other} and not gone >= {one, other}
 
 
 def rounds(names: Sequence[str], rng: random.Random) -> Iterator[list[str]]:
-    """Give faults for ever, in an order of chance: each once before any comes again."""
+    """Return faults without end, in random order: each once before any comes again."""
     while True:
         left = [*names]
         rng.shuffle(left)
@@ -78,7 +78,7 @@ def rounds(names: Sequence[str], rng: random.Random) -> Iterator[list[str]]:
 
 
 async def cause(ground: Ground, names: Sequence[str]) -> None:
-    """Let faults begin, last and end; then wait for the recovery, and be quiet for a while."""
+    """Run faults one after the other, each with a wait for the recovery and a quiet time after it."""
     async with trio.open_nursery() as nursery:
         for name in names:
             nursery.start_soon(cause_one, ground, name)
@@ -89,7 +89,7 @@ async def cause(ground: Ground, names: Sequence[str]) -> None:
 
 
 async def cause_one(ground: Ground, name: str) -> None:
-    """Let one fault begin, last and end."""
+    """Run one fault from its begin to its end."""
     fault = KINDS[name]()
     note = ground.observer.note
     note("fault", kind=name, target="", begin=True)

@@ -23,7 +23,7 @@ WAITING = ("scheduled", "blocked", "grouped", "pending", "active", "retry")
 
 
 async def drain(ground: Ground) -> dict[str, int]:
-    """Wait until no task is left that waits or runs; give what is left when that takes too long."""
+    """Wait until no task waits or runs; return the tasks that are left when that takes too long."""
     left: dict[str, int] = {}
     async with rediq.connect(ground.url) as client:
         await pause_schedules(client)
@@ -37,7 +37,7 @@ async def drain(ground: Ground) -> dict[str, int]:
 
 
 async def pause_schedules(client: rediq.Client) -> None:
-    """Let no schedule tick any more."""
+    """Pause all schedules."""
     for name in SCHEDULES:
         try:
             await client.schedules().pause(name)
@@ -56,7 +56,7 @@ async def _left(client: rediq.Client) -> dict[str, int]:
 
 
 async def dump(ground: Ground) -> int:
-    """Write the state of every task and queue to `final.jsonl`; give how many tasks there are."""
+    """Write the state of every task and queue to `final.jsonl`; return how many tasks there are."""
     observer = Observer(ground.folder, "final")
     count = 0
     async with open_store(ground.url) as store:

@@ -90,15 +90,15 @@ class Fleet:
         return self.folder / f"{member.name}.stderr"
 
     def places(self, program: str) -> list[Member]:
-        """Give the places of a program, filled or not."""
+        """Return the places of a program, filled or not."""
         return [member for member in self.members if member.program == program]
 
     def workers(self) -> list[Member]:
-        """Give the places of workers that live and are not frozen."""
+        """Return the places of workers that live and are not frozen."""
         return [m for m in self.places("worker") if m.alive and not m.frozen]
 
     def producers(self) -> list[Member]:
-        """Give the places of producers that live."""
+        """Return the places of producers that live."""
         return [m for m in self.places("producer") if m.alive]
 
     async def wait_ready(self) -> None:
@@ -115,7 +115,7 @@ class Fleet:
         self._signal(member, signal.SIGKILL)
 
     def terminate(self, member: Member) -> None:
-        """Ask a process to stop in good order; it is replaced."""
+        """Ask a process to stop; it is replaced."""
         self._signal(member, signal.SIGTERM)
 
     def _signal(self, member: Member, number: signal.Signals) -> None:
@@ -124,13 +124,13 @@ class Fleet:
         member.process.send_signal(number)
 
     def freeze(self, member: Member) -> None:
-        """Stop a process where it stands."""
+        """Stop a process with SIGSTOP."""
         assert member.process is not None
         member.frozen = True
         member.process.send_signal(signal.SIGSTOP)
 
     def thaw(self, member: Member) -> None:
-        """Let a stopped process go on."""
+        """Continue a stopped process."""
         assert member.process is not None
         member.process.send_signal(signal.SIGCONT)
         member.frozen = False
@@ -162,7 +162,7 @@ class Fleet:
         return any(f'"id":"{task}"' in seen for task in self.suicides)
 
     async def dismiss(self, members: Sequence[Member], within: float) -> None:
-        """Ask processes to stop in good order, and wait for it. They are not replaced."""
+        """Ask processes to stop, and wait for it. They are not replaced."""
         for member in members:
             member.retired = True
         for member in members:

@@ -98,13 +98,13 @@ class Findings:
     ran: int = 0
     dead: Counter[str] = attrs.field(factory=Counter)
     newer: int = 0
-    """Look as if a newer version wrote them: handed back to whoever can read them."""
+    """Payloads that look as if a newer version wrote them: the worker returns them to the queue."""
     wrong: list[str] = attrs.field(factory=list)
     seconds: float = 0.0
     worst_mib: float = 0.0
 
     def lines(self, payloads: int) -> list[str]:
-        """Give the report."""
+        """Return the report."""
         died = sum(self.dead.values())
         return [
             f"{payloads:,} payloads in {self.seconds:.1f} s: {payloads / self.seconds:,.0f}/s",
@@ -125,7 +125,7 @@ _REASONS = (
 
 
 def reason_of(error: str) -> str:
-    """Give an error without what is special to the one task."""
+    """Return an error's text without the parts that differ for each task."""
     for part in _REASONS:
         if part in error:
             member = "member: " if "member " in error else ""
@@ -254,7 +254,7 @@ def _start_worker(url: str) -> subprocess.Popen[bytes]:
 
 
 def is_newer(envelope: bytes) -> bool:
-    """Say whether it looks as if a newer version wrote it, or a batch's first unreadable member."""
+    """Return whether a payload, or the first unreadable member of a batch, looks like a newer version's."""
     try:
         if is_batch(envelope):
             for member in open_batch(envelope).members:
@@ -269,7 +269,7 @@ def is_newer(envelope: bytes) -> bool:
 
 
 def _number(envelope: bytes) -> int:
-    """Give the number that a sound task carries."""
+    """Return the number that a sound task carries."""
     n: int = unpack_value(open_envelope(envelope).payload)["n"]
     return n
 

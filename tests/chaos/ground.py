@@ -92,7 +92,7 @@ class Ground:
 
 @contextmanager
 def work_folder(keep: Path | None) -> Iterator[Path]:
-    """Give a folder, kept where one is named."""
+    """Return a folder: a temporary one, unless one is named."""
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
         yield keep
@@ -103,7 +103,7 @@ def work_folder(keep: Path | None) -> Iterator[Path]:
 
 @asynccontextmanager
 async def plain(folder: Path, seed: int, program: str | None) -> AsyncGenerator[Ground]:
-    """Stand on one server behind a proxy."""
+    """Run on one server behind a proxy."""
     server = Redis(server_folder(), program or find_server())
     observer = Observer(folder, "driver")
     try:
@@ -126,7 +126,7 @@ async def plain(folder: Path, seed: int, program: str | None) -> AsyncGenerator[
 async def several(
     folder: Path, seed: int, kind: str, program: str | None
 ) -> AsyncGenerator[Ground]:
-    """Stand on a Sentinel set or a Cluster, with no proxy before it."""
+    """Run on a Sentinel set or a Cluster, without a proxy."""
     # Late: the starters are the tests', which a plain run does without.
     from tests.clusters import cluster, sentinel_set
 

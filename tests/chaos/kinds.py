@@ -116,5 +116,5 @@ async def _work(kind: str, seconds: float, times: int, children: list[str]) -> N
 
 
 def task_retention() -> float:
-    """Give the seconds that a finished task is kept: longer than any run takes."""
+    """Return the retention in seconds: longer than any run takes."""
     return 86_400.0

@@ -28,7 +28,7 @@ class Mix:
     _recent: deque[str] = attrs.field(factory=lambda: deque(maxlen=400))
 
     def choose(self) -> tuple[int, Callable[[], Awaitable[None]]]:
-        """Choose the next story; give how many tasks it makes, about, and the story."""
+        """Choose the next story; return how many tasks it makes, about, and the story."""
         names = [*STORIES]
         (name,) = self.rng.choices(names, [STORIES[n][0] for n in names])
         _, size, story = STORIES[name]
@@ -166,7 +166,7 @@ class Mix:
         await self._enqueue(self.caller.task("threaded", "threaded", seconds=self.brief()))
 
     async def operate(self) -> None:
-        """Look at a task of a while ago, or revive it, or delete it."""
+        """Read, revive or delete an older task."""
         if self._recent:
             chosen = self.rng.choice(self._recent)
             draw = self.rng.random()

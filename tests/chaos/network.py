@@ -15,7 +15,7 @@ NOTICED_WITHIN = 15.0
 
 
 def proxy_of(ground: Ground) -> Proxy:
-    """Give the proxy, which a run without one has no network faults for."""
+    """Return the proxy of a run; a run without one has no network faults."""
     assert ground.proxy is not None
     return ground.proxy
 
@@ -54,7 +54,7 @@ class Delay(_Network):
 
 @attrs.define
 class Stall(_Network):
-    """Let nothing pass, then all of it: a partition that heals."""
+    """Hold back all traffic, then pass it on: a partition that heals."""
 
     kind: ClassVar[str] = "stall"
     lasts: ClassVar[tuple[float, float]] = (1.0, 8.0)
@@ -108,7 +108,7 @@ class Refuse(_Network):
 
 @attrs.define
 class LoseReplies(_Network):
-    """Let requests through, and lose what the server says to them."""
+    """Pass requests on, and lose the replies."""
 
     kind: ClassVar[str] = "lose-replies"
     lasts: ClassVar[tuple[float, float]] = (1.0, 2.0)

@@ -32,7 +32,7 @@ class Observer:
         os.write(self._file, json.dumps(line, separators=(",", ":")).encode() + b"\n")
 
     def call(self, op: str, task_id: str, args: dict[str, Any] | None = None) -> int:
-        """Note that an operation begins; give its number."""
+        """Note that an operation begins; return its number."""
         self._calls += 1
         self.note("call", n=self._calls, op=op, id=task_id, args=args or {})
         return self._calls
@@ -48,7 +48,7 @@ class Observer:
         self.note("raise", n=number, error=type(error).__name__, sent=sent)
 
     def ready(self) -> None:
-        """Tell the driver, by a file, that the client is at work."""
+        """Notify the driver, by a file, that the client is at work."""
         ready_file(self.folder, self.client).touch()
 
     def close(self) -> None:
@@ -57,12 +57,12 @@ class Observer:
 
 
 def ready_file(folder: Path, client: str) -> Path:
-    """Give the file that is there once a client is at work."""
+    """Return the path of the file that exists once a client is at work."""
     return folder / f"{client}.ready"
 
 
 def read(folder: Path) -> Iterator[dict[str, Any]]:
-    """Give every line of every file of a folder, file by file."""
+    """Return every line of every file of a folder, file by file."""
     for path in sorted(folder.glob("*.jsonl")):
         with path.open("rb") as lines:
             for line in lines:

@@ -13,7 +13,7 @@ from tests.chaos.server import Redis
 
 
 def server_of(ground: Ground) -> Redis:
-    """Give the server of a run with one."""
+    """Return the server of a run with one."""
     assert ground.redis is not None
     return ground.redis
 
@@ -68,7 +68,7 @@ class Away(Crash):
 
 @attrs.define
 class KillClients(_Outage):
-    """Let the server close its clients' connections."""
+    """Make the server close its clients' connections."""
 
     kind: ClassVar[str] = "client-kill"
     lasts: ClassVar[tuple[float, float]] = (0.0, 0.0)
@@ -81,7 +81,7 @@ class KillClients(_Outage):
 
 @attrs.define
 class FlushScripts(_Outage):
-    """Let the server forget the scripts that it knows."""
+    """Make the server forget its cached scripts."""
 
     kind: ClassVar[str] = "script-flush"
     lasts: ClassVar[tuple[float, float]] = (0.0, 0.0)
@@ -93,7 +93,7 @@ class FlushScripts(_Outage):
 
 @attrs.define
 class StandStill(_Outage):
-    """Let the server do nothing, for a while that may be longer than a lease."""
+    """Stop the server for a while that may be longer than a lease."""
 
     kind: ClassVar[str] = "debug-sleep"
     lasts: ClassVar[tuple[float, float]] = (0.0, 0.0)
@@ -106,7 +106,7 @@ class StandStill(_Outage):
 
 @attrs.define
 class Full(_Outage):
-    """Let the server's memory be full."""
+    """Make the server run out of memory."""
 
     kind: ClassVar[str] = "maxmemory"
     lasts: ClassVar[tuple[float, float]] = (0.5, 5.0)

@@ -40,7 +40,7 @@ class Producer:
         self.stopping = False
 
     async def run(self) -> None:
-        """Tell stories until `stopping`, and end what was begun."""
+        """Run stories until `stopping`, and finish those that have begun."""
         async with trio.open_nursery() as nursery:
             async with trio.open_nursery() as watching:
                 watching.start_soon(self._watch)

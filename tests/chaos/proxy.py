@@ -91,7 +91,7 @@ class Proxy:
         return len(self._pairs)
 
     def drop(self, share: float = 1.0) -> int:
-        """Reset connections, all or the given share of them; give how many."""
+        """Reset connections, all or the given share of them; return how many."""
         chosen = sorted(self._pairs, key=id)
         chosen = chosen[: max(1, round(len(chosen) * share))] if chosen else []
         for pair in chosen:
@@ -99,12 +99,12 @@ class Proxy:
         return len(chosen)
 
     def stall(self) -> None:
-        """Let nothing pass until `flow`."""
+        """Hold back all traffic until `flow`."""
         if self._open.is_set():
             self._open = trio.Event()
 
     def flow(self) -> None:
-        """Let what was held back pass."""
+        """Pass on what was held back."""
         self._open.set()
 
     def swallow(self, *ways: Way) -> None:
@@ -119,7 +119,7 @@ class Proxy:
                 pair.reset()
 
     def vanish(self) -> int:
-        """Let the connections that there are never pass anything again; give how many."""
+        """Stop passing on anything on the open connections, for good; return how many there are."""
         for pair in self._pairs:
             pair.lost = True
         return len(self._pairs)
@@ -217,7 +217,7 @@ class Proxy:
         pair.scope.cancel()
 
     async def _passes(self, pair: _Pair, way: Way, data: bytes) -> bool:
-        """Do to a chunk what is to be done; say whether it goes on."""
+        """Apply the faults to a chunk; return whether to pass it on."""
         if self.delay:
             await trio.sleep(self.delay)
         while not self._open.is_set():

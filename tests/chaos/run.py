@@ -78,7 +78,7 @@ class Report:
         return not self.violations
 
     def as_data(self) -> dict[str, Any]:
-        """Give it as what JSON can carry."""
+        """Return the report as values that JSON can encode."""
         data = attrs.asdict(self)
         data["plan"]["keep"] = str(self.plan.keep) if self.plan.keep else None
         return {**data, "passed": self.passed}
@@ -106,7 +106,7 @@ async def run(plan: Plan, say: Say) -> Report:
 
 
 def open_ground(folder: Path, plan: Plan) -> AbstractAsyncContextManager[Ground]:
-    """Give the context in which the servers of a plan run."""
+    """Return the context in which the servers of a plan run."""
     if plan.server == "plain":
         if plan.durability != "memory":
             raise ConfigError.of("durability", plan.durability, "memory with a plain server")

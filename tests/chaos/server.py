@@ -39,7 +39,7 @@ def server_folder() -> Path:
 
 
 def find_faketime() -> Path | None:
-    """Give the library that makes clocks jump; None when it is not installed."""
+    """Return the library that makes clocks jump; None when it is not installed."""
     for pattern in FAKETIME:
         found = sorted(Path("/").glob(pattern.removeprefix("/")))
         if found:
@@ -118,12 +118,12 @@ class Redis:
         raise RuntimeError(f"redis-server on port {self.port} did not start: {self.log_end()}")
 
     def log_end(self) -> str:
-        """Give the last lines of its log."""
+        """Return the last lines of its log."""
         log = self.folder / "redis.log"
         return log.read_text("utf-8", "replace")[-2000:] if log.exists() else "it has no log"
 
     def ask_now(self, *command: Any) -> Any:
-        """Send one command on a connection of its own and give the reply. Blocks."""
+        """Send one command on a connection of its own and return the reply. Blocks."""
         with redis.Redis(
             port=self.port, socket_timeout=30, decode_responses=True, single_connection_client=True
         ) as client:
@@ -134,7 +134,7 @@ class Redis:
         return await trio.to_thread.run_sync(lambda: self.ask_now(*command))
 
     async def ask(self, *command: Any) -> Any:
-        """Give the reply to one command, once the server is there and its file is read.
+        """Return the reply to one command, once the server is there and its file is read.
 
         Two faults may come at once: one asks while another has it killed, restarted or let go of
         its clients. What was asked may then be done twice.

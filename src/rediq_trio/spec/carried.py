@@ -1,4 +1,4 @@
-"""What a queue keeps with a task and never reads: the members of a batch, and results."""
+"""Contents of tasks that a queue stores and never reads: members of batches, and results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import attrs
 
 @attrs.frozen
 class BatchMember:
-    """One member of a batch, as it was in its group."""
+    """One task of a batch."""
 
     id: str
     envelope: bytes
@@ -19,12 +19,12 @@ class BatchMember:
 
 @attrs.frozen
 class BatchEnvelope:
-    """A group's name and its members, at least one."""
+    """The envelope of a batch: the group's name and at least one member."""
 
     group: str
     members: tuple[BatchMember, ...]
 
 
 Kept = tuple[str, bytes]
-"""A result that is kept with a task, and the name that it has there. No result is empty; one that
-is stands for what cannot be decoded."""
+"""The name and the packed result of a step or a dependency. An empty result stands for one that
+cannot be decoded."""

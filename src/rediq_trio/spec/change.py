@@ -1,8 +1,8 @@
-"""Change: a queue while one transition works on it.
+"""Change: a queue while one rule works on it.
 
-No task changes state but by `move`, comes but by `add`, goes but by `remove`:
-so what has to follow from each can be neither forgotten nor done twice. What
-a task's end means for those that wait for it follows in `propagate`.
+A task comes in only by `add`, changes its state only by `move`, and is removed only by `remove`.
+So whatever must follow from these (an entry of the history, a freed unique key, the counters) is
+written once, here. `propagate` notifies the dependents of tasks that ended.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from rediq_trio.spec.records import (
 from rediq_trio.spec.stored_format import NIL
 
 SENT_PER_MS = 1024
-"""Messages are numbered from the time on, this many for each millisecond: after a failover that
-forgot some, the next number is still a new one."""
+"""Message numbers per millisecond. A number is at least the time in ms times this, so it is new even
+after a failover that lost messages."""
 
 
 class Change:
-    """The queue while one transition works on it."""
+    """A queue while one rule works on it: mutable parts of a `QueueState`, until `done`."""
 
     def __init__(self, queue: QueueState, now: int) -> None:
         self.queue = queue
@@ -67,7 +67,7 @@ class Change:
         self, record: Record, state: State, transition: Transition = Transition.ENQUEUE,
         *, needs: Sequence[str] = (), **changes: Any,
     ) -> Record:  # fmt: skip
-        """Put a new task in, whose `state` is not yet one."""
+        """Add a new task in its first state, whatever `record.state` says."""
         advance(transition, None, state)
         self.count("enqueued")
         new = attrs.evolve(record, state=state, **changes)
@@ -75,7 +75,7 @@ class Change:
         return self._put(new)
 
     def move(self, transition: Transition, record: Record, target: State, **changes: Any) -> Record:
-        """Take a task along an edge of the table."""
+        """Move a task along an edge of `TRANSITIONS`."""
         advance(transition, record.state, target)
         if target is not State.ACTIVE:
             changes.setdefault("lease_ms", 0)
@@ -92,12 +92,12 @@ class Change:
     def remove(
         self, transition: Transition, record: Record, *, result: bytes | None = None
     ) -> None:
-        """Let a task go; with a result, because it completed."""
+        """Remove a task; `result` is for one that completed."""
         advance(transition, record.state, None)
         self._touch(record)
         if record.until is not Until.EXPIRED or transition in (Transition.DELETE, Transition.FLUSH):
             record = self._unlock(record)
-        if transition is not Transition.FLUSH:  # one entry for all
+        if transition is not Transition.FLUSH:  # which writes one entry for all tasks
             self._record_entry(transition, record, None)
         if record.state not in TERMINAL:
             ended_as = None if result is None else State.COMPLETED
@@ -106,7 +106,7 @@ class Change:
         self.needs.pop(record.id, None)
 
     def ready(self, transition: Transition, record: Record, **changes: Any) -> Record:
-        """Make a task pending, behind those of its priority that are ready."""
+        """Make a task pending, after the pending tasks of its priority."""
         return self.move(transition, record, State.PENDING, seq=self.next_seq(), **changes)
 
     def next_seq(self) -> int:
@@ -151,7 +151,7 @@ class Change:
     # --- unique keys
 
     def holder(self, key: str) -> str | None:
-        """Give the task in the window of a unique key."""
+        """Return the holder of a unique key whose window is open."""
         lock = self.locks.get(key)
         return None if lock is None or 0 < lock.till_ms <= self.now else lock.id
 
@@ -174,12 +174,12 @@ class Change:
     # --- tasks that wait for others
 
     def send(self, queue: str, kind: MailKind, **fields: Any) -> None:
-        """Put a message to another queue into the outbox."""
+        """Add a message to another queue to the outbox."""
         self.sent = max(self.sent + 1, self.now * SENT_PER_MS)
         self.outbox.append(Mail(self.sent, queue, kind, **fields))
 
     def link(self, source: Record, dependent: str) -> None:
-        """Let `dependent` be told of the end of a task that has not ended."""
+        """Subscribe `dependent` to the end of a task that has not ended."""
         self.edges[source.id] = self.edges.get(source.id, frozenset()) | {dependent}
         if not source.has_dependents:
             self._put(attrs.evolve(source, has_dependents=True))
@@ -188,7 +188,7 @@ class Change:
         self.needs[task_id] = self.needs.get(task_id, frozenset()) | {ref}
 
     def check_dependency(self, task_id: str, ref: str) -> None:
-        """Let a task wait for another, and tell it at once where that has ended."""
+        """Make a task wait for another one; notify it at once if that has ended."""
         queue, local_id = split_ref(ref)
         self.need(task_id, ref)
         if queue:
@@ -197,7 +197,7 @@ class Change:
             self.subscribe(local_id, task_id)
 
     def subscribe(self, local_id: str, dependent: str) -> None:
-        """Let `dependent` be told of the end of a task, now where it has ended or is not there."""
+        """Subscribe `dependent` to the end of a task; notify it now if the task has ended or is gone."""
         source = self.records.get(local_id)
         if source is None or source.state is State.GROUPED:
             self.notify_dependent(local_id, dependent, None, b"")
@@ -209,7 +209,7 @@ class Change:
     def notify_dependent(
         self, local_id: str, dependent: str, ended_as: State | None, result: bytes
     ) -> None:
-        """Tell a dependent, here or elsewhere, how a task has ended."""
+        """Notify a dependent, of this queue or another, of how a task has ended."""
         queue, dependent_id = split_ref(dependent)
         if queue:
             self.send(
@@ -224,7 +224,7 @@ class Change:
             self.resolve(dependent_id, local_id, ended_as, result)
 
     def resolve(self, task_id: str, ref: str, ended_as: State | None, result: bytes) -> None:
-        """Take note, once, of the end of a task that another one waits for."""
+        """Resolve a dependency of a task, once: `ref`, which it waits for, has ended."""
         record = self.records.get(task_id)
         if record is None or record.state is not State.BLOCKED:
             return
@@ -250,9 +250,9 @@ class Change:
             self.ready(transition, record)
 
     def propagate(self, budget: int = PROPAGATED_AT_ONCE) -> int:
-        """Tell those that wait for the tasks that have ended, and so on, `budget` at most.
+        """Notify the dependents of tasks that have ended, and of those that end by it.
 
-        What is left is held over, and `queue.unblock` goes on with it. Gives how many were told.
+        Return how many were notified, `budget` at most. The rest is deferred to `unblock`.
         """
         notified = 0
         while self.endings:

@@ -1,7 +1,7 @@
-"""How a worker gets tasks and keeps them: claim, renew.
+"""How a worker leases tasks and renews its leases.
 
-A claim leases tasks. A lease carries the fence of its delivery, and whoever
-writes about the task names it: `find_delivery` is that guard.
+A lease carries the fence of its delivery. Every write of a worker about the task names that fence,
+and `find_delivery` checks it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rediq_trio.spec.records import QueueState, Record
 
 
 def find_delivery(queue: QueueState | Change, fence: Fence) -> Record | None:
-    """Return the record of a task if this fence is that of its last delivery and still good."""
+    """Return the record of a task if the fence names its last delivery; None for a stale fence."""
     record = queue.records.get(fence.id)
     if record is None or (record.deliveries, record.nonce) != (fence.deliveries, fence.nonce):
         return None
@@ -31,7 +31,7 @@ def is_expired(record: Record, now: int) -> bool:
 def claim(
     queue: QueueState, now: int, *, limit: int, lease_ms: int, worker: str, nonce: bytes
 ) -> tuple[QueueState, Claimed]:
-    """Lease the first `limit` ready tasks to a worker; those that expired go to dead instead."""
+    """Lease the first `limit` ready tasks to a worker; expired tasks become dead instead."""
     if queue.paused:
         return queue, Claimed((), 0)
     change = Change(queue, now)
@@ -66,7 +66,7 @@ def claim(
 def renew(
     queue: QueueState, now: int, fences: Sequence[Fence], *, lease_ms: int
 ) -> tuple[QueueState, tuple[Verdict, ...]]:
-    """Prolong each lease that is still held, lapsed but not reclaimed ones too."""
+    """Prolong each lease that is still held, even if it has lapsed and was not reclaimed yet."""
     change = Change(queue, now)
     verdicts: list[Verdict] = []
     for fence in fences:

@@ -1,6 +1,6 @@
-"""Why a task is dead, where no handler said so: the texts that its record keeps.
+"""Why a task is dead if no handler raised an error: texts for the `error` of its record.
 
-The scripts have the same texts: they are made from these (`store.redis.prelude`).
+The constants of the scripts are made from these (`store.redis.prelude`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rediq_trio.spec.lifecycle import State
 EXPIRED = "expired"
 WORKER_DIED = "its worker died under it %d times"
 NEED_FAILED = "the task %s that it needs %s"
-"""The reference of that task, and its word of `ENDED_AS`."""
+"""With the reference of that task, and a text of `ENDED_AS`."""
 UNREADABLE_RECORD = "its record cannot be decoded"
 PAYLOAD_MISSING = "its payload is missing"
 
@@ -25,4 +25,4 @@ ENDED_AS: Mapping[State | None, str] = MappingProxyType(
         State.CANCELLED: "was cancelled",
     }
 )
-"""How a task that another one needs has ended; None: it was deleted or never there."""
+"""How a task that another one needs has ended; None for one that was deleted or never existed."""

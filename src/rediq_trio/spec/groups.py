@@ -1,12 +1,12 @@
-"""How tasks that wait in a group become a batch: one task that holds them.
+"""How the tasks of a group become a batch: one task that holds them.
 
-A group is due when it is full, when no member has come for a while, or when its
-first member has waited long enough. A batch takes its oldest members out and comes
-in as a ready task in the same step, so each is in exactly one batch, or still in
-its group. What a batch holds can be no more than one script may carry: `MOST_BYTES`.
+A group is due when it is full, when no member has come for a while, or when its first member has
+waited long enough. One step removes the oldest members from their group and adds the batch as a
+ready task, so each member is in exactly one batch, or still in its group. `MOST_BYTES` bounds a
+batch.
 
-Waiting counts from `run_ms`, the enqueue or the last revival. Members stand in the
-order of their `seq`, so the first is the one that waits longest.
+Waiting counts from `run_ms`, which is the enqueue or the last revival. Members are ordered by
+`seq`, so the first one has waited longest.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from rediq_trio.spec.messages import Due
 from rediq_trio.spec.records import GroupRule, QueueState, Record
 
 DEFAULT_RULE = GroupRule()
-"""Of a group that was given none."""
+"""The rule of a group that was given none."""
 MOST_BYTES = 8 * 1024 * 1024
-"""Of the envelopes in one batch, unless a single one is larger."""
+"""Bytes of the envelopes in one batch, at most, unless a single one is larger."""
 
 
 @attrs.frozen
@@ -34,21 +34,21 @@ class Group:
 
     name: str
     rule: GroupRule | None
-    """The one that it was given."""
+    """The rule that it was given; None for none."""
     size: int
     due_ms: int
-    """When it becomes a batch; 0 when it is full."""
+    """When the group becomes a batch; 0 when it is full."""
 
 
 def due_at(members: Sequence[Record], rule: GroupRule) -> int:
-    """Give when the members, in their order, become a batch; 0 when there are enough."""
+    """Return when members, in their order, become a batch; 0 when there are enough."""
     if len(members) >= rule.max_size:
         return 0
     return min(members[0].run_ms + rule.max_delay_ms, members[-1].run_ms + rule.grace_ms)
 
 
 def groups(records: Iterable[Record], rules: Mapping[str, GroupRule]) -> list[Group]:
-    """Give the groups with members, the one that is due first before the others."""
+    """Return the groups that have members, in the order in which they are due."""
     found = [
         Group(name, rules.get(name), len(members), due_at(members, rules.get(name, DEFAULT_RULE)))
         for name, members in _by_group(records).items()
@@ -63,15 +63,15 @@ def _by_group(records: Iterable[Record]) -> dict[str, list[Record]]:
     return found
 
 
-def sooner(before: QueueState, after: QueueState) -> list[str]:
-    """Name the groups that are new, or due sooner than they were."""
+def groups_due_sooner(before: QueueState, after: QueueState) -> list[str]:
+    """Return the names of groups that are new, or due sooner than before."""
     was = {group.name: group.due_ms for group in groups(before.records.values(), before.rules)}
     found = groups(after.records.values(), after.rules)
     return [group.name for group in found if group.due_ms < was.get(group.name, sys.maxsize)]
 
 
 def matching(names: Iterable[str], group: str) -> str | None:
-    """Give which of the names is meant for a group: its own, or the longest prefix (`"user:*"`)."""
+    """Return the name that applies to a group: its own, else the longest prefix (`"user:*"`)."""
     fit = [n for n in names if n == group or (n[-1:] == "*" and group.startswith(n[:-1]))]
     return max(fit, key=lambda name: (name == group, len(name)), default=None)
 
@@ -79,9 +79,9 @@ def matching(names: Iterable[str], group: str) -> str | None:
 def set_group_rules(
     queue: QueueState, now: int, *, rules: Mapping[str, GroupRule]
 ) -> tuple[QueueState, int]:
-    """Give groups their rules; say how many had another one, or none.
+    """Set the rules of groups; return how many rules this changed.
 
-    A group without members is none: its first member comes under the default.
+    A group without members keeps no rule: its first member comes under the default.
     """
     there = _by_group(queue.records.values())
     news = {
@@ -93,9 +93,9 @@ def set_group_rules(
 
 
 def batch(queue: QueueState, now: int, *, ids: Sequence[str]) -> tuple[QueueState, Due]:
-    """Make of groups that are due one ready task each, earliest due first, while there are ids.
+    """Turn groups that are due into one ready task each, earliest due first, while there are ids.
 
-    A group that is still due comes again. An id that exists is passed over.
+    A group that is still due after that makes another batch. An id that exists is skipped.
     """
     change = Change(queue, now)
     made = 0

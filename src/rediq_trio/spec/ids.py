@@ -1,8 +1,7 @@
-"""How ids are stored, and so in which order a store finds them.
+"""How ids are stored, which also decides their order in a store.
 
-An id is stored as its text, a UUIDv7 as its 16 bytes. A reference to a task in
-another queue has the queue's name and a slash in front; one to a task of the
-same queue is its id alone.
+A UUIDv7 is stored as its 16 bytes, any other id as its text. A reference to a task of another queue
+is the queue's name, a slash and the id; a reference to a task of the same queue is the id alone.
 """
 
 from __future__ import annotations
@@ -13,15 +12,15 @@ _UUID7 = re.compile(r"[01][0-9a-f]{7}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a
 
 
 def is_uuid7(task_id: str) -> bool:
-    """Say whether an id is a UUIDv7 as the library makes them."""
+    """Return whether an id is a UUIDv7 as the library makes them."""
     return _UUID7.fullmatch(task_id) is not None
 
 
 def pack_id(task_id: str) -> bytes:
-    """Give an id as it is stored: a UUIDv7 in 16 bytes, any other as its text.
+    """Return the stored form of an id: 16 bytes for a UUIDv7, else its text.
 
-    A UUIDv7 begins with its time; until the year 3084 its first byte is
-    one that no own id can begin with, so the two cannot meet.
+    A UUIDv7 begins with its time. Until the year 3084 its first byte is one that no id of a user
+    can begin with, so the two forms cannot be confused.
     """
     if is_uuid7(task_id):
         return bytes.fromhex(task_id.replace("-", ""))
@@ -29,7 +28,7 @@ def pack_id(task_id: str) -> bytes:
 
 
 def unpack_id(stored: bytes) -> str:
-    """Give the text of a stored id."""
+    """Return the text of a stored id."""
     if len(stored) == 16 and stored[0] < 0x20:
         text = stored.hex()
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
@@ -37,13 +36,13 @@ def unpack_id(stored: bytes) -> str:
 
 
 def pack_ref(ref: str) -> bytes:
-    """Give a reference as it is stored."""
+    """Return the stored form of a reference."""
     queue, slash, local_id = ref.rpartition("/")
     return f"{queue}{slash}".encode() + pack_id(local_id)
 
 
 def unpack_ref(stored: bytes) -> str:
-    """Give the text of a stored reference."""
+    """Return the text of a stored reference."""
     if stored[:1] < b" ":
         return unpack_id(stored)
     queue, slash, local_id = stored.partition(b"/")
@@ -53,6 +52,6 @@ def unpack_ref(stored: bytes) -> str:
 
 
 def split_ref(ref: str) -> tuple[str, str]:
-    """Give the queue of a reference, '' for the same one, and the id within it."""
+    """Return the queue of a reference, '' for the same queue, and the id in it."""
     queue, _, local_id = ref.rpartition("/")
     return queue, local_id

@@ -1,4 +1,4 @@
-"""The order of tasks in the index of their state."""
+"""How the index of a state orders its tasks."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from rediq_trio.spec.records import QueueState, Record
 def ordered(queue: QueueState, state: State) -> list[Record]:
     """Return the tasks in one state, in the order of its index.
 
-    Pending ones with a limit key come after those without, key by key; grouped
-    ones come group by group.
+    Pending tasks with a limit key come after those without, key by key. Grouped tasks come
+    group by group.
     """
     found = (r for r in queue.records.values() if r.state is state)
     return sorted(found, key=_listed)
@@ -29,7 +29,7 @@ def _listed(record: Record) -> tuple[bytes, int, bytes]:
 
 
 def rank(record: Record) -> tuple[int, bytes]:
-    """Return where a task stands among those of its state."""
+    """Return the sort key of a task among those of its state."""
     return record.score, pack_id(record.id)
 
 

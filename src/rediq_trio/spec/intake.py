@@ -1,4 +1,4 @@
-"""How tasks come in: by an enqueue, with a completion, or from another queue."""
+"""How tasks are added: by an enqueue, by a completion, by a tick, or from another queue."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from rediq_trio.spec.lifecycle import State, Transition
 from rediq_trio.spec.messages import Answer, AnswerKind, Mail, MailKind, NewTask
 from rediq_trio.spec.records import QueueState, Record
 
-Taken = State | Answer | None
+TaskAnswer = State | Answer | None
 
 
 def enqueue(
     queue: QueueState, now: int, tasks: Sequence[NewTask], *, atomic: bool = False
-) -> tuple[QueueState, tuple[Taken, ...]]:
+) -> tuple[QueueState, tuple[TaskAnswer, ...]]:
     """Add each task whose id is new; None stands for one that exists already.
 
-    With `atomic`, one that is rejected, or exists, keeps the others out too. It then replaces
-    no holder of a unique key, and each task may need those before it.
+    With `atomic` it is all or nothing: a task that is rejected, or exists, keeps the others out.
+    Then no task replaces the holder of its unique key, and each may need those before it.
     """
     change = Change(queue, now)
     if not atomic:
@@ -42,10 +42,10 @@ def enqueue(
 
 @attrs.define
 class _Preceding:
-    """The tasks before one of an atomic enqueue."""
+    """The tasks that precede one in an atomic enqueue."""
 
     ids: dict[str, bool] = attrs.field(factory=dict)
-    """With whether a task behind may need it."""
+    """Task id -> whether a later task of the same request may depend on it."""
     keys: dict[str, str] = attrs.field(factory=dict)
     pending: int = 0
 
@@ -65,17 +65,17 @@ def _answer_of(rejection: Answer) -> Answer | None:
     return None if rejection is _EXISTS else rejection
 
 
-def enqueue_checked(change: Change, task: NewTask) -> Taken:
-    """Add a task that a caller hands in, unless something refuses it."""
+def enqueue_checked(change: Change, task: NewTask) -> TaskAnswer:
+    """Add a task of a caller, unless it is rejected."""
     if (rejection := _rejection(change, task)) is not None:
         return _answer_of(rejection)
     return _insert(change, task)
 
 
 def enqueue_promised(change: Change, task: NewTask) -> None:
-    """Add a task that was promised to be enqueued: nothing but a holder of its key refuses it.
+    """Add a task whose enqueue was already promised; only a holder of its unique key rejects it.
 
-    Those that wait for a task that is refused are told that it is gone.
+    The dependents of a rejected task are notified that it is gone.
     """
     if not task.relations.queue and task.id in change.records:
         for dependent in task.relations.dependents:
@@ -85,8 +85,8 @@ def enqueue_promised(change: Change, task: NewTask) -> None:
             change.notify_dependent(task.id, dependent, None, b"")
 
 
-def enqueue_tick(change: Change, task: NewTask) -> Taken:
-    """Add a task that nobody waits for: nothing but a holder of its key, or of its id, refuses it."""
+def enqueue_tick(change: Change, task: NewTask) -> TaskAnswer:
+    """Add a task of a schedule; only a holder of its unique key, or of its id, rejects it."""
     if not task.relations.queue and task.id in change.records:
         return None
     return _insert(change, task)
@@ -133,7 +133,7 @@ def _taken(holder: str) -> Answer:
 
 
 def _replaceable(change: Change, task: NewTask, holder: str) -> bool:
-    # What waits, or is waited for, under its own id cannot go by that of another.
+    # A task with dependencies or dependents is known by its own id, so it takes no other's place.
     relations, record = task.relations, change.records.get(holder)
     return (
         relations.replace
@@ -178,7 +178,7 @@ def _insert(change: Change, task: NewTask) -> State | Answer:
             return _taken(holder)
     record = Record(
         id=task.id,
-        state=State.BLOCKED,  # `add` has the last word
+        state=State.BLOCKED,  # `add` sets the real one
         created_ms=change.now,
         group=relations.group,
         run_on_dependency_failure=relations.run_on_dependency_failure,
@@ -230,9 +230,9 @@ def _window_end(change: Change, task: NewTask) -> int:
 def receive(
     queue: QueueState, now: int, sender: str, mail: Sequence[Mail]
 ) -> tuple[QueueState, int]:
-    """Take in messages of another queue, oldest first; one that came before changes nothing.
+    """Handle messages of another queue, oldest first; one that was handled before changes nothing.
 
-    Gives the `seq` of the last message taken in, now or before.
+    Return the `seq` of the last message that was handled, now or before.
     """
     change = Change(queue, now)
     known = mark = queue.received.get(sender, 0)
@@ -258,6 +258,6 @@ def _receive_one(change: Change, sender: str, mail: Mail) -> None:
 
 
 def acknowledge(queue: QueueState, now: int, seq: int) -> tuple[QueueState, int]:
-    """Forget the messages up to `seq`, which have arrived; give how many are left."""
+    """Remove the messages up to `seq`, which have arrived; return how many are left."""
     left = tuple(mail for mail in queue.outbox if mail.seq > seq)
     return attrs.evolve(queue, outbox=left), len(left)

@@ -1,12 +1,12 @@
 """Which pending task is next, under limits and fairness.
 
-The pending tasks of one limit key are a lane, those without a key another. A
-lane is open while its limit allows a start. A claim takes from the open lane
-whose first task comes first; in a fair queue, from the one served longest ago.
+The pending tasks of one limit key are a lane; those without a limit key are a lane too. A lane is
+open while its limit allows a start. A claim takes the first task of all open lanes, by priority and
+age; in a fair queue it takes the first task of the open lane that was served longest ago.
 
-Rates follow the generic cell rate algorithm (ITU-T I.371): a start is allowed
-when the theoretical arrival time is at most `burst - 1` intervals ahead, and
-moves it on by one. So at most `count + burst - 1` tasks start in any period.
+Rates follow the generic cell rate algorithm (ITU-T I.371). A start is allowed when the theoretical
+arrival time is at most `burst - 1` intervals ahead of now, and each start adds one interval to it.
+So at most `count + burst - 1` tasks start in any period.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rediq_trio.spec.records import ANY_KEY, NO_LIMIT, Limit, QueueState, Record
 
 
 def limit_of(queue: QueueState, key: str) -> Limit:
-    """Return the limit that holds for a key; '' for the queue as a whole."""
+    """Return the limit that applies to a key, or with '' to the whole queue."""
     found = queue.limits.get(key)
     if found is None and key:
         found = queue.limits.get(ANY_KEY)
@@ -29,14 +29,14 @@ def limit_of(queue: QueueState, key: str) -> Limit:
 
 
 def free_at(limit: Limit, arrival_us: int) -> int:
-    """Return the instant from which on the rate allows a start, in whole ms; 0 without a rate."""
+    """Return when the rate allows a start, in whole ms; 0 without a rate."""
     if not limit.count:
         return 0
     return -(-(arrival_us - (limit.burst - 1) * limit.interval_us) // 1000)
 
 
 class Lanes:
-    """The lanes of a queue while a claim takes from them."""
+    """The lanes of a queue, while a claim takes tasks from them."""
 
     def __init__(self, change: Change) -> None:
         self._change = change
@@ -61,7 +61,7 @@ class Lanes:
         return [key for key in self._lanes if not key or self._free(key, self._active[key])]
 
     def remaining(self) -> int:
-        """Return how many starts a further claim would find at least: one for each open lane."""
+        """Return how many tasks a further claim would find at least: one per open lane of a key."""
         return sum(1 if key else len(self._lanes[key]) for key in self.open())
 
     def next(self) -> Record | None:
@@ -84,7 +84,7 @@ class Lanes:
         return self._lanes[key][0].score, key.encode()
 
     def started(self, record: Record) -> None:
-        """Charge the limits with a start."""
+        """Count a start against the limits of a task."""
         self._running += 1
         self._active[record.limit_key] += 1
         for key in {"", record.limit_key}:
@@ -96,14 +96,14 @@ class Lanes:
 
 
 def next_start(queue: QueueState, now: int) -> int | None:
-    """Return the first instant at which a rate, and nothing else, will allow a start."""
+    """Return the first instant at which a start becomes possible by a rate alone."""
     records = queue.records.values()
     lanes = {r.limit_key for r in records if r.state is State.PENDING}
     if not lanes:
         return None
-    whole = free_at(limit_of(queue, ""), queue.rates.get("", 0))
-    if whole > now:
-        return whole
+    queue_free_at = free_at(limit_of(queue, ""), queue.rates.get("", 0))
+    if queue_free_at > now:
+        return queue_free_at
     active = Counter(r.limit_key for r in records if r.state is State.ACTIVE)
     return min(_waits(queue, now, lanes - {""}, active), default=None)
 

@@ -1,7 +1,7 @@
-"""What a queue is asked and what it answers: tasks, messages, leases, outcomes.
+"""The requests to a queue and its answers: tasks, messages, leases, outcomes.
 
-Instants and durations are whole milliseconds (`_ms`), because both stores must
-compute the same numbers. What a queue keeps is in `records`.
+Instants and durations are whole milliseconds (`_ms`), because both stores must compute the
+same numbers. What a queue stores is in `records`.
 """
 
 from __future__ import annotations
@@ -32,28 +32,30 @@ def _once(refs: Iterable[str]) -> tuple[str, ...]:
 
 @attrs.frozen
 class Relations:
-    """What ties a new task to others. References are ids of the task's own queue, or
-    `"<queue>/<id>"` of another."""
+    """How a new task is related to others.
+
+    A reference is the id of a task of the same queue, or `"<queue>/<id>"` for one of another.
+    """
 
     queue: str = ""
-    """Another queue that the task goes to; '' for the one it is handed to."""
+    """Another queue to send the task to; '' for the queue that receives the request."""
     unique: str = ""
     """The unique key; '' for none."""
     until: Until = Until.DONE
     ttl_ms: int = 0
-    """The window ends then in any case; 0 for never."""
+    """Length of the unique key's window, in ms, whatever `until` says; 0 for no end by time."""
     replace: bool = False
-    """Take the place of a holder that was never claimed."""
+    """Replace a holder of the unique key that was never claimed."""
     limit_key: str = ""
     group: str = ""
     run_on_dependency_failure: bool = False
-    """Run also when a task that this one needs did not complete."""
+    """Run this task even if a task that it needs did not complete."""
     needs: tuple[str, ...] = attrs.field(default=(), converter=_once)
-    """The tasks it waits for, to be looked at now."""
+    """Tasks that it waits for and that exist already; each is checked at the enqueue."""
     needs_later: tuple[str, ...] = attrs.field(default=(), converter=_once)
-    """Others it waits for, that name it among their `dependents`: they come with it or after it."""
+    """Tasks that it waits for and that come with it or after it, with it among their `dependents`."""
     dependents: tuple[str, ...] = attrs.field(default=(), converter=_once)
-    """Tasks that wait for it, there before it is."""
+    """Tasks that wait for it and were enqueued before it."""
 
 
 NO_RELATIONS = Relations()
@@ -61,11 +63,11 @@ NO_RELATIONS = Relations()
 
 @attrs.frozen
 class NewTask:
-    """A task as a store takes it in."""
+    """A task to be enqueued."""
 
     id: str
     envelope: bytes
-    """What the queue carries and never reads: type, payload, timeout, backoff, metadata."""
+    """Type, payload, timeout, backoff and metadata, packed; the queue never reads it."""
     priority: int = 50
     max_retry: int = 3
     max_crashes: int = 3
@@ -74,7 +76,7 @@ class NewTask:
     run_at_ms: int = 0
     """An instant; 0 for none. At most one of `delay_ms` and `run_at_ms` is set."""
     expires_in_ms: int = 0
-    """From the enqueue on; 0 for never."""
+    """Milliseconds after the enqueue; 0 for never."""
     expires_at_ms: int = 0
     """An instant; 0 for none."""
     relations: Relations = NO_RELATIONS
@@ -86,20 +88,20 @@ class AnswerKind(enum.IntEnum):
     TAKEN = 1
     """The unique key has a holder: `ref`. Nothing was written."""
     REPLACED = 2
-    """It took the place of the holder `ref`, whose state is `state` now."""
+    """The task replaced the holder `ref`, whose state is `state` now."""
     FULL = 3
     """The queue is bounded and full. Nothing was written."""
     MISSING = 4
-    """The task `ref` that it needs is not there, or in a group. Nothing was written."""
+    """The task `ref` that it needs does not exist, or is in a group. Nothing was written."""
     WITHHELD = 5
-    """Another task of the whole was refused. Nothing was written."""
+    """Another task of the same atomic enqueue was rejected. Nothing was written."""
     SENT = 6
-    """It is on its way to another queue."""
+    """The task is on its way to another queue."""
 
 
 @attrs.frozen
 class Answer:
-    """What became of a task that an enqueue did not simply add."""
+    """The result for a task that an enqueue did not simply add."""
 
     kind: AnswerKind
     ref: str = ""
@@ -107,18 +109,18 @@ class Answer:
 
 
 Enqueued = tuple[State | Answer | None, ...]
-"""Per task the state it is in; None for an id that exists already."""
+"""The state of each task; None for an id that exists already."""
 
 
 class MailKind(enum.IntEnum):
     """What a message between queues is about."""
 
     TASK = 1
-    """A task that is to be enqueued."""
+    """Enqueue a task."""
     SUBSCRIBE = 2
     """Task `id` of the sender waits for task `ref` of the receiver."""
     ENDED = 3
-    """Task `ref` of the sender ended as `how` says, which task `id` of the receiver waits for."""
+    """Task `ref` of the sender ended as `ended_as` says; task `id` of the receiver waits for it."""
 
 
 @attrs.frozen
@@ -126,47 +128,48 @@ class Mail:
     """One message in a queue's outbox."""
 
     seq: int
-    """Grows with every message of a queue, also over a failover that forgot some."""
+    """The message's number. It grows with every message of a queue, even after a failover that
+    lost some."""
     queue: str
     """The receiver."""
     kind: MailKind
     id: str = ""
     ref: str = ""
     ended_as: State | None = None
-    """None: it is gone."""
+    """None for a task that no longer exists."""
     result: bytes = b""
     task: NewTask | None = None
 
 
 @attrs.frozen
 class Schedule:
-    """What makes a task at each of its ticks."""
+    """A schedule: it enqueues a task at each of its ticks."""
 
     name: str
     when: bytes
-    """When it ticks, packed; a store compares it and never reads it."""
+    """Its times, packed. A store compares them and never reads them."""
     template: NewTask
     """The task that each tick makes, but for its id."""
     owner: str = ""
     """The app that declares it; '' for a schedule added at run time."""
     keep: bool = False
-    """It stays when its owner declares it no more."""
+    """Keep the schedule when its owner no longer declares it."""
     overlap_skip: bool = False
-    """A tick makes no task while the last one has not ended."""
+    """Skip a tick while the schedule's last task has not ended."""
     paused: bool = False
     next_ms: int = 0
-    """The tick that is expected; 0 for none, as while it is paused."""
+    """The tick that it expects; 0 for none, as while it is paused."""
     last_ms: int = 0
     """The last tick that made a task."""
     last_id: str = ""
-    """The last task that it made, by a tick or a trigger."""
+    """The last task that a tick or a trigger enqueued."""
     revision: int = 0
-    """New whenever it is declared otherwise, and never given twice in a queue."""
+    """The number of its last change. No two changes in a queue have the same number."""
 
 
 @attrs.frozen
 class Tick:
-    """One tick that fires."""
+    """One tick, with the task that it enqueues."""
 
     at_ms: int
     task: NewTask
@@ -174,39 +177,39 @@ class Tick:
 
 @attrs.frozen
 class Agenda:
-    """Schedules of a queue, as they were at one instant."""
+    """Schedules of a queue, read at one instant."""
 
     now_ms: int
-    """By the store's clock."""
+    """The instant, by the store's clock."""
     schedules: tuple[Schedule, ...]
     next_in_ms: int | None
-    """Milliseconds until the next one that is not due yet; None when there is none."""
+    """Milliseconds until the next tick that is not due yet; None for none."""
     unreadable: tuple[str, ...] = ()
     """Names of schedules that cannot be decoded."""
 
 
 @attrs.frozen
 class Fence:
-    """Names one delivery of one task. Every write about the task carries it."""
+    """The name of one delivery of one task. Every write of a worker about the task carries it."""
 
     id: str
     deliveries: int
     nonce: bytes
-    """8 random bytes, new for each claim, so that a token is never given twice,
-    not even after a failover forgot a delivery."""
+    """8 random bytes, new for each claim: no two fences are equal, even if a failover lost a
+    delivery."""
 
 
 @attrs.frozen
 class Lease:
-    """A claimed task in the hands of a worker."""
+    """A claimed task, with the lease that a worker holds on it."""
 
     fence: Fence
     attempt: int
-    """The number of this attempt, from 1."""
+    """The number of this attempt, counted from 1."""
     max_retry: int
     envelope: bytes | BatchEnvelope
     lease_ms: int
-    """The instant at which the lease runs out unless renewed, by the store's clock."""
+    """When the lease runs out unless it is renewed, by the store's clock."""
 
 
 @attrs.frozen
@@ -215,19 +218,19 @@ class Claimed:
 
     leases: tuple[Lease, ...]
     remaining: int
-    """Pending tasks left that a further claim could have now; 0 when paused."""
+    """How many pending tasks a further claim would find at least; 0 when paused."""
     newer: int = 0
-    """The layout of the next task, where a newer version wrote it: it, and what is behind it, is
-    left to workers that can read it. 0 as a rule; a store of one process never has one."""
+    """The format of the next task, if a newer version wrote it, else 0. That task, and those after
+    it, are left to workers that can read it. `memory://` has no such tasks."""
 
 
 class Verdict(enum.IntEnum):
-    """What became of a lease that was to be renewed."""
+    """The answer to the renewal of a lease."""
 
     LOST = 0
     KEPT = 1
     CANCEL = 2
-    """Kept, and its handler is to be cancelled."""
+    """The lease is kept, but its handler is to be cancelled."""
 
 
 @attrs.frozen
@@ -237,24 +240,24 @@ class Completed:
     fence: Fence
     result: bytes
     children: tuple[NewTask, ...] = ()
-    """Tasks to be enqueued in the same step."""
+    """Tasks to enqueue in the same step."""
 
 
 @attrs.frozen
 class Failed:
-    """The attempt failed, and is charged."""
+    """The attempt failed, and is counted."""
 
     fence: Fence
     error: str
     delay_ms: int
-    """Until the next attempt, if there is one."""
+    """Milliseconds until the next attempt, if there is one."""
     final: bool = False
-    """No retry, whatever attempts are left."""
+    """Do not retry, even if attempts are left."""
 
 
 @attrs.frozen
 class Snoozed:
-    """The task is to run again after a delay. The attempt is not charged."""
+    """The task is to run again after a delay. The attempt is not counted."""
 
     fence: Fence
     delay_ms: int
@@ -269,13 +272,13 @@ class Stopped:
 
 @attrs.frozen
 class Released:
-    """The task is given back as it was. The attempt is not charged."""
+    """The worker returned the task without running it to its end. The attempt is not counted."""
 
     fence: Fence
 
 
 Outcome = Completed | Failed | Snoozed | Stopped | Released
-"""How an attempt ended, to be settled."""
+"""How an attempt ended."""
 
 
 @attrs.frozen
@@ -287,18 +290,18 @@ class Report:
 
 
 Settled = tuple[State | None, ...]
-"""Per outcome the state that the task is in now; None for a stale fence, which changed
-nothing. An outcome settled before changes nothing either and gives today's state."""
+"""The state of each outcome's task after the call; None for a stale fence, which changed nothing.
+An outcome that was settled before changes nothing either."""
 
 
 @attrs.frozen
 class Due:
-    """The answer of a keeper's step."""
+    """The answer to a duty of the keeper."""
 
     moved: int
-    """How many tasks it moved; as many as its limit means that there may be more."""
+    """How many tasks it moved. If that is its limit, more may be due."""
     next_in_ms: int | None
-    """Milliseconds until the next is due (0 when one is due already); None when there is none."""
+    """Milliseconds until the next task is due; 0 if one is due already, None for none."""
 
 
 @attrs.frozen
@@ -308,4 +311,4 @@ class WorkerRecord:
     id: str
     data: bytes
     ttl_ms: int
-    """How long it counts as alive without another heartbeat."""
+    """Milliseconds for which the worker counts as alive without another heartbeat."""

@@ -1,4 +1,4 @@
-"""What a caller or an operator does with a queue and its tasks."""
+"""What callers and operators do with a queue and its tasks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rediq_trio.spec.records import NO_LIMIT, QueueState, Record
 
 
 def cancel(queue: QueueState, now: int, task_id: str) -> tuple[QueueState, State | None]:
-    """Cancel a waiting task, or ask the worker of an active one to; give the state it is in now."""
+    """Cancel a waiting task, or ask the worker of an active one to; return the task's state."""
     record = queue.records.get(task_id)
     if record is None:
         return queue, None
@@ -32,12 +32,12 @@ def cancel(queue: QueueState, now: int, task_id: str) -> tuple[QueueState, State
 
 
 def revive(queue: QueueState, now: int, ids: Sequence[str]) -> tuple[QueueState, Settled]:
-    """Make dead and cancelled tasks ready again, as if new but for their deliveries.
+    """Make dead and cancelled tasks ready again, like new tasks except for their deliveries.
 
-    `expires` is dropped: whoever revives a task wants it to run. One that still
-    waits for others waits again, and stays as it is where one of those in its queue
-    did not complete; so does one whose unique key has another holder. Gives the
-    state each is in now, None for one that does not exist.
+    `expires` is removed: whoever revives a task wants it to run. A task that still waits for
+    others is blocked again. A task stays as it is if one that it needs, in its queue, did not
+    complete, or if its unique key has another holder. Return the state of each task now, None
+    for one that does not exist.
     """
     change = Change(queue, now)
     answers: list[State | None] = []
@@ -76,13 +76,13 @@ def _revivable(change: Change, record: Record) -> bool:
 
 def _failed(change: Change, ref: str) -> bool:
     if split_ref(ref)[0]:
-        return False  # in another queue, which will tell
+        return False  # the other queue will send a message
     source = change.records.get(ref)
     return source is None or source.state in (State.DEAD, State.CANCELLED, State.GROUPED)
 
 
 def delete(queue: QueueState, now: int, ids: Sequence[str]) -> tuple[QueueState, Settled]:
-    """Remove tasks that no worker holds; give the state each was in, None for a missing one.
+    """Remove tasks that no worker holds; return the state each was in, None for a missing one.
 
     The answer `active` means that the task is still there.
     """
@@ -98,7 +98,7 @@ def delete(queue: QueueState, now: int, ids: Sequence[str]) -> tuple[QueueState,
 
 
 def watch(queue: QueueState, now: int, task_id: str) -> tuple[QueueState, State | None]:
-    """Note that someone waits for a task's end, so that the end is told and kept a while."""
+    """Record that someone waits for a task: its end is published, and it is kept for a while."""
     record = queue.records.get(task_id)
     if record is None:
         return queue, None
@@ -109,7 +109,7 @@ def watch(queue: QueueState, now: int, task_id: str) -> tuple[QueueState, State 
 
 
 def pause(queue: QueueState, now: int) -> tuple[QueueState, None]:
-    """Refuse claims until `resume`."""
+    """Pause the queue: claims find nothing until `resume`."""
     before = (int(queue.paused),)
     return with_entry(
         attrs.evolve(queue, paused=True), now, "pause", before=before, after=(1,)
@@ -117,7 +117,7 @@ def pause(queue: QueueState, now: int) -> tuple[QueueState, None]:
 
 
 def resume(queue: QueueState, now: int) -> tuple[QueueState, None]:
-    """Allow claims again."""
+    """Resume the queue: allow claims again."""
     before = (int(queue.paused),)
     return with_entry(
         attrs.evolve(queue, paused=False), now, "resume", before=before, after=(0,)
@@ -134,10 +134,10 @@ def limit(
     period_ms: int = 0,
     burst: int = 1,
 ) -> tuple[QueueState, None]:
-    """Limit a key, the queue (''), or all other keys (`ANY_KEY`).
+    """Limit a key, the whole queue (''), or all keys without a limit of their own (`ANY_KEY`).
 
-    None leaves the concurrency, or the rate, as it is, and 0 lifts it. A rate that
-    has changed counts from now on: no start waits longer than it would have to.
+    None leaves the concurrency, or the rate, as it is; 0 removes it. A new rate applies at once:
+    no start waits longer than the new rate asks for.
     """
     limits = dict(queue.limits)
     new = limits.pop(key, NO_LIMIT)
@@ -167,8 +167,9 @@ def arrange(
     fair: bool | None = None,
     history: int | None = None,
 ) -> tuple[QueueState, None]:
-    """Bound the pending tasks (0 for no bound), set whether claims are fair, and how many entries
-    of its history the queue keeps (0 for none); None leaves it.
+    """Set how many tasks may be pending, whether claims are fair, and how much history is kept.
+
+    `max_pending` 0 is for any number, `history` 0 for no entries. None leaves a setting as it is.
     """
     if max_pending is not None:
         queue = attrs.evolve(queue, max_pending=max_pending)
@@ -182,9 +183,9 @@ def arrange(
 
 
 def flush(queue: QueueState, now: int) -> tuple[QueueState, int]:
-    """Remove every task, the active ones too, whose outcomes will be refused as stale.
+    """Remove every task, even active ones, whose outcomes will then be stale.
 
-    Unique keys go with them; limits, schedules, and messages to other queues, stay.
+    Unique keys are freed. Limits, schedules and messages to other queues stay.
     """
     change = Change(queue, now)
     change.endings.extend(change.deferred)

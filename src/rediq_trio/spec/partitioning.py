@@ -1,8 +1,8 @@
-"""How many partitions a queue has, and what shows that the number was lost.
+"""How many partitions a queue has, and how a lost number is noticed.
 
-The number is noted in two places: as itself, and in the names of the queues that were ever
-used, where a partition is `<queue>~<number>`. The higher of the two holds, so that no task
-lies where nobody looks when one of them is lost.
+The number is stored twice: by itself, and in the set of queues that were ever used, which has the
+name `<queue>~<number>` for each partition. The higher of the two applies, so if one is lost, every
+partition with tasks is still served.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ class PartitionCount:
 
     recorded: int = 1
     named: int = 1
-    """What the names of the queues say."""
+    """The number that the names of the queues imply."""
 
     @property
     def count(self) -> int:
-        """The number that holds."""
+        """The number that applies."""
         return max(self.recorded, self.named)
 
 
 def partition_number(name: str) -> int | None:
-    """Return the number of the partition that a name stands for; None for any other name."""
+    """Return the number of the partition that a name is for; None for any other name."""
     found = _PARTITION_NAME.fullmatch(name)
     return None if found is None else int(found[1])
 
@@ -42,7 +42,7 @@ def partition_number(name: str) -> int | None:
 def count_partitions(
     recorded: Mapping[str, int], names: Iterable[str]
 ) -> dict[str, PartitionCount]:
-    """Return the counts of all partitioned queues, from what is noted and from the names."""
+    """Return the counts of all partitioned queues, from the recorded numbers and the names."""
     found = {queue: PartitionCount(count) for queue, count in recorded.items()}
     for name in names:
         number = partition_number(name)
@@ -67,7 +67,7 @@ def lapsed_names(queue: str, count: int, names: Iterable[str]) -> list[str]:
 
 
 def partition_violations(counted: PartitionCount) -> Iterator[Violation]:
-    """Check that the noted number is not lower than what the names say."""
+    """Check that the recorded number is not lower than what the names imply."""
     if counted.recorded < counted.named:
         recorded_as = f"{counted.recorded} {'is' if counted.recorded == 1 else 'are'} noted"
         text = f"has {counted.named} partitions by the names of queues, and {recorded_as}"
@@ -75,7 +75,7 @@ def partition_violations(counted: PartitionCount) -> Iterator[Violation]:
 
 
 def partition_repairs(counted: PartitionCount) -> Iterator[Repair]:
-    """Return how a number that was lost is put right."""
+    """Return the repair of a number that was lost."""
     if counted.recorded < counted.named:
         yield Repair(Action.PARTITIONS, ABOUT, f"{counted.recorded}", f"{counted.named}",
                      "the highest partition that has a name is the last one")  # fmt: skip

@@ -1,7 +1,7 @@
-"""What a queue keeps: one record per task, and all that is beside the records.
+"""What a queue stores: one record per task, and everything beside the records.
 
-Instants and durations are whole milliseconds (`_ms`), because both stores must
-compute the same numbers. What a queue is asked and answers is in `messages`.
+Instants and durations are whole milliseconds (`_ms`), because both stores must compute the same
+numbers. The requests to a queue, and its answers, are in `messages`.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from rediq_trio.spec.lifecycle import TERMINAL, State
 from rediq_trio.spec.messages import Mail, Schedule, Until
 
 CANCELLED_GRACE_MS = 60_000
-"""A cancelled task, and one that someone waits for, is kept at least this long
-after its end, so that whoever asked can read how it ended."""
+"""How long a cancelled task, and any task that someone waits for, is kept after its end at least, so
+that the caller can read how it ended."""
 
 PRIORITY_SPAN = 2**45
-"""Tasks that one priority can order: `score = priority * PRIORITY_SPAN + seq`, and
-100 * 2**45 + 2**45 is below 2**53, up to which a double counts exactly."""
+"""How many tasks of one priority have different scores: `score = priority * PRIORITY_SPAN + seq`. The
+highest score, 100 * 2**45 + 2**45, is below 2**53, up to which a double is exact."""
 
 PROPAGATED_AT_ONCE = 500
-"""Dependents that one step resolves at most; the keeper goes on with the others."""
+"""Dependents that one step notifies, at most; the keeper notifies the others."""
 
 ANY_KEY = "*"
 """Stands for every limit key that has no limit of its own."""
@@ -33,7 +33,7 @@ ANY_KEY = "*"
 
 @attrs.frozen
 class Record:
-    """All that a queue keeps of one task."""
+    """All that a queue stores of one task."""
 
     id: str
     envelope: bytes | BatchEnvelope
@@ -44,53 +44,53 @@ class Record:
     retention_ms: int
     created_ms: int
     run_ms: int
-    """When it is or was due."""
+    """When the task is or was due."""
     expires_ms: int = 0
     seq: int = 0
-    """Its place among the ready tasks of its priority; kept while it is active, so
-    that a released task goes back to where it was."""
+    """Its rank among the ready tasks of its priority. An active task keeps it, so that a released
+    task returns to its old rank."""
     attempt: int = 0
     deliveries: int = 0
     crashes: int = 0
     snoozes: int = 0
     nonce: bytes = b""
-    """Of the last claim; kept after its settlement, so that a repeated settlement is
-    known as such, and empty once a lapse or a revive made it void."""
+    """The nonce of the last claim. It is kept after the settlement, to recognise a repeated one, and
+    removed by a reclaim or a revive."""
     lease_ms: int = 0
-    """While active: when the lease runs out."""
+    """When the lease of an active task runs out."""
     worker: str = ""
     cancel: bool = False
-    """A cancel was asked while it was active."""
+    """Someone asked to cancel the task while it was active."""
     has_waiters: bool = False
-    """Someone waits for its end."""
+    """Someone waits for the task's end."""
     has_dependents: bool = False
-    """Tasks wait, or have waited, for its end."""
+    """Other tasks wait, or have waited, for the task's end."""
     has_steps: bool = False
-    """It has kept results of steps."""
+    """Results of steps are stored with it."""
     started_ms: int = 0
     finished_ms: int = 0
     purge_ms: int = 0
-    """While completed or cancelled: when it may be purged."""
+    """When a completed or cancelled task may be purged."""
     error: str = ""
     result: bytes = b""
     progress: bytes = b""
     inputs: tuple[Kept, ...] = ()
-    """What the tasks it waited for returned: reference and result of each."""
+    """The reference and the result of each task that it waited for."""
     steps: tuple[Kept, ...] = ()
-    """What its steps returned: name and result of each."""
+    """The name and the result of each of its steps."""
     unique: str = ""
     until: Until = Until.DONE
     owns_unique_key: bool = False
-    """The unique key was taken by it, and its window not ended but by its `till_ms`."""
+    """The task owns its unique key. The window may be over by time (`Lock.till_ms`) nevertheless."""
     limit_key: str = ""
     group: str = ""
     waits: int = 0
-    """How many tasks it still waits for."""
+    """How many tasks this one still waits for."""
     run_on_dependency_failure: bool = False
 
     @property
     def score(self) -> int:
-        """Where the task stands in the index of its state; lower comes first."""
+        """The task's score in the index of its state; lower comes first."""
         match self.state:
             case State.PENDING:
                 return self.priority * PRIORITY_SPAN + self.seq
@@ -114,11 +114,11 @@ class Record:
 
 @attrs.frozen
 class Ending:
-    """A task that has ended, while some that wait for it have not been told."""
+    """A task that has ended, while some of its dependents have not been notified."""
 
     id: str
     ended_as: State | None
-    """None: it is gone."""
+    """None for a task that no longer exists."""
     result: bytes = b""
 
 
@@ -127,14 +127,14 @@ class Lock:
     """A unique key that is taken."""
 
     id: str
-    """Its holder."""
+    """The task that holds it."""
     till_ms: int = 0
-    """The window ends then in any case; 0 for never."""
+    """When the window ends by time; 0 for never."""
 
 
 @attrs.frozen
 class Limit:
-    """How many tasks may run at once, and start within a period."""
+    """How many tasks may run at once, and how many may start within a period."""
 
     concurrency: int = 0
     """0 for any number."""
@@ -142,7 +142,7 @@ class Limit:
     """Starts per period; 0 for any number."""
     period_ms: int = 0
     burst: int = 1
-    """Starts that may come at once after a pause."""
+    """How many starts may follow at once after a pause."""
 
     @property
     def interval_us(self) -> int:
@@ -155,19 +155,19 @@ NO_LIMIT = Limit()
 
 @attrs.frozen
 class GroupRule:
-    """When a group is full, or has waited long enough, to become a batch."""
+    """When a group becomes a batch."""
 
     max_size: int = 10
-    """Members of a batch, at most."""
+    """Members of a batch, at most; a group with so many is due at once."""
     grace_ms: int = 30_000
-    """From the last member on; each that comes begins it anew."""
+    """How long the group waits after its newest member."""
     max_delay_ms: int = 300_000
-    """From the first member on."""
+    """How long the group waits after its oldest member, at most."""
 
 
 @attrs.frozen
 class Counters:
-    """Totals of a queue since it began."""
+    """Totals of a queue since its first task."""
 
     enqueued: int = 0
     completed: int = 0
@@ -180,48 +180,48 @@ class Counters:
 
 @attrs.frozen
 class QueueState:
-    """The whole of one queue at one instant."""
+    """One queue at one instant, with all that it stores."""
 
     records: Mapping[str, Record] = MappingProxyType({})
     seq: int = 0
-    """Given to the task that became ready last."""
+    """The `seq` of the task that became ready last."""
     paused: bool = False
     counters: Counters = Counters()
     locks: Mapping[str, Lock] = MappingProxyType({})
-    """The unique keys that are taken, also those whose time has run out."""
+    """The unique keys that are taken, even those whose window is over by time."""
     edges: Mapping[str, frozenset[str]] = MappingProxyType({})
-    """For each task the references to those that wait for its end."""
+    """Task id -> references of the tasks that wait for its end."""
     needs: Mapping[str, frozenset[str]] = MappingProxyType({})
-    """For each task the references to those it still waits for."""
+    """Task id -> references of the tasks that it still waits for."""
     endings: tuple[Ending, ...] = ()
-    """Tasks whose dependents are still to be told."""
+    """Ended tasks whose dependents are still to be notified."""
     outbox: tuple[Mail, ...] = ()
-    """Messages to other queues that are not known to have arrived."""
+    """Messages to other queues whose arrival is not acknowledged yet."""
     sent: int = 0
     """The `seq` of the last message."""
     received: Mapping[str, int] = MappingProxyType({})
-    """For each other queue the `seq` of its last message that was taken in."""
+    """Queue -> the `seq` of its last message that was handled here."""
     limits: Mapping[str, Limit] = MappingProxyType({})
-    """By limit key; '' limits the queue, `ANY_KEY` every key without a limit of its own."""
+    """Limit key -> its limit; '' limits the queue, `ANY_KEY` every key without a limit of its own."""
     rates: Mapping[str, int] = MappingProxyType({})
-    """By limit key: the theoretical arrival time of the next start, in microseconds."""
+    """Limit key -> the theoretical arrival time of the next start, in microseconds."""
     max_pending: int = 0
     """How many tasks may be pending; 0 for any number."""
     fair: bool = False
-    """Claims go round robin between limit keys, instead of by priority and age."""
+    """Claims go round robin between limit keys, not by priority and age."""
     turn: int = 0
-    """Of the last claim."""
+    """The turn of the last claim."""
     turns: Mapping[str, int] = MappingProxyType({})
-    """For each limit key with pending tasks the turn at which it was last served, or
-    began to wait; under '' for the tasks without a key."""
+    """Limit key with pending tasks -> the turn at which it was last served, or began to wait. '' is
+    for the tasks without a key."""
     schedules: Mapping[str, Schedule] = MappingProxyType({})
-    """By name."""
+    """Name -> schedule."""
     revision: int = 0
-    """Of the schedule that was declared last."""
+    """The revision of the last change of a schedule."""
     rules: Mapping[str, GroupRule] = MappingProxyType({})
-    """For each group with members the rule that it was given."""
+    """Group with members -> the rule that it was given."""
     history: int = 0
-    """How many entries are kept; 0 for none."""
+    """How many entries of its history the queue keeps; 0 for none."""
     last_entry: int = 0
     """The number of the last entry."""
     entries: tuple[Entry, ...] = ()

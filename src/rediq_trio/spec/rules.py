@@ -3,27 +3,35 @@
 Theory of operation
 -------------------
 
-A queue is one immutable value, `records.QueueState`. A rule is a function that takes the
-queue, the time in whole milliseconds and its arguments, and returns the queue that follows
-and an answer. It reads nothing else and changes nothing. Whatever a worker does for many
-tasks at once takes them as one batch.
+A queue is one immutable value, `records.QueueState`. A rule is a function that takes a queue, the
+time in whole milliseconds and its arguments, and returns the next queue and an answer. A rule reads
+nothing else and changes nothing. A request that can have no effect, such as one for a task that is
+gone, gets an answer that says so. Rules for many tasks take them as one batch.
 
-`memory://` runs these functions as they are. On Redis a script of `lua/` with the same name
-does the same in one atomic step: property tests drive both through the same random histories
-and compare everything after each step.
+`memory://` runs these functions as they are. On Redis, a script of `lua/` does the same in one
+atomic step; `operations` lists every operation with its rule. Property tests drive the functions
+and the scripts through the same random histories, and compare the whole queue after each step.
+
+Inside, a rule makes a `Change` of the queue, works on that, and returns `change.done()`. `Change`
+is the only place where tasks change their state, so it checks each edge against the table of
+`lifecycle` and does what always follows: it frees unique keys, notifies dependents, counts, and
+writes the history.
+
+What must be true of any queue is in `spec.check`; tests check it after each step, and operators
+can check a live queue.
 
 Read in this order:
 
 1. `lifecycle`: the states of a task, and the table of all transitions.
-2. `messages`: what a queue is asked and what it answers.
-3. `records`: what a queue keeps.
-4. `change`: a queue while one rule works on it. A task changes its state only by `Change.move`.
-5. `settle`: the outcomes of attempts. Then `claim` with `lanes`, and `intake`: how tasks
-   come out of a queue, and how they come in.
+2. `messages`: the requests to a queue and its answers.
+3. `records`: what a queue stores.
+4. `change`: a queue while one rule works on it.
+5. `intake`, then `claim` with `lanes`, then `settle`: how tasks are added, how workers lease them,
+   and how attempts end.
 6. `upkeep`: what becomes due by time. `operate`: what callers and operators do.
-7. `groups` and `schedules`: batches of small tasks, and tasks that a calendar makes.
+7. `groups` and `schedules`: batches of small tasks, and tasks that are enqueued by a calendar.
 
-This module only gathers the rules, for those that need all of them.
+This module only collects the rules, for modules that need all of them.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Schedules in a queue: declared, ticked, paused, triggered, retracted.
+"""Schedules of a queue: declare, tick, pause, trigger and retract them.
 
-When a schedule ticks is computed by whoever looks after it (`spec.schedule`), from the
-store's time. Any number may do so at once: a tick is a compare-and-set on the tick that
-is expected, so each makes its task once. The expected tick only moves past what has
-fired, whatever the clocks and the redeclarations do.
+Workers compute when a schedule ticks, from the store's time (`values.schedule`). Any number of them
+may do so at once: a tick is a compare-and-set on the expected tick, so each tick enqueues its task
+once. The expected tick is always later than all ticks that have fired, whatever happens to clocks
+and declarations.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from types import MappingProxyType
 import attrs
 
 from rediq_trio.spec.change import Change
-from rediq_trio.spec.intake import Taken, enqueue_checked, enqueue_tick
+from rediq_trio.spec.intake import TaskAnswer, enqueue_checked, enqueue_tick
 from rediq_trio.spec.messages import Agenda, Answer, AnswerKind, NewTask, Schedule, Tick
 from rediq_trio.spec.records import QueueState
 
 
 def agenda(queue: QueueState, now: int, *, due: int = 0) -> tuple[QueueState, Agenda]:
-    """Read the schedules, by name; or those due, `due` of them at most, the longest due first."""
+    """Read all schedules by name; or, with `due`, at most so many due ones, the longest due first."""
     known = queue.schedules.values()
     later = [s.next_ms for s in known if s.next_ms > now]
     if due:
@@ -32,10 +32,10 @@ def agenda(queue: QueueState, now: int, *, due: int = 0) -> tuple[QueueState, Ag
 
 
 def declare(queue: QueueState, now: int, *, schedule: Schedule) -> tuple[QueueState, bool]:
-    """Add a schedule, or put it in the place of the one of its name; say whether that changed it.
+    """Add a schedule, or replace the one of its name; return whether that changed anything.
 
-    What it did so far stays, and a pause too. Its expected tick changes only when it
-    ticks at other times than before.
+    A replaced schedule stays paused if it was, and keeps its last tick and task. Its expected tick
+    changes only if its times do.
     """
     old = queue.schedules.get(schedule.name)
     fresh = attrs.evolve(schedule, paused=False, last_ms=0, last_id="", revision=0)
@@ -51,7 +51,7 @@ def declare(queue: QueueState, now: int, *, schedule: Schedule) -> tuple[QueueSt
         if fresh == old:
             return queue, False
         if _same_times(fresh, old) and fresh.template == old.template:
-            return _with(queue, fresh), True  # whose it is has changed, not what it does
+            return _with(queue, fresh), True  # its owner has changed, not what it does
     revision = queue.revision + 1
     fresh = attrs.evolve(fresh, revision=revision)
     return attrs.evolve(_with(queue, fresh), revision=revision), True
@@ -62,7 +62,7 @@ def _same_times(one: Schedule, two: Schedule) -> bool:
 
 
 def _expected(schedule: Schedule, next_ms: int) -> int:
-    """Give the tick to expect of one that may be paused, and may have fired later ones."""
+    """Return the tick to expect: 0 for a paused schedule, and never one before its last tick."""
     if schedule.paused or not next_ms:
         return 0
     return max(next_ms, schedule.last_ms + 1)
@@ -76,7 +76,7 @@ def _with(queue: QueueState, *schedules: Schedule) -> QueueState:
 def retract(
     queue: QueueState, now: int, *, names: Collection[str]
 ) -> tuple[QueueState, tuple[str, ...]]:
-    """Remove schedules; give the names of those that were there, sorted."""
+    """Remove schedules; return the sorted names of those that existed."""
     gone = tuple(sorted({*names} & queue.schedules.keys()))
     left = {name: s for name, s in queue.schedules.items() if name not in gone}
     return attrs.evolve(queue, schedules=MappingProxyType(left)), gone
@@ -85,7 +85,7 @@ def retract(
 def retract_others(
     queue: QueueState, now: int, *, owner: str, names: Collection[str]
 ) -> tuple[QueueState, tuple[str, ...]]:
-    """Remove what an owner declared and does not name any more, unless it is to be kept."""
+    """Remove the schedules that an owner no longer declares, unless they are to be kept."""
     others = [
         s.name
         for s in queue.schedules.values()
@@ -95,7 +95,7 @@ def retract_others(
 
 
 def suspend(queue: QueueState, now: int, *, name: str) -> tuple[QueueState, bool]:
-    """Let a schedule tick no more until `reinstate`; say whether there is one."""
+    """Pause a schedule until `reinstate`; return whether it exists."""
     schedule = queue.schedules.get(name)
     if schedule is None:
         return queue, False
@@ -103,7 +103,7 @@ def suspend(queue: QueueState, now: int, *, name: str) -> tuple[QueueState, bool
 
 
 def reinstate(queue: QueueState, now: int, *, name: str, next_ms: int) -> tuple[QueueState, bool]:
-    """Let a paused schedule tick again, from `next_ms` on; say whether there is one."""
+    """Resume a paused schedule, from the tick `next_ms` on; return whether it exists."""
     schedule = queue.schedules.get(name)
     if schedule is None:
         return queue, False
@@ -123,10 +123,10 @@ def tick(
     ticks: Sequence[Tick],
     next_ms: int,
 ) -> tuple[QueueState, int | None]:
-    """Make the tasks of ticks that are due, oldest first, and expect `next_ms` (0: none) from now on.
+    """Enqueue the tasks of due ticks, oldest first, and expect the tick `next_ms` next (0: none).
 
-    Gives how many tasks were made; None, and changes nothing, when the schedule is not
-    the one that was read, or the ticks are not due, in order and new.
+    Return how many tasks came in. Return None, and change nothing, if the schedule has changed since
+    it was read, or if a tick is not due, not in order, or not new.
     """
     schedule = queue.schedules.get(name)
     if schedule is None or (schedule.next_ms, schedule.revision) != (expected_ms, revision):
@@ -159,8 +159,8 @@ def _runs(change: Change, task_id: str) -> bool:
     return record is not None and not record.terminal
 
 
-def _made(answer: Taken, task: NewTask) -> str:
-    """Give the id of the task that came in, or took another's place; '' when none did."""
+def _made(answer: TaskAnswer, task: NewTask) -> str:
+    """Return the id of the task that an enqueue added or replaced; '' for neither."""
     if isinstance(answer, Answer):
         return answer.ref if answer.kind is AnswerKind.REPLACED else ""
     return "" if answer is None else task.id
@@ -168,10 +168,10 @@ def _made(answer: Taken, task: NewTask) -> str:
 
 def trigger(
     queue: QueueState, now: int, *, name: str, task: NewTask
-) -> tuple[QueueState, tuple[Taken, ...]]:
-    """Make one task of a schedule now, whatever ticks it expects; unless an enqueue would be refused.
+) -> tuple[QueueState, tuple[TaskAnswer, ...]]:
+    """Enqueue one task of a schedule now, whichever tick it expects.
 
-    The answer is that of an enqueue; empty when there is no such schedule.
+    Return the answer of that enqueue; an empty tuple if there is no such schedule.
     """
     schedule = queue.schedules.get(name)
     if schedule is None:

@@ -1,4 +1,4 @@
-"""What a worker writes about the tasks that it holds: outcomes, progress, steps.
+"""What a worker writes about the tasks that it holds: outcomes, progress and steps.
 
 Each write names the fence of its delivery, and a stale fence changes nothing.
 `settle` takes the outcomes of many attempts, of whatever kind, as one batch: each
@@ -40,7 +40,7 @@ TRANSITION_OF: Mapping[type[Outcome], Transition] = MappingProxyType(
         Released: Transition.RELEASE,
     }
 )
-"""The transition that each outcome makes."""
+"""The transition that settles each type of outcome."""
 
 
 def settle(queue: QueueState, now: int, outcomes: Sequence[Outcome]) -> tuple[QueueState, Settled]:
@@ -62,7 +62,7 @@ def settle(queue: QueueState, now: int, outcomes: Sequence[Outcome]) -> tuple[Qu
 
 
 def _settle(change: Change, record: Record, outcome: Outcome) -> State:
-    """Settle the attempt of an active task; return the state that the task is in then."""
+    """Settle the attempt of an active task; return the task's state after it."""
     match outcome:
         case Completed():
             return _complete(change, record, outcome)
@@ -78,7 +78,7 @@ def _settle(change: Change, record: Record, outcome: Outcome) -> State:
             uncharged["run_ms"] = change.now + delay_ms
             return change.move(Transition.SNOOZE, record, State.SCHEDULED, **uncharged).state
         case Stopped():
-            # Nobody asked to cancel it: it stays active.
+            # Nobody asked to cancel the task, so it stays active.
             if not record.cancel:
                 return record.state
             return change.cancel(Transition.STOP, record, attempt=record.attempt - 1).state
@@ -86,17 +86,16 @@ def _settle(change: Change, record: Record, outcome: Outcome) -> State:
             attempt = record.attempt - 1
             if record.cancel:
                 return change.cancel(Transition.RELEASE, record, attempt=attempt).state
-            # Its `seq` is its old place.
+            # It keeps its `seq`, so it returns to its old rank.
             return change.move(Transition.RELEASE, record, State.PENDING, attempt=attempt).state
         case _:
             assert_never(outcome)
 
 
 def _complete(change: Change, record: Record, outcome: Completed) -> State:
-    """Keep the result for the task's retention; with none, and nobody waiting, drop the task.
+    """Keep the result for the task's retention; without retention or waiters, remove the task.
 
-    The task's key is free, its children come in, and those that wait for it go on, in
-    the same step.
+    The same step frees its unique key, enqueues its children and notifies its dependents.
     """
     change.free(record)
     for child in outcome.children:
@@ -124,7 +123,7 @@ def _complete(change: Change, record: Record, outcome: Completed) -> State:
 
 
 def _fail(change: Change, record: Record, outcome: Failed) -> State:
-    """Charge the attempt: dead when it was the last or the error is final, else retry later."""
+    """Count the attempt: dead if it was the last one or the error is final, else retry later."""
     change.count("failed")
     if outcome.final or record.attempt > record.max_retry:
         return change.bury(Transition.FAIL, record, outcome.error).state
@@ -139,7 +138,7 @@ def _fail(change: Change, record: Record, outcome: Failed) -> State:
 def report(
     queue: QueueState, now: int, items: Sequence[Report]
 ) -> tuple[QueueState, tuple[bool, ...]]:
-    """Keep the newest progress of each running task; False for a stale fence."""
+    """Store the newest progress of each running task; False for a stale fence."""
     change = Change(queue, now)
     answers: list[bool] = []
     for item in items:
@@ -152,7 +151,7 @@ def report(
 
 
 def remember(queue: QueueState, now: int, fence: Fence, step: Kept) -> tuple[QueueState, bool]:
-    """Keep the result of a step of a running task; False for a stale fence."""
+    """Store the result of a step of a running task; False for a stale fence."""
     change = Change(queue, now)
     record = find_delivery(change, fence)
     if record is None or record.state is not State.ACTIVE:

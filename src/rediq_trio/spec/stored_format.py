@@ -1,9 +1,9 @@
-"""The arrays that are stored: which field is where, and the numbers that stand for words.
+"""The stored arrays: the order of their fields, and the numbers that stand for words.
 
-Two languages read and write them: the codecs in Python and the scripts in Lua, whose
-constants are made from this module (`store.redis.prelude`). Deployed versions read what
-others have stored, so nothing here changes within a format: new fields and new states go
-to the end, and `FORMAT` goes up.
+Two languages read and write these arrays: codecs in Python, and scripts in Lua, whose constants
+are made from this module (`store.redis.prelude`). Deployed versions read what other versions have
+stored, so nothing here changes within a format. A new field or state goes to the end, and `FORMAT`
+goes up.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ RECORD_FIELDS = (
     "attempt", "deliveries", "crashes", "snoozes", "nonce",
     "worker", "cancel", "marks", "started_ms", "finished_ms", "error",
 )  # fmt: skip
-"""The fields of a task's record. That of a task to which nothing has happened yet ends with its
-envelope."""
+"""The fields of a task's record. The record of a new task, to which nothing has happened yet, ends
+with its envelope."""
 RELATION_FIELDS = (
     "unique", "until", "owns_unique_key", "limit_key", "group", "waits", "run_on_dependency_failure",
 )  # fmt: skip
-"""The fields of the array that comes after them, where a task is related to others."""
+"""The fields of an array that the record of a task with relations has as its last field."""
 MARKS: Mapping[str, int] = MappingProxyType({"has_waiters": 1, "has_dependents": 2, "has_steps": 4})
 """The bits of `marks`."""
 
@@ -40,7 +40,7 @@ NEW_TASK_FIELDS = (
     "priority", "max_retry", "max_crashes", "retention_ms",
     "delay_ms", "run_at_ms", "expires_in_ms", "expires_at_ms", "relations",
 )  # fmt: skip
-"""What the scripts read of a new task; `relations` only where there are any."""
+"""The fields of a new task that scripts read; `relations` only if it has any."""
 NEW_RELATION_FIELDS = (
     "queue", "unique", "until", "ttl_ms", "replace", "limit_key", "group",
     "run_on_dependency_failure", "needs", "needs_later", "dependents",
@@ -52,12 +52,12 @@ MAIL_FIELDS = ("seq", "queue", "kind", "id", "ref", "ended_as", "result")
 MAIL_TASK_FIELDS = (*MAIL_FIELDS[:4], "envelope", "options")
 """The fields of a message that brings a task."""
 ENDING_FIELDS = ("order", "id", "ended_as", "result", "dependent")
-"""The fields of a task that has ended while dependents are still to be notified; the last only
-where it concerns one dependent alone."""
+"""The fields of an ended task whose dependents are still to be notified; the last field only if it
+is about a single dependent."""
 NIL = b"\xc0"
-"""The result of a handler that returned None. It is not handed on to dependents."""
+"""The result of a handler that returned None. Dependents do not get it as an input."""
 NOT_LOOKED_AT = 255
-"""The `ended_as` of an ending whose task nobody could look at: it is of a newer format."""
+"""The `ended_as` of an ending whose task is of a newer format, so that its state is unknown."""
 
 SCHEDULE_FIELDS: Mapping[str, type] = MappingProxyType(
     {
@@ -71,7 +71,7 @@ LIMIT_FIELDS = ("concurrency", "count", "period_ms", "burst", "interval_us")
 GROUP_RULE_FIELDS = ("max_size", "grace_ms", "max_delay_ms")
 """The fields of a group's rule."""
 BATCH_VERSION = 2
-"""The envelope of a batch is an array of this, the group and the members; any other begins with 1."""
+"""The first field of a batch's envelope, before the group and the members; other envelopes have 1."""
 MEMBER_FIELDS = ("id", "envelope", "priority", "max_retry", "max_crashes", "retention_ms")
 """The fields of each member of a batch."""
 
@@ -80,10 +80,10 @@ ENTRY_FIELDS = (
     "max_retry", "max_crashes", "priority", "seq", "run_ms", "expires_ms", "cancel", "till_ms",
     "nonce", "worker", "reason", "relations",
 )  # fmt: skip
-"""The fields of a task's entry in the history; `relations` only where there are any."""
+"""The fields of a task's entry in the history; `relations` only if it has any."""
 ENTRY_RELATION_FIELDS = (
     "unique", "owns_unique_key", "limit_key", "group", "waits", "run_on_dependency_failure", "needs",
 )  # fmt: skip
-"""The fields of these relations."""
+"""The fields of the relations in an entry."""
 QUEUE_ENTRY_FIELDS = ("now_ms", "transition", "key", "before", "after")
 """The fields of an entry of the queue itself."""

@@ -1,4 +1,4 @@
-"""What a keeper does, at the times that a queue says: promote, unblock, reclaim, expire, purge."""
+"""What a keeper does when it is due: promote, unblock, reclaim, expire, purge."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rediq_trio.spec.messages import Due
 from rediq_trio.spec.records import QueueState
 
 ENDINGS = 100
-"""Tasks that have ended, whose dependents one `unblock` looks at, at most."""
+"""Ended tasks whose dependents one `unblock` notifies, at most."""
 
 
 def _next_in(instants: Iterable[int], now: int) -> int | None:
@@ -26,7 +26,7 @@ def _next_in(instants: Iterable[int], now: int) -> int | None:
 
 
 def promote(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due]:
-    """Make due tasks ready: at most `limit` scheduled and `limit` retried ones."""
+    """Make due tasks ready, at most `limit` scheduled and `limit` retried ones."""
     change = Change(queue, now)
     moved = 0
     for state in (State.SCHEDULED, State.RETRY):
@@ -43,7 +43,7 @@ def promote(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due
 
 
 def unblock(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due]:
-    """Tell those that wait for tasks that have ended, where a step left some: at most `limit`."""
+    """Notify dependents of ended tasks that an earlier step deferred, at most `limit`."""
     change = Change(queue, now)
     change.endings.extend(change.deferred[:ENDINGS])
     del change.deferred[:ENDINGS]
@@ -53,7 +53,7 @@ def unblock(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due
 
 
 def reclaim(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due]:
-    """Take lapsed leases back: the crash is counted, the attempt is not."""
+    """End leases that have run out: the crash is counted, the attempt is not."""
     change = Change(queue, now)
     lapsed = first_tasks(queue, State.ACTIVE, limit, until=now)
     for record in lapsed:
@@ -71,25 +71,25 @@ def reclaim(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due
 
 
 def expire(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due]:
-    """Bury waiting tasks whose `expires` has come."""
+    """Bury waiting tasks that have expired."""
     change = Change(queue, now)
     due = [r for r in queue.records.values() if r.state in WAITING and is_expired(r, now)]
     chosen = nsmallest(limit, due, key=lambda r: (r.expires_ms, pack_id(r.id)))
     for record in chosen:
         change.bury(Transition.EXPIRE, record, EXPIRED)
     after = change.done()
-    # Of what is left: those that waited for one of them may have died with it.
-    mortal = (r.expires_ms for r in after.records.values() if r.state in WAITING and r.expires_ms)
-    return after, Due(len(chosen), _next_in(mortal, now))
+    # Of the tasks that are left: dependents of the expired ones may have died with them.
+    expiring = (r.expires_ms for r in after.records.values() if r.state in WAITING and r.expires_ms)
+    return after, Due(len(chosen), _next_in(expiring, now))
 
 
 def purge(
     queue: QueueState, now: int, *, limit: int, dead_retention_ms: int, max_dead: int
 ) -> tuple[QueueState, Due]:
-    """Drop finished tasks after their retention, and dead ones that are too old or too many.
+    """Remove tasks after their retention, and dead ones that are too old or too many.
 
-    At most `limit` of each terminal state, and of the unique keys whose time has run
-    out. The oldest dead go first. Rates that do not bind any more are forgotten.
+    It removes at most `limit` tasks of each terminal state, the oldest dead ones first, and at most
+    `limit` unique keys whose window is over. It also removes arrival times that are past.
     """
     change = Change(queue, now)
     moved = 0

@@ -1,9 +1,8 @@
-"""MemoryStore: the specification behind the port.
+"""MemoryStore: the specification as a store, in one process and without a server.
 
-One process, no server. It runs `spec.rules` as it stands, so what is tested on
-it is tested against the rules themselves. Its clock is Trio's, so a `MockClock`
-moves its leases and delays too. Each step costs time in proportion to the
-queue's length: it is made to be right, for tests and small jobs.
+It runs the functions of `spec.rules` as they are, so a test on it is a test against the rules. Its
+clock is that of Trio, so a `MockClock` moves its leases and delays too. Each call takes time in
+proportion to the length of the queue: it is made for tests and small jobs.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from rediq_trio.spec.check import table
 from rediq_trio.spec.check.findings import Action, Repair, Target
 from rediq_trio.spec.check.table import View
 from rediq_trio.spec.check.totals import KeyReport, QueueTotals, totals_of
-from rediq_trio.spec.groups import Group, groups, sooner
+from rediq_trio.spec.groups import Group, groups, groups_due_sooner
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.indexes import ordered
 from rediq_trio.spec.lanes import Lanes
@@ -50,16 +49,16 @@ def _trio_clock() -> Callable[[], int]:
     return now
 
 
-def _freed(before: QueueState, after: QueueState) -> bool:
-    # Whether a permit has been given back that another task may wait for.
+def _frees_slot(before: QueueState, after: QueueState) -> bool:
+    # Whether a task is no longer active, so that another one may start under a limit.
     if not after.limits:
         return False
     active = [i for i, r in before.records.items() if r.state is State.ACTIVE]
     return any(i not in after.records or after.records[i].state is not State.ACTIVE for i in active)
 
 
-def _ticks_otherwise(before: QueueState, after: QueueState) -> bool:
-    # Whether a schedule ticks that did not, or not like that.
+def _schedules_changed(before: QueueState, after: QueueState) -> bool:
+    # Whether a schedule was added, resumed or changed.
     known = before.schedules
     return after.schedules is not known and any(
         new.next_ms
@@ -68,10 +67,10 @@ def _ticks_otherwise(before: QueueState, after: QueueState) -> bool:
     )
 
 
-def follows(
+def method_of(
     operation: Operation[P, A],
 ) -> Callable[Concatenate[MemoryStore, str, P], CoroutineType[Any, Any, A]]:
-    """Return the method that does an operation to the queue of a name."""
+    """Return a store method that runs the rule of an operation on a queue."""
 
     async def method(self: MemoryStore, queue: str, /, *args: P.args, **kwargs: P.kwargs) -> A:
         check_batched(operation, args, kwargs)
@@ -90,8 +89,8 @@ def follows(
 class MemoryStore:
     """The specification as a store.
 
-    `clock` gives the time in whole milliseconds; by default Trio's clock, set to
-    the wall clock's time when it is first read.
+    `clock` returns the time in whole milliseconds. By default it is Trio's clock, set to the wall
+    clock's time when it is first read.
     """
 
     def __init__(self, clock: Callable[[], int] | None = None) -> None:
@@ -99,7 +98,7 @@ class MemoryStore:
         self._queues: dict[str, QueueState] = {}
         self._workers: dict[str, tuple[int, bytes]] = {}
         self._names: set[str] = set()
-        """The queues that were ever used."""
+        """The names of the queues that were ever used."""
         self._partitions: dict[str, int] = {}
         self._broadcast = Broadcast()
 
@@ -113,10 +112,10 @@ class MemoryStore:
         before = self._queues.get(queue, QueueState())
         after, answer = step(before, self._clock())
         self._queues[queue] = after
-        self._tell(queue, before, after)
+        self._notify(queue, before, after)
         return answer
 
-    def _tell(self, queue: str, before: QueueState, after: QueueState) -> None:
+    def _notify(self, queue: str, before: QueueState, after: QueueState) -> None:
         woken, later = before.paused and not after.paused, False
         for task_id, new in after.records.items():
             old = before.records.get(task_id)
@@ -132,84 +131,84 @@ class MemoryStore:
             if new.has_waiters and old is not None and new.progress != old.progress:
                 self._broadcast.publish(Signal(queue, SignalKind.PROGRESS, task_id))
         changed = before.limits != after.limits
-        woken = woken or changed or _freed(before, after)
+        woken = woken or changed or _frees_slot(before, after)
         if after.outbox[-1:] != before.outbox[-1:] or len(after.endings) > len(before.endings):
             self._broadcast.publish(Signal(queue, SignalKind.MAIL))
-        for group in sooner(before, after):
+        for group in groups_due_sooner(before, after):
             self._broadcast.publish(Signal(queue, SignalKind.GROUP, group))
         later = later or changed or after.rates != before.rates
         if woken:
             self._broadcast.publish(Signal(queue, SignalKind.WAKE))
         if later:
             self._broadcast.publish(Signal(queue, SignalKind.DUE))
-        if _ticks_otherwise(before, after):
+        if _schedules_changed(before, after):
             self._broadcast.publish(Signal(queue, SignalKind.TICK))
         for task_id, old in before.records.items():
             if old.has_waiters and task_id not in after.records:
                 self._broadcast.publish(Signal(queue, SignalKind.DONE, task_id))
 
-    enqueue = follows(OP.enqueue)
+    enqueue = method_of(OP.enqueue)
 
     async def outbox(self, queue: str, *, limit: int) -> tuple[Mail, ...]:
         mail = (await self.dump(queue)).outbox
         return mail[:limit] if limit else mail
 
-    receive = follows(OP.receive)
-    acknowledge = follows(OP.acknowledge)
-    unblock = follows(OP.unblock)
-    limit = follows(OP.limit)
+    receive = method_of(OP.receive)
+    acknowledge = method_of(OP.acknowledge)
+    unblock = method_of(OP.unblock)
+    limit = method_of(OP.limit)
 
     async def limits(self, queue: str) -> Mapping[str, Limit]:
         return (await self.dump(queue)).limits
 
-    set_group_rules = follows(OP.set_group_rules)
-    batch = follows(OP.batch)
+    set_group_rules = method_of(OP.set_group_rules)
+    batch = method_of(OP.batch)
 
     async def groups(self, queue: str, *, limit: int, start: int = 0) -> tuple[Group, ...]:
         found = await self.dump(queue)
         return tuple(groups(found.records.values(), found.rules)[start : start + limit])
 
-    arrange = follows(OP.arrange)
+    arrange = method_of(OP.arrange)
 
     async def history(self, queue: str, *, after: int, limit: int) -> tuple[Entry, ...]:
         found = await self.dump(queue)
         start = max(0, after - found.last_entry + len(found.entries))
         return found.entries[start : start + limit]
 
-    agenda = follows(OP.agenda)
-    declare = follows(OP.declare)
-    retract = follows(OP.retract)
-    retract_others = follows(OP.retract_others)
-    suspend = follows(OP.suspend)
-    reinstate = follows(OP.reinstate)
-    tick = follows(OP.tick)
-    trigger = follows(OP.trigger)
-    remember = follows(OP.remember)
-    claim = follows(OP.claim)
-    renew = follows(OP.renew)
-    settle = follows(OP.settle)
-    report = follows(OP.report)
-    _promote = follows(OP.promote)
+    agenda = method_of(OP.agenda)
+    declare = method_of(OP.declare)
+    retract = method_of(OP.retract)
+    retract_others = method_of(OP.retract_others)
+    suspend = method_of(OP.suspend)
+    reinstate = method_of(OP.reinstate)
+    tick = method_of(OP.tick)
+    trigger = method_of(OP.trigger)
+    remember = method_of(OP.remember)
+    claim = method_of(OP.claim)
+    renew = method_of(OP.renew)
+    settle = method_of(OP.settle)
+    report = method_of(OP.report)
+    _promote = method_of(OP.promote)
 
     async def promote(self, queue: str, *, limit: int) -> Due:
         due = await self._promote(queue, limit=limit)
         after = self._queues[queue]
         rated = any(limit.count for limit in after.limits.values())
         if rated and Lanes(Change(after, self._clock())).open():
-            # A rate may have let a task wait long enough; that by itself changes nothing.
+            # A rate may allow a start now, which no change of the queue shows.
             self._broadcast.publish(Signal(queue, SignalKind.WAKE))
         return due
 
-    reclaim = follows(OP.reclaim)
-    expire = follows(OP.expire)
-    purge = follows(OP.purge)
-    cancel = follows(OP.cancel)
-    revive = follows(OP.revive)
-    delete = follows(OP.delete)
-    watch = follows(OP.watch)
-    pause = follows(OP.pause)
-    resume = follows(OP.resume)
-    _flush = follows(OP.flush)
+    reclaim = method_of(OP.reclaim)
+    expire = method_of(OP.expire)
+    purge = method_of(OP.purge)
+    cancel = method_of(OP.cancel)
+    revive = method_of(OP.revive)
+    delete = method_of(OP.delete)
+    watch = method_of(OP.watch)
+    pause = method_of(OP.pause)
+    resume = method_of(OP.resume)
+    _flush = method_of(OP.flush)
 
     async def flush(self, queue: str) -> int:
         gone = await self._flush(queue)
@@ -235,7 +234,7 @@ class MemoryStore:
 
     async def stats(self, queue: str) -> Stats:
         found = await self.dump(queue)
-        # As in Redis, where the head of each priority, or lane, is all that can be looked at.
+        # As on Redis, where only the first task of each priority, or limit key, can be read.
         heads: dict[int | str, int] = {}
         for record in ordered(found, State.PENDING):
             heads.setdefault(record.limit_key or record.priority, record.run_ms)
@@ -268,7 +267,7 @@ class MemoryStore:
         return 0, tuple((Fence(r.id, r.deliveries, r.nonce), r.limit_key) for r in active)
 
     async def repair(self, queue: str, repair: Repair) -> bool:
-        # What others are for cannot befall a value: all that is beside the records follows.
+        # In this store all else follows from the records, so nothing else can need a repair.
         await trio.lowlevel.checkpoint()
         if repair.what is not Action.PARTITIONS:
             return False

@@ -1,1 +1,1 @@
-"""Tools for programs that test what they build on the queue."""
+"""Tools to test programs that use the queue."""

@@ -172,7 +172,7 @@ async def _soak(
 async def _drain(
     client: rediq.Client, looker: Looker, say: Say, *, like: Look | None = None
 ) -> Look:
-    """Wait until nothing is left, or no more than there was before; give the last look."""
+    """Wait until nothing is left, or no more than there was before; return the last look."""
     await client.schedules().pause("every-second")
     give_up = trio.current_time() + DRAINS_WITHIN
     since, steady = trio.current_time(), await looker.look()
@@ -193,7 +193,7 @@ async def _drain(
 async def _flush(
     client: rediq.Client, looker: Looker, say: Say, *, like: Look | None = None
 ) -> Look:
-    """Remove what is left, once nothing comes any more; give the last look."""
+    """Remove what is left, once nothing comes any more; return the last look."""
     await client.schedules().pause("every-second")
     for _ in range(2):  # what ran meanwhile may have sent something to the other queue
         for name in (QUEUE, OTHER):
@@ -213,7 +213,7 @@ async def _tasks(client: rediq.Client) -> int:
 
 
 def progress() -> Say:
-    """Give what shows progress: one line that changes on a terminal, a line at times elsewhere."""
+    """Return a function that shows progress: one changing line on a terminal, else some lines."""
     begun, last = time.monotonic(), [-60.0]
 
     def say(text: str) -> None:
@@ -250,7 +250,7 @@ def parse(arguments: list[str] | None = None) -> Plan:
 
 
 def main() -> int:
-    """Soak, and give the exit status: 1 when something grows or is left."""
+    """Soak, and return the exit status: 1 when something grows or is left."""
     plan = parse()
     result = trio.run(soak, plan, progress())
     before, after = result.looks[0].figures, result.looks[-1].figures

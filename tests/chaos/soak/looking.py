@@ -92,7 +92,7 @@ class Looker:
 
 
 def count_members(raw: redis.Redis) -> dict[str, int]:
-    """Say how much each key holds; strings, and `NAMES`, count as one."""
+    """Return how much each key holds; strings, and `NAMES`, count as one."""
     keys = sorted(raw.scan_iter(count=1000))
     pipeline = raw.pipeline(transaction=False)
     for key in keys:

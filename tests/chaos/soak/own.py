@@ -12,7 +12,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def look_at_self(*, objects: bool) -> dict[str, int]:
-    """Give this process's figures; call it within Trio. Counting objects takes a collection."""
+    """Return this process's figures; call it within Trio. Counting objects takes a collection."""
     found = {
         "rss_kib": int(open("/proc/self/statm").read().split()[1]) * PAGE // 1024,  # noqa: SIM115
         "files": len(os.listdir("/proc/self/fd")) - 1,  # the listing has one of its own

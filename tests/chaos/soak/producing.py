@@ -36,7 +36,7 @@ class Producer:
     url: str
     rate: float
     lingering: bool = True
-    """Tell stories too whose tasks are kept for a minute: those that are cancelled, or waited for."""
+    """Run stories too whose tasks are kept for a minute: those with a cancel or a waiter."""
     leaks: trio.Nursery | None = None
     """The planted leak: clients that no one closes are opened there."""
     stopping: bool = False

@@ -91,7 +91,7 @@ def left_over(before: Look, after: Look) -> list[str]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Give the rows as a table."""
+    """Return the rows as a table."""
     lines = [
         f"{'figure':18} {'before':>9} {'after':>9} {'slope/min':>10} {'99 % interval':>23} {'bound':>7}"
     ]

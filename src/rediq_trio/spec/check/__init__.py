@@ -1,6 +1,7 @@
-"""The check of a queue: for each thing that is checked, what is seen of it, what is wrong, what repairs it.
+"""The check of a queue: views of its parts, the violations that they show, and the repairs.
 
-One module for each: `task`, `member` (of an index), `dependency`, `lane`, `unique`, `group`,
-`schedule` and `message`; `totals` has the counts and the keys of a whole queue. `table` lists
-them. `invariants` checks a whole queue of the specification, and a step of one.
+There is one module for each type of target: `task`, `member` (of an index), `dependency`, `lane`,
+`unique`, `group`, `schedule` and `message`. `totals` checks the counts and the keys of a whole
+queue, and `table` lists all types. `invariants` checks a whole queue of the specification, and a
+step between two.
 """

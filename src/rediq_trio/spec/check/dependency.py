@@ -1,7 +1,7 @@
 """A dependency: a task (the source), and one that waits for its end (the dependent).
 
-Both sides know of it: `edges` lists the dependent for the source, `needs` the source for the
-dependent. Where one of them is in another queue, its side is there.
+It is stored twice: `edges` lists the dependent for the source, `needs` the source for the
+dependent. Each is stored in the queue of its task.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rediq_trio.spec.records import QueueState, Record
 
 @attrs.frozen
 class DependencyView:
-    """A task and one that waits for it. What is in another queue cannot be seen."""
+    """A task and one that waits for it. A task of another queue cannot be seen."""
 
     target: Target
     in_edges: bool
@@ -28,12 +28,12 @@ class DependencyView:
     source: Record | None
     dependent: Record | None
     has_source: bool
-    """There is a record of the source, readable or not."""
+    """The source has a record, readable or not."""
     needs: int
-    """How many tasks the dependent is listed to wait for."""
+    """How many tasks `needs` lists for the dependent."""
     unresolved: bool | None
-    """Dependents of the source have still to be notified of its end; None when that cannot be
-    said at once."""
+    """Dependents of the source have still to be notified of its end; None if that would take too long
+    to find out."""
 
     @property
     def crosses_queues(self) -> bool:
@@ -52,7 +52,7 @@ def dependency_target(source: str, dependent: str, *raw: bytes) -> Target:
 
 
 def targets_of(queue: QueueState) -> Iterator[Target]:
-    """Return the dependencies of a queue of the specification, as both sides list them."""
+    """Return the dependencies in a queue of the specification, as both sides list them."""
     for source, dependents in queue.edges.items():
         yield from (dependency_target(source, each) for each in sorted(dependents))
     for dependent, sources in queue.needs.items():
@@ -76,7 +76,7 @@ def view_of(queue: QueueState, _now: int, target: Target) -> DependencyView:
 
 
 def lacks_one(view: DependencyView) -> bool:
-    """Say whether the dependent waits for more tasks than are listed."""
+    """Return whether the dependent waits for more tasks than `needs` lists."""
     dependent = view.dependent
     if view.crosses_queues or dependent is None or dependent.state is not State.BLOCKED:
         return False
@@ -84,11 +84,11 @@ def lacks_one(view: DependencyView) -> bool:
 
 
 def violations_of(view: DependencyView) -> Iterator[Violation]:
-    """Check that both sides list the dependency, and that an end was told."""
+    """Check that both sides list the dependency, and that the dependent was notified of an end."""
     target, alive = view.target, view.source_lives
     first, second = target.name, target.other
     if view.in_edges:
-        # What cannot be read is found by itself, and buried by a claim, which notifies.
+        # An unreadable source is a violation of its own; a claim buries it, and notifies then.
         over = not alive and not (view.has_source and view.source is None)
         if over and view.unresolved is False:
             yield violation(13, target, f"{first} has ended, and {second} was not notified")
@@ -131,21 +131,21 @@ def repairs_of(view: DependencyView) -> Iterator[Repair]:
     blocked = view.dependent is not None and view.dependent.state is State.BLOCKED
     if not alive and view.unresolved is not False:
         return
-    notified = "who waits for a task is notified of how it ended"
+    reason = "who waits for a task is notified of how it ended"
     if view.in_edges and alive:
         if lacks_one(view) and not view.in_needs:
             yield Repair(Action.RELINK, target, f"`needs` does not list {first}", "it does",
                          f"`edges` does, and {second} waits for one more than `needs` lists")  # fmt: skip
         elif source is not None and not source.has_dependents:
             yield Repair(Action.RELINK, target, f"{first} does not say that tasks wait for it",
-                         "it does", notified)  # fmt: skip
+                         "it does", reason)  # fmt: skip
     elif view.in_edges and source is not None:
         yield Repair(
-            Action.RELINK, target, f"{first} is {source.state}", f"{second} is notified", notified
+            Action.RELINK, target, f"{first} is {source.state}", f"{second} is notified", reason
         )
     elif view.in_edges and not view.crosses_queues and not (blocked and view.in_needs):
         yield Repair(Action.RELINK, target, f"{first} is gone, and `edges` lists it", "not listed",
                      f"{second} no longer waits for it")  # fmt: skip
     elif view.in_needs and blocked and source is not None and source.state is not State.GROUPED:
         yield Repair(Action.RELINK, target, f"`edges` does not list {second}",
-                     "it does" if alive else f"{second} is notified", notified)  # fmt: skip
+                     "it does" if alive else f"{second} is notified", reason)  # fmt: skip

@@ -1,8 +1,8 @@
-"""What a check names and finds: its targets, the violations, and the repairs that need no guess.
+"""What a check finds: targets, violations, and repairs that need no guess.
 
-A repair makes an index, a count or a link what follows from the records; where two records
-contradict each other, or a payload is gone, only a person can say what is true. Each repair
-is one atomic step that looks again before it writes.
+A repair sets an index, a count or a dependency to what the records imply. If two records contradict
+each other, or a payload is lost, only a person can decide, so there is no repair. Each repair is one
+atomic step that checks again before it writes.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import attrs
 
 
 class TargetType(enum.StrEnum):
-    """What a target is."""
+    """The type of a target."""
 
     QUEUE = "queue"
-    """The queue as a whole; or one of its keys."""
+    """The whole queue, or one of its keys."""
     TASK = "task"
     MEMBER = "index member"
     """A member of an index that is ordered by limit keys or by groups."""
@@ -30,24 +30,24 @@ class TargetType(enum.StrEnum):
     GROUP = "group"
     SCHEDULE = "schedule"
     MESSAGE = "message"
-    """To another queue, in the outbox."""
+    """A message to another queue, in the outbox."""
     ENDING = "ending"
-    """The end of a task of which some dependents have not been notified."""
+    """The end of a task whose dependents have not all been notified."""
     SENDER = "sender"
     """A queue that sent messages to this one."""
 
 
 @attrs.frozen
 class Target:
-    """One thing in a queue."""
+    """One part of a queue that is checked."""
 
     type: TargetType
     name: str
-    """A task's id, a limit key, a group ...; of a dependency the task that is waited for."""
+    """A task's id, a limit key, a group and so on; for a dependency, its source."""
     other: str = ""
-    """Of a dependency the task that waits; of an index member its state, rank and key or group."""
+    """For a dependency, the dependent; for an index member, its state, rank, and key or group."""
     raw: tuple[bytes, ...] = attrs.field(default=(), eq=False, repr=False)
-    """The bytes that a server stores it by, where it was read from one."""
+    """The bytes under which a server stores it, if it was read from one."""
 
     def __str__(self) -> str:
         return f"{self.name} -> {self.other}" if self.type is TargetType.DEPENDENCY else self.name
@@ -58,19 +58,19 @@ class Violation:
     """An invariant that does not hold."""
 
     invariant: int
-    """Its number in the contract."""
+    """The number of the invariant in `docs/invariants.md`."""
     subject: str
-    """The task's id within its queue, '' for the queue as a whole; or the name of what `about`
-    says."""
+    """The task's id in its queue, or the name of another target; '' for the whole queue. `about` has
+    its type."""
     detail: str
     target: Target | None = attrs.field(default=None, repr=False)
-    """What is wrong; None for the queue as a whole."""
+    """The part that is wrong; None for the whole queue."""
     queue: str = ""
-    """The queue, or the partition, that it is in, as `Queue.check` fills it in."""
+    """The queue, or the partition, with the violation. `Queue.check` fills it in."""
 
     @property
     def about(self) -> TargetType:
-        """What the subject is."""
+        """The type of the subject."""
         if self.target is not None:
             return self.target.type
         return TargetType.TASK if self.subject else TargetType.QUEUE
@@ -83,12 +83,12 @@ class Violation:
 
 
 def violation(invariant: int, target: Target, detail: str) -> Violation:
-    """Return a violation by one target."""
+    """Return a violation of an invariant by one target."""
     return Violation(invariant, str(target), detail, target)
 
 
 class Action(enum.StrEnum):
-    """What a repair does. In the order in which repairs are made."""
+    """What a repair does. Repairs are made in this order."""
 
     PARTITIONS = "partitions"
     PERSIST = "persist"
@@ -119,22 +119,22 @@ class Repair:
     what: Action
     target: Target
     before: str
-    """What is there now."""
+    """The value now."""
     after: str
-    """What will be there."""
+    """The value after the repair."""
     why: str
-    """Why that is no guess."""
+    """Why this is no guess."""
     queue: str = ""
-    """The queue, or the partition, that it is in."""
+    """The queue, or the partition, to repair."""
 
     @property
     def about(self) -> TargetType:
-        """What the subject is."""
+        """The type of the subject."""
         return self.target.type
 
     @property
     def subject(self) -> str:
-        """The id of a task, or the name of what `about` says."""
+        """The id of a task, or the name of another target."""
         return str(self.target)
 
     def __str__(self) -> str:
@@ -144,7 +144,7 @@ class Repair:
 def left_over(violations: Sequence[Violation], repairs: Sequence[Repair]) -> list[Violation]:
     """Return the violations that none of the repairs is about.
 
-    Sums over a queue that do not add up only follow from what is wrong with its parts.
+    Wrong totals of a queue are left out too if a part of the queue is repaired, as they follow from it.
     """
     repaired = {(repair.queue, repair.target) for repair in repairs}
     queues = {repair.queue for repair in repairs}

@@ -19,10 +19,10 @@ class GroupView:
     target: Target
     size: int
     rule: GroupRule | None
-    """The one that it was given; None for none, or for one that cannot be read."""
+    """The rule that it was given; None for none, or for one that cannot be read."""
     has_rule: bool
     due_ms: int | None
-    """When it is listed to become a batch."""
+    """When the group becomes a batch, according to `groups`."""
     first: Record | None
     last: Record | None
 
@@ -44,7 +44,7 @@ def view_of(queue: QueueState, _now: int, target: Target) -> GroupView:
 
 
 def expected_due_ms(view: GroupView) -> int | None:
-    """Return when a group becomes a batch; None where that cannot be said."""
+    """Return when a group should become a batch; None if a member cannot be read."""
     rule = DEFAULT_RULE if view.rule is None else view.rule
     if view.size >= rule.max_size:
         return 0

@@ -1,7 +1,7 @@
-"""The invariants of a queue of the specification: of a whole queue, and of a step of one.
+"""The invariants of a queue of the specification, and of a step between two.
 
-What can be said of each thing by itself is in its own module, and holds on a live queue too;
-here is what only a whole queue shows, or the queues before and after a step.
+Checks of a single part of a queue are in the module of its type, and work on a live queue too. This
+module has the checks that need a whole queue, or the queues before and after a step.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from rediq_trio.spec.lifecycle import WAITING, State
 from rediq_trio.spec.records import NO_LIMIT, QueueState, Record
 
 AT_THE_END = 2**53
-"""An instant, in ms, at which all that has to wait for the clock is over."""
+"""An instant, in ms, that is later than any that a queue waits for."""
 
 
 def violations(queue: QueueState) -> list[Violation]:
-    """Check a whole queue of the specification, whatever the time is."""
+    """Check a whole queue of the specification, independent of the time."""
     found = list(queue_violations(totals_of(queue)))
     for target in targets_of(queue):
         found += violations_of(view_of(queue, AT_THE_END, target))
@@ -51,7 +51,7 @@ def _mail_order(queue: QueueState) -> Iterator[Violation]:
 
 
 def step_violations(before: QueueState, after: QueueState) -> Iterator[Violation]:
-    """Check what no single queue can show: that a step changed only what it may."""
+    """Check that a step changed only what it may."""
     for task_id, old in before.records.items():
         new = after.records.get(task_id)
         if new is None:
@@ -75,9 +75,10 @@ def step_violations(before: QueueState, after: QueueState) -> Iterator[Violation
 def order_violations(
     queue: QueueState, claimed: Iterable[Record], left: Iterable[Record]
 ) -> Iterator[Violation]:
-    """Check that no ready task was passed over: `claimed` and `left` as they were before the claim.
+    """Check that a claim skipped no ready task; `claimed` and `left` are the tasks before the claim.
 
-    Within one limit key always; between keys where neither a limit nor fairness says otherwise.
+    The order applies among the tasks of one limit key, and between keys without limits in a queue
+    that is not fair.
     """
     last: dict[str, int] = {}
     for record in claimed:
@@ -92,7 +93,7 @@ def order_violations(
 
 
 def tick_violations(before: QueueState, after: QueueState) -> Iterator[Violation]:
-    """Check that no tick can make a second task: what fired, and what is expected, only grows."""
+    """Check that no tick can enqueue a second task: the last and the expected tick only grow."""
     for name, new in after.schedules.items():
         old, target = before.schedules.get(name), Target(TargetType.SCHEDULE, name)
         if old is None:
@@ -104,7 +105,7 @@ def tick_violations(before: QueueState, after: QueueState) -> Iterator[Violation
 
 
 def start_violations(before: QueueState, after: QueueState) -> Iterator[Violation]:
-    """Check that no claim went over a limit of concurrency."""
+    """Check that no claim exceeded a limit of concurrency."""
     for key in {"", *(r.limit_key for r in after.records.values())}:
         limit = limit_of(after, key)
         was, now = _running(before, key), _running(after, key)

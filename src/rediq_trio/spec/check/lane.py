@@ -1,4 +1,4 @@
-"""A lane: the pending tasks of one limit key, its permits, its rate, and when it may start one."""
+"""A lane: the pending tasks of one limit key, with its permits, its rate, and when it opens."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ class LaneView:
     now_ms: int
     fair: bool
     turn_now: int
-    """Of the last claim."""
+    """The turn of the last claim."""
     first: int | None
     """Rank of its first pending task; None without one."""
     open: int | None
     """Its score in `lanes`; None when it is not there."""
     shut: float | None
-    """When it opens, in ms or infinity; None when it is not shut."""
+    """When the lane opens, in ms or infinity; None when it is not shut."""
     turn: int | None
     permits: int
     active: int | None
-    """How many tasks of it are active; None where they are too many to be counted at once."""
+    """How many tasks of the key are active; None if there are too many to count in one call."""
     limit: Limit | None
-    """The one that holds for it; None when that cannot be read."""
+    """The limit that applies to the key; None when that cannot be read."""
     arrival_us: int | None
 
 
@@ -51,7 +51,7 @@ def targets_of(queue: QueueState) -> Iterator[Target]:
 
 
 def view_of(queue: QueueState, now: int, target: Target) -> LaneView:
-    """Return the view of a lane, where permits and what is open follow from the records."""
+    """Return the view of a lane, whose permits and score follow from the records."""
     key = target.name
     limit, arrival = limit_of(queue, key), queue.rates.get(key)
     first = min((r.score for r in _of(queue, State.PENDING, key)), default=None) if key else None
@@ -90,7 +90,7 @@ def rate_bound(view: LaneView) -> int | None:
 
 
 def opens_at(view: LaneView) -> float:
-    """Return from when on a lane is open: infinity while as many run as may, 0 or past for now."""
+    """Return when a lane opens: infinity while as many tasks run as may, 0 or the past for now."""
     limit = view.limit or NO_LIMIT
     if 0 < limit.concurrency <= view.permits:
         return inf
@@ -134,7 +134,7 @@ def _lane(view: LaneView) -> Iterator[Violation]:
         yield violation(13, target, "has pending tasks and no turn")
     till = opens_at(view)
     if view.shut is not None:
-        # One that is due is opened by the next claim.
+        # The next claim opens a lane that is due.
         if view.shut > now and view.shut != till:
             yield violation(
                 13, target, f"is shut until {view.shut:.0f}, should be until {till:.0f}"

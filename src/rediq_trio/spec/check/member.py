@@ -17,16 +17,16 @@ class MemberView:
 
     target: Target
     state: State
-    """The one that being listed there means."""
+    """The state that the index is for."""
     name: str
     """The limit key, or the group."""
     rank: int
-    """Its order among those of its name; -1 when the member cannot be read."""
+    """Its rank among the members of its name; -1 when the member cannot be read."""
     score: int | None
-    """None: it is not there any more. Members ordered by bytes have the score 0."""
+    """0 as a rule, because the members are ordered by bytes; None for one that is gone."""
     record: Record | None
     has_record: bool
-    """There is a record of its task, readable or not."""
+    """The task has a record, readable or not."""
     has_envelope: bool
     task_is_listed: bool
     """The task is listed where its record says."""
@@ -44,7 +44,7 @@ def member_parts(target: Target) -> tuple[State, int, str]:
 
 
 def _position(record: Record) -> tuple[State, int, str] | None:
-    # Where its record says that the task is, if in one of these indexes.
+    # Where the task belongs according to its record, if in one of these indexes.
     if record.state is State.PENDING and record.limit_key:
         return record.state, record.score, record.limit_key
     if record.state is State.GROUPED:
@@ -60,7 +60,7 @@ def targets_of(queue: QueueState) -> Iterator[Target]:
 
 
 def view_of(queue: QueueState, _now: int, target: Target) -> MemberView:
-    """Return the view of a member, which is there when the record says so."""
+    """Return the view of a member, which exists if the record says so."""
     record, parts = queue.records.get(target.name), member_parts(target)
     there = record is not None and _position(record) == parts
     state, rank, name = parts
@@ -70,7 +70,7 @@ def view_of(queue: QueueState, _now: int, target: Target) -> MemberView:
 
 
 def is_recorded(view: MemberView) -> bool:
-    """Say whether this is the member that the task's record names."""
+    """Return whether this is the member that the task's record names."""
     return view.record is not None and _position(view.record) == (view.state, view.rank, view.name)
 
 

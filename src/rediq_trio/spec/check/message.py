@@ -1,4 +1,4 @@
-"""What goes between queues: a message in the outbox, an end to be told, the last number of a sender."""
+"""Messages between queues, ends to notify dependents of, and the last numbers of senders."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from rediq_trio.spec.messages import Mail
 from rediq_trio.spec.records import Ending, QueueState
 
 Item = Mail | Ending | int | None
-"""None for what cannot be read; of a sender its last number."""
+"""A message, an ending, or a sender's last number; None if it cannot be read."""
 
 
 @attrs.frozen
 class MessageView:
-    """What is stored under the number of a message or of an ending, or for a sender."""
+    """The items that are stored under the number of a message or an ending, or for a sender."""
 
     target: Target
     last: int
-    """The number of the last that was given."""
+    """The last number that was given to a message or an ending."""
     items: tuple[Item, ...]
-    """What is there."""
+    """All items under that number; there should be one."""
     numbers: tuple[int, ...]
-    """The number that each item carries."""
+    """The number that each item has in itself."""
 
 
 def targets_of(queue: QueueState) -> Iterator[Target]:
@@ -44,7 +44,7 @@ def view_of(queue: QueueState, _now: int, target: Target) -> MessageView:
 
 
 def violations_of(view: MessageView) -> Iterator[Violation]:
-    """Check that a message is alone at its number, and that the number was given."""
+    """Check that a message shares its number with no other, and that the number was given."""
     target = view.target
     if len(view.items) > 1:
         yield violation(2, target, "has its number in common with another")

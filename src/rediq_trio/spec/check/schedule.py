@@ -20,7 +20,7 @@ class ScheduleView:
     has_schedule: bool
     tick_ms: int | None
     revision: int
-    """The last that was given."""
+    """The last revision that the queue gave to a schedule."""
 
 
 def targets_of(queue: QueueState) -> Iterator[Target]:
@@ -36,7 +36,7 @@ def view_of(queue: QueueState, _now: int, target: Target) -> ScheduleView:
 
 
 def violations_of(view: ScheduleView) -> Iterator[Violation]:
-    """Check that a schedule expects the ticks that it may."""
+    """Check that a schedule expects a tick that it may fire."""
     schedule, target, tick = view.schedule, view.target, view.tick_ms
     if schedule is None:
         if view.has_schedule:

@@ -1,7 +1,7 @@
-"""All that a check looks at besides the queue as a whole: one row for each type of target.
+"""The table of checks, with one row for each type of target except the queue itself.
 
-Who adds a type of target adds a module and its row here, and a row to the readers of the
-store that reads views from a server; what is forgotten is an error at import.
+To add a type of target, add a module with its row here, and a row in `store.redis.check.codec`, which
+reads views from a server. A missing row is an error at import.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ V = TypeVar("V")
 
 @runtime_checkable
 class TargetCheck(Protocol[V]):
-    """How the targets of a type are checked: what its module has."""
+    """How the targets of one type are checked. Its module has these members."""
 
     @property
     def ACTIONS(self) -> frozenset[Action]:
-        """What the repairs can do."""
+        """The actions that its repairs can take."""
         ...
 
     def targets_of(self, queue: QueueState, /) -> Iterator[Target]:
@@ -54,7 +54,7 @@ class TargetCheck(Protocol[V]):
         ...
 
     def view_of(self, queue: QueueState, now: int, target: Target, /) -> V:
-        """Return what a queue of the specification shows of a target, at an instant in ms."""
+        """Return the view of a target in a queue of the specification, at an instant in ms."""
         ...
 
     def violations_of(self, view: V, /) -> Iterator[Violation]: ...
@@ -76,7 +76,7 @@ CHECKS: Mapping[TargetType, TargetCheck[Any]] = MappingProxyType(
         TargetType.SENDER: message,
     }
 )
-"""How each type of target is checked; `totals` checks the queue as a whole."""
+"""The check of each type of target; `totals` checks the whole queue."""
 
 if _missing := set(TargetType) - {TargetType.QUEUE} - CHECKS.keys():
     raise RuntimeError(f"spec.check.table has no row for {', '.join(sorted(_missing))}")
@@ -91,22 +91,22 @@ if _unmade := set(Action) - totals.ACTIONS.union(
 
 
 def targets_of(queue: QueueState) -> list[Target]:
-    """Return all that can be checked in a queue of the specification, each once."""
+    """Return all targets in a queue of the specification, each once."""
     checks = dict.fromkeys(CHECKS.values())
     return list(dict.fromkeys(target for check in checks for target in check.targets_of(queue)))
 
 
 def view_of(queue: QueueState, now: int, target: Target) -> View:
-    """Return what a queue of the specification shows of a target, at an instant in ms."""
+    """Return the view of a target in a queue of the specification, at an instant in ms."""
     view: View = CHECKS[target.type].view_of(queue, now, target)
     return view
 
 
 def violations_of(view: View) -> Iterator[Violation]:
-    """Check all that can be said of one view."""
+    """Return the violations that a view shows."""
     return CHECKS[view.target.type].violations_of(view)
 
 
 def repairs_of(view: View) -> Iterator[Repair]:
-    """Return what can be repaired of what a view shows."""
+    """Return the repairs for what a view shows."""
     return CHECKS[view.target.type].repairs_of(view)

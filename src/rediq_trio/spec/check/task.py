@@ -1,4 +1,4 @@
-"""A task, with all that mentions it."""
+"""A task, with everything that refers to it."""
 
 from __future__ import annotations
 
@@ -11,32 +11,33 @@ from rediq_trio.spec.lifecycle import TERMINAL, WAITING, State
 from rediq_trio.spec.records import QueueState, Record
 
 CONTENTS = ("result", "progress", "inputs", "steps")
-"""What a queue keeps of a task beside its record and its payload."""
+"""What a queue stores of a task beside its record and its payload."""
 
 
 @attrs.frozen
 class TaskView:
-    """One task with all that mentions it. Its record is without what only handlers read."""
+    """One task, with everything that refers to it. Its record has no envelope, result, progress, inputs
+    or steps."""
 
     target: Target
     record: Record | None
-    """None when there is no record, or it cannot be decoded."""
+    """None for a record that is missing, or cannot be decoded."""
     indexes: Mapping[State, int]
-    """The indexes that list the task, with its score in each."""
+    """State -> the task's score in the index of that state, for each index that lists it."""
     expiring: int | None
-    """Its score in the index of tasks that expire; None when not listed."""
+    """Its score in the index of tasks that expire; None if that does not list it."""
     has_envelope: bool = True
-    """Whether its payload is there."""
+    """Its payload is stored."""
     needs: int = 0
-    """How many tasks it is listed to wait for."""
+    """How many tasks `needs` lists for it."""
     holder: str | None = None
     """The holder of its unique key."""
     kept: frozenset[str] = frozenset()
-    """Which of its result, progress, inputs and steps are there."""
+    """Which of its result, progress, inputs and steps are stored."""
     unreadable: bool = False
-    """There is a record, and it cannot be decoded."""
+    """The task has a record that cannot be decoded."""
     newer: int = 0
-    """The layout of its record where a newer version wrote it, else 0."""
+    """The format of its record if a newer version wrote it, else 0."""
 
 
 def task_target(task_id: str, *raw: bytes) -> Target:
@@ -50,7 +51,7 @@ def targets_of(queue: QueueState) -> Iterator[Target]:
 
 
 def view_of(queue: QueueState, _now: int, target: Target) -> TaskView:
-    """Return the view of a task of the specification, where a state is its index."""
+    """Return the view of a task of the specification, which exactly the index of its state lists."""
     record = queue.records.get(target.name)
     if record is None:
         return TaskView(target, None, {}, None, has_envelope=False)
@@ -67,14 +68,14 @@ def view_of(queue: QueueState, _now: int, target: Target) -> TaskView:
 
 
 def _expiry(record: Record) -> int | None:
-    # When it expires, where it can.
+    # When the task expires, if it still can.
     return (record.expires_ms or None) if record.state in WAITING else None
 
 
 def violations_of(view: TaskView) -> Iterator[Violation]:
-    """Check all that can be said of one task."""
+    """Check one task."""
     if view.newer:
-        return  # only the version that wrote it can tell
+        return  # only the version that wrote it can check it
     found = _without_record(view) if view.record is None else _with_record(view.record, view)
     yield from (violation(invariant, view.target, detail) for invariant, detail in found)
 

@@ -1,4 +1,4 @@
-"""What is checked of a queue as a whole: its sizes and totals, its keys, and permits by the thousand."""
+"""Checks of a whole queue: its sizes and totals, its keys, and permits of keys with many tasks."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ class QueueTotals:
     records: int
     sizes: Mapping[State, int]
     expiring: int
-    """How many tasks are listed to expire."""
+    """How many tasks the index of tasks that expire lists."""
     seq: int
-    """The last place that was given."""
+    """The last `seq` that a task got."""
     counters: Counters
 
 
 @attrs.frozen
 class KeyReport:
-    """What is wrong with the keys that begin with the queue's own prefix."""
+    """The keys under the queue's prefix that are wrong."""
 
     with_ttl: tuple[str, ...] = ()
     """Keys of the queue that carry a TTL."""
     unknown: tuple[str, ...] = ()
-    """Keys that no queue has."""
+    """Keys that are not in `KEY_TABLE`."""
     wrong_type: tuple[str, ...] = ()
-    """Keys that hold another type of value than theirs, with what it is."""
+    """Keys that hold another type of value than they should, each with that type."""
 
 
 def totals_of(queue: QueueState) -> QueueTotals:
@@ -64,19 +64,19 @@ def _ever(totals: QueueTotals) -> int:
 
 
 def counter_violations(before: Counters, after: Counters) -> Iterator[Violation]:
-    """Check that totals only grow."""
+    """Check that no total decreased."""
     for total, old in attrs.asdict(before).items():
         if getattr(after, total) < old:
             yield Violation(12, "", f"the total {total} went from {old} to {getattr(after, total)}")
 
 
 def seq_violation(target: Target, seq: int, last: int) -> Violation:
-    """Return the violation of a task whose place was never given."""
+    """Return the violation of a task whose `seq` is higher than the last one given."""
     return violation(7, target, f"has the place {seq}, and {last} was the last given")
 
 
 def permit_violations(view: LaneView, least: int, most: int) -> Iterator[Violation]:
-    """Check permits against bounds of the number of active tasks."""
+    """Check permits against the least and the most active tasks that there can be."""
     if not least <= view.permits <= max(least, most):
         text = f"{view.permits} permits are out, from {least} to {most} tasks are active"
         yield violation(11, view.target, text)
@@ -108,7 +108,7 @@ def key_repairs(report: KeyReport) -> Iterator[Repair]:
 
 
 def totals_repairs(totals: QueueTotals) -> Iterator[Repair]:
-    """Return what can be repaired of a queue's totals, once its tasks are whole."""
+    """Return what can be repaired of a queue's totals, once its records and indexes agree."""
     enqueued, ever = totals.counters.enqueued, _ever(totals)
     if totals.records == sum(totals.sizes.values()) and enqueued != ever:
         yield Repair(Action.ENQUEUED, _key("enqueued"), f"{enqueued} enqueued", f"{ever}",
@@ -116,6 +116,6 @@ def totals_repairs(totals: QueueTotals) -> Iterator[Repair]:
 
 
 def seq_repair(target: Target, seq: int, last: int) -> Repair:
-    """Return the repair of a queue that would give places out again."""
+    """Return the repair of a queue that would give the same `seq` twice."""
     return Repair(Action.SEQ, target, f"the last place given is {last}", f"{seq}",
                   "a task has it, and none is given twice")  # fmt: skip

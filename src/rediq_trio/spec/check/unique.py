@@ -18,11 +18,11 @@ class UniqueKeyView:
     target: Target
     holder: str | None
     till_ms: int | None
-    """When its window ends by time."""
+    """When its window ends by time; None for never."""
     record: Record | None
-    """Of its holder."""
+    """The record of its holder."""
     has_record: bool
-    """There is a record of its holder, readable or not."""
+    """The holder has a record, readable or not."""
 
 
 def targets_of(queue: QueueState) -> Iterator[Target]:
@@ -40,9 +40,9 @@ def view_of(queue: QueueState, _now: int, target: Target) -> UniqueKeyView:
 
 
 def is_entitled(view: UniqueKeyView) -> bool:
-    """Say whether the holder of a unique key has a right to it."""
+    """Return whether the holder of a unique key is entitled to it."""
     record, key = view.record, view.target.name
-    # Its id may belong to another task by now.
+    # Another task may have the holder's id by now.
     same = record is not None and record.unique == key
     by_time = not same or (record is not None and record.until is Until.EXPIRED)
     if record is not None and record.terminal and not by_time:
@@ -53,7 +53,7 @@ def is_entitled(view: UniqueKeyView) -> bool:
 
 
 def violations_of(view: UniqueKeyView) -> Iterator[Violation]:
-    """Check that a holder with a right to it has the key."""
+    """Check that the key has a holder that is entitled to it."""
     if view.holder is None:
         if view.till_ms is not None:
             yield violation(6, view.target, "has an end of its window and no holder")

@@ -1,1 +1,1 @@
-"""The recorded transitions of a queue, and their replay through the specification."""
+"""The history of a queue: its recorded transitions, and their replay through the specification."""

@@ -1,4 +1,4 @@
-"""Entry: one step of a queue's history."""
+"""Entry: one step in the history of a queue."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ import attrs
 from rediq_trio.spec.lifecycle import State
 
 MAX_HISTORY = 1_000_000
-"""Entries that a queue keeps, at most."""
+"""Entries that a queue can keep, at most."""
 REASON_BYTES = 100
-"""Of the reason why a task failed, at most."""
+"""Bytes of a reason that an entry keeps, at most."""
 MOST_NEEDS = 100
-"""Tasks that an entry names as waited for; the others go unnamed."""
+"""Dependencies of a task that an entry names, at most."""
 
 
 @attrs.frozen
 class Entry:
-    """One transition of one task, or of the queue: what is there once it happened.
+    """One transition of a task, or one change of the queue, with the values after it.
 
-    Renewed leases, progress and kept steps make no entry: they change no state.
+    Renewed leases, progress and results of steps make no entry, because they change no state.
     """
 
     number: int
-    """Its number in the queue; each is one more than the last, also when those before are gone."""
+    """Its number in the queue: one more than that of the entry before, even if that one is gone."""
     now_ms: int
-    """The store's time. The number says what came first: a clock may be set back."""
+    """The store's time. Entries are ordered by number, because a clock may be set back."""
     transition: str
-    """An `Event`; or of the queue: begin, pause, resume, limit, arrange, flush."""
+    """The `Transition` of a task; or for the queue: begin, pause, resume, limit, arrange, flush."""
     id: str = ""
     """The task's id; '' for an entry of the queue."""
     source: State | None = None
-    """None: it did not exist."""
+    """The state before; None for a task that did not exist."""
     target: State | None = None
-    """None: it is gone."""
+    """The state after; None for a task that was removed."""
     deliveries: int = 0
     attempt: int = 0
     crashes: int = 0
@@ -41,32 +41,33 @@ class Entry:
     max_crashes: int = 0
     priority: int = 0
     seq: int = 0
-    """Its place among the ready tasks of its priority."""
+    """Its rank among the ready tasks of its priority."""
     run_ms: int = 0
     expires_ms: int = 0
     cancel: bool = False
-    """A cancel was asked while it was active."""
+    """Someone asked to cancel the task while it was active."""
     till_ms: int = 0
-    """Of a claim, when its lease runs out; of a reclaim, when it had; of an enqueue, when
-    the window of its unique key ends in any case, 0 for never."""
+    """For a claim, when the lease runs out; for a reclaim, when it ran out; for an enqueue, when
+    the window of the unique key ends by time, 0 for never."""
     nonce: bytes = b""
-    """Of a claim."""
+    """The nonce of a claim."""
     worker: str = ""
-    """Of a claim."""
+    """The worker of a claim."""
     reason: str = ""
-    """Why it is dead, or in retry; cut short."""
+    """Why the task is dead or in retry, at most `REASON_BYTES` long."""
     unique: str = ""
     owns_unique_key: bool = False
     limit_key: str = ""
     group: str = ""
     waits: int = 0
-    """How many tasks it waits for."""
+    """How many tasks this one waits for."""
     run_on_dependency_failure: bool = False
     needs: tuple[str, ...] = ()
-    """Of an enqueue: the tasks it waits for."""
+    """For an enqueue: references of the tasks that it waits for."""
     key: str = ""
-    """Of a limit: its key."""
+    """For a limit: its key."""
     before: tuple[int, ...] = ()
-    """Of a setting: what it was. A limit is concurrency, count, period in ms and burst."""
+    """For a setting: its value before. A limit is concurrency, count, period in ms and burst."""
     after: tuple[int, ...] = ()
-    """Of a setting: what it is. Of a flush, how many tasks went; of `begin`, how many there are."""
+    """For a setting: its value after. For a flush, how many tasks were removed; for `begin`, how
+    many exist."""

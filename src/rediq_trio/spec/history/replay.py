@@ -1,13 +1,13 @@
-"""Replay: a recorded history, run through the specification.
+"""Replay: run a recorded history through the specification.
 
-`replay` takes entries in their order and gives what breaks the specification. Each step of
-a task is run by `spec.rerun`; here is what concerns several tasks: who may hold a key, what
-must have ended before, whose turn it is, how many may run and start.
+`replay` takes entries in their order and returns the steps that break the specification. `rerun`
+checks each step of a task by itself. This module checks what concerns several tasks: who may hold a
+unique key, which tasks must have ended before, which task is next, how many may run and start.
 
-A history may have lost its beginning. What is not known is taken on trust: a task that is
-first seen, a setting that no entry and no header tells. Nothing is said to be broken that
-may have been right. Two things bend that where a store's clock was set back: a rate, or a
-unique key by time, that a purge has forgotten in between.
+A history may have lost its beginning. An unknown task or setting is then accepted as it is first
+seen, so a step is only reported if it is certainly wrong. There are two exceptions, if a store's
+clock was set back: a rate, or a unique key whose window ends by time, that a purge has removed
+meanwhile.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from rediq_trio.spec.records import NO_LIMIT, Limit, Lock, QueueState, Record
 
 @attrs.frozen
 class ReplaySettings:
-    """What was set in a queue when its history was read; None where that is not known."""
+    """The settings of a queue when its history was read; None for an unknown one."""
 
     paused: bool | None = None
     fair: bool | None = None
@@ -37,11 +37,11 @@ class ReplaySettings:
 
     @classmethod
     def of(cls, queue: QueueState) -> ReplaySettings:
-        """Give those of a queue."""
+        """Return the settings of a queue."""
         return cls(queue.paused, queue.fair, queue.limits)
 
     def before(self, entries: Sequence[Entry]) -> ReplaySettings:
-        """Give what was set before these entries."""
+        """Return the settings before these entries."""
         paused, fair = self.paused, self.fair
         limits = None if self.limits is None else dict(self.limits)
         for entry in reversed(entries):
@@ -60,7 +60,7 @@ class Break:
 
     entry: Entry
     invariant: int
-    """Its number in the contract; 0 for the state machine, or the history itself."""
+    """The number of the broken invariant in `docs/invariants.md`; 0 for the state machine or the history."""
     detail: str
 
     def __str__(self) -> str:
@@ -70,74 +70,74 @@ class Break:
 
 
 def replay(entries: Sequence[Entry], settings: ReplaySettings | None = None) -> Iterator[Break]:
-    """Give every break, in order; each step goes on from what the last one said."""
-    walk = _Walk((settings or ReplaySettings()).before(entries))
+    """Return every break, in order. Each step is checked against what the entries before it say."""
+    state = _Replay((settings or ReplaySettings()).before(entries))
     for entry in entries:
-        for invariant, detail in walk.take(entry):
+        for invariant, detail in state.take(entry):
             yield Break(entry, invariant, detail)
 
 
 Findings = Iterator[tuple[int, str]]
-_EVENTS = {*map(str, Transition)} - {Transition.RENEW, Transition.FLUSH}
-"""Those that have an entry for each task."""
+_TASK_TRANSITIONS = {*map(str, Transition)} - {Transition.RENEW, Transition.FLUSH}
+"""The transitions that write an entry for each task."""
 
 
-class _Walk:
-    """What is known of the queue on the way."""
+class _Replay:
+    """What is known of the queue while its history is replayed."""
 
     def __init__(self, settings: ReplaySettings) -> None:
         self._settings = settings
         limits = {k: v for k, v in (settings.limits or {}).items() if v != NO_LIMIT}
         self._queue = QueueState(limits=limits)
-        """Its limits and rates."""
+        """The queue with its limits and rates only."""
         self._step = 0
         self._latest = 0
         self._seq = 0
         self._tokens: set[tuple[str, int, bytes]] = set()
-        self._forget(whole=False)
+        self._forget(knows_all=False)
 
-    def _forget(self, *, whole: bool) -> None:
-        """Begin anew; with `whole`, there is no task."""
-        self._whole = whole
+    def _forget(self, *, knows_all: bool) -> None:
+        """Start over; with `knows_all` the queue has no tasks, else it may have any."""
+        self._knows_all = knows_all
         self._records: dict[str, Record] = {}
         self._gone: set[str] = set()
         self._locks: dict[str, Lock] = {}
         self._running: Counter[str] = Counter()
         self._heads: defaultdict[str | None, list[tuple[int, bytes, str]]] = defaultdict(list)
-        """The pending tasks of each limit key, and under None all, as heaps."""
+        """Limit key -> heap of its pending tasks; None has the heap of all."""
         self._needs: dict[str, frozenset[str]] = {}
-        self._followers: defaultdict[str, set[str]] = defaultdict(set)
+        self._dependents: defaultdict[str, set[str]] = defaultdict(set)
 
     def take(self, entry: Entry) -> Findings:
-        """Say what is wrong with the next step, and go on from it."""
+        """Return what is wrong with the next step, and continue from it."""
         if self._step and entry.number != self._step + 1:
             yield 0, f"it follows step {self._step}"
         self._step = entry.number
         if entry.now_ms < self._latest:
-            # The clock was set back: what binds by time may have been forgotten.
+            # The clock was set back: rates, and windows that end by time, may have been removed.
             self._queue = attrs.evolve(self._queue, rates={})
             self._locks = {k: lock for k, lock in self._locks.items() if not lock.till_ms}
         self._latest = entry.now_ms
         if entry.id:
-            yield from self._task(entry)
+            yield from self._check_task(entry)
         else:
-            yield from self._of_queue(entry)
+            yield from self._check_queue(entry)
 
-    # --- a step of the queue
+    # --- an entry of the queue
 
-    def _of_queue(self, entry: Entry) -> Findings:
+    def _check_queue(self, entry: Entry) -> Findings:
         match entry.transition:
             case "begin":
-                self._forget(whole=entry.after == (0,))
+                self._forget(knows_all=entry.after == (0,))
             case "flush":
-                if self._whole and entry.after != (len(self._records),):
+                if self._knows_all and entry.after != (len(self._records),):
                     yield 2, f"{entry.after[0]} tasks went, should be {len(self._records)}"
-                self._forget(whole=True)
+                self._forget(knows_all=True)
             case "pause" | "resume":
-                yield from _unlike(entry.before, self._settings.paused)
+                yield from _differs(entry.before, self._settings.paused)
                 self._settings = attrs.evolve(self._settings, paused=bool(entry.after[0]))
             case "arrange":
-                yield from _unlike(entry.before, self._settings.fair)
+                yield from _differs(entry.before, self._settings.fair)
                 self._settings = attrs.evolve(self._settings, fair=bool(entry.after[0]))
             case "limit":
                 before, after = Limit(*entry.before), Limit(*entry.after)
@@ -151,21 +151,21 @@ class _Walk:
             case _:
                 yield 0, "there is no such step of a queue"
 
-    # --- a step of a task
+    # --- an entry of a task
 
-    def _task(self, entry: Entry) -> Findings:
+    def _check_task(self, entry: Entry) -> Findings:
         before = self._records.get(entry.id)
-        yield from self._moves(entry, before)
-        yield from self._holds(entry, before)
+        yield from self._check_edge(entry, before)
+        yield from self._check_unique_key(entry, before)
         if entry.transition == Transition.UNBLOCK and entry.target is not State.DEAD:
-            yield from self._waits(entry)
+            yield from self._check_needs(entry)
         if entry.transition == Transition.CLAIM:
-            yield from self._claims(entry, before)
-        self._keep(entry, before)
+            yield from self._check_claim(entry, before)
+        self._record(entry, before)
 
-    def _moves(self, entry: Entry, before: Record | None) -> Findings:
-        """Check the edge, where the task was, and what the specification makes of it."""
-        if entry.transition not in _EVENTS:
+    def _check_edge(self, entry: Entry, before: Record | None) -> Findings:
+        """Check the edge, the state before, and the values that the specification computes."""
+        if entry.transition not in _TASK_TRANSITIONS:
             yield 0, "there is no such step of a task"
             return
         transition = Transition(entry.transition)
@@ -173,7 +173,7 @@ class _Walk:
             source, target = entry.source or "-", entry.target or "-"
             yield 5 if entry.source in TERMINAL else 0, f"{source} -> {target} is no edge of it"
             return
-        known = before is not None or self._whole or entry.id in self._gone
+        known = before is not None or self._knows_all or entry.id in self._gone
         was = before and before.state
         if known and was is not entry.source:
             yield 1, f"it was {was or 'not there'}, not {entry.source or 'missing'}"
@@ -181,8 +181,8 @@ class _Walk:
         if before is not None or entry.source is None:
             yield from differences(before, entry, self._seq)
 
-    def _holds(self, entry: Entry, before: Record | None) -> Findings:
-        """Check that nobody else holds the unique key that the task takes."""
+    def _check_unique_key(self, entry: Entry, before: Record | None) -> Findings:
+        """Check that no other task holds the unique key that this one takes."""
         again = (
             entry.transition == Transition.REVIVE
             and before is not None
@@ -197,23 +197,23 @@ class _Walk:
         elif held and held.id == entry.id and not entry.owns_unique_key:
             del self._locks[entry.unique]
 
-    def _waits(self, entry: Entry) -> Findings:
-        """Check that the tasks it waited for have ended, those of this queue that are known."""
+    def _check_needs(self, entry: Entry) -> Findings:
+        """Check that the tasks that it waited for have ended, if they are known."""
         for ref in sorted(self._needs.get(entry.id, ())):
             source = self._records.get(ref)
-            if source is None and not (self._whole or ref in self._gone):
+            if source is None and not (self._knows_all or ref in self._gone):
                 continue
             good = source is not None and source.state is State.COMPLETED
             ended = source is None or source.terminal or source.state is State.GROUPED
             if not good and not (ended and entry.run_on_dependency_failure):
                 yield 8, f"the task {ref} that it needs is {source.state if source else 'gone'}"
 
-    def _claims(self, entry: Entry, before: Record | None) -> Findings:
-        """Check that the task may start, and start now."""
+    def _check_claim(self, entry: Entry, before: Record | None) -> Findings:
+        """Check that the task may be claimed now."""
         if self._settings.paused:
             yield 8, "the queue is paused"
         if before is not None:
-            yield from self._turn(before)
+            yield from self._check_order(before)
         if entry.target is not State.ACTIVE:
             return
         token = entry.id, entry.deliveries, entry.nonce
@@ -221,9 +221,9 @@ class _Walk:
             yield 3, f"the token ({entry.deliveries}, {entry.nonce.hex()}) was given before"
         self._tokens.add(token)
         if self._settings.limits is not None:
-            yield from self._limited(entry)
+            yield from self._check_limits(entry)
 
-    def _turn(self, record: Record) -> Findings:
+    def _check_order(self, record: Record) -> Findings:
         lanes: list[str | None] = [record.limit_key]
         if self._settings.fair is False:
             lanes.append("")
@@ -249,7 +249,7 @@ class _Walk:
             heappop(heap)
         return None
 
-    def _limited(self, entry: Entry) -> Findings:
+    def _check_limits(self, entry: Entry) -> Findings:
         rates = dict(self._queue.rates)
         for key in sorted({"", entry.limit_key}):
             holds = limit_of(self._queue, key)
@@ -264,9 +264,9 @@ class _Walk:
                 rates[key] = max(rates.get(key, 0), entry.now_ms * 1000) + holds.interval_us
         self._queue = attrs.evolve(self._queue, rates=rates)
 
-    # --- what is known behind it
+    # --- what is known after it
 
-    def _keep(self, entry: Entry, before: Record | None) -> None:
+    def _record(self, entry: Entry, before: Record | None) -> None:
         if before is not None and before.state is State.ACTIVE:
             self._running[before.limit_key] -= 1
         self._seq = max(self._seq, entry.seq)
@@ -283,9 +283,9 @@ class _Walk:
             elif record.state is State.PENDING:
                 for lane in (record.limit_key, None):
                     heappush(self._heads[lane], (*rank(record), entry.id))
-        self._note_needs(entry)
+        self._record_needs(entry)
 
-    def _note_needs(self, entry: Entry) -> None:
+    def _record_needs(self, entry: Entry) -> None:
         if entry.source is None:
             self._needs.pop(entry.id, None)
         if entry.needs:
@@ -296,21 +296,21 @@ class _Walk:
             }  # fmt: skip
             self._needs[entry.id] = frozenset(here - done)
             for ref in here - done:
-                self._followers[ref].add(entry.id)
+                self._dependents[ref].add(entry.id)
         if entry.target is None:
             self._needs.pop(entry.id, None)
         completed = entry.transition == Transition.COMPLETE
         if completed or entry.target is None or entry.target in TERMINAL:
-            for follower in self._followers.pop(entry.id, ()):
-                record = self._records.get(follower)
-                if record is None or follower not in self._needs:
+            for dependent in self._dependents.pop(entry.id, ()):
+                record = self._records.get(dependent)
+                if record is None or dependent not in self._needs:
                     continue
                 if completed or record.run_on_dependency_failure:
-                    self._needs[follower] -= {entry.id}
+                    self._needs[dependent] -= {entry.id}
                 else:
-                    self._followers[entry.id].add(follower)
+                    self._dependents[entry.id].add(dependent)
 
 
-def _unlike(before: tuple[int, ...], known: bool | None) -> Findings:
+def _differs(before: tuple[int, ...], known: bool | None) -> Findings:
     if known is not None and before != (int(known),):
         yield 0, f"it was {int(known)}, not {before[0]}"

@@ -1,8 +1,8 @@
-"""One step of a history, run through the specification.
+"""Rerun: run one step of a history through the specification.
 
-What an entry says of its task is compared with what the specification makes of the task
-as it was: in a queue that has this task alone, by the very function that the event names.
-What such a queue cannot know (turns, limits, who holds a key) `spec.replay` looks after.
+The task as it was before the step is put into a queue of its own, the rule of the transition is
+called, and its result is compared with the entry. Such a queue has no other tasks, so `replay`
+checks order, limits, unique keys and dependencies.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ COMPARED = {
     "max_crashes": 4, "priority": 7, "seq": 7, "run_ms": 8, "expires_ms": 8, "cancel": 3,
     "unique": 6, "owns_unique_key": 6, "limit_key": 11, "group": 10, "waits": 8, "run_on_dependency_failure": 8,
 }  # fmt: skip
-"""What is compared, and the invariant that it is about."""
+"""Compared field -> the number of the invariant that it is about."""
 _OF_STATE = {
     Transition.CLAIM: 8,
     Transition.PROMOTE: 8,
@@ -42,11 +42,11 @@ _OF_STATE = {
     Transition.RECLAIM: 3,
 }
 _PLACEHOLDER = "?"
-"""The id of a task that the one at hand waits for, or that takes its place."""
+"""The id of a task that this one waits for, or that replaces it."""
 
 
 def record_of(entry: Entry) -> Record | None:
-    """Give the task as it is behind the step; None when it is gone."""
+    """Return the task after the step, or None if it was removed."""
     if entry.target is None:
         return None
     return Record(
@@ -62,9 +62,9 @@ def record_of(entry: Entry) -> Record | None:
 
 
 def differences(before: Record | None, entry: Entry, seq: int) -> Iterator[tuple[int, str]]:
-    """Say where a step is not what the specification does; with the invariant that it breaks.
+    """Return the differences between a step and the specification, with the broken invariants.
 
-    `seq` is the last place that was given to a ready task, as far as is known.
+    `seq` is the last one that a ready task got, as far as is known.
     """
     transition = Transition(entry.transition)
     expected = _run(transition, before, entry, seq)
@@ -87,10 +87,10 @@ def _state_of(record: Record | None) -> str:
 
 
 def _run(transition: Transition, before: Record | None, entry: Entry, seq: int) -> Record | None:
-    """Give the task as the specification has it behind the step."""
+    """Return the task after the step according to the specification."""
     queue = QueueState(seq=max(seq, entry.seq - 1))
     if before is None:
-        return _come(transition, queue, entry)
+        return _enqueue(transition, queue, entry)
     before = attrs.evolve(before, until=_until(transition, entry))
     queue = attrs.evolve(queue, records={entry.id: before}, needs={entry.id: frozenset()})
     if transition is Transition.UNBLOCK:
@@ -102,15 +102,15 @@ def _run(transition: Transition, before: Record | None, entry: Entry, seq: int) 
     if transition is Transition.ENQUEUE:
         return _replace(queue, entry)
     settled = _settle(transition, queue, before, entry)
-    return (settled or _keep(transition, queue, before, entry)).records.get(entry.id)
+    return (settled or _run_other(transition, queue, before, entry)).records.get(entry.id)
 
 
 def _until(transition: Transition, entry: Entry) -> Until:
-    """Give what ends the window of its key, as the step shows it."""
+    """Return what ends the window of the unique key, as far as the step shows it."""
     if transition is Transition.CLAIM and not entry.owns_unique_key:
         return Until.STARTED
-    kept = entry.owns_unique_key is (transition is not Transition.REVIVE)
-    return Until.EXPIRED if kept else Until.DONE
+    by_time = entry.owns_unique_key is (transition is not Transition.REVIVE)
+    return Until.EXPIRED if by_time else Until.DONE
 
 
 def _task(entry: Entry, task_id: str, **relations: object) -> NewTask:
@@ -131,7 +131,7 @@ def _task(entry: Entry, task_id: str, **relations: object) -> NewTask:
     )
 
 
-def _come(transition: Transition, queue: QueueState, entry: Entry) -> Record | None:
+def _enqueue(transition: Transition, queue: QueueState, entry: Entry) -> Record | None:
     now = entry.now_ms
     if transition is Transition.BATCH:
         task = NewTask(entry.id, b"", entry.priority, entry.max_retry, entry.max_crashes)
@@ -140,7 +140,7 @@ def _come(transition: Transition, queue: QueueState, entry: Entry) -> Record | N
         task = _task(entry, entry.id, needs_later=needs_later, group=entry.group)
     after, _ = spec.enqueue(queue, now, [task])
     record = after.records.get(entry.id)
-    # One stands for all that it waits for.
+    # One placeholder stands for all tasks that it waits for.
     return record and attrs.evolve(record, waits=entry.waits)
 
 
@@ -154,7 +154,7 @@ def _replace(queue: QueueState, entry: Entry) -> Record | None:
 
 def _unblock(queue: QueueState, before: Record, entry: Entry) -> Record | None:
     dies = entry.target is State.DEAD
-    # Those told before made no step.
+    # Earlier notifications that left the task blocked made no entry.
     waiting = attrs.evolve(before, waits=entry.waits if dies else 1)
     queue = attrs.evolve(
         queue, records={entry.id: waiting}, needs={entry.id: frozenset({_PLACEHOLDER})}
@@ -167,12 +167,12 @@ def _unblock(queue: QueueState, before: Record, entry: Entry) -> Record | None:
 def _settle(
     transition: Transition, queue: QueueState, before: Record, entry: Entry
 ) -> QueueState | None:
-    """Run what ends an attempt; None for another event."""
+    """Run a transition that ends an attempt; None for another transition."""
     now, fence = entry.now_ms, Fence(entry.id, before.deliveries, before.nonce)
     match transition:
         case Transition.COMPLETE:
-            kept = attrs.evolve(before, retention_ms=int(entry.target is not None))
-            queue = attrs.evolve(queue, records={entry.id: kept})
+            retained = attrs.evolve(before, retention_ms=int(entry.target is not None))
+            queue = attrs.evolve(queue, records={entry.id: retained})
             return spec.settle(queue, now, [Completed(fence, b"")])[0]
         case Transition.FAIL:
             final = entry.target is State.DEAD and before.attempt <= before.max_retry
@@ -192,8 +192,10 @@ def _settle(
             return None
 
 
-def _keep(transition: Transition, queue: QueueState, before: Record, entry: Entry) -> QueueState:
-    """Run what happens to a task otherwise."""
+def _run_other(
+    transition: Transition, queue: QueueState, before: Record, entry: Entry
+) -> QueueState:
+    """Run any other transition."""
     now = entry.now_ms
     match transition:
         case Transition.CLAIM:
@@ -212,7 +214,7 @@ def _keep(transition: Transition, queue: QueueState, before: Record, entry: Entr
         case Transition.DELETE:
             return spec.delete(queue, now, [entry.id])[0]
         case Transition.PURGE:
-            # When it ended is not told.
+            # The entry does not say when the task ended.
             return spec.purge(queue, now, limit=1, dead_retention_ms=0, max_dead=0)[0]
         case _:
             return queue

@@ -1,4 +1,4 @@
-"""How a queue keeps its history: entries are taken down, numbered, and cut to the last N."""
+"""How a queue writes its history: it numbers entries and keeps the last N of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def entry_of(
     locks: Mapping[str, Lock],
     needs: Sequence[str],
 ) -> Entry:
-    """Give the entry of a task's transition, not numbered yet."""
+    """Return the entry of a task's transition, without a number."""
     record = new or old
     assert record is not None
     source = None if old is None else old.state
@@ -66,12 +66,12 @@ def entry_of(
 
 
 def cut(reason: str) -> str:
-    """Cut a reason as the scripts do, which count bytes."""
+    """Cut a reason to `REASON_BYTES`, as the scripts do."""
     return reason.encode()[:REASON_BYTES].decode("utf-8", "replace")
 
 
 def numbers_of(limit: Limit) -> tuple[int, ...]:
-    """Give a limit as an entry has it."""
+    """Return a limit as an entry stores it."""
     return limit.concurrency, limit.count, limit.period_ms, limit.burst
 
 
@@ -84,24 +84,24 @@ def with_entry(
     before: tuple[int, ...] = (),
     after: tuple[int, ...] = (),
 ) -> QueueState:
-    """Give the queue with an entry of its own, where it keeps a history."""
+    """Return the queue with an entry of its own, if it keeps a history."""
     return with_entries(queue, [Entry(0, now, transition, key=key, before=before, after=after)])
 
 
 def with_entries(queue: QueueState, entries: Sequence[Entry]) -> QueueState:
-    """Give the queue with these entries behind the others, and no more than it keeps."""
+    """Return the queue with these entries after the others, cut to the number that it keeps."""
     if not queue.history or not entries:
         return queue
     last = queue.last_entry
     numbered = [attrs.evolve(one, number=last + n) for n, one in enumerate(entries, start=1)]
-    kept = (*queue.entries, *numbered)[-queue.history :]
-    return attrs.evolve(queue, entries=kept, last_entry=last + len(numbered))
+    last_entries = (*queue.entries, *numbered)[-queue.history :]
+    return attrs.evolve(queue, entries=last_entries, last_entry=last + len(numbered))
 
 
 def keep_history(queue: QueueState, now: int, history: int) -> QueueState:
-    """Let the queue keep so many entries from now on; 0 forgets those that it has.
+    """Set how many entries the queue keeps; 0 removes those that it has.
 
-    A history begins with an entry that says how many tasks there are already.
+    A history begins with an entry that says how many tasks exist already.
     """
     before = queue.history
     queue = attrs.evolve(

@@ -1,1 +1,1 @@
-"""Encrypted payloads: a store that wraps any other."""
+"""Encryption of payloads: a store that wraps any other store."""

@@ -1,7 +1,7 @@
-"""How a store in front of another names each method that it hands on unchanged.
+"""Delegation: how a store that wraps another names each method that it passes on unchanged.
 
-Nothing is handed on by default: a method that such a store does not name is an error at import,
-and so is one that is handed on though it carries what encryption must wrap.
+Nothing is passed on by default. It is an error at import if a wrapping store does not define a
+method, or passes one on that carries data to encrypt.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ S = TypeVar("S", bound=type)
 
 
 def passed(method: Callable[Concatenate[Store, P], R]) -> Callable[Concatenate[Any, P], R]:
-    """Make a method that hands its arguments to the same method of `self._store`."""
+    """Return a method that passes its arguments to the same method of `self._store`."""
     name: str = getattr(method, "__name__", "")
 
     def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:

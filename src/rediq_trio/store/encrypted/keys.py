@@ -1,10 +1,10 @@
-"""Encryption: the keys, and how bytes that Redis need not read are encrypted with them.
+"""Encryption: the keys, and how bytes are encrypted and decrypted with them.
 
-AES-256-GCM, each message under a key of its own, derived with HMAC-SHA256 from the user's key
-and 96 random bits. With GCM's nonce that makes 192 bits, so any number of messages may be
-encrypted (the construction of XAES-256-GCM: https://c2sp.org/XAES-256-GCM, with HMAC in place of
-CMAC). The queue and task that a message belongs to are authenticated with it: a message that was
-moved elsewhere cannot be decrypted.
+The cipher is AES-256-GCM. Each message has a key of its own, derived with HMAC-SHA256 from the user's
+key and 96 random bits. Together with GCM's nonce these are 192 random bits, so any number of
+messages may be encrypted. This is the construction of XAES-256-GCM (https://c2sp.org/XAES-256-GCM),
+with HMAC in place of CMAC. The queue and the task of a message are authenticated with it, so a
+message that was moved to another task cannot be decrypted.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _mac(key: bytes, *parts: bytes) -> bytes:
 
 @attrs.frozen(repr=False)
 class _Key:
-    """One key, with what is derived from it."""
+    """One key of the user, with the keys that are derived from it."""
 
     id: bytes
     cipher_key: bytes
@@ -64,7 +64,7 @@ class _Key:
 
 
 def _read_key(given: object) -> bytes:
-    # The value is not shown: it is a secret.
+    # No error shows the value, which is a secret.
     key = given
     if isinstance(given, str):
         try:
@@ -87,7 +87,7 @@ def _read_keys(given: Sequence[str | bytes]) -> tuple[_Key, ...]:
 
 
 class Encryption:
-    """Keys that keep payloads, metadata, results, steps and progress from whoever reads Redis.
+    """Keys that hide payloads, metadata, results, steps and progress from anyone who reads Redis.
 
     The first key encrypts; any of them may decrypt. `keys`: texts made by `generate_key`, or 32
     bytes each. `allow_clear` accepts unencrypted payloads too, while encryption is introduced;
@@ -156,7 +156,7 @@ class Encryption:
         raise PayloadError("encrypted, and was changed, or belongs to another task")
 
     def hash_text(self, text: str) -> str:
-        """Return 32 characters that stand for a text and reveal nothing of it."""
+        """Return a keyed hash of a text, 32 characters long, which does not reveal the text."""
         return _mac(self._keys[0].hash_key, text.encode("utf-8", "surrogatepass")).hex()[:32]
 
 

@@ -1,8 +1,8 @@
-"""SealedStore: a store behind which everything is encrypted that need not be clear.
+"""EncryptedStore: a store that encrypts payloads on their way to another store.
 
-It stands in front of any store and is the only place that knows of keys: what goes in is
-sealed, what comes out is opened. What cannot be opened comes out as a value that says why
-when it is unpacked: a task then goes to dead with that reason, and nothing stops.
+It wraps any store, and nothing else uses the keys: what goes in is encrypted, what comes out is
+decrypted. A value that cannot be decrypted is replaced by one that raises `PayloadError` with the
+reason when it is unpacked. So such a task becomes dead with that reason, and the worker goes on.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _DECRYPT_ERRORS: tuple[type[Exception], ...] = (*UNPACK_ERRORS, AttributeError, 
 
 
 def encrypt_store(store: Store, encryption: Encryption | None) -> Store:
-    """Give the store as it is, or behind encryption."""
+    """Return the store, wrapped in an `EncryptedStore` if there are keys."""
     if encryption is None or isinstance(store, EncryptedStore):
         return store
     return EncryptedStore(store, encryption)
@@ -76,22 +76,24 @@ class EncryptedStore:
         self, queue: str, task: NewTask, *, schedule: str = "", scheduled: bool = False
     ) -> NewTask:
         relations = task.relations
-        place = relations.queue or queue
+        target_queue = relations.queue or queue
         decrypted = open_envelope(task.envelope)
         envelope = task.envelope
-        if extension_of(decrypted.payload) is None:  # else it could not be opened: a schedule's
-            what = ("schedule", queue, schedule) if schedule else ("task", place, task.id)
+        if (
+            extension_of(decrypted.payload) is None
+        ):  # else a schedule's, which could not be decrypted
+            what = ("schedule", queue, schedule) if schedule else ("task", target_queue, task.id)
             plain = pack([decrypted.payload, dict(decrypted.metadata)])
             payload = self._encryption.encrypt(
                 plain, *what, decrypted.type, deterministic=bool(schedule)
             )
             envelope = _repacked(decrypted, payload, {})
-        # That of a schedule's task was hashed when the schedule was declared.
+        # The unique key of a schedule's task was hashed when the schedule was declared.
         if relations.unique and not scheduled:
             relations = attrs.evolve(relations, unique=self._encryption.hash_text(relations.unique))
         return attrs.evolve(task, envelope=envelope, relations=relations)
 
-    def _decrypted_carried(
+    def _decrypted_content(
         self, carried: bytes | BatchEnvelope, queue: str, task_id: str
     ) -> bytes | BatchEnvelope:
         if not isinstance(carried, BatchEnvelope):
@@ -106,7 +108,7 @@ class EncryptedStore:
         try:
             envelope = open_envelope(packed)
         except PayloadError:
-            return packed  # whoever opens it next says so
+            return packed  # the worker that opens it raises the error
         try:
             decrypted = self._encryption.decrypt(envelope.payload, *what, envelope.type)
             if decrypted is envelope.payload:
@@ -130,8 +132,7 @@ class EncryptedStore:
         )
         leases = [
             attrs.evolve(
-                lease,
-                envelope=self._decrypted_carried(lease.envelope, queue, lease.fence.id),
+                lease, envelope=self._decrypted_content(lease.envelope, queue, lease.fence.id)
             )
             for lease in claimed.leases
         ]
@@ -153,7 +154,7 @@ class EncryptedStore:
             case _:
                 assert_never(one)
 
-    # --- what is kept with a task
+    # --- results of steps, progress, records
 
     async def remember(self, queue: str, fence: Fence, step: Kept) -> bool:
         name, result = step
@@ -179,14 +180,14 @@ class EncryptedStore:
         return tuple(None if one is None else self._decrypted_record(queue, one) for one in records)
 
     def _decrypted_record(self, queue: str, record: Record) -> Record:
-        own = f"{queue}/{record.id}"
+        task_ref = f"{queue}/{record.id}"
         return attrs.evolve(
             record,
-            envelope=self._decrypted_carried(record.envelope, queue, record.id),
-            result=self._decrypted(record.result, "result", own),
-            progress=self._decrypted(record.progress, "progress", own),
+            envelope=self._decrypted_content(record.envelope, queue, record.id),
+            result=self._decrypted(record.result, "result", task_ref),
+            progress=self._decrypted(record.progress, "progress", task_ref),
             steps=tuple(
-                (name, self._decrypted(one, "step", own, name)) for name, one in record.steps
+                (name, self._decrypted(one, "step", task_ref, name)) for name, one in record.steps
             ),
             inputs=tuple(
                 (ref, self._decrypted(one, "result", ref if "/" in ref else f"{queue}/{ref}"))
@@ -205,7 +206,7 @@ class EncryptedStore:
     # --- schedules
 
     async def declare(self, queue: str, *, schedule: Schedule) -> bool:
-        # Steadily: a store compares it with what is there, to see whether anything changed.
+        # Deterministic, because a store compares it with the old one, to see whether it changed.
         template = self._encrypted_task(queue, schedule.template, schedule=schedule.name)
         return await self._store.declare(queue, schedule=attrs.evolve(schedule, template=template))
 
@@ -244,7 +245,7 @@ class EncryptedStore:
         encrypted = self._encrypted_task(queue, task, scheduled=True)
         return await self._store.trigger(queue, name=name, task=encrypted)
 
-    # --- what carries nothing to encrypt, or what is encrypted already
+    # --- methods that carry nothing to encrypt, or bytes that are encrypted already
 
     @property
     def unconfirmed(self) -> int:

@@ -1,6 +1,6 @@
-"""Records, options and messages as bytes, to and from Redis.
+"""Pack and read records, options, messages and settings as they are stored in Redis.
 
-`spec.stored_format` has the orders of their fields, for the scripts too.
+`spec.stored_format` has the order of their fields, which the scripts use too.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ _STATE_OF = {code: state for state, code in CODE_OF.items()}
 _OUTCOME_NAMES = {kind: transition.encode() for kind, transition in TRANSITION_OF.items()}
 
 BRIEF = RECORD_FIELDS.index("envelope") + 1
-"""How many fields the record of a task has to which nothing has happened yet."""
+"""How many fields the record of a new task has, to which nothing has happened yet."""
 _CONTENTS = ("envelope", "result", "progress", "inputs", "steps")
-"""What is kept of a task beside its record, in the order in which `inspect.lua` gives it."""
+"""What is stored of a task beside its record, in the order in which `inspect.lua` returns it."""
 _KINDS = [
     bytes if field in ("envelope", "nonce", "worker", "error") else int for field in RECORD_FIELDS
 ]
-_UNTOUCHED = [kind() for kind in _KINDS[BRIEF:]]
-"""The other fields of such a record."""
+_DEFAULTS = [kind() for kind in _KINDS[BRIEF:]]
+"""The other fields of the record of a new task."""
 _CREATED, _RUN = RECORD_FIELDS.index("created_ms"), RECORD_FIELDS.index("run_ms")
 _RELATION_KINDS = [
     bytes if field in ("unique", "limit_key", "group") else int for field in RELATION_FIELDS
@@ -73,14 +73,14 @@ _RELATION_KINDS = [
 
 
 def state_of(code: int) -> State | None:
-    """Give the state of a script's answer; None for 0."""
+    """Return the state with a code; None for 0."""
     return STATES[code - 1] if code else None
 
 
 def known_states(queue: str, ids: Sequence[str], codes: Sequence[int]) -> tuple[State | None, ...]:
-    """Give the states of a script's answers; raise `NewerTask` for a task of a newer layout.
+    """Return the states of a script's answers; raise `NewerTask` for a single task of a newer format.
 
-    Of several tasks, such a one is still there, as is one that a worker holds.
+    Among several tasks, one of a newer format is answered like an active one: it is still there.
     """
     if len(ids) == 1 and codes[0] < 0:
         raise NewerTask(f"{queue}/{ids[0]}", newer_format(-codes[0]))
@@ -88,23 +88,23 @@ def known_states(queue: str, ids: Sequence[str], codes: Sequence[int]) -> tuple[
 
 
 def answer_of(reply: int | Sequence[Any]) -> State | Answer | None:
-    """Give what `enqueue.lua` answers for one task."""
+    """Return the answer of `enqueue.lua` for one task."""
     if isinstance(reply, int):
         return state_of(reply)
     kind, ref, code = reply
     return Answer(AnswerKind(kind), unpack_ref(ref), state_of(code))
 
 
-_OF_TASK = attrgetter(*NEW_TASK_FIELDS[:-1])
-_OF_RELATIONS = attrgetter(*NEW_RELATION_FIELDS)
+_task_values = attrgetter(*NEW_TASK_FIELDS[:-1])
+_relation_values = attrgetter(*NEW_RELATION_FIELDS)
 
 
 def pack_options(task: NewTask) -> bytes:
-    """Pack what the scripts read of a new task."""
-    options = _OF_TASK(task)
+    """Pack the fields of a new task that scripts read."""
+    options = _task_values(task)
     if task.relations is NO_RELATIONS or task.relations == NO_RELATIONS:
         return pack_for_lua(options)
-    return pack_for_lua((*options, [*map(_packable, _OF_RELATIONS(task.relations))]))
+    return pack_for_lua((*options, [*map(_packable, _relation_values(task.relations))]))
 
 
 def _packable(value: str | int | tuple[str, ...]) -> str | int | list[bytes]:
@@ -137,7 +137,7 @@ def _read_relations(values: list[Any]) -> Relations:
 
 
 def outcome_args(outcome: Outcome) -> tuple[bytes, bytes | str | int, bytes | int]:
-    """Return what `settle.lua` takes of an outcome after its fence."""
+    """Return the arguments of `settle.lua` for an outcome, after its fence."""
     name = _OUTCOME_NAMES[type(outcome)]
     match outcome:
         case Completed(result=result, children=children):
@@ -153,7 +153,7 @@ def outcome_args(outcome: Outcome) -> tuple[bytes, bytes | str | int, bytes | in
 
 
 def pack_children(children: Sequence[NewTask]) -> bytes:
-    """Pack the tasks that come in with a completion; nothing for none."""
+    """Pack the children of a completion; empty for none."""
     if not children:
         return b""
     parts: list[bytes] = []
@@ -194,7 +194,7 @@ def pack_mail(mail: Mail) -> bytes:
 
 
 def read_ending(member: bytes) -> Ending:
-    """Read one task whose dependents are still to be notified."""
+    """Read the end of one task whose dependents are still to be notified."""
     fields: dict[str, Any] = {}
     fields.update(zip(ENDING_FIELDS, unpack(member, texts=False), strict=False))
     # `NOT_LOOKED_AT` is above all states.
@@ -202,14 +202,14 @@ def read_ending(member: bytes) -> Ending:
     return Ending(unpack_id(fields["id"]), ended_as, fields["result"])
 
 
-_OF_RATE = attrgetter(*LIMIT_FIELDS[1:])
+_rate_values = attrgetter(*LIMIT_FIELDS[1:])
 
 
 def pack_rate(count: int | None, period_ms: int, burst: int) -> bytes:
-    """Pack a rate as `limit.lua` reads it; nothing for None."""
+    """Pack a rate as `limit.lua` reads it; empty for None."""
     if count is None:
         return b""
-    return pack_for_lua(_OF_RATE(Limit(count=count, period_ms=period_ms, burst=burst) if count else NO_LIMIT))
+    return pack_for_lua(_rate_values(Limit(count=count, period_ms=period_ms, burst=burst) if count else NO_LIMIT))
 
 
 def read_limit(packed: bytes) -> Limit:
@@ -236,12 +236,12 @@ def read_schedule(name: str, raw: bytes, next_ms: int) -> Schedule | None:
     return Schedule(name=name, next_ms=next_ms, **fields)
 
 
-_OF_RULE = attrgetter(*GROUP_RULE_FIELDS)
+_rule_values = attrgetter(*GROUP_RULE_FIELDS)
 
 
 def pack_rule(rule: GroupRule) -> bytes:
     """Pack a group's rule."""
-    return pack_for_lua(_OF_RULE(rule))
+    return pack_for_lua(_rule_values(rule))
 
 
 def read_rule(packed: bytes) -> GroupRule:
@@ -270,9 +270,10 @@ def read_task_whole(task_id: str, reply: Sequence[Any]) -> Record | None:
 def read_record(
     task_id: str, raw: bytes, scores: Mapping[State, int] = MappingProxyType({})
 ) -> Record | None:
-    """Read a record without what only handlers read; None for one that cannot be decoded.
+    """Read a record without its envelope; None for one that cannot be decoded.
 
-    `scores` are those in the index of its state, where they are to be known.
+    `scores` are the task's scores in the indexes, by state, if the caller knows them: the end of a
+    lease, and the time of a purge, are only there.
     """
     record = _decode_record(task_id, raw, scores)
     return record and attrs.evolve(record, envelope=b"")
@@ -284,7 +285,7 @@ def _fields_of(raw: bytes) -> dict[str, Any] | None:
         return None
     values = cast("list[Any]", values)
     if len(values) == BRIEF:
-        values += _UNTOUCHED
+        values += _DEFAULTS
         values[_RUN] = values[_RUN] or values[_CREATED]
     fields: dict[str, Any] = {}
     fields.update(zip(RECORD_FIELDS, values, strict=False))

@@ -1,9 +1,9 @@
-"""Durability: how much more than "Redis answered" is asked of a write.
+"""Durability: what a write must have reached, besides the memory of the server, to be confirmed.
 
-`WAIT` (Redis 3) and `WAITAOF` (Redis 7.2) block their connection only, until all that was
-written before them has come to replicas, or to disk: https://redis.io/docs/latest/commands/wait
-and https://redis.io/docs/latest/commands/waitaof. Neither undoes anything: a write that was
-not confirmed in time may still last.
+`WAIT` (Redis 3) and `WAITAOF` (Redis 7.2) block their own connection until all earlier writes on it
+have reached replicas, or the disk: https://redis.io/docs/latest/commands/wait and
+https://redis.io/docs/latest/commands/waitaof. Neither undoes a write: one that was not confirmed in
+time may still last.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from rediq_trio.values import bounds
 Level = Literal["memory", "replicated", "fsynced"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 CONFIRM_WITHIN_MS = 1000
-"""How long a server may take to confirm what it answered, in ms."""
+"""Milliseconds that a server has to confirm a write that it has answered."""
 MAX_REPLICAS = 100
 
 
 OTHER_SCRIPT = MappingProxyType({"resume": "pause", "reinstate": "suspend"})
-"""The script of an operation whose script has another name than the operation."""
+"""Operation -> its script, if that has another name."""
 REPAIRS = frozenset({
     "repair_dependency", "repair_group", "repair_lane", "repair_member", "repair_schedule",
     "repair_task", "repair_totals", "repair_unique",
 })  # fmt: skip
-"""Scripts that write for an operator, beside the operations."""
+"""Scripts of repairs, which are no operations."""
 OF_WORKERS = frozenset({"register", "unregister"})
-"""Scripts that write down which workers there are: soon said again."""
+"""Scripts that write heartbeats of workers. A lost one is soon followed by the next."""
 READING = frozenset({
     "groups", "inspect", "inspect_dependencies", "inspect_groups", "inspect_keys", "inspect_lanes",
     "inspect_members", "inspect_messages", "inspect_schedules", "inspect_tasks", "inspect_unique",
     "list", "stats", "workers",
 })  # fmt: skip
-"""Scripts that write nothing, beside the operations."""
+"""Scripts that only read, and are no operations."""
 
 _CONFIRM: Mapping[str, Confirm] = MappingProxyType({
     **{OTHER_SCRIPT.get(name, name): each.confirm for name, each in OPERATIONS.items()},
@@ -49,10 +49,10 @@ _CONFIRM: Mapping[str, Confirm] = MappingProxyType({
 
 
 def confirm_of(script: str) -> Confirm:
-    """Return what becomes of a script's write that was not confirmed.
+    """Return what to do about a write of a script that was not confirmed.
 
-    Raises `LookupError` for a script that is neither an operation's nor named here: there is
-    no default.
+    Raises `LookupError` for a script that is neither of an operation nor in a set of this module:
+    there is no default.
     """
     try:
         return _CONFIRM[script]
@@ -64,14 +64,14 @@ def confirm_of(script: str) -> Confirm:
 
 @attrs.frozen
 class Durability:
-    """A level and the number of replicas that are to have each write."""
+    """A level, and how many replicas must have each write."""
 
     level: Level = "memory"
     replicas: int = 0
 
     @classmethod
     def of(cls, level: object, replicas: object = None) -> Durability:
-        """Check what a caller asks for; raise `ConfigError`.
+        """Return the durability that a caller asks for; raise `ConfigError` for a bad value.
 
         `replicas` is 1 for `replicated` and 0 for `fsynced` unless given, 1 to 100.
         """
@@ -87,7 +87,7 @@ class Durability:
 
     @property
     def command(self) -> tuple[bytes | int, ...] | None:
-        """The command that waits until it is reached; None where an answer is enough."""
+        """The command that waits for the confirmation; None if the answer of a write is enough."""
         match self.level:
             case "memory":
                 return None

@@ -1,4 +1,4 @@
-"""Entries of a history, read from Redis."""
+"""Read the entries of a history from Redis."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rediq_trio.wire.packing import unpack
 
 
 def read_entry(step: int, packed: bytes) -> Entry:
-    """Read one entry of a history; one that cannot be decoded is an event that there is not."""
+    """Read one entry of a history; one that cannot be decoded has the transition `unreadable`."""
     try:
         return _read(step, packed)
     except (ValueError, TypeError, OverflowError, RecursionError, LookupError, AttributeError):

@@ -1,7 +1,7 @@
 """The keys of a queue.
 
-A queue has a constant number of keys, all in the hash slot of `{queue}`. So every script can
-declare all keys that it uses, and no task can leave a key or a TTL of its own.
+A queue has a constant number of keys, all in the hash slot of `{queue}`. So a script can declare all
+keys that it uses, and no task has a key or a TTL of its own that it could leave behind.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class QueueKey:
     name: str
     type: Literal["hash", "sorted set", "stream"]
     holds: str
-    """What it holds, in a sentence."""
+    """What the key holds, in a sentence."""
 
 
 KEY_TABLE = (
@@ -134,11 +134,11 @@ KEY_TABLE = (
 """Every key that a queue may have, in the order of `include/keys.lua`."""
 
 QUEUE_KEYS = tuple(key.name for key in KEY_TABLE)
-"""Their names."""
+"""The names of these keys."""
 
 
 class Keys:
-    """Makes the names of keys with one prefix."""
+    """The full names of keys, with one prefix."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix

@@ -1,9 +1,8 @@
 """The constants of the Lua scripts, made from the specification.
 
-A script names a constant in capitals and defines none of these itself: when it is loaded,
-each name is replaced by its value. So what both languages know is written once, in Python,
-and a number or a text of it costs a script nothing. A name for a number that no Python
-reads stays a `local` of its script.
+A script uses these names in capitals and does not define them. The loader replaces each name by its
+value, so a constant of both languages is written once, in Python, and costs a script nothing. A
+constant that only Lua uses is a `local` of its script.
 """
 
 from __future__ import annotations
@@ -34,10 +33,10 @@ Value = int | str | bytes | Sequence[int | str] | Mapping[int, str]
 
 @attrs.frozen
 class Constants:
-    """Constants that are made from one thing in Python."""
+    """Constants that are made from one object in Python."""
 
     source: str
-    """Where that is: a module below `rediq_trio`, and a name in it."""
+    """Where that object is: a module below `rediq_trio`, and a name in it."""
     values: Mapping[str, Value]
 
 
@@ -65,7 +64,7 @@ def _character(byte: int) -> str:
 
 
 def _positions(fields: Iterable[str], prefix: str = "") -> Iterator[tuple[str, int]]:
-    """Name the position of each field of an array, from 1; its unit is no part of the name."""
+    """Return a name for the position of each field, counted from 1. The name leaves out the unit."""
     for position, field in enumerate(fields, start=1):
         yield prefix + re.sub("_[mu]s$", "", field).upper(), position
 
@@ -147,11 +146,11 @@ PRELUDE: tuple[Constants, ...] = (
     ),
     Constants("spec.history.entry", {"REASON_BYTES": REASON_BYTES, "MOST_NEEDS": MOST_NEEDS}),
 )
-"""What the scripts know of the specification."""
+"""All constants that scripts take from the specification."""
 
 
 def rendered(prelude: Iterable[Constants] = PRELUDE) -> Mapping[str, str]:
-    """Return each constant's value as Lua writes it; raise `ValueError` for a name that stands for two."""
+    """Return each constant's value as Lua writes it; raise `ValueError` for a name with two values."""
     found: dict[str, str] = {}
     for constants in prelude:
         for name, value in constants.values.items():
@@ -162,7 +161,7 @@ def rendered(prelude: Iterable[Constants] = PRELUDE) -> Mapping[str, str]:
 
 
 CONSTANTS = rendered()
-"""Each constant, as Lua writes its value."""
+"""Name of a constant -> its value, as Lua writes it."""
 
 SOURCES: Mapping[str, str] = MappingProxyType(
     {name: constants.source for constants in PRELUDE for name in constants.values}

@@ -1,8 +1,8 @@
-"""Layouts: how a record is known to be of a newer version, for ever.
+"""Formats of records: how any version recognises one that a newer version wrote.
 
-A record of layout N begins with its state's code plus `FORMAT_STEP` * (N - 1), and a schedule
-with `FORMAT_STEP` * (N - 1), where one of format 1 has a text. An older version relies on nothing
-else in them: it leaves them as they are. `lua/README.md` has the promise.
+A record of format N begins with its state's code plus `FORMAT_STEP` * (N - 1). A schedule of format N
+begins with `FORMAT_STEP` * (N - 1), or with a text in format 1. An older version reads nothing else
+of them and leaves them as they are. `lua/README.md` has the full rules.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from rediq_trio.wire.packing import UNPACK_ERRORS, unpack
 
 
 def newer_format(first: int) -> int:
-    """Give the layout of a record that begins so when it is newer than this version's, else 0."""
+    """Return the format of a record with this first field if it is newer than `FORMAT`, else 0."""
     return (
         first // FORMAT_STEP + 1 if FORMAT * FORMAT_STEP <= first < FORMAT_STEP * FORMAT_STEP else 0
     )
 
 
 def newer_record(packed: bytes) -> int:
-    """Give the layout of a packed record when it is newer than this version's, else 0."""
+    """Return the format of a packed record if it is newer than `FORMAT`, else 0."""
     try:
         values: Any = unpack(packed, texts=False)
     except UNPACK_ERRORS:

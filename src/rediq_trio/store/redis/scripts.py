@@ -1,8 +1,9 @@
-"""The Lua scripts: read from `lua/`, joined with their includes, named by the hash of the result.
+"""The loader of the Lua scripts.
 
-`lua/README.md` is the grammar of their headers. A script may be in any folder below
-`lua/` but `include/`; its text follows that of the included snippets. Two versions of
-the library can share a server, because the hash keeps their scripts apart.
+It reads each script of `lua/`, puts the included snippets before it, and replaces constants and keys
+by their values. `lua/README.md` has the grammar of the headers, and what the loader replaces. A
+script may be in any folder below `lua/` except `include/`. Redis knows a script by the hash of its
+text, so two versions of the library can share a server.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _USED = re.compile(
     |\b(?P<field>[A-Za-z_]\w*)\s*=(?!=)""",
     re.MULTILINE | re.VERBOSE,
 )
-"""Each name that Lua binds, assigns, or looks up in a table."""
+"""Finds each name that Lua binds, assigns, or looks up in a table."""
 _CONSTANT = re.compile(_TEXT + r"|(?<![.:\w])([A-Z][A-Z_]+)\b")
 _OF_REDIS = frozenset({"KEYS", "ARGV"})
 _ALL_KEYS = "local K = KEYS"
@@ -53,14 +54,14 @@ _USE = {
 
 @attrs.frozen
 class Script:
-    """One script, ready to be sent to Redis."""
+    """One script, as it is sent to Redis."""
 
     name: str
     edges: str
     """The first header line after the name: the script's transitions."""
     summary: str
     sections: Mapping[str, str]
-    """`KEYS`, `ARGV`, `RETURNS` and `INCLUDE`, as they stand in the header."""
+    """The texts of `KEYS`, `ARGV`, `RETURNS` and `INCLUDE` in the header."""
     keys: tuple[str, ...]
     """The names of its keys, in order."""
     source: str = attrs.field(repr=False)
@@ -104,7 +105,7 @@ def script_paths(folder: Path) -> dict[str, Path]:
 
 @cache
 def _read(folder: Path) -> Mapping[str, Script]:
-    # Once in a process: putting them together takes longer than all else when connecting.
+    # Cached, because loading the scripts takes longer than the rest of connecting.
     return {name: _load(path, folder) for name, path in script_paths(folder).items()}
 
 
@@ -163,7 +164,7 @@ def inlined(parts: tuple[tuple[str, str], ...], constants: Mapping[str, str] = C
 
 
 def _declare(file: str, text: str, values: dict[str, str]) -> str:
-    """Move the declarations of constants and keys from a text to `values`."""
+    """Move declarations of constants and keys from a text to `values`; return the rest of the text."""
 
     def take(declared: re.Match[str]) -> str:
         names = [name.strip() for name in declared[1].split(",")]
@@ -200,7 +201,7 @@ def _constants_in(text: str) -> tuple[tuple[int, str], ...]:
 
 @cache
 def _used_names(text: str) -> tuple[tuple[int, str, str], ...]:
-    """Return line, name and use of each name that must stand as it is."""
+    """Return the line, the name and the use of each name that the loader must not replace."""
 
     def find() -> Iterator[tuple[int, str, str]]:
         for found in _USED.finditer(text):

@@ -1,8 +1,8 @@
-"""The judge of the fault bench: proves from what was observed that every promise was kept.
+"""The judge: checks from observations of a run that the queue kept all its promises.
 
-It reads a folder of observations and nothing else, and knows nothing of how they came
-about. What it accuses is wrong for certain, whatever was not seen; what it may miss, each
-module says. See `verdict.PROMISES` for what it judges, `observed` for what it reads.
+It reads a folder of observations and nothing else, so it does not matter how they were made. A
+violation that it reports is certain, whatever was not observed. Each module says which violations
+it may miss. `verdict.PROMISES` lists what it checks, and `observed` what it reads.
 
     python -m rediq_trio.testing.judge FOLDER
 """
@@ -27,7 +27,7 @@ __all__ = ["Duplicate", "Unreadable", "JudgeVerdict", "BrokenPromise", "judge"]
 def judge(folder: Path, *, most: int = MOST) -> JudgeVerdict:
     """Judge a folder of observations; raise `Unreadable` for one that is damaged.
 
-    `most` bounds the states that one task's search visits.
+    The search for one task's history visits at most `most` states.
     """
     observed = read(folder)
     found = [*judge_accounts(observed), *judge_once(observed), *judge_times(observed)]
@@ -53,7 +53,7 @@ def judge(folder: Path, *, most: int = MOST) -> JudgeVerdict:
 def _unless_known(
     violations: list[BrokenPromise], known: list[BrokenPromise]
 ) -> list[BrokenPromise]:
-    """Leave out what follows from something that was found already."""
+    """Leave out violations of tasks that have one already."""
     subjects = {each.subject for each in known}
     return [each for each in violations if each.subject not in subjects]
 

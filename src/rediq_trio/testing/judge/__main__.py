@@ -10,7 +10,7 @@ from rediq_trio.testing.judge import judge
 
 
 def main() -> int:
-    """Print the verdict, and give the exit status: 1 when a promise was broken."""
+    """Print the verdict; return the exit status, 1 when a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m rediq_trio.testing.judge")
     parser.add_argument("folder", type=Path)
     verdict = judge(parser.parse_args().folder)

@@ -1,8 +1,8 @@
-"""Promise 1: what was acknowledged is there, and what is there was asked for.
+"""Promise 1: no acknowledged task is lost, and every task was asked for.
 
-A task was there when an enqueue made it or named it as the holder of its key, when
-another call found it, or when a handler of it began. Then it is there at the end, or it
-was deleted, or a batch holds it, or its retention was shorter than the run.
+A task existed if an enqueue created it or named it as the holder of its unique key, if another call
+found it, or if a handler of it started. Such a task must exist at the end, unless it was deleted, a
+batch holds it, or its retention was shorter than the run.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from rediq_trio.testing.judge.observed import SECOND, Call, End, Observation, Observed, ObservedTask
-from rediq_trio.testing.judge.verdict import BrokenPromise, tell
+from rediq_trio.testing.judge.verdict import BrokenPromise, history_lines
 
-Batches = Mapping[str, frozenset[str]]
-"""For each member the batches that were seen to hold it."""
-Families = Mapping[str, list[End]]
-"""For each child the ends that name it."""
+BatchesOf = Mapping[str, frozenset[str]]
+"""Member -> the batches that hold it, as observed."""
+ParentsOf = Mapping[str, list[End]]
+"""Child -> the ends of attempts that enqueued it."""
 
 DEFAULT_RETENTION = 3600.0
 
 
-def batches(observed: Observed) -> Batches:
-    """Say which batches hold which tasks."""
+def batches_of(observed: Observed) -> BatchesOf:
+    """Return the batches of each member."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     for task in observed.tasks.values():
         for each in (*task.starts, *task.finals):
@@ -31,8 +31,8 @@ def batches(observed: Observed) -> Batches:
     return {member: frozenset(holders) for member, holders in found.items()}
 
 
-def families(observed: Observed) -> Families:
-    """Say which attempts name which children."""
+def parents_of(observed: Observed) -> ParentsOf:
+    """Return the ends of attempts that name each child."""
     found: defaultdict[str, list[End]] = defaultdict(list)
     for task in observed.tasks.values():
         for end in task.ends:
@@ -41,34 +41,36 @@ def families(observed: Observed) -> Families:
     return found
 
 
-def deletes(call: Call) -> bool:
-    """Say whether a call may have removed its task."""
+def may_delete(call: Call) -> bool:
+    """Return whether a call may have deleted its task."""
     if call.op != "delete":
         return False
     return call.may_have_happened or (call.known and call.answer not in (None, False, "active"))
 
 
 def may_be_gone(observed: Observed, task: ObservedTask) -> bool:
-    """Say whether a task may have been deleted, or purged."""
-    if any(deletes(call) for call in task.calls):
+    """Return whether a task may have been deleted or purged."""
+    if any(may_delete(call) for call in task.calls):
         return True
     retention = task.args.get("retention")
-    kept = DEFAULT_RETENTION if retention is None else retention
-    return bool(task.args) and kept < (observed.ended - observed.begun) / SECOND
+    retention_s = DEFAULT_RETENTION if retention is None else retention
+    return bool(task.args) and retention_s < (observed.ended - observed.begun) / SECOND
 
 
-def reborn(task: ObservedTask) -> bool:
-    """Say whether its id may have been used again, so that its fences began anew: an enqueue
-    without an answer may be carried out late, when the task was deleted or is in a batch."""
-    gone = task.args.get("group") or any(deletes(call) for call in task.calls)
+def id_was_reused(task: ObservedTask) -> bool:
+    """Return whether the id may have been used twice, so that its fences started again at 1.
+
+    An enqueue without an answer may be carried out late, after the task was deleted or batched.
+    """
+    gone = task.args.get("group") or any(may_delete(call) for call in task.calls)
     return len(task.enqueues) > 1 and bool(gone or task.args.get("retention") == 0)
 
 
-def was_there(task: ObservedTask, *, confirmed: bool = False) -> list[Observation]:
-    """Give what proves that a task was there; the last of it is told where it is missing.
+def proofs_of(task: ObservedTask, *, confirmed: bool = False) -> list[Observation]:
+    """Return the observations that prove that a task existed.
 
-    With `confirmed` only what replicas had confirmed by then: a task that was seen, and whose
-    enqueue was not confirmed, may go with the master that had it.
+    `confirmed` leaves only those that replicas had confirmed: a task whose enqueue was not confirmed
+    may be lost with its master, even if it was seen.
     """
     found: list[Observation] = [
         call for call in task.calls if call.created or call.holder == task.id
@@ -81,16 +83,16 @@ def was_there(task: ObservedTask, *, confirmed: bool = False) -> list[Observatio
 
 
 def judge_accounts(observed: Observed) -> Iterator[BrokenPromise]:
-    """Find what was lost, what came from nowhere, and what the queues' own check found."""
-    held, named = batches(observed), families(observed)
+    """Find tasks that were lost, tasks that nobody asked for, and violations by the queues' check."""
+    held, named = batches_of(observed), parents_of(observed)
     for task in observed.tasks.values():
         confirmed = observed.forgetful and observed.confirmed
-        proofs = [] if task.finals else was_there(task, confirmed=confirmed)
+        proofs = [] if task.finals else proofs_of(task, confirmed=confirmed)
         if proofs and task.id not in held and not may_be_gone(observed, task):
             yield _lost(observed, task, proofs)
         if len(task.finals) > 1:
             states = " and ".join(each.state for each in task.finals)
-            history = tell(observed, task.finals)
+            history = history_lines(observed, task.finals)
             yield BrokenPromise(1, task.id, f"is there {len(task.finals)} times: {states}", history)
         if task.id in held or task.finals or task.starts:
             yield from _phantom(observed, task, task.id in named)
@@ -101,12 +103,12 @@ def judge_accounts(observed: Observed) -> Iterator[BrokenPromise]:
 
 def _lost(observed: Observed, task: ObservedTask, proofs: list[Observation]) -> BrokenPromise:
     outlives = observed.forgetful and observed.confirmed
-    kept = {id(each): each for each in (*task.of("enqueue"), *proofs, *task.ends)}
+    evidence = {id(each): each for each in (*task.of("enqueue"), *proofs, *task.ends)}
     return BrokenPromise(
         6 if outlives else 1,
         task.id,
         "was there, and is not there at the end, though nobody deleted it",
-        tell(observed, kept.values()),
+        history_lines(observed, evidence.values()),
         forgivable=not outlives,
     )
 
@@ -119,6 +121,6 @@ def _phantom(observed: Observed, task: ObservedTask, is_child: bool) -> Iterator
             1,
             task.id,
             "is there, though no enqueue, parent, batch or tick made it",
-            tell(observed, (*task.calls, *seen)),
+            history_lines(observed, (*task.calls, *seen)),
             forgivable=False,
         )

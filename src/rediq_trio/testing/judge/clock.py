@@ -1,7 +1,7 @@
-"""The server's clock, as far as faults have set it.
+"""The server's clock, which faults may have set.
 
-The observers' clock is monotonic. The server's is the machine's, plus an offset while a
-fault whose kind begins with `clock` is in force; its target, such as `+8 s`, says which.
+The observers' clock is monotonic. The server's clock is that of the machine, plus an offset during a
+fault whose kind begins with `clock`. The target of the fault, such as `+8 s`, is the offset.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import attrs
 from rediq_trio.testing.judge.observed import NEVER, SECOND, Observed
 
 SLACK = 0.005
-"""Seconds that a comparison of two clocks may be wrong by: both are read in whole milliseconds."""
+"""Error of a comparison of two clocks, in seconds: both are read in whole milliseconds."""
 DRIFT = 0.001
-"""The share by which two clocks that run may differ: twice what NTP slews at."""
+"""How much faster one clock may run than another, as a share: twice the slew rate of NTP."""
 
 
 @attrs.define(eq=False)
 class ServerClock:
-    """What the server's clock may have done between two instants."""
+    """The jumps of the server's clock during a run."""
 
     _jumps: list[tuple[float, float, float]] = attrs.field(factory=list)
-    """Begin, end and offset in seconds."""
+    """Begin, end, and offset in seconds."""
 
     @classmethod
     def of(cls, observed: Observed) -> ServerClock:
@@ -35,8 +35,7 @@ class ServerClock:
         return cls(jumps)
 
     def tolerance(self, first: float, last: float) -> float:
-        """Give by how many seconds the server's clock may have gone ahead of, or stayed behind,
-        the observers' between two instants."""
+        """Return by how many seconds the two clocks may disagree on the time between two instants."""
         offsets = [0.0]
         offsets += [by for begin, end, by in self._jumps if begin <= last and end >= first]
         if NEVER in offsets:

@@ -1,7 +1,7 @@
 """Promise 5: each task's history is linearizable against the specification.
 
-Tasks are judged one by one. Histories that differ in nothing but ids and the lengths of
-pauses have one shape and are searched once: most tasks of a run share a few shapes.
+Tasks are judged one by one. Histories that differ only in ids and in the lengths of pauses have the
+same shape, and each shape is searched once. Most tasks of a run share a few shapes.
 """
 
 from __future__ import annotations
@@ -12,35 +12,35 @@ import attrs
 
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.testing.judge import model as spec
-from rediq_trio.testing.judge.accounting import families
+from rediq_trio.testing.judge.accounting import parents_of
 from rediq_trio.testing.judge.linearize import ObservedCall, linearize
 from rediq_trio.testing.judge.model import GONE, Model
 from rediq_trio.testing.judge.observed import Observed
 from rediq_trio.testing.judge.steps import Step, effect, steps_of
-from rediq_trio.testing.judge.verdict import BrokenPromise, tell
+from rediq_trio.testing.judge.verdict import BrokenPromise, history_lines
 
 MOST = 100_000
-"""States that one search may visit."""
+"""States that one search visits, at most."""
 UNSEEN = 5
-"""Claims beyond the last one seen of a task that is not there at the end, at most."""
+"""How many unseen claims a task that is missing at the end may have after its last seen one."""
 
 Shape = tuple[tuple[object, ...], ...]
 
 
 @attrs.define
 class Histories:
-    """Judges histories, and remembers the shapes that it has judged."""
+    """Judges histories, and caches the result for each shape."""
 
     most: int = MOST
     _known: dict[Shape, bool | None] = attrs.field(factory=dict)
 
     @property
     def shapes(self) -> int:
-        """How many different histories there were."""
+        """How many shapes were judged."""
         return len(self._known)
 
     def judge(self, steps: Sequence[Step]) -> bool | None:
-        """Say whether the specification has such a history; None when the search was too long."""
+        """Return whether the specification allows a history; None when the search was too long."""
         shape = _shape(steps)
         if shape not in self._known:
             operations = [
@@ -52,7 +52,7 @@ class Histories:
         return self._known[shape]
 
     def smallest(self, steps: Sequence[Step]) -> list[Step]:
-        """Leave out what can be left out while the history stays impossible."""
+        """Return the smallest part of an impossible history that is still impossible."""
         left = list(steps)
         shrinking = True
         while shrinking:
@@ -73,42 +73,42 @@ def _shape(steps: Sequence[Step]) -> Shape:
 
 
 def _moves(steps: Sequence[Step]) -> Callable[[Model], Iterable[Model]]:
-    """Give what the queue may do by itself, within what was seen of the task."""
+    """Return what the queue may do by itself, within the bounds of what was seen of the task."""
     seen = {step.params[0] for step in steps if step.kind == "claim"}
     final = next((step.params for step in steps if step.kind == "final" and step.params), None)
     known = [step.params[2] for step in steps if step.kind == "info" and step.params]
     deliveries = max([*seen, *known], default=0) + UNSEEN
-    again = _reborn(steps)
+    again = _came_twice(steps)
     if final and not again:
         deliveries = final[2]
     revived = any(step.kind in ("retry", "revived") for step in steps)
-    # Counters only grow, but for a revival: beyond those of the end there is nothing to find.
+    # Only a revival resets counters, so states with higher counters than at the end are left out.
     bound = (final[3], final[4]) if final and not revived and not again else None
     if again:
-        seen = set[int]()  # of two lives each has a first fence, and one of them may be unseen
+        seen = set[int]()  # the id may have two tasks, each with a first fence that may be unseen
 
     def moves(model: Model) -> Iterable[Model]:
-        found = [*spec.kept(model)]
+        found = [*spec.after_upkeep(model)]
         if model.state is State.PENDING and model.deliveries + 1 not in seen:
             found += spec.claimed(model)
         elif model.state is State.ACTIVE and model.deliveries not in seen:
-            # Given back before it began, or stopped, or too late to begin.
+            # Released before its handler started, or stopped, or too late to start.
             found += spec.settled(model, "release")
             if model.cancel:
                 found += spec.settled(model, "stop")
-            if model.form.strict:
+            if model.form.has_deadline:
                 found += spec.settled(model, "bury")
         return [each for each in found if _within(each, deliveries, bound)]
 
     return moves
 
 
-def _reborn(steps: Sequence[Step]) -> bool:
-    """Say whether the task may have gone and come again."""
+def _came_twice(steps: Sequence[Step]) -> bool:
+    """Return whether the id may have had two tasks, one after the other."""
     births = [step for step in steps if step.kind in ("created", "enqueue")]
     forms = [step.params[0] for step in births]
     gone = any(step.kind in ("delete", "deleted") for step in steps)
-    return len(births) > 1 and (gone or any(f.grouped or f.vanishes or f.purged for f in forms))
+    return len(births) > 1 and (gone or any(f.grouped or f.no_retention or f.purged for f in forms))
 
 
 def _within(model: Model, deliveries: int, bound: tuple[int, int] | None) -> bool:
@@ -120,11 +120,11 @@ def _within(model: Model, deliveries: int, bound: tuple[int, int] | None) -> boo
 def judge_histories(
     observed: Observed, skip: Iterable[str], histories: Histories
 ) -> tuple[list[BrokenPromise], list[str]]:
-    """Find the histories that the specification does not have, and those left undecided.
+    """Return the violations by impossible histories, and the tasks that were left undecided.
 
-    `skip` names the tasks of which something is known to be wrong.
+    `skip` names tasks that have a violation already.
     """
-    named, known = families(observed), {*skip}
+    named, known = parents_of(observed), {*skip}
     violations: list[BrokenPromise] = []
     undecided: list[str] = []
     for task in observed.tasks.values():
@@ -136,16 +136,16 @@ def judge_histories(
             undecided.append(task.id)
             said = f"its {len(steps)} operations were not decided within {histories.most:,} states"
             violations.append(
-                BrokenPromise(5, task.id, said, _told(observed, steps), forgivable=False)
+                BrokenPromise(5, task.id, said, _history(observed, steps), forgivable=False)
             )
         elif not possible:
             said = "no order of these operations is one that the specification has"
-            history = _told(observed, histories.smallest(steps))
+            history = _history(observed, histories.smallest(steps))
             violations.append(BrokenPromise(5, task.id, said, history))
     return violations, undecided
 
 
-def _told(observed: Observed, steps: Sequence[Step]) -> tuple[str, ...]:
+def _history(observed: Observed, steps: Sequence[Step]) -> tuple[str, ...]:
     seen = {id(step.seen): step.seen for step in steps if step.seen is not None}
     gone = any(step.kind == "final" and step.seen is None for step in steps)
-    return (*tell(observed, seen.values()), *(("at the end: not there",) if gone else ()))
+    return (*history_lines(observed, seen.values()), *(("at the end: not there",) if gone else ()))

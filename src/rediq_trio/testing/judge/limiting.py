@@ -1,11 +1,11 @@
-"""Promise 3, of limits: no more at once, and no more in any window, than a limit allows.
+"""Promise 3 for limits: no more tasks run at once, or start in any window, than a limit allows.
 
-Sound, not complete. Concurrency counts attempts that held their lease for certain, from
-their start to their end: those of tasks that never lost one, and the attempt that completed
-a task. Of a rate it is known only that a claim came between two instants; a window breaks
-it when more claims lie in it for certain than the generic cell rate algorithm lets in,
-`burst + length / interval`. So an excess is missed that lies between claims and starts,
-or in attempts whose lease may have lapsed.
+The check is sound, but not complete. For concurrency it counts attempts that certainly held their
+lease from start to end: those of tasks that never lost a lease, and the attempt that completed a
+task. For a rate it only knows two instants between which a claim happened. A window breaks the rate
+if more claims are certainly in it than the generic cell rate algorithm allows, `burst + length /
+interval`. So it misses an excess between claims and starts, or in attempts that may have lost their
+lease.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from rediq_trio.testing.judge.clock import DRIFT, SLACK, ServerClock
 from rediq_trio.testing.judge.observed import NEVER, SECOND, End, Observed, ObservedTask, Start
 from rediq_trio.testing.judge.once import abandoned, completing
 from rediq_trio.testing.judge.timing import claimed_from
-from rediq_trio.testing.judge.verdict import BrokenPromise, tell
+from rediq_trio.testing.judge.verdict import BrokenPromise, history_lines
 
 LimitedRun = tuple[Start, End]
 Claim = tuple[float, float, Start]
-"""It came between the two instants."""
+"""The claim of a start, which happened between two instants."""
 
 
 def judge_limits(observed: Observed) -> Iterator[BrokenPromise]:
-    """Find what went beyond a limit."""
+    """Find starts that exceed a limit."""
     lanes: defaultdict[tuple[str, str], list[ObservedTask]] = defaultdict(list)
     for task in observed.tasks.values():
         keys = {call.args.get("limit_key") or "" for call in task.orders}
@@ -49,7 +49,7 @@ def judge_limits(observed: Observed) -> Iterator[BrokenPromise]:
 
 
 def held_runs(observed: Observed, task: ObservedTask) -> Iterator[LimitedRun]:
-    """Give the attempts that certainly held their lease from start to end."""
+    """Return the attempts that certainly held their lease from start to end."""
     final = task.final
     if final is None:
         return
@@ -66,7 +66,7 @@ def held_runs(observed: Observed, task: ObservedTask) -> Iterator[LimitedRun]:
 def _too_many(
     observed: Observed, subject: str, runs: Iterable[LimitedRun], most: int
 ) -> Iterator[BrokenPromise]:
-    # At one instant ends come first: an attempt that is over makes room.
+    # At one instant, ends come before starts.
     changes = [(start.at, 1, start, end) for start, end in runs if start.at < end.at]
     changes += [(end.at, -1, start, end) for _, _, start, end in list(changes)]
     now: dict[int, LimitedRun] = {}
@@ -84,7 +84,9 @@ def _too_many(
 
 def _of(observed: Observed, seen: Sequence[Start | End]) -> tuple[str, ...]:
     ordered = sorted(seen, key=lambda each: each.at)
-    return tuple(f"{each.id} {line.strip()}" for each in ordered for line in tell(observed, [each]))
+    return tuple(
+        f"{each.id} {line.strip()}" for each in ordered for line in history_lines(observed, [each])
+    )
 
 
 def _too_fast(
@@ -97,7 +99,7 @@ def _too_fast(
     for rank, (begin, end, _) in enumerate(claims):
         windows.add(begin)
         most, first = windows.fullest()
-        # Told apart by the clock's reading and its jumps, of which the first is nearly all.
+        # The cheap test first: it decides nearly all windows. Jumps of the clock are slow to find.
         spare = (SLACK * SECOND) / interval
         if most - end / interval <= burst + spare:
             continue
@@ -114,15 +116,15 @@ def _too_fast(
 
 
 class Windows:
-    """The windows that end now, each with its claims and its beginning, counted in intervals.
+    """All windows that end now, by their begin; finds the fullest one.
 
-    A tree over the beginnings: adding a claim adds one to each window that begins no
-    later than it, so a node keeps how many were added in it, and the best of it.
+    It is a tree over the begins of windows. A claim counts in each window that begins no later than
+    it, so a node stores how many claims were added below it, and the maximum of count plus begin.
     """
 
     def __init__(self, begins: Sequence[float], interval: float) -> None:
         self._begins = sorted({*begins})
-        self._place = {begin: rank for rank, begin in enumerate(self._begins)}
+        self._rank = {begin: rank for rank, begin in enumerate(self._begins)}
         self._interval = interval
         self._size = 1 << max(0, len(self._begins) - 1).bit_length()
         self._added = [0] * (2 * self._size)
@@ -130,7 +132,7 @@ class Windows:
 
     def add(self, begin: float) -> None:
         """Count a claim that certainly came after `begin`."""
-        node = self._size + self._place[begin]
+        node = self._size + self._rank[begin]
         self._added[node] += 1
         self._best[node] = self._added[node] + begin / self._interval
         while node > 1:
@@ -140,7 +142,7 @@ class Windows:
             self._best[node] = max(self._best[right], self._best[left] + self._added[right])
 
     def fullest(self) -> tuple[float, float]:
-        """Give the most that a window has, its claims and its beginning, and where it begins."""
+        """Return the maximum of claims plus begin in intervals, and the begin of that window."""
         node = 1
         while node < self._size:
             node *= 2

@@ -1,9 +1,9 @@
-"""A search for an order of operations that a sequential specification has.
+"""Linearizability: search for an order of operations that a sequential specification allows.
 
-The algorithm is Wing and Gong's (1993) with Lowe's memory ("Testing for linearizability",
-2017; Porcupine does the same): go on with any operation that is not preceded by another
-one that is still to come, and never twice from the same set of operations in the same
-state. Between the operations the object may move by itself.
+The algorithm is that of Wing and Gong (1993) with Lowe's cache ("Testing for linearizability", 2017);
+Porcupine uses it too. The next operation is any one that no other remaining operation precedes, and
+each pair of a set of done operations and a state is visited once. Between operations the object may
+change its state by itself.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from typing import Generic, TypeVar
 import attrs
 
 NO_BOUND = math.inf
-"""When one returned that never did."""
+"""The return time of an operation that never returned."""
 
 S = TypeVar("S", bound=Hashable)
 
 
 @attrs.frozen
 class ObservedCall(Generic[S]):
-    """One operation: between its call and its return it took effect at one instant."""
+    """One operation, which took effect at one instant between its call and its return."""
 
     call: float
     back: float
-    """`NO_BOUND` for one that may have taken effect at any later time."""
+    """The time of its return; `NO_BOUND` for one that may take effect at any later time."""
     apply: Callable[[S], Iterable[S]]
-    """From the state before to those that may be after it; none where it cannot be."""
+    """Returns the states that may follow a state; none if the operation is impossible there."""
     must: bool = True
-    """It did happen. Others may never have."""
+    """Whether it certainly took effect. Other operations may never have."""
 
 
 @attrs.frozen
 class Search:
-    """What a search came to."""
+    """The result of a search."""
 
     possible: bool | None
-    """None: undecided within the bound."""
+    """None if the search reached its bound."""
     steps: int
 
 
@@ -49,10 +49,10 @@ def linearize(
     *,
     most: int = 200_000,
 ) -> Search:
-    """Say whether some order of the operations is one that the specification has.
+    """Return whether the specification allows some order of the operations.
 
-    `moves` gives what the object may do by itself; the states that can be reached must
-    be finite. Gives up after `most` states.
+    `moves` returns the states that may follow a state by itself. The number of reachable states must
+    be finite. The search gives up after `most` states.
     """
     musts = sum(1 << rank for rank, each in enumerate(operations) if each.must)
     first: tuple[int, S] = (0, start)
@@ -75,7 +75,7 @@ def linearize(
 
 
 def _next(operations: Sequence[ObservedCall[S]], done: int) -> list[int]:
-    """Give the operations that may come next: none that is still to come returned before them."""
+    """Return the operations that may be next: those that no other remaining one precedes."""
     left = [rank for rank in range(len(operations)) if not done >> rank & 1]
     bound = min((operations[rank].back for rank in left if operations[rank].must), default=0.0)
     if not any(operations[rank].must for rank in left):

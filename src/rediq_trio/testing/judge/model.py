@@ -1,10 +1,9 @@
-"""One task as the specification has it: which states may follow from which.
+"""The model of one task: which states may follow which, according to the specification.
 
-No second truth: each move builds a queue of one task, calls the function of `spec.rules`
-that the stores follow, and reads back what became of the task. Time is not modelled:
-whatever waits for an instant may happen at any. Nor are the tasks that it needs, so a
-blocked task may be told at any instant that they have ended. The answers are kept, because
-the states of one task are few.
+The model has no rules of its own. Each function builds a queue of one task, calls a rule of
+`spec.rules`, and reads the task back. Time is not modelled: whatever is due at some instant may happen
+at any. Other tasks are not modelled either, so a blocked task may be notified of their ends at any
+time. Results are cached, because one task has few states.
 """
 
 from __future__ import annotations
@@ -39,30 +38,30 @@ OWN, NEEDED, KEY, NONCE = "x", "elsewhere/y", "k", b"nonce..."
 
 @attrs.frozen(cache_hash=True)
 class Form:
-    """What an enqueue asks of a task, as far as its states depend on it."""
+    """The options of a task, as far as its states depend on them."""
 
     max_retry: int = 3
     max_crashes: int = 3
     delayed: bool = False
-    mortal: bool = False
-    """It expires."""
+    expires: bool = False
+    """It has `expires` or a deadline."""
     needs: bool = False
-    """It waits for others, or did."""
+    """It waits for other tasks, or did."""
     run_on_dependency_failure: bool = False
     grouped: bool = False
     keyed: bool = False
-    vanishes: bool = False
-    """No retention: it may be gone with its completion."""
+    no_retention: bool = False
+    """Its retention is 0, so its completion may remove it."""
     purged: bool = False
     """Its retention is shorter than the run."""
-    strict: bool = False
-    """It has a deadline, which makes any failure final, and fails it before it begins."""
-    held: bool = False
+    has_deadline: bool = False
+    """It has a deadline, which may make a failure final, or fail it before its handler starts."""
+    is_batch: bool = False
     """It is a batch."""
 
 
 class Model(NamedTuple):
-    """One task at one instant. `state` is None while there is none."""
+    """One task at one instant. `state` is None for no task."""
 
     state: State | None = None
     deliveries: int = 0
@@ -71,7 +70,7 @@ class Model(NamedTuple):
     snoozes: int = 0
     cancel: bool = False
     waits: bool = False
-    mortal: bool = False
+    expires: bool = False
     form: Form = Form()
 
 
@@ -81,8 +80,8 @@ GONE = Model()
 def _task(form: Form) -> NewTask:
     return NewTask(
         OWN, b"", max_retry=form.max_retry, max_crashes=form.max_crashes,
-        retention_ms=0 if form.vanishes else 3_600_000,
-        delay_ms=LATER if form.delayed else 0, expires_in_ms=LATER if form.mortal else 0,
+        retention_ms=0 if form.no_retention else 3_600_000,
+        delay_ms=LATER if form.delayed else 0, expires_in_ms=LATER if form.expires else 0,
         relations=Relations(
             needs=(NEEDED,) if form.needs else (), run_on_dependency_failure=form.run_on_dependency_failure,
             group="g" if form.grouped else "", unique=KEY if form.keyed else "", replace=form.keyed,
@@ -93,14 +92,14 @@ def _task(form: Form) -> NewTask:
 def _queue(
     model: Model, *, due: bool = True, lapsed: bool = False, over: bool = False
 ) -> QueueState:
-    """Give the queue that holds the task, with instants that allow what is asked for."""
+    """Return a queue with only this task, with times that make it due, lapsed or expired as asked."""
     form = model.form
     assert model.state is not None
     record = Record(
         id=OWN, envelope=b"", state=model.state, priority=50,
         max_retry=form.max_retry, max_crashes=form.max_crashes,
-        retention_ms=0 if form.vanishes else 3_600_000, created_ms=NOW,
-        run_ms=NOW if due else LATER, expires_ms=(NOW if over else LATER) if model.mortal else 0, seq=1,
+        retention_ms=0 if form.no_retention else 3_600_000, created_ms=NOW,
+        run_ms=NOW if due else LATER, expires_ms=(NOW if over else LATER) if model.expires else 0, seq=1,
         attempt=model.attempt, deliveries=model.deliveries, crashes=model.crashes,
         snoozes=model.snoozes, nonce=NONCE, lease_ms=NOW if lapsed else LATER, cancel=model.cancel,
         unique=KEY if form.keyed else "", owns_unique_key=form.keyed, waits=int(model.waits),
@@ -131,8 +130,8 @@ def _read(queue: QueueState, form: Form) -> Model:
 
 @cache
 def enqueued(form: Form) -> tuple[Model, ...]:
-    """Give what an enqueue makes where there is no such task."""
-    if form.held:
+    """Return the task after its enqueue."""
+    if form.is_batch:
         assert (None, State.PENDING) in TRANSITIONS[Transition.BATCH]
         return (Model(State.PENDING, form=form),)
     after, _ = spec.enqueue(QueueState(), NOW, [_task(form)])
@@ -141,7 +140,7 @@ def enqueued(form: Form) -> tuple[Model, ...]:
 
 @cache
 def replaced(model: Model, form: Form) -> tuple[Model, ...]:
-    """Give what becomes of a task that another one of its key takes the place of."""
+    """Return a task after another one with its unique key has replaced it."""
     if model.state is None:
         return ()
     rival = attrs.evolve(_task(form), id="rival")
@@ -152,29 +151,29 @@ def replaced(model: Model, form: Form) -> tuple[Model, ...]:
 
 
 def _keyed(model: Model) -> Model:
-    """Give the task with a unique key."""
+    """Return the task with a unique key."""
     return model._replace(form=attrs.evolve(model.form, keyed=True))
 
 
 @cache
 def cancelled(model: Model) -> tuple[Model, ...]:
-    """Give what a cancel makes of a task."""
+    """Return a task after a cancel."""
     return (_read(spec.cancel(_queue(model), NOW, OWN)[0], model.form),)
 
 
 @cache
 def deleted(model: Model) -> tuple[Model, ...]:
-    """Give what a delete makes of a task."""
+    """Return a task after a delete."""
     return (_read(spec.delete(_queue(model), NOW, [OWN])[0], model.form),)
 
 
 @cache
 def revived(model: Model) -> tuple[Model, ...]:
-    """Give what a revival makes of a task: nothing, too, where others may forbid it."""
+    """Return a task after a revival; also unchanged if other tasks may prevent it."""
     after = _read(spec.revive(_queue(model), NOW, [OWN])[0], model.form)
     found = [after]
     if after.state is State.BLOCKED:
-        found += told(after)  # those it needs in its own queue tell it at once
+        found += resolved(after)  # tasks that it needs in its own queue notify it at once
     if model.form.needs or model.form.keyed:
         found.append(model)
     return tuple(dict.fromkeys(found))
@@ -185,7 +184,7 @@ def revived(model: Model) -> tuple[Model, ...]:
 
 @cache
 def claimed(model: Model) -> tuple[Model, ...]:
-    """Give what a claim makes of a ready task."""
+    """Return a ready task after a claim."""
     if model.state is not State.PENDING:
         return ()
     after, _ = spec.claim(_queue(model), NOW, limit=1, lease_ms=1, worker="w", nonce=NONCE)
@@ -198,7 +197,7 @@ def _fence(model: Model) -> Fence:
 
 @cache
 def settled(model: Model, ended_as: str) -> tuple[Model, ...]:
-    """Give what the settlement of the last claim makes of a running task."""
+    """Return a running task after the settlement of its attempt."""
     if model.state is not State.ACTIVE:
         return ()
     queue, fence = _queue(model), _fence(model)
@@ -218,11 +217,12 @@ def settled(model: Model, ended_as: str) -> tuple[Model, ...]:
             raise AssertionError(ended_as)
     after, _ = spec.settle(queue, NOW, [outcome])
     found = [_read(after, model.form)]
-    if ended_as == "complete" and model.form.vanishes:
-        # Someone may wait for it, and then it is kept.
-        kept = attrs.evolve(model.form, vanishes=False)
+    if ended_as == "complete" and model.form.no_retention:
+        # Someone may wait for it; then it is kept for a while.
+        retained = attrs.evolve(model.form, no_retention=False)
         found += [
-            each._replace(form=model.form) for each in settled(model._replace(form=kept), ended_as)
+            each._replace(form=model.form)
+            for each in settled(model._replace(form=retained), ended_as)
         ]
     return tuple(found)
 
@@ -231,24 +231,24 @@ def settled(model: Model, ended_as: str) -> tuple[Model, ...]:
 
 
 @cache
-def told(model: Model) -> tuple[Model, ...]:
-    """Give what the end of the last task that it needs makes of a blocked one."""
+def resolved(model: Model) -> tuple[Model, ...]:
+    """Return a blocked task after the last task that it needs has ended."""
     found: list[Model] = []
     for ended_as in (State.COMPLETED, State.DEAD):
         mail = [Mail(1, "elsewhere", MailKind.ENDED, id=OWN, ref="y", ended_as=ended_as)]
-        for due in (True, False):  # not due, too, where the clock has gone back since
+        for due in (True, False):  # also not due, if the clock was set back since
             after, _ = spec.receive(_queue(model, due=due), NOW, "elsewhere", mail)
             found.append(_read(after, model.form))
     return tuple(dict.fromkeys(found))
 
 
 @cache
-def kept(model: Model) -> tuple[Model, ...]:
-    """Give what a keeper may make of a task: promote, expire, unblock, batch, reclaim, purge."""
-    return tuple(dict.fromkeys(each for each in _kept(model) if each != model))
+def after_upkeep(model: Model) -> tuple[Model, ...]:
+    """Return a task after what a keeper may do: promote, expire, unblock, batch, reclaim, purge."""
+    return tuple(dict.fromkeys(each for each in _upkeep(model) if each != model))
 
 
-def _kept(model: Model) -> Iterator[Model]:
+def _upkeep(model: Model) -> Iterator[Model]:
     form = model.form
     match model.state:
         case None:
@@ -256,7 +256,7 @@ def _kept(model: Model) -> Iterator[Model]:
         case State.SCHEDULED | State.RETRY:
             yield _read(spec.promote(_queue(model), NOW, limit=1)[0], form)
         case State.BLOCKED:
-            yield from told(model)
+            yield from resolved(model)
         case State.GROUPED:
             yield _read(spec.batch(_queue(model), NOW, ids=["b"])[0], form)
         case State.ACTIVE:
@@ -268,5 +268,5 @@ def _kept(model: Model) -> Iterator[Model]:
             yield _read(purged, form)
         case _:
             pass
-    if model.mortal:
+    if model.expires:
         yield _read(spec.expire(_queue(model, over=True), NOW, limit=1)[0], form)

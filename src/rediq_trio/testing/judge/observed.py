@@ -1,9 +1,9 @@
-"""What was observed: calls, starts, ends and faults, and what was there at the end.
+"""Observations of a run: calls, starts, ends, faults, and the tasks at the end.
 
-Instants are nanoseconds of CLOCK_MONOTONIC, which all processes of a machine share, so
-of two observations it is known which came first. Of what happened inside the server only
-bounds are known: a call took effect between its beginning and its answer, a claim before
-the start that followed from it, a settlement after the end that it settles.
+Instants are nanoseconds of CLOCK_MONOTONIC, which all processes of a machine share, so the order of
+two observations is known. For what happened in the server, only bounds are known: a call took effect
+between its begin and its answer, a claim before the start that followed, a settlement after the end
+of its attempt.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 import attrs
 
 BY_HAND = ("sentinel-failover",)
-"""Faults that put a replica in the place of a master that lives on."""
+"""Failovers by hand: the old master keeps running."""
 FORGETTING = ("sentinel-kill", "cluster-kill", *BY_HAND)
-"""Faults after which a server goes on that may not have had the newest steps."""
+"""Faults with a failover, after which the new master may lack the newest writes."""
 
 Line = Mapping[str, Any]
 
@@ -32,12 +32,12 @@ REFUSALS = (
     "PayloadError",
     "PayloadTooLarge",
 )
-"""What an operation raises when it has changed nothing."""
+"""Names of errors that an operation raises only if it has changed nothing."""
 
 
 @attrs.define(eq=False)
 class Observation:
-    """Something that was seen of a task, at an instant."""
+    """An observation of one task, at an instant."""
 
     id: str
     at: float
@@ -52,15 +52,15 @@ class Call(Observation):
     op: str
     args: Mapping[str, Any]
     back: float | None = None
-    """When it was answered; None while nobody knows what came of it."""
+    """When the answer came; None if there was none, so that its effect is unknown."""
     answer: Any = None
     error: str = ""
     void: bool = False
-    """It certainly changed nothing, and told nothing."""
+    """Whether it certainly changed nothing, and its answer says nothing of the task."""
 
     @property
     def known(self) -> bool:
-        """Whether its answer tells what it did."""
+        """Whether its answer says what it did."""
         return self.back is not None and not self.error
 
     @property
@@ -69,16 +69,16 @@ class Call(Observation):
 
     @property
     def created(self) -> bool:
-        """Whether it said that it made its task."""
+        """Whether its answer says that it created its task."""
         return self.op == "enqueue" and self.known and bool(self.answer["created"])
 
     @property
     def holder(self) -> str:
-        """The task that an enqueue said to be there; '' when it said nothing."""
+        """The task that the answer of an enqueue names; '' for no answer."""
         return str(self.answer["id"]) if self.op == "enqueue" and self.known else ""
 
     def end(self, line: Line) -> None:
-        """Take in the line that ends it."""
+        """Add the line that ends the call."""
         if line["e"] == "return":
             self.back, self.answer = line["t"], line["answer"]
             return
@@ -94,18 +94,18 @@ class Call(Observation):
 
 
 @attrs.define(eq=False)
-class TaskObservation(Observation):
-    """A task as it was found, with what tells where it came from."""
+class SeenTask(Observation):
+    """A task as it was seen, with its origin."""
 
     members: tuple[str, ...]
-    """Of a batch."""
+    """The members, if it is a batch."""
     schedule: str
     tick: str
 
 
 @attrs.define(eq=False)
-class Start(TaskObservation):
-    """A handler that began."""
+class Start(SeenTask):
+    """The start of a handler."""
 
     fence: int
     attempt: int
@@ -114,7 +114,7 @@ class Start(TaskObservation):
 
 @attrs.define(eq=False)
 class End(Observation):
-    """A handler that ended."""
+    """The end of a handler."""
 
     fence: int
     ended_as: str
@@ -124,14 +124,14 @@ class End(Observation):
 
     @property
     def failed(self) -> bool:
-        """Whether its settlement charges the attempt."""
+        """Whether its settlement counts the attempt."""
         stopped = self.ended_as == "cancelled" and self.reason in ("timeout", "deadline")
         return self.ended_as in ("raise", "retry", "reject", "timeout") or stopped
 
 
 @attrs.define(eq=False)
 class Fault:
-    """A fault, as long as it was in force."""
+    """A fault, with the time that it lasted."""
 
     kind: str
     target: str
@@ -141,19 +141,19 @@ class Fault:
 
 @attrs.define(eq=False)
 class Process:
-    """A process, as far as its file tells."""
+    """A process, as its file describes it."""
 
     name: str
     boot: float
     exit: float | None = None
     stopping: bool = False
-    """It was asked to stop in good order, so it may have given back what it ran."""
+    """Whether it was asked to stop, so that it may have released the tasks that it ran."""
     last_start: float = -NEVER
 
 
 @attrs.define(eq=False)
-class Final(TaskObservation):
-    """A task that was there at the end."""
+class Final(SeenTask):
+    """A task that existed at the end."""
 
     state: str
     attempt: int
@@ -164,15 +164,15 @@ class Final(TaskObservation):
 
 @attrs.define(eq=False)
 class ObservedTask:
-    """All that was observed of one task."""
+    """All observations of one task."""
 
     id: str
     calls: list[Call] = attrs.field(factory=list)
-    """Those that name it."""
+    """The calls with this task's id."""
     held: list[Call] = attrs.field(factory=list)
-    """Enqueues of others that were told that it holds their unique key."""
+    """Enqueues of other tasks whose answer named this one as the holder of their unique key."""
     rivals: list[Call] = attrs.field(factory=list)
-    """Enqueues of others that were told nothing, and may have taken its place under its key."""
+    """Enqueues of other tasks without an answer, which may have replaced this one under its key."""
     starts: list[Start] = attrs.field(factory=list)
     ends: list[End] = attrs.field(factory=list)
     finals: list[Final] = attrs.field(factory=list)
@@ -186,28 +186,27 @@ class ObservedTask:
         return self.id.partition("/")[0]
 
     def of(self, op: str) -> list[Call]:
-        """Give its calls of one kind that may have done something."""
+        """Return its calls of one operation that may have had an effect."""
         return [call for call in self.calls if call.op == op and not call.void]
 
     @property
     def enqueues(self) -> list[Call]:
-        """The calls that may have made it: not those that say that they did not."""
+        """The enqueues that may have created it."""
         return [call for call in self.of("enqueue") if not call.known or call.created]
 
     @property
     def orders(self) -> list[Call]:
-        """The enqueues that may have said what its options are: its own, and those that may
-        have put themselves in its place."""
+        """The enqueues that may have set its options: its own, and those that may have replaced it."""
         return [*self.enqueues, *self.held, *self.rivals]
 
     @property
     def revived(self) -> bool:
-        """Whether a revival may have set its counters back."""
+        """Whether a revival may have reset its counters."""
         return bool(self.of("retry"))
 
     @property
     def args(self) -> Mapping[str, Any]:
-        """What its enqueue asked for; nothing for a task that no client has enqueued."""
+        """The arguments of its enqueue; empty for a task that no client enqueued."""
         for call in (*self.enqueues, *self.of("enqueue")):
             return call.args
         return {}
@@ -215,7 +214,7 @@ class ObservedTask:
 
 @attrs.define(eq=False)
 class Setup:
-    """How the run was set up."""
+    """The configuration of a run."""
 
     limits: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict[str, Mapping[str, Any]])
     schedules: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
@@ -226,20 +225,20 @@ class Setup:
 
 @attrs.define(eq=False)
 class Observed:
-    """A whole run."""
+    """All observations of a run."""
 
     setup: Setup = attrs.field(factory=Setup)
     tasks: dict[str, ObservedTask] = attrs.field(factory=dict)
     faults: list[Fault] = attrs.field(factory=list)
     processes: dict[str, Process] = attrs.field(factory=dict)
     queues: list[Line] = attrs.field(factory=list)
-    whole: bool = False
-    """The state at the end was written down."""
+    complete: bool = False
+    """Whether the state at the end was recorded."""
     begun: float = NEVER
     ended: float = 0.0
 
     def task(self, task_id: str) -> ObservedTask:
-        """Give what is known of a task, nothing at first."""
+        """Return the observations of a task, empty for a new one."""
         found = self.tasks.get(task_id)
         if found is None:
             found = self.tasks[task_id] = ObservedTask(task_id)
@@ -247,15 +246,18 @@ class Observed:
 
     @property
     def forgetful(self) -> bool:
-        """Whether a failover may have undone steps: what it may forget is documented, and which
-        of a worker's claims and outcomes replicas had confirmed is not observed."""
+        """Whether a failover may have lost writes.
+
+        What a failover may lose is documented. Whether replicas had confirmed a worker's claims and
+        outcomes is not observed.
+        """
         return any(fault.kind in FORGETTING for fault in self.faults)
 
     @property
     def confirmed(self) -> bool:
-        """Whether every enqueue that returned outlives the failovers that there were.
+        """Whether every enqueue that returned must survive the failovers of the run.
 
-        One by hand, while the old master lives on, may take back what one replica has confirmed.
+        A failover by hand, while the old master keeps running, may lose what one replica confirmed.
         """
         by_hand = any(fault.kind in BY_HAND for fault in self.faults)
         return self.setup.durability == "replicated" and not by_hand

@@ -1,9 +1,8 @@
-"""Promise 2: a task completes once, its children come once, a member is in one batch, a tick
-makes one task.
+"""Promise 2: what the queue does itself, it does once.
 
-A completed task is never run again, so the attempt that completed it is the one of its
-last delivery. Every other success was refused, because its lease was over: each of them
-is a crash that was counted.
+A task completes once, its children are enqueued once, a member is in one batch, and a tick enqueues
+one task. A completed task never runs again, so the attempt of its last delivery completed it. Every
+other successful attempt was refused, because its lease was over, and counted as a crash.
 """
 
 from __future__ import annotations
@@ -11,29 +10,29 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from rediq_trio.testing.judge.accounting import Batches, batches, may_be_gone, reborn
+from rediq_trio.testing.judge.accounting import BatchesOf, batches_of, id_was_reused, may_be_gone
 from rediq_trio.testing.judge.observed import End, Observed, ObservedTask
 from rediq_trio.testing.judge.ticks import judge_ticks
-from rediq_trio.testing.judge.verdict import BrokenPromise, tell
+from rediq_trio.testing.judge.verdict import BrokenPromise, history_lines
 
 
 def abandoned(observed: Observed, end: End) -> bool:
-    """Say whether a worker that stops may have given the task back before its handler ended."""
+    """Return whether a stopping worker may have released the task before its handler ended."""
     process = observed.processes.get(end.process)
     return process is not None and process.stopping and end.at > process.last_start
 
 
 def completing(task: ObservedTask) -> int | None:
-    """Give the fence that completed the task; None when it is not completed, or gone."""
+    """Return the fence that completed the task; None if it is not completed, or gone."""
     final = task.final
     return final.deliveries if final is not None and final.state == "completed" else None
 
 
 def judge_once(observed: Observed) -> Iterator[BrokenPromise]:
     """Find what was done twice, or not at all."""
-    held = batches(observed)
+    held = batches_of(observed)
     for task in observed.tasks.values():
-        if task.ends and not reborn(task):
+        if task.ends and not id_was_reused(task):
             yield from _completions(observed, task)
             yield from _children(observed, task)
         if task.id in held:
@@ -48,7 +47,7 @@ def _completions(observed: Observed, task: ObservedTask) -> Iterator[BrokenPromi
     successes = [end for end in task.ends if end.ended_as == "success"]
     fences = {end.fence for end in successes}
     if len(fences) < len(successes):
-        history = tell(observed, (*task.starts, *successes, *task.finals))
+        history = history_lines(observed, (*task.starts, *successes, *task.finals))
         yield BrokenPromise(2, task.id, "succeeded twice under one fence", history)
         return
     final = task.final
@@ -63,7 +62,7 @@ def _completions(observed: Observed, task: ObservedTask) -> Iterator[BrokenPromi
             task.id,
             f"ran again after a success: {len(refused)} successes before the last delivery, and "
             f"{final.crashes} leases that lapsed",
-            tell(observed, (*task.starts, *successes, final)),
+            history_lines(observed, (*task.starts, *successes, final)),
         )
 
 
@@ -78,7 +77,7 @@ def _children(observed: Observed, task: ObservedTask) -> Iterator[BrokenPromise]
             there = known is not None and bool(known.finals or known.starts)
             if end.fence == counted and not there:
                 if known is None or not may_be_gone(observed, known):
-                    history = tell(observed, (end, final))
+                    history = history_lines(observed, (end, final))
                     yield BrokenPromise(
                         2, task.id, f"completed, and its child {child} is missing", history
                     )
@@ -86,11 +85,11 @@ def _children(observed: Observed, task: ObservedTask) -> Iterator[BrokenPromise]
                 seen = (end, final, *known.starts, *known.finals)
                 yield BrokenPromise(
                     2, task.id, f"its child {child} came from an attempt that did not complete it",
-                    tell(observed, seen),
+                    history_lines(observed, seen),
                 )  # fmt: skip
 
 
-def _member(observed: Observed, task: ObservedTask, held: Batches) -> Iterator[BrokenPromise]:
+def _member(observed: Observed, task: ObservedTask, held: BatchesOf) -> Iterator[BrokenPromise]:
     places = len(held[task.id]) + bool(task.finals)
     if task.enqueues and places > len(task.enqueues):
         holders = sorted(held[task.id])
@@ -100,19 +99,23 @@ def _member(observed: Observed, task: ObservedTask, held: Batches) -> Iterator[B
             seen += [*known.starts[:1], *known.finals]
         where = " and ".join([*holders, *(["its group"] if task.finals else [])])
         said = f"was enqueued {len(task.enqueues)} times and is in {where}"
-        yield BrokenPromise(2, task.id, said, tell(observed, seen))
+        yield BrokenPromise(2, task.id, said, history_lines(observed, seen))
 
 
 def _same_members(observed: Observed, task: ObservedTask) -> Iterator[BrokenPromise]:
     seen = (*task.starts, *task.finals)
     if len({frozenset(each.members) for each in seen}) > 1:
-        yield BrokenPromise(2, task.id, "a batch whose members change", tell(observed, seen))
+        yield BrokenPromise(
+            2, task.id, "a batch whose members change", history_lines(observed, seen)
+        )
     elif any(len({*each.members}) < len(each.members) for each in seen):
-        yield BrokenPromise(2, task.id, "a batch that holds a task twice", tell(observed, seen))
+        yield BrokenPromise(
+            2, task.id, "a batch that holds a task twice", history_lines(observed, seen)
+        )
 
 
 def _totals(observed: Observed) -> Iterator[BrokenPromise]:
-    """Compare the queues' totals with the tasks: a completion that was counted twice shows."""
+    """Compare the totals of the queues with the tasks, to find completions that counted twice."""
     there: defaultdict[str, int] = defaultdict(int)
     gone: defaultdict[str, int] = defaultdict(int)
     for task in observed.tasks.values():
@@ -121,7 +124,9 @@ def _totals(observed: Observed) -> Iterator[BrokenPromise]:
         elif not task.finals:
             gone[task.queue] += any(end.ended_as == "success" for end in task.ends)
         if len(task.of("enqueue")) > 1 and any(call.op == "delete" for call in task.calls):
-            gone[task.queue] += len(task.of("enqueue"))  # it may have come again under its id
+            gone[task.queue] += len(
+                task.of("enqueue")
+            )  # it may have been enqueued again under its id
     for queue in observed.queues:
         counters, name = queue["counters"], queue["name"]
         total = counters.get("completed_total", counters.get("completed", 0))

@@ -1,4 +1,4 @@
-"""Reads a folder of observations. The last line of a file may be cut by a kill: it is left out."""
+"""Read a folder of observations. A kill may cut the last line of a file, which is left out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read(folder: Path) -> Observed:
     observed = Observed()
     for path in sorted(folder.glob("*.jsonl")):
         _Reader(observed).take(path)
-    if not observed.whole:
+    if not observed.complete:
         raise Unreadable(
             f"{folder}: there is no final.jsonl with a queue in it, so nothing can be judged"
         )
@@ -49,7 +49,7 @@ def read(folder: Path) -> Observed:
 
 
 def _rivals(observed: Observed) -> dict[tuple[str, str], list[Call]]:
-    """Find the enqueues without an answer that may have replaced the holder of a key."""
+    """Return the enqueues without an answer that may have replaced the holder of a unique key."""
     found: dict[tuple[str, str], list[Call]] = {}
     for task in observed.tasks.values():
         for call in task.calls:
@@ -60,10 +60,10 @@ def _rivals(observed: Observed) -> dict[tuple[str, str], list[Call]]:
 
 
 def _note_stops(observed: Observed) -> None:
-    """A worker that was deployed anew, or that came to its end, has given back what it ran."""
-    told = {name for f in observed.faults if f.kind == "deploy" for name in f.target.split(",")}
+    """Mark the processes that stopped, or were replaced by a deploy: they release their tasks."""
+    deployed = {name for f in observed.faults if f.kind == "deploy" for name in f.target.split(",")}
     for process in observed.processes.values():
-        process.stopping = process.exit is not None or process.name in told
+        process.stopping = process.exit is not None or process.name in deployed
 
 
 def _lines(path: Path) -> Iterator[Line]:
@@ -79,7 +79,7 @@ def _lines(path: Path) -> Iterator[Line]:
 
 
 class _Reader:
-    """Takes in one file."""
+    """Reads one file."""
 
     def __init__(self, observed: Observed) -> None:
         self._observed = observed
@@ -113,7 +113,7 @@ class _Reader:
         process = self._process(line)
         process.last_start = max(process.last_start, line["t"])
         self._observed.task(line["id"]).starts.append(
-            Start(*_task_fields(line), line["fence"], line["attempt"], line["c"])
+            Start(*_seen_fields(line), line["fence"], line["attempt"], line["c"])
         )
 
     def _end(self, line: Line) -> None:
@@ -144,7 +144,7 @@ class _Reader:
         elif line["kind"] in self._faults:
             fault = self._faults.pop(line["kind"])
             fault.end = line["t"]
-            # What it was done to may be known only when it has begun.
+            # The target may be known only after the fault has begun.
             fault.target = line.get("target") or fault.target
 
     def _setup(self, line: Line) -> None:
@@ -154,18 +154,18 @@ class _Reader:
     def _task(self, line: Line) -> None:
         self._observed.task(line["id"]).finals.append(
             Final(
-                *_task_fields(line), line["state"], line["attempt"], line["deliveries"], line["crashes"],
+                *_seen_fields(line), line["state"], line["attempt"], line["deliveries"], line["crashes"],
                 line["snoozes"],
             )
         )  # fmt: skip
 
     def _queue(self, line: Line) -> None:
         self._observed.queues.append(line)
-        self._observed.whole = True
+        self._observed.complete = True
 
 
-def _task_fields(line: Line) -> tuple[str, float, tuple[str, ...], str, str]:
-    """Give the fields that a start and a task at the end have in common."""
+def _seen_fields(line: Line) -> tuple[str, float, tuple[str, ...], str, str]:
+    """Return the fields that a start and a task at the end have in common."""
     tick = line.get("tick")
     members, schedule = tuple(line.get("members") or ()), line.get("schedule") or ""
     return line["id"], line["t"], members, schedule, "" if tick is None else str(tick)

@@ -1,8 +1,7 @@
-"""Promise 4: each start after a task's first has a reason, and the counters agree with what was seen.
+"""Promise 4: each start after a task's first has a reason, and the counters agree with the starts.
 
-A start follows from a claim, a claim from a task that is ready, and a task that ran is
-ready again by its failure, its snooze, its release, a revival, or the lapse of its lease.
-A lapse is a crash that the task's record counts, and takes a lease's length.
+A task that ran is ready again after its failure, its snooze, its release, a revival, or the lapse of
+its lease. A lapse is a crash, which the task's record counts, and it takes the length of a lease.
 """
 
 from __future__ import annotations
@@ -11,24 +10,24 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
-from rediq_trio.testing.judge.accounting import reborn
+from rediq_trio.testing.judge.accounting import id_was_reused
 from rediq_trio.testing.judge.clock import ServerClock
 from rediq_trio.testing.judge.observed import SECOND, End, Final, Observed, ObservedTask, Start
 from rediq_trio.testing.judge.once import abandoned
 from rediq_trio.testing.judge.timing import claimed_from
-from rediq_trio.testing.judge.verdict import BrokenPromise, Duplicate, tell
+from rediq_trio.testing.judge.verdict import BrokenPromise, Duplicate, history_lines
 
 LAPSE = "its lease lapsed"
 UNKNOWN_REASON = "its lease lapsed, or its worker gave it back while it stopped"
 
 
 def judge_reasons(observed: Observed) -> tuple[list[BrokenPromise], list[Duplicate]]:
-    """Explain the starts after the first; find those that nothing explains."""
+    """Return the starts that nothing explains, and the explanations of all after a task's first."""
     clock = ServerClock.of(observed)
     violations: list[BrokenPromise] = []
     duplicates: list[Duplicate] = []
     for task in observed.tasks.values():
-        if task.starts and reborn(task):
+        if task.starts and id_was_reused(task):
             duplicates += _duplicates(observed, task)
         elif task.starts:
             found = list(_fences(observed, task)) or list(_counters(observed, task))
@@ -45,12 +44,12 @@ def _fences(observed: Observed, task: ObservedTask) -> Iterator[BrokenPromise]:
     for fence, times in many.items():
         if times > 1:
             said = f"fence {fence} was given {times} times"
-            yield BrokenPromise(4, task.id, said, tell(observed, seen))
+            yield BrokenPromise(4, task.id, said, history_lines(observed, seen))
     for before, after in pairwise(task.starts):
-        # Of two workers the older one may be the slower one; one worker keeps the order.
+        # Two workers may start their claims in any order, but one worker keeps the order.
         if before.process == after.process and before.fence > after.fence:
             said = f"{after.process} began fence {after.fence} after fence {before.fence}"
-            yield BrokenPromise(4, task.id, said, tell(observed, seen))
+            yield BrokenPromise(4, task.id, said, history_lines(observed, seen))
 
 
 def _counters(observed: Observed, task: ObservedTask) -> Iterator[BrokenPromise]:
@@ -59,7 +58,10 @@ def _counters(observed: Observed, task: ObservedTask) -> Iterator[BrokenPromise]
         return
     for said in _disagreements(task, final):
         yield BrokenPromise(
-            4, task.id, said, tell(observed, (*task.calls, *task.starts, *task.ends, final))
+            4,
+            task.id,
+            said,
+            history_lines(observed, (*task.calls, *task.starts, *task.ends, final)),
         )
 
 
@@ -84,12 +86,12 @@ def _disagreements(task: ObservedTask, final: Final) -> Iterator[str]:
 
 
 def _is_charged_blindly(task: ObservedTask) -> bool:
-    """Say whether an attempt may fail before its handler begins: by a deadline."""
+    """Return whether an attempt may fail before its handler starts, because of a deadline."""
     return any(call.args.get("deadline_s") for call in task.orders)
 
 
 def _ready_again(task: ObservedTask, start: Start, end: End | None) -> str:
-    """Say how a start made way for another one; '' when only a lapse can explain it."""
+    """Return why the task was ready again after a start; '' if only a lapse can explain it."""
     if end is None:
         return ""
     if end.failed:
@@ -102,7 +104,7 @@ def _ready_again(task: ObservedTask, start: Start, end: End | None) -> str:
 
 
 def _lapses(observed: Observed, clock: ServerClock, task: ObservedTask) -> Iterator[BrokenPromise]:
-    """Count the starts that only a lapse explains, and see whether there was time for each."""
+    """Check the starts that only a lapse explains: their number, and the time before each."""
     final = task.final
     ends = {end.fence: end for end in task.ends}
     needed: list[Start] = []
@@ -125,13 +127,16 @@ def _lapses(observed: Observed, clock: ServerClock, task: ObservedTask) -> Itera
                 4, task.id,
                 f"fence {following.fence} was started within a lease of fence {start.fence}, "
                 "which had not been released",
-                tell(observed, (*task.calls, start, *([end] if end else []), following)),
+                history_lines(observed, (*task.calls, start, *([end] if end else []), following)),
             )  # fmt: skip
             return
     if final is not None and not task.revived and len(needed) > final.crashes:
         said = f"{len(needed)} starts are explained by lapses only, and its record counts {final.crashes}"
         yield BrokenPromise(
-            4, task.id, said, tell(observed, (*task.calls, *task.starts, *task.ends, final))
+            4,
+            task.id,
+            said,
+            history_lines(observed, (*task.calls, *task.starts, *task.ends, final)),
         )
 
 

@@ -1,9 +1,9 @@
-"""A task's observations as operations on its model.
+"""The observations of a task as operations on its model.
 
-What was answered must have happened, between call and answer, and must have been answered
-so. What was not answered may have happened at any later time, or never. A start says that
-a claim with its fence had happened; an end, that a settlement of it may follow. What a
-worker that stops gives back, it gives back after its last start.
+A call with an answer took effect between call and answer, and that answer was right. A call without
+an answer may take effect at any later time, or never. A start proves that a claim with its fence
+happened before. After an end, a settlement of it may follow. A stopping worker releases tasks only
+after its last start.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from rediq_trio.testing.judge.observed import (
     ObservedTask,
 )
 
-UNKNOWN_FORM = Form(10**6, 10**6, delayed=True, mortal=True, strict=True)
-"""Of a task whose options no one has noted: all that any option allows."""
+UNKNOWN_FORM = Form(10**6, 10**6, delayed=True, expires=True, has_deadline=True)
+"""The form of a task whose options are unknown: it allows whatever any option allows."""
 ANSWERED = {"cancel": "cancelled", "retry": "revived", "delete": "deleted"}
-"""Operations by name, and what they are called where their answer is known."""
+"""Operation -> the kind of its step if its answer is known."""
 RIVALS = 3
-"""Unanswered enqueues of one kind that may have replaced a task, at most: more change nothing."""
+"""Unanswered enqueues of one form that may replace a task, at most. More add no new states."""
 
 
 @attrs.frozen
@@ -44,35 +44,35 @@ class Step:
     back: float
     must: bool
     seen: Observation | None = attrs.field(default=None, eq=False)
-    """What was observed; None at the end for a task that is not there."""
+    """The observation; None for a task that is missing at the end."""
 
     @property
     def only_observes(self) -> bool:
-        """Whether to leave it out allows more, and nothing less."""
+        """Whether a history without this step allows at least as much."""
         return self.kind in ("info", "present", "absent", "taken", "claim", "final")
 
 
 def form_of(observed: Observed, args: Mapping[str, Any]) -> Form:
-    """Give the form of a task from the options that were noted."""
+    """Return the form of a task with these options."""
     retention = args.get("retention")
     length = (observed.ended - observed.begun) / SECOND
     return Form(
         max_retry=args.get("max_retry", 3),
         max_crashes=args.get("max_crashes", 3),
         delayed=bool(args.get("due_s")),
-        mortal=bool(args.get("expires_s") or args.get("deadline_s")),
+        expires=bool(args.get("expires_s") or args.get("deadline_s")),
         needs=bool(args.get("depends_on")),
         run_on_dependency_failure=args.get("on_dependency_failure") == "run",
         grouped=bool(args.get("group")),
         keyed=bool(args.get("unique")),
-        vanishes=retention == 0,
+        no_retention=retention == 0,
         purged=retention is not None and retention < length,
-        strict=bool(args.get("deadline_s")),
+        has_deadline=bool(args.get("deadline_s")),
     )
 
 
 def steps_of(observed: Observed, task: ObservedTask, named: Mapping[str, list[End]]) -> list[Step]:
-    """Give the operations on one task."""
+    """Return the operations on one task."""
     found = [*_births(observed, task, named)]
     for call in task.calls:
         if not call.void:
@@ -84,9 +84,9 @@ def steps_of(observed: Observed, task: ObservedTask, named: Mapping[str, list[En
         if process is not None and process.stopping:
             since = max(start.at, process.last_start)
             found.append(Step("settle", (start.fence, "release"), since, NEVER, False))
-    strict = UNKNOWN_FORM.strict if not task.args else bool(task.args.get("deadline_s"))
+    has_deadline = UNKNOWN_FORM.has_deadline if not task.args else bool(task.args.get("deadline_s"))
     for end in task.ends:
-        for ended_as in settlements(end, strict):
+        for ended_as in settlements(end, has_deadline):
             found.append(Step("settle", (end.fence, ended_as), end.at, NEVER, False, end))
     final = task.final
     params = () if final is None else (
@@ -99,7 +99,7 @@ def steps_of(observed: Observed, task: ObservedTask, named: Mapping[str, list[En
 def _births(
     observed: Observed, task: ObservedTask, named: Mapping[str, list[End]]
 ) -> Iterator[Step]:
-    """Give how a task may have come that no client has enqueued."""
+    """Return how a task that no client enqueued may have been created."""
     for end in named.get(task.id, ()):
         yield Step("enqueue", (UNKNOWN_FORM,), end.at, NEVER, False, end)
     for each in (*task.starts[:1], *task.finals[:1]):
@@ -112,14 +112,14 @@ def _births(
 
 
 def _held(observed: Observed, members: Iterable[str]) -> Form:
-    """Give the form of a batch: it has the most that any of its members has."""
+    """Return the form of a batch, which has the highest bounds of its members."""
     known = [observed.tasks[m].args for m in members if m in observed.tasks]
     if not all(known) or not known:
-        return attrs.evolve(UNKNOWN_FORM, held=True)
+        return attrs.evolve(UNKNOWN_FORM, is_batch=True)
     return Form(
         max(args.get("max_retry", 3) for args in known),
         max(args.get("max_crashes", 3) for args in known),
-        held=True,
+        is_batch=True,
     )
 
 
@@ -163,9 +163,9 @@ def _replacements(observed: Observed, task: ObservedTask) -> Iterator[Step]:
             yield Step("replace", (form,), call.at, NEVER, False, call)
 
 
-def settlements(end: End, strict: bool) -> tuple[str, ...]:
-    """Give how an attempt that ended so may be settled."""
-    fails = ("fail", "bury") if strict else ("fail",)
+def settlements(end: End, has_deadline: bool) -> tuple[str, ...]:
+    """Return the ways in which an attempt with this end may be settled."""
+    fails = ("fail", "bury") if has_deadline else ("fail",)
     match end.ended_as, end.reason:
         case "success", _:
             return ("complete",)
@@ -188,7 +188,7 @@ def settlements(end: End, strict: bool) -> tuple[str, ...]:
 
 
 def effect(kind: str, params: tuple[Any, ...]) -> Callable[[Model], Iterable[Model]]:
-    """Give what an operation does to the model: the states after it that fit its answer."""
+    """Return the function of an operation: from a state to the states that fit its answer."""
     return lambda model: _effect(kind, params, model)
 
 
@@ -216,14 +216,14 @@ def _effect(kind: str, params: tuple[Any, ...], model: Model) -> Iterable[Model]
             facts = model.state, model.attempt, model.deliveries, model.crashes, model.snoozes
             return (model,) if (facts == params if params else not there) else ()
         case "info":
-            told = model.state, model.attempt, model.deliveries, model.crashes
-            return (model,) if (told == params if params else not there) else ()
+            seen = model.state, model.attempt, model.deliveries, model.crashes
+            return (model,) if (seen == params if params else not there) else ()
         case _:
             return _operated(kind, params, model)
 
 
 def _held_by(model: Model, until: str) -> Iterable[Model]:
-    """Give the model where it may be in the window of its unique key."""
+    """Return the model if it may hold its unique key in this state."""
     match until:
         case "done":
             holds = model.state is not None and model.state not in TERMINAL

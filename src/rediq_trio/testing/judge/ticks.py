@@ -1,10 +1,9 @@
-"""Promise 2, of schedules: a tick makes one task, and none is missing that had to come.
+"""Promise 2 for schedules: each tick enqueues one task, and no tick that had to fire is missing.
 
-What `catch_up` says decides which ticks had to come. With "all" it is every one between
-the first and the last that made a task. With "once" and "skip" the latest of those that
-are due together comes, and the others never: a tick may be missing whenever nobody looked
-in time, and a clock that goes ahead and back jumps over some. So only a hole is found that
-is longer than `GRACE`, with no fault in it. A twin is always found.
+`catch_up` decides which ticks had to fire. With "all" it is every tick between the first and the last
+that fired. With "once" and "skip", only the latest of several due ticks fires, so a tick may be
+missing if no worker was there in time, or if the clock jumped over it. So a gap is reported only if
+it is longer than `GRACE` and had no fault in it. Two tasks of one tick are always found.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ from itertools import pairwise
 from typing import Any, cast
 
 from rediq_trio.testing.judge.observed import NEVER, SECOND, Observation, Observed, ObservedTask
-from rediq_trio.testing.judge.verdict import BrokenPromise, tell
+from rediq_trio.testing.judge.verdict import BrokenPromise, history_lines
 
 GRACE = 60.0
-"""Seconds within which a tick that "skip" has missed may still fire."""
+"""Seconds after which "skip" no longer fires a missed tick."""
 
 
 def instant(tick: str) -> float:
-    """Give a tick in seconds since 1970; it is written as ISO 8601, or in milliseconds."""
+    """Return a tick, written as ISO 8601 or in milliseconds, in seconds since 1970."""
     try:
         return float(tick) / 1000
     except ValueError:
@@ -31,7 +30,7 @@ def instant(tick: str) -> float:
 
 
 def judge_ticks(observed: Observed) -> Iterator[BrokenPromise]:
-    """Find twins, and ticks that are missing."""
+    """Find ticks with two tasks, and ticks that are missing."""
     schedules: defaultdict[str, defaultdict[float, set[str]]] = defaultdict(
         lambda: defaultdict(set)
     )
@@ -44,7 +43,7 @@ def judge_ticks(observed: Observed) -> Iterator[BrokenPromise]:
             if len(ids) > 1:
                 seen = _seen(observed, ids)
                 said = f"its tick {_shown(at)} made {len(ids)} tasks: {', '.join(sorted(ids))}"
-                yield BrokenPromise(2, name, said, tell(observed, seen))
+                yield BrokenPromise(2, name, said, history_lines(observed, seen))
         yield from _missing(observed, name, sorted(ticks), ticks)
 
 
@@ -66,12 +65,14 @@ def _missing(
         length = holes * every
         if catch_up == "all" or (length > GRACE + every and _lived_through(observed, seen, length)):
             said = f"{holes} of its ticks are missing between {_shown(before)} and {_shown(after)}"
-            yield BrokenPromise(2, name, said, tell(observed, seen))
+            yield BrokenPromise(2, name, said, history_lines(observed, seen))
 
 
 def _lived_through(observed: Observed, seen: list[Observation], length: float) -> bool:
-    """Say whether that many seconds passed between two observations, without a fault, and with
-    nobody who came or went; and whether no clock ever jumped over them."""
+    """Return whether `length` seconds passed between observations without any disturbance.
+
+    A disturbance is a fault, a process that starts or ends, or a jump of the clock at any time.
+    """
     first, last = min(each.at for each in seen), max(each.at for each in seen)
     if (last - first) / SECOND < length:
         return False

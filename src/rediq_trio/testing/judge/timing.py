@@ -1,26 +1,25 @@
-"""Promise 3, of single tasks: not before it is due, nor after it has expired, nor before what
-it needs has completed.
+"""Promise 3 for single tasks: none starts too early or too late.
 
-A start is seen after the claim that it follows from, and that is what must not come too
-early or too late. So a start before the due time is always wrong; one after the expiry is
-only where the claim, too, was later: when the task was seen to wait, or its worker came up,
-or it was started before, after the expiry. A claim that came too late and none of these
-tells of is missed. So is an attempt that came before its backoff was over.
+A task must be claimed when it is due, before it expires, and after the tasks that it needs have
+completed. A start is observed some time after its claim. So a start before the due time is always
+wrong. A start after the expiry is wrong only if the claim was certainly late too: if, after the
+expiry, the task was seen waiting, or its worker was started, or it was started before. Other late
+claims are missed, and so are attempts before the backoff was over.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rediq_trio.testing.judge.accounting import may_be_gone, reborn
+from rediq_trio.testing.judge.accounting import id_was_reused, may_be_gone
 from rediq_trio.testing.judge.clock import ServerClock
 from rediq_trio.testing.judge.observed import NEVER, SECOND, Call, Observed, ObservedTask, Start
 from rediq_trio.testing.judge.once import completing
-from rediq_trio.testing.judge.verdict import BrokenPromise, tell
+from rediq_trio.testing.judge.verdict import BrokenPromise, history_lines
 
 
 def judge_times(observed: Observed) -> Iterator[BrokenPromise]:
-    """Find starts that came too early or too late."""
+    """Find starts that were too early or too late."""
     clock = ServerClock.of(observed)
     for task in observed.tasks.values():
         if not task.starts or not task.args:
@@ -31,20 +30,20 @@ def judge_times(observed: Observed) -> Iterator[BrokenPromise]:
 
 
 def claimed_from(observed: Observed, task: ObservedTask, start: Start) -> float:
-    """Give an instant before which a start was certainly not claimed.
+    """Return an instant before which the claim of a start certainly did not happen.
 
-    It was claimed after the earlier fences were, though not after they were started: their
-    workers may have been slower. Of a task that may have come twice little is known.
+    The claim was after those of earlier fences, but not always after their starts, because their
+    workers may have been slower. For an id that may have had two tasks, only its own start counts.
     """
-    once = not reborn(task)
+    once = not id_was_reused(task)
     found = [call.at for call in task.enqueues[:1]]
     for other in task.starts if once else [start]:
         process = observed.processes.get(other.process)
         if process is not None and other.fence <= start.fence:
             found.append(process.boot)
     for call in task.calls if once else ():
-        told = call.answer if call.op == "info" and call.known and call.at < start.at else None
-        if told and told["deliveries"] < start.fence:
+        info = call.answer if call.op == "info" and call.known and call.at < start.at else None
+        if info and info["deliveries"] < start.fence:
             found.append(call.at)
     return max(found, default=-NEVER)
 
@@ -63,7 +62,7 @@ def _too_early(
     spare = clock.tolerance(min(call.at for call in calls), first.at)
     if first.at < due - spare * SECOND:
         early = (due - first.at) / SECOND
-        history = tell(observed, (*calls, first))
+        history = history_lines(observed, (*calls, first))
         yield BrokenPromise(
             3,
             task.id,
@@ -91,21 +90,21 @@ def _too_late(
             seen = (*calls, *(c for c in task.calls if c.op == "info"), *task.starts)
             yield BrokenPromise(
                 3, task.id, f"was claimed at least {late:.3f} s after it had expired",
-                tell(observed, seen),
+                history_lines(observed, seen),
             )  # fmt: skip
             return
 
 
 def _expiry(call: Call) -> float:
-    """Give the latest instant at which a task that this call made was still alive."""
+    """Return the latest instant at which a task of this enqueue had not expired."""
     lasts = [call.args[name] for name in ("expires_s", "deadline_s") if call.args.get(name)]
     if not lasts or call.back is None or call.error:
-        return NEVER  # nobody knows when it was carried out
+        return NEVER  # the time at which it took effect is unknown
     return call.back + float(min(lasts)) * SECOND
 
 
 def _before_needs(observed: Observed, task: ObservedTask) -> Iterator[BrokenPromise]:
-    """Check against the attempt that completed each task that this one needs."""
+    """Check that the first start was after the completion of each task that it needs."""
     if task.args.get("on_dependency_failure") == "run":
         return
     first = task.starts[0]
@@ -122,4 +121,4 @@ def _before_needs(observed: Observed, task: ObservedTask) -> Iterator[BrokenProm
         else:
             continue
         seen = (*task.enqueues, first, *need.starts, *need.ends, need.final)
-        yield BrokenPromise(3, task.id, said, tell(observed, seen))
+        yield BrokenPromise(3, task.id, said, history_lines(observed, seen))

@@ -1,4 +1,4 @@
-"""What the judge says: the promises that were broken, and how each extra start came about."""
+"""The verdict of the judge: broken promises, and the explanation of each repeated start."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROMISES = {
     5: "each task's history is one that the specification has",
     6: "what was confirmed by replicas outlives a failover",
 }
-"""What is judged, by number."""
+"""Number -> promise."""
 
 SHOWN_PROMISES = 10
 """Violations of each promise that the report shows in full."""
@@ -31,12 +31,12 @@ class BrokenPromise:
     invariant: int
     """Its number in `PROMISES`."""
     subject: str
-    """The task, queue or schedule."""
+    """The task, queue, limit or schedule."""
     sentence: str
     history: tuple[str, ...] = ()
-    """The smallest history of the task that shows it."""
+    """The observations that show it, as few as possible."""
     forgivable: bool = True
-    """A failover that forgets can do this, as is documented."""
+    """Whether a failover that loses writes can cause this, as is documented."""
 
     def __str__(self) -> str:
         return f"promise {self.invariant}, {self.subject}: {self.sentence}"
@@ -44,7 +44,7 @@ class BrokenPromise:
 
 @attrs.frozen
 class Duplicate:
-    """A start after the first of its task."""
+    """A start after the first one of its task."""
 
     id: str
     fence: int
@@ -53,12 +53,12 @@ class Duplicate:
 
 @attrs.define
 class JudgeVerdict:
-    """The outcome of one judgement."""
+    """The result of judging one run."""
 
     violations: list[BrokenPromise] = attrs.field(factory=list)
     duplicates: list[Duplicate] = attrs.field(factory=list)
     losses: list[BrokenPromise] = attrs.field(factory=list)
-    """What would be violations, had no failover forgotten what it may forget."""
+    """Broken promises that a failover explains."""
     undecided: list[str] = attrs.field(factory=list)
     """Tasks whose history was too long to search; each is a violation too."""
     counts: dict[str, int] = attrs.field(factory=dict)
@@ -68,7 +68,7 @@ class JudgeVerdict:
         return not self.violations
 
     def report(self) -> str:
-        """Give the verdict as text."""
+        """Return the verdict as text."""
         lines = [f"{name:26} {count:,}" for name, count in self.counts.items()]
         why = Counter(each.explanation for each in self.duplicates)
         lines.append(f"{'starts after the first':26} {len(self.duplicates):,}")
@@ -91,8 +91,8 @@ class JudgeVerdict:
         return "\n".join(lines)
 
 
-def tell(observed: Observed, seen: Iterable[Observation]) -> tuple[str, ...]:
-    """Give observations as a readable history, in the order of time."""
+def history_lines(observed: Observed, seen: Iterable[Observation]) -> tuple[str, ...]:
+    """Return observations as lines of text, in the order of time."""
     return tuple(_line(observed, each) for each in sorted(seen, key=lambda each: each.at))
 
 
@@ -118,15 +118,15 @@ def _line(observed: Observed, seen: Observation) -> str:
             raise AssertionError(seen)
 
 
-_TOLD = (
+_SHOWN_ARGS = (
     "kind", "due_s", "expires_s", "deadline_s", "max_retry", "max_crashes", "limit_key", "group",
     "depends_on",
 )  # fmt: skip
 
 
 def _asked(call: Call) -> str:
-    told = ", ".join(f"{name}={call.args[name]}" for name in _TOLD if call.args.get(name))
-    return f"({told}) " if told else ""
+    shown = ", ".join(f"{name}={call.args[name]}" for name in _SHOWN_ARGS if call.args.get(name))
+    return f"({shown}) " if shown else ""
 
 
 def _answered(observed: Observed, call: Call) -> str:

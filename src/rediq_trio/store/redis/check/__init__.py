@@ -1,1 +1,1 @@
-"""The check of a queue in Redis: what it reads and how it repairs."""
+"""The check of a queue in Redis: reading views of its parts, and repairing them."""

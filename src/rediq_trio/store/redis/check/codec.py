@@ -1,7 +1,7 @@
-"""How each type of target is read and repaired by scripts: one row for each.
+"""How scripts read and repair each type of target, with one row for each type.
 
-A row says which script reads a target's view, what it is called with, what its answer means,
-and which script makes a repair. What is wrong in a view is said in `spec.check`.
+A row names the script that reads views, its arguments, how to decode its answer, and the script that
+makes a repair. `spec.check` decides what is wrong in a view.
 """
 
 from __future__ import annotations
@@ -38,29 +38,29 @@ from rediq_trio.store.redis.record_format import newer_record
 from rediq_trio.wire.packing import UNPACK_ERRORS, unpack
 
 _DECODE_ERRORS: tuple[type[Exception], ...] = (*UNPACK_ERRORS, LookupError, AttributeError)
-"""What reading damaged bytes may raise."""
+"""The errors that decoding damaged bytes may raise."""
 
 Arguments = tuple[Any, ...]
 Repairing = tuple[str, Arguments]
-"""The script that makes a repair, and its arguments."""
+"""The name of a script that makes a repair, and its arguments."""
 
 
 @attrs.frozen
 class TargetCodec:
-    """How the targets of one type are read, and repaired."""
+    """How scripts read and repair the targets of one type."""
 
     script: str
-    """Reads views."""
+    """The name of the script that reads views."""
     arguments: Callable[[Target], Arguments]
-    """What the script is called with for one target."""
+    """Returns the script's arguments for one target."""
     view: Callable[[Target, Sequence[Any], Any], View]
-    """What the answer for one target shows; in between is what the whole answer begins with."""
+    """Returns the view of one target, from the first values of the whole answer and its own answer."""
     repair: Callable[[Action, Target, int | str], Repairing]
-    """How a repair is made at an instant in ms, '' for the server's time."""
+    """Returns how to make a repair, at an instant in ms or '' for the server's time."""
     head: int = 0
-    """How many values the whole answer begins with."""
+    """How many values of the whole answer precede those of the targets."""
     timed: bool = False
-    """The script's first argument is the time."""
+    """Whether the script's first argument is the time."""
 
 
 def score_of(text: bytes) -> int | None:
@@ -69,7 +69,7 @@ def score_of(text: bytes) -> int | None:
 
 
 def number_of(text: bytes) -> int | None:
-    """Return a number; None for none, -1 for what is no number."""
+    """Return a number; None for no text, -1 for a text that is no number."""
     try:
         return int(text) if text else None
     except ValueError:
@@ -82,7 +82,7 @@ def record_of(task_id: str, raw: bytes) -> Record | None:
 
 
 def raw_of(target: Target) -> bytes:
-    """Return the bytes that a target is stored by."""
+    """Return the bytes under which a target is stored."""
     if target.raw:
         return target.raw[0]
     return pack_id(target.name) if target.type is TargetType.TASK else target.name.encode()
@@ -114,7 +114,7 @@ def task_view(target: Target, _: Sequence[Any], reply: Sequence[Any]) -> TaskVie
     if group:
         indexes[State.GROUPED] = int(group)
     if key:
-        # Listed in both: at a rank that no task has.
+        # A task that both indexes list gets a rank that no task has.
         indexes[State.PENDING] = -1 if State.PENDING in indexes else int(key)
     record = read_record(target.name, raw, indexes) if raw else None
     newer = newer_record(raw) if raw and record is None else 0
@@ -166,7 +166,7 @@ def _repair_member(_: Action, target: Target, now: int | str) -> Repairing:
 
 
 def _dependency_arguments(target: Target) -> Arguments:
-    # The members of edges and of needs, and both ids; '' where one is in another queue.
+    # The members of `edges` and `needs`, and both ids; '' for a task of another queue.
     source, dependent = target.raw or (pack_ref(target.name), pack_ref(target.other))
     edge = b"" if "/" in target.name else bytes([len(source)]) + source + dependent
     need = b"" if "/" in target.other else bytes([len(dependent)]) + dependent + source
@@ -265,7 +265,7 @@ def _repair_by_name(script: str) -> Callable[[Action, Target, int | str], Repair
     return lambda _what, target, _now: (script, _by_name(target))
 
 
-# --- messages, ends to be told, senders
+# --- messages, endings, senders
 
 _STORED_IN = {
     TargetType.MESSAGE: b"outbox", TargetType.ENDING: b"endings", TargetType.SENDER: b"received",
@@ -335,7 +335,7 @@ CODECS: Mapping[TargetType, TargetCodec] = MappingProxyType(
         TargetType.SENDER: _MESSAGE,
     }
 )
-"""How each type of target is read and repaired."""
+"""The codec of each type of target."""
 
 if _missing := CHECKS.keys() ^ CODECS.keys():
     raise RuntimeError(

@@ -1,7 +1,7 @@
-"""Reading the parts of a queue from Redis for a check, and repairing them.
+"""Read the parts of a queue from Redis for a check, and repair them.
 
-Each view is read by one call of a script, and each repair is one; `codec` has both, type by
-type, and `scan` finds all that there is to read.
+One call of a script reads a view, and one call makes a repair. `codec` says which script, for each
+type of target, and `scan` finds all targets.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from rediq_trio.store.redis.connection.gateway import Gateway
 from rediq_trio.store.redis.keys import HASHES, QUEUE_KEYS, Keys
 
 VIEWS_PER_CALL = 50
-"""Views that one call reads: it keeps Redis busy for about a millisecond."""
+"""Views that one call reads at most, so that it keeps Redis busy for about a millisecond."""
 SCANNED = 400
-"""Active tasks that one SCAN looks at."""
+"""Active tasks that one SCAN reads, about."""
 BITS = 64
-"""More than there are structures."""
+"""The base of a cursor: it must be more than there are structures."""
 STRING_HASHES = (*HASHES, "meta", "permits", "turns", "limits", "unique", "received", "rules",
                  "schedules")  # fmt: skip
-"""The keys that are hashes; the history is a stream, the others are sorted sets."""
+"""The keys that are hashes. The history is a stream; all other keys are sorted sets."""
 
 Run = Callable[..., Awaitable[Any]]
 
@@ -45,7 +45,7 @@ class CheckReader:
         self._run = run
         self._now = now
         self._counts: dict[tuple[str, int], int] = {}
-        """How many items to read next of a structure; a hint, whatever scan it comes from."""
+        """(queue, structure) -> how many items to read next. A hint that all scans share."""
 
     async def targets(self, queue: str, cursor: int) -> tuple[int, tuple[Target, ...]]:
         position, number = divmod(cursor, BITS)
@@ -119,7 +119,7 @@ class CheckReader:
         return KeyReport(tuple(with_ttl), unknown, tuple(wrong_type))
 
     async def _unknown(self, queue: str, known: frozenset[bytes]) -> tuple[str, ...]:
-        # Names have none of the characters that mean something in a pattern.
+        # Names of queues have none of the characters that are special in a pattern.
         pattern = self._keys.of(queue, ("*",))[0]
         unknown: set[bytes] = set()
         cursor = b"0"

@@ -1,7 +1,7 @@
-"""Which targets the members and fields of a queue's keys name, for a scan over all of them.
+"""How a scan over all keys of a queue finds targets.
 
-The structures are scanned one after another: a cursor is Redis's own, with the structure's
-number in its low digits. The larger the values are, the fewer are read at once.
+The keys (structures) are scanned one after another. A cursor is that of Redis, with the structure's
+number in its low digits. The larger the values are, the fewer one call reads.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from rediq_trio.spec.lifecycle import State
 from rediq_trio.store.redis.keys import HASHES, INDEX_OF
 
 FEW, MANY = 20, 400
-"""Items that one SCAN looks at: where they may be large, and where they are small."""
+"""Items that one SCAN reads: for values that may be large, and for small values."""
 AT_MOST = 256 * 1024
-"""Bytes that one SCAN should send."""
+"""Bytes that one SCAN should return, at most."""
 
 
 def how_many(last: Sequence[bytes]) -> int:
-    """Return how many items to look at, by the sizes of those that the last call returned."""
+    """Return how many items to read next, by the sizes of the items that the last call returned."""
     each = sum(map(len, last)) * 2 // max(1, len(last))
     return max(FEW, min(MANY, AT_MOST // max(1, each)))
 
@@ -37,10 +37,10 @@ class Structure:
     name: str
     is_hash: bool
     read: Callable[[bytes, bytes], Iterator[Target]]
-    """Returns the targets that an item, and its score or its value, names."""
+    """Returns the targets that an item names, from the item and its score or value."""
     at_once: int = MANY
     orphans: bool = False
-    """Its ids are of interest only where there is no record: a record names all else."""
+    """Only ids without a record are targets: a scan of `records` finds all others."""
 
 
 def _task(item: bytes, _: bytes) -> Iterator[Target]:
@@ -129,4 +129,4 @@ STRUCTURES: tuple[Structure, ...] = (
     Structure("endings", False, _numbered(TargetType.ENDING), FEW),
     Structure("received", True, _named(TargetType.SENDER)),
 )
-"""Every key of a queue but `meta`, whose numbers the totals have."""
+"""Every key of a queue with targets. `meta` has totals, which are read apart."""
