@@ -1,5 +1,5 @@
 -- expire: pending, scheduled, blocked, grouped, retry -> dead
--- Buries waiting tasks that have expired.
+-- Moves waiting tasks that have expired to dead.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 limit, 1 to 1000
 -- RETURNS  how many tasks moved; ms until the next one expires, -1 for none

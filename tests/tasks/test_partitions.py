@@ -15,12 +15,12 @@ import trio
 import rediq_trio as rediq
 from rediq_trio import ConfigError, DuplicateTask, MemoryStore, State, Unique
 from rediq_trio.spec.check.findings import Action, TargetType, left_over
-from rediq_trio.spec.messages import Claimed
-from rediq_trio.spec.partitioning import (
+from rediq_trio.spec.check.partitions import (
     PartitionCount,
     count_partitions,
     partition_violations,
 )
+from rediq_trio.spec.messages import Claimed
 from rediq_trio.store.redis.connection.gateway import open_gateway, parse_address
 from rediq_trio.store.redis.keys import Keys
 from rediq_trio.tasks.partitions import PartitionCounts

@@ -15,13 +15,13 @@ from rediq_trio.admin.history_file import history_lines
 from rediq_trio.admin.reading import QueueReader
 from rediq_trio.schedules.declare import is_routed
 from rediq_trio.spec.check.findings import Repair, Violation
-from rediq_trio.spec.history.entry import MAX_HISTORY
-from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.partitioning import (
+from rediq_trio.spec.check.partitions import (
     ABOUT,
     partition_repairs,
     partition_violations,
 )
+from rediq_trio.spec.history.entry import MAX_HISTORY
+from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import ANY_KEY, NO_LIMIT
 from rediq_trio.store.port import Store
 from rediq_trio.store.relay import relay

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rediq_trio._errors import ConfigError, TaskNotFound
+from rediq_trio.spec.check.partitions import PartitionCount
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.partitioning import PartitionCount
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.tasks.ids import split_id
 from rediq_trio.tasks.partitions import partitions_of

@@ -14,7 +14,6 @@ from typing import Any
 
 import attrs
 
-from rediq_trio.spec.death_reasons import ENDED_AS, NEED_FAILED
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.history.stream import entry_of, with_entries
 from rediq_trio.spec.ids import pack_ref, split_ref
@@ -29,7 +28,7 @@ from rediq_trio.spec.records import (
     QueueState,
     Record,
 )
-from rediq_trio.spec.stored_format import NIL
+from rediq_trio.spec.stored_format import ENDED_AS, NEED_FAILED, NIL
 
 SENT_PER_MS = 1024
 """Message numbers per millisecond. A number is at least the time in ms times this, so it is new even

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rediq_trio.spec.change import Change
-from rediq_trio.spec.death_reasons import EXPIRED
 from rediq_trio.spec.lanes import Lanes
 from rediq_trio.spec.lifecycle import State, Transition
 from rediq_trio.spec.messages import Claimed, Fence, Lease, Verdict
 from rediq_trio.spec.records import QueueState, Record
+from rediq_trio.spec.stored_format import EXPIRED
 
 
 def find_delivery(queue: QueueState | Change, fence: Fence) -> Record | None:

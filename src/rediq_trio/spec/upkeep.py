@@ -8,13 +8,12 @@ from typing import Any
 
 from rediq_trio.spec.change import Change
 from rediq_trio.spec.claim import is_expired
-from rediq_trio.spec.death_reasons import EXPIRED, WORKER_DIED
 from rediq_trio.spec.ids import pack_id
-from rediq_trio.spec.indexes import first_tasks, ordered
-from rediq_trio.spec.lanes import next_start
+from rediq_trio.spec.lanes import first_tasks, next_start, ordered
 from rediq_trio.spec.lifecycle import TERMINAL, WAITING, State, Transition
 from rediq_trio.spec.messages import Due
 from rediq_trio.spec.records import QueueState
+from rediq_trio.spec.stored_format import EXPIRED, WORKER_DIED
 
 ENDINGS = 100
 """Ended tasks whose dependents one `unblock` notifies, at most."""

@@ -20,16 +20,15 @@ from rediq_trio._errors import TaskNotFound
 from rediq_trio.spec.change import Change
 from rediq_trio.spec.check import table
 from rediq_trio.spec.check.findings import Action, Repair, Target
+from rediq_trio.spec.check.partitions import PartitionCount, count_partitions, lapsed_names
 from rediq_trio.spec.check.table import View
 from rediq_trio.spec.check.totals import KeyReport, QueueTotals, totals_of
 from rediq_trio.spec.groups import Group, groups, groups_due_sooner
 from rediq_trio.spec.history.entry import Entry
-from rediq_trio.spec.indexes import ordered
-from rediq_trio.spec.lanes import Lanes
+from rediq_trio.spec.lanes import Lanes, ordered
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Due, Fence, Mail, WorkerRecord
 from rediq_trio.spec.operations import OP, Operation
-from rediq_trio.spec.partitioning import PartitionCount, count_partitions, lapsed_names
 from rediq_trio.spec.records import Limit, QueueState, Record
 from rediq_trio.store.broadcast import Broadcast, Signal, SignalKind, Topic
 from rediq_trio.store.port import BATCH, Stats, check_batch, check_batched, implements_store

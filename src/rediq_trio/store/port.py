@@ -22,6 +22,7 @@ import trio
 from rediq_trio._errors import RediqError
 from rediq_trio.spec.carried import Kept
 from rediq_trio.spec.check.findings import Repair, Target
+from rediq_trio.spec.check.partitions import PartitionCount
 from rediq_trio.spec.check.table import View
 from rediq_trio.spec.check.totals import KeyReport, QueueTotals
 from rediq_trio.spec.groups import Group
@@ -44,7 +45,6 @@ from rediq_trio.spec.messages import (
     WorkerRecord,
 )
 from rediq_trio.spec.operations import OPERATIONS, Carries, Operation
-from rediq_trio.spec.partitioning import PartitionCount
 from rediq_trio.spec.records import GroupRule, Limit, QueueState, Record
 from rediq_trio.store.broadcast import Signal, Topic
 

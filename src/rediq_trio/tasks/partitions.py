@@ -20,7 +20,7 @@ from zlib import crc32
 import trio
 
 from rediq_trio._errors import ConfigError, ConnectionLost
-from rediq_trio.spec.partitioning import PartitionCount
+from rediq_trio.spec.check.partitions import PartitionCount
 from rediq_trio.store.port import Store
 from rediq_trio.store.retrying import RETRY_FOR, until_answered
 from rediq_trio.tasks.prepare import unique_key

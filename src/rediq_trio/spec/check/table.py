@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from rediq_trio.spec import partitioning
 from rediq_trio.spec.check import (
     dependency,
     group,
     lane,
     member,
     message,
+    partitions,
     schedule,
     task,
     totals,
@@ -83,7 +83,7 @@ if _missing := set(TargetType) - {TargetType.QUEUE} - CHECKS.keys():
 if _partial := {t for t, check in CHECKS.items() if not isinstance(check, TargetCheck)}:
     raise RuntimeError(f"the modules of {', '.join(sorted(_partial))} lack a part of TargetCheck")
 if _unmade := set(Action) - totals.ACTIONS.union(
-    partitioning.ACTIONS, *(check.ACTIONS for check in CHECKS.values())
+    partitions.ACTIONS, *(check.ACTIONS for check in CHECKS.values())
 ):
     raise RuntimeError(
         f"no check of spec.check.table makes the repairs {', '.join(sorted(_unmade))}"

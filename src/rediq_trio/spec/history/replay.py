@@ -20,8 +20,7 @@ import attrs
 
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.history.rerun import differences, record_of
-from rediq_trio.spec.indexes import rank
-from rediq_trio.spec.lanes import free_at, limit_of
+from rediq_trio.spec.lanes import free_at, limit_of, rank
 from rediq_trio.spec.lifecycle import TERMINAL, TRANSITIONS, State, Transition
 from rediq_trio.spec.operate import limit
 from rediq_trio.spec.records import NO_LIMIT, Limit, Lock, QueueState, Record

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 import attrs
 
-from rediq_trio.spec import death_reasons, stored_format
+from rediq_trio.spec import stored_format
 from rediq_trio.spec.change import SENT_PER_MS
 from rediq_trio.spec.groups import DEFAULT_RULE, MOST_BYTES
 from rediq_trio.spec.history.entry import MOST_NEEDS, REASON_BYTES
@@ -106,16 +106,16 @@ PRELUDE: tuple[Constants, ...] = (
     Constants(f"{_FORMAT}.NIL", {"NIL": stored_format.NIL}),
     Constants(f"{_FORMAT}.ENTRY_FIELDS", {"ENTRY_RELATIONS": len(stored_format.ENTRY_FIELDS)}),
     Constants(
-        "spec.death_reasons",
+        "spec.stored_format",
         {
-            "EXPIRED": death_reasons.EXPIRED,
-            "WORKER_DIED": death_reasons.WORKER_DIED,
-            "NEED_FAILED": death_reasons.NEED_FAILED,
-            "UNREADABLE_RECORD": death_reasons.UNREADABLE_RECORD,
-            "PAYLOAD_MISSING": death_reasons.PAYLOAD_MISSING,
+            "EXPIRED": stored_format.EXPIRED,
+            "WORKER_DIED": stored_format.WORKER_DIED,
+            "NEED_FAILED": stored_format.NEED_FAILED,
+            "UNREADABLE_RECORD": stored_format.UNREADABLE_RECORD,
+            "PAYLOAD_MISSING": stored_format.PAYLOAD_MISSING,
             "ENDED_AS": {
                 stored_format.CODE_OF[state] if state else 0: text
-                for state, text in death_reasons.ENDED_AS.items()
+                for state, text in stored_format.ENDED_AS.items()
             },
         },
     ),

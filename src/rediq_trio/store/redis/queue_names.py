@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from rediq_trio._errors import Unconfirmed
+from rediq_trio.spec.check.partitions import PartitionCount, count_partitions, lapsed_names
 from rediq_trio.spec.operations import Confirm
-from rediq_trio.spec.partitioning import PartitionCount, count_partitions, lapsed_names
 from rediq_trio.store.redis.connection.gateway import Gateway
 from rediq_trio.store.redis.keys import Keys
 

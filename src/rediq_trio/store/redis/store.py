@@ -15,6 +15,7 @@ import trio
 
 from rediq_trio._errors import TaskNotFound
 from rediq_trio.spec.check.findings import Action, Repair, Target
+from rediq_trio.spec.check.partitions import PartitionCount
 from rediq_trio.spec.check.table import View
 from rediq_trio.spec.check.totals import KeyReport, QueueTotals
 from rediq_trio.spec.groups import Group
@@ -27,7 +28,6 @@ from rediq_trio.spec.messages import (
     WorkerRecord,
 )
 from rediq_trio.spec.operations import OP, Operation
-from rediq_trio.spec.partitioning import PartitionCount
 from rediq_trio.spec.records import Counters, Limit, Lock, QueueState, Record
 from rediq_trio.store.broadcast import Signal, Topic
 from rediq_trio.store.port import BATCH, Stats, check_batch, check_batched, implements_store
