@@ -30,7 +30,7 @@ OUTCOMES_AT_ONCE = 512
 """Maximum number of outcomes that are settled together."""
 
 
-_COUNTED_AS = {messages.Stopped: "cancelled"}
+_COUNTED_AS: dict[type[messages.Outcome], str] = {messages.Stopped: "cancelled"}
 """What a count is named, where that is not the name of the outcome."""
 
 
