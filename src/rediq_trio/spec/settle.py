@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, assert_never
+from typing import Any, assert_never, cast
 
 import attrs
 
@@ -44,7 +44,7 @@ TRANSITION_OF: Mapping[type[Outcome], Transition] = MappingProxyType(
 
 PLAIN_OUTCOMES: Mapping[Transition, Callable[[Fence], Outcome]] = MappingProxyType(
     {
-        transition: kind
+        transition: cast("Callable[[Fence], Outcome]", kind)
         for kind, transition in TRANSITION_OF.items()
         if [field.name for field in attrs.fields(kind)] == ["fence"]
     }
