@@ -51,7 +51,7 @@ ALSO: Mapping[int, str] = MappingProxyType(
         9: "`conformance/test_schedules.py`; servers that race in `worker/test_schedules.py`",
         10: "`conformance/test_groups.py`, `worker/test_groups.py`",
         11: "`conformance/test_limits.py` (rates too), `worker/test_limits.py`; permits and lanes of "
-        "Redis in each step of the random histories (`derived.py`)",
+        "Redis in each step of the random histories (`derived/state.py`)",
         12: "`conformance/`",
         13: "`actors/`, `worker/` under a clock of their own; `faults/`",
     }

@@ -22,6 +22,7 @@ from docs.read_source import (
 )
 from docs.read_source import constants as numbers
 from rediq_trio import _errors
+from rediq_trio.handlers import exceptions
 from rediq_trio.settings import Settings
 from rediq_trio.spec.lifecycle import TERMINAL, TRANSITIONS, WAITING, State, Transition
 from rediq_trio.store.broadcast import SignalKind
@@ -204,11 +205,16 @@ def _type(hint: Any) -> str:
     return f"`{text}`"
 
 
+_RAISED = tuple(
+    name for name, found in vars(exceptions).items()
+    if isinstance(found, type) and found.__module__ == exceptions.__name__
+)  # fmt: skip
+"""What a handler raises to choose how its attempt ends."""
 _IN_API = ("serve", "connect", "current_task", "App", "TaskType", "Task", "Unique", "Client",
            "TaskHandle", "Queue", "Rate", "DeadLetters", "Schedules", "Every", "Cron", "Workflow",
-           "chain", "gather", "WorkflowHandle", "Server", "CurrentTask", "Retry", "Reject",
-           "Snooze", "MemoryStore", "Encryption")  # fmt: skip
-_BUILT = ("App", "Task", "Unique", "Rate", "Every", "Cron", "Workflow", "Retry", "Reject", "Snooze",
+           "chain", "gather", "WorkflowHandle", "Server", "CurrentTask", *_RAISED,
+           "MemoryStore", "Encryption")  # fmt: skip
+_BUILT = ("App", "Task", "Unique", "Rate", "Every", "Cron", "Workflow", *_RAISED,
           "MemoryStore", "Encryption")  # fmt: skip
 """Classes that a user makes values of."""
 _STORE = ("MemoryStore",)

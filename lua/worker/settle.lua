@@ -1,11 +1,11 @@
 -- settle: active -> completed, -, retry, dead, scheduled, pending, cancelled
--- Writes how attempts ended, each by its transition: complete, fail, snooze, stop or release.
+-- Writes how attempts ended, each by its transition.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time; then six per outcome:
 --          id, deliveries, nonce, the transition's name, and two arguments of it:
 --          complete: result, children ('' or a msgpack array of id, envelope and options in
 --          turn), which come in with it; fail: error, delay in ms ('' when the error is final);
---          snooze: delay in ms, ''; stop and release: '', ''
+--          snooze: delay in ms, ''; any other: '', ''
 -- RETURNS  per outcome the code of the state the task is in now, 0 when stale
 -- INCLUDE  clock keys record history lanes indexes terminal propagate intake fence wake_on_slot
 local now = clock(ARGV[1])

@@ -68,18 +68,12 @@ class Server:
 
     def stats(self) -> ServerStats:
         """Return this worker's own numbers; for a queue's, use `client.queue(name).stats()`."""
-        outcome_counts = self._worker.outcome_counts
         return ServerStats(
             running=self._worker.executor.running(),
             held=len(self._worker.lease_table),
-            completed=outcome_counts.completed,
-            failed=outcome_counts.failed,
-            snoozed=outcome_counts.snoozed,
-            cancelled=outcome_counts.cancelled,
-            released=outcome_counts.released,
-            stale=outcome_counts.stale,
             unconfirmed=self._worker.store.unconfirmed,
             blocked=self._worker.watchdog.count,
+            **self._worker.outcome_counts.by_name(),
         )
 
     def health(self) -> Health:

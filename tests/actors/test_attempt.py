@@ -9,18 +9,9 @@ import pytest
 import trio
 
 import rediq_trio as rediq
-from rediq_trio.spec.messages import NewTask
+from rediq_trio.spec.messages import Completed, Failed, NewTask, Outcome, Released, Snoozed, Stopped
 from rediq_trio.worker.attempt import MAX_ERROR_TEXT
 from rediq_trio.worker.leases import Reason
-from rediq_trio.worker.outcomes import (
-    AttemptCancelled,
-    AttemptFailed,
-    AttemptInterrupted,
-    AttemptLost,
-    AttemptOutcome,
-    AttemptSnoozed,
-    AttemptSucceeded,
-)
 from tests.actors.parts import Bench, Q, new_task, until
 
 pytestmark = pytest.mark.mock_clock
@@ -46,19 +37,19 @@ def sleeping(seconds: float = 1.0, **rules: Any) -> rediq.App:
     return made
 
 
-async def outcome_of(app: rediq.App, task: NewTask) -> AttemptOutcome:
+async def outcome_of(app: rediq.App, task: NewTask) -> Outcome | None:
     bench = Bench(app)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bench.executor.run)
         await bench.give(task)
-        outcome = await bench.outcomes.receive()
+        outcome = (await bench.outcomes.receive()).written
         bench.leases.close()
     return outcome
 
 
-async def failed(error: BaseException, **rules: Any) -> AttemptFailed:
+async def failed(error: BaseException, **rules: Any) -> Failed:
     outcome = await outcome_of(raising(error, **rules), new_task("raise", backoff=rediq.Fixed(3)))
-    assert isinstance(outcome, AttemptFailed)
+    assert isinstance(outcome, Failed)
     return outcome
 
 
@@ -70,7 +61,7 @@ async def test_what_is_given_up_on_is_final_with_its_error() -> None:
 async def test_what_is_not_to_be_retried_is_final_and_the_rest_has_its_backoff() -> None:
     assert (await failed(ValueError("bad"), retry_on=OSError)).final
     outcome = await failed(OSError("bad"), retry_on=OSError)
-    assert (outcome.final, outcome.delay) == (False, 3)
+    assert (outcome.final, outcome.delay_ms) == (False, 3000)
 
 
 async def test_a_group_of_one_is_judged_as_what_is_in_it() -> None:
@@ -99,7 +90,7 @@ async def test_a_group_deeper_than_the_interpreter_recurses_only_fails_its_attem
 
 async def test_the_function_chooses_the_delay_or_gives_up() -> None:
     chosen = await failed(OSError("bad"), retry=lambda error, attempt: 40 + attempt)
-    assert (chosen.final, chosen.delay) == (False, 41)
+    assert (chosen.final, chosen.delay_ms) == (False, 41_000)
     gone = await failed(OSError("bad"), retry=lambda error, attempt: None)
     assert (gone.final, gone.error) == (True, "OSError: bad")
 
@@ -119,7 +110,7 @@ async def test_a_function_that_fails_is_told_and_the_backoff_chooses(
     function: Any, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     outcome = await failed(OSError("bad"), retry=function)
-    assert (outcome.final, outcome.delay) == (False, 3)
+    assert (outcome.final, outcome.delay_ms) == (False, 3000)
     assert outcome.error.startswith(f"OSError: bad (its retry function failed: {said}")
     (warning,) = [r for r in caplog.records if r.levelno == logging.WARNING]
     assert warning.getMessage().startswith(f"task {Q}/")
@@ -135,10 +126,10 @@ async def test_a_note_has_room_behind_the_longest_error() -> None:
 @pytest.mark.parametrize(
     ("error", "ends"),
     [
-        (rediq.Retry(after=7), (AttemptFailed, 7, False)),
-        (rediq.Retry(), (AttemptFailed, 3, False)),
-        (rediq.Reject("not wanted"), (AttemptFailed, 0, True)),
-        (rediq.Snooze(9), (AttemptSnoozed, 9, False)),
+        (rediq.Retry(after=7), (Failed, 7000, False)),
+        (rediq.Retry(), (Failed, 3000, False)),
+        (rediq.Reject("not wanted"), (Failed, 0, True)),
+        (rediq.Snooze(9), (Snoozed, 9000, False)),
     ],
 )
 async def test_what_a_handler_says_itself_goes_before_its_rules(
@@ -146,15 +137,15 @@ async def test_what_a_handler_says_itself_goes_before_its_rules(
 ) -> None:
     strict = raising(error, retry_on=OSError, give_up_on=RuntimeError, retry=lambda e, n: 1 / 0)
     outcome = await outcome_of(strict, new_task("raise", backoff=rediq.Fixed(3)))
-    assert isinstance(outcome, AttemptFailed | AttemptSnoozed)
-    assert (type(outcome), outcome.delay, getattr(outcome, "final", False)) == ends
+    assert isinstance(outcome, Failed | Snoozed)
+    assert (type(outcome), outcome.delay_ms, getattr(outcome, "final", False)) == ends
 
 
 async def test_a_timeout_is_retried_whatever_the_rules() -> None:
     app = sleeping(100, retry_on=OSError, retry=lambda error, attempt: None)
     outcome = await outcome_of(app, new_task("sleep", timeout=2.0, backoff=rediq.Fixed(3)))
-    assert isinstance(outcome, AttemptFailed)
-    assert (outcome.final, outcome.delay) == (False, 3)
+    assert isinstance(outcome, Failed)
+    assert (outcome.final, outcome.delay_ms) == (False, 3000)
     assert outcome.error == "timeout: it took longer than 2 s"
 
 
@@ -167,11 +158,11 @@ async def test_a_keyboard_interrupt_in_a_group_goes_on_alone() -> None:
             await bench.give(new_task("raise"))
     assert ended.group_contains(KeyboardInterrupt)
     assert not ended.group_contains(ValueError)
-    assert [type(outcome) for outcome in bench.over()] == [AttemptInterrupted]
+    assert [type(ended.written) for ended in bench.over()] == [Released]
 
 
 @pytest.mark.parametrize(
-    ("reason", "ends"), [(Reason.CANCELLED, AttemptCancelled), (Reason.SHUTDOWN, AttemptInterrupted)]
+    ("reason", "ends"), [(Reason.CANCELLED, Stopped), (Reason.SHUTDOWN, Released)]
 )
 async def test_an_error_beside_the_cancellation_that_was_asked_for_does_not_count(
     reason: Reason, ends: type[object]
@@ -196,7 +187,7 @@ async def test_an_error_beside_the_cancellation_that_was_asked_for_does_not_coun
         (held,) = await bench.give(new_task("two"))
         await until(lambda: bench.executor.running() == 1)
         held.cancel(reason)
-        assert isinstance(await bench.outcomes.receive(), ends)
+        assert isinstance((await bench.outcomes.receive()).written, ends)
         bench.leases.close()
 
 
@@ -215,7 +206,7 @@ async def test_while_the_store_is_away_an_attempt_with_a_deadline_waits_for_it()
         await until(lambda: bench.store.count("get") > 3)
         assert (bench.over(), held.cancel_reason()) == ([], None)
         bench.store.away = False
-        assert isinstance(await bench.outcomes.receive(), AttemptSucceeded)
+        assert isinstance((await bench.outcomes.receive()).written, Completed)
         bench.leases.close()
 
 
@@ -227,9 +218,9 @@ async def test_the_store_may_be_away_until_the_deadline_has_passed() -> None:
         nursery.start_soon(bench.executor.run)
         await trio.sleep(20)
         bench.store.away = False
-        outcome = await bench.outcomes.receive()
+        outcome = (await bench.outcomes.receive()).written
         bench.leases.close()
-    assert isinstance(outcome, AttemptFailed)
+    assert isinstance(outcome, Failed)
     assert outcome.final
     assert outcome.error.startswith("deadline: ")
 
@@ -249,7 +240,7 @@ async def test_a_task_that_is_gone_or_with_another_worker_is_lost_before_it_begi
             await bench.store.delete(Q, [held.fence.id])
             await bench.store.flush(Q)
         nursery.start_soon(bench.executor.run)
-        assert isinstance(await bench.outcomes.receive(), AttemptLost)
+        assert (await bench.outcomes.receive()).written is None
         bench.leases.close()
 
 
@@ -261,5 +252,5 @@ async def test_an_attempt_that_waits_for_its_deadline_can_be_torn_down() -> None
         nursery.start_soon(bench.executor.run)
         await until(lambda: bench.executor.running() == 1)
         bench.executor.cancel_all()
-        assert isinstance(await bench.outcomes.receive(), AttemptInterrupted)
+        assert isinstance((await bench.outcomes.receive()).written, Released)
         bench.leases.close()

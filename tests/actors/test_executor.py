@@ -6,17 +6,9 @@ import pytest
 import trio
 
 import rediq_trio as rediq
+from rediq_trio.spec.messages import Completed, Failed, Outcome, Released, Snoozed, Stopped
 from rediq_trio.worker.attempt import MAX_ERROR_TEXT
 from rediq_trio.worker.leases import Reason
-from rediq_trio.worker.outcomes import (
-    AttemptCancelled,
-    AttemptFailed,
-    AttemptInterrupted,
-    AttemptLost,
-    AttemptOutcome,
-    AttemptSnoozed,
-    AttemptSucceeded,
-)
 from rediq_trio.worker.prefetch import UNSTARTED_MAX
 from tests.actors.parts import Bench, new_task, until
 
@@ -113,12 +105,12 @@ async def misbehave(what: str) -> object:
     return None
 
 
-async def outcome_of(kind: str, payload: object = None, **options: object) -> AttemptOutcome:
+async def outcome_of(kind: str, payload: object = None, **options: object) -> Outcome | None:
     bench = Bench(app())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bench.executor.run)
         await bench.give(new_task(kind, payload, **options))
-        outcome = await bench.outcomes.receive()
+        outcome = (await bench.outcomes.receive()).written
         bench.leases.close()
     return outcome
 
@@ -139,21 +131,21 @@ ENDS = {
 @pytest.mark.parametrize("what", ENDS)
 async def test_whatever_a_handler_raises_fails_its_attempt(what: str) -> None:
     outcome = await outcome_of("raise", {"what": what})
-    assert isinstance(outcome, AttemptFailed)
+    assert isinstance(outcome, Failed)
     assert outcome.error == ENDS[what]
     assert not outcome.final
 
 
 async def test_a_message_of_ten_megabytes_is_cut() -> None:
     outcome = await outcome_of("raise", {"what": "long"})
-    assert isinstance(outcome, AttemptFailed)
+    assert isinstance(outcome, Failed)
     assert len(outcome.error) == MAX_ERROR_TEXT
 
 
 @pytest.mark.parametrize("what", ["object", "huge int"])
 async def test_a_result_that_cannot_be_packed_is_final(what: str) -> None:
     outcome = await outcome_of("raise", {"what": what})
-    assert isinstance(outcome, AttemptFailed)
+    assert isinstance(outcome, Failed)
     assert outcome.final
     assert outcome.error.startswith("PayloadError: result")
 
@@ -161,22 +153,22 @@ async def test_a_result_that_cannot_be_packed_is_final(what: str) -> None:
 async def test_retry_chooses_the_delay_and_leaves_it_to_the_backoff_otherwise() -> None:
     chosen = await outcome_of("raise", {"what": "retry"}, backoff=rediq.Fixed(3))
     usual = await outcome_of("raise", {"what": "retry by backoff"}, backoff=rediq.Fixed(3))
-    assert isinstance(chosen, AttemptFailed)
-    assert isinstance(usual, AttemptFailed)
-    assert (chosen.delay, usual.delay) == (7, 3)
+    assert isinstance(chosen, Failed)
+    assert isinstance(usual, Failed)
+    assert (chosen.delay_ms, usual.delay_ms) == (7000, 3000)
 
 
 async def test_reject_is_final_with_its_reason() -> None:
     outcome = await outcome_of("raise", {"what": "reject"})
-    assert isinstance(outcome, AttemptFailed)
+    assert isinstance(outcome, Failed)
     assert (outcome.final, outcome.error) == (True, "not wanted")
 
 
 @pytest.mark.parametrize("what", ["snooze", "grouped snooze"])
 async def test_snooze_is_no_failure(what: str) -> None:
     outcome = await outcome_of("raise", {"what": what})
-    assert isinstance(outcome, AttemptSnoozed)
-    assert outcome.delay == 9
+    assert isinstance(outcome, Snoozed)
+    assert outcome.delay_ms == 9000
 
 
 @pytest.mark.parametrize(
@@ -190,7 +182,7 @@ async def test_snooze_is_no_failure(what: str) -> None:
 )
 async def test_what_cannot_be_called_is_final(kind: str, payload: object, said: str) -> None:
     outcome = await outcome_of(kind, payload)
-    assert isinstance(outcome, AttemptFailed)
+    assert isinstance(outcome, Failed)
     assert outcome.final
     assert outcome.error.startswith(said)
 
@@ -198,23 +190,23 @@ async def test_what_cannot_be_called_is_final(kind: str, payload: object, said: 
 async def test_a_timeout_fails_the_attempt_at_its_time() -> None:
     begun = trio.current_time()
     outcome = await outcome_of("sleep", {"seconds": 100}, timeout=2.5)
-    assert isinstance(outcome, AttemptFailed)
+    assert isinstance(outcome, Failed)
     assert outcome.error == "timeout: it took longer than 2.5 s"
     assert trio.current_time() - begun == pytest.approx(2.5, abs=0.01)
 
 
 async def test_a_handler_that_swallows_its_cancellation_has_still_returned() -> None:
     outcome = await outcome_of("raise", {"what": "swallow"}, timeout=1.0)
-    assert isinstance(outcome, AttemptSucceeded)
+    assert isinstance(outcome, Completed)
     assert outcome.result == b"\xa8survived"
 
 
 @pytest.mark.parametrize(
     ("reason", "ends"),
     [
-        (Reason.CANCELLED, AttemptCancelled),
-        (Reason.LEASE_LOST, AttemptLost),
-        (Reason.SHUTDOWN, AttemptInterrupted),
+        (Reason.CANCELLED, Stopped),
+        (Reason.LEASE_LOST, type(None)),
+        (Reason.SHUTDOWN, Released),
     ],
 )
 async def test_a_cancellation_ends_as_its_reason_says(reason: Reason, ends: type[object]) -> None:
@@ -225,7 +217,7 @@ async def test_a_cancellation_ends_as_its_reason_says(reason: Reason, ends: type
         await until(lambda: bench.executor.running() == 1)
         held.cancel(reason)
         held.cancel(Reason.SHUTDOWN)
-        assert isinstance(await bench.outcomes.receive(), ends)
+        assert isinstance((await bench.outcomes.receive()).written, ends)
         bench.leases.close()
     assert held.cancel_reason() == reason.value
 
@@ -242,7 +234,7 @@ async def test_no_more_run_at_once_than_the_concurrency() -> None:
             await trio.sleep(0.01)
         bench.leases.close()
     assert most == 3
-    assert [type(outcome) for outcome in bench.over()] == [AttemptSucceeded] * 10
+    assert [type(ended.written) for ended in bench.over()] == [Completed] * 10
 
 
 async def test_context_variables_do_not_leak_into_the_next_attempt() -> None:
@@ -251,7 +243,9 @@ async def test_context_variables_do_not_leak_into_the_next_attempt() -> None:
         nursery.start_soon(bench.executor.run)
         await bench.give(*(new_task("leak") for _ in range(3)))
         bench.leases.close()
-    results = [outcome.result for outcome in bench.over() if isinstance(outcome, AttemptSucceeded)]
+    results = [
+        ended.written.result for ended in bench.over() if isinstance(ended.written, Completed)
+    ]
     assert results == [b"\xa7nothing"] * 3
 
 
@@ -262,13 +256,13 @@ async def test_what_was_claimed_and_cannot_be_started_soon_is_given_back() -> No
         begun = trio.current_time()
         await bench.give(*(new_task("sleep", {"seconds": 10}) for _ in range(3)))
         first, second = await bench.outcomes.receive(), await bench.outcomes.receive()
-        assert isinstance(first, AttemptInterrupted)
-        assert isinstance(second, AttemptInterrupted)
+        assert isinstance(first.written, Released)
+        assert isinstance(second.written, Released)
         assert trio.current_time() - begun == pytest.approx(UNSTARTED_MAX, abs=0.01)
         assert bench.prefetch.ahead() == 0
         bench.leases.close()
     (last,) = bench.over()
-    assert isinstance(last, AttemptSucceeded)
+    assert isinstance(last.written, Completed)
 
 
 async def test_a_stopping_worker_starts_nothing_more() -> None:
@@ -278,7 +272,7 @@ async def test_a_stopping_worker_starts_nothing_more() -> None:
         nursery.start_soon(bench.executor.run)
         await bench.give(new_task(), new_task())
         bench.leases.close()
-    assert [type(outcome) for outcome in bench.over()] == [AttemptInterrupted] * 2
+    assert [type(ended.written) for ended in bench.over()] == [Released] * 2
 
 
 async def test_the_outcome_of_an_abandoned_attempt_does_not_count() -> None:
@@ -289,7 +283,7 @@ async def test_the_outcome_of_an_abandoned_attempt_does_not_count() -> None:
         await until(lambda: bench.executor.running() == 1)
         bench.executor.release_running()
         bench.leases.close()
-    assert [type(outcome) for outcome in bench.over()] == [AttemptInterrupted]
+    assert [type(ended.written) for ended in bench.over()] == [Released]
 
 
 async def test_a_crash_around_the_executor_gives_everything_back() -> None:
@@ -299,5 +293,5 @@ async def test_a_crash_around_the_executor_gives_everything_back() -> None:
         await bench.give(*(new_task("sleep") for _ in range(3)))
         await until(lambda: bench.executor.running() == 1)
         nursery.cancel_scope.cancel()
-    assert [type(outcome) for outcome in bench.over()] == [AttemptInterrupted] * 3
+    assert [type(ended.written) for ended in bench.over()] == [Released] * 3
     assert bench.executor.idle.is_set()

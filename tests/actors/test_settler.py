@@ -1,26 +1,24 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import pytest
 import trio
 
 from rediq_trio import ConnectionLost, State
-from rediq_trio.worker.leases import LeaseTable
-from rediq_trio.worker.outcomes import (
-    AttemptCancelled,
-    AttemptFailed,
-    AttemptInterrupted,
-    AttemptLost,
-    AttemptOutcome,
-    AttemptSnoozed,
-    AttemptSucceeded,
-)
+from rediq_trio.spec.messages import Completed, Failed, Released, Snoozed, Stopped
+from rediq_trio.worker.leases import HeldLease, LeaseTable
+from rediq_trio.worker.outcomes import AttemptOutcome, failed, released
 from rediq_trio.worker.progress import ProgressFlusher
 from rediq_trio.worker.settler import OutcomeCounts, Settler
 from tests.actors.parts import Q, Watched, claim, new_task, record, states
 
 pytestmark = pytest.mark.mock_clock
+
+
+def completed(held: HeldLease) -> AttemptOutcome:
+    return AttemptOutcome(held, Completed(held.fence, b"\xc0", tuple(held.children)))
 
 
 class Settling:
@@ -39,6 +37,9 @@ class Settling:
         for held in await claim(self.store, self.lease_table):
             setattr(self, held.fence.id, held)
 
+    def completed(self) -> int:
+        return self.outcome_counts.settled[Completed]
+
     def __getattr__(self, name: str) -> object:
         raise AttributeError(name)
 
@@ -48,13 +49,13 @@ async def test_each_outcome_takes_its_task_where_it_belongs() -> None:
     await at.hold("done", "failed", "dead", "snoozed", "stopped", "back", "lost")
     await at.store.cancel(Q, "stopped")
     for outcome in (
-        AttemptSucceeded(at.done, b"\xc0"),
-        AttemptFailed(at.failed, "bad", 5.0),
-        AttemptFailed(at.dead, "bad", 5.0, final=True),
-        AttemptSnoozed(at.snoozed, 5.0),
-        AttemptCancelled(at.stopped),
-        AttemptInterrupted(at.back),
-        AttemptLost(at.lost),
+        completed(at.done),
+        failed(at.failed, "bad", 5.0),
+        failed(at.dead, "bad", 5.0, final=True),
+        AttemptOutcome(at.snoozed, Snoozed(at.snoozed.fence, 5000)),
+        AttemptOutcome(at.stopped, Stopped(at.stopped.fence)),
+        released(at.back),
+        AttemptOutcome(at.lost, None),
     ):
         at.send.send_nowait(outcome)
     at.send.close()
@@ -72,15 +73,18 @@ async def test_each_outcome_takes_its_task_where_it_belongs() -> None:
     assert at.store.count("settle") == 1
     assert len(at.lease_table) == 0
     assert at.outcome_counts == OutcomeCounts(
-        completed=1, failed=2, snoozed=1, cancelled=1, released=1, stale=1
+        Counter({Completed: 1, Failed: 2, Snoozed: 1, Stopped: 1, Released: 1}), stale=1
     )
+    assert at.outcome_counts.by_name() == {
+        "completed": 1, "failed": 2, "snoozed": 1, "cancelled": 1, "released": 1, "stale": 1,
+    }  # fmt: skip
 
 
 async def test_what_waits_is_settled_in_one_call() -> None:
     at = Settling()
     await at.hold(*(f"t{n}" for n in range(20)))
     for held in at.lease_table:
-        at.send.send_nowait(AttemptSucceeded(held, b"\xc0"))
+        at.send.send_nowait(completed(held))
     at.send.close()
     await at.settler.run()
     assert at.store.count("settle") == 1
@@ -90,7 +94,7 @@ async def test_an_outcome_waits_for_redis_to_come_back() -> None:
     at = Settling()
     await at.hold("t")
     at.store.away = True
-    at.send.send_nowait(AttemptSucceeded(at.t, b"\xc0"))
+    at.send.send_nowait(completed(at.t))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(at.settler.run)
         await trio.sleep(20)
@@ -104,11 +108,11 @@ async def test_an_outcome_whose_answer_was_lost_is_settled_once() -> None:
     at = Settling()
     await at.hold("t")
     at.store.deaf = 2
-    at.send.send_nowait(AttemptSucceeded(at.t, b"\xc0"))
+    at.send.send_nowait(completed(at.t))
     at.send.close()
     await at.settler.run()
     assert (await at.store.dump(Q)).counters.completed == 1
-    assert (at.outcome_counts.completed, at.outcome_counts.stale) == (1, 0)
+    assert (at.completed(), at.outcome_counts.stale) == (1, 0)
 
 
 async def test_an_outcome_of_a_lapsed_lease_is_refused() -> None:
@@ -116,18 +120,18 @@ async def test_an_outcome_of_a_lapsed_lease_is_refused() -> None:
     await at.hold("t")
     await trio.sleep(31)
     await at.store.reclaim(Q, limit=10)
-    at.send.send_nowait(AttemptSucceeded(at.t, b"\xc0"))
+    at.send.send_nowait(completed(at.t))
     at.send.close()
     await at.settler.run()
     assert (await record(at.store, "t")).state is State.PENDING
-    assert (at.outcome_counts.completed, at.outcome_counts.stale) == (0, 1)
+    assert (at.completed(), at.outcome_counts.stale) == (0, 1)
 
 
 async def test_the_last_progress_is_written_before_the_outcome() -> None:
     at = Settling()
     await at.hold("t")
     at.flusher.add(at.t, 99, "nearly")
-    at.send.send_nowait(AttemptSucceeded(at.t, b"\xc0"))
+    at.send.send_nowait(completed(at.t))
     at.send.close()
     await at.settler.run()
     assert b"nearly" in (await record(at.store, "t")).progress
@@ -138,7 +142,7 @@ async def test_what_cannot_be_settled_in_time_is_given_up_and_counted() -> None:
     at = Settling()
     await at.hold("t")
     at.store.away = True
-    at.send.send_nowait(AttemptSucceeded(at.t, b"\xc0"))
+    at.send.send_nowait(completed(at.t))
     at.settler.limit(3)
     begun = trio.current_time()
     await at.settler.run()
@@ -152,7 +156,7 @@ async def test_children_go_with_the_completion_and_with_nothing_else() -> None:
     for held in at.lease_table:
         held.children.append(new_task(id=f"child-of-{held.fence.id}"))
         good = held.fence.id == "done"
-        at.send.send_nowait(AttemptSucceeded(held, b"\xc0") if good else AttemptFailed(held, "boom", 1.0))
+        at.send.send_nowait(completed(held) if good else failed(held, "boom", 1.0))
     at.send.close()
     await at.settler.run()
     assert (await states(at.store)).keys() == {"done", "failed", "child-of-done"}
@@ -163,11 +167,11 @@ async def test_one_call_enqueues_no_more_children_than_it_may_carry() -> None:
     await at.hold("a", "b", "c", "d")
     for held, count in zip(at.lease_table, (1000, 499, 499, 0), strict=True):
         held.children += [new_task() for _ in range(count)]
-        at.send.send_nowait(AttemptSucceeded(held, b"\xc0"))
+        at.send.send_nowait(completed(held))
     at.send.close()
     await at.settler.run()
     assert at.store.count("settle") == 3
-    assert at.outcome_counts.completed == 4
+    assert at.completed() == 4
     assert (await at.store.dump(Q)).counters.enqueued == 4 + 1998
 
 
@@ -188,11 +192,11 @@ async def test_a_queue_that_cannot_be_written_to_holds_no_other_up() -> None:
         (held,) = at.lease_table.add(
             queue, claimed.leases, asked_at=trio.current_time(), length=30.0
         )
-        at.send.send_nowait(AttemptSucceeded(held, b"\xc0"))
+        at.send.send_nowait(completed(held))
     at.settler.limit(5)
     await at.settler.run()
     assert (await record(at.store, "sound", "sound")).state is State.COMPLETED
-    assert (at.outcome_counts.completed, at.outcome_counts.unsettled) == (1, 1)
+    assert (at.completed(), at.outcome_counts.unsettled) == (1, 1)
 
 
 async def test_outcomes_of_many_queues_are_written_at_once_and_all_are_counted() -> None:
@@ -218,7 +222,7 @@ async def test_outcomes_of_many_queues_are_written_at_once_and_all_are_counted()
         (held,) = at.lease_table.add(
             queue, claimed.leases, asked_at=trio.current_time(), length=30.0
         )
-        at.send.send_nowait(AttemptSucceeded(held, b"\xc0"))
+        at.send.send_nowait(completed(held))
     at.send.close()
     await at.settler.run()
-    assert (most, at.outcome_counts.completed, len(at.lease_table)) == (20, 20, 0)
+    assert (most, at.completed(), len(at.lease_table)) == (20, 20, 0)

@@ -20,7 +20,7 @@ from rediq_trio.spec.records import QueueState, Record
 from rediq_trio.store.broadcast import Signal, SignalKind
 from rediq_trio.store.memory import MemoryStore
 from rediq_trio.store.port import Store
-from tests.derived import derived_violations
+from tests.derived.state import derived_violations
 from tests.servers import OpenStore, Server, open_redis_store
 
 START = 1_700_000_000_000

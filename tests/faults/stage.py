@@ -24,7 +24,7 @@ from rediq_trio.worker.attempt import Attempts
 from rediq_trio.worker.heartbeat import Heartbeat
 from rediq_trio.worker.keeping.keeper import Keeper
 from rediq_trio.worker.leases import HeldLease, LeaseTable
-from rediq_trio.worker.outcomes import AttemptInterrupted, AttemptOutcome
+from rediq_trio.worker.outcomes import AttemptOutcome, released
 from rediq_trio.worker.poller import Poller
 from rediq_trio.worker.prefetch import Prefetch
 from rediq_trio.worker.progress import ProgressFlusher
@@ -183,7 +183,7 @@ class Stage:
 
     def give_back(self, *owns: str) -> None:
         """Decide to give these claimed tasks back, or all."""
-        self.outcomes += [AttemptInterrupted(held) for held in self._take(owns)]
+        self.outcomes += [released(held) for held in self._take(owns)]
 
     async def settle(self) -> None:
         """Settle the outcomes that there are."""

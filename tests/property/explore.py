@@ -34,14 +34,13 @@ from rediq_trio.spec.messages import (
     Fence,
     NewTask,
     Relations,
-    Released,
     Report,
     Snoozed,
-    Stopped,
     Until,
     Verdict,
 )
 from rediq_trio.spec.records import ANY_KEY, CANCELLED_GRACE_MS, GroupRule, QueueState, Record
+from rediq_trio.spec.settle import PLAIN_OUTCOMES
 from tests.property.lockstep import Step, Taken, edges_taken, order_kept
 
 TICK = CANCELLED_GRACE_MS // 2
@@ -298,9 +297,9 @@ def settlements(*fences: Fence) -> Iterator[Step]:
     yield Step("settle", ([Completed(fence, b"r") for fence in fences],))
     for final in (False, True):
         yield Step("settle", ([Failed(fence, "boom", TICK, final) for fence in fences],))
-    yield Step("settle", ([Released(fence) for fence in fences],))
+    for plain in PLAIN_OUTCOMES.values():
+        yield Step("settle", ([plain(fence) for fence in fences],))
     yield Step("settle", ([Snoozed(fence, TICK) for fence in fences],))
-    yield Step("settle", ([Stopped(fence) for fence in fences],))
 
 
 def check_stale(queue: QueueState, now: int) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from rediq_trio.spec.groups import groups
-from rediq_trio.spec.lifecycle import TERMINAL, State
+from rediq_trio.spec.lifecycle import TERMINAL, State, Transition
 from rediq_trio.spec.messages import (
     NO_RELATIONS,
     Completed,
@@ -26,15 +26,14 @@ from rediq_trio.spec.messages import (
     NewTask,
     Outcome,
     Relations,
-    Released,
     Report,
     Schedule,
     Snoozed,
-    Stopped,
     Tick,
     Until,
 )
 from rediq_trio.spec.records import GroupRule
+from rediq_trio.spec.settle import PLAIN_OUTCOMES
 from rediq_trio.wire.packing import pack
 from tests.property.lockstep import Lockstep, Portal, Step, Taken, leases_of
 
@@ -139,8 +138,7 @@ OUTCOMES: tuple[MakeOutcome, ...] = (
     lambda fence, children: Failed(fence, "boom", 5),
     lambda fence, children: Failed(fence, "boom", 5, final=True),
     lambda fence, children: Snoozed(fence, 5),
-    lambda fence, children: Stopped(fence),
-    lambda fence, children: Released(fence),
+    *(lambda fence, children, plain=plain: plain(fence) for plain in PLAIN_OUTCOMES.values()),
 )
 """Ways to end an attempt, for batches of several."""
 
@@ -411,19 +409,14 @@ class Histories(RuleBasedStateMachine):
         self.do("settle", [Failed(f, "böom", delay, final) for f in self.chosen(picked, twist)])
 
     @precondition(lambda self: self.fences)
-    @rule(picked=picks, twist=twists)
-    def release(self, picked: list[int], twist: str | None) -> None:
-        self.do("settle", [Released(fence) for fence in self.chosen(picked, twist)])
+    @rule(picked=picks, twist=twists, plain=st.sampled_from([*PLAIN_OUTCOMES]))
+    def settle_plain(self, picked: list[int], twist: str | None, plain: Transition) -> None:
+        self.do("settle", [PLAIN_OUTCOMES[plain](f) for f in self.chosen(picked, twist)])
 
     @precondition(lambda self: self.fences)
     @rule(picked=picks, twist=twists, delay=delays)
     def snooze(self, picked: list[int], twist: str | None, delay: int) -> None:
         self.do("settle", [Snoozed(f, delay) for f in self.chosen(picked, twist)])
-
-    @precondition(lambda self: self.fences)
-    @rule(picked=picks, twist=twists)
-    def stop(self, picked: list[int], twist: str | None) -> None:
-        self.do("settle", [Stopped(fence) for fence in self.chosen(picked, twist)])
 
     @precondition(lambda self: self.fences)
     @rule(

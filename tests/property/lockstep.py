@@ -30,7 +30,7 @@ from rediq_trio.spec.records import QueueState, Record
 from rediq_trio.spec.settle import TRANSITION_OF
 from rediq_trio.store.memory import MemoryStore
 from tests.conformance.bench import Bench, Clock, Q
-from tests.derived import derived_violations
+from tests.derived.state import derived_violations
 from tests.servers import OpenStore, Server, open_redis_store
 
 A = TypeVar("A")

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from rediq_trio.spec.lifecycle import TRANSITIONS, State, Transition
 from rediq_trio.spec.messages import (
     Completed,
     Failed,
     Fence,
     NewTask,
     Relations,
-    Released,
     Snoozed,
-    Stopped,
 )
 from rediq_trio.spec.records import GroupRule
+from rediq_trio.spec.settle import PLAIN_OUTCOMES
 from tests.property.lockstep import Lockstep, Step, leases_of
 
 LEASE = 10
@@ -180,19 +180,19 @@ def _walk_settlements(walk: Walk) -> None:
     walk.do("settle", [Completed(fence, b"r")])
     walk.do("settle", [Completed(walk.active("vanishes", retention_ms=0), b"r")])
     walk.fail(walk.active("retries"))
-    walk.do("settle", [Released(walk.active("released"))])
-    walk.do("delete", ["released"])
+    for transition, plain in PLAIN_OUTCOMES.items():
+        if (State.ACTIVE, State.PENDING) in TRANSITIONS[transition]:
+            walk.do("settle", [plain(walk.active(transition))])
+            walk.do("delete", [transition])
     walk.do("settle", [Snoozed(walk.active("snoozes"), 5)])
-    for settlement in ("fail", "release", "snooze", "stop", "reclaim"):
+    for settlement in ("fail", "snooze", "reclaim", *PLAIN_OUTCOMES):
         fence = walk.active(f"{settlement}-after-cancel")
         walk.do("cancel", fence.id)
         match settlement:
             case "fail":
                 walk.fail(fence)
-            case "release":
-                walk.do("settle", [Released(fence)])
-            case "stop":
-                walk.do("settle", [Stopped(fence)])
+            case Transition():
+                walk.do("settle", [PLAIN_OUTCOMES[settlement](fence)])
             case "snooze":
                 walk.do("settle", [Snoozed(fence, 5)])
             case _:

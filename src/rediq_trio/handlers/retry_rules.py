@@ -2,7 +2,7 @@
 
 Rules belong to the handler and are not stored with its tasks: they name exceptions, which
 only the worker's own code knows. They do not apply to a timeout or a deadline, which are
-not exceptions of the handler, nor to `Retry`, `Reject` and `Snooze`, with which the handler
+not exceptions of the handler, nor to those of `handlers.exceptions`, with which the handler
 decides itself.
 
 An exception group is judged by its contents. One exception to give up on, at any depth, is

@@ -7,9 +7,9 @@ outcome is one transition of the state machine, as `TRANSITION_OF` says.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, assert_never
+from typing import Any, assert_never, cast
 
 import attrs
 
@@ -41,6 +41,16 @@ TRANSITION_OF: Mapping[type[Outcome], Transition] = MappingProxyType(
     }
 )
 """The transition that settles each type of outcome."""
+
+PLAIN_OUTCOMES: Mapping[Transition, Callable[[Fence], Outcome]] = MappingProxyType(
+    {
+        transition: cast("Callable[[Fence], Outcome]", kind)
+        for kind, transition in TRANSITION_OF.items()
+        if [field.name for field in attrs.fields(kind)] == ["fence"]
+    }
+)
+"""The outcomes that are made of a fence alone, by their transitions. They carry nothing, so
+whoever passes outcomes on, replays or generates them needs no branch for each."""
 
 
 def settle(queue: QueueState, now: int, outcomes: Sequence[Outcome]) -> tuple[QueueState, Settled]:

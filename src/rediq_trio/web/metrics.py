@@ -69,9 +69,7 @@ WORKER_GAUGES: Mapping[str, tuple[str, Callable[[Worker], float]]] = MappingProx
 )  # fmt: skip
 """Gauges of a worker that has started, by name."""
 
-OUTCOMES = tuple(
-    field.name for field in attrs.fields(OutcomeCounts) if field.name != "unsettled"
-)
+OUTCOMES = tuple(OutcomeCounts().by_name())
 """The labels of `rediq_worker_outcomes_total`."""
 
 QUEUE_GAUGES: Mapping[str, tuple[str, Callable[[QueueStats], float]]] = MappingProxyType(
@@ -121,8 +119,8 @@ def _worker(worker: Worker) -> Iterator[Metric]:
         yield GaugeMetricFamily(name, text, float(value(worker)))
     text = "Outcomes that this worker has settled; stale ones were refused."
     outcomes = CounterMetricFamily("rediq_worker_outcomes_total", text, labels=("outcome",))
-    for outcome in OUTCOMES:
-        outcomes.add_metric((outcome,), getattr(worker.outcome_counts, outcome))
+    for outcome, count in worker.outcome_counts.by_name().items():
+        outcomes.add_metric((outcome,), count)
     yield outcomes
     text = "Writes that were made, and not confirmed as durability asks for."
     yield CounterMetricFamily("rediq_worker_unconfirmed_total", text, worker.store.unconfirmed)

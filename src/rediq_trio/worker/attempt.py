@@ -22,21 +22,14 @@ from rediq_trio.handlers.app import App
 from rediq_trio.handlers.context import CurrentTask, WorkerServices, enter
 from rediq_trio.handlers.exceptions import Reject, Retry, Snooze
 from rediq_trio.handlers.retry_rules import BadRule, RetryRules
+from rediq_trio.spec.messages import Completed, Failed, Snoozed, Stopped
 from rediq_trio.tasks.task_info import instant
 from rediq_trio.wire.deadlines import deadline_ms
 from rediq_trio.wire.envelope import Envelope, NewerEnvelope, pack_value
 from rediq_trio.wire.structuring import to_plain
 from rediq_trio.worker.handler_call import HandlerCall, open_call
 from rediq_trio.worker.leases import HeldLease, Reason
-from rediq_trio.worker.outcomes import (
-    AttemptCancelled,
-    AttemptFailed,
-    AttemptInterrupted,
-    AttemptLost,
-    AttemptOutcome,
-    AttemptSnoozed,
-    AttemptSucceeded,
-)
+from rediq_trio.worker.outcomes import AttemptOutcome, failed, released
 
 log = logging.getLogger("rediq_trio")
 
@@ -82,9 +75,9 @@ class Attempts:
         except NewerEnvelope as error:
             return self._snooze_newer(held, error)
         except (PayloadError, UnknownTaskType, ConfigError) as error:
-            return AttemptFailed(held, error_text(error), 0.0, final=True)
+            return failed(held, error_text(error), 0.0, final=True)
         envelope, rules = call.envelope, call.rules
-        outcome: AttemptOutcome = AttemptInterrupted(held)
+        outcome = released(held)
         with held.open_scope(math.inf if envelope.deadline_ms else envelope.timeout) as scope:
             if envelope.deadline_ms:
                 if late_outcome := await self._read_deadline(held, envelope):
@@ -126,7 +119,7 @@ class Attempts:
                 "queue %s holds tasks of a newer rediq-trio (%s), which are snoozed without a charge: "
                 "upgrade this worker", held.queue, error,
             )  # fmt: skip
-        return AttemptSnoozed(held, NEWER_TASK_SNOOZE)
+        return _snoozed(held, NEWER_TASK_SNOOZE)
 
     async def _read_deadline(self, held: HeldLease, envelope: Envelope) -> AttemptOutcome | None:
         """Read the task's deadline; return an outcome if the attempt must not start.
@@ -136,9 +129,9 @@ class Attempts:
         try:
             record = await self.services.client.task(held.task_id)._read_until_answered()
         except TaskNotFound:
-            return AttemptLost(held)
+            return AttemptOutcome(held, None)
         if (record.deliveries, record.nonce) != (held.fence.deliveries, held.fence.nonce):
-            return AttemptLost(held)
+            return AttemptOutcome(held, None)
         held.deadline_ms = deadline_ms(record, envelope.deadline_ms)
         if held.deadline_within(0.0):
             return _deadline_passed(held, "passed before the attempt started")
@@ -182,16 +175,24 @@ def _scope_is_cancelled() -> bool:
     return trio.current_effective_deadline() == -float("inf")
 
 
+def _completed(held: HeldLease, result: bytes) -> AttemptOutcome:
+    return AttemptOutcome(held, Completed(held.fence, result, tuple(held.children)))
+
+
+def _snoozed(held: HeldLease, delay: float) -> AttemptOutcome:
+    return AttemptOutcome(held, Snoozed(held.fence, round(delay * 1000)))
+
+
 def _success_outcome(held: HeldLease, call: HandlerCall, task: CurrentTask, value: Any) -> AttemptOutcome:
     if value is None:
-        return AttemptSucceeded(held, PACKED_NONE)
+        return _completed(held, PACKED_NONE)
     try:
         if call.aggregates:
             value = call.value(task, value)
-        return AttemptSucceeded(held, pack_value(to_plain(value), what="result"))
+        return _completed(held, pack_value(to_plain(value), what="result"))
     except Exception as error:
         # Another attempt would do the work twice and fail in the same way.
-        return AttemptFailed(held, error_text(error), 0.0, final=True)
+        return failed(held, error_text(error), 0.0, final=True)
 
 
 def _failure_outcome(
@@ -203,11 +204,11 @@ def _failure_outcome(
     backoff = envelope.backoff.delay(held.lease.attempt)
     match error:
         case Snooze():
-            return AttemptSnoozed(held, error.seconds)
+            return _snoozed(held, error.seconds)
         case Reject():
-            return AttemptFailed(held, error_text(error)[len("Reject: ") :] or "rejected", 0.0, final=True)
+            return failed(held, error_text(error)[len("Reject: ") :] or "rejected", 0.0, final=True)
         case Retry():
-            return AttemptFailed(held, error_text(error), backoff if error.after is None else error.after)
+            return failed(held, error_text(error), backoff if error.after is None else error.after)
         case _:
             pass
     log.debug("task %s failed", held.task_id, exc_info=error)
@@ -219,8 +220,8 @@ def _failure_outcome(
     except BadRule as broken:
         why = f"its retry function failed: {error_text(broken.__cause__ or broken)}"
         log.warning("task %s: %s; it is retried after its backoff", held.task_id, why)
-        return AttemptFailed(held, with_suffix(text, why), backoff)
-    return AttemptFailed(held, text, 0.0, final=True) if delay is None else AttemptFailed(held, text, delay)
+        return failed(held, with_suffix(text, why), backoff)
+    return failed(held, text, 0.0, final=True) if delay is None else failed(held, text, delay)
 
 
 def with_suffix(text: str, suffix: str) -> str:
@@ -233,19 +234,19 @@ def _cancelled_outcome(held: HeldLease, envelope: Envelope) -> AttemptOutcome:
     match held.reason or held.timeout_reason():
         case Reason.TIMEOUT:
             delay = envelope.backoff.delay(held.lease.attempt)
-            return AttemptFailed(held, f"timeout: it took longer than {envelope.timeout:g} s", delay)
+            return failed(held, f"timeout: it took longer than {envelope.timeout:g} s", delay)
         case Reason.DEADLINE:
             return _deadline_passed(held, "passed before the attempt ended")
         case Reason.CANCELLED:
-            return AttemptCancelled(held)
+            return AttemptOutcome(held, Stopped(held.fence))
         case Reason.LEASE_LOST:
-            return AttemptLost(held)
+            return AttemptOutcome(held, None)
         case Reason.SHUTDOWN:
-            return AttemptInterrupted(held)
+            return released(held)
 
 
-def _deadline_passed(held: HeldLease, what: str) -> AttemptFailed:
-    return AttemptFailed(held, f"deadline: {_deadline_text(held)} {what}", 0.0, final=True)
+def _deadline_passed(held: HeldLease, what: str) -> AttemptOutcome:
+    return failed(held, f"deadline: {_deadline_text(held)} {what}", 0.0, final=True)
 
 
 def _deadline_text(held: HeldLease) -> str:
@@ -254,10 +255,12 @@ def _deadline_text(held: HeldLease) -> str:
 
 def _within_deadline(outcome: AttemptOutcome) -> AttemptOutcome:
     """Make a failure final if the next attempt could not start before the deadline."""
-    if not isinstance(outcome, AttemptFailed) or outcome.final:
+    held, written = outcome.held, outcome.written
+    if not isinstance(written, Failed) or written.final:
         return outcome
-    held = outcome.held
-    if held.lease.attempt > held.lease.max_retry or not held.deadline_within(outcome.delay):
+    if held.lease.attempt > held.lease.max_retry:
+        return outcome
+    if not held.deadline_within(written.delay_ms / 1000):
         return outcome
     suffix = f"no further attempt: the deadline, {_deadline_text(held)}, is earlier"
-    return AttemptFailed(held, with_suffix(outcome.error, suffix), 0.0, final=True)
+    return failed(held, with_suffix(written.error, suffix), 0.0, final=True)

@@ -15,7 +15,7 @@ import trio
 from rediq_trio.worker.attempt import Attempts
 from rediq_trio.worker.auto_reset_event import AutoResetEvent
 from rediq_trio.worker.leases import HeldLease, LeaseTable, Reason
-from rediq_trio.worker.outcomes import AttemptInterrupted, AttemptOutcome
+from rediq_trio.worker.outcomes import AttemptOutcome, released
 from rediq_trio.worker.prefetch import UNSTARTED_MAX, Prefetch
 
 
@@ -74,7 +74,7 @@ class Executor:
         """Release the tasks that were claimed and not started."""
         while self._backlog:
             held, _ = self._backlog.popleft()
-            self._settle(held, AttemptInterrupted(held))
+            self._settle(held, released(held))
 
     def cancel_all(self) -> None:
         """Cancel the running attempts, because the worker stops."""
@@ -84,7 +84,7 @@ class Executor:
     def release_running(self) -> None:
         """Release the tasks that still run; the outcomes of their attempts will not count."""
         for held in self._running:
-            self._settle(held, AttemptInterrupted(held))
+            self._settle(held, released(held))
 
     def _start(self) -> None:
         assert self._nursery is not None
@@ -96,7 +96,7 @@ class Executor:
             self._context.run(self._nursery.start_soon, self._attempt, held)
 
     async def _attempt(self, held: HeldLease) -> None:
-        outcome: AttemptOutcome = AttemptInterrupted(held)
+        outcome = released(held)
         try:
             outcome = await self.attempts.run(held)
         finally:

@@ -1,66 +1,27 @@
-"""How attempts end: one type for each outcome."""
+"""How an attempt ended: what the store is to write of its task, if anything."""
 
 from __future__ import annotations
 
 import attrs
 
+from rediq_trio.spec.messages import Failed, Outcome, Released
 from rediq_trio.worker.leases import HeldLease
 
 
 @attrs.frozen(eq=False)
-class AttemptSucceeded:
-    """The handler returned."""
+class AttemptOutcome:
+    """The end of an attempt that a worker held a lease for."""
 
     held: HeldLease
-    result: bytes
+    written: Outcome | None
+    """None when the lease is lost: another worker may hold the task, so nothing is settled."""
 
 
-@attrs.frozen(eq=False)
-class AttemptFailed:
-    """The handler raised, ran out of time, or could not be called."""
-
-    held: HeldLease
-    error: str
-    delay: float
-    """Seconds until the next attempt, if there is one."""
-    final: bool = False
+def failed(held: HeldLease, error: str, delay: float, *, final: bool = False) -> AttemptOutcome:
+    """Return the outcome of a failure; the next attempt, if there is one, is `delay` seconds away."""
+    return AttemptOutcome(held, Failed(held.fence, error, round(delay * 1000), final))
 
 
-@attrs.frozen(eq=False)
-class AttemptSnoozed:
-    """The handler asked to be run later."""
-
-    held: HeldLease
-    delay: float
-    """Seconds."""
-
-
-@attrs.frozen(eq=False)
-class AttemptCancelled:
-    """The handler was cancelled, because someone cancelled the task."""
-
-    held: HeldLease
-
-
-@attrs.frozen(eq=False)
-class AttemptInterrupted:
-    """The attempt did not end by itself, or never started: the task is released."""
-
-    held: HeldLease
-
-
-@attrs.frozen(eq=False)
-class AttemptLost:
-    """The lease is lost: another worker may hold the task, so nothing is settled."""
-
-    held: HeldLease
-
-
-AttemptOutcome = (
-    AttemptSucceeded
-    | AttemptFailed
-    | AttemptSnoozed
-    | AttemptCancelled
-    | AttemptInterrupted
-    | AttemptLost
-)
+def released(held: HeldLease) -> AttemptOutcome:
+    """Return the outcome of an attempt that did not end by itself, or never started."""
+    return AttemptOutcome(held, Released(held.fence))

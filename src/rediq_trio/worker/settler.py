@@ -9,26 +9,19 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import assert_never
 
 import attrs
 import trio
 
 from rediq_trio.spec import messages
+from rediq_trio.spec.settle import TRANSITION_OF
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.store.retrying import until_answered
 from rediq_trio.worker.leases import HeldLease, LeaseTable
 from rediq_trio.worker.liveness import Liveness
-from rediq_trio.worker.outcomes import (
-    AttemptCancelled,
-    AttemptFailed,
-    AttemptInterrupted,
-    AttemptLost,
-    AttemptOutcome,
-    AttemptSnoozed,
-    AttemptSucceeded,
-)
+from rediq_trio.worker.outcomes import AttemptOutcome
 from rediq_trio.worker.progress import ProgressFlusher
 
 log = logging.getLogger("rediq_trio")
@@ -37,48 +30,31 @@ OUTCOMES_AT_ONCE = 512
 """Maximum number of outcomes that are settled together."""
 
 
+_COUNTED_AS: dict[type[messages.Outcome], str] = {messages.Stopped: "cancelled"}
+"""What a count is named, where that is not the name of the outcome."""
+
+
 @attrs.define
 class OutcomeCounts:
     """How many attempts of a worker ended in which way so far."""
 
-    completed: int = 0
-    failed: int = 0
-    snoozed: int = 0
-    cancelled: int = 0
-    released: int = 0
+    settled: Counter[type[messages.Outcome]] = attrs.field(factory=Counter)
     stale: int = 0
     """Outcomes that the store rejected, because the lease was over."""
     unsettled: int = 0
     """Outcomes given up at the end, because Redis was away; their leases expire."""
 
+    def by_name(self) -> dict[str, int]:
+        """Return the counts of settled and stale outcomes, as statistics and metrics name them."""
+        counts = {
+            _COUNTED_AS.get(kind, kind.__name__.lower()): self.settled[kind]
+            for kind in TRANSITION_OF
+        }
+        return counts | {"stale": self.stale}
+
 
 _SettledItem = tuple[HeldLease, messages.Outcome]
 """A lease and the outcome that the store is to write of it."""
-
-
-def _stored(
-    outcome: AttemptSucceeded
-    | AttemptFailed
-    | AttemptSnoozed
-    | AttemptCancelled
-    | AttemptInterrupted,
-) -> messages.Outcome:
-    """Return what the store is to write of an outcome."""
-    held = outcome.held
-    match outcome:
-        case AttemptSucceeded():
-            return messages.Completed(held.fence, outcome.result, tuple(held.children))
-        case AttemptFailed():
-            delay = round(outcome.delay * 1000)
-            return messages.Failed(held.fence, outcome.error, delay, outcome.final)
-        case AttemptSnoozed():
-            return messages.Snoozed(held.fence, round(outcome.delay * 1000))
-        case AttemptCancelled():
-            return messages.Stopped(held.fence)
-        case AttemptInterrupted():
-            return messages.Released(held.fence)
-        case _:
-            assert_never(outcome)
 
 
 @attrs.define(eq=False)
@@ -119,12 +95,12 @@ class Settler:
             await self.flusher.flush(unwritten)
         batches: dict[str, list[_SettledItem]] = {}
         for outcome in outcomes:
-            if isinstance(outcome, AttemptLost):
+            if outcome.written is None:
                 self.outcome_counts.stale += 1
                 self._drop(outcome.held)
             else:
                 items = batches.setdefault(outcome.held.queue, [])
-                items.append((outcome.held, _stored(outcome)))
+                items.append((outcome.held, outcome.written))
         if len(batches) == 1:
             await self._settle_queue(*batches.popitem())
             return
@@ -143,23 +119,8 @@ class Settler:
                         "task %s/%s: its lease was over, the outcome was rejected", *held.key
                     )
                 else:
-                    self._count(outcome)
+                    self.outcome_counts.settled[type(outcome)] += 1
                 self._drop(held)
-
-    def _count(self, outcome: messages.Outcome) -> None:
-        match outcome:
-            case messages.Completed():
-                self.outcome_counts.completed += 1
-            case messages.Failed():
-                self.outcome_counts.failed += 1
-            case messages.Snoozed():
-                self.outcome_counts.snoozed += 1
-            case messages.Stopped():
-                self.outcome_counts.cancelled += 1
-            case messages.Released():
-                self.outcome_counts.released += 1
-            case _:
-                assert_never(outcome)
 
     async def _settle_until_answered(
         self, queue: str, outcomes: Sequence[messages.Outcome]

@@ -21,12 +21,11 @@ from rediq_trio.spec.messages import (
     Fence,
     NewTask,
     Relations,
-    Released,
     Snoozed,
-    Stopped,
     Until,
 )
 from rediq_trio.spec.records import QueueState, Record
+from rediq_trio.spec.settle import PLAIN_OUTCOMES
 
 COMPARED = {
     "state": 1, "deliveries": 4, "attempt": 4, "crashes": 4, "snoozes": 4, "max_retry": 4,
@@ -169,6 +168,8 @@ def _settle(
 ) -> QueueState | None:
     """Run a transition that ends an attempt; None for another transition."""
     now, fence = entry.now_ms, Fence(entry.id, before.deliveries, before.nonce)
+    if plain := PLAIN_OUTCOMES.get(transition):
+        return spec.settle(queue, now, [plain(fence)])[0]
     match transition:
         case Transition.COMPLETE:
             retained = attrs.evolve(before, retention_ms=int(entry.target is not None))
@@ -178,12 +179,8 @@ def _settle(
             final = entry.target is State.DEAD and before.attempt <= before.max_retry
             delay = entry.run_ms - now if entry.target is State.RETRY else 0
             return spec.settle(queue, now, [Failed(fence, "", delay, final)])[0]
-        case Transition.RELEASE:
-            return spec.settle(queue, now, [Released(fence)])[0]
         case Transition.SNOOZE:
             return spec.settle(queue, now, [Snoozed(fence, entry.run_ms - now)])[0]
-        case Transition.STOP:
-            return spec.settle(queue, now, [Stopped(fence)])[0]
         case Transition.RECLAIM:
             lapsed = attrs.evolve(before, lease_ms=entry.till_ms)
             queue = attrs.evolve(queue, records={entry.id: lapsed})

@@ -8,7 +8,6 @@ reason when it is unpacked. So such a task becomes dead with that reason, and th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import assert_never
 
 import attrs
 
@@ -23,15 +22,14 @@ from rediq_trio.spec.messages import (
     Fence,
     NewTask,
     Outcome,
-    Released,
     Report,
     Schedule,
     Settled,
     Snoozed,
-    Stopped,
     Tick,
 )
 from rediq_trio.spec.records import Record
+from rediq_trio.spec.settle import PLAIN_OUTCOMES, TRANSITION_OF
 from rediq_trio.store.encrypted.delegation import passed, wraps_what_is_carried
 from rediq_trio.store.encrypted.keys import Encryption
 from rediq_trio.store.port import Store
@@ -149,10 +147,12 @@ class EncryptedStore:
                 result = self._encryption.encrypt(one.result, "result", f"{queue}/{one.fence.id}")
                 children = tuple(self._encrypted_task(queue, child) for child in one.children)
                 return attrs.evolve(one, result=result, children=children)
-            case Failed() | Snoozed() | Stopped() | Released():
+            case Failed() | Snoozed():
+                return one
+            case _ if TRANSITION_OF[type(one)] in PLAIN_OUTCOMES:
                 return one
             case _:
-                assert_never(one)
+                raise TypeError(f"it is not known what to encrypt of {type(one).__name__}")
 
     # --- results of steps, progress, records
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, assert_never, cast
+from typing import Any, cast
 
 import attrs
 
@@ -26,14 +26,12 @@ from rediq_trio.spec.messages import (
     NewTask,
     Outcome,
     Relations,
-    Released,
     Schedule,
     Snoozed,
-    Stopped,
     Until,
 )
 from rediq_trio.spec.records import NO_LIMIT, Ending, GroupRule, Limit, Record
-from rediq_trio.spec.settle import TRANSITION_OF
+from rediq_trio.spec.settle import PLAIN_OUTCOMES, TRANSITION_OF
 from rediq_trio.spec.stored_format import (
     CODE_OF,
     ENDING_FIELDS,
@@ -56,6 +54,14 @@ from rediq_trio.wire.packing import pack_for_lua, unpack
 STATES = tuple(State)
 _STATE_OF = {code: state for state, code in CODE_OF.items()}
 _OUTCOME_NAMES = {kind: transition.encode() for kind, transition in TRANSITION_OF.items()}
+_PLAIN_ARGS: Mapping[type[Outcome], tuple[bytes, bytes, bytes]] = MappingProxyType(
+    {
+        kind: (name, b"", b"")
+        for kind, name in _OUTCOME_NAMES.items()
+        if TRANSITION_OF[kind] in PLAIN_OUTCOMES
+    }
+)
+"""What `settle.lua` takes of an outcome that has nothing but its fence."""
 
 BRIEF = RECORD_FIELDS.index("envelope") + 1
 """How many fields the record of a new task has, to which nothing has happened yet."""
@@ -138,7 +144,10 @@ def _read_relations(values: list[Any]) -> Relations:
 
 def outcome_args(outcome: Outcome) -> tuple[bytes, bytes | str | int, bytes | int]:
     """Return the arguments of `settle.lua` for an outcome, after its fence."""
-    name = _OUTCOME_NAMES[type(outcome)]
+    kind = type(outcome)
+    if kind in _PLAIN_ARGS:
+        return _PLAIN_ARGS[kind]
+    name = _OUTCOME_NAMES[kind]
     match outcome:
         case Completed(result=result, children=children):
             return name, result, pack_children(children)
@@ -146,10 +155,8 @@ def outcome_args(outcome: Outcome) -> tuple[bytes, bytes | str | int, bytes | in
             return name, error, b"" if final else delay_ms
         case Snoozed(delay_ms=delay_ms):
             return name, delay_ms, b""
-        case Stopped() | Released():
-            return name, b"", b""
         case _:
-            assert_never(outcome)
+            raise TypeError(f"settle.lua takes no arguments of {outcome!r}")
 
 
 def pack_children(children: Sequence[NewTask]) -> bytes:

@@ -26,11 +26,10 @@ from rediq_trio.spec.messages import (
     NewTask,
     Outcome,
     Relations,
-    Released,
     Snoozed,
-    Stopped,
 )
 from rediq_trio.spec.records import GroupRule, Lock, QueueState, Record
+from rediq_trio.spec.settle import PLAIN_OUTCOMES
 
 NOW, LATER = 1_000, 2_000
 OWN, NEEDED, KEY, NONCE = "x", "elsewhere/y", "k", b"nonce..."
@@ -209,12 +208,8 @@ def settled(model: Model, ended_as: str) -> tuple[Model, ...]:
             outcome = Failed(fence, "", 1, final=ended_as == "bury")
         case "snooze":
             outcome = Snoozed(fence, 1)
-        case "release":
-            outcome = Released(fence)
-        case "stop":
-            outcome = Stopped(fence)
         case _:
-            raise AssertionError(ended_as)
+            outcome = PLAIN_OUTCOMES[Transition(ended_as)](fence)
     after, _ = spec.settle(queue, NOW, [outcome])
     found = [_read(after, model.form)]
     if ended_as == "complete" and model.form.no_retention:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
+from rediq_trio.spec.settle import PLAIN_OUTCOMES
 from rediq_trio.testing.judge.accounting import id_was_reused
 from rediq_trio.testing.judge.clock import ServerClock
 from rediq_trio.testing.judge.observed import SECOND, End, Final, Observed, ObservedTask, Start
@@ -98,6 +99,8 @@ def _ready_again(task: ObservedTask, start: Start, end: End | None) -> str:
         return "the attempt failed"
     if end.ended_as == "snooze":
         return "it was snoozed"
+    if end.ended_as in PLAIN_OUTCOMES:
+        return f"its outcome was: {end.ended_as}"
     if end.ended_as == "cancelled" and end.reason not in ("lease lost", "cancelled"):
         return "it was released"
     return ""

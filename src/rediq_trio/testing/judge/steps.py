@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 
 from rediq_trio.spec.lifecycle import TERMINAL, WAITING, State
+from rediq_trio.spec.settle import PLAIN_OUTCOMES
 from rediq_trio.testing.judge import model as spec
 from rediq_trio.testing.judge.model import GONE, Form, Model
 from rediq_trio.testing.judge.observed import (
@@ -171,8 +172,8 @@ def settlements(end: End, has_deadline: bool) -> tuple[str, ...]:
             return ("complete",)
         case "reject", _:
             return ("bury",)
-        case "snooze", _:
-            return ("snooze",)
+        case transition, _ if transition == "snooze" or transition in PLAIN_OUTCOMES:
+            return (transition,)
         case "cancelled", "cancelled":
             return ("stop",)
         case "cancelled", "shutdown":

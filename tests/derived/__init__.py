@@ -1,0 +1,1 @@
+"""What follows from the specification: derived state, and the cost of a change."""
