@@ -12,7 +12,7 @@ from tests.stored import AT, LONG, pack
 
 UNREADABLE = "its record cannot be decoded"
 GOOD = [4, 50, 3, 3, 1000, 1, 1, 0, 1, b"e", 0, 0, 0, 0, b"", b"", 0, 0, 0, 0, b""]
-BRIEF = GOOD[: AT["envelope"] + 1]
+NEW_RECORD = GOOD[: AT["envelope"] + 1]
 """One to which nothing has happened yet."""
 TIES = [b"", 1, 0, b"", b"", 0, 0]
 
@@ -32,10 +32,10 @@ BROKEN = {
     "nil": b"\xc0",
     "a map": pack({"state": 4}),
     "too short": pack(GOOD[:-1]),
-    "too short for a new one": pack(BRIEF[:-1]),
-    "longer than a new one": pack([*BRIEF, 0]),
-    "a new one with a place that is text": pack([*BRIEF[:-2], b"1", b"e"]),
-    "a new one with an envelope that is a number": pack([*BRIEF[:-1], 5]),
+    "too short for a new one": pack(NEW_RECORD[:-1]),
+    "longer than a new one": pack([*NEW_RECORD, 0]),
+    "a new one with a place that is text": pack([*NEW_RECORD[:-2], b"1", b"e"]),
+    "a new one with an envelope that is a number": pack([*NEW_RECORD[:-1], 5]),
     "a state that is text": packed("state", b"pending"),
     "an envelope that is a number": packed("envelope", 5),
     "an expiry that is text": packed("expires_ms", b"soon"),
@@ -195,7 +195,7 @@ async def test_the_record_that_the_broken_ones_are_made_of_is_good(behind: Behin
     await behind.bench.add("u", "v")
     await behind.raw("HSET", "records", "t", pack(GOOD))
     await behind.raw("HSET", "records", "u", pack([*GOOD, TIES]))
-    await behind.raw("HSET", "records", "v", pack(BRIEF))
+    await behind.raw("HSET", "records", "v", pack(NEW_RECORD))
     assert await behind.upkeep() == ["t", "u", "v"]
 
 

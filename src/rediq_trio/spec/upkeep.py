@@ -70,7 +70,7 @@ def reclaim(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due
 
 
 def expire(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due]:
-    """Bury waiting tasks that have expired."""
+    """Move waiting tasks that have expired to dead."""
     change = Change(queue, now)
     due = [r for r in queue.records.values() if r.state in WAITING and is_expired(r, now)]
     chosen = nsmallest(limit, due, key=lambda r: (r.expires_ms, pack_id(r.id)))

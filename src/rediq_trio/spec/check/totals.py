@@ -72,7 +72,7 @@ def counter_violations(before: Counters, after: Counters) -> Iterator[Violation]
 
 def seq_violation(target: Target, seq: int, last: int) -> Violation:
     """Return the violation of a task whose `seq` is higher than the last one given."""
-    return violation(7, target, f"has the place {seq}, and {last} was the last given")
+    return violation(7, target, f"has the `seq` {seq}, and {last} was the last given")
 
 
 def permit_violations(view: LaneView, least: int, most: int) -> Iterator[Violation]:
@@ -117,5 +117,5 @@ def totals_repairs(totals: QueueTotals) -> Iterator[Repair]:
 
 def seq_repair(target: Target, seq: int, last: int) -> Repair:
     """Return the repair of a queue that would give the same `seq` twice."""
-    return Repair(Action.SEQ, target, f"the last place given is {last}", f"{seq}",
+    return Repair(Action.SEQ, target, f"the last `seq` given is {last}", f"{seq}",
                   "a task has it, and none is given twice")  # fmt: skip

@@ -63,14 +63,14 @@ _PLAIN_ARGS: Mapping[type[Outcome], tuple[bytes, bytes, bytes]] = MappingProxyTy
 )
 """What `settle.lua` takes of an outcome that has nothing but its fence."""
 
-BRIEF = RECORD_FIELDS.index("envelope") + 1
+NEW_RECORD_SIZE = RECORD_FIELDS.index("envelope") + 1
 """How many fields the record of a new task has, to which nothing has happened yet."""
 _CONTENTS = ("envelope", "result", "progress", "inputs", "steps")
 """What is stored of a task beside its record, in the order in which `inspect.lua` returns it."""
 _KINDS = [
     bytes if field in ("envelope", "nonce", "worker", "error") else int for field in RECORD_FIELDS
 ]
-_DEFAULTS = [kind() for kind in _KINDS[BRIEF:]]
+_DEFAULTS = [kind() for kind in _KINDS[NEW_RECORD_SIZE:]]
 """The other fields of the record of a new task."""
 _CREATED, _RUN = RECORD_FIELDS.index("created_ms"), RECORD_FIELDS.index("run_ms")
 _RELATION_KINDS = [
@@ -291,7 +291,7 @@ def _fields_of(raw: bytes) -> dict[str, Any] | None:
     if not isinstance(values, list):
         return None
     values = cast("list[Any]", values)
-    if len(values) == BRIEF:
+    if len(values) == NEW_RECORD_SIZE:
         values += _DEFAULTS
         values[_RUN] = values[_RUN] or values[_CREATED]
     fields: dict[str, Any] = {}

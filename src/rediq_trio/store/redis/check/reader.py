@@ -17,17 +17,17 @@ from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Fence
 from rediq_trio.spec.operations import Confirm
 from rediq_trio.store.redis.check.codec import CODECS, record_of
-from rediq_trio.store.redis.check.scan import STRUCTURES, how_many
+from rediq_trio.store.redis.check.scan import STRUCTURES, next_count
 from rediq_trio.store.redis.connection.gateway import Gateway
 from rediq_trio.store.redis.keys import HASHES, QUEUE_KEYS, Keys
 
 VIEWS_PER_CALL = 50
 """Views that one call reads at most, so that it keeps Redis busy for about a millisecond."""
-SCANNED = 400
+LEASES_PER_SCAN = 400
 """Active tasks that one SCAN reads, about."""
-BITS = 64
+CURSOR_BASE = 64
 """The base of a cursor: it must be more than there are structures."""
-STRING_HASHES = (*HASHES, "meta", "permits", "turns", "limits", "unique", "received", "rules",
+HASH_KEYS = (*HASHES, "meta", "permits", "turns", "limits", "unique", "received", "rules",
                  "schedules")  # fmt: skip
 """The keys that are hashes. The history is a stream; all other keys are sorted sets."""
 
@@ -48,7 +48,7 @@ class CheckReader:
         """(queue, structure) -> how many items to read next. A hint that all scans share."""
 
     async def targets(self, queue: str, cursor: int) -> tuple[int, tuple[Target, ...]]:
-        position, number = divmod(cursor, BITS)
+        position, number = divmod(cursor, CURSOR_BASE)
         structure = STRUCTURES[number]
         scan = b"HSCAN" if structure.is_hash else b"ZSCAN"
         key = self._keys.of(queue, (structure.name,))[0]
@@ -56,8 +56,8 @@ class CheckReader:
             self._counts.get((queue, number), structure.at_once) if position else structure.at_once
         )
         position, items = await self._gateway.read(scan, key, position, b"COUNT", count)
-        self._counts[queue, number] = how_many(items)
-        following = int(position) * BITS + number
+        self._counts[queue, number] = next_count(items)
+        following = int(position) * CURSOR_BASE + number
         if not int(position):
             following = (number + 1) % len(STRUCTURES)
         found: dict[Target, None] = {}
@@ -92,7 +92,7 @@ class CheckReader:
         self, queue: str, cursor: int
     ) -> tuple[int, tuple[tuple[Fence, str], ...]]:
         key = self._keys.of(queue, ("active",))[0]
-        following, items = await self._gateway.read(b"ZSCAN", key, cursor, b"COUNT", SCANNED)
+        following, items = await self._gateway.read(b"ZSCAN", key, cursor, b"COUNT", LEASES_PER_SCAN)
         ids = items[::2]
         found: list[tuple[Fence, str]] = []
         for own, raw in zip(ids, await self._records(queue, ids), strict=True):
@@ -109,7 +109,7 @@ class CheckReader:
         reply = await self._run("inspect_keys", queue, ())
         for name, key, kind, left in zip(QUEUE_KEYS, names, reply[::2], reply[1::2], strict=True):
             expected = (
-                b"hash" if name in STRING_HASHES else b"stream" if name == "history" else b"zset"
+                b"hash" if name in HASH_KEYS else b"stream" if name == "history" else b"zset"
             )
             if kind not in (expected, b"none"):
                 wrong_type.append(f"{key.decode()} ({kind.decode()}, not {expected.decode()})")

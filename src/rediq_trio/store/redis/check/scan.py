@@ -18,16 +18,16 @@ from rediq_trio.spec.ids import unpack_id, unpack_ref
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.store.redis.keys import HASHES, INDEX_OF
 
-FEW, MANY = 20, 400
+LARGE_PER_SCAN, SMALL_PER_SCAN = 20, 400
 """Items that one SCAN reads: for values that may be large, and for small values."""
-AT_MOST = 256 * 1024
+SCAN_BYTES_MAX = 256 * 1024
 """Bytes that one SCAN should return, at most."""
 
 
-def how_many(last: Sequence[bytes]) -> int:
+def next_count(last: Sequence[bytes]) -> int:
     """Return how many items to read next, by the sizes of the items that the last call returned."""
     each = sum(map(len, last)) * 2 // max(1, len(last))
-    return max(FEW, min(MANY, AT_MOST // max(1, each)))
+    return max(LARGE_PER_SCAN, min(SMALL_PER_SCAN, SCAN_BYTES_MAX // max(1, each)))
 
 
 @attrs.frozen
@@ -38,7 +38,7 @@ class Structure:
     is_hash: bool
     read: Callable[[bytes, bytes], Iterator[Target]]
     """Returns the targets that an item names, from the item and its score or value."""
-    at_once: int = MANY
+    at_once: int = SMALL_PER_SCAN
     orphans: bool = False
     """Only ids without a record are targets: a scan of `records` finds all others."""
 
@@ -102,7 +102,7 @@ _UNIQUE, _SCHEDULE = _named(TargetType.UNIQUE), _named(TargetType.SCHEDULE)
 
 STRUCTURES: tuple[Structure, ...] = (
     Structure("records", True, _task),
-    *(Structure(name, True, _task, FEW, orphans=True) for name in HASHES if name != "records"),
+    *(Structure(name, True, _task, LARGE_PER_SCAN, orphans=True) for name in HASHES if name != "records"),
     Structure("expiring", False, _task, orphans=True),
     *(
         Structure(name, False, _task, orphans=True)
@@ -121,12 +121,12 @@ STRUCTURES: tuple[Structure, ...] = (
     Structure("rules", True, _GROUP),
     Structure("unique", True, _UNIQUE),
     Structure("locks", False, _UNIQUE),
-    Structure("schedules", True, _SCHEDULE, FEW),
+    Structure("schedules", True, _SCHEDULE, LARGE_PER_SCAN),
     Structure("ticks", False, _SCHEDULE),
     Structure("edges", False, _edge),
     Structure("needs", False, _need),
-    Structure("outbox", False, _numbered(TargetType.MESSAGE), FEW),
-    Structure("endings", False, _numbered(TargetType.ENDING), FEW),
+    Structure("outbox", False, _numbered(TargetType.MESSAGE), LARGE_PER_SCAN),
+    Structure("endings", False, _numbered(TargetType.ENDING), LARGE_PER_SCAN),
     Structure("received", True, _named(TargetType.SENDER)),
 )
 """Every key of a queue with targets. `meta` has totals, which are read apart."""
