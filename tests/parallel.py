@@ -20,7 +20,9 @@ def run_in_parallel(config: pytest.Config) -> None:
     option = config.option
     chosen = getattr(option, "numprocesses", 0) is not None or option.dist != "no" or option.tx
     watched = option.usepdb or option.capture == "no" or option.collectonly
-    if chosen or watched or "PYTEST_XDIST_WORKER" in os.environ:
+    # pytest-cov has chosen before this how it measures, by what the command line says.
+    measured = bool(getattr(option, "cov_source", None))
+    if chosen or watched or measured or "PYTEST_XDIST_WORKER" in os.environ:
         return
     if count_files(config.args) > FEW:
         option.numprocesses = "logical"

@@ -28,7 +28,14 @@ def test_a_folder_of_many_files_runs_in_parallel() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [(FILE,), (FOLDER, "-n0"), (FOLDER, "-p", "no:xdist"), (FOLDER, "-s")]
+    "arguments",
+    [
+        (FILE,),
+        (FOLDER, "-n0"),
+        (FOLDER, "-p", "no:xdist"),
+        (FOLDER, "-s"),
+        (FOLDER, "--cov", "--cov-report="),
+    ],
 )
 def test_a_file_and_what_the_command_line_says_run_in_one_process(
     arguments: tuple[str, ...],
