@@ -15,16 +15,17 @@ FILE = "tests/spec/test_lifecycle.py"
 FEW_OF_THEM = ("-k", "waiting_and_terminal or order_of_the_states")
 
 
-def in_parallel(*arguments: str) -> bool:
-    """Run a few tests and say whether in processes of their own."""
-    done = run_pytest(*arguments, *FEW_OF_THEM)
+def in_parallel(folder: Path, *arguments: str) -> bool:
+    """Run a few tests and return whether in processes of their own."""
+    # A file of its own for coverage: that of this run is not to be touched.
+    done = run_pytest(*arguments, *FEW_OF_THEM, COVERAGE_FILE=str(folder / "coverage"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout
     return re.search(r"\d workers? \[", done.stdout) is not None
 
 
-def test_a_folder_of_many_files_runs_in_parallel() -> None:
-    assert in_parallel(FOLDER)
+def test_a_folder_of_many_files_runs_in_parallel(tmp_path: Path) -> None:
+    assert in_parallel(tmp_path, FOLDER)
 
 
 @pytest.mark.parametrize(
@@ -38,9 +39,9 @@ def test_a_folder_of_many_files_runs_in_parallel() -> None:
     ],
 )
 def test_a_file_and_what_the_command_line_says_run_in_one_process(
-    arguments: tuple[str, ...],
+    arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
-    assert not in_parallel(*arguments)
+    assert not in_parallel(tmp_path, *arguments)
 
 
 def test_files_are_counted_once_and_folders_with_all_that_is_in_them(
