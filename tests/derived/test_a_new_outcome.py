@@ -53,7 +53,9 @@ def touched() -> list[str]:
 
 def run(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Python in the copy, as from a shell."""
-    clean = {name: text for name, text in os.environ.items() if not name.startswith(OF_THIS_RUN)}
+    # Coverage measures this tree, not the copy, which is gone when it reports.
+    other = (*OF_THIS_RUN, "COV")
+    clean = {name: text for name, text in os.environ.items() if not name.startswith(other)}
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=copy,
