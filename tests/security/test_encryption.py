@@ -67,13 +67,15 @@ async def _on(server: Server) -> AsyncGenerator[Place]:
             found: list[bytes] = []
             for key in await opened.gateway.call(b"KEYS", b"*"):
                 kind = await opened.gateway.call(b"TYPE", key)
+                if kind == b"none":
+                    continue  # a worker emptied it since the keys were listed
                 read = {
                     b"hash": (b"HGETALL", key), b"zset": (b"ZRANGE", key, 0, -1),
                     b"set": (b"SMEMBERS", key), b"string": (b"GET", key),
                 }[kind]  # fmt: skip
                 found += [key, *await opened.gateway.call(*read)]
                 # As the RDB file has it; what compresses well is not hidden by that.
-                found.append(await opened.gateway.call(b"DUMP", key))
+                found.append(await opened.gateway.call(b"DUMP", key) or b"")
             return b"\n".join(found)
 
         async def raw(command: str, queue: str, name: str, *args: Any) -> Any:
