@@ -317,7 +317,7 @@ _SIZED = (
     State.SCHEDULED, State.BLOCKED, State.GROUPED, State.PENDING, State.ACTIVE,
     State.RETRY, State.COMPLETED, State.DEAD, State.CANCELLED,
 )  # fmt: skip
-"""The states whose sizes `stats.lua` gives, in order, behind the number of records."""
+"""The states whose sizes `stats.lua` gives, in order, after the number of records."""
 
 
 def _read_stats(reply: list[int]) -> tuple[dict[State, int], int, QueueState]:
