@@ -130,6 +130,7 @@ def worker(bench: Bench, *flags: str) -> Iterator[subprocess.Popen[str]]:
         except subprocess.TimeoutExpired:
             child.terminate()
             child.wait()
+        child.stdout.close()
 
 
 def _last_words(child: subprocess.Popen[str]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import attrs
 import redis
 
+from benchmarks.processes import running
 from rediq_trio.store.embedded import find_server
 
 OLDEST_PREFERRED = 7
@@ -86,14 +87,17 @@ def run_server(path: str | None = None, *, unix: bool = False) -> Iterator[Bench
         if unix:
             arguments += ["--unixsocket", str(where)]
             url = f"unix://{where}"
-        child = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
-        try:
-            with redis.Redis.from_url(url, socket_timeout=ANSWER_DEADLINE) as raw:
-                version = str(_wait_ready(child, raw)["redis_version"])
-                yield Bench(url, raw, program, version)
-        finally:
-            child.terminate()
-            child.wait(10)
+        with (
+            running(arguments, _end, stdout=subprocess.DEVNULL) as child,
+            redis.Redis.from_url(url, socket_timeout=ANSWER_DEADLINE) as raw,
+        ):
+            version = str(_wait_ready(child, raw)["redis_version"])
+            yield Bench(url, raw, program, version)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    child.terminate()
+    child.wait(10)
 
 
 def _wait_ready(child: subprocess.Popen[bytes], raw: redis.Redis) -> dict[str, object]:

@@ -1,7 +1,8 @@
 """Write what the documentation takes from the code: `python -m docs.generate`.
 
 A page holds blocks between `<!-- generated: name -->` and `<!-- end -->`; each is
-written anew from the code, and nothing else of the page is touched. `--check`
+written anew from the code, and nothing else of the page is touched. Between
+`<!-- program: path -->` and `<!-- end -->` stands a file of the repository. `--check`
 changes nothing, and fails when a block or a picture is not what it would be now.
 """
 
@@ -19,6 +20,8 @@ from docs import (
     lua_loading,
     lua_reference,
     measured,
+    programs,
+    readme_links,
     reference,
     state_picture,
     workflow_example,
@@ -38,6 +41,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = MappingProxyType(
         "errors": reference.errors,
         "values": reference.values,
         "api": reference.api,
+        "other_clients": reference.other_clients,
         "signals": reference.signals,
         "invariants": invariants.table,
         "keys": lua_reference.keys,
@@ -47,6 +51,8 @@ BLOCKS: Mapping[str, Callable[[], str]] = MappingProxyType(
         "lua_loaded": lua_loading.loaded,
         "peers": measured.peers,
         "scaling": measured.scaling,
+        "links": readme_links.addresses,
+        "rates": measured.rates,
         "workflow": lambda: f"```text\n{workflow_example.mermaid()}```",
     }
 )
@@ -60,17 +66,21 @@ PICTURES: Mapping[str, Callable[[], str]] = MappingProxyType(
     }
 )
 
-_BLOCK = re.compile(r"<!-- generated: (\w+) -->\n.*?<!-- end -->", re.DOTALL)
+_BLOCK = re.compile(r"<!-- (generated|program): ([\w/.-]+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
 def filled(page: str) -> str:
     """Give a page with its blocks as they should be now."""
 
     def block(found: re.Match[str]) -> str:
-        name = found[1]
-        if name not in BLOCKS:
+        kind, name = found.groups()
+        if kind == "program":
+            text = programs.program(name)
+        elif name in BLOCKS:
+            text = BLOCKS[name]().strip()
+        else:
             raise SystemExit(f"no block is named {name!r}; there are {', '.join(BLOCKS)}")
-        return f"<!-- generated: {name} -->\n\n{BLOCKS[name]().strip()}\n\n<!-- end -->"
+        return f"<!-- {kind}: {name} -->\n\n{text}\n\n<!-- end -->"
 
     return _BLOCK.sub(block, page)
 
@@ -78,7 +88,8 @@ def filled(page: str) -> str:
 def wanted() -> dict[Path, str]:
     """Give every file that is generated, or holds what is, as it should be now."""
     files = {HERE / name: draw() for name, draw in PICTURES.items()}
-    for path in (*sorted(HERE.rglob("*.md")), HERE.parent / "lua" / "README.md"):
+    pages = (HERE.parent / "README.md", HERE.parent / "lua" / "README.md")
+    for path in (*sorted(HERE.rglob("*.md")), *pages):
         page = path.read_text("utf-8")
         if _BLOCK.search(page):
             files[path] = filled(page)

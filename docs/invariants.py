@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from types import MappingProxyType, ModuleType
 from typing import cast
 
-from rediq_trio.spec.check import invariants, totals
+from rediq_trio.spec.check import totals
 from rediq_trio.spec.check.table import CHECKS
+from rediq_trio.testing.judge import invariants
 
 WORDS: Mapping[int, str] = MappingProxyType(
     {

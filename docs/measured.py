@@ -20,7 +20,16 @@ def peers() -> str:
 
 def scaling() -> str:
     """Give what `benchmarks.scaling` has found."""
-    found = json.loads((DATA / "scaling.json").read_text("utf-8"))
+    return _tables("scaling.json")
+
+
+def rates() -> str:
+    """Give what `benchmarks.rates` has found."""
+    return _tables("rates.json")
+
+
+def _tables(name: str) -> str:
+    found = json.loads((DATA / name).read_text("utf-8"))
     facts = "\n".join(f"- {name}: {fact}" for name, fact in found["machine"].items())
     parts = [
         Table(table["title"], tuple(table["columns"]), tuple(map(tuple, table["rows"]))).markdown()

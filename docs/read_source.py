@@ -7,6 +7,7 @@ import importlib
 import inspect
 import itertools
 import pkgutil
+import sys
 import textwrap
 from collections.abc import Iterator
 from functools import cache
@@ -72,12 +73,22 @@ def oneline(text: str) -> str:
     return " ".join(text.split("\n\n")[0].split()).replace("|", "\\|")
 
 
+def _class_node(kind: type) -> ast.ClassDef:
+    """Return the definition of a class; an exception's `__module__` is the package that exports it."""
+    named = importlib.import_module(kind.__module__)
+    package = kind.__module__.partition(".")[0]
+    others = [m for name, m in sorted(sys.modules.items()) if name.startswith(f"{package}.")]
+    for module in (named, *others):
+        if vars(module).get(kind.__name__) is kind:
+            for node in ast.walk(_tree(module)):
+                if isinstance(node, ast.ClassDef) and node.name == kind.__name__:
+                    return node
+    raise LookupError(f"no module of {package} defines {kind.__name__}")
+
+
 def attribute_docs(kind: type) -> dict[str, str]:
     """Give the docstrings below the attributes of a class, those set in `__init__` too."""
-    tree = _tree(importlib.import_module(kind.__module__))
-    node = next(
-        n for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and n.name == kind.__name__
-    )
+    node = _class_node(kind)
     found = _docs_in(node.body)
     for method in node.body:
         if isinstance(method, ast.FunctionDef) and method.name == "__init__":
@@ -87,10 +98,7 @@ def attribute_docs(kind: type) -> dict[str, str]:
 
 def attributes_set(kind: type) -> list[str]:
     """Give the public attributes that `__init__` sets, in order."""
-    tree = _tree(importlib.import_module(kind.__module__))
-    node = next(
-        n for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and n.name == kind.__name__
-    )
+    node = _class_node(kind)
     names: list[str] = []
     for method in node.body:
         if isinstance(method, ast.FunctionDef) and method.name == "__init__":

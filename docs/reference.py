@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 import rediq_trio as rediq
+from docs.other_clients import CLASSES
 from docs.read_source import (
     attribute_docs,
     attributes_set,
@@ -31,7 +32,7 @@ from rediq_trio.values.backoff import Exponential, Fixed, Linear
 from rediq_trio.values.limits import UNSET
 from rediq_trio.values.task import Task, TaskOptions
 
-SHOWN_DEFAULTS = {"name": "host:pid"}
+SHOWN_DEFAULTS = {"name": "host:pid:random"}
 """Defaults that are worked out at run time."""
 
 
@@ -207,14 +208,14 @@ def _type(hint: Any) -> str:
 
 _RAISED = tuple(
     name for name, found in vars(exceptions).items()
-    if isinstance(found, type) and found.__module__ == exceptions.__name__
+    if isinstance(found, type) and issubclass(found, Exception) and not hasattr(_errors, name)
 )  # fmt: skip
 """What a handler raises to choose how its attempt ends."""
-_IN_API = ("serve", "connect", "current_task", "App", "TaskType", "Task", "Unique", "Client",
-           "TaskHandle", "Queue", "Rate", "DeadLetters", "Schedules", "Every", "Cron", "Workflow",
-           "chain", "gather", "WorkflowHandle", "Server", "CurrentTask", *_RAISED,
+_IN_API = ("serve", "connect", "connect_sync", "current_task", "App", "Converter", "TaskType", "Task",
+           "Unique", "Client", "TaskHandle", "Queue", "Rate", "DeadLetters", "Schedules", "Every", "Cron",
+           "Workflow", "chain", "gather", "WorkflowHandle", "Server", "CurrentTask", *_RAISED,
            "MemoryStore", "Encryption")  # fmt: skip
-_BUILT = ("App", "Task", "Unique", "Rate", "Every", "Cron", "Workflow", *_RAISED,
+_BUILT = ("App", "Converter", "Task", "Unique", "Rate", "Every", "Cron", "Workflow", *_RAISED,
           "MemoryStore", "Encryption")  # fmt: skip
 """Classes that a user makes values of."""
 _STORE = ("MemoryStore",)
@@ -225,6 +226,22 @@ def api() -> str:
     """Make a section for each public function and class."""
     text = "\n\n".join(_described(name, getattr(rediq, name)) for name in _IN_API)
     return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def other_clients() -> str:
+    """Make the section of the function that opens an asyncio client, and the table of the classes."""
+    opens = rediq.asyncio.connect
+    lines = [
+        f"### rediq.asyncio.connect\n\n{_code('rediq.asyncio.connect', opens)}\n",
+        tidy(opens.__doc__ or ""),
+        "\n### The classes\n",
+        "| blocking | on Trio | on asyncio, in `rediq.asyncio` | |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name in CLASSES:
+        doc = oneline((inspect.getdoc(getattr(rediq, name)) or "").partition("\n\n")[0])
+        lines.append(f"| `Sync{name}` | `{name}` | `Asyncio{name}` | {doc} |")
+    return "\n".join(lines)
 
 
 def _described(name: str, found: Any) -> str:

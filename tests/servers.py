@@ -219,6 +219,8 @@ def running_server(name: str) -> Iterator[Server]:
         str(require_server(name)), "--port", "0", "--unixsocket", path, "--dir", folder,
         "--save", "", "--appendonly", "no", "--daemonize", "no", "--logfile", f"{folder}/log",
     ]  # fmt: skip
+    if name != "redis-6.2":  # which always has DEBUG
+        arguments += ["--enable-debug-command", "local"]
     child = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
         wait_ready(child, path)

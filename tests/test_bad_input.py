@@ -229,6 +229,8 @@ async def test_bad_handlers_are_refused() -> None:
 
     with pytest.raises(ConfigError, match="priority=101"):
         mine.task("p", priority=101)(ok.function)
+    with pytest.raises(ConfigError, match="name='b': must be left out: 'a' names the handler"):
+        mine.task("a", name="b")  # type: ignore[call-overload]
     with pytest.raises(ConfigError, match="unknown option 'colour'"):
         mine.task("p", colour=1)(ok.function)  # type: ignore[call-overload]
     with pytest.raises(ConfigError, match="name=3"):
@@ -294,7 +296,8 @@ async def test_undecodable_tasks_die_with_a_reason_and_the_worker_lives(
         ids = [f"t{n}" for n in range(len(ENVELOPES))]
         planted = [NewTask(i, e) for i, e in zip(ids, ENVELOPES.values(), strict=True)]
         await store.enqueue("default", planted)
-    async with rediq.serve(app, redis_server.url, key_prefix=prefix) as server:
+    options: dict[str, Any] = {"key_prefix": prefix, "unknown_type_patience": 0}
+    async with rediq.serve(app, redis_server.url, **options) as server:
         for task_id in ids:
             info = await server.client.task(f"default/{task_id}").wait(timeout=10)
             assert info.state is State.DEAD

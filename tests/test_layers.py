@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -18,6 +19,7 @@ MODULES = {
 }
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("_errors", "_nursery"),
+    ("_version",),
     ("spec",),
     ("values",),
     ("wire",),
@@ -31,6 +33,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("worker",),
     ("web",),
     ("serve",),
+    ("clients",),
+    ("asyncio",),
     ("rediq_trio",),
     ("cli", "testing"),
     ("__main__",),
@@ -40,13 +44,20 @@ those of one layer do not import one another.
 
 `docs/internals/architecture.md` has a picture of it, and the docstring of `rediq_trio` a list.
 """
+ASYNCIO_CLIENT = {"rediq_trio.clients.asyncio_calls"}
 OPENED = {"rediq_trio.serve": {"rediq_trio.web.health_server"}}
 """What is imported late, because it needs an extra."""
 
 
-def imports(path: Path, *, late: bool) -> set[str]:
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
+@cache
+def imports(path: Path, *, late: bool) -> frozenset[str]:
     """Give the modules of ours that a module imports; `late` includes those inside functions."""
-    tree = ast.parse(path.read_text("utf-8"))
+    tree = parsed(path)
     nodes = ast.walk(tree) if late else tree.body
     found: set[str] = set()
     for node in nodes:
@@ -55,7 +66,7 @@ def imports(path: Path, *, late: bool) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= names if names <= MODULES.keys() else names | {node.module}
-    return found
+    return frozenset(found)
 
 
 def described() -> dict[tuple[str, ...], str]:
@@ -90,7 +101,8 @@ def test_a_module_imports_only_from_rooms_below(module: str) -> None:
     above = {
         other
         for other in ours
-        if room(other) != room(module) and level(other) >= level(module)
+        if room(other) != room(module)
+        and level(other) >= level(module)
         # The two on the ground may know each other.
         and level(module) > 0
     }
@@ -121,7 +133,15 @@ def test_one_room_knows_redis_and_the_bridge() -> None:
         & {"redis", "trio_asyncio", "asyncio"}
     }
     assert knowing
+    knowing -= ASYNCIO_CLIENT
     assert all(name.startswith("rediq_trio.store.redis.connection.") for name in knowing)
+
+
+def test_the_asyncio_client_is_the_only_other_module_that_knows_asyncio() -> None:
+    for name in ASYNCIO_CLIENT:
+        known = {n.split(".")[0] for n in imports(MODULES[name], late=True)}
+        assert "asyncio" in known
+        assert not known & {"redis", "trio_asyncio"}
 
 
 ACTORS = ("poller", "executor", "settler", "heartbeat", "keeping.keeper", "progress")
@@ -140,6 +160,31 @@ def test_actors_do_not_import_one_another(actor: str) -> None:
     assert {names[name] for name in imported & names.keys()} == CALLS.get(actor, set())
 
 
+TOP_MAX, FOLDER_MAX = 25, 20
+"""Maximum entries at the top level of the package, and in any folder of it."""
+DEPTH_MAX = 3
+"""Maximum names on the way from the package to a module: `rediq_trio/store/redis/store.py` has 3."""
+DEEPER = ("store/redis/",)
+"""Folders whose own folders may be one level deeper: all that knows Redis is in one place."""
+FOLDERS = ("", *sorted({p.parent.relative_to(ROOT).as_posix() for p in MODULES.values()} - {"."}))
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder or "the top level")
+def test_a_folder_has_few_entries(folder: str) -> None:
+    entries = [e.name for e in (ROOT / folder).iterdir() if e.name != "__pycache__"]
+    most = FOLDER_MAX if folder else TOP_MAX
+    assert len(entries) <= most, (
+        f"rediq_trio/{folder} has {len(entries)} entries, {most} at most: {sorted(entries)}"
+    )
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder or "the top level")
+def test_a_folder_is_not_deep(folder: str) -> None:
+    depth = len(Path(folder).parts) + 1  # that of the modules in it
+    most = DEPTH_MAX + folder.startswith(DEEPER)
+    assert depth <= most, f"rediq_trio/{folder} is {depth} levels deep, {most} at most"
+
+
 LONG = "Long, because "
 """What the docstring of a module says that has more than 350 lines."""
 
@@ -148,8 +193,10 @@ def test_no_module_and_no_function_is_long() -> None:
     for name, path in MODULES.items():
         text = path.read_text("utf-8")
         short = text.count("\n") <= 350
-        assert short or LONG in (ast.get_docstring(ast.parse(text)) or ""), f"{name} is too long"
-        for node in ast.walk(ast.parse(text)):
+        assert short or LONG in (ast.get_docstring(parsed(path)) or ""), (
+            f"{name} has {text.count(chr(10))} lines, 350 at most: its docstring does not say {LONG!r}"
+        )
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert node.end_lineno is not None
                 assert node.end_lineno - node.lineno <= 60, f"{name}.{node.name} is too long"

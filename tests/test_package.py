@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ast
+import email
 import os
 import re
 import subprocess
 import sys
 import tarfile
 import tomllib
+import traceback
 import zipfile
 from collections.abc import Mapping
-from importlib.metadata import metadata, version
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,12 +23,25 @@ import rediq_trio as rediq
 from rediq_trio.store.redis.scripts import load_scripts
 
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+PROJECT = PYPROJECT["project"]
 
 
 def test_the_public_names_are_sorted_and_there() -> None:
     assert list(rediq.__all__) == sorted(set(rediq.__all__))
     assert [name for name in rediq.__all__ if not hasattr(rediq, name)] == []
+
+
+def test_errors_show_by_the_name_by_which_they_are_imported() -> None:
+    errors = [
+        thing
+        for name in rediq.__all__
+        if isinstance(thing := getattr(rediq, name), type) and issubclass(thing, BaseException)
+    ]
+    assert len(errors) > 15
+    assert {error.__module__ for error in errors} == {"rediq_trio"}
+    shown = traceback.format_exception_only(rediq.TaskFailed("q/1", "dead", "why"))
+    assert shown == ["rediq_trio.TaskFailed: task q/1 is dead: why\n"]
 
 
 def test_every_public_class_and_function_has_a_docstring() -> None:
@@ -47,14 +62,50 @@ def test_importing_the_library_imports_neither_asyncio_s_bridge_nor_redis_nor_an
     assert found.stdout.strip() == "[]"
 
 
-def test_the_installed_version_is_the_project_s() -> None:
-    assert version("rediq-trio") == PROJECT["version"]
+def test_the_version_has_one_source_and_is_that_of_the_distribution() -> None:
+    assert PROJECT["dynamic"] == ["version"]
+    assert "version" not in PROJECT
+    source = ROOT / PYPROJECT["tool"]["hatch"]["version"]["path"]
+    assert f'__version__ = "{rediq.__version__}"\n' in source.read_text("utf-8")
+    assert rediq.__version__ == version("rediq-trio")
+
+
+def test_the_addresses_of_the_project_are_in_its_repository() -> None:
+    urls = dict(PROJECT["urls"])
+    repository = urls.pop("Repository")
+    assert re.fullmatch(r"https://[\w./-]+[^/]", repository)
+    assert {*urls} == {"Changelog", "Documentation", "Issues"}
+    assert [url for url in urls.values() if not url.startswith(f"{repository}/")] == []
+    files = [url.partition("/blob/main/")[2] for url in urls.values() if "/blob/" in url]
+    assert [path for path in files if not (ROOT / path).is_file()] == []
+
+
+def test_the_metadata_says_who_and_what() -> None:
+    assert {"name", "description", "readme", "license", "authors", "keywords"} <= PROJECT.keys()
+    known = {"Development Status", "Framework", "Intended Audience", "Operating System"}
+    known |= {"Programming Language", "Topic", "Typing"}
+    assert {name.partition(" :: ")[0] for name in PROJECT["classifiers"]} == known
+
+
+def test_the_extras_of_the_readme_and_of_contributing_are_published() -> None:
+    # pip 23 installs extras; it knows no dependency groups.
+    named = {
+        extra
+        for page in ("README.md", "CONTRIBUTING.md")
+        for found in re.findall(
+            r"pip install [^\n`]*\[([\w,]+)\]", (ROOT / page).read_text("utf-8")
+        )
+        for extra in found.split(",")
+    }
+    assert {"dev", "embedded"} <= named <= PROJECT["optional-dependencies"].keys()
+    assert "docs" in PROJECT["optional-dependencies"]
 
 
 def test_the_supported_pythons_are_declared_alike() -> None:
-    assert metadata("rediq-trio")["Requires-Python"] in (">=3.11,<3.14", "<3.14,>=3.11")
+    # No upper bound: with one, an installer on a newer Python looks for an older release.
+    assert PROJECT["requires-python"] == ">=3.11"
     declared = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["classifiers"]))
-    assert declared == ["3.11", "3.12", "3.13"]
+    assert declared == ["3.11", "3.12", "3.13", "3.14"]
 
 
 def test_the_console_script_exists() -> None:
@@ -141,7 +192,7 @@ def test_the_wheel_has_the_code_of_the_checkout_and_nothing_else(
     expected = files_below(ROOT / "src", "*.py")
     assert shipped == expected
     tops = {name.partition("/")[0] for name in wheel}
-    assert tops == {"rediq_trio", f"rediq_trio-{PROJECT['version']}.dist-info"}
+    assert tops == {"rediq_trio", f"rediq_trio-{rediq.__version__}.dist-info"}
 
 
 @pytest.mark.slow
@@ -151,8 +202,25 @@ def test_the_wheel_is_marked_as_typed_and_carries_its_licence(wheel: Mapping[str
 
 
 @pytest.mark.slow
+def test_the_metadata_of_the_wheel_holds_outside_of_the_repository(
+    wheel: Mapping[str, bytes],
+) -> None:
+    (name,) = (name for name in wheel if name.endswith("/METADATA"))
+    said = email.message_from_bytes(wheel[name])
+    assert said["Version"] == rediq.__version__
+    shown = dict(line.split(", ") for line in said.get_all("Project-URL", []))
+    assert shown == PROJECT["urls"]
+    assert {"dev", "docs"} <= {*said.get_all("Provides-Extra", [])}
+    page = said.get_payload()
+    assert isinstance(page, str)
+    assert "[docs/tutorial.md]: https://" in page
+    assert re.findall(r"\]\((?!https://)[^)]*\)", page) == []
+
+
+@pytest.mark.slow
 def test_the_sdist_has_what_its_tests_need(sdist: list[str]) -> None:
     wanted = ["pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "lua/worker/claim.lua"]
+    wanted += ["examples/deploy/Dockerfile", "docs/examples/web/reports.py"]
     wanted += ["examples/hello.py", "tests/conftest.py", "docs/index.md", "src/rediq_trio/py.typed"]
     assert [name for name in wanted if name not in sdist] == []
     assert [name for name in sdist if "__pycache__" in name or name.endswith(".pyc")] == []

@@ -18,6 +18,7 @@ from typing import Any
 import attrs
 
 from benchmarks.peers.roster import OWN, Peer
+from benchmarks.processes import running
 
 INSIDE = Path(__file__).parent / "inside"
 """The folder of what every adapter imports."""
@@ -88,16 +89,16 @@ def run_adapter(python: Path, peer: Peer, *arguments: str) -> Iterator[Child]:
     flags = ["--bulk-callers", str(peer.bulk_callers)]
     if peer.variant:
         flags += ["--variant", peer.variant]
-    with tempfile.TemporaryFile() as said, tempfile.TemporaryDirectory(prefix="peer-") as folder:
-        process = subprocess.Popen(
-            [str(python), "-P", str(peer.program), *arguments, *flags],
+    with (
+        tempfile.TemporaryFile() as said,
+        tempfile.TemporaryDirectory(prefix="peer-") as folder,
+        running(
+            [str(python), "-P", str(peer.program), *arguments, *flags], end,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said,
             start_new_session=True, env=environment, cwd=folder,
-        )  # fmt: skip
-        try:
-            yield Child(process, said)
-        finally:
-            end(process)
+        ) as process,
+    ):  # fmt: skip
+        yield Child(process, said)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

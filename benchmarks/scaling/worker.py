@@ -20,7 +20,7 @@ import trio
 
 import rediq_trio as rediq
 from benchmarks.scaling.stage import share
-from rediq_trio.cli.garbage_collection import tune_garbage_collector
+from rediq_trio.cli.run import tune_garbage_collector
 
 LOOK = 0.02
 """Seconds between looks at itself."""

@@ -22,7 +22,7 @@ async def listen() -> None:
         print("stopped by the", rediq.current_task().cancel_reason)
 
 
-def told(info: rediq.TaskInfo) -> str:
+def described(info: rediq.TaskInfo) -> str:
     assert info.error is not None
     assert info.deadline is not None
     error = info.error.replace(info.deadline.isoformat(timespec="milliseconds"), "12:00:03.500")
@@ -34,7 +34,7 @@ async def main() -> None:
         client = server.client
         for task in (ask.task("the time"), listen.task()):
             handle = await client.enqueue(task)
-            print(told(await handle.wait(timeout=30)))
+            print(described(await handle.wait(timeout=30)))
 
 
 trio.run(main)

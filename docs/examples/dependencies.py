@@ -34,8 +34,8 @@ async def main() -> None:
         except rediq.TaskFailed as error:
             print("dead:", error.reason)
 
-        lenient = total.options(depends_on=[*good, bad], on_dependency_failure="run")
-        handle = await client.enqueue(lenient.task())
+        anyway = total.options(depends_on=[*good, bad], on_dependency_failure="run")
+        handle = await client.enqueue(anyway.task())
         print("total of what there is:", await handle.result(timeout=10))
 
 

@@ -1,4 +1,4 @@
-"""Two ways of serving several queues with one worker: in strict order, and by weight."""
+"""Serve several queues with one worker: in strict order, and by weight."""
 
 from collections import Counter
 

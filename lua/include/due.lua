@@ -8,14 +8,13 @@ local PASSED = 2000
 -- The indexes in which such tasks are due. They stay there, so `next_in` ignores them.
 local passed = {}
 
--- Returns the ids and the records of these tasks of an index, false for a record that cannot be
--- decoded, and how many tasks of a newer format it left out.
-local function readable(index, page)
-  local ids, found, newer_count = {}, {}, 0
-  local raws = #page > 0 and redis.call('HMGET', KEYS[1], unpack(page)) or {}
+-- Returns the ids and the records of these tasks of an index after those given, false for a record
+-- that cannot be decoded, and how many tasks of a newer format it left out.
+local function readable(index, page, ids, found)
+  local newer_count, raws = 0, #page > 0 and redis.call('HMGET', KEYS[1], unpack(page)) or {}
+  ids, found = ids or {}, found or {}
   for i, id in ipairs(page) do
-    local record, newer = nil, nil
-    if raws[i] then record, newer = decode(raws[i]) end
+    local record, newer = decode(raws[i])
     if newer then
       newer_count = newer_count + 1
     else
@@ -29,17 +28,13 @@ end
 
 -- Returns ids and records of due tasks of an index, `limit` at most, as `readable` does.
 local function due_tasks(index, now, limit)
-  local ids, found, newer_count, last_newer = {}, {}, 0, 0
+  local ids, found, skipped, newer_count = {}, {}, 0, 0
   repeat
     local page = redis.call('ZRANGEBYSCORE', index, '-inf', now,
-      'LIMIT', newer_count + #ids, limit - #ids)
-    local readable_ids, records_of, more_newer = readable(index, page)
-    for i, id in ipairs(readable_ids) do
-      ids[#ids + 1] = id
-      found[#ids] = records_of[i]
-    end
-    newer_count, last_newer = newer_count + more_newer, more_newer
-  until last_newer == 0 or newer_count > PASSED or #ids == limit
+      'LIMIT', skipped + #ids, limit - #ids)
+    ids, found, newer_count = readable(index, page, ids, found)
+    skipped = skipped + newer_count
+  until newer_count == 0 or skipped > PASSED or #ids == limit
   return ids, found
 end
 

@@ -1,12 +1,8 @@
 -- Returns the record of the delivery that (id, deliveries, nonce) names, or nil when that is
 -- stale. `raw` is the record's bytes if they were read before, false if there is no record.
 local function find_delivery(id, deliveries, nonce, raw)
-  local record
-  if raw then
-    record = decode(raw)
-  elseif raw == nil then
-    record = load(id)
-  end
+  if raw == nil then raw = redis.call('HGET', KEYS[1], id) end
+  local record = decode(raw)
   if record and record[DELIVERIES] == tonumber(deliveries) and record[NONCE] == nonce then
     return record
   end

@@ -40,19 +40,22 @@ end
 local touched_groups = {}
 local default_rule = DEFAULT_RULE
 
--- Returns the rule of a group, an array in the order of GROUP_RULE_FIELDS.
+-- Returns the rule of a group, an array in the order of GROUP_RULE_FIELDS; true if it was given.
 local function rule_of(group)
   local raw = redis.call('HGET', rules, group)
-  return raw and cmsgpack.unpack(raw) or default_rule
+  return raw and cmsgpack.unpack(raw) or default_rule, raw and true
 end
 
--- Returns when the members of a group become a batch, 0 when there are enough; nil for no members.
+-- Returns when the members of a group become a batch, 0 when a rule was given and there are enough;
+-- nil for no members.
 local function batch_at(group)
-  local start, rule = prefix(group), rule_of(group)
+  local start = prefix(group)
+  local rule, given = rule_of(group)
   local low, high = '[' .. start, '(' .. start .. '\255'
   local first = redis.call('ZRANGEBYLEX', grouped, low, high, 'LIMIT', 0, 1)[1]
   if not first then return nil end
-  if redis.call('ZLEXCOUNT', grouped, low, high) >= rule[RULE_MAX_SIZE] then return 0 end
+  local full = redis.call('ZLEXCOUNT', grouped, low, high) >= rule[RULE_MAX_SIZE]
+  if full and given then return 0 end
   local last = redis.call('ZREVRANGEBYLEX', grouped, high, low, 'LIMIT', 0, 1)[1]
   local oldest, first_newer = load(first:sub(#group + 18))
   local newest, last_newer = load(last:sub(#group + 18))
@@ -60,6 +63,7 @@ local function batch_at(group)
   if first_newer or last_newer then return tonumber(redis.call('ZSCORE', groups, group) or 0) end
   -- Due at once, because `batch` moves members that cannot be decoded to where a claim buries them.
   if not oldest or not newest then return 0 end
+  if full then return oldest[RUN] + rule[RULE_GRACE] end
   return math.min(oldest[RUN] + rule[RULE_MAX_DELAY], newest[RUN] + rule[RULE_GRACE])
 end
 
@@ -146,12 +150,18 @@ local function ready(id, record, buffered)
   index_expiry(id, record)
 end
 
+-- Whether this call has notified keepers of a task that is due first. They see all others too.
+local due_notified = false
+
 -- Moves a task to scheduled or retry, due at `run`.
 local function later(id, record, state, run)
   record[STATE], record[RUN] = state, run
   save(id, record)
   redis.call('ZADD', index_of[state], run, id)
-  if redis.call('ZRANK', index_of[state], id) == 0 then notify('due') end
+  if not due_notified and redis.call('ZRANK', index_of[state], id) == 0 then
+    due_notified = true
+    notify('due')
+  end
   index_expiry(id, record)
 end
 
@@ -163,7 +173,7 @@ local function block(id, record)
 end
 
 local function group_in(id, record)
-  record[STATE], record[SEQ] = GROUPED, next_seq()
+  record[STATE] = GROUPED
   save(id, record)
   redis.call('ZADD', grouped, 0, member(record[RELATIONS][GROUP], record[SEQ], id))
   touched_groups[record[RELATIONS][GROUP]] = true

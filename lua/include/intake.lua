@@ -137,38 +137,33 @@ local function insert(id, envelope, options, o, now, buffered)
   if buffered_ids[id] or redis.call('HEXISTS', records, id) == 1 then return 0 end
   local run = math.max(due_at(o, now), now)
   local record = {0, o[NEW_PRIORITY], o[NEW_MAX_RETRY], o[NEW_MAX_CRASHES], o[NEW_RETENTION],
-                  now, run, expiry(o, now), 0, '', 0, 0, 0, 0, '', '', 0, 0, 0, 0, ''}
+                  now, run, expiry(o, now), next_seq(), '', 0, 0, 0, 0, '', '', 0, 0, 0, 0, ''}
   set_envelope(id, record, envelope)
   added = added + 1
-  if not relations then
-    if run > now then
-      later(id, record, SCHEDULED, run)
-    else
-      record[SEQ] = next_seq()
-      ready(id, record, buffered)
-    end
-    record_entry(now, 'enqueue', id, 0, record[STATE], record)
-    return record[STATE]
+  local waits, ends = 0, 0
+  if relations then
+    local owns = relations[NEW_UNIQUE] ~= '' and 1 or 0
+    waits = #relations[NEW_NEEDS] + #relations[NEW_NEEDS_LATER]
+    record[RELATIONS] = {
+      relations[NEW_UNIQUE], relations[NEW_UNTIL], owns, relations[NEW_LIMIT_KEY],
+      relations[NEW_GROUP], waits, relations[NEW_RUN_ON_DEPENDENCY_FAILURE],
+    }
+    if #relations[NEW_DEPENDENTS] > 0 then mark(record, HAS_DEPENDENTS) end
+    if owns == 1 and relations[NEW_TTL] > 0 then ends = now + relations[NEW_TTL] end
+    if owns == 1 then lock(relations[NEW_UNIQUE], id, ends) end
   end
-  local waits = #relations[NEW_NEEDS] + #relations[NEW_NEEDS_LATER]
-  local owns = relations[NEW_UNIQUE] ~= '' and 1 or 0
-  record[RELATIONS] = {relations[NEW_UNIQUE], relations[NEW_UNTIL], owns, relations[NEW_LIMIT_KEY],
-                       relations[NEW_GROUP], waits, relations[NEW_RUN_ON_DEPENDENCY_FAILURE]}
-  if #relations[NEW_DEPENDENTS] > 0 then mark(record, HAS_DEPENDENTS) end
-  local ends = owns == 1 and relations[NEW_TTL] > 0 and now + relations[NEW_TTL] or 0
-  if owns == 1 then lock(relations[NEW_UNIQUE], id, ends) end
   if waits > 0 then
     block(id, record)
-  elseif relations[NEW_GROUP] ~= '' then
+  elseif relations and relations[NEW_GROUP] ~= '' then
     group_in(id, record)
   elseif run > now then
     later(id, record, SCHEDULED, run)
   else
-    record[SEQ] = next_seq()
-    ready(id, record)
+    ready(id, record, buffered)
   end
   record_entry(now, 'enqueue', id, 0, record[STATE], record, ends,
-    relations[NEW_NEEDS], relations[NEW_NEEDS_LATER])
+    relations and relations[NEW_NEEDS], relations and relations[NEW_NEEDS_LATER])
+  if not relations then return record[STATE] end
   relate(edges, id, relations[NEW_DEPENDENTS])
   relate(needs, id, relations[NEW_NEEDS_LATER])
   if #relations[NEW_NEEDS] == 0 then return record[STATE] end
@@ -177,7 +172,8 @@ local function insert(id, envelope, options, o, now, buffered)
   return load(id)[STATE]
 end
 
--- Inserts a task whose enqueue was already promised; only a holder of its unique key rejects it.
+-- Inserts a task whose enqueue was already promised. Only a task with its id, or a holder of its
+-- unique key, rejects it: returns false then, and true otherwise.
 local function enqueue_promised(id, envelope, options, now)
   local o = cmsgpack.unpack(options)
   local relations = o[NEW_RELATIONS]
@@ -185,7 +181,7 @@ local function enqueue_promised(id, envelope, options, now)
     for _, dependent in ipairs(relations and relations[NEW_DEPENDENTS] or {}) do
       subscribe(id, dependent, now)
     end
-    return
+    return false
   end
   local answer = insert(id, envelope, options, o, now)
   if type(answer) == 'table' and answer[1] ~= SENT then
@@ -193,6 +189,7 @@ local function enqueue_promised(id, envelope, options, now)
       notify_dependent(id, dependent, 0, '', now)
     end
   end
+  return type(answer) ~= 'table' or answer[1] ~= TAKEN
 end
 
 local function count_added()

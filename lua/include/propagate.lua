@@ -149,6 +149,32 @@ local function check_dependency(id, ref, now)
   end
 end
 
+-- Returns whether an array of numbers comes before another, by the first that differs.
+local function precedes(a, b)
+  for n = 1, #a do
+    if a[n] ~= b[n] then return a[n] < b[n] end
+  end
+  return false
+end
+
+-- Returns the first `limit` edges of a task, in the order in which the dependents were enqueued.
+-- Those of other queues come first, because this queue does not know when they were enqueued.
+local function first_edges(start, limit)
+  local found = with_prefix(edges, start, math.max(limit, ORDERED_AT_ONCE))
+  if #found <= math.min(limit, 1) then return found end
+  local ids, order, first = {}, {}, {}
+  for i = 1, math.min(#found, ORDERED_AT_ONCE) do ids[i] = found[i]:sub(#start + 1) end
+  local raws = redis.call('HMGET', KEYS[1], unpack(ids))
+  for i = 1, #ids do
+    -- A reference to another queue is no id of this one, so it has no record.
+    local record = decode(raws[i])
+    order[i] = record and {record[CREATED], record[SEQ], i} or {0, 0, i}
+  end
+  table.sort(order, precedes)
+  for i = 1, math.min(limit, #found) do first[i] = found[order[i] and order[i][3] or i] end
+  return first
+end
+
 -- Notifies the dependents of ended tasks, and of those that end by it, `budget` at most, and stores
 -- the rest in `endings`. Returns how many were notified.
 local function propagate(now, budget)
@@ -156,7 +182,7 @@ local function propagate(now, budget)
   while ended[at] do
     local local_id, ended_as, result = ended[at][1], ended[at][2], ended[at][3]
     local start = prefix(local_id)
-    for _, edge in ipairs(with_prefix(edges, start, budget - notified)) do
+    for _, edge in ipairs(first_edges(start, budget - notified)) do
       redis.call('ZREM', edges, edge)
       notify_dependent(local_id, edge:sub(#start + 1), ended_as, result, now)
       notified = notified + 1

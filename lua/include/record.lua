@@ -39,7 +39,7 @@ end
 -- the wrong type, would lose the task that it has just taken out of an index. For a record of a
 -- newer format, returns nil and its first field.
 local function decode(raw)
-  -- If the bytes cannot be unpacked, `record` is an error's text, which is no table.
+  -- If there are no bytes, or none to unpack, `record` is an error's text, which is no table.
   local _, record = pcall(cmsgpack.unpack, raw)
   if type(record) ~= 'table' then return nil end
   local code = record[STATE]
@@ -57,9 +57,7 @@ local function decode(raw)
 end
 
 local function load(id)
-  local raw = redis.call('HGET', KEYS[1], id)
-  if raw then return decode(raw) end
-  return nil
+  return decode(redis.call('HGET', KEYS[1], id))
 end
 
 -- Returns the code of a task's state, whatever its format; nil for no task.

@@ -6,10 +6,9 @@ local types_of_fields = SCHEDULE_TYPES
 -- Returns the schedule, or nil if there is none, or the bytes are not one. A schedule of a newer
 -- format N begins with the number FORMAT_STEP * (N - 1): returns nil and that number.
 local function load_schedule(key, name)
-  local raw = redis.call('HGET', key, name)
-  if not raw then return nil end
-  local good, schedule = pcall(cmsgpack.unpack, raw)
-  if not good or type(schedule) ~= 'table' then return nil end
+  -- If there is none, or none to unpack, `schedule` is an error's text, which is no table.
+  local _, schedule = pcall(cmsgpack.unpack, redis.call('HGET', key, name))
+  if type(schedule) ~= 'table' then return nil end
   local begins = schedule[WHEN]
   if type(begins) == 'number' and begins >= FORMAT * FORMAT_STEP then return nil, begins end
   if #schedule ~= REVISION then return nil end

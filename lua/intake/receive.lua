@@ -3,18 +3,20 @@
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 the sender; then per message:
 --          number, receiver, kind and contents, packed
--- RETURNS  the number of the last message that was handled, now or before
+-- RETURNS  the number of the last message that was handled, now or before; then the numbers of
+--          those whose task was not enqueued, because its id exists or its unique key is taken
 -- INCLUDE  clock keys record history lanes indexes terminal propagate intake
 local now, sender = clock(ARGV[1]), ARGV[2]
 local known = tonumber(redis.call('HGET', received, sender) or 0)
-local last = known
+local last, answer = known, {0}
 for i = 3, #ARGV do
   local message = cmsgpack.unpack(ARGV[i])
   local number, kind = message[MAIL_SEQ], message[MAIL_KIND]
   if number > last then
     last = number
     if kind == TASK then
-      enqueue_promised(message[MAIL_ID], message[MAIL_ENVELOPE], message[MAIL_OPTIONS], now)
+      local id, envelope, options = message[MAIL_ID], message[MAIL_ENVELOPE], message[MAIL_OPTIONS]
+      if not enqueue_promised(id, envelope, options, now) then answer[#answer + 1] = number end
     elseif kind == SUBSCRIBE then
       subscribe(message[MAIL_REF], sender .. '/' .. message[MAIL_ID], now)
     else
@@ -26,4 +28,5 @@ end
 if last > known then redis.call('HSET', received, sender, last) end
 count_added()
 conclude(now)
-return last
+answer[1] = last
+return answer

@@ -24,8 +24,7 @@ end
 local function shorten(one)
   local rate = limit_of(one)
   if rate and rate[LIMIT_COUNT] > 0 then
-    local latest = now * 1000 + rate[LIMIT_BURST] * rate[LIMIT_INTERVAL]
-    redis.call('ZADD', rates, 'XX', 'LT', latest, one)
+    redis.call('ZADD', rates, 'XX', 'LT', latest_arrival(rate, now), one)
   else
     redis.call('ZREM', rates, one)
   end
@@ -43,5 +42,4 @@ end
 touch_lanes(now)
 record_queue_entry(now, 'limit', key, was, {unpack(limit, LIMIT_CONCURRENCY, LIMIT_BURST)})
 notify('wake')
-notify('due')
 return 1

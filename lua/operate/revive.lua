@@ -49,16 +49,15 @@ for i = 2, #ARGV do
     end
     if relations and relations[WAITS] > 0 then
       block(id, record)
-      record_entry(now, 'revive', id, was, BLOCKED, record)
-      for _, entry in ipairs(needed(id)) do check_dependency(id, entry:sub(#id + 2), now) end
-      record = load(id)
-    elseif relations and relations[GROUP] ~= '' then
-      group_in(id, record)
-      record_entry(now, 'revive', id, was, GROUPED, record)
     else
       record[SEQ] = next_seq()
-      ready(id, record)
-      record_entry(now, 'revive', id, was, PENDING, record)
+      local revived = relations and relations[GROUP] ~= '' and group_in or ready
+      revived(id, record)
+    end
+    record_entry(now, 'revive', id, was, record[STATE], record)
+    if record[STATE] == BLOCKED then
+      for _, entry in ipairs(needed(id)) do check_dependency(id, entry:sub(#id + 2), now) end
+      record = load(id)
     end
   end
   answers[#answers + 1] = record and record[STATE] or -(newer or 0)

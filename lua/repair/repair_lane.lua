@@ -28,8 +28,7 @@ if ARGV[2] == 'permits' then
   end
 else
   if limit and limit[LIMIT_COUNT] > 0 then
-    local latest = now * 1000 + limit[LIMIT_BURST] * limit[LIMIT_INTERVAL]
-    redis.call('ZADD', rates, 'XX', 'LT', latest, key)
+    redis.call('ZADD', rates, 'XX', 'LT', latest_arrival(limit, now), key)
   else
     redis.call('ZREM', rates, key)
   end

@@ -11,11 +11,11 @@ local raw = redis.call('HGET', records, id)
 local record = raw and decode(raw)
 local known = record and (index_of[record[STATE]] or record[STATE] == GROUPED)
 if raw and not known then return 0 end
+if not record and what ~= 'forget' then return 0 end
 
 -- Returns the indexes that list the task though its record names another one.
 local function elsewhere()
-  local found, local_id = {}, nil
-  if record then local_id = position_of(id, record) end
+  local found, local_id = {}, position_of(id, record)
   for _, index in pairs(index_of) do
     if index ~= local_id and redis.call('ZSCORE', index, id) then found[#found + 1] = index end
   end
@@ -47,7 +47,7 @@ local function is_member()
 end
 
 local function list()
-  if not record or index_position(id, record) or elsewhere()[1] or is_member() then return 0 end
+  if index_position(id, record) or elsewhere()[1] or is_member() then return 0 end
   if waits() and not envelope_of(id, record) then return 0 end
   local index, entry = position_of(id, record)
   local at, state, keep = expected_score(), record[STATE], record[RETENTION]
@@ -71,15 +71,14 @@ local function list()
 end
 
 local function unlist()
-  if not record or not index_position(id, record) then return 0 end
+  if not index_position(id, record) then return 0 end
   local found = elsewhere()
   for _, index in ipairs(found) do redis.call('ZREM', index, id) end
   return math.min(1, #found)
 end
 
 local function move()
-  local at = record and index_position(id, record)
-  local index = record and position_of(id, record)
+  local at, index = index_position(id, record), position_of(id, record)
   if not at or index == keyed or index == grouped then return 0 end
   if not expected_score() or tonumber(at) == expected_score() then return 0 end
   redis.call('ZADD', index, expected_score(), id)
@@ -89,7 +88,6 @@ local function move()
 end
 
 local function expiry()
-  if not record then return 0 end
   local listed = tonumber(redis.call('ZSCORE', expiring, id) or 0)
   if waits() and record[EXPIRES] > 0 then
     if listed == record[EXPIRES] then return 0 end

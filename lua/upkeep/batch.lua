@@ -1,7 +1,9 @@
 -- batch: grouped -> -; - -> pending
 -- Turns each group that is due into one ready task that holds the members.
 -- KEYS     all
--- ARGV     1 now in ms, '' for the server's time; then ids for the new tasks
+-- ARGV     1 now in ms, '' for the server's time  2 the caller's rules, a msgpack array: name or
+--          prefix ('user:*') of groups and rule, packed as in `rules`, in turn; then ids for the
+--          new tasks
 -- RETURNS  how many tasks were made; ms until the next group is due, -1 for none
 -- INCLUDE  clock keys record history lanes indexes terminal propagate due
 local now = clock(ARGV[1])
@@ -20,15 +22,44 @@ local function members_of(group)
   return members
 end
 
+local given, changed = cmsgpack.unpack(ARGV[2]), 0
+
+-- Returns the caller's rule for a group: of its name, else of the longest prefix; nil for none.
+local function matching(group)
+  local longest, found = -1, nil
+  for n = 1, #given, 2 do
+    local name, rule = given[n], given[n + 1]
+    if name == group then return rule end
+    if #name > longest and name:sub(-1) == '*' and group:sub(1, #name - 1) == name:sub(1, -2) then
+      longest, found = #name, rule
+    end
+  end
+  return found
+end
+
+-- Sets the caller's rule for a group. Returns whether that changed it.
+local function set_rule(group)
+  local rule = matching(group)
+  if not rule or redis.call('HGET', rules, group) == rule then return false end
+  redis.call('HSET', rules, group, rule)
+  touched_groups[group] = true
+  touch_groups()
+  changed = changed + 1
+  return true
+end
+
 local skipped = 0
 
--- Returns the first group that is due, and its members.
+-- Returns the first group that is due by the caller's rule, and its members.
 local function next_group()
-  while skipped < PASSED do
+  while skipped < PASSED and changed < RULES_AT_ONCE do
     local group = redis.call('ZRANGEBYSCORE', groups, '-inf', now, 'LIMIT', skipped, 1)[1]
-    local members = group and members_of(group)
-    if members or not group then return group, members end
-    skipped, passed[groups] = skipped + 1, true
+    if not group then return nil end
+    if not set_rule(group) then
+      local members = members_of(group)
+      if members then return group, members end
+      skipped, passed[groups] = skipped + 1, true
+    end
   end
   return nil
 end
@@ -63,7 +94,7 @@ local function gather(members)
   return found, record
 end
 
-for i = 2, #ARGV do
+for i = 3, #ARGV do
   local group, members = next_group()
   local id = ARGV[i]
   if not group then break end

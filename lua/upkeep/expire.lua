@@ -2,10 +2,11 @@
 -- Moves waiting tasks that have expired to dead.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 limit, 1 to 1000
--- RETURNS  how many tasks moved; ms until the next one expires, -1 for none
--- INCLUDE  clock keys record history lanes indexes terminal propagate due
+-- RETURNS  how many tasks moved; ms until the next one expires, -1 for none; then of each of them
+--          id, attempt and reason
+-- INCLUDE  clock keys record history lanes indexes terminal propagate due deaths
 local now = clock(ARGV[1])
-local moved = 0
+local moved, reply = 0, {0, 0}
 local ids, found = due_tasks(expiring, now, tonumber(ARGV[2]))
 for i, id in ipairs(ids) do
   local record = found[i]
@@ -14,10 +15,12 @@ for i, id in ipairs(ids) do
     leave_index(id, record)
     bury(id, record, EXPIRED, now)
     record_entry(now, 'expire', id, was, DEAD, record)
+    add_death(reply, id, record)
     moved = moved + 1
   else
     redis.call('ZREM', expiring, id)
   end
 end
 conclude(now)
-return {moved, next_in(now, {expiring})}
+reply[1], reply[2] = moved, next_in(now, {expiring})
+return reply

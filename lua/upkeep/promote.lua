@@ -1,45 +1,45 @@
 -- promote: scheduled, retry -> pending
--- Makes due tasks ready: at most `limit` scheduled and `limit` retried ones.
+-- Makes the first due tasks ready; of one instant, in the order in which they were enqueued.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 limit, 1 to 1000
--- RETURNS  how many tasks moved; ms until one is due, or a rate allows a start, -1 for neither
+-- RETURNS  how many tasks moved; ms until the next is due, -1 for none
 -- INCLUDE  clock keys record history lanes indexes terminal propagate due
 local now = clock(ARGV[1])
-local moved = 0
-for _, index in ipairs({scheduled, retry}) do
-  local ids, found = due_tasks(index, now, tonumber(ARGV[2]))
+local limit, tasks, moved = tonumber(ARGV[2]), {}, 0
+
+-- Adds the due tasks of an index that may be among the first: the numbers that order them, and
+-- {id, record, index}, false for a damaged record.
+local function add_due(index)
+  local ids, found = due_tasks(index, now, limit)
+  local last = ids[limit] and redis.call('ZSCORE', index, ids[limit])
+  -- The first that were enqueued may be among the tasks of the last instant that are left.
+  if last and redis.call('ZCOUNT', index, '-inf', last) > limit then
+    ids, found = due_tasks(index, last, math.max(limit, ORDERED_AT_ONCE))
+  end
   for i, id in ipairs(ids) do
-    local record = found[i]
-    if record then
-      local was = record[STATE]
-      leave_index(id, record)
-      record[SEQ] = next_seq()
-      ready(id, record)
-      record_entry(now, 'promote', id, was, PENDING, record)
-      moved = moved + 1
-    else
-      -- A claim buries a task that cannot be decoded.
-      redis.call('ZREM', index, id)
-      redis.call('ZADD', pending, 0, id)
-    end
+    local record, n = found[i], #tasks + 1
+    tasks[n] = record and {record[RUN], record[CREATED], record[SEQ], n} or {0, 0, 0, n}
+    tasks[n].moves = {id, record, index}
+  end
+end
+
+add_due(scheduled)
+add_due(retry)
+table.sort(tasks, precedes)
+for n = 1, math.min(limit, #tasks) do
+  local id, record, index = unpack(tasks[n].moves)
+  if record then
+    local was = record[STATE]
+    leave_index(id, record)
+    record[SEQ] = next_seq()
+    ready(id, record)
+    record_entry(now, 'promote', id, was, PENDING, record)
+    moved = moved + 1
+  else
+    -- A claim buries a task that cannot be decoded.
+    redis.call('ZREM', index, id)
+    redis.call('ZADD', pending, 0, id)
   end
 end
 conclude(now)
-open_due(now)
-local left = next_in(now, {scheduled, retry})
-local queue_limit, start = limit_of(''), -1
-if queue_limit and queue_limit[LIMIT_COUNT] > 0 and redis.call('EXISTS', pending, keyed) > 0 then
-  local at = free_at(queue_limit, '')
-  if at > now then
-    start = at - now
-  elseif queue_limit[LIMIT_CONCURRENCY] == 0
-    or redis.call('ZCARD', active) < queue_limit[LIMIT_CONCURRENCY] then
-    notify('wake')
-  end
-end
-if start < 0 then
-  local first = redis.call('ZRANGE', shut, 0, 0, 'WITHSCORES')[2]
-  if first and tonumber(first) < math.huge then start = tonumber(first) - now end
-end
-if start >= 0 and (left < 0 or start < left) then left = start end
-return {moved, left}
+return {moved, next_in(now, {scheduled, retry})}

@@ -2,10 +2,12 @@
 -- Ends leases that have run out: the crash is counted, the attempt is not.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 limit, 1 to 1000
--- RETURNS  how many tasks moved; ms until the next lease runs out, -1 for none
--- INCLUDE  clock keys record history lanes indexes terminal propagate due wake_on_slot
+-- RETURNS  how many tasks moved; ms until the next lease runs out, -1 for none; then of each task
+--          that is dead now id, attempt and reason
+-- INCLUDE  clock keys record history lanes indexes terminal propagate due deaths wake_on_slot
 local now = clock(ARGV[1])
 local lapsed, found = due_tasks(active, now, tonumber(ARGV[2]))
+local reply = {#lapsed, 0}
 for i, id in ipairs(lapsed) do
   local record = found[i]
   if not record then
@@ -22,6 +24,7 @@ for i, id in ipairs(lapsed) do
       make_cancelled(id, record, now)
     elseif record[CRASHES] > record[MAX_CRASHES] then
       bury(id, record, string.format(WORKER_DIED, record[CRASHES]), now)
+      add_death(reply, id, record)
     else
       ready(id, record)
     end
@@ -30,4 +33,5 @@ for i, id in ipairs(lapsed) do
 end
 wake_on_slot(#lapsed > 0)
 conclude(now)
-return {#lapsed, next_in(now, {active})}
+reply[2] = next_in(now, {active})
+return reply

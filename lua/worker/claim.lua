@@ -5,15 +5,17 @@
 --          4 worker  5 nonce, 8 bytes
 -- RETURNS  how many tasks a further claim would find at least, 0 when paused; or, if the next task
 --          is of a newer format and so stays with those after it, the first field of its record,
---          negated; the end of the leases in ms; then five per lease: id, deliveries, attempt,
---          max_retry, envelope
--- INCLUDE  clock keys record history lanes indexes terminal propagate
+--          negated; the end of the leases in ms; if no task remains, ms until a rate allows a
+--          start, else or if none waits for one, -1; then five per lease: id, deliveries, attempt,
+--          max_retry, envelope; then, if any task is dead now, an array of the id, attempt and
+--          reason of each
+-- INCLUDE  clock keys record history lanes indexes terminal propagate deaths
 local settings = redis.call('HMGET', meta, 'paused', 'fair', 'history')
-if settings[1] == '1' then return {0, 0} end
+if settings[1] == '1' then return {0, 0, -1} end
 local now, limit, fair = clock(ARGV[1]), tonumber(ARGV[2]), settings[2] == '1'
 local lease_end = now + tonumber(ARGV[3])
-local reply = {0, lease_end}
-local saved_records, leases = {}, {}
+local reply = {0, lease_end, -1}
+local saved_records, leases, deaths, lanes_changed = {}, {}, {}, false
 history_size = tonumber(settings[3] or 0)
 
 -- Leases a task, or buries it. Returns true for a lease.
@@ -33,8 +35,10 @@ local function lease_or_bury(id, record)
   end
   if record[EXPIRES] > 0 then redis.call('ZREM', expiring, id) end
   if reason then
+    lanes_changed = true  -- a dependent may have come into one
     bury(id, record, reason, now)
     record_entry(now, 'claim', id, PENDING, DEAD, record)
+    add_death(deaths, id, record)
     return false
   end
   record[STATE], record[STARTED] = ACTIVE, now
@@ -54,21 +58,16 @@ local function lease_or_bury(id, record)
   return true
 end
 
-local function read(raw)
-  if raw then return decode(raw) end
-  return nil
-end
-
 local queue_limit, stopped_by = limit_of(''), nil
-open_due(now)
+local lane_opens_at = open_due(now)
 local running = queue_limit and redis.call('ZCARD', active) or 0
 
--- Returns whether the queue's own limit allows another start.
-local function allowed()
-  if not queue_limit then return true end
+-- Returns when the queue's own limit allows another start, as far as time alone decides.
+local function queue_opens_at()
+  if not queue_limit then return 0 end
   local most = queue_limit[LIMIT_CONCURRENCY]
-  if most > 0 and running >= most then return false end
-  return free_at(queue_limit, '') <= now
+  if most > 0 and running >= most then return math.huge end
+  return free_at(queue_limit, '')
 end
 
 if not queue_limit and not fair and redis.call('EXISTS', lanes) == 0 then
@@ -76,7 +75,7 @@ if not queue_limit and not fair and redis.call('EXISTS', lanes) == 0 then
   if #ids > 0 then
     local raws = redis.call('HMGET', records, unpack(ids))
     for i, id in ipairs(ids) do
-      local record, newer = read(raws[i])
+      local record, newer = decode(raws[i])
       if newer then
         stopped_by = newer
         break
@@ -87,8 +86,9 @@ if not queue_limit and not fair and redis.call('EXISTS', lanes) == 0 then
     if taken > 0 then redis.call('ZREMRANGEBYRANK', pending, 0, taken - 1) end
   end
 else
+  lanes_changed = true
   for _ = 1, limit do
-    if not allowed() then break end
+    if queue_opens_at() > now then break end
     local plain = redis.call('ZRANGE', pending, 0, 0, 'WITHSCORES')
     local lane = redis.call('ZRANGE', lanes, 0, 0, 'WITHSCORES')
     local key, id = lane[1], plain[1]
@@ -105,7 +105,7 @@ else
     elseif not id then
       break
     end
-    local record, newer = read(redis.call('HGET', records, id))
+    local record, newer = load(id)
     if newer then
       stopped_by = newer
       break
@@ -119,7 +119,7 @@ else
       charge(queue_limit, '', now)
       if key then charge(limit_of(key), key, now) end
     end
-    if key then open_or_throttle(key, now) end
+    if key then open_or_throttle(key, now, true) end
   end
 end
 if #saved_records > 0 then
@@ -127,11 +127,17 @@ if #saved_records > 0 then
   redis.call('ZADD', active, unpack(leases))
 end
 conclude(now)
+if #deaths > 0 then reply[#reply + 1] = deaths end
+local opens_at = queue_opens_at()
 if stopped_by then
   reply[1] = -stopped_by
-elseif allowed() then
+elseif opens_at <= now then
   reply[1] = redis.call('ZCARD', pending) + redis.call('ZCARD', lanes)
-elseif free_at(queue_limit, '') > now then
-  notify('due')
+  if reply[1] == 0 then
+    if lanes_changed then lane_opens_at = first_opening() end
+    reply[3] = lane_opens_at and math.max(0, lane_opens_at - now) or -1
+  end
+elseif opens_at < math.huge and redis.call('EXISTS', pending, keyed) > 0 then
+  reply[3] = opens_at - now
 end
 return reply

@@ -1,13 +1,17 @@
 -- settle: active -> completed, -, retry, dead, scheduled, pending, cancelled
 -- Writes how attempts ended, each by its transition.
 -- KEYS     all
--- ARGV     1 now in ms, '' for the server's time; then six per outcome:
---          id, deliveries, nonce, the transition's name, and two arguments of it:
---          complete: result, children ('' or a msgpack array of id, envelope and options in
---          turn), which come in with it; fail: error, delay in ms ('' when the error is final);
---          snooze: delay in ms, ''; any other: '', ''
--- RETURNS  per outcome the code of the state the task is in now, 0 when stale
+-- ARGV     1 now in ms, '' for the server's time  2 transitions, and how many outcomes each has,
+--          in turn, packed, and then, if any, options of handlers for tasks without their own, by
+--          the outcome's number: complete: retention in ms, fail: max_retry  3 '1' when tasks come
+--          in with an outcome, else '0'; then five per outcome: id, deliveries, nonce, and two
+--          arguments of its transition: complete: result, children ('' or a msgpack array of id,
+--          envelope and options in turn), which come in with it; fail: error, delay in ms ('' when
+--          the error is final); snooze: delay in ms, ''; any other: '', ''
+-- RETURNS  per outcome the code of the state the task is in now, 0 when stale; for a completion
+--          that did not enqueue all of its children, an array of the ids of the others
 -- INCLUDE  clock keys record history lanes indexes terminal propagate intake fence wake_on_slot
+local args = ARGV
 local now = clock(ARGV[1])
 local completions, failures, answers = 0, 0, {}
 -- Id -> the code of the state that an outcome of this call led to; 0 for a removed task.
@@ -32,35 +36,67 @@ local function write_outcomes()
   left, dropped, payload_ids, saved, result_args, purge_times = {}, {}, {}, {}, {}, {}
 end
 
--- Reads all records in one call, unless there are children: they may change any record.
-local ids, raws = {}, nil
-for i = 2, #ARGV, 6 do
-  if ARGV[i + 5] ~= '' and ARGV[i + 3] == 'complete' then
-    ids = {}
-    break
-  end
-  ids[#ids + 1] = ARGV[i]
+-- Returns whether a child is for this queue.
+local function is_for_here(options)
+  local relations = cmsgpack.unpack(options)[NEW_RELATIONS]
+  return not relations or relations[NEW_QUEUE] == ''
 end
-if #ids > 0 then raws = redis.call('HMGET', records, unpack(ids)) end
 
-for i = 2, #ARGV, 6 do
-  local id, transition, raw = ARGV[i], ARGV[i + 3], nil
-  if raws then raw = raws[(i + 4) / 6] end
-  local record, answer = find_unsettled(id, ARGV[i + 1], ARGV[i + 2], raw)
+-- Returns whether another task holds the unique key of a child.
+local function finds_key_taken(options, now)
+  local relations = cmsgpack.unpack(options)[NEW_RELATIONS]
+  return relations and relations[NEW_UNIQUE] ~= '' and holder_of(relations[NEW_UNIQUE], now)
+end
+
+-- Returns what is noted with a completed task about the children that were not enqueued.
+local function note_of(refused)
+  if #refused == 0 then return '' end
+  local ids = {}
+  for n = 1, math.min(#refused, NOT_ENQUEUED_NAMED) do ids[n] = text_of(refused[n]) end
+  return string.format(NOT_ENQUEUED, table.concat(ids, ', '))
+end
+
+-- Reads all records in one call, unless there are children: they may change any record.
+local raws = nil
+if ARGV[3] == '0' and #ARGV > 3 then
+  local ids = {}
+  for i = 4, #ARGV, 5 do ids[#ids + 1] = args[i] end
+  raws = redis.call('HMGET', records, unpack(ids))
+end
+
+local runs, run, last, transition = cmsgpack.unpack(ARGV[2]), -1, 0, nil
+local options = type(runs[#runs]) == 'table' and runs[#runs] or {}
+for i = 4, #ARGV, 5 do
+  local n, id, raw = (i + 1) / 5, args[i], nil
+  if n > last then
+    run = run + 2
+    transition, last = runs[run], last + runs[run + 1]
+  end
+  if raws then raw = raws[n] end
+  local record, answer = find_unsettled(id, args[i + 1], args[i + 2], raw)
   if record and settled[id] then
     record, answer = nil, settled[id]
   end
   -- A task whose handler was stopped though nobody asked to cancel it stays active.
   if record and (transition ~= 'stop' or record[CANCEL] == 1) then
+    local children, successor, waited, refused = nil, nil, false, {}
     if transition == 'complete' then
       -- The key is free for the children.
       unlock_unless_by_time(id, record)
-      if ARGV[i + 5] ~= '' then
+      if args[i + 4] ~= '' then
         write_outcomes()
         save(id, record)
-        local children = cmsgpack.unpack(ARGV[i + 5])
-        for n = 1, #children, 3 do
-          enqueue_promised(children[n], children[n + 1], children[n + 2], now)
+        children = cmsgpack.unpack(args[i + 4])
+        for c = 1, #children, 3 do
+          if not successor and children[c] == id and is_for_here(children[c + 2]) then
+            successor = c
+          elseif not enqueue_promised(children[c], children[c + 1], children[c + 2], now) then
+            refused[#refused + 1] = children[c]
+          end
+        end
+        if successor and finds_key_taken(children[successor + 2], now) then
+          refused[#refused + 1] = id
+          successor = nil
         end
         record = load(id)
       end
@@ -76,8 +112,11 @@ for i = 2, #ARGV, 6 do
     if transition == 'complete' then
       completions = completions + 1
       answer = COMPLETED
+      if options[n] and record[RETENTION] == UNSET_RETENTION_MS then
+        record[RETENTION] = options[n]
+      end
       local grace = marked(record, HAS_WAITERS) and CANCELLED_GRACE_MS or 0
-      local keep = math.max(record[RETENTION], grace)
+      local keep = successor and 0 or math.max(record[RETENTION], grace)
       if record[RELATIONS] then redis.call('HDEL', inputs, id) end
       if marked(record, HAS_STEPS) then
         redis.call('HDEL', steps, id)
@@ -85,23 +124,42 @@ for i = 2, #ARGV, 6 do
       end
       settled[id] = keep > 0 and COMPLETED or 0
       if keep > 0 then
-        record[STATE], record[FINISHED], record[ERROR] = COMPLETED, now, ''
-        local n = #saved
-        saved[n + 1], saved[n + 2] = id, cmsgpack.pack(record)
-        result_args[n + 1], result_args[n + 2] = id, ARGV[i + 4]
-        purge_times[n + 1], purge_times[n + 2] = now + keep, id
+        record[STATE], record[FINISHED], record[ERROR] = COMPLETED, now, note_of(refused)
+        local at = #saved
+        saved[at + 1], saved[at + 2] = id, cmsgpack.pack(record)
+        result_args[at + 1], result_args[at + 2] = id, args[i + 3]
+        purge_times[at + 1], purge_times[at + 2] = now + keep, id
       else
         dropped[#dropped + 1] = id
         if record[ENVELOPE] == '' then payload_ids[#payload_ids + 1] = id end
       end
       record_entry(now, transition, id, ACTIVE, settled[id], record)
-      announce(id, record, COMPLETED, ARGV[i + 4])
+      if successor and marked(record, HAS_WAITERS) then
+        -- They wait for the successor from now on.
+        waited = true
+        record[MARKS] = record[MARKS] - HAS_WAITERS
+      end
+      announce(id, record, COMPLETED, args[i + 3])
+      if successor then
+        write_outcomes()
+        -- All of them now: those that are left for later would be taken for the successor's.
+        if marked(record, HAS_DEPENDENTS) then propagate(now, 2147483647) end
+        enqueue_promised(id, children[successor + 1], children[successor + 2], now)
+        if waited then
+          local added = load(id)
+          mark(added, HAS_WAITERS)
+          save(id, added)
+        end
+      end
+      if #refused > 0 then answer = refused end
     else
       local dies = false
       if transition == 'fail' then
         failures = failures + 1
-        record[ERROR] = ARGV[i + 4]
-        dies = ARGV[i + 5] == '' or record[ATTEMPT] > record[MAX_RETRY]
+        record[ERROR] = args[i + 3]
+        -- An attempt that was made was allowed.
+        if options[n] then record[MAX_RETRY] = math.max(options[n], record[ATTEMPT] - 1) end
+        dies = args[i + 4] == '' or record[ATTEMPT] > record[MAX_RETRY]
       elseif transition == 'snooze' then
         record[SNOOZES] = record[SNOOZES] + 1
       end
@@ -111,9 +169,9 @@ for i = 2, #ARGV, 6 do
       elseif record[CANCEL] == 1 then
         make_cancelled(id, record, now)
       elseif transition == 'fail' then
-        later(id, record, RETRY, now + tonumber(ARGV[i + 5]))
+        later(id, record, RETRY, now + tonumber(args[i + 4]))
       elseif transition == 'snooze' then
-        later(id, record, SCHEDULED, now + tonumber(ARGV[i + 4]))
+        later(id, record, SCHEDULED, now + tonumber(args[i + 3]))
       else
         ready(id, record)
       end

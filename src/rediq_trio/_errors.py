@@ -10,17 +10,23 @@ RediqError
 ├── NewerTask            the caller's age: a newer version wrote the task
 ├── ScheduleNotFound     the caller: no schedule has that name
 ├── QueueFull            the world: the queue is bounded and full
+├── PartlyEnqueued       its cause: `enqueue_many` wrote some tasks, then a step was refused
 ├── TaskFailed           the task: it ended in `dead`
 ├── TaskCancelled        the task: it was cancelled
 ├── ConnectionLost       the world: Redis cannot be reached or cannot answer
+│   └── ServerRefused    the world: Redis answered that it cannot take the command now
+│       └── AccessRefused  the caller, a ConfigError too: login, permission or kind of URL
 ├── Unconfirmed          the world: less durable than was asked
 ├── StaleLease           the world: another worker holds the task by now
+├── StoreError           us, or damaged data: a command that Redis will never take
 └── WorkerCrashed        us: an actor of the worker has a bug
 """
 
 from __future__ import annotations
 
-from typing import cast
+import difflib
+import typing
+from collections.abc import Iterable, Sequence
 
 QUOTE_MAX = 80
 """Maximum characters of a value that an error message quotes."""
@@ -30,15 +36,30 @@ def quote(value: object) -> str:
     """Return the representation of a value for an error message, cut to `QUOTE_MAX` characters."""
     try:
         text = repr(value)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        # SystemExit too: a value of a user cannot end the worker.
         text = f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
     return text if len(text) <= QUOTE_MAX else text[: QUOTE_MAX - 3] + "..."
+
+
+def name_some(names: Sequence[str], limit: int) -> str:
+    """Return the first names, at most `limit`, and how many more there are, for a message."""
+    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the end of a message that suggests the known word most like another; "" without one."""
+    like = difflib.get_close_matches(word, list(known), n=1, cutoff=0.65)
+    return f"; did you mean {like[0]}?" if like else ""
 
 
 def group_members(error: BaseException) -> tuple[BaseException, ...]:
     """Return the exceptions directly in a group; none for an exception that is no group."""
     if isinstance(error, BaseExceptionGroup):
-        return tuple(cast("BaseExceptionGroup[BaseException]", error).exceptions)
+        return tuple(typing.cast("BaseExceptionGroup[BaseException]", error).exceptions)
     return ()
 
 
@@ -69,7 +90,8 @@ class PayloadError(RediqError, ValueError):
 
 
 class PayloadTooLarge(PayloadError):
-    """A payload above `max_payload` bytes."""
+    """A payload above `max_payload` bytes, a result above `max_result`, or a call that Redis refuses
+    for its size."""
 
 
 class UnknownTaskType(RediqError, LookupError):
@@ -124,6 +146,26 @@ class QueueFull(RediqError):
     """The queue is bounded and full; nothing was written."""
 
 
+class PartlyEnqueued(RediqError):
+    """`enqueue_many` wrote some of its tasks; then a step was refused, for the chained cause."""
+
+    def __init__(
+        self,
+        handles: list[typing.Any],
+        refused: list[typing.Any],
+        reason: BaseException,
+    ) -> None:
+        super().__init__(
+            f"{len(handles) - len(refused):,} of {len(handles):,} tasks were enqueued, then: {reason}; "
+            "enqueue_many(error.refused) enqueues the others"
+        )
+        self.handles = handles
+        """A `TaskHandle` for each task, in order; None for one that was not written."""
+        self.refused = refused
+        """The tasks that were not written, in order, with the ids that they were given. After a
+        `ConnectionLost`, some may have been; enqueueing them again is safe."""
+
+
 class TaskFailed(RediqError):
     """The awaited task is dead."""
 
@@ -153,6 +195,27 @@ class ConnectionLost(RediqError):
         self.sent = sent
 
 
+class ServerRefused(ConnectionLost):
+    """Redis answered a command with an error that passes: it is loading, full or a replica, say.
+
+    `sent` is False if the command was certainly not carried out. Workers wait until Redis takes
+    commands again.
+    """
+
+    def __init__(self, message: str, *, reply: str = "", sent: bool = False) -> None:
+        super().__init__(message, sent=sent)
+        self.reply = reply
+        """What Redis answered: the line of its error."""
+
+
+class AccessRefused(ServerRefused, ConfigError):
+    """Redis refuses the user, lacks a permission for it, or is a node of a Cluster.
+
+    An operator must correct it. A call of a client raises it at once; a running worker waits
+    until it is corrected.
+    """
+
+
 class Unconfirmed(RediqError):
     """The write was made, but it is not confirmed to be as durable as requested.
 
@@ -163,13 +226,32 @@ class Unconfirmed(RediqError):
     def __init__(self, message: str, *, answer: object = None) -> None:
         super().__init__(message)
         self.answer = answer
-        """The server's answer to the write."""
+        """What the write was answered."""
         self.ids: tuple[str, ...] = ()
         """The ids of the written tasks, if it was an enqueue."""
 
 
 class StaleLease(RediqError):
     """The lease is over: another worker may hold the task by now."""
+
+
+class StoreError(RediqError):
+    """Redis refused a command for good: the data of a queue is damaged, or the library is wrong.
+
+    These are keys of another type (`WRONGTYPE`) or slot, errors of a script, and commands that the
+    server does not know or takes other arguments for. A worker stops the queue in which it
+    happens; its other queues go on. Check the queue with `rediq check`, and report what you
+    cannot explain.
+    """
+
+    def __init__(self, message: str, *, reply: str = "", queue: str = "", script: str = "") -> None:
+        super().__init__(message)
+        self.reply = reply
+        """What Redis answered: the line of its error."""
+        self.queue = queue
+        """The queue whose data the command was for; empty if it was for no queue."""
+        self.script = script
+        """The name of the script that ran; empty for a plain command."""
 
 
 class WorkerCrashed(RediqError):

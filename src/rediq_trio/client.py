@@ -4,50 +4,71 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar, overload
 
 import trio
 
-from rediq_trio._errors import ConnectionLost, DuplicateTask, QueueFull, TaskNotFound, Unconfirmed
+from rediq_trio._errors import (
+    ConnectionLost,
+    DuplicateTask,
+    QueueFull,
+    TaskNotFound,
+    Unconfirmed,
+)
 from rediq_trio.admin.queue import Queue
 from rediq_trio.schedules.admin import Schedules
+from rediq_trio.settings import settle_patience, warn_misspelt_variables
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Answer, AnswerKind, Enqueued, NewTask
 from rediq_trio.store.encrypted.keys import Encryption, resolve_encryption
 from rediq_trio.store.encrypted.store import encrypt_store
 from rediq_trio.store.opening import open_store
-from rediq_trio.store.port import BATCH, Store
+from rediq_trio.store.patient import with_patience
+from rediq_trio.store.port import Store
 from rediq_trio.store.redis.durability import Durability, Level
 from rediq_trio.store.relay import relay
-from rediq_trio.store.retrying import RETRY_FOR, until_answered
+from rediq_trio.store.retrying import until_answered
+from rediq_trio.store.trio_context import trio_context
 from rediq_trio.store.urls import default_url
+from rediq_trio.tasks.enqueue_steps import (
+    FULL_QUEUE_FIRST_PAUSE,
+    FULL_QUEUE_LONGEST_PAUSE,
+    StepWriter,
+)
 from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.tasks.ids import split_id
 from rediq_trio.tasks.partitions import PartitionCounts
 from rediq_trio.tasks.prepare import PreparedTask, prepare
-from rediq_trio.tasks.task_info import read_worker_info
-from rediq_trio.values.bounds import MAX_PAYLOAD, check_name, check_number, queue_of
+from rediq_trio.tasks.task_info import read_worker_infos
+from rediq_trio.tasks.waiting import lend_slot
+from rediq_trio.values.bounds import (
+    MAX_PAYLOAD,
+    PATIENCE,
+    Duration,
+    check_name,
+    check_number,
+    queue_of,
+)
 from rediq_trio.values.task import Task, WorkerInfo
 from rediq_trio.workflow.build import Workflow
 from rediq_trio.workflow.handle import WorkflowHandle
-from rediq_trio.workflow.prepare import check_atomic, prepare_node
+from rediq_trio.workflow.plan import check_atomic, prepare_node
 
 R = TypeVar("R")
-
-FULL_QUEUE_FIRST_PAUSE, FULL_QUEUE_LONGEST_PAUSE = 0.05, 1.0
-"""Seconds between two attempts to enqueue into a full queue."""
-ENQUEUE_BYTES_MAX = 4 * 1024 * 1024
-"""Maximum bytes of envelopes that one call carries, unless a single one is larger."""
 
 
 class Client:
     """Enqueues tasks, and opens tasks, queues and schedules. Made by `connect` and by `serve`."""
 
-    def __init__(self, store: Store, *, max_payload: int = MAX_PAYLOAD) -> None:
+    def __init__(
+        self, store: Store, *, max_payload: int = MAX_PAYLOAD, patience: float = PATIENCE
+    ) -> None:
         self._store = store
+        self._patient_store = with_patience(store, patience)
         self._max_payload = max_payload
-        self._partition_counts = PartitionCounts(store)
+        self._patience = patience
+        self._partition_counts = PartitionCounts(store, patience)
 
     @overload
     async def enqueue(self, task: Task[R], *, wait: bool = False) -> TaskHandle[R]: ...
@@ -69,7 +90,8 @@ class Client:
         """
         if isinstance(task, Workflow):
             return await self._enqueue_workflow(task, wait=wait)
-        task = await self._routed(task)
+        await self._partition_counts.refresh_if_old()
+        task = self._partition_counts.router()(task)
         one = prepare(task, self._max_payload)
         await self._check_elsewhere(one.elsewhere)
         repeatable = task.id is None
@@ -91,7 +113,11 @@ class Client:
         check_atomic(nodes)
         # Tasks of other queues are written later and cannot be rejected then, so check them now.
         await self._check_elsewhere(need for one in nodes for need in one.outside(plan.home))
-        await self._check_new(one for one in nodes if one.task.queue != plan.home)
+        for one in nodes:
+            if one.task.queue != plan.home:
+                (record,) = await self._patient_store.get(one.task.queue, (one.local_id,))
+                if record is not None:
+                    raise DuplicateTask(f"{one.task.queue}/{one.local_id}")
         repeatable = not any(node.task.id for node in plan.nodes)
         new_tasks = [one.new for one in nodes]
         answers = await self._send_when_room(wait, plan.home, new_tasks, repeatable, atomic=True)
@@ -102,57 +128,44 @@ class Client:
         if any(one.new.relations.queue or one.outside(plan.home) for one in nodes):
             await relay(self._store, plan.home)
         handles = {
-            node.name: TaskHandle[Any](self._store, node.queue, node.local_id, node.task.returns)
+            node.name: TaskHandle[Any](
+                self._patient_store, node.queue, node.local_id, node.task.returns
+            )
             for node in plan.nodes
         }
         return WorkflowHandle(plan, handles)
 
-    async def _routed(self, task: Task[R]) -> Task[R]:
-        await self._partition_counts.refresh_if_old()
-        return self._partition_counts.router()(task)
+    async def enqueue_many(
+        self, tasks: Iterable[Task[R]], *, wait: bool = False
+    ) -> list[TaskHandle[R]]:
+        """Enqueue many tasks; return their handles in order.
 
-    async def _check_new(self, nodes: Iterable[PreparedTask]) -> None:
-        """Raise `DuplicateTask` if a task with one of these ids exists."""
-        for one in nodes:
-            (record,) = await self._store.get(one.task.queue, (one.local_id,))
-            if record is not None:
-                raise DuplicateTask(f"{one.task.queue}/{one.local_id}")
+        They are written in steps, each all or nothing: one for each queue, and another one
+        after 1,000 tasks or 4 MiB. If an id exists or a unique key is taken, the handle is that
+        of the existing task and has `created` False. With `wait`, a full queue is waited for,
+        and what finds room is written as room comes.
 
-    async def enqueue_many(self, tasks: Iterable[Task[R]]) -> list[TaskHandle[R]]:
-        """Enqueue many tasks, up to 1,000 in one step; return their handles in order.
-
-        All tasks are checked before the first is written. If an id exists or a unique key
-        is taken, the handle is that of the existing task and has `created` False. After an
-        error or a cancellation, tasks enqueued by earlier steps stay enqueued.
+        Raises what `enqueue` raises, except `DuplicateTask`, when nothing was written. When
+        something was, it raises `PartlyEnqueued` instead, which has the handles of what was
+        written, the tasks that were not, and the reason as its cause. When cancelled, tasks of
+        earlier steps stay enqueued, and those of the current one may be.
         """
         await self._partition_counts.refresh_if_old()
         prepared = [
             prepare(self._partition_counts.router()(task), self._max_payload) for task in tasks
         ]
         await self._check_elsewhere(need for one in prepared for need in one.elsewhere)
-        handles: dict[int, TaskHandle[R]] = {}
-        by_queue: dict[str, list[int]] = {}
-        for index, one in enumerate(prepared):
-            by_queue.setdefault(one.task.queue, []).append(index)
-        for queue, indexes in by_queue.items():
-            for part in _split(indexes, [prepared[index].new for index in indexes]):
-                repeatable = all(prepared[index].task.id is None for index in part)
-                new_tasks = [prepared[index].new for index in part]
-                answers = await self._send(queue, new_tasks, repeatable=repeatable)
-                for index, answer in zip(part, answers, strict=True):
-                    handles[index] = self._handle(prepared[index], answer)
-            if any(prepared[index].elsewhere for index in indexes):
-                await relay(self._store, queue)
-        return [handles[index] for index in range(len(prepared))]
+        writer = StepWriter(prepared, wait, self._send, self._handle, partial(relay, self._store))
+        return await writer.write()
 
     def _handle(self, one: PreparedTask, answer: State | Answer | None) -> TaskHandle[Any]:
         """Return the handle for an answer; raise if the task was rejected."""
         queue, returns = one.task.queue, one.task.returns
         if isinstance(answer, State):
-            return TaskHandle(self._store, queue, one.local_id, returns)
+            return TaskHandle(self._patient_store, queue, one.local_id, returns)
         match answer:
             case Answer(AnswerKind.TAKEN | AnswerKind.REPLACED, ref):
-                return TaskHandle(self._store, queue, ref, returns, created=False)
+                return TaskHandle(self._patient_store, queue, ref, returns, created=False)
             case Answer(AnswerKind.FULL):
                 raise QueueFull(
                     f"queue {queue} is full: wait for room with enqueue(task, wait=True), "
@@ -162,7 +175,7 @@ class Client:
                 raise TaskNotFound(f"{queue}/{ref}")
             case _:
                 return TaskHandle(
-                    self._store, queue, one.local_id, returns, created=answer is not None
+                    self._patient_store, queue, one.local_id, returns, created=answer is not None
                 )
 
     async def _check_elsewhere(self, needs: Iterable[tuple[str, str]]) -> None:
@@ -171,7 +184,7 @@ class Client:
         for queue, local_id in needs:
             wanted.setdefault(queue, {})[local_id] = None
         for queue, local_ids in wanted.items():
-            records = await self._store.get(queue, list(local_ids))
+            records = await self._patient_store.get(queue, list(local_ids))
             for local_id, record in zip(local_ids, records, strict=True):
                 if record is None or record.state is State.GROUPED:
                     raise TaskNotFound(f"{queue}/{local_id}")
@@ -192,11 +205,18 @@ class Client:
             full = any(isinstance(a, Answer) and a.kind is AnswerKind.FULL for a in answers)
             if not (wait and full):
                 return answers
-            await trio.sleep(random.uniform(pause / 2, pause))
+            with lend_slot():  # the tasks that make room may need it
+                await trio.sleep(random.uniform(pause / 2, pause))
             pause = min(FULL_QUEUE_LONGEST_PAUSE, pause * 2)
 
     async def _send(
-        self, queue: str, tasks: Sequence[NewTask], *, repeatable: bool, atomic: bool = False
+        self,
+        queue: str,
+        tasks: Sequence[NewTask],
+        *,
+        repeatable: bool,
+        atomic: bool = False,
+        step: bool = False,
     ) -> Enqueued:
         sent_before = False
 
@@ -209,8 +229,8 @@ class Client:
 
         try:
             answers = await until_answered(
-                lambda: self._store.enqueue(queue, tasks, atomic=atomic),
-                give_up_after=RETRY_FOR,
+                lambda: self._store.enqueue(queue, tasks, atomic=atomic, step=step),
+                give_up_after=self._patience,
                 on_failure=check_repeatable,
             )
         except Unconfirmed as unconfirmed:
@@ -222,39 +242,26 @@ class Client:
 
     def task(self, task_id: str) -> TaskHandle[Any]:
         """Return a handle for an id without reading it. Raises `ConfigError` for a malformed id."""
-        return TaskHandle(self._store, *split_id(task_id))
+        return TaskHandle(self._patient_store, *split_id(task_id))
 
     def queue(self, name: str) -> Queue:
         """Return a queue by its name without reading it. Raises `ConfigError` for a malformed name."""
-        return Queue(self._store, check_name("queue", name))
+        return Queue(self._patient_store, check_name("queue", name))
 
     async def queues(self) -> list[str]:
         """Return the names of all queues that were ever used, sorted."""
-        return sorted({queue_of(index) for index in await self._store.queues()})
+        return sorted({queue_of(index) for index in await self._patient_store.queues()})
 
     def schedules(self) -> Schedules:
         """Return the schedules of all queues without reading them."""
-        return Schedules(self._store, self._max_payload)
+        return Schedules(self._patient_store, self._max_payload)
 
     async def workers(self) -> list[WorkerInfo]:
         """Return the live workers, as of their last heartbeats, ordered by id."""
-        return [read_worker_info(said) for said in await self._store.workers()]
+        return read_worker_infos(await self._patient_store.workers())
 
 
-def _split(indexes: Sequence[int], tasks: Sequence[NewTask]) -> Iterable[list[int]]:
-    part: list[int] = []
-    size = 0
-    for index, task in zip(indexes, tasks, strict=True):
-        if part and (len(part) == BATCH or size + len(task.envelope) > ENQUEUE_BYTES_MAX):
-            yield part
-            part, size = [], 0
-        part.append(index)
-        size += len(task.envelope)
-    if part:
-        yield part
-
-
-@asynccontextmanager
+@trio_context("from asyncio use rediq.asyncio.connect(), from blocking code rediq.connect_sync()")
 async def connect(
     url: str | Store | None = None,
     *,
@@ -264,22 +271,27 @@ async def connect(
     durability: Level = "memory",
     replicas: int | None = None,
     encryption: Encryption | None = None,
+    patience: Duration | None = None,
 ) -> AsyncGenerator[Client]:
     """Open a client for as long as the block lasts.
 
     `url` defaults to `REDIQ_URL`, else to the Redis on this machine; `encryption` to the
     keys in `REDIQ_ENCRYPTION_KEYS`, else to none. With `durability="replicated"` or
     `"fsynced"`, a write raises `Unconfirmed` if it is not confirmed within a second by
-    `replicas` replicas (1 by default, 0 with `"fsynced"`) or by the server's disk. Raises
+    `replicas` replicas (1 by default, 0 with `"fsynced"`) or by the server's disk. Calls that
+    are lost are repeated for `patience` seconds, 0 (one try) to 3,600, by default
+    `REDIQ_PATIENCE`, else 15: all but the enqueue of a task with an id of the caller. Raises
     `ConfigError` for a bad URL or setting, and `ConnectionLost` if the server cannot be
     reached. An exception of the `with` block is raised unchanged.
     """
     check_number("max_payload", max_payload, 1, 512 * 1024 * 1024, integer=True)
     check_name("key_prefix", key_prefix)
     wanted = Durability.of(durability, replicas)
+    warn_misspelt_variables()
     encryption = resolve_encryption(encryption)
+    patience = settle_patience(patience)
     where = default_url() if url is None else url
     async with open_store(
         where, key_prefix=key_prefix, allow_eviction=allow_eviction, durability=wanted
     ) as store:
-        yield Client(encrypt_store(store, encryption), max_payload=max_payload)
+        yield Client(encrypt_store(store, encryption), max_payload=max_payload, patience=patience)

@@ -15,18 +15,22 @@ from rediq_trio.admin.queue import Queue
 from rediq_trio.client import Client
 from rediq_trio.handlers.app import App
 from rediq_trio.schedules.declare import AppSchedules
-from rediq_trio.settings import ServeOptions, Settings, settle_settings
+from rediq_trio.settings import ServeOptions, Settings, settle_settings, warn_misspelt_variables
 from rediq_trio.spec.records import PROPAGATED_AT_ONCE
 from rediq_trio.store.encrypted.keys import Encryption, resolve_encryption
 from rediq_trio.store.encrypted.store import encrypt_store
 from rediq_trio.store.opening import open_store
+from rediq_trio.store.patient import with_patience
 from rediq_trio.store.port import Store
 from rediq_trio.store.redis.connection.timeouts import RESPONSE_TIMEOUT
 from rediq_trio.store.redis.durability import Durability
+from rediq_trio.store.retrying import until_answered
+from rediq_trio.store.trio_context import trio_context
 from rediq_trio.store.urls import default_url
 from rediq_trio.tasks.partitions import PartitionCounts
 from rediq_trio.values.task import WorkerInfo
 from rediq_trio.worker.health import Health
+from rediq_trio.worker.unserved import report_unserved
 from rediq_trio.worker.worker import Worker
 
 IDLE_CHECK_INTERVAL = 0.1
@@ -50,10 +54,16 @@ class ServerStats:
     """Tasks that were released unfinished."""
     stale: int
     """Outcomes that were rejected because their lease was over."""
+    children_refused: int
+    """Tasks of `enqueue_after` that were not enqueued, because their ids or unique keys were taken."""
     unconfirmed: int
     """Writes that were not confirmed as `durability` requires."""
     blocked: int
     """How often the event loop was blocked for longer than a third of the lease."""
+    stuck: int
+    """Attempts that run on although their timeout and `cleanup_grace` are over."""
+    stuck_total: int
+    """How many attempts were stuck so far."""
 
 
 class Server:
@@ -71,8 +81,11 @@ class Server:
         return ServerStats(
             running=self._worker.executor.running(),
             held=len(self._worker.lease_table),
+            children_refused=self._worker.outcome_counts.children_refused,
             unconfirmed=self._worker.store.unconfirmed,
             blocked=self._worker.watchdog.count,
+            stuck=self._worker.stuck.count,
+            stuck_total=self._worker.stuck.total,
             **self._worker.outcome_counts.by_name(),
         )
 
@@ -107,11 +120,8 @@ class Server:
 
     async def _idle(self) -> bool:
         # Twice: a message that was on its way at the first check has arrived at the second.
-        return (
-            await self._has_no_work()
-            and await self._has_no_messages()
-            and await self._has_no_work()
-        )
+        idle = await self._has_no_work() and await self._has_no_messages()
+        return idle and await self._has_no_work()
 
     async def _has_no_work(self) -> bool:
         if len(self._worker.lease_table):
@@ -127,16 +137,14 @@ class Server:
         store = self._worker.store
         for name in self._worker.partitions:
             notified = await store.unblock(name, limit=PROPAGATED_AT_ONCE)
-            if (
-                notified.moved
-                or notified.next_in_ms is not None
-                or await store.outbox(name, limit=1)
-            ):
+            if notified.moved or notified.next_in_ms is not None:
+                return False
+            if await store.outbox(name, limit=1):
                 return False
         return True
 
     async def _burst(self) -> None:
-        await self.wait_idle()
+        await until_answered(self.wait_idle)  # the worker waits for Redis too, however long
         self._worker.begin_stop()
 
 
@@ -175,6 +183,7 @@ def _open(settings: Settings, where: str | Store) -> AbstractAsyncContextManager
         durability=Durability.of(settings.durability, settings.replicas),
         # At most a lease, so that a hanging connection is noticed before the lease is over.
         response_timeout=min(RESPONSE_TIMEOUT, max(1.0, settings.lease)),
+        connect_patience=settings.connect_patience,
     )
 
 
@@ -184,7 +193,10 @@ async def _keep_histories(store: Store, settings: Settings) -> None:
             await Queue(store, name).keep_history(settings.history)
 
 
-@asynccontextmanager
+@trio_context(
+    "start a worker with `rediq run`; to enqueue tasks, use rediq.asyncio.connect() from asyncio, "
+    "rediq.connect_sync() from blocking code"
+)
 async def serve(
     app: App,
     url: str | Store | None = None,
@@ -200,19 +212,20 @@ async def serve(
     handlers have `shutdown_grace` seconds, then they are cancelled, and unfinished tasks are
     released without a charge. When the block or a scope around it is cancelled, the stop
     takes at most `cleanup_grace` seconds; no lease and no outcome is lost while Redis
-    answers.
+    answers. The lifespans of the app are entered first and left last, which may take
+    `cleanup_grace` seconds more.
 
     Raises `ConfigError` before anything is opened, `ConnectionLost` if the server cannot be
-    reached at the start, and `WorkerCrashed` when an actor has a bug. An exception of the
-    `with` block is raised unchanged.
+    reached within `connect_patience` seconds, and `WorkerCrashed` when an actor has a bug. An exception of the
+    `with` block or of a lifespan is raised unchanged.
     """
     if not isinstance(app, App):
         raise ConfigError.of("app", app, "an App")
     settings = settle_settings(options)
+    warn_misspelt_variables()
     encryption = resolve_encryption(encryption)
     app_schedules = AppSchedules.of(app.name, app.schedules, settings.max_payload)
-    where = default_url() if url is None else url
-    opened = _open(settings, where)
+    opened = _open(settings, default_url() if url is None else url)
     health_server = _open_health_server(settings)
     async with (
         health_server as attach,
@@ -221,18 +234,20 @@ async def serve(
         trio.open_nursery() as nursery,
     ):
         store = encrypt_store(clear, encryption)
-        await app_schedules.declare(store, settings.queues)
-        partition_counts = PartitionCounts(store)
+        await app_schedules.declare(store, settings.patience)
+        partition_counts = PartitionCounts(store, settings.patience)
         await partition_counts.refresh_if_old()
-        await _keep_histories(store, settings)
-        worker = Worker(app, store, settings, partition_counts)
+        await _keep_histories(with_patience(store, settings.patience), settings)
+        worker = Worker(app, store, settings, partition_counts, app_schedules)
+        await report_unserved(app, worker.client, settings.queues)
         server = Server(worker)
-        server.metrics_port = attach(worker, nursery)
         # Not `nursery.start`: when cancelled, it would wait for the worker, which waits for a stop.
         nursery.start_soon(worker.run)
-        if settings.burst:
-            nursery.start_soon(server._burst)
         with captured:
+            await worker.wait_started()
+            server.metrics_port = attach(worker, nursery)
+            if settings.burst:
+                nursery.start_soon(server._burst)
             yield server
         if isinstance(captured.error, trio.Cancelled):
             worker.stop_now()

@@ -6,7 +6,12 @@ this order of precedence.
 
 from __future__ import annotations
 
+import ast
+import datetime as dt
+import inspect
 import ipaddress
+import itertools
+import logging
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -14,14 +19,17 @@ from typing import Any, Literal, TypedDict
 
 import attrs
 
-from rediq_trio._errors import ConfigError
+from rediq_trio._errors import ConfigError, did_you_mean
 from rediq_trio.spec.history.entry import MAX_HISTORY
 from rediq_trio.store.redis.durability import Durability, Level
 from rediq_trio.values import bounds
 from rediq_trio.values.task import DEFAULT_QUEUE
 
+log = logging.getLogger("rediq_trio")
+
 DAY = 86_400.0
 MAX_CONCURRENCY = 100_000
+MAX_WORKER_NAME = 256
 
 
 class ServeOptions(TypedDict, total=False):
@@ -29,18 +37,20 @@ class ServeOptions(TypedDict, total=False):
 
     queues: Sequence[str] | Mapping[str, float]
     concurrency: int
-    lease: float
-    heartbeat: float | None
+    lease: float | dt.timedelta
+    heartbeat: float | dt.timedelta | None
     prefetch: int | Literal["auto"]
-    shutdown_grace: float
-    cleanup_grace: float
-    progress_interval: float
+    shutdown_grace: float | dt.timedelta
+    cleanup_grace: float | dt.timedelta
+    progress_interval: float | dt.timedelta
+    unknown_type_patience: float | dt.timedelta
     max_payload: int
+    max_result: int | None
     key_prefix: str
     name: str
     burst: bool
     threads: int
-    dead_retention: float
+    dead_retention: float | dt.timedelta
     max_dead: int
     allow_eviction: bool
     durability: Level
@@ -48,6 +58,8 @@ class ServeOptions(TypedDict, total=False):
     metrics_port: int | None
     metrics_address: str
     history: int
+    patience: float | dt.timedelta
+    connect_patience: float | dt.timedelta
 
 
 _QUEUES_BOUND = "a list of names, or a mapping of names to weights"
@@ -80,8 +92,18 @@ def _check_prefetch(_: object, attribute: attrs.Attribute[Any], value: object) -
         bounds.check_number("prefetch", value, 0, 1000, integer=True)
 
 
+def _make_worker_name() -> str:
+    # Hosts of two containers may have the same name, and their workers the same pid.
+    suffix = f":{os.getpid()}:{os.urandom(4).hex()}"
+    return socket.gethostname()[: MAX_WORKER_NAME - len(suffix)] + suffix
+
+
 def _check_worker(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, str) or not 0 < len(value) <= 256 or not value.isprintable():
+    if (
+        not isinstance(value, str)
+        or not 0 < len(value) <= MAX_WORKER_NAME
+        or not value.isprintable()
+    ):
         raise ConfigError.of("name", value, "1 to 256 printable characters")
 
 
@@ -89,9 +111,8 @@ def _check_address(_: object, attribute: attrs.Attribute[Any], value: object) ->
     try:
         ipaddress.ip_address(value if isinstance(value, str) else "")
     except ValueError:
-        raise ConfigError.of(
-            "metrics_address", value, "an IP address, such as 127.0.0.1 or ::"
-        ) from None
+        bound = "an IP address, such as 127.0.0.1 or ::"
+        raise ConfigError.of("metrics_address", value, bound) from None
 
 
 @attrs.frozen(kw_only=True)
@@ -106,36 +127,57 @@ class Settings:
         default=10, validator=bounds.number(1, MAX_CONCURRENCY, integer=True)
     )
     """Attempts that run at once, 1 to 100,000."""
-    lease: float = attrs.field(default=30.0, validator=bounds.number(0.1, 3600))
+    lease: float = attrs.field(
+        default=30.0, converter=bounds.to_seconds, validator=bounds.seconds(0.1, 3600)
+    )
     """Seconds after which the tasks of a silent worker go to others, 0.1 to 3,600."""
     heartbeat: float | None = attrs.field(
-        default=None, validator=attrs.validators.optional(bounds.number(0.01, 1800))
+        default=None,
+        converter=bounds.to_seconds_or_none,
+        validator=attrs.validators.optional(bounds.seconds(0.01, 1800)),
     )
     """Seconds between renewals, at most half the lease; None for a third of it."""
     prefetch: int | Literal["auto"] = attrs.field(default="auto", validator=_check_prefetch)
     """Tasks to claim beyond those that run, 0 to 1,000; "auto" adapts to their duration."""
-    shutdown_grace: float = attrs.field(default=30.0, validator=bounds.number(0, DAY))
+    shutdown_grace: float = attrs.field(
+        default=30.0, converter=bounds.to_seconds, validator=bounds.seconds(0, DAY)
+    )
     """Seconds that running handlers have when the worker stops, 0 to 1 day."""
-    cleanup_grace: float = attrs.field(default=5.0, validator=bounds.number(0.1, 3600))
+    cleanup_grace: float = attrs.field(
+        default=5.0, converter=bounds.to_seconds, validator=bounds.seconds(0.1, 3600)
+    )
     """Seconds that cancelled handlers have for their clean-up, 0.1 to 3,600."""
-    progress_interval: float = attrs.field(default=0.5, validator=bounds.number(0.01, 3600))
+    progress_interval: float = attrs.field(
+        default=0.5, converter=bounds.to_seconds, validator=bounds.seconds(0.01, 3600)
+    )
     """Seconds between two writes of a task's progress, 0.01 to 3,600."""
+    unknown_type_patience: float = attrs.field(
+        default=600.0, converter=bounds.to_seconds, validator=bounds.seconds(0, DAY)
+    )
+    """Seconds for which a task whose type has no handler here is left to other workers, without a
+    charge, 0 to 1 day; then it is dead. 0 for dead at once."""
     max_payload: int = attrs.field(
         default=bounds.MAX_PAYLOAD, validator=bounds.number(1, 512 * 1024 * 1024, integer=True)
     )
     """Bytes of a packed payload, 1 to 512 MiB."""
+    max_result: int | None = attrs.field(
+        default=None,
+        validator=attrs.validators.optional(bounds.number(1, 512 * 1024 * 1024, integer=True)),
+    )
+    """Bytes of a packed result, of a handler or of a `once` step, 1 to 512 MiB; None for
+    `max_payload`."""
     key_prefix: str = attrs.field(default="rediq", validator=bounds.name)
     """The prefix of all keys."""
-    name: str = attrs.field(
-        factory=lambda: f"{socket.gethostname()}:{os.getpid()}", validator=_check_worker
-    )
-    """The worker's id."""
+    name: str = attrs.field(factory=_make_worker_name, validator=_check_worker)
+    """The worker's id; by default `host:pid:` and 8 random hex digits, which no other worker has."""
     burst: bool = attrs.field(default=False, validator=bounds.one_of(bool))
     """Stop when the queues are empty."""
     threads: int = attrs.field(default=40, validator=bounds.number(1, 10_000, integer=True))
     """Threads for plain `def` handlers, 1 to 10,000."""
     dead_retention: float = attrs.field(
-        default=30 * DAY, validator=bounds.number(0, bounds.MAX_RETENTION)
+        default=30 * DAY,
+        converter=bounds.to_seconds,
+        validator=bounds.seconds(0, bounds.MAX_RETENTION),
     )
     """Seconds that dead tasks are kept, 0 to 10 years."""
     max_dead: int = attrs.field(default=100_000, validator=bounds.number(0, 10**9, integer=True))
@@ -156,6 +198,18 @@ class Settings:
     history: int = attrs.field(default=0, validator=bounds.number(0, MAX_HISTORY, integer=True))
     """Transitions that each served queue keeps in its history, 0 to 1,000,000; 0 leaves the
     queues as they are."""
+    patience: float = attrs.field(
+        default=bounds.PATIENCE,
+        converter=bounds.to_seconds,
+        validator=bounds.seconds(0, bounds.MAX_PATIENCE),
+    )
+    """Seconds for which the calls of its client are repeated while Redis is away, 0 to 3,600; 0 for
+    one try."""
+    connect_patience: float = attrs.field(
+        default=0.0, converter=bounds.to_seconds, validator=bounds.seconds(0, bounds.MAX_PATIENCE)
+    )
+    """Seconds for which the worker waits for Redis at its start, 0 to 3,600. The default of
+    `rediq run` is 60."""
 
     def __attrs_post_init__(self) -> None:
         if self.heartbeat is not None and self.heartbeat > self.lease / 2:
@@ -163,6 +217,11 @@ class Settings:
                 "heartbeat", self.heartbeat, f"at most half the lease, {self.lease / 2:g}"
             )
         Durability.of(self.durability, self.replicas)
+
+    @property
+    def result_bound(self) -> int:
+        """Maximum bytes of a packed result."""
+        return self.max_payload if self.max_result is None else self.max_result
 
     @property
     def beat(self) -> float:
@@ -192,55 +251,88 @@ def read_setting(name: str, text: str) -> Any:
 
     Queues: `a,b` for strict order, `a=3,b=1` for weights. Raises `ConfigError`.
     """
+    kind = str(getattr(attrs.fields(Settings), name).type).removesuffix(" | None")
+    read, readable_as = _READERS[name if name in _READERS else kind]
     try:
-        return _SETTING_READERS[name](text)
+        return read(text)
     except ValueError:
-        raise ConfigError.of(
-            name, text, "readable: " + _READABLE_AS.get(name, "a number")
-        ) from None
+        raise ConfigError.of(name, text, f"readable: {readable_as}") from None
 
 
 def _parse_prefetch(text: str) -> int | str:
     return text if text == "auto" else int(text)
 
 
-_SETTING_READERS: Mapping[str, Callable[[str], Any]] = {
-    "queues": _parse_queues,
-    "concurrency": int,
-    "lease": float,
-    "heartbeat": float,
-    "prefetch": _parse_prefetch,
-    "shutdown_grace": float,
-    "cleanup_grace": float,
-    "progress_interval": float,
-    "max_payload": int,
-    "key_prefix": str,
-    "name": str,
-    "burst": _parse_flag,
-    "threads": int,
-    "dead_retention": float,
-    "max_dead": int,
-    "allow_eviction": _parse_flag,
-    "durability": str,
-    "replicas": int,
-    "metrics_port": int,
-    "metrics_address": str,
-    "history": int,
+_READERS: Mapping[str, tuple[Callable[[str], Any], str]] = {
+    "int": (int, "a number"),
+    "float": (float, "a number"),
+    "str": (str, "text"),
+    "Level": (str, "text"),
+    "bool": (_parse_flag, "true or false"),
+    "queues": (_parse_queues, "names as a,b or weights as a=3,b=1"),
+    "prefetch": (_parse_prefetch, "auto or a whole number"),
 }
+"""How the text of a setting is read, and what it must be: by its name, or by its type."""
 
-_READABLE_AS = {
-    "queues": "names as a,b or weights as a=3,b=1",
-    "prefetch": "auto or a whole number",
-    "burst": "true or false",
-    "allow_eviction": "true or false",
-}
+
+def setting_texts() -> dict[str, str]:
+    """Return what each setting is, with its default; nothing where the source is not installed."""
+    try:
+        (tree,) = ast.parse(inspect.getsource(Settings)).body
+    except OSError:
+        return {}
+    assert isinstance(tree, ast.ClassDef)
+    fields = attrs.fields_dict(Settings)
+    texts: dict[str, str] = {}
+    for named, said in itertools.pairwise(tree.body):
+        if isinstance(named, ast.AnnAssign) and isinstance(named.target, ast.Name):
+            assert isinstance(said, ast.Expr)
+            assert isinstance(said.value, ast.Constant)
+            assert isinstance(said.value.value, str)
+            default = fields[named.target.id].default
+            shown = "" if isinstance(default, attrs.Factory) else f" ({default})"  # type: ignore[arg-type]  # a class to attrs, a function to its stubs
+            texts[named.target.id] = inspect.cleandoc(said.value.value).replace("\n", " ") + shown
+    return texts
+
+
+def settle_patience(patience: bounds.Duration | None) -> float:
+    """Return the patience of a client: as given, or else by `REDIQ_PATIENCE`, or the default."""
+    text = os.environ.get("REDIQ_PATIENCE")
+    found: bounds.Duration = bounds.PATIENCE
+    if patience is not None:
+        found = patience
+    elif text:
+        found = read_setting("patience", text)
+    seconds = bounds.to_seconds(found)
+    bounds.check_seconds("patience", seconds, 0, bounds.MAX_PATIENCE)
+    return seconds
+
+
+_PREFIX = "REDIQ_"
+_OTHER_VARIABLES = ("URL", "ENCRYPTION_KEYS", "ENCRYPTION_ALLOW_CLEAR")
+
+
+def warn_misspelt_variables() -> None:
+    """Log a warning for each environment variable that is almost the name of one that is read."""
+    known = [*(field.name.upper() for field in attrs.fields(Settings)), *_OTHER_VARIABLES]
+    for variable in sorted(os.environ):
+        name = variable.removeprefix(_PREFIX)
+        if name == variable or name in known:
+            continue
+        # Compared without the prefix: with it, each would be like each.
+        if hint := did_you_mean(name, known):
+            hint = hint.replace("did you mean ", f"did you mean {_PREFIX}")
+            log.warning("the environment variable %s is not read%s", variable, hint)
 
 
 def settle_settings(options: Mapping[str, Any]) -> Settings:
     """Return settings from keywords and, for the others, from `REDIQ_*` variables."""
     allowed = [field.name for field in attrs.fields(Settings)]
     if unknown := sorted(options.keys() - set(allowed)):
-        raise ConfigError(f"unknown setting {unknown[0]!r}; there are {', '.join(allowed)}")
+        hint = did_you_mean(unknown[0], allowed)
+        raise ConfigError(
+            f"unknown setting {unknown[0]!r}{hint or '; there are ' + ', '.join(allowed)}"
+        )
     found = dict(options)
     for name in allowed:
         text = os.environ.get(f"REDIQ_{name.upper()}")

@@ -17,8 +17,7 @@ from rediq_trio.spec.records import Record
 from rediq_trio.wire.envelope import pack_envelope, pack_value
 from rediq_trio.worker.attempt import Attempts
 from rediq_trio.worker.executor import Executor
-from rediq_trio.worker.leases import HeldLease, LeaseTable
-from rediq_trio.worker.outcomes import AttemptOutcome
+from rediq_trio.worker.leases import AttemptOutcome, HeldLease, LeaseTable
 from rediq_trio.worker.prefetch import Prefetch
 from rediq_trio.worker.progress import ProgressFlusher
 
@@ -29,7 +28,7 @@ PLAIN = ("listen", "unconfirmed")
 
 
 class Watched:
-    """A store that counts its calls, and loses the connection when it is told to.
+    """A store that counts its calls, takes its time, and loses the connection, as it is told to.
 
     Everything that is answered is answered by the MemoryStore behind it.
     """
@@ -39,6 +38,12 @@ class Watched:
         self.calls: list[str] = []
         self.away = False
         """Calls are refused and change nothing."""
+        self.away_queues: set[str] = set()
+        """Queues whose calls alone are refused, as those of one node of a Cluster."""
+        self.refused_after = 0.0
+        """Seconds after which a call is refused."""
+        self.delay: Callable[[str], float] = lambda _: 0.0
+        """Returns how many seconds the answer to a call takes, by the name of the call."""
         self.deaf = 0
         """So many calls are carried out, and their answers lost."""
 
@@ -49,10 +54,12 @@ class Watched:
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             self.calls.append(name)
-            if self.away:
-                await trio.lowlevel.checkpoint()
+            if self.away or (args and isinstance(args[0], str) and args[0] in self.away_queues):
+                await trio.sleep(self.refused_after)
                 raise ConnectionLost("away", sent=False)
             answer = await method(*args, **kwargs)
+            if seconds := self.delay(name):
+                await trio.sleep(seconds)
             if self.deaf:
                 self.deaf -= 1
                 raise ConnectionLost("the answer was lost")

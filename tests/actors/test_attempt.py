@@ -10,8 +10,8 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio.spec.messages import Completed, Failed, NewTask, Outcome, Released, Snoozed, Stopped
-from rediq_trio.worker.attempt import MAX_ERROR_TEXT
 from rediq_trio.worker.leases import Reason
+from rediq_trio.worker.outcomes.error_text import MAX_ERROR_TEXT
 from tests.actors.parts import Bench, Q, new_task, until
 
 pytestmark = pytest.mark.mock_clock
@@ -101,7 +101,7 @@ async def test_the_function_chooses_the_delay_or_gives_up() -> None:
         (lambda error, attempt: 1 / 0, "ZeroDivisionError: division by zero"),
         (
             lambda error, attempt: -1,
-            "ConfigError: retry=-1: must be a number from 0 to 31,622,400.0",
+            "ConfigError: retry=-1: must be a number of seconds from 0 to 31,622,400",
         ),
         (lambda error, attempt: "x" * 10_000, "ConfigError: retry='xxx"),
     ],
@@ -114,6 +114,7 @@ async def test_a_function_that_fails_is_told_and_the_backoff_chooses(
     assert outcome.error.startswith(f"OSError: bad (its retry function failed: {said}")
     (warning,) = [r for r in caplog.records if r.levelno == logging.WARNING]
     assert warning.getMessage().startswith(f"task {Q}/")
+    assert "is retried in 3 s" in warning.getMessage()
     assert said in warning.getMessage()
 
 
@@ -139,6 +140,95 @@ async def test_what_a_handler_says_itself_goes_before_its_rules(
     outcome = await outcome_of(strict, new_task("raise", backoff=rediq.Fixed(3)))
     assert isinstance(outcome, Failed | Snoozed)
     assert (type(outcome), outcome.delay_ms, getattr(outcome, "final", False)) == ends
+
+
+@pytest.mark.parametrize(
+    ("members", "ends", "error"),
+    [
+        (
+            [ValueError("bad"), rediq.Reject("not wanted")], (Failed, 0, True),
+            "not wanted (beside ValueError: bad)",
+        ),
+        (
+            [rediq.Snooze(9), ExceptionGroup("in", [rediq.Retry(7), rediq.Reject("no")])],
+            (Failed, 0, True),
+            "no (beside Snooze: snoozed for 9 s; Retry: the handler asked for a retry)",
+        ),
+        ([rediq.Reject("one"), rediq.Reject("two")], (Failed, 0, True), "one (beside Reject: two)"),
+        (
+            [rediq.Snooze(9), ExceptionGroup("in", [rediq.Retry(7), OSError("x")])],
+            (Failed, 7000, False),
+            "ExceptionGroup: all (2 sub-exceptions): Snooze: snoozed for 9 s; "
+            "Retry: the handler asked for a retry; OSError: x",
+        ),
+        ([ValueError("bad"), ExceptionGroup("in", [rediq.Snooze(9)])], (Snoozed, 9000, False), ""),
+    ],
+)  # fmt: skip
+async def test_a_decision_anywhere_in_a_group_counts_the_rejection_first(
+    members: list[Exception], ends: Any, error: str
+) -> None:
+    app = raising(ExceptionGroup("all", members), give_up_on=Exception)
+    outcome = await outcome_of(app, new_task("raise"))
+    assert isinstance(outcome, Failed | Snoozed)
+    assert (type(outcome), outcome.delay_ms, getattr(outcome, "final", False)) == ends
+    assert getattr(outcome, "error", "") == error
+
+
+async def test_a_subclass_of_reject_has_its_whole_reason() -> None:
+    class Bad(rediq.Reject):
+        pass
+
+    assert (await failed(Bad("not wanted"))).error == "not wanted"
+
+
+def caused(error: Exception, cause: BaseException | None, *, quiet: bool = False) -> Exception:
+    error.__context__ = cause
+    error.__suppress_context__ = quiet
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (caused(ValueError("b"), KeyError("a")), "ValueError: b (while handling KeyError: 'a')"),
+        (caused(ValueError("b"), KeyError("a"), quiet=True), "ValueError: b"),
+        (
+            caused(ValueError("c"), caused(KeyError("b"), OSError("a"))),
+            "ValueError: c (while handling KeyError: 'b') (while handling OSError: a)",
+        ),
+        (
+            ExceptionGroup("o", [ExceptionGroup("i", [KeyError(1), OSError("x")]), ValueError(2)]),
+            "ExceptionGroup: o (2 sub-exceptions): ValueError: 2; KeyError: 1; OSError: x",
+        ),
+        (
+            ExceptionGroup("o", [caused(ValueError("b"), KeyError("a")), OSError("x")]),
+            "ExceptionGroup: o (2 sub-exceptions): ValueError: b (while handling KeyError: 'a'); "
+            "OSError: x",
+        ),
+        (
+            caused(ValueError("b"), ExceptionGroup("in", [KeyError("a"), OSError("x")])),
+            "ValueError: b (while handling ExceptionGroup: in (2 sub-exceptions): "
+            "KeyError: 'a'; OSError: x)",
+        ),
+        (
+            ExceptionGroup("many", [KeyError(n) for n in range(12)]),
+            "ExceptionGroup: many (12 sub-exceptions): "
+            + "".join(f"KeyError: {n}; " for n in range(10))
+            + "and 2 more",
+        ),
+    ],
+)
+async def test_the_causes_and_the_members_of_groups_are_in_the_error(
+    error: Exception, text: str
+) -> None:
+    assert (await failed(error)).error == text
+
+
+async def test_the_error_is_bounded_however_much_is_in_it() -> None:
+    error: Exception = ValueError("x" * 9_000)
+    for _ in range(100):
+        error = caused(ExceptionGroup("g" * 9_000, [error, KeyError("y" * 9_000)]), error)
+    assert len((await failed(error)).error) == MAX_ERROR_TEXT
 
 
 async def test_a_timeout_is_retried_whatever_the_rules() -> None:

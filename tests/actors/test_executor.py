@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import contextvars
+import logging
 
 import pytest
 import trio
 
 import rediq_trio as rediq
-from rediq_trio.spec.messages import Completed, Failed, Outcome, Released, Snoozed, Stopped
-from rediq_trio.worker.attempt import MAX_ERROR_TEXT
+from rediq_trio.spec.messages import Completed, Failed, NewTask, Outcome, Released, Snoozed, Stopped
 from rediq_trio.worker.leases import Reason
+from rediq_trio.worker.outcomes.error_text import MAX_ERROR_TEXT
 from rediq_trio.worker.prefetch import UNSTARTED_MAX
 from tests.actors.parts import Bench, new_task, until
 
@@ -136,6 +137,15 @@ async def test_whatever_a_handler_raises_fails_its_attempt(what: str) -> None:
     assert not outcome.final
 
 
+async def test_the_record_of_a_failure_can_be_encoded_whatever_it_says(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await outcome_of("raise", {"what": "surrogate"})
+    (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    text = logging.Formatter("%(message)s").format(record)
+    assert "RuntimeError: ValueError: ?" in text.encode().decode()
+
+
 async def test_a_message_of_ten_megabytes_is_cut() -> None:
     outcome = await outcome_of("raise", {"what": "long"})
     assert isinstance(outcome, Failed)
@@ -187,6 +197,17 @@ async def test_what_cannot_be_called_is_final(kind: str, payload: object, said: 
     assert outcome.error.startswith(said)
 
 
+async def test_what_is_larger_than_any_task_may_be_is_not_unpacked() -> None:
+    bench = Bench(app())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(bench.executor.run)
+        await bench.give(NewTask("t", bytes(6 * 1024 * 1024)))
+        outcome = (await bench.outcomes.receive()).written
+        bench.leases.close()
+    assert isinstance(outcome, Failed)
+    assert outcome.error.startswith("PayloadTooLarge: envelope: 6,291,456 bytes; at most ")
+
+
 async def test_a_timeout_fails_the_attempt_at_its_time() -> None:
     begun = trio.current_time()
     outcome = await outcome_of("sleep", {"seconds": 100}, timeout=2.5)
@@ -229,9 +250,10 @@ async def test_no_more_run_at_once_than_the_concurrency() -> None:
         nursery.start_soon(bench.executor.run)
         await bench.give(*(new_task("sleep", {"seconds": 0.2}) for _ in range(10)))
         await until(lambda: bench.executor.running() > 0)
-        while bench.executor.running():
-            most = max(most, bench.executor.running())
-            await trio.sleep(0.01)
+        with trio.fail_after(60):
+            while bench.executor.running():
+                most = max(most, bench.executor.running())
+                await trio.sleep(0.01)
         bench.leases.close()
     assert most == 3
     assert [type(ended.written) for ended in bench.over()] == [Completed] * 10
@@ -253,6 +275,10 @@ async def test_what_was_claimed_and_cannot_be_started_soon_is_given_back() -> No
     bench = Bench(app(), concurrency=1)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bench.executor.run)
+        await bench.give(new_task())
+        await bench.outcomes.receive()
+        # It took no time, so many may be claimed ahead.
+        await until(lambda: bench.prefetch.ahead() > 2)
         begun = trio.current_time()
         await bench.give(*(new_task("sleep", {"seconds": 10}) for _ in range(3)))
         first, second = await bench.outcomes.receive(), await bench.outcomes.receive()

@@ -69,8 +69,9 @@ def complaints(seen: Iterable[rediq.Health]) -> set[str]:
 
 async def when(server: rediq.Server, condition: Callable[[rediq.Health], bool]) -> rediq.Health:
     """Wait for a health that meets a condition."""
-    while not condition(health := server.health()):
-        await trio.sleep(0.1)
+    with trio.fail_after(3600):
+        while not condition(health := server.health()):
+            await trio.sleep(0.1)
     return health
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import trio
 
+from rediq_trio.store.port import BATCH
 from rediq_trio.worker.heartbeat import Heartbeat
 from rediq_trio.worker.leases import LeaseTable, Reason, margin
 from tests.actors.parts import LEASE, Q, Watched, claim, new_task, record
@@ -38,6 +39,30 @@ async def test_all_leases_of_a_queue_are_renewed_in_one_call() -> None:
         await at.heartbeat.run()
     # The first beat, and one when listening begins.
     assert at.store.count("renew") == 2
+
+
+async def test_more_leases_than_one_call_carries_are_all_kept_alive() -> None:
+    at = Beating()
+    for _ in range(2):
+        await at.store.enqueue(Q, [new_task() for _ in range(BATCH)])
+        await claim(at.store, at.lease_table, limit=BATCH)
+    with trio.move_on_after(2 * LEASE):
+        await at.heartbeat.run()
+    assert (await at.store.reclaim(Q, limit=10)).moved == 0
+    assert len(at.lease_table) == 2 * BATCH
+    assert {held.reason for held in at.lease_table} == {None}
+
+
+async def test_a_renewal_counts_from_when_it_was_sent_however_late_its_answer() -> None:
+    at = Beating()
+    await at.store.enqueue(Q, [new_task(id="t")])
+    (held,) = await claim(at.store, at.lease_table)
+    at.store.delay = lambda name: 4.0 if name == "renew" else 0.0
+    with trio.move_on_after(20):  # the answer to the second beat has come, the third is not sent
+        await at.heartbeat.run()
+    ends = held.trio_time((await record(at.store, "t")).lease_ms)
+    assert ends > LEASE
+    assert held.safe_until == pytest.approx(ends - margin(LEASE), abs=0.01)
 
 
 async def test_the_worker_is_known_while_it_beats() -> None:
@@ -79,6 +104,8 @@ async def test_a_cancel_for_a_task_of_another_worker_is_none_of_ours() -> None:
     at = Beating()
     await at.store.enqueue(Q, [new_task(id="t")])
     await claim(at.store, LeaseTable())
+    await at.store.enqueue(Q, [new_task(id="ours")])
+    await claim(at.store, at.lease_table)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(at.heartbeat.run)
         await trio.sleep(1)
@@ -97,8 +124,9 @@ async def test_without_redis_the_attempt_is_cancelled_before_the_lease_is_over()
         nursery.start_soon(at.heartbeat.run)
         await trio.sleep(LEASE / 2)
         at.store.away = True
-        while held.reason is None:
-            await trio.sleep(0.01)
+        with trio.fail_after(2 * LEASE):
+            while held.reason is None:
+                await trio.sleep(0.01)
         assert held.reason is Reason.LEASE_LOST
         now = at.store.store._clock()
         assert (await record(at.store.store, "t")).lease_ms - now >= margin(LEASE) * 900
@@ -129,3 +157,13 @@ async def test_an_outcome_on_its_way_is_not_called_lost() -> None:
     with trio.move_on_after(1):
         await at.heartbeat.run()
     assert held.reason is None
+
+
+async def test_a_lost_lease_is_renewed_no_more() -> None:
+    at = Beating()
+    await at.store.enqueue(Q, [new_task(id="t")])
+    (held,) = await claim(at.store, at.lease_table)
+    held.cancel(Reason.LEASE_LOST)
+    with trio.move_on_after(3 * LEASE):
+        await at.heartbeat.run()
+    assert at.store.count("renew") == 0

@@ -4,12 +4,13 @@ import pytest
 import trio
 
 from rediq_trio import ConnectionLost, State
-from rediq_trio.spec.messages import Completed, Relations
+from rediq_trio.spec.messages import Completed, Death, Relations
 from rediq_trio.spec.records import PROPAGATED_AT_ONCE
+from rediq_trio.store.broadcast import Signal, SignalKind
 from rediq_trio.worker.keeping import keeper as keeping
 from rediq_trio.worker.keeping.keeper import Keeper
 from rediq_trio.worker.leases import LeaseTable
-from tests.actors.parts import LEASE, Q, Watched, claim, new_task, record, states
+from tests.actors.parts import LEASE, Q, Watched, claim, new_task, record, states, until
 
 pytestmark = pytest.mark.mock_clock
 
@@ -82,6 +83,26 @@ async def test_expired_tasks_are_buried_and_finished_ones_purged() -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_each_task_that_dies_by_time_is_reported_once() -> None:
+    store = Watched()
+    await store.enqueue(Q, [new_task(id="held", max_crashes=0), new_task(id="again")])
+    await claim(store, LeaseTable())
+    # It waits, so that no claim finds it.
+    await store.enqueue(Q, [new_task(id="late", delay_ms=10**6, expires_in_ms=5_000)])
+    reported: list[tuple[str, Death]] = []
+    keepers = [keeper(store), keeper(store)]
+    async with trio.open_nursery() as nursery:
+        for each in keepers:
+            each.report_deaths = lambda queue, deaths: reported.extend((queue, d) for d in deaths)
+            nursery.start_soon(each.run)
+        await trio.sleep(LEASE + 5 + keeping.UNSIGNALLED_MAX_SLEEP)
+        nursery.cancel_scope.cancel()
+    assert reported == [
+        (Q, Death("late", 0, "expired")),
+        (Q, Death("held", 0, "its worker died under it 1 times")),
+    ]
+
+
 async def test_an_idle_one_hardly_asks() -> None:
     store = Watched()
     with trio.move_on_after(1000):
@@ -92,10 +113,12 @@ async def test_an_idle_one_hardly_asks() -> None:
 async def test_it_goes_on_when_redis_comes_back() -> None:
     store = Watched()
     await store.enqueue(Q, [new_task(id="t", delay_ms=1000)])
-    store.away = True
+    store.away, store.refused_after = True, 0.01
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keeper(store).run)
         await trio.sleep(60)
+        # One call after each pause.
+        assert 60 <= len(store.calls) <= 1_500
         store.away = False
         await trio.sleep(1)
         assert (await states(store))["t"] is State.PENDING
@@ -285,7 +308,7 @@ async def test_many_queues_are_tended_at_once() -> None:
     queues = [f"q{n}" for n in range(100)]
     with trio.move_on_after(1):
         await Keeper(Slow(), queues, dead_retention=300.0, max_dead=100).run()
-    assert most == keeping.QUEUES_AT_ONCE
+    assert most == keeping.QUEUES_AT_ONCE > 10
 
 
 async def test_queues_that_cannot_be_kept_keep_no_other_from_it() -> None:
@@ -303,3 +326,75 @@ async def test_queues_that_cannot_be_kept_keep_no_other_from_it() -> None:
         await trio.sleep(1.6)
         assert (await states(store))["t"] is State.PENDING
         nursery.cancel_scope.cancel()
+
+
+async def test_a_resync_makes_every_duty_due_that_a_signal_announces() -> None:
+    store = Watched()
+    await store.enqueue(Q, [new_task(delay_ms=3_600_000)])  # so that the queue is not at rest
+    signalled = ("promote", "unblock", "outbox", "batch", "agenda")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keeper(store).run)
+        await trio.sleep(1)
+        before = {name: store.count(name) for name in signalled}
+        await trio.sleep(5)
+        assert {name: store.count(name) for name in signalled} == before
+        store.store._broadcast.publish(Signal(Q, SignalKind.RESYNC))
+        await trio.sleep(0.1)
+        assert {name: store.count(name) - before[name] for name in signalled} == dict.fromkeys(
+            signalled, 1
+        )
+        nursery.cancel_scope.cancel()
+
+
+async def test_any_signal_ends_the_rest_of_a_queue() -> None:
+    store = Watched()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keeper(store).run)
+        # Its duties were done at about 108 s last, as in any queue at rest.
+        await trio.sleep(keeping.IDLE_MAX_SLEEP + 1)
+        looked = store.count("stats")
+        await until(lambda: store.count("stats") > looked)
+        # No look of its own finds this task before it has expired long ago.
+        await store.enqueue(Q, [new_task(id="t", expires_in_ms=1_000)])
+        await trio.sleep(1 + keeping.UNSIGNALLED_MAX_SLEEP)
+        assert (await states(store))["t"] is State.DEAD
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("refused_after", [0.0, 10.0])
+async def test_messages_to_a_queue_that_is_away_delay_no_duty_of_their_own(
+    refused_after: float,
+) -> None:
+    store = Watched()
+    store.refused_after = refused_after
+    store.away_queues.add("away")
+    relations = Relations(queue="away")
+    await store.enqueue(Q, [new_task(id="child", relations=relations)])
+    keeping_two = Keeper(store, (Q, "away"), dead_retention=300.0, max_dead=100)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keeping_two.run)
+        for n in range(20):
+            await trio.sleep(2)
+            await store.enqueue(Q, [new_task(id=f"t{n}", delay_ms=500)])
+            await trio.sleep(0.5 + keeping.RELAY_PATIENCE + 0.1)
+            assert (await states(store))[f"t{n}"] is State.PENDING
+        assert keeping_two.outages.failing == {"away"}
+        store.away_queues.clear()
+        await trio.sleep(refused_after + 2)
+        assert {r.id for r in (await store.dump("away")).records.values()} == {"child"}
+        assert keeping_two.outages.failing == frozenset()
+        nursery.cancel_scope.cancel()
+
+
+async def test_messages_to_a_queue_of_other_workers_that_is_away_are_reported(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = Watched()
+    store.away_queues.add("away")
+    await store.enqueue(Q, [new_task(id="child", relations=Relations(queue="away"))])
+    alone = keeper(store)
+    with trio.move_on_after(30):
+        await alone.run()
+    assert alone.outages.failing == frozenset()
+    # Not once for each of the many attempts.
+    assert 1 <= caplog.text.count(f"messages from queue {Q} to queue away wait: away") <= 10

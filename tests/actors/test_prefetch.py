@@ -41,3 +41,10 @@ def test_small_payloads_after_large_ones_are_claimed_ahead_again() -> None:
     prefetch.record_claim([100] * 300)
     prefetch.record_claim([])
     assert prefetch.ahead() == 1000
+
+
+def test_one_small_payload_does_not_hide_many_large_ones() -> None:
+    prefetch = Prefetch(100, 1000)
+    prefetch.record_claim([LARGE] * 100)
+    prefetch.record_claim([100])
+    assert prefetch.ahead() * LARGE == pytest.approx(AHEAD_BYTES_MAX, rel=0.2)

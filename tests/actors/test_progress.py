@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import trio
 
+from rediq_trio.store.port import BATCH
 from rediq_trio.tasks.task_info import read_progress
 from rediq_trio.worker.leases import LeaseTable
 from rediq_trio.worker.progress import ProgressFlusher
@@ -70,3 +71,52 @@ async def test_reports_behind_the_end_of_an_attempt_do_not_count() -> None:
     held.settled = True
     flusher.add(held, 50, None)
     assert flusher.unwritten([held]) == []
+
+
+async def test_a_report_made_while_an_older_one_is_refused_wins() -> None:
+    store = Watched()
+    store.away, store.refused_after = True, 0.5
+    flusher = ProgressFlusher(store, 0.5)
+    await store.store.enqueue(Q, [new_task(id="t")])
+    (held,) = await claim(store.store, LeaseTable())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(flusher.run)
+        flusher.add(held, 1, None)
+        await trio.sleep(0.2)
+        flusher.add(held, 2, None)
+        await trio.sleep(0.4)
+        store.away = False
+        await trio.sleep(5)
+        nursery.cancel_scope.cancel()
+    assert await percent(store, "t") == 2
+
+
+async def test_a_report_that_is_being_written_is_not_written_yet() -> None:
+    store = Watched()
+    store.delay = lambda name: 1.0 if name == "report" else 0.0
+    flusher = ProgressFlusher(store, 0.5)
+    await store.enqueue(Q, [new_task(id="t")])
+    (held,) = await claim(store, LeaseTable())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(flusher.run)
+        flusher.add(held, 1, None)
+        await trio.sleep(0.5)
+        assert flusher.unwritten([held]) == [held]
+        await flusher.flush([held])  # waits for the write that is under way
+        assert trio.current_time() == pytest.approx(1.0)
+        assert flusher.unwritten([held]) == []
+        nursery.cancel_scope.cancel()
+
+
+async def test_more_reports_than_one_call_carries_are_all_written() -> None:
+    store, lease_table = Watched(), LeaseTable()
+    flusher = ProgressFlusher(store, 0.5)
+    for _ in range(2):
+        await store.enqueue(Q, [new_task() for _ in range(BATCH)])
+        await claim(store, lease_table, limit=BATCH)
+    for held in lease_table:
+        flusher.add(held, 1, None)
+    await flusher.flush(list(lease_table))
+    assert store.count("report") == 2
+    found = [one.progress for one in (await store.dump(Q)).records.values()]
+    assert len([each for each in found if each]) == 2 * BATCH

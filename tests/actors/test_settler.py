@@ -8,8 +8,7 @@ import trio
 
 from rediq_trio import ConnectionLost, State
 from rediq_trio.spec.messages import Completed, Failed, Released, Snoozed, Stopped
-from rediq_trio.worker.leases import HeldLease, LeaseTable
-from rediq_trio.worker.outcomes import AttemptOutcome, failed, released
+from rediq_trio.worker.leases import AttemptOutcome, HeldLease, LeaseTable, failed, released
 from rediq_trio.worker.progress import ProgressFlusher
 from rediq_trio.worker.settler import OutcomeCounts, Settler
 from tests.actors.parts import Q, Watched, claim, new_task, record, states
@@ -125,6 +124,8 @@ async def test_an_outcome_of_a_lapsed_lease_is_refused() -> None:
     await at.settler.run()
     assert (await record(at.store, "t")).state is State.PENDING
     assert (at.completed(), at.outcome_counts.stale) == (0, 1)
+    # Its place is free for another task.
+    assert len(at.lease_table) == 0
 
 
 async def test_the_last_progress_is_written_before_the_outcome() -> None:
@@ -138,6 +139,22 @@ async def test_the_last_progress_is_written_before_the_outcome() -> None:
     assert at.store.calls.index("report") < at.store.calls.index("settle")
 
 
+async def test_a_report_that_is_refused_to_the_end_is_not_kept() -> None:
+    at = Settling()
+    await at.hold("t")
+    at.store.away = True
+    at.flusher.add(at.t, 99, "nearly")
+    at.send.send_nowait(completed(at.t))
+    at.send.close()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(at.settler.run)
+        await trio.sleep(2)
+        assert at.flusher.unwritten([at.t]) == [at.t]
+        at.store.away = False
+    assert at.completed() == 1
+    assert at.flusher.unwritten([at.t]) == []
+
+
 async def test_what_cannot_be_settled_in_time_is_given_up_and_counted() -> None:
     at = Settling()
     await at.hold("t")
@@ -145,7 +162,8 @@ async def test_what_cannot_be_settled_in_time_is_given_up_and_counted() -> None:
     at.send.send_nowait(completed(at.t))
     at.settler.limit(3)
     begun = trio.current_time()
-    await at.settler.run()
+    with trio.fail_after(60):
+        await at.settler.run()
     assert trio.current_time() - begun == pytest.approx(3, abs=0.01)
     assert at.outcome_counts.unsettled == 1
 

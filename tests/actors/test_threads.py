@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 import trio
@@ -105,3 +107,31 @@ async def test_no_more_threads_run_than_are_allowed() -> None:
         for handle in handles:
             await handle.result(timeout=10)
     assert most == 2
+
+
+async def test_a_handler_in_a_thread_that_leaves_a_nursery_open_fails_its_attempt() -> None:
+    app = rediq.App()
+    stack = AsyncExitStack()
+
+    @asynccontextmanager
+    async def pool() -> AsyncGenerator[None]:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            yield
+
+    @app.task("leave", max_retry=0)
+    def leave() -> None:
+        trio.from_thread.run(stack.enter_async_context, pool())
+
+    @app.task("add")
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    async with rediq.serve(app, MemoryStore(), concurrency=1) as server:
+        left = await server.client.enqueue(leave.task())
+        added = await server.client.enqueue(add.task(1, 2))
+        with pytest.raises(
+            rediq.TaskFailed, match=r"left a nursery open, in which trio\.sleep_forever"
+        ):
+            await left.result(timeout=10)
+        assert await added.result(timeout=10) == 3

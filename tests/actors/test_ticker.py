@@ -149,6 +149,7 @@ async def test_what_must_not_overlap_waits_for_the_end_of_the_last_task() -> Non
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.uncounted
 async def test_the_clocks_of_a_country_are_followed() -> None:
     store = store_at()
     await declared(store, rediq.Cron("30 2 * * *", "Europe/Paris"))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import warnings
+from contextlib import aclosing
 
 import pytest
 
@@ -79,6 +82,19 @@ async def test_workers_let_their_queues_keep_a_history() -> None:
             assert [line.get("event") for line in lines] == [None, "begin"]
             await queue.keep_history(0)
             assert len([line async for line in queue.history_lines()]) == 1
+
+
+async def test_lines_that_are_not_all_read_leave_nothing_to_be_collected() -> None:
+    async with rediq.connect("memory://") as client:
+        queue = client.queue("a")
+        await queue.keep_history(5)
+        async with aclosing(queue.history_lines()) as lines:
+            async for _ in lines:
+                break
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            gc.collect()
+        assert [str(each.message) for each in found] == []
 
 
 async def test_a_worker_without_the_setting_leaves_what_is_set() -> None:

@@ -13,7 +13,7 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio import ConfigError, KeyLimit, MemoryStore, QueueFull, QueueLimits, Rate
-from tests.servers import Server
+from tests.servers import Server, require_any_server
 
 Where = tuple[Any, dict[str, Any]]
 
@@ -23,7 +23,7 @@ def where(request: pytest.FixtureRequest, start_server: Callable[[str], Server])
     """Give what `serve` and `connect` open, with the keywords they take."""
     if request.param == "memory":
         return MemoryStore(), {}
-    return start_server("redis-6.2").url, {"key_prefix": f"limits-{uuid.uuid4().hex[:8]}"}
+    return start_server(require_any_server()).url, {"key_prefix": f"limits-{uuid.uuid4().hex[:8]}"}
 
 
 app = rediq.App()

@@ -86,7 +86,9 @@ async def put_together(tasks: list[rediq.Task[Any]]) -> None: ...
 
 async def serve(url: str) -> None:
     """Run the worker until standard input closes."""
-    async with rediq.serve(app, url, queues=[QUEUE], concurrency=50, max_payload=1024 * 1024):
+    async with rediq.serve(
+        app, url, queues=[QUEUE], concurrency=50, max_payload=1024 * 1024, unknown_type_patience=0
+    ):
         print("ready", flush=True)
         await trio.to_thread.run_sync(sys.stdin.read, abandon_on_cancel=True)
 
@@ -117,7 +119,7 @@ class Findings:
 
 _REASONS = (
     "envelope cannot be decoded", "envelope has version", "payload cannot be decoded", "nested deeper",
-    "payload key", "backoff policy", "batch cannot be decoded", "no handler is named", "of at most",
+    "payload: key", "backoff policy", "batch cannot be decoded", "no handler is named", "of at most",
     "the payload has no", "which it does not take", "does not fit", "is encrypted", " is no ",
     "not as it should be", "keyword arguments", "deadline", "timeout", "must be", "TypeError",
     "bytes packed", "and no aggregator", "not allowed",

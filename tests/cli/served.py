@@ -17,6 +17,8 @@ if (wish := os.environ.get("SERVED_COLLECTS")) == "off":
 elif wish:
     gc.set_threshold(int(wish))
 
+already_frozen = gc.get_freeze_count()  # by Python itself: some versions do
+
 app = rediq.App()
 no_app = "text"
 
@@ -29,8 +31,8 @@ async def pid() -> int:
 
 @app.task("collector")
 async def collector() -> list[int]:
-    """Give the garbage collector's thresholds, and how much it leaves alone."""
-    return [*gc.get_threshold(), gc.get_freeze_count()]
+    """Give the garbage collector's thresholds, and how much it leaves alone since this was imported."""
+    return [*gc.get_threshold(), gc.get_freeze_count() - already_frozen]
 
 
 @app.task("sleep", timeout=1000)
@@ -38,6 +40,22 @@ async def sleep(seconds: float) -> str:
     """Wait on Trio, which a cancellation ends."""
     await trio.sleep(seconds)
     return "slept"
+
+
+@app.task("wait-for", timeout=1000)
+async def wait_for(path: str) -> str:
+    """Wait until a file is there."""
+    while not await trio.Path(path).exists():
+        await trio.sleep(0.02)
+    return "it is there"
+
+
+@app.task("hang-once", timeout=1000)
+async def hang_once() -> str:
+    """Wait for ever in the first attempt, and end at once in the next."""
+    if rediq.current_task().fence == 1:
+        await trio.sleep_forever()
+    return "not again"
 
 
 @app.task("block", timeout=1000)

@@ -8,7 +8,8 @@ import attrs
 import pytest
 
 import rediq_trio as rediq
-from rediq_trio.cli.demo_report import Cancellation, DemoResult, report
+from rediq_trio.cli.demo_report import DemoResult, report
+from rediq_trio.cli.demo_tasks import CancellationProbe
 from rediq_trio.cli.screen import PlainScreen
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -32,7 +33,8 @@ GOOD = DemoResult(
     completed=[task(rediq.State.COMPLETED)] * 2,
     dead=[task(rediq.State.DEAD, error="why")],
     latencies=[0.001, 0.002],
-    cancellation=Cancellation(info=task(rediq.State.CANCELLED), took=0.01, reason="cancelled"),
+    cancelled=task(rediq.State.CANCELLED),
+    probe=CancellationProbe(took=0.01, reason="cancelled"),
     samples=2,
     wrong=[],
     violations=[],
@@ -67,5 +69,4 @@ def test_a_wrong_hash_is_named_and_no_good_outcome(capsys: pytest.CaptureFixture
 
 
 def test_a_task_that_saw_no_cancelled_is_no_good_outcome() -> None:
-    unseen = attrs.evolve(GOOD.cancellation, took=None)
-    assert not attrs.evolve(GOOD, cancellation=unseen).good
+    assert not attrs.evolve(GOOD, probe=CancellationProbe()).good

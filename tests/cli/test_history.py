@@ -10,7 +10,7 @@ import pytest
 import trio
 
 import rediq_trio as rediq
-from tests.cli.conftest import Place, Start, call, cli_call, eventually
+from tests.cli.conftest import WITHIN, Place, Start, call, cli_call, eventually
 
 
 def write(path: Path, lines: list[dict[str, Any]]) -> str:
@@ -41,7 +41,7 @@ def test_what_workers_did_is_written_and_keeps_to_the_specification(
             await eventually(client.workers)
             handles = await client.enqueue_many([call("pid") for _ in range(5)])
             for handle in handles:
-                assert await handle.result(timeout=30) == command.pid
+                assert await handle.result(timeout=WITHIN) == command.pid
 
     trio.run(main)
     command.signal()

@@ -32,6 +32,13 @@ def test_the_version_is_that_of_the_distribution() -> None:
         (("run", "served:app", "--processes", "2", "--url=memory://"), "memory://"),
         (("run", "served:app", "--log-level", "loud"), "invalid choice: 'loud'"),
         (("run", "served"), "module:attribute"),
+        (("run", "served.py:app"), "there is no module 'served.py': write served:app"),
+        (("run", "pk/tasks.py:app"), "a module, not a file: write pk.tasks:app"),
+        (("run", "./tasks.py"), "a module, not a file: write tasks:app"),
+        (("run", "/srv/shop/tasks.py:main"), "write tasks:main in the folder that has it"),
+        (("run", "served:app", "--concurency", "5"), "did you mean --concurrency?; see 'rediq run"),
+        (("run", "served:app", "--shutdown=5", "-x"), "unrecognized arguments: -x; see 'rediq run"),
+        (("check", "--kee-prefix=x"), "did you mean --key-prefix?; see 'rediq check"),
         (("run", "nowhere:app"), "there is no module 'nowhere'"),
         (("run", "served:nothing"), "served:app"),
         (("run", "served:no_app"), "of type str, no App; it has served:app"),
@@ -120,6 +127,18 @@ def test_an_interruption_is_no_error_message(
     assert capsys.readouterr().err == ""
 
 
+def test_a_misspelt_environment_variable_is_told() -> None:
+    found = cli_call(
+        "run", "served:app", "--burst", "--url=memory://", REDIQ_CONCURENCY="5", REDIQ_PORT="6379"
+    )
+    assert found.returncode == 0
+    told = [line for line in found.stderr.splitlines() if "is not read" in line]
+    assert len(told) == 1
+    assert told[0].endswith(
+        "the environment variable REDIQ_CONCURENCY is not read; did you mean REDIQ_CONCURRENCY?"
+    )
+
+
 def test_a_bad_environment_variable_is_named() -> None:
     found = cli_call("run", "served:app", REDIQ_LEASE="long")
     assert found.returncode == 2
@@ -128,7 +147,7 @@ def test_a_bad_environment_variable_is_named() -> None:
 
 def test_a_server_that_is_not_there_is_one_line_and_status_1() -> None:
     url = "unix://user:secret@/no/such/socket"
-    found = cli_call("run", "served:app", "--url", url)
+    found = cli_call("run", "served:app", "--url", url, "--connect-patience=0")
     assert found.returncode == 1
     assert "cannot connect" in found.stderr
     assert "--url or REDIQ_URL" in found.stderr

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 import rediq_trio as rediq
-from tests.cli.conftest import Place, Start, alive, call, eventually
+from tests.cli.conftest import WITHIN, Place, Start, alive, call, eventually
 
 IMPATIENT = """
 import sys
@@ -72,7 +72,7 @@ def test_a_killed_worker_starts_again_and_its_task_is_not_lost(
         async with cli_place.client() as client:
             before = await _workers(client, 2)
             # Long leases: those of a worker that the machine does not let run are lost as well.
-            handle = await client.enqueue(call("sleep", seconds=1.5))
+            handle = await client.enqueue(call("hang-once"))
 
             async def holder() -> str:
                 return (await handle.info()).worker or ""
@@ -81,7 +81,7 @@ def test_a_killed_worker_starts_again_and_its_task_is_not_lost(
             os.kill(victim, signal.SIGKILL)
             after = await _workers(client, 2, without=[victim])
             assert after.keys() == before.keys()
-            assert await handle.result(timeout=30) == "slept"
+            assert await handle.result(timeout=WITHIN) == "not again"
             info = await handle.info()
             assert (info.attempt, info.crashes) == (1, 1)
 
@@ -128,7 +128,7 @@ def test_the_second_signal_reaches_every_worker(cli_start: Start, cli_place: Pla
                 await eventually(partial(_is_active, handle))
             command.signal()
             await command.wait_said("stopping 2 workers")
-            command.signal()
+            command.signal(signal.SIGINT)
             code = await trio.to_thread.run_sync(command.end)
             assert code == 0, command.said()
             infos = [await handle.info() for handle in handles]
@@ -148,7 +148,7 @@ def test_an_embedded_server_is_shared_by_all_and_ends_with_them(cli_start: Start
         async with rediq.connect(found[1]) as client:
             workers = await _workers(client, 2)
             handle = await client.enqueue(call("pid"))
-            assert await handle.result(timeout=30) in workers.values()
+            assert await handle.result(timeout=WITHIN) in workers.values()
             command.signal()
             assert await trio.to_thread.run_sync(command.end) == 0
         with pytest.raises(rediq.ConnectionLost):

@@ -4,8 +4,10 @@ import attrs
 import pytest
 
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.messages import Claimed, Fence, Lease, Released
+from rediq_trio.spec.messages import Claimed, Death, Fence, Lease, Released
 from tests.conformance.bench import LEASE, START, Bench, Q, failed
+
+UUID7 = "018f3b2c-0000-7abc-8def-0123456789ab"
 
 
 async def test_a_claim_leases_a_task(bench: Bench) -> None:
@@ -96,7 +98,7 @@ async def test_a_claim_buries_what_has_expired(bench: Bench) -> None:
     before = await bench.record()
     bench.clock.advance(10)
     claimed = await bench.store.claim(Q, limit=5, lease_ms=1, worker="w", nonce=b"n" * 8)
-    assert claimed == Claimed((), 0)
+    assert claimed == Claimed((), 0, deaths=(Death("t", 0, "expired"),))
     assert await bench.record() == attrs.evolve(
         before, state=State.DEAD, error="expired", finished_ms=START + 10
     )
@@ -132,6 +134,15 @@ async def test_an_attempt_that_failed_is_charged_at_the_next_claim(bench: Bench)
     await bench.store.promote(Q, limit=1)
     [lease] = await bench.take()
     assert (lease.fence.deliveries, lease.attempt) == (2, 2)
+
+
+async def test_a_claim_that_buries_and_leases_answers_both(bench: Bench) -> None:
+    await bench.add("old", UUID7, expires_in_ms=10)
+    await bench.add("new")
+    bench.clock.advance(10)
+    claimed = await bench.store.claim(Q, limit=5, lease_ms=1, worker="w", nonce=b"n" * 8)
+    assert [lease.fence.id for lease in claimed.leases] == ["new"]
+    assert claimed.deaths == (Death("old", 0, "expired"), Death(UUID7, 0, "expired"))
 
 
 @pytest.mark.parametrize("worker", ["other", "wörker:1"])

@@ -12,11 +12,13 @@ from rediq_trio.spec.messages import (
     Completed,
     Due,
     Fence,
+    Mail,
+    MailKind,
     Relations,
     Released,
     Stopped,
 )
-from rediq_trio.spec.records import PROPAGATED_AT_ONCE, Counters
+from rediq_trio.spec.records import ORDERED_AT_ONCE, PROPAGATED_AT_ONCE, Counters
 from rediq_trio.spec.stored_format import NIL
 from rediq_trio.spec.upkeep import ENDINGS
 from rediq_trio.store.broadcast import Signal, SignalKind
@@ -67,7 +69,7 @@ async def test_a_task_waits_for_one_that_has_not_ended(bench: Bench) -> None:
     [answer] = await bench.store.enqueue(Q, [new("t", relations=after("s"))])
     assert answer is State.BLOCKED
     record = await bench.record()
-    assert (record.state, record.waits, record.seq) == (State.BLOCKED, 1, 0)
+    assert (record.state, record.waits, record.seq) == (State.BLOCKED, 1, 2)
     queue = await bench.dump()
     assert (queue.needs, queue.edges) == ({"t": {"s"}}, {"s": {"t"}})
     assert (queue.records["s"].has_dependents, queue.locks) == (True, {})
@@ -98,7 +100,7 @@ async def test_a_task_goes_on_in_the_very_step_that_completes_the_last(
     assert (await bench.record()).waits == 1
     await complete(bench, two)
     record = await bench.record()
-    assert (record.state, record.waits, record.seq) == (State.PENDING, 0, 3)
+    assert (record.state, record.waits, record.seq) == (State.PENDING, 0, 4)
     queue = await bench.dump()
     assert (queue.needs, queue.edges, queue.endings) == ({}, {}, ())
 
@@ -109,7 +111,7 @@ async def test_two_that_complete_in_one_call_ready_their_dependent_once(bench: B
     items = [Completed(one, ONE), Completed(two, TWO)]
     await bench.store.settle(Q, items)
     assert await bench.ids(State.PENDING) == ["t"]
-    assert (await bench.dump()).seq == 3
+    assert (await bench.dump()).seq == 4
 
 
 async def test_a_task_named_twice_is_waited_for_once(bench: Bench) -> None:
@@ -130,14 +132,40 @@ async def test_one_that_ended_and_is_named_twice_is_handed_on_once(bench: Bench)
     assert (await bench.record()).inputs == handed(("s", ONE))
 
 
-async def test_dependents_go_on_in_the_order_of_their_ids_behind_those_that_are_ready(
+async def test_dependents_go_on_as_they_were_enqueued_behind_those_that_are_ready(
     bench: Bench,
 ) -> None:
     fence = await source(bench)
     await bench.add("ready")
     await bench.add("b", UUID7, "a", "cc", relations=after("s"))
     await complete(bench, fence)
-    assert await bench.ids(State.PENDING) == ["ready", UUID7, "a", "b", "cc"]
+    assert await bench.ids(State.PENDING) == ["ready", "b", UUID7, "a", "cc"]
+
+
+async def test_of_more_dependents_a_step_orders_those_with_the_lowest_ids(bench: Bench) -> None:
+    fence = await source(bench)
+    names = [f"t{n:04}" for n in reversed(range(ORDERED_AT_ONCE + 2))]
+    for start in range(0, len(names), 1000):
+        await bench.add(*names[start : start + 1000], relations=after("s"))
+    await complete(bench, fence)
+    # A step looks at the lowest ids; `names` begins with the highest.
+    assert await bench.ids(State.PENDING) == names[2 : 2 + PROPAGATED_AT_ONCE]
+    while (await bench.store.unblock(Q, limit=1000)).moved:
+        pass
+    records = (await bench.dump()).records.values()
+    ran = sorted((r for r in records if r.state is State.PENDING), key=lambda r: r.seq)
+    assert [r.id for r in ran] == [*names[2:502], *names[:2], *names[502:]]
+
+
+async def test_an_order_holds_from_step_to_step(bench: Bench) -> None:
+    fence = await source(bench)
+    names = [f"t{n:04}" for n in reversed(range(PROPAGATED_AT_ONCE + 7))]
+    await bench.add(*names, relations=after("s"))
+    await complete(bench, fence)
+    assert await bench.ids(State.PENDING) == names[:PROPAGATED_AT_ONCE]
+    await bench.store.unblock(Q, limit=3)
+    await bench.store.unblock(Q, limit=1000)
+    assert await bench.ids(State.PENDING) == names
 
 
 async def test_a_dependent_keeps_its_priority(bench: Bench) -> None:
@@ -205,7 +233,7 @@ async def test_one_that_completed_already_is_not_waited_for(bench: Bench) -> Non
     await complete(bench, await source(bench), b"\x07")
     assert await bench.store.enqueue(Q, [new("t", relations=after("s"))]) == (State.PENDING,)
     record = await bench.record()
-    assert (record.waits, record.inputs, record.seq) == (0, handed(("s", b"\x07")), 2)
+    assert (record.waits, record.inputs, record.seq) == (0, handed(("s", b"\x07")), 3)
     queue = await bench.dump()
     assert (queue.needs, queue.edges) == ({}, {})
 
@@ -636,7 +664,7 @@ async def test_more_than_one_step_tells_are_told_by_the_keeper(bench: Bench) -> 
     assert await bench.store.unblock(Q, limit=1000) == Due(0, None)
     queue = await bench.dump()
     assert (queue.endings, queue.edges, queue.needs) == ((), {}, {})
-    assert queue.seq == 2 + PROPAGATED_AT_ONCE
+    assert queue.seq == 3 + 2 * PROPAGATED_AT_ONCE
 
 
 async def test_those_that_are_left_hear_of_the_end_though_the_task_is_deleted_then(
@@ -647,6 +675,16 @@ async def test_those_that_are_left_hear_of_the_end_though_the_task_is_deleted_th
     assert await bench.ids(State.BLOCKED) == [f"t{PROPAGATED_AT_ONCE:04}"]
     assert await bench.store.unblock(Q, limit=1000) == Due(1, None)
     assert len(await bench.ids(State.PENDING)) == PROPAGATED_AT_ONCE + 1
+
+
+async def test_dependents_of_another_queue_are_notified_first(bench: Bench) -> None:
+    fence = await many(bench, PROPAGATED_AT_ONCE)
+    here = await bench.ids(State.BLOCKED)
+    mail = [Mail(n, Q, MailKind.SUBSCRIBE, id=name, ref="s") for n, name in enumerate("ba", 1)]
+    await bench.store.receive(Q, "other", mail)
+    await complete(bench, fence)
+    assert [message.id for message in (await bench.dump()).outbox] == ["a", "b"]
+    assert await bench.ids(State.BLOCKED) == here[-2:]
 
 
 async def test_that_some_are_left_is_signalled(bench: Bench) -> None:
@@ -723,7 +761,7 @@ async def test_a_settlement_that_comes_twice_tells_once(bench: Bench) -> None:
     for _ in range(2):
         await complete(bench, fence)
     assert (await bench.record()).inputs == handed(("s", ONE))
-    assert (await bench.dump()).seq == 2
+    assert (await bench.dump()).seq == 3
 
 
 # --- graphs in one call
@@ -754,7 +792,7 @@ async def test_a_graph_runs_level_by_level(bench: Bench) -> None:
     while leases := await bench.take(10):
         ran.append([lease.fence.id for lease in leases])
         await bench.store.settle(Q, [Completed(lease.fence, ONE) for lease in leases])
-    assert ran == [["a"], ["b", "c"], ["d"]]
+    assert ran == [["a"], ["c", "b"], ["d"]]
 
 
 async def test_a_graph_dies_with_its_root(bench: Bench) -> None:
@@ -850,6 +888,66 @@ async def test_a_whole_for_which_there_is_no_room_is_kept_out(bench: Bench) -> N
     assert (await bench.dump()).records == {}
     assert await bench.store.enqueue(Q, tasks[:2], atomic=True) == (State.PENDING,) * 2
     assert await bench.store.enqueue(Q, [tasks[2]]) == (Answer(AnswerKind.FULL),)
+
+
+async def test_a_step_without_room_for_all_is_kept_out(bench: Bench) -> None:
+    await bench.store.arrange(Q, max_pending=3)
+    await bench.add("t", relations=Relations(unique="k"))
+    before = await bench.dump()
+    tasks = [
+        new("a"), new("later", delay_ms=5), new("t"), new("u", relations=Relations(unique="k")),
+        new("b"), new("c"),
+    ]  # fmt: skip
+    answers = await bench.store.enqueue(Q, tasks, step=True)
+    assert answers == (*[Answer(AnswerKind.WITHHELD)] * 5, Answer(AnswerKind.FULL))
+    assert await bench.dump() == before
+    assert await bench.store.enqueue(Q, tasks[:-1], step=True) == (
+        State.PENDING, State.SCHEDULED, None, Answer(AnswerKind.TAKEN, "t"), State.PENDING,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("bound", [0, 9])
+async def test_a_missing_task_keeps_a_step_out(bench: Bench, bound: int) -> None:
+    await bench.store.arrange(Q, max_pending=bound)
+    tasks = [new("a"), new("b", relations=after("nobody")), new("c", relations=after("a"))]
+    answers = await bench.store.enqueue(Q, [*tasks, new("d")], step=True)
+    withheld = Answer(AnswerKind.WITHHELD)
+    assert answers == (withheld, Answer(AnswerKind.MISSING, "nobody"), withheld, withheld)
+    assert (await bench.dump()).records == {}
+    assert await bench.store.enqueue(Q, tasks[::2], step=True) == (State.PENDING, State.BLOCKED)
+
+
+async def test_what_a_step_does_not_add_is_not_there_to_be_needed(bench: Bench) -> None:
+    await bench.add("t", relations=Relations(unique="k"))
+    tasks = [new("a", relations=Relations(unique="k")), new("b", relations=after("a"))]
+    answers = await bench.store.enqueue(Q, tasks, step=True)
+    assert answers == (Answer(AnswerKind.WITHHELD), Answer(AnswerKind.MISSING, "a"))
+
+
+@pytest.mark.parametrize("bound", [0, 9])
+async def test_a_key_or_an_id_that_is_taken_keeps_no_step_out(bench: Bench, bound: int) -> None:
+    await bench.store.arrange(Q, max_pending=bound)
+    keyed = Relations(unique="k", replace=True)
+    await bench.add("t", relations=keyed)
+    await bench.add("u")
+    tasks = [
+        new("a"), new("u", relations=keyed), new("a"), new("b", priority=1, relations=keyed),
+        new("c"),
+    ]  # fmt: skip
+    replaced = Answer(AnswerKind.REPLACED, "t", State.PENDING)
+    assert await bench.store.enqueue(Q, tasks, step=True) == (
+        State.PENDING, None, None, replaced, State.PENDING,
+    )  # fmt: skip
+    assert (await bench.record()).priority == 1
+
+
+async def test_one_of_a_step_that_goes_elsewhere_may_have_an_id_that_exists_here(
+    bench: Bench,
+) -> None:
+    await bench.add("t")
+    tasks = [new("a"), new("t", relations=Relations(queue="other"))]
+    answers = await bench.store.enqueue(Q, tasks, step=True)
+    assert answers == (State.PENDING, Answer(AnswerKind.SENT))
 
 
 async def test_those_of_a_whole_that_wait_take_no_room(bench: Bench) -> None:

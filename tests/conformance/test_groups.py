@@ -8,9 +8,9 @@ import attrs
 import pytest
 
 from rediq_trio.spec.carried import BatchEnvelope
-from rediq_trio.spec.groups import DEFAULT_RULE, MOST_BYTES, Group
+from rediq_trio.spec.groups import DEFAULT_RULE, MOST_BYTES, RULES_AT_ONCE, Group
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.messages import Completed, Due, Relations, Until
+from rediq_trio.spec.messages import Completed, Death, Due, Relations, Until
 from rediq_trio.spec.records import Counters, GroupRule, Lock
 from rediq_trio.store.broadcast import SignalKind
 from tests.conformance.bench import START, Bench, Q, failed, heard, new
@@ -59,8 +59,72 @@ async def test_the_default_is_ten_half_a_minute_and_five(bench: Bench) -> None:
     assert GroupRule(10, 30_000, 300_000) == DEFAULT_RULE
     await put(bench, *(f"m{n}" for n in range(9)))
     assert await bench.store.batch(Q, ids=["b"]) == Due(0, 30_000)
-    await put(bench, "last")
+    bench.clock.advance(30_000)
     assert await bench.store.batch(Q, ids=["b"]) == Due(1, None)
+
+
+async def test_a_group_without_a_rule_is_not_due_by_its_size_before_the_grace(bench: Bench) -> None:
+    await put(bench, *(f"m{n}" for n in range(10)))
+    bench.clock.advance(29_999)
+    await put(bench, "last")
+    assert await bench.store.batch(Q, ids=["b"]) == Due(0, 1)
+    bench.clock.advance(1)
+    assert await bench.store.batch(Q, ids=["b", "c"]) == Due(1, 29_999)
+    assert await members(bench, "b") == [f"m{n}" for n in range(10)]
+    await bench.check()
+
+
+async def test_a_batch_is_made_by_the_rule_of_who_makes_it(bench: Bench) -> None:
+    await put(bench, *(f"m{n}" for n in range(10)))
+    bench.clock.advance(30_000)
+    made = await bench.store.batch(Q, ids=["w", "x", "y", "z"], rules={"g": QUICK})
+    assert made == Due(4, None)
+    assert [len(await members(bench, i)) for i in ("w", "x", "y", "z")] == [3, 3, 3, 1]
+    await put(bench, "a")
+    await bench.store.set_group_rules(Q, rules={"g": GroupRule(1)})
+    large = GroupRule(9, 100, 250)
+    assert await bench.store.batch(Q, ids=["b"], rules={"g": large}) == Due(0, 100)
+    assert await bench.store.groups(Q, limit=10) == (Group("g", large, 1, bench.clock() + 100),)
+    await bench.check()
+
+
+@pytest.mark.parametrize(
+    ("names", "size"),
+    [
+        (["g:*", "*", "g:long"], 1),
+        (["*", "g:*"], 2),
+        (["g:*", "*"], 1),
+        (["g:lo*", "g:long*", "g:l*"], 2),
+        (["g:", "g", "other"], None),
+        (["*"], 1),
+        (["g:longer", "g:longer*"], None),
+    ],
+)
+async def test_the_rule_of_a_name_goes_before_that_of_the_longest_prefix(
+    bench: Bench, names: list[str], size: int | None
+) -> None:
+    if "g:long" in names:
+        size = 1 + names.index("g:long")
+    await put(bench, "a", "b", "c", "d", group="g:long")
+    bench.clock.advance(30_000)
+    rules = {name: GroupRule(n) for n, name in enumerate(names, start=1)}
+    await bench.store.batch(Q, ids=["x"], rules=rules)
+    assert len(await members(bench, "x")) == (size or 4)
+
+
+async def test_a_step_changes_the_rules_of_so_many_groups(bench: Bench) -> None:
+    for n in range(0, RULES_AT_ONCE + 1, 500):
+        tasks = [
+            new(f"m{i:04}", relations=Relations(group=f"g{i}"))
+            for i in range(n, min(n + 500, RULES_AT_ONCE + 1))
+        ]
+        await bench.store.enqueue(Q, tasks)
+    bench.clock.advance(30_000)
+    later = GroupRule(9, 60_000, 60_000)
+    assert await bench.store.batch(Q, ids=["x"], rules={"g*": later}) == Due(0, 0)
+    assert len((await bench.dump()).rules) == RULES_AT_ONCE
+    assert await bench.store.batch(Q, ids=["x"], rules={"g*": later}) == Due(0, 30_000)
+    assert len((await bench.dump()).rules) == RULES_AT_ONCE + 1
 
 
 async def test_a_full_group_becomes_a_batch_at_once(bench: Bench) -> None:
@@ -212,7 +276,7 @@ async def test_a_member_that_leaves_is_in_no_batch(bench: Bench, way: str) -> No
     elif way == "delete":
         await bench.store.delete(Q, ["a"])
     elif way == "expire":
-        assert await bench.store.expire(Q, limit=5) == Due(1, None)
+        assert await bench.store.expire(Q, limit=5) == Due(1, None, (Death("a", 0, "expired"),))
     else:
         await bench.store.flush(Q)
         assert await bench.store.groups(Q, limit=1) == ()

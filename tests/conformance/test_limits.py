@@ -261,16 +261,34 @@ async def test_a_period_that_does_not_divide_rounds_up_and_never_gives_one_more(
 ) -> None:
     await bench.add(*"12345678", relations=KEY_A)
     await bench.store.limit(Q, key="a", count=3, period_ms=10)
-    # 3,333.33 us is 3,334: due at 3.334, 6.668, 10.002, 13.336 when each starts at its instant;
-    # a start comes at a whole ms, and the arrival counts from there.
+    # An interval of 3.4 ms, with a slack of 0.2 ms. A start comes at a whole ms, and the arrival
+    # counts from there.
     assert await start_times(bench, 30) == [0, 4, 8, 12, 16, 20, 24, 28]
 
 
 async def test_an_arrival_is_kept_to_the_microsecond_where_there_is_a_burst(bench: Bench) -> None:
     await bench.add(*"12345678", relations=KEY_A)
     await bench.store.limit(Q, key="a", count=3, period_ms=10, burst=2)
-    # The arrival is 2 starts ahead at 0: 6.668. A start is free from (arrival - 3.334) on.
-    assert await start_times(bench, 22) == [0, 0, 4, 7, 11, 14, 17, 21]
+    # An interval of 3.334 ms, and a tolerance of 3.336. The arrival is 2 starts ahead at 0: 6.668.
+    assert await start_times(bench, 22) == [0, 0, 4, 7, 10, 14, 17, 21]
+
+
+async def test_a_start_that_is_late_delays_none_after_it(bench: Bench) -> None:
+    await bench.add(*map(str, range(9)), relations=KEY_A)
+    # An interval of 102 ms, and a slack of 20.
+    await bench.store.limit(Q, key="a", count=10, period_ms=1000)
+    starts: list[int] = []
+    for at in (0, 81, 82, 204, 285, 286, 387, 388, 1000, 1081, 1082, 1183, 1184):
+        bench.clock.now = START + at
+        starts += [at for _ in await ids_of(bench)]
+    # 204 is 20 ms late, which delays none; 1000 is later, which is lost.
+    assert starts == [0, 82, 204, 286, 388, 1000, 1082, 1184]
+
+
+async def test_a_rate_of_one_start_has_no_slack(bench: Bench) -> None:
+    await bench.add(*"123", relations=KEY_A)
+    await bench.store.limit(Q, key="a", count=1, period_ms=1000)
+    assert await start_times(bench, 2500, 5) == [0, 1000, 2000]
 
 
 async def test_no_period_sees_more_starts_than_count_and_burst(bench: Bench) -> None:
@@ -291,6 +309,15 @@ async def test_a_queues_rate_counts_every_task(bench: Bench) -> None:
     assert await claimed(bench) == ([], 0)
     bench.clock.advance(1)
     assert await claimed(bench) == (["t"], 0)
+
+
+async def test_what_a_queues_rate_allows_at_this_instant_remains(bench: Bench) -> None:
+    await bench.add("t", "u", "v")
+    await bench.store.limit(Q, key="", count=2, period_ms=20, burst=2)
+    answer = await bench.store.claim(Q, limit=1, lease_ms=1000, worker="w", nonce=b"87654321")
+    # An arrival 10 ms ahead, and a tolerance of 10 ms: the next start is free now, and no later.
+    assert (len(answer.leases), answer.remaining, answer.next_in_ms) == (1, 2, None)
+    assert await claimed(bench) == (["u"], 0)
 
 
 async def test_a_common_rate_counts_each_key_apart(bench: Bench) -> None:
@@ -347,7 +374,7 @@ async def test_a_rate_that_is_raised_counts_from_now(bench: Bench, key: str) -> 
     assert await ids_of(bench) == ["a1"]
     await bench.store.limit(Q, key=key, count=1, period_ms=10)
     await bench.check_derived()
-    assert (await bench.store.promote(Q, limit=1)).next_in_ms == 10
+    assert await next_start(bench) == 10
     assert await start_times(bench, 30) == [10, 20]
 
 
@@ -404,58 +431,100 @@ async def test_rates_that_do_not_bind_any_more_are_purged(bench: Bench) -> None:
 
 
 async def next_start(bench: Bench) -> int | None:
-    return (await bench.store.promote(Q, limit=100)).next_in_ms
+    """Claim nothing, and return in how many ms the next start is said to be possible."""
+    answer = await bench.store.claim(Q, limit=100, lease_ms=1000, worker="w", nonce=b"nextstar")
+    await bench.check_derived()
+    assert answer.leases == ()
+    assert answer.remaining == 0
+    return answer.next_in_ms
 
 
-async def test_a_keeper_is_told_when_a_rate_allows_the_next_start(bench: Bench) -> None:
+async def test_a_claim_is_told_when_a_rate_allows_the_next_start(bench: Bench) -> None:
     await bench.add("a1", "a2", relations=KEY_A)
     await bench.add("b1", "b2", relations=KEY_B)
     await bench.store.limit(Q, key="a", count=1, period_ms=50)
     await bench.store.limit(Q, key="b", count=1, period_ms=30)
-    assert await next_start(bench) is None
-    assert await ids_of(bench) == ["a1", "b1"]
+    first = await bench.store.claim(Q, limit=100, lease_ms=1000, worker="w", nonce=b"87654321")
+    assert (len(first.leases), first.remaining, first.next_in_ms) == (2, 0, 30)
     assert await next_start(bench) == 30
     bench.clock.advance(30)
-    assert await next_start(bench) == 20
-    await bench.check_derived()
-    assert await ids_of(bench) == ["b2"]
+    second = await bench.store.claim(Q, limit=100, lease_ms=1000, worker="w", nonce=b"87654322")
+    assert (len(second.leases), second.remaining, second.next_in_ms) == (1, 0, 20)
     bench.clock.advance(20)
-    assert await next_start(bench) is None
-    await bench.check_derived()
     assert await ids_of(bench) == ["a2"]
+    # Nothing is left that could start.
     assert await next_start(bench) is None
 
 
-async def test_a_keeper_is_told_of_whichever_comes_first(bench: Bench) -> None:
+async def test_a_claim_that_leaves_tasks_is_told_of_no_instant(bench: Bench) -> None:
+    await bench.add("a1", "a2", relations=KEY_A)
+    await bench.add("t", "u")
+    await bench.store.limit(Q, key="a", count=1, period_ms=50)
+    answer = await bench.store.claim(Q, limit=2, lease_ms=1000, worker="w", nonce=b"87654321")
+    assert (answer.remaining, answer.next_in_ms) == (1, None)
+    # Plain tasks and a lane that a rate shuts.
+    answer = await bench.store.claim(Q, limit=2, lease_ms=1000, worker="w", nonce=b"87654322")
+    assert (len(answer.leases), answer.remaining, answer.next_in_ms) == (1, 0, 50)
+
+
+async def test_a_claim_of_a_paused_queue_is_told_of_no_instant(bench: Bench) -> None:
     await bench.add("a1", "a2", relations=KEY_A)
     await bench.store.limit(Q, key="a", count=1, period_ms=50)
     await bench.take()
-    await bench.add("early", delay_ms=20)
-    assert await next_start(bench) == 20
-    await bench.store.delete(Q, ["early"])
-    await bench.add("late", delay_ms=80)
-    assert await next_start(bench) == 50
+    await bench.store.pause(Q)
+    assert await next_start(bench) is None
 
 
-async def test_a_keeper_waits_for_the_queues_rate_first(bench: Bench) -> None:
+async def test_a_claim_that_buries_is_told_of_the_lane_that_this_fills(bench: Bench) -> None:
+    await bench.store.limit(Q, key="a", count=1, period_ms=50)
+    await bench.add("a1", relations=KEY_A)
+    await bench.take()
+    await bench.add("t", expires_in_ms=5)
+    after = Relations(needs=("t",), run_on_dependency_failure=True, limit_key="a")
+    await bench.add("a2", relations=after)
+    bench.clock.advance(5)
+    assert await next_start(bench) == 45
+    assert (await bench.record("t")).state is State.DEAD
+
+
+async def test_the_queues_rate_comes_before_those_of_its_keys(bench: Bench) -> None:
     await bench.add("a1", "a2", relations=KEY_A)
     await bench.store.limit(Q, key="a", count=1, period_ms=30)
     await bench.store.limit(Q, key="", count=1, period_ms=50)
     await bench.take()
     assert await next_start(bench) == 50
     bench.clock.advance(50)
-    assert await next_start(bench) is None
+    assert await ids_of(bench) == ["a2"]
 
 
-async def test_a_keeper_waits_for_no_rate_where_nothing_could_start(bench: Bench) -> None:
+async def test_a_claim_is_told_of_the_queues_rate_also_without_keys(bench: Bench) -> None:
+    await bench.add("t", "u")
+    await bench.store.limit(Q, key="", count=1, period_ms=50)
+    await bench.take()
+    assert await next_start(bench) == 50
+
+
+async def test_a_claim_is_told_of_no_rate_where_nothing_could_start(bench: Bench) -> None:
     await bench.add("a1", relations=KEY_A)
     await bench.store.limit(Q, key="", count=1, period_ms=50)
     await bench.store.limit(Q, key="a", concurrency=1, count=1, period_ms=50)
     await bench.take()
     assert await next_start(bench) is None
-    await bench.store.limit(Q, key="", count=0)
     await bench.add("a2", relations=KEY_A)
+    await bench.store.limit(Q, key="", concurrency=1)
     assert await next_start(bench) is None
+    await bench.store.limit(Q, key="", concurrency=0, count=0)
+    # The end of the other task opens the lane, and no time.
+    assert await next_start(bench) is None
+
+
+async def test_a_promotion_waits_for_no_rate(bench: Bench) -> None:
+    await bench.add("a1", "a2", relations=KEY_A)
+    await bench.store.limit(Q, key="a", count=1, period_ms=50)
+    await bench.store.limit(Q, key="", count=1, period_ms=50)
+    await bench.take()
+    await bench.add("later", delay_ms=80)
+    assert (await bench.store.promote(Q, limit=100)).next_in_ms == 80
 
 
 # --- turns
@@ -642,7 +711,7 @@ async def test_tasks_scheduled_and_retried_come_into_their_lane(bench: Bench) ->
     bench.clock.advance(500)
     await bench.store.promote(Q, limit=10)
     await bench.check_derived()
-    assert await ids_of(bench) == ["a2"]
+    assert await ids_of(bench) == ["a1"]
 
 
 async def test_a_revived_task_comes_into_its_lane(bench: Bench) -> None:
@@ -725,11 +794,11 @@ async def caught_up(signals: trio.MemoryReceiveChannel[Any]) -> None:
             pass
 
 
-async def silent(signals: trio.MemoryReceiveChannel[Any], kind: SignalKind) -> None:
+async def silent(signals: trio.MemoryReceiveChannel[Any], *kinds: SignalKind) -> None:
     """Check that no such signal comes: one that is sent last comes last."""
     with trio.move_on_after(0.4):
         async for signal in signals:
-            assert signal.kind is not kind
+            assert signal.kind not in kinds
 
 
 @pytest.mark.parametrize("key", ["", "a"])
@@ -743,29 +812,55 @@ async def test_a_permit_that_frees_wakes(bench: Bench, key: str) -> None:
         await heard(signals, SignalKind.WAKE)
 
 
-@pytest.mark.parametrize("key", ["", "a"])
-async def test_a_start_tells_the_keeper_when_the_next_is(bench: Bench, key: str) -> None:
+async def test_a_lane_that_a_rate_shuts_wakes_who_does_not_know_of_it(bench: Bench) -> None:
+    await bench.store.limit(Q, key="a", concurrency=1, count=1, period_ms=100)
+    await bench.add("a1", relations=KEY_A)
+    [lease] = await bench.take()
+    with bench.store.listen([(Q, "")]) as signals:
+        await heard(signals, SignalKind.RESYNC)
+        await bench.store.settle(Q, [Completed(lease.fence, b"")])
+        await caught_up(signals)
+        # The lane was empty: nobody has been told when it opens.
+        await bench.add("a2", relations=KEY_A)
+        await heard(signals, SignalKind.WAKE)
+
+
+async def test_a_permit_that_frees_wakes_who_has_to_wait_for_the_rate(bench: Bench) -> None:
+    await bench.store.limit(Q, key="a", concurrency=1, count=1, period_ms=100)
     await bench.add("a1", "a2", relations=KEY_A)
+    [lease] = await bench.take()
+    with bench.store.listen([(Q, "")]) as signals:
+        await heard(signals, SignalKind.RESYNC)
+        await caught_up(signals)
+        await bench.store.settle(Q, [Completed(lease.fence, b"")])
+        await heard(signals, SignalKind.WAKE)
+    assert await next_start(bench) == 100
+
+
+@pytest.mark.parametrize("key", ["", "a"])
+async def test_a_claim_under_a_rate_wakes_nobody(bench: Bench, key: str) -> None:
+    await bench.add("a1", "a2", "a3", relations=KEY_A)
     await bench.store.limit(Q, key=key, count=1, period_ms=100)
     with bench.store.listen([(Q, "")]) as signals:
         await heard(signals, SignalKind.RESYNC)
-        await bench.take()
-        await heard(signals, SignalKind.DUE)
+        await caught_up(signals)
+        [lease] = await bench.take()
+        await bench.store.settle(Q, [Completed(lease.fence, b"")])
         bench.clock.advance(100)
-        await bench.store.promote(Q, limit=1)
-        await heard(signals, SignalKind.WAKE)
+        assert await ids_of(bench) == ["a2"]
+        bench.clock.advance(50)
+        assert await next_start(bench) == 50
+        await silent(signals, SignalKind.WAKE, SignalKind.DUE)
 
 
-async def test_a_limit_that_changes_wakes_and_tells_the_keeper(bench: Bench) -> None:
+async def test_a_limit_that_changes_wakes(bench: Bench) -> None:
     await bench.add("t")
     with bench.store.listen([(Q, "")]) as signals:
         await heard(signals, SignalKind.RESYNC)
-        await bench.store.limit(Q, key="", concurrency=1)
-        await heard(signals, SignalKind.WAKE)
-        await bench.store.limit(Q, key="", concurrency=2)
-        await heard(signals, SignalKind.WAKE)
-        await bench.store.limit(Q, key="", count=2, period_ms=100)
-        await heard(signals, SignalKind.DUE)
+        for limit in ({"concurrency": 1}, {"concurrency": 2}, {"count": 2, "period_ms": 100}):
+            await caught_up(signals)
+            await bench.store.limit(Q, key="", **limit)
+            await heard(signals, SignalKind.WAKE)
 
 
 async def test_a_claim_that_finds_nothing_allowed_wakes_nobody(bench: Bench) -> None:
@@ -778,10 +873,5 @@ async def test_a_claim_that_finds_nothing_allowed_wakes_nobody(bench: Bench) -> 
         await caught_up(signals)
         # The rate would allow a start, and the concurrency does not.
         assert await bench.take() == []
-        await silent(signals, SignalKind.DUE)
-    with bench.store.listen([(Q, "")]) as signals:
-        await heard(signals, SignalKind.RESYNC)
-        await caught_up(signals)
-        await bench.take()
         await bench.store.promote(Q, limit=10)
-        await silent(signals, SignalKind.WAKE)
+        await silent(signals, SignalKind.WAKE, SignalKind.DUE)

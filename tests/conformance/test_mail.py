@@ -17,11 +17,12 @@ from rediq_trio.spec.messages import (
     Mail,
     MailKind,
     NewTask,
+    Received,
     Relations,
 )
 from rediq_trio.spec.records import PROPAGATED_AT_ONCE, Record
 from rediq_trio.store.broadcast import SignalKind
-from rediq_trio.store.relay import RELAY_BATCH, relay, relay_some
+from rediq_trio.store.relay import RELAY_BATCH, RefusedChild, log_refused, relay, relay_some
 from tests.conformance.bench import START, Bench, Q, failed, heard, new
 
 A, B, C = "a", "b", "c"
@@ -280,20 +281,20 @@ def told(seq: int, task_id: str = "t", how: State | None = State.COMPLETED) -> M
 
 
 async def test_the_number_of_the_last_message_is_answered_and_kept(bench: Bench) -> None:
-    assert await bench.store.receive(Q, "x", [told(5), told(9)]) == 9
+    assert await bench.store.receive(Q, "x", [told(5), told(9)]) == Received(9)
     assert (await bench.dump()).received == {"x": 9}
-    assert await bench.store.receive(Q, "y", [told(4)]) == 4
+    assert await bench.store.receive(Q, "y", [told(4)]) == Received(4)
     assert (await bench.dump()).received == {"x": 9, "y": 4}
 
 
 async def test_a_message_that_came_before_changes_nothing(bench: Bench) -> None:
     task = Mail(9, Q, MailKind.TASK, task=new("t", retention_ms=0))
-    assert await bench.store.receive(Q, "x", [task]) == 9
+    assert await bench.store.receive(Q, "x", [task]) == Received(9)
     await finish(bench, Q)
     before = await bench.dump()
     assert before.records == {}
     for late in ([task], [attrs.evolve(task, seq=8)], [told(1), task]):
-        assert await bench.store.receive(Q, "x", late) == 9
+        assert await bench.store.receive(Q, "x", late) == Received(9)
     assert await bench.dump() == before
 
 
@@ -301,8 +302,77 @@ async def test_of_known_and_new_messages_the_new_are_taken_in(bench: Bench) -> N
     tasks = [Mail(n, Q, MailKind.TASK, task=new(f"t{n}")) for n in (1, 2, 3)]
     await bench.store.receive(Q, "x", tasks[:2])
     await bench.store.delete(Q, ["t1", "t2"])
-    assert await bench.store.receive(Q, "x", tasks) == 3
+    assert await bench.store.receive(Q, "x", tasks) == Received(3)
     assert set((await bench.dump()).records) == {"t3"}
+
+
+async def test_the_receiver_answers_which_tasks_it_refused(bench: Bench) -> None:
+    keyed = Relations(unique="k")
+    await bench.add("there")
+    await bench.add("holder", relations=keyed)
+    tasks = [
+        new("a"),
+        new("there"),
+        new("b", relations=keyed),
+        new("c"),
+        new("c"),
+        new("d", relations=attrs.evolve(keyed, replace=True)),
+    ]
+    mail = [Mail(n, Q, MailKind.TASK, task=task) for n, task in enumerate(tasks, start=2)]
+    assert await bench.store.receive(Q, "x", [told(1), *mail]) == Received(7, (3, 4, 6))
+    assert set((await bench.dump()).records) == {"a", "there", "holder", "c"}
+    # What was handled before is not handled now.
+    assert await bench.store.receive(Q, "x", mail) == Received(7)
+
+
+async def test_a_child_for_another_queue_names_its_parent_until_it_is_there(bench: Bench) -> None:
+    await put(bench, A, "parent")
+    fence = await take(bench, A)
+    children = [
+        new("one", relations=Relations(queue=B), parent="parent"),
+        new(UUID7, relations=Relations(queue=B, unique="k"), parent=UUID7),
+        new("two", relations=Relations(queue=B, unique="l")),
+    ]
+    await bench.store.settle(A, [Completed(fence, b"\x01", tuple(children))])
+    mail = await bench.store.outbox(A, limit=0)
+    assert [each.task and each.task.parent for each in mail] == ["parent", UUID7, ""]
+    assert await bench.store.receive(B, A, mail) == Received(mail[-1].seq)
+    assert [(await record(bench, B, each.id)).state for each in children] == [State.PENDING] * 3
+
+
+async def test_a_relay_reports_the_children_that_a_receiver_refused(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    await put(bench, B, "there")
+    await put(bench, A, "parent")
+    fence = await take(bench, A)
+    tell = {"relations": Relations(queue=B), "parent": "parent"}
+    children = [new("there", **tell), new("new", **tell), new("there", relations=tell["relations"])]
+    await bench.store.settle(A, [Completed(fence, b"\x01", tuple(children))])
+    found: list[RefusedChild] = []
+    assert await relay_some(bench.store, A, report=found.append) == Due(3, None)
+    assert found == [RefusedChild("b/there", B, "a/parent")]
+    assert caplog.records == []
+    log_refused(found[0])
+    [warned] = caplog.records
+    assert warned.getMessage() == (
+        "task a/parent completed, and enqueue_after did not enqueue b/there, as the id exists or its "
+        "unique key is taken"
+    )
+    assert {"id": "b/there", "queue": B, "parent": "a/parent"}.items() <= vars(warned).items()
+
+
+async def test_a_client_that_relays_logs_what_a_receiver_refused(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    await put(bench, B, "there")
+    await put(bench, A, "parent")
+    fence = await take(bench, A)
+    child = new("there", relations=Relations(queue=B), parent="parent")
+    await bench.store.settle(A, [Completed(fence, b"\x01", (child,))])
+    await relay(bench.store, A)
+    await relay(bench.store, A)
+    assert [r.levelname for r in caplog.records if "b/there" in r.getMessage()] == ["WARNING"]
 
 
 async def test_senders_do_not_mix_their_numbers(bench: Bench) -> None:
@@ -313,7 +383,7 @@ async def test_senders_do_not_mix_their_numbers(bench: Bench) -> None:
 
 async def test_nothing_received_changes_nothing(bench: Bench) -> None:
     before = await bench.dump()
-    assert await bench.store.receive(Q, "x", []) == 0
+    assert await bench.store.receive(Q, "x", []) == Received(0)
     assert await bench.dump() == before
 
 

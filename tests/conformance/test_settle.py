@@ -15,6 +15,7 @@ from rediq_trio.spec.messages import (
     Stopped,
 )
 from rediq_trio.spec.records import CANCELLED_GRACE_MS, Counters
+from rediq_trio.spec.stored_format import UNSET_RETENTION_MS
 from tests.conformance.bench import START, Bench, Q, failed, new
 
 
@@ -208,6 +209,57 @@ async def test_a_mixed_batch_is_answered_in_its_order(bench: Bench) -> None:
         "back": 0, "retry": 1, "done": 1, "dead": 1, "asleep": 0, "stopped": 0, "running": 1,
     }  # fmt: skip
     assert queue.counters == Counters(enqueued=8, completed=2, failed=2, dead=1, purged=1)
+
+
+async def test_a_failure_brings_the_attempts_of_the_handler(bench: Bench) -> None:
+    await bench.add("more", "fewer", "none", max_retry=3)
+    await bench.add("as before", max_retry=0)
+    fences = {lease.fence.id: lease.fence for lease in await bench.take(4)}
+    batch = [
+        Failed(fences["as before"], "boom", 5),
+        Failed(fences["more"], "boom", 5, max_retry=9),
+        Failed(fences["fewer"], "boom", 5, max_retry=1),
+        Failed(fences["none"], "boom", 5, max_retry=0),
+    ]
+    dead, retry = State.DEAD, State.RETRY
+    assert await bench.store.settle(Q, batch) == (dead, retry, retry, dead)
+    records = (await bench.dump()).records
+    assert {name: record.max_retry for name, record in records.items()} == {
+        "as before": 0, "more": 9, "fewer": 1, "none": 0,
+    }  # fmt: skip
+
+
+async def test_attempts_that_were_made_were_allowed(bench: Bench) -> None:
+    await bench.add("t", max_retry=5)
+    for _ in range(2):
+        [lease] = await bench.take(1)
+        await bench.store.settle(Q, [Failed(lease.fence, "boom", 0)])
+        await bench.store.promote(Q, limit=1)
+    [lease] = await bench.take(1)
+    assert await bench.store.settle(Q, [Failed(lease.fence, "boom", 0, max_retry=0)]) == (
+        State.DEAD,
+    )
+    record = await bench.record()
+    assert (record.attempt, record.max_retry) == (3, 2)
+
+
+async def test_a_completion_brings_the_retention_of_the_handler(bench: Bench) -> None:
+    await bench.add("unset", "gone", "as before")
+    await bench.add("set", retention_ms=UNSET_RETENTION_MS + 1)
+    fences = {lease.fence.id: lease.fence for lease in await bench.take(4)}
+    batch = [
+        Completed(fences["as before"], b"r"),
+        Completed(fences["unset"], b"r", retention_ms=5),
+        Completed(fences["gone"], b"r", retention_ms=0),
+        Completed(fences["set"], b"r", retention_ms=5),
+    ]
+    assert await bench.store.settle(Q, batch) == (State.COMPLETED,) * 4
+    records = (await bench.dump()).records
+    assert {name: (r.retention_ms, r.purge_ms - r.finished_ms) for name, r in records.items()} == {
+        "as before": (UNSET_RETENTION_MS, UNSET_RETENTION_MS),
+        "unset": (5, 5),
+        "set": (UNSET_RETENTION_MS + 1, UNSET_RETENTION_MS + 1),
+    }
 
 
 async def test_an_outcome_after_a_stop_that_nobody_asked_for_counts(bench: Bench) -> None:

@@ -61,6 +61,17 @@ async def test_a_snooze_that_is_the_first_due_is_told(bench: Bench) -> None:
         await heard(signals, SignalKind.DUE)
 
 
+async def test_one_call_tells_once_of_tasks_that_are_the_first_due(bench: Bench) -> None:
+    async with listening(bench) as signals:
+        await bench.add("c", "b", "a", delay_ms=5)
+        await bench.store.flush(Q)
+        found: list[SignalKind] = []
+        with trio.fail_after(10):
+            while SignalKind.FLUSH not in found:
+                found.append((await signals.receive()).kind)
+    assert found.count(SignalKind.DUE) == 1
+
+
 async def test_a_promotion_wakes(bench: Bench) -> None:
     await bench.add("t", delay_ms=5)
     bench.clock.advance(5)

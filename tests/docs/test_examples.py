@@ -60,8 +60,9 @@ def test_the_first_program_does_the_same_on_a_real_server() -> None:
     assert _run(["first_task.py"], REDIQ_URL="embedded://") == _promised("first_task")
 
 
-def test_the_tests_of_the_testing_page_pass() -> None:
-    assert " passed" in _run(["-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mail_app.py"])
+@pytest.mark.parametrize("name", ["test_mail_app", "test_signup"])
+def test_the_tests_of_the_testing_page_pass(name: str) -> None:
+    assert " passed" in _run(["-m", "pytest", "-q", "-p", "no:cacheprovider", f"{name}.py"])
 
 
 @pytest.fixture
@@ -91,5 +92,5 @@ def test_a_producer_and_a_worker_meet_on_a_server(url: str) -> None:
 
 
 def test_every_program_is_run_by_a_test() -> None:
-    run = {*ALONE, "mail_app", "test_mail_app", "notes_app", "notes_producer"}
+    run = {*ALONE, "mail_app", "test_mail_app", "test_signup", "notes_app", "notes_producer"}
     assert {path.stem for path in EXAMPLES.glob("*.py")} == run

@@ -7,9 +7,10 @@ from collections import Counter
 from pathlib import Path
 
 import attrs
+import pytest
 
 import rediq_trio as rediq
-from docs import generate, invariants, lua_reference
+from docs import generate, invariants, lua_reference, readme_links
 from rediq_trio.settings import Settings
 from rediq_trio.store.redis.keys import KEY_TABLE, QUEUE_KEYS
 from rediq_trio.values.task import TaskOptions
@@ -63,6 +64,43 @@ def test_every_page_is_in_the_navigation() -> None:
     _, nav = (generate.HERE.parent / "mkdocs.yml").read_text("utf-8").split("\nnav:\n")
     pages = sorted(str(path.relative_to(generate.HERE)) for path in generate.HERE.rglob("*.md"))
     assert sorted(re.findall(r": (\S+\.md)$", nav, re.MULTILINE)) == pages
+
+
+def test_the_programs_of_the_documentation_are_in_its_pages() -> None:
+    # As they are committed: whoever reads a page in the repository sees them.
+    shown = "\n".join(path.read_text("utf-8") for path in generate.HERE.rglob("*.md"))
+    files = [
+        *(generate.HERE / "examples").rglob("*.py"),
+        *(generate.HERE / "examples").rglob("*.out"),
+    ]
+    assert len(files) > 40
+    missing = [path.name for path in files if path.read_text("utf-8").strip("\n") not in shown]
+    assert missing == []
+    assert re.findall(r"^--8<--.*", shown, re.MULTILINE) == [], (
+        "write <!-- program: path --> and <!-- end -->, and python -m docs.generate"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("docs/examples/none.py", "there is no file"), ("docs/images/layers.svg", "add .svg to")],
+)
+def test_a_program_that_cannot_be_shown_is_an_error(name: str, said: str) -> None:
+    with pytest.raises(SystemExit, match=said):
+        generate.filled(f"<!-- program: {name} -->\n<!-- end -->")
+
+
+def test_a_program_is_shown_as_it_is_now() -> None:
+    page = "Before\n<!-- program: docs/examples/first_task.out -->\nold\n<!-- end -->\nafter\n"
+    text = (generate.HERE / "examples" / "first_task.out").read_text("utf-8")
+    block = f"\n```text\n{text}```\n\n"
+    assert generate.filled(page) == page.replace("old\n", block)
+    assert generate.filled(generate.filled(page)) == generate.filled(page)
+
+
+def test_the_site_names_the_repository_of_the_project() -> None:
+    site = (generate.HERE.parent / "mkdocs.yml").read_text("utf-8")
+    assert re.findall(r"^repo_url: (.+)$", site, re.MULTILINE) == [readme_links.repository()]
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutations import MUTANTS, Mutant
+from tests.python_mutations import MUTANTS as PYTHON_MUTANTS
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "rediq_trio"
@@ -66,8 +67,10 @@ def test_the_links_of_the_contributing_page_lead_somewhere() -> None:
 
 
 def test_the_mutant_that_the_contributing_page_shows_exists() -> None:
-    (row,) = re.findall(r"^```python\n(\(.*\)),\n```", PAGES["CONTRIBUTING.md"], re.MULTILINE)
-    assert Mutant(*ast.literal_eval(row)) in MUTANTS
+    rows = re.findall(r"^```python\n(\(.*\)),\n```", PAGES["CONTRIBUTING.md"], re.MULTILINE)
+    of_lua, of_python = map(ast.literal_eval, rows)
+    assert Mutant(*of_lua) in MUTANTS
+    assert of_python in [(each.name, each.breaks, each.old, each.new) for each in PYTHON_MUTANTS]
 
 
 def test_the_steps_of_ci_are_those_that_the_page_names() -> None:
@@ -77,7 +80,7 @@ def test_the_steps_of_ci_are_those_that_the_page_names() -> None:
     text, page = script.read_text("utf-8"), PAGES["CONTRIBUTING.md"]
     for command in re.findall(r"python -m ((?:tests|docs)\.[\w.]+(?: --minutes \d+)?)", text):
         assert f"python -m {command}" in page
-    (sample,) = re.findall(r"--sample (\d+)", text)
-    assert f"a sample of {sample} mutants" in page
+    samples = dict(re.findall(r"tests\.(\w+) --sample (\d+)", text))
+    assert f"a sample of {samples['mutants']} mutants" in page
     (coverage,) = re.findall(r"--fail-under=(\d+)", text)
     assert f"at least {coverage} %" in page

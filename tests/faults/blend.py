@@ -172,7 +172,10 @@ async def main(word: str, url: str = "", who: str = "") -> None:
         print(json.dumps({name: script.sha for name, script in load_scripts().items()}))
         return
     async with rediq.connect(url) as client:
-        if word == "produce":
+        if word == "workers":
+            found = await client.workers()
+            print(json.dumps({one.id: [one.pid, *one.queues] for one in found}))
+        elif word == "produce":
             await client.queue("left").limit(key="k", concurrency=1)
             await produce(client, who)
         else:

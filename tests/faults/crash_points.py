@@ -21,9 +21,9 @@ import trio
 
 from rediq_trio import ConnectionLost, MemoryStore, PayloadError, State
 from rediq_trio.spec.carried import BatchEnvelope
-from rediq_trio.spec.check.invariants import violations
 from rediq_trio.spec.records import QueueState, Record
 from rediq_trio.store.redis.scripts import load_scripts
+from rediq_trio.testing.judge.invariants import violations
 from rediq_trio.wire.envelope import open_envelope
 from tests.conformance.bench import Clock
 from tests.faults.crash_stories import Story

@@ -369,7 +369,7 @@ LIMITING = Story(
 def post(stage: Stage) -> Awaitable[None]:
     """Declare what an app schedules, as `serve` does when it begins."""
     entries = [ScheduleDeclaration("tock", rediq.Every(60), task("tick", None))]
-    return AppSchedules.of("stage", entries, 1000).declare(stage.store, ("a", "b"))
+    return AppSchedules.of("stage", entries, 1000).declare(stage.store)
 
 
 def schedules(do: Callable[[Any], Awaitable[Any]]) -> Step:
@@ -397,6 +397,9 @@ SCHEDULING = Story(
         wait(61),
         keep("tick"),
         schedules(lambda s: s.remove("tock")),
+        # One that no app declares is removed for good; then what no live worker declares is.
+        schedules(lambda s: s.remove("hand")),
+        lambda stage: stage.store.retract_others("a", owner="stage", names=()),
         work,
     ),
     again=("manual",),

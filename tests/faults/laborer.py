@@ -22,10 +22,11 @@ def note(word: str) -> None:
 
 
 @app.task("labor", max_retry=0, timeout=300)
-async def labor(seconds: float) -> str:
-    """Work for a while, and note the beginning and the end."""
+async def labor(seconds: float, again: float | None = None) -> str:
+    """Work for a while, `again` from the second delivery on, and note the beginning and the end."""
     note("begin")
-    await trio.sleep(seconds)
+    first = again is None or rediq.current_task().fence == 1
+    await trio.sleep(seconds if first else again)
     note("end")
     return "done"
 

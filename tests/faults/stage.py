@@ -23,8 +23,7 @@ from rediq_trio.spec.messages import WorkerRecord
 from rediq_trio.worker.attempt import Attempts
 from rediq_trio.worker.heartbeat import Heartbeat
 from rediq_trio.worker.keeping.keeper import Keeper
-from rediq_trio.worker.leases import HeldLease, LeaseTable
-from rediq_trio.worker.outcomes import AttemptOutcome, released
+from rediq_trio.worker.leases import AttemptOutcome, HeldLease, LeaseTable, released
 from rediq_trio.worker.poller import Poller
 from rediq_trio.worker.prefetch import Prefetch
 from rediq_trio.worker.progress import ProgressFlusher
@@ -165,7 +164,7 @@ class Stage:
 
     async def claim(self, queue: str = "a") -> int:
         """Claim what there is in a queue."""
-        count, _ = await self.poller._claim_from(queue, 1000)
+        count, _ = await self.poller._claim_now(queue, 1000)
         if count:
             self.claimed += self.leases.receive_nowait()
         return count
@@ -179,7 +178,13 @@ class Stage:
     async def run(self, *owns: str) -> None:
         """Run the attempts of these claimed tasks, or of all, one by one."""
         for held in self._take(owns):
-            self.outcomes.append(await self.attempts.run(held))
+            # In a Trio task of its own, as the executor does: nurseries of the task that are still
+            # open when the handler ends are closed.
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._run_one, held)
+
+    async def _run_one(self, held: HeldLease) -> None:
+        self.outcomes.append(await self.attempts.run(held))
 
     def give_back(self, *owns: str) -> None:
         """Decide to give these claimed tasks back, or all."""
@@ -188,7 +193,8 @@ class Stage:
     async def settle(self) -> None:
         """Settle the outcomes that there are."""
         if self.outcomes:
-            await self.settler._settle(self.outcomes)
+            async with trio.open_nursery() as nursery:
+                await self.settler._settle(self.outcomes, nursery)
         self.outcomes = []
 
     async def work(self, queue: str = "a") -> int:
@@ -200,7 +206,8 @@ class Stage:
 
     async def register(self) -> None:
         """Renew the leases in hand, and say that the worker lives."""
-        await self.heartbeat._renew(self.lease_table)
+        for queue in QUEUES:
+            await self.heartbeat._renew_queue(queue)
         record = WorkerRecord("stage", self.heartbeat.pack_info(), 1000)
         await self.store.register(record)
 

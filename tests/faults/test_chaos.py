@@ -18,7 +18,7 @@ from tests.chaos.outages import JUMPS, Away
 from tests.chaos.run import Plan, Report, run
 from tests.chaos.server import find_faketime
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("embedded_server")]
+pytestmark = [pytest.mark.slow, pytest.mark.uncounted, pytest.mark.usefixtures("embedded_server")]
 
 BRIEF = Plan(seed=1, seconds=240.0, rate=60.0, workers=2, lease=1.5, once=True, recover_within=45.0)
 """Ends when each fault has come once. Its bounds are those of a machine that is busy: how fast

@@ -16,7 +16,7 @@ from rediq_trio import State
 from rediq_trio.spec import change
 from rediq_trio.spec.lifecycle import TRANSITIONS, Transition
 from rediq_trio.store import opening
-from rediq_trio.store.redis import store
+from rediq_trio.store.redis import dump, store
 from tests.faults.crash_points import NAMES, WAYS, End, Points, differences, play_in_memory
 from tests.faults.crash_stories import (
     COMING,
@@ -30,8 +30,9 @@ from tests.faults.crash_stories import (
     Story,
 )
 from tests.faults.cutter import Cut
-from tests.property.uncounted import uncounted
 from tests.servers import Server
+
+pytestmark = pytest.mark.uncounted
 
 AT_ONCE = 8
 """Points that are played at once."""
@@ -54,7 +55,7 @@ every_story = pytest.mark.parametrize(
 @pytest.fixture
 def points(redis_server: Server) -> Iterator[Points]:
     # The path of a socket must be short.
-    with tempfile.TemporaryDirectory(prefix="rediq-cut-") as folder, uncounted():
+    with tempfile.TemporaryDirectory(prefix="rediq-cut-") as folder:
         made = Points(redis_server, Path(folder))
         trio.run(made.tell, b"FLUSHALL")
         yield made
@@ -86,7 +87,9 @@ def test_the_stories_go_along_every_edge(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def commands_of_the_store() -> set[str]:
     """Read from its source which commands the store sends besides scripts."""
-    text = "".join(Path(module.__file__ or "").read_text("utf-8") for module in (store, opening))
+    text = "".join(
+        Path(module.__file__ or "").read_text("utf-8") for module in (store, dump, opening)
+    )
     return {*re.findall(r'b"([A-Z]{3,})"', text)} - {"COUNT", "WITHSCORES"}
 
 

@@ -115,10 +115,13 @@ async def unready_and_back(
     url: str, way: str, away: Callable[[], None], back: Callable[[], None]
 ) -> None:
     """Take Redis away from a worker, and give it back; its health follows by itself."""
-    async with rediq.serve(app, url, cleanup_grace=1.0) as server:
+    async with rediq.serve(app, url, cleanup_grace=1.0, unknown_type_patience=0.0) as server:
 
         async def ready() -> bool:
             return server.health().ready
+
+        async def connected() -> bool:
+            return server.health().connected
 
         async def unready() -> bool:
             return not server.health().ready
@@ -139,12 +142,14 @@ async def unready_and_back(
         finally:
             back()
         await until(ready)
-        assert server.health().connected
+        # One actor's answer makes it ready; each has one of its own soon.
+        await until(connected)
         handle = await server.client.enqueue(rediq.Task("gone"))
         assert (await handle.wait(timeout=WITHIN)).state is State.DEAD
 
 
 @pytest.mark.slow
+@pytest.mark.uncounted
 async def test_while_redis_is_away_a_worker_is_unready_and_recovers_by_itself() -> None:
     with crew() as killed, crew() as stopped, crew() as silent:
         passage = Passage(f"{silent.server.folder}/s")
@@ -173,6 +178,7 @@ async def test_while_redis_is_away_a_worker_is_unready_and_recovers_by_itself() 
 
 
 @pytest.mark.slow
+@pytest.mark.uncounted
 async def test_no_worker_that_does_what_it_can_is_ever_called_unhealthy() -> None:
     with crew() as us:
         async with trio.open_nursery() as nursery:

@@ -455,7 +455,21 @@ def test_a_fence_that_was_given_twice_is_found(story: Story) -> None:
     story.run(6, "again", 1, how="")
     story.run(16, "again", 1, worker="w2")
     story.final("again", crashes=0)
-    assert blamed(story.judge()) == [(4, "q/again")]
+    verdict = story.judge()
+    assert blamed(verdict) == [(4, "q/again")]
+    assert verdict.violations[0].sentence == "fence 1 was given 2 times"
+
+
+def test_a_lapse_that_the_record_does_not_count_is_found(story: Story) -> None:
+    story.enqueue(5, "again")
+    story.run(6, "again", 1, how="")
+    story.run(16, "again", 2, attempt=1)
+    story.final("again", deliveries=2, crashes=0)
+    verdict = story.judge()
+    assert blamed(verdict) == [(4, "q/again")]
+    assert verdict.violations[0].sentence == (
+        "1 starts are explained by lapses only, and its record counts 0"
+    )
 
 
 @pytest.mark.parametrize(
@@ -515,6 +529,28 @@ def test_a_run_of_a_cancelled_task_is_found(story: Story) -> None:
     story.run(9, "off")
     story.final("off")
     assert blamed(story.judge()) == [(5, "q/off")]
+
+
+@pytest.mark.parametrize(("back", "sound"), [(1.1, True), (0.2, True), (0.04, False)])
+def test_a_call_that_took_long_may_have_been_made_twice(
+    back: float, sound: bool, story: Story
+) -> None:
+    # The first answer, `active`, was lost; the client repeated the call, as it does, and was told
+    # what had become of the task meanwhile.
+    story.enqueue(5, "off")
+    story.run(6, "off", how="cancelled", reason="cancelled", end=0.03)
+    story.call(6.01, "cancel", "off", "cancelled", back=back)
+    story.final("off", "cancelled", attempt=0)
+    assert blamed(story.judge()) == ([] if sound else [(5, "q/off")])
+
+
+def test_a_retry_may_have_been_made_twice(story: Story) -> None:
+    story.enqueue(5, "again")
+    story.run(5.1, "again", how="reject")
+    story.run(6.5, "again", 2, attempt=1)
+    story.call(6, "retry", "again", "completed", back=1)
+    story.final("again", attempt=1, deliveries=2)
+    assert story.judge().passed
 
 
 def test_a_completion_before_any_success_is_found(story: Story) -> None:

@@ -97,6 +97,11 @@ def test_a_call_without_an_answer_may_have_happened_late_or_never(value: int) ->
     assert linearize([write(1, (0, 1), must=False), read(value, (50, 51))], 0, still).possible
 
 
+def test_a_call_without_an_answer_that_could_not_take_effect_is_left_out() -> None:
+    refused: ObservedCall[int] = ObservedCall(0, NO_BOUND, lambda _: [], must=False)
+    assert linearize([refused, read(0, (50, 51))], 0, still).possible
+
+
 def test_a_call_without_an_answer_has_not_happened_before_it_was_made() -> None:
     history = [write(1, (5, 6), must=False), read(1, (0, 1))]
     assert linearize(history, 0, still).possible is False

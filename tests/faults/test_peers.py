@@ -10,6 +10,7 @@ import sys
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import attrs
@@ -36,6 +37,7 @@ from benchmarks.peers.picture import draw
 from benchmarks.peers.record import ROWS, Record, Sample, ratio
 from benchmarks.peers.roster import OWN, ROSTER, Peer
 from benchmarks.peers.tables import number, report
+from benchmarks.processes import running
 
 WITHIN = 240.0
 """Seconds for a run of some 15, on a busy machine."""
@@ -348,6 +350,7 @@ def command(*options: str) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.uncounted
 def test_a_small_run_measures_the_library_end_to_end(tmp_path: Path) -> None:
     data, picture = tmp_path / "found.json", tmp_path / "found.svg"
     said = subprocess.run(
@@ -385,6 +388,35 @@ def test_a_run_that_is_stopped_leaves_no_process_and_keeps_what_it_has(tmp_path:
     child.wait(WITHIN)
     assert recorded.read(data).has(1, OWN, "enqueue-single")
     assert not [pid for pid in _running(str(tmp_path)) if not _zombie(pid)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_a_program_starts_leaves_no_process(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, ended = subprocess.Popen, []
+
+    def start(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        child = real(*arguments, **options)
+        signal.raise_signal(number)  # as if it came within the call
+        return child
+
+    def end(child: subprocess.Popen[bytes]) -> None:
+        child.kill()
+        ended.append(child.wait(WITHIN))
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        with pytest.raises((SystemExit, KeyboardInterrupt)), running(["sleep", "600"], end):
+            pytest.fail("the block began")
+        assert ended == [-signal.SIGKILL]
+        with pytest.raises(FileNotFoundError), running(["no-such-program"], end):
+            pytest.fail("the block began")
+        with pytest.raises((SystemExit, KeyboardInterrupt)):
+            signal.raise_signal(number)  # handled as before
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _running(word: str) -> list[int]:

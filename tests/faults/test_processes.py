@@ -17,7 +17,9 @@ async def test_the_tasks_of_a_killed_worker_are_completed_by_another_once() -> N
         first = us.hire()
         async with rediq.connect(us.server.url) as client:
             queue = client.queue("default")
-            handles = await client.enqueue_many([labor.task(seconds=4.0) for _ in range(50)])
+            handles = await client.enqueue_many(
+                [labor.task(seconds=300, again=1.0) for _ in range(50)]
+            )
 
             async def all_begun() -> bool:
                 return len(us.lines("begin")) == 50
@@ -77,7 +79,10 @@ async def test_what_a_worker_says_after_it_was_frozen_past_its_lease_is_refused(
         frozen = us.hire(concurrency=5)
         async with rediq.connect(us.server.url) as client:
             queue = client.queue("default")
-            handles = await client.enqueue_many([labor.task(seconds=1.0) for _ in range(5)])
+            # Over before the others have ended, which begin once the lease has lapsed.
+            handles = await client.enqueue_many(
+                [labor.task(seconds=LEASE + 1, again=1.5) for _ in range(5)]
+            )
 
             async def begun() -> bool:
                 return len(us.lines("begin")) == 5

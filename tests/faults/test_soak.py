@@ -92,6 +92,7 @@ def soak(*options: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.uncounted
 def test_planted_leaks_are_found() -> None:
     said = soak("--plant", "objects,clients")
     assert said.returncode == 1, said.stdout + said.stderr
@@ -102,6 +103,7 @@ def test_planted_leaks_are_found() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.uncounted
 def test_a_sound_run_passes() -> None:
     said = soak()
     assert said.returncode == 0, said.stdout + said.stderr

@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -16,6 +17,7 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio import State
+from rediq_trio.tasks.prepare import prepare
 from tests.faults import blend
 from tests.faults.crew import HERE, LIBRARY, Crew, check_sound, crew, until
 from tests.versions.freeze import HERE as VERSIONS
@@ -65,6 +67,42 @@ class Blend:
 def blended(frozen: Path) -> Iterator[Blend]:
     with crew() as us:
         yield Blend(us, frozen)
+
+
+@each_version
+def test_an_older_version_reads_the_options_of_a_task(frozen: Path) -> None:
+    """Whether they were left unset or set to the default is nothing that it knows."""
+    tasks = [
+        rediq.Task("t", {"n": 1}),
+        rediq.Task("t", {"n": 1}, timeout=30, max_retry=3, backoff=rediq.Exponential()),
+        rediq.Task("t", {"n": 1}, max_retry=3, metadata={"a": "b"}),
+        rediq.Task("t", {"n": 1}, backoff=rediq.Fixed(5), depends_on="q/a"),
+    ]
+    program = """
+import sys
+try:
+    from rediq_trio.wire.envelope import open_envelope
+except ImportError:  # where older versions have it
+    from rediq_trio.store.envelope import open_envelope
+for line in sys.argv[1:]:
+    one = open_envelope(bytes.fromhex(line))
+    print(one.type, one.payload.hex(), one.timeout, one.backoff, one.metadata, *one.depends_on)
+"""
+    lines = [prepare(task, 1000).new.envelope.hex() for task in tasks]
+    read = subprocess.run(
+        [sys.executable, "-c", program, *lines],
+        env={"PYTHONPATH": str(frozen)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    default = "Exponential(first=2.0, cap=60.0, factor=2.0, jitter=0.1)"
+    assert read.stdout.splitlines() == [
+        f"t 81a16e01 30.0 {default} {{}}",
+        f"t 81a16e01 30.0 {default} {{}}",
+        f"t 81a16e01 30.0 {default} {{'a': 'b'}}",
+        "t 81a16e01 30.0 Fixed(seconds=5) {} q/a",
+    ]
 
 
 async def states(client: rediq.Client, who: str) -> dict[str, State | None]:
@@ -172,5 +210,59 @@ async def test_tasks_of_a_version_that_is_killed_are_the_others(blended: Blend) 
             await check_sound(client.queue(queue))
 
 
+@each_version
+async def test_an_old_worker_without_an_aggregator_makes_no_batch_larger_than_it_takes(
+    blended: Blend,
+) -> None:
+    groups, members, most = 40, 10, 3
+    us, sizes = blended.us, list[int]()
+    app = rediq.App()
+
+    @app.aggregator("*", max_size=most, grace_period=0.5)
+    async def heap(tasks: list[rediq.Task[Any]]) -> None:
+        sizes.append(len(tasks))
+
+    def of_old() -> list[int]:
+        return [int(size) for size, *_ in us.lines("size")]
+
+    async def both() -> bool:
+        return len(await server.client.workers()) == 2
+
+    async def done() -> bool:
+        return sum(sizes) + sum(of_old()) >= groups * members
+
+    us.hire("ungrouped:app", queues="left", concurrency=2, library=blended.old)
+    async with rediq.serve(app, us.server.url, queues=["left"], concurrency=2) as server:
+        await until(both)
+        for n in range(groups):
+            # As many as make a group full by the default, for which the old version looks.
+            member = rediq.Task("plain", {}, queue="left", group=f"g{n}")
+            await server.client.enqueue_many([member] * members)
+            await trio.sleep(0.02)
+        await until(done)
+    assert sum(sizes) + sum(of_old()) == groups * members
+    assert max([*sizes, *of_old()]) <= most
+    assert of_old(), "the old worker claimed none of the batches"
+
+
 def test_there_is_a_frozen_version() -> None:
     assert FROZEN
+
+
+@each_version
+async def test_each_version_lists_the_workers_of_the_other(blended: Blend) -> None:
+    workers = [blended.hire(version) for version in ("old", "new")]
+    async with rediq.connect(blended.us.server.url) as client:
+
+        async def both_there() -> bool:
+            return len(await client.workers()) == 2
+
+        await until(both_there)
+        for version in ("old", "new"):
+            found = json.loads(await blended.say(version, "workers", blended.us.server.url))
+            assert {pid: queues for pid, *queues in found.values()} == {
+                worker.pid: [*blend.QUEUES] for worker in workers
+            }
+        types = {worker.pid: worker.types for worker in await client.workers()}
+        assert types[workers[1].pid]
+        assert types[workers[0].pid] is None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -74,9 +76,8 @@ async def test_each_of_those_that_wait_together_is_told_that_it_is_unconfirmed(
                     nursery.start_soon(enqueue, own)
         finally:
             replica.thaw()
-    # As the script answers: pending, or there before.
-    found = {"x": 4, "there": 0, "y": 4}
-    assert told == {own: ((f"default/{own}",), [code]) for own, code in found.items()}
+    found = {"x": State.PENDING, "there": None, "y": State.PENDING}
+    assert told == {own: ((f"default/{own}",), (state,)) for own, state in found.items()}
 
 
 async def test_a_write_that_is_confirmed_is_on_the_replica(pair: tuple[Node, Node]) -> None:
@@ -109,6 +110,56 @@ async def test_a_worker_goes_on_and_says_that_its_writes_are_unconfirmed(
         finally:
             replica.thaw()
     assert "0 of 1 replicas have it" in caplog.text
+
+
+@pytest.mark.parametrize("hurried", [False, True])
+async def test_a_worker_leaves_in_its_graces_and_hands_all_back_where_replicas_are_missing(
+    pair: tuple[Node, Node], hurried: bool
+) -> None:
+    master, _ = pair
+    app = rediq.App()
+    shutdown_grace, cleanup_grace = 1.0, 2.0
+    running = 0
+    begun = math.inf
+
+    @app.task("long", queue="alone")
+    async def long() -> None:
+        nonlocal running
+        running += 1
+        await trio.sleep(60)
+
+    async def write_before(at: float, client: rediq.Client) -> None:
+        """Make a write whose confirmation is waited for when the handlers are cancelled."""
+        await trio.sleep_until(at - 0.2)
+        with suppress(Unconfirmed):
+            await client.queue("other").pause()
+
+    async with rediq.connect(url(master)) as client:
+        await client.queue("alone").flush()
+        with trio.CancelScope() as scope:
+            async with (
+                trio.open_nursery() as nursery,
+                rediq.serve(
+                    app, url(master), queues=["alone"], concurrency=20,
+                    shutdown_grace=shutdown_grace, cleanup_grace=cleanup_grace,
+                    durability="replicated", replicas=3,
+                ) as server,
+            ):  # fmt: skip
+                await client.enqueue_many([long.task() for _ in range(40)])
+                with trio.fail_after(30):
+                    while running < 20:
+                        await trio.sleep(0.05)
+                # The confirmation that the claims wait for is over then.
+                begun = trio.current_time() + 1.5
+                cancelled = begun + (0.0 if hurried else shutdown_grace)
+                nursery.start_soon(write_before, cancelled, server.client)
+                await trio.sleep_until(begun)
+                if hurried:
+                    scope.cancel()
+        took = trio.current_time() - begun
+        stats = await client.queue("alone").stats()
+    assert (stats.active, stats.pending) == (0, 40)
+    assert took <= (0.0 if hurried else shutdown_grace) + cleanup_grace + 2.0
 
 
 async def test_messages_stay_in_the_outbox_until_their_receipt_is_confirmed(

@@ -25,7 +25,6 @@ from typing import Any
 
 import attrs
 
-from rediq_trio.spec.check.invariants import step_violations, violations
 from rediq_trio.spec.groups import DEFAULT_RULE
 from rediq_trio.spec.lifecycle import TRANSITIONS, State, Transition
 from rediq_trio.spec.messages import (
@@ -41,6 +40,7 @@ from rediq_trio.spec.messages import (
 )
 from rediq_trio.spec.records import ANY_KEY, CANCELLED_GRACE_MS, GroupRule, QueueState, Record
 from rediq_trio.spec.settle import PLAIN_OUTCOMES
+from rediq_trio.testing.judge.invariants import step_violations, violations
 from tests.property.lockstep import Step, Taken, edges_taken, order_kept
 
 TICK = CANCELLED_GRACE_MS // 2

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from rediq_trio.spec.groups import groups
+from rediq_trio.spec.lanes import next_start
 from rediq_trio.spec.lifecycle import TERMINAL, State, Transition
 from rediq_trio.spec.messages import (
     NO_RELATIONS,
@@ -90,8 +91,8 @@ limit_sets: st.SearchStrategy[dict[str, Any]] = st.one_of(
     st.builds(
         dict,
         concurrency=st.sampled_from([None, 0, 1]),
-        count=st.sampled_from([0, 1, 3]),
-        period_ms=st.sampled_from([7, 20]),
+        count=st.sampled_from([0, 1, 3, 100]),
+        period_ms=st.sampled_from([7, 20, 300]),
         burst=st.sampled_from([1, 2]),
     ),
 )
@@ -137,6 +138,8 @@ OUTCOMES: tuple[MakeOutcome, ...] = (
     lambda fence, children: Completed(fence, b"", children),
     lambda fence, children: Failed(fence, "boom", 5),
     lambda fence, children: Failed(fence, "boom", 5, final=True),
+    lambda fence, children: Completed(fence, b"result", children, retention_ms=7),
+    lambda fence, children: Failed(fence, "boom", 5, max_retry=1),
     lambda fence, children: Snoozed(fence, 5),
     *(lambda fence, children, plain=plain: plain(fence) for plain in PLAIN_OUTCOMES.values()),
 )
@@ -201,14 +204,15 @@ class Histories(RuleBasedStateMachine):
         self.do("arrange", history=history)
         self.do("enqueue", batch)
 
-    @rule(batch=st.lists(tasks, max_size=3), atomic=st.sampled_from([False, False, True]))
-    def enqueue(self, batch: list[NewTask], atomic: bool) -> None:
+    @rule(
+        batch=st.lists(tasks, max_size=3),
+        together=st.sampled_from(["", "", "atomic", "step", "step"]),
+    )
+    def enqueue(self, batch: list[NewTask], together: str) -> None:
         fit = [task for task in batch if task.id not in task.relations.needs]
-        if atomic:
+        if together == "atomic":
             fit = list({task.id: task for task in fit}.values())
-            self.do("enqueue", fit, atomic=True)
-        else:
-            self.do("enqueue", fit)
+        self.do("enqueue", fit, **({together: True} if together else {}))
 
     @rule(task=tasks, below=tasks, apart=st.booleans())
     def enqueue_a_graph(self, task: NewTask, below: NewTask, apart: bool) -> None:
@@ -239,9 +243,12 @@ class Histories(RuleBasedStateMachine):
     def set_group_rules(self, group: str, given: GroupRule) -> None:
         self.do("set_group_rules", rules={group: given, "nobody": given})
 
-    @rule(task_ids=st.lists(ids, max_size=3))
-    def batch(self, task_ids: list[str]) -> None:
-        self.do("batch", ids=task_ids)
+    @rule(
+        task_ids=st.lists(ids, max_size=3),
+        given=st.dictionaries(st.sampled_from(["g", "h*", "*", "g*"]), group_rules, max_size=3),
+    )
+    def batch(self, task_ids: list[str], given: dict[str, GroupRule]) -> None:
+        self.do("batch", ids=task_ids, rules=given)
 
     @rule(batch=st.lists(tasks, min_size=2, max_size=4), size=st.integers(1, 3))
     def enqueue_a_full_group(self, batch: list[NewTask], size: int) -> None:
@@ -503,6 +510,7 @@ class Histories(RuleBasedStateMachine):
         found += [g.due_ms for g in groups(self.both.model.records.values(), self.both.model.rules)]
         found += [lock.till_ms for lock in self.both.model.locks.values()]
         found += [-(-at // 1000) for at in self.both.model.rates.values()]
+        found += filter(None, [next_start(self.both.model, self.both.clock.now)])
         return found
 
     @precondition(lambda self: self.held())

@@ -19,16 +19,16 @@ import trio
 from rediq_trio.admin.check import check_queue
 from rediq_trio.spec import rules as spec
 from rediq_trio.spec.check.findings import Violation
-from rediq_trio.spec.check.invariants import order_violations, step_violations, violations
 from rediq_trio.spec.check.table import violations_of
 from rediq_trio.spec.check.task import task_target
 from rediq_trio.spec.check.totals import queue_violations
 from rediq_trio.spec.groups import groups
-from rediq_trio.spec.lifecycle import NESTED, TRANSITIONS, State, Transition
+from rediq_trio.spec.lifecycle import TRANSITIONS, State, Transition
 from rediq_trio.spec.messages import Claimed
 from rediq_trio.spec.records import QueueState, Record
 from rediq_trio.spec.settle import TRANSITION_OF
 from rediq_trio.store.memory import MemoryStore
+from rediq_trio.testing.judge.invariants import order_violations, step_violations, violations
 from tests.conformance.bench import Bench, Clock, Q
 from tests.derived.state import derived_violations
 from tests.servers import OpenStore, Server, open_redis_store
@@ -37,6 +37,8 @@ A = TypeVar("A")
 
 Taken = tuple[Transition, State | None, State | None]
 """An edge of the state machine that was taken."""
+NESTED = (Transition.ENQUEUE, Transition.UNBLOCK)
+"""Transitions that happen within others: a completion enqueues children and unblocks dependents."""
 
 
 @attrs.frozen

@@ -9,12 +9,13 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from rediq_trio.spec.lifecycle import TRANSITIONS
-from rediq_trio.spec.messages import Due, NewTask, Relations
+from rediq_trio.spec.messages import Death, Due, NewTask, Relations
 from tests.property.histories import Histories
 from tests.property.lockstep import Lockstep, Portal, Step, open_portal
-from tests.property.uncounted import uncounted
 from tests.property.walk import walk_every_edge
 from tests.servers import SERVERS, Server, each_server
+
+pytestmark = pytest.mark.uncounted
 
 
 @pytest.fixture
@@ -27,8 +28,7 @@ def portal(server: Server) -> Iterator[Portal]:
 def test_a_store_does_what_the_specification_says(portal: Portal) -> None:
     share = settings(max_examples=settings().max_examples // len(SERVERS))
     machine = type("Histories", (Histories,), {"portal": portal, "seen": set()})
-    with uncounted():
-        run_state_machine_as_test(machine, settings=share)
+    run_state_machine_as_test(machine, settings=share)
 
 
 def test_a_walk_takes_every_edge_in_both(portal: Portal) -> None:
@@ -63,4 +63,5 @@ def test_an_expiry_that_buries_what_waits_for_it_tells_of_no_expiry_of_that(
     first = NewTask("first", b"e", delay_ms=20, expires_in_ms=5)
     both.do(Step("enqueue", ([first, waiting],)))
     portal.clock.advance(ahead)
-    assert both.do(Step("expire", (), {"limit": 1})) == Due(1, None)
+    death = Death("first", 0, "expired")
+    assert both.do(Step("expire", (), {"limit": 1})) == Due(1, None, (death,))

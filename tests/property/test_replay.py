@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -12,7 +13,6 @@ from rediq_trio.spec.records import QueueState
 from tests.conformance.bench import Clock
 from tests.property.histories import Histories
 from tests.property.lockstep import Lockstep, Step, Taken
-from tests.property.uncounted import uncounted
 from tests.property.walk import walk_every_edge
 
 
@@ -46,10 +46,10 @@ class Replayed(Histories):
         return Alone()
 
 
+@pytest.mark.uncounted
 def test_random_histories_replay_clean() -> None:
     machine = type("Replayed", (Replayed,), {"seen": set()})
-    with uncounted():
-        run_state_machine_as_test(machine, settings=settings())
+    run_state_machine_as_test(machine, settings=settings())
 
 
 def test_a_walk_over_every_edge_replays_clean() -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.property.two_queues import TwoQueues
-from tests.property.uncounted import uncounted
 
 
+@pytest.mark.uncounted
 def test_nobody_waits_for_ever_and_nothing_comes_twice() -> None:
-    with uncounted():
-        run_state_machine_as_test(TwoQueues)
+    run_state_machine_as_test(TwoQueues)

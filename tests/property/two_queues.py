@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from rediq_trio.spec import rules as spec
-from rediq_trio.spec.check.invariants import step_violations, violations
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Completed, Failed, Fence, Mail, NewTask, Relations
 from rediq_trio.spec.records import QueueState
+from rediq_trio.testing.judge.invariants import step_violations, violations
 from tests.conformance.bench import START
 
 NAMES = ("p", "q")

@@ -163,6 +163,17 @@ def _walk_groups(walk: Walk) -> None:
     walk.add("large", relations=Relations(group="h"), envelope=b"x" * 70_000)
     walk.do("set_group_rules", rules={"h": GroupRule(1)})
     walk.do("batch", ids=["b3"])
+    for n in range(11):
+        walk.add(f"n{n}", relations=Relations(group="user:1"))
+    walk.do("batch", ids=["b4"])
+    clock.advance(30_000)
+    rules = {
+        "*": GroupRule(1, 1, 1),
+        "user:*": GroupRule(3, 50_000, 50_000),
+        "user:1": GroupRule(4),
+    }
+    walk.do("batch", ids=["b4"], rules={**rules, "user:1": GroupRule(20, 50_000, 50_000)})
+    walk.do("batch", ids=["b4", "b5", "b6", "b7"], rules=rules)
 
 
 def _walk_replacements(walk: Walk) -> None:

@@ -175,12 +175,12 @@ CASES: dict[str, Case] = {
     ),
     # index members
     "a pending task with a limit key that is listed nowhere": Case(
-        (("ZREM", "keyed", member("fast", PLACE + 9, "open")),),
+        (("ZREM", "keyed", member("fast", PLACE + 10, "open")),),
         ((1, "task", "open"), (13, "lane", "fast")),
         (A.LIST, A.LANE),
     ),
     "a grouped task that is listed nowhere": Case(
-        (("ZREM", "grouped", member("g", 7, "second")),),
+        (("ZREM", "grouped", member("g", 8, "second")),),
         ((1, "task", "second"),),
         (A.LIST,),
     ),
@@ -207,7 +207,7 @@ CASES: dict[str, Case] = {
         ((1, "index member", "second"), (2, "task", "second")),
     ),
     "a member out of order": Case(
-        (("ZADD", "grouped", 3, member("g", 6, "grouped")),),
+        (("ZADD", "grouped", 3, member("g", 7, "grouped")),),
         ((7, "index member", "grouped"),),
         (A.REINDEX,),
     ),
@@ -233,7 +233,7 @@ CASES: dict[str, Case] = {
         (A.LANE,),
     ),
     "a lane that is open over its limit": Case(
-        (("ZREM", "shut", "slow"), ("ZADD", "lanes", PLACE + 8, "slow")),
+        (("ZREM", "shut", "slow"), ("ZADD", "lanes", PLACE + 9, "slow")),
         ((11, "lane", "slow"),),
         (A.LANE,),
     ),

@@ -9,22 +9,24 @@ from functools import partial
 from typing import Any
 
 import pytest
+import redis.exceptions
 import trio
 import trio.testing
 
 import rediq_trio as rediq
-from rediq_trio import ConfigError, ConnectionLost, State
+from rediq_trio import ConfigError, ConnectionLost, State, StoreError
 from rediq_trio.spec.messages import Answer, AnswerKind, NewTask
+from rediq_trio.spec.operations import Confirm
 from rediq_trio.store.broadcast import SignalKind
 from rediq_trio.store.redis.connection import calls, pipeline, subscriber
+from rediq_trio.store.redis.connection.address import RedisNode
 from rediq_trio.store.redis.connection.gateway import (
     Gateway,
-    ReplyError,
     open_gateway,
     parse_address,
 )
 from rediq_trio.store.redis.keys import Keys
-from tests.faults.crew import WITHIN, crew
+from tests.faults.crew import crew
 from tests.servers import Server, open_redis_store
 
 
@@ -39,6 +41,52 @@ async def test_a_caller_that_is_cancelled_costs_the_others_nothing(redis_server:
             nursery.cancel_scope.cancel()
         assert await call(b"ECHO", b"still here") == b"still here"
         assert await call(b"CLIENT", b"ID") == before
+
+
+async def test_a_call_whose_caller_is_cancelled_before_it_is_sent_is_not_sent(
+    redis_server: Server,
+) -> None:
+    async with open_redis_store(redis_server) as opened, trio.open_nursery() as nursery:
+        call = opened.gateway.call
+        nursery.start_soon(call, b"DEBUG", b"SLEEP", b"0.5")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        with trio.move_on_after(0.05):
+            await call(b"SET", b"never", b"x")
+        assert await call(b"EXISTS", b"never") == 0
+
+
+async def test_a_script_that_the_server_has_forgotten_is_sent_again(redis_server: Server) -> None:
+    async with open_redis_store(redis_server) as opened:
+        await opened.gateway.call(b"SCRIPT", b"FLUSH")
+        with trio.fail_after(10):
+            assert await opened.store.enqueue("q", [NewTask("t", b"x")]) == (State.PENDING,)
+
+
+async def test_a_server_that_has_become_a_replica_is_left_after_its_refusal(
+    redis_server: Server,
+) -> None:
+    async with open_redis_store(redis_server) as opened:
+        call = opened.gateway.call
+        before = await call(b"CLIENT", b"ID")
+        await call(b"REPLICAOF", b"127.0.0.1", b"1")
+        try:
+            with pytest.raises(ConnectionLost, match="READONLY") as lost:
+                await call(b"SET", b"k", b"x")
+            assert not lost.value.sent
+            assert await call(b"CLIENT", b"ID") != before
+        finally:
+            await call(b"REPLICAOF", b"NO", b"ONE")
+
+
+async def test_a_call_that_comes_right_after_a_reconnect_goes_over_the_new_connection(
+    redis_server: Server,
+) -> None:
+    async with open_redis_store(redis_server) as opened:
+        before = await opened.gateway.call(b"CLIENT", b"ID")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        (line,) = opened.gateway._pipelines.values()
+        line.reconnect()
+        assert await opened.gateway.call(b"CLIENT", b"ID") != before
 
 
 async def test_what_waits_is_sent_in_one_round_trip_and_each_has_its_answer(
@@ -140,7 +188,7 @@ async def test_a_whole_goes_alone(redis_server: Server) -> None:
 
 async def test_an_error_reply_is_for_its_caller_only(redis_server: Server) -> None:
     async with open_redis_store(redis_server) as opened:
-        with pytest.raises(ReplyError, match="wrong number of arguments"):
+        with pytest.raises(StoreError, match="wrong number of arguments"):
             await opened.gateway.call(b"ECHO")
         assert await opened.gateway.call(b"PING") in (b"PONG", True)
 
@@ -148,7 +196,8 @@ async def test_an_error_reply_is_for_its_caller_only(redis_server: Server) -> No
 async def test_it_connects_again_when_the_server_cut_it_off(redis_server: Server) -> None:
     async with open_redis_store(redis_server) as opened:
         with opened.store.listen([("q", "")]) as signals:
-            assert (await signals.receive()).kind is SignalKind.RESYNC
+            with trio.fail_after(20):
+                assert (await signals.receive()).kind is SignalKind.RESYNC
             async with open_gateway(parse_address(redis_server.url), Keys("other")) as other:
                 await other.call(b"CLIENT", b"KILL", b"TYPE", b"pubsub")
                 await other.call(b"CLIENT", b"KILL", b"SKIPME", b"yes", b"TYPE", b"normal")
@@ -312,7 +361,7 @@ async def test_a_server_out_of_memory_refuses_and_loses_nothing(redis_server: Se
 async def test_a_closed_client_says_so(redis_server: Server) -> None:
     async with open_redis_store(redis_server) as opened:
         store = opened.store
-    with pytest.raises(ConnectionLost, match="closed"):
+    with pytest.raises(ConnectionLost, match="closed"), trio.fail_after(10):
         await store.workers()
 
 
@@ -348,9 +397,25 @@ async def test_the_subscriber_of_a_server_that_falls_silent_listens_again_on_ano
                 assert (await signals.receive()).kind is SignalKind.RESYNC
                 assert us.server.child is not None
                 us.server.child.send_signal(signal.SIGSTOP)
-                with trio.fail_after(WITHIN):
+                with trio.fail_after(20):
                     while hears(gateway):
                         await trio.sleep(0.02)
                 us.server.child.send_signal(signal.SIGCONT)
-                with trio.fail_after(WITHIN):
+                with trio.fail_after(20):
                     assert (await signals.receive()).kind is SignalKind.RESYNC
+
+
+@pytest.mark.parametrize(
+    "error", [redis.exceptions.MovedError, redis.exceptions.AskError], ids=["moved", "ask"]
+)
+async def test_a_command_follows_its_redirects_and_asks_where_it_is_told_to(
+    error: type[redis.exceptions.AskError],
+) -> None:
+    gateway = Gateway(parse_address("redis+cluster://127.0.0.1:7000"), Keys("test"))
+    call = calls.PendingCall((b"GET", b"k"), None, b"k", Confirm.NO, 0.0, waiter=None)
+    for port in range(7001, 7001 + pipeline.REDIRECTS_MAX):
+        assert gateway._redirect(call, error(f"12 127.0.0.1:{port}"))
+        assert gateway._pipelines[RedisNode("127.0.0.1", port)].inbox.pop() is call
+        assert call.asking == (error is redis.exceptions.AskError)
+    assert gateway._redirect(call, error("12 127.0.0.1:8000"))
+    assert RedisNode("127.0.0.1", 8000) not in gateway.nodes

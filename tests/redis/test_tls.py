@@ -127,7 +127,7 @@ async def test_a_plain_server_behind_rediss_is_refused(
     plain = attrs.evolve(scene.server, port=scene.server.plain)
     error = await _refused(plain.url(scene.ca))
     assert isinstance(error, ConnectionLost)
-    assert "does Redis speak TLS on that port?" in str(error)
+    assert ": no answer in time; does Redis speak TLS on that port?" in str(error)
 
 
 async def test_a_tls_server_behind_redis_is_refused(scene: Scene) -> None:
@@ -139,7 +139,7 @@ async def test_a_tls_server_behind_redis_is_refused(scene: Scene) -> None:
 async def test_nobody_there_is_no_matter_of_tls(scene: Scene) -> None:
     error = await _refused(f"rediss://127.0.0.1:{free_port()}")
     assert isinstance(error, ConnectionLost)
-    assert "is Redis running there?" in str(error)
+    assert "); is Redis running there?" in str(error)  # joined to a reason without a full stop
 
 
 def _as_client(pair: Pair, *more: str) -> list[str]:

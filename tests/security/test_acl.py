@@ -13,8 +13,8 @@ import trio
 import rediq_trio as rediq
 from rediq_trio import ConfigError, ConnectionLost, WorkerCrashed
 from rediq_trio.store.redis.connection import subscriber
-from rediq_trio.store.redis.connection.acl import missing_permission
 from rediq_trio.store.redis.connection.gateway import Gateway, open_gateway, parse_address
+from rediq_trio.store.redis.connection.replies import missing_permission
 from rediq_trio.store.redis.keys import Keys
 from tests.security.rights import PAGE, line_of, operate, rights_of, walk
 from tests.servers import Server
@@ -132,7 +132,9 @@ async def test_what_a_url_asks_for_beside_takes_the_right_that_the_docs_name(
 
 
 async def test_a_user_of_one_queue_cannot_reach_another(server: Server) -> None:
-    (text,) = re.findall(r"replace its keys and channels with\s+`(~rediq:[^`]*)`", PAGE.read_text("utf-8"))
+    (text,) = re.findall(
+        r"replace its keys and channels with\s+`(~rediq:[^`]*)`", PAGE.read_text("utf-8")
+    )
     confined = [word for word in line_of("rediq") if word[0] not in "~&"] + text.split()
     async with user(server, "rediq", confined) as (_, url), rediq.connect(url) as client:
         await client.enqueue(rediq.Task("t", None, queue="mail"))

@@ -27,7 +27,7 @@ from rediq_trio import (
     TaskFailed,
     Unique,
 )
-from rediq_trio.store.encrypted.keys import CLEAR_VARIABLE, KEYS_VARIABLE
+from rediq_trio.store.encrypted.keys import CLEAR_VARIABLE, KEYS_VARIABLE, resolve_encryption
 from rediq_trio.store.port import Store
 from rediq_trio.wire.packing import ENCRYPTED, extension_of, pack, pack_extension
 from tests.opened import Opened
@@ -127,6 +127,11 @@ def _given(value: str) -> str:
     return value
 
 
+@app.task("parent", max_retry=0)
+async def parent(value: str, queue: str) -> str:
+    return rediq.current_task().enqueue_after(echo.options(queue=queue).task(value)).id
+
+
 @app.task("join")
 async def join() -> list[Any]:
     return sorted((await rediq.current_task().results()).values())
@@ -174,6 +179,20 @@ def test_what_is_encrypted_is_decrypted_by_whoever_has_the_key(
     for wrong, what in ((Encryption([NEW]), bound), (Encryption([OLD]), [*bound, "more"])):
         with pytest.raises(PayloadError):
             wrong.decrypt(encrypted, *what)
+
+
+def test_what_is_encrypted_deterministically_shares_no_key_and_nonce_with_other_data() -> None:
+    encryption = Encryption([OLD])
+    data = [(b"one", "a"), (b"two", "a"), (b"one", "b")]
+
+    def key_and_nonce(plain: bytes, name: str) -> bytes:
+        packed = encryption.encrypt(plain, "schedule", name, deterministic=True)
+        found = extension_of(packed)
+        assert found is not None
+        return found[1][5:29]  # after the version and the id of the user's key
+
+    assert len({key_and_nonce(*each) for each in data}) == 3
+    assert key_and_nonce(*data[0]) == key_and_nonce(*data[0])
 
 
 def test_every_flipped_bit_is_found() -> None:
@@ -558,3 +577,32 @@ async def test_the_environment_gives_keys(place: Place, monkeypatch: pytest.Monk
     with pytest.raises(ConfigError, match=CLEAR_VARIABLE):
         async with rediq.connect(place.store):
             pass
+
+
+@pytest.mark.parametrize("queue", ["default", "second"])
+async def test_a_child_is_decrypted_in_the_queue_that_it_goes_to(place: Place, queue: str) -> None:
+    async with worker(place, OLD) as server:
+        handle = await server.client.enqueue(parent.task(MARK, queue))
+        child = server.client.task(await handle.result(timeout=WITHIN))
+        assert child.queue == queue
+        with trio.fail_after(WITHIN):  # a message takes it to another queue
+            while not (await server.client.queue(queue).stats()).enqueued:
+                await trio.sleep(0.01)
+        assert await child.result(timeout=WITHIN) == MARK
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed"), [("", False), ("0", False), ("false", False), ("1", True), ("True", True)]
+)
+def test_the_environment_says_whether_clear_text_is_accepted(
+    monkeypatch: pytest.MonkeyPatch, text: str, allowed: bool
+) -> None:
+    monkeypatch.setenv(KEYS_VARIABLE, OLD)
+    monkeypatch.setenv(CLEAR_VARIABLE, text)
+    encryption = resolve_encryption(None)
+    assert encryption is not None
+    if allowed:
+        assert encryption.decrypt(b"plain") == b"plain"
+    else:
+        with pytest.raises(PayloadError, match="not encrypted"):
+            encryption.decrypt(b"plain")

@@ -271,14 +271,15 @@ def test_a_password_given_on_the_command_line_is_warned_of_and_goes_no_further(
     ],
 )
 def test_the_command_says_no_password_when_it_fails(arguments: tuple[str, ...]) -> None:
-    done = cli_call(*arguments)
+    done = cli_call(*arguments, REDIQ_CONNECT_PATIENCE="0")
     assert done.returncode in (1, 2)
     assert SECRET not in done.stdout + done.stderr
     assert done.stderr
 
 
 def test_the_command_says_no_password_of_the_environment_when_it_fails() -> None:
-    done = cli_call("run", "served:app", REDIQ_URL=f"redis://u:{SECRET}@127.0.0.1:1")
+    url = f"redis://u:{SECRET}@127.0.0.1:1"
+    done = cli_call("run", "served:app", REDIQ_URL=url, REDIQ_CONNECT_PATIENCE="0")
     assert done.returncode == 1
     assert "redis://127.0.0.1:1" in done.stderr
     assert SECRET not in done.stdout + done.stderr

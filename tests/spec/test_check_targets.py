@@ -270,12 +270,6 @@ def test_each_type_of_target_has_all_parts_of_a_check(kind: TargetType) -> None:
     assert isinstance(CHECKS[kind], TargetCheck)
 
 
-def test_what_a_check_repairs_is_among_its_actions() -> None:
-    assert {each.what for each in repairs_of(KEY)} <= CHECKS[TargetType.UNIQUE].ACTIONS
-    made = [action for check in dict.fromkeys(CHECKS.values()) for action in check.ACTIONS]
-    assert sorted([*made, Action.PARTITIONS, Action.PERSIST, Action.ENQUEUED]) == sorted(Action)
-
-
 # --- a queue of the specification, by way of the store that keeps it
 
 

@@ -7,12 +7,13 @@ from typing import Any
 import attrs
 import pytest
 
-from rediq_trio.spec.check.invariants import order_violations, step_violations, violations
-from rediq_trio.spec.check.task import TaskView, task_target, view_of, violations_of
+from rediq_trio.spec.check.table import violations_of
+from rediq_trio.spec.check.task import TaskView, task_target, view_of
 from rediq_trio.spec.check.totals import QueueTotals, queue_violations, totals_of
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Mail, MailKind
 from rediq_trio.spec.records import Counters, Ending, Lock, QueueState, Record
+from rediq_trio.testing.judge.invariants import order_violations, step_violations, violations
 
 S = State
 PENDING = Record("t", b"e", S.PENDING, 50, 3, 3, 1000, created_ms=10, run_ms=10, seq=1)
@@ -148,6 +149,19 @@ def queue_of(*records: Record, **changes: Any) -> QueueState:
 def test_a_step_changes_only_what_it_may(old: Record, new: Record, invariants: list[int]) -> None:
     bad = step_violations(queue_of(old), queue_of(new))
     assert [violation.invariant for violation in bad] == invariants
+
+
+def test_a_new_task_may_have_the_id_of_one_that_completed_in_the_step() -> None:
+    fresh = attrs.evolve(PENDING, seq=2)
+    before = queue_of(ACTIVE, counters=Counters(enqueued=1))
+    totals = {"enqueued": 2, "completed": 1, "purged": 1}
+    assert list(step_violations(before, queue_of(fresh, counters=Counters(**totals)))) == []
+    for name in totals:
+        fewer = Counters(**totals | {name: getattr(before.counters, name)})
+        bad = step_violations(before, queue_of(fresh, counters=fewer))
+        assert [violation.invariant for violation in bad] == [4]
+    used = queue_of(attrs.evolve(fresh, attempt=1), counters=Counters(**totals))
+    assert [violation.invariant for violation in step_violations(before, used)] == [4]
 
 
 def test_a_claim_while_paused_is_found() -> None:

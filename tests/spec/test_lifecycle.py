@@ -3,7 +3,6 @@
 import pytest
 
 from rediq_trio.spec.lifecycle import (
-    BY_STATE,
     TERMINAL,
     TRANSITIONS,
     WAITING,
@@ -40,23 +39,6 @@ def test_every_other_edge_is_refused(transition: Transition) -> None:
 def test_every_event_has_edges() -> None:
     assert set(TRANSITIONS) == set(Transition)
     assert all(TRANSITIONS.values())
-
-
-def test_the_table_by_state_has_the_same_edges() -> None:
-    assert {
-        (transition, source, target)
-        for source, transitions in BY_STATE.items()
-        for transition, targets in transitions.items()
-        for target in targets
-    } == {*EDGES}
-    assert all(targets for transitions in BY_STATE.values() for targets in transitions.values())
-
-
-def test_what_can_happen_to_a_task_is_one_look_up() -> None:
-    assert BY_STATE[State.COMPLETED].keys() == {
-        Transition.DELETE, Transition.FLUSH, Transition.PURGE
-    }  # fmt: skip
-    assert BY_STATE[State.ACTIVE][Transition.STOP] == {State.CANCELLED}
 
 
 def test_only_revive_delete_flush_and_purge_leave_a_terminal_state() -> None:

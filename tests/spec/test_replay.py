@@ -428,6 +428,7 @@ def every_edge() -> tuple[Entry, ...]:
     return alone.model.entries
 
 
+@pytest.mark.uncounted
 @given(st.data())
 def test_no_change_of_a_step_makes_a_replay_fail(data: st.DataObject) -> None:
     entries = every_edge()
@@ -447,3 +448,27 @@ def test_a_queue_that_keeps_no_history_has_none() -> None:
     walk = walked(0)
     walk.active("t")
     assert (walk.both.model.entries, walk.both.model.last_entry) == ((), 0)
+
+
+def test_a_task_of_an_earlier_version_has_no_rank_before_it_is_ready() -> None:
+    def tell(walk: Walk) -> None:
+        walk.add("delayed", delay_ms=5)
+        walk.add("needed", delay_ms=5)
+        walk.blocked("waits", "needed")
+        walk.both.clock.advance(5)
+        walk.do("promote", limit=10)
+        walk.do("settle", [Completed(fence, b"r") for fence in walk.take(2)])
+
+    history = recorded(tell)
+    waiting = (S.SCHEDULED, S.BLOCKED)
+    entries = tuple(
+        attrs.evolve(e, seq=0) if e.target in waiting else e for e in history.queue.entries
+    )
+    assert {e.id for e in entries if not e.seq and e.id} == {"delayed", "needed", "waits"}
+    assert list(replay(entries)) == []
+
+
+def test_a_task_is_never_ready_without_a_rank() -> None:
+    history = recorded(lives)
+    found = history.told(history.find("enqueue", "stops"), seq=0)
+    assert (found.invariant, "seq is 0, should be" in found.detail) == (7, True)

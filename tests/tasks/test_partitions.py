@@ -396,8 +396,9 @@ async def test_partitions_take_turns_and_queues_keep_their_order() -> None:
         leases,
         partitions,
     )
-    for _ in range(6):
-        assert await poller._round()
+    async with trio.open_nursery() as nursery:
+        for _ in range(6):
+            assert await poller._round(nursery)
     orders = [store.claimed[i : i + 4] for i in range(0, 24, 4)]
     assert all(order[3:] == ["other"] for order in orders)
     assert Counter(order[0] for order in orders) == {"mail": 2, "mail~0": 2, "mail~1": 2}
@@ -531,8 +532,8 @@ async def test_a_queue_with_fewer_partitions_than_it_had_has_lost_none(where: Wh
         assert (await queue.stats()).pending == 40
 
 
-async def test_a_name_that_was_lost_is_written_again(start_server: Callable[[str], Server]) -> None:
-    url, keys = start_server("redis-6.2").url, Keys(f"parts-{uuid.uuid4().hex[:8]}")
+async def test_a_name_that_was_lost_is_written_again(redis_server: Server) -> None:
+    url, keys = redis_server.url, Keys(f"parts-{uuid.uuid4().hex[:8]}")
     async with (
         rediq.connect(url, key_prefix=keys.queues.decode().partition("/")[0]) as client,
         open_gateway(parse_address(url), keys) as gateway,

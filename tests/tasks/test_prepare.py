@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import enum
 from typing import Any
 
 import pytest
@@ -17,9 +18,13 @@ from rediq_trio.tasks.prepare import (
     prepare,
 )
 from rediq_trio.wire.envelope import open_envelope
-from rediq_trio.workflow.prepare import MAX_LINKS, check_atomic, prepare_node
+from rediq_trio.workflow.plan import MAX_LINKS, check_atomic, prepare_node
 
 MAX_PARTITIONS = 512 * 1024
+
+
+class Colour(enum.Enum):
+    RED = "red"
 
 
 def prepared(**options: Any) -> PreparedTask:
@@ -178,3 +183,18 @@ def test_the_options_of_a_type_keep_dependencies_that_come_once() -> None:
     assert handler.task().depends_on == handler.task().depends_on == ("q/a",)
     made = handler.options(depends_on=(task_id for task_id in ["q/b", "q/c"]))
     assert made.task().depends_on == made.task().depends_on == ("q/b", "q/c")
+
+
+def test_a_key_has_the_defaults_that_a_payload_can_carry() -> None:
+    app, marker = rediq.App(), object()
+
+    @app.task("f", unique=Unique())
+    def f(a: int, b: Colour = Colour.RED, c: object = marker, d: Any = None) -> None: ...
+
+    def key(task: Task[Any]) -> str:
+        return prepare(task, MAX_PARTITIONS).new.relations.unique
+
+    assert key(f.task(1)) == key(f.task(1, Colour.RED)) == key(f.task(a=1, d=None, b=Colour.RED))
+    assert key(f.task(1)) == key(Task("f", {"a": 1, "b": "red", "d": None}, unique=Unique()))
+    assert key(f.task(1)) != key(f.task(1, c=None))
+    assert f.task(1) == Task("f", {"a": 1}, unique=Unique())

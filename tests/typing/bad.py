@@ -1,5 +1,7 @@
 """What type checkers must refuse: each marked line, and no other."""
 
+from collections.abc import AsyncIterator
+
 import rediq_trio as rediq
 from rediq_trio.workflow.build import Workflow, chain, gather
 
@@ -38,6 +40,25 @@ async def bad_parameter(tasks: str) -> None: ...
 
 @app.aggregator("g", max_size="10")  # error
 async def bad_size(tasks: list[rediq.Task[str]]) -> None: ...
+
+
+def blocking() -> None:
+    with rediq.connect_sync("memory://") as client:
+        handle = client.enqueue(send_email.task(to="a"))
+        number: int = handle.result()  # error
+        client.enqueue("email:send")  # error
+        client.queue("q").limit(concurrency="5")  # error
+        del number
+    with rediq.connect("memory://"):  # error
+        pass
+
+
+async def on_asyncio() -> None:
+    async with rediq.asyncio.connect("memory://") as client:
+        handle = await client.enqueue(send_email.task(to="a"))
+        number: int = await handle.result()  # error
+        await client.enqueue("email:send")  # error
+        del number
 
 
 async def main() -> None:
@@ -83,3 +104,27 @@ async def relations() -> None:
         handle = await client.enqueue(chain(send_email.task(to="a")))
         number: int = await handle.result()  # error
         del number, text
+
+
+class Pool:
+    size: int = 3
+
+
+typed_app = rediq.App[Pool]()
+
+
+@typed_app.lifespan  # error
+async def another_state() -> AsyncIterator[str]:
+    yield "no pool"
+
+
+@typed_app.lifespan  # error
+async def with_parameter(pool: Pool) -> AsyncIterator[Pool]:
+    yield pool
+
+
+@typed_app.task
+async def sized() -> str:
+    typed_app.state = Pool()  # error
+    text: str = typed_app.state.size  # error
+    return text

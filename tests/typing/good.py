@@ -1,5 +1,8 @@
 """What type checkers must accept, with the types they must see."""
 
+import datetime as dt
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, assert_type
 
 import rediq_trio as rediq
@@ -16,6 +19,33 @@ async def send_email(to: str, subject: str = "") -> str:
 @app.task
 def add(a: int, b: int) -> int:
     return a + b
+
+
+def blocking() -> None:
+    with rediq.connect_sync("memory://") as client:
+        assert_type(client, rediq.SyncClient)
+        handle = client.enqueue(send_email.task(to="a"))
+        assert_type(handle, rediq.SyncTaskHandle[str])
+        assert_type(handle.result(timeout=5), str)
+        assert_type(handle.info(), rediq.TaskInfo)
+        assert_type(list(handle.progress()), list[rediq.Progress])
+        assert_type([*client.queue("q").history_lines()], list[str])
+        assert_type(client.enqueue_many([add.task(1, 2)]), list[rediq.SyncTaskHandle[int]])
+        assert_type(client.enqueue(chain(add.task(1, 2))), rediq.SyncWorkflowHandle[int])
+        assert_type(client.queue("q").dead, rediq.SyncDeadLetters)
+        assert_type(client.schedules().list(), list[rediq.ScheduleInfo])
+
+
+async def on_asyncio() -> None:
+    async with rediq.asyncio.connect("memory://") as client:
+        assert_type(client, rediq.asyncio.AsyncioClient)
+        handle = await client.enqueue(send_email.task(to="a"))
+        assert_type(handle, rediq.asyncio.AsyncioTaskHandle[str])
+        assert_type(await handle.result(timeout=5), str)
+        assert_type([each async for each in handle.progress()], list[rediq.Progress])
+        assert_type([each async for each in client.queue("q").history_lines()], list[str])
+        workflow = await client.enqueue(chain(add.task(1, 2)))
+        assert_type(workflow, rediq.asyncio.AsyncioWorkflowHandle[int])
 
 
 def wait(error: Exception, attempt: int) -> float | None:
@@ -50,6 +80,8 @@ async def aggregators(task: rediq.Task[Any], info: rediq.TaskInfo) -> None:
 async def main() -> None:
     assert_type(ruled.task(n=1), rediq.Task[bool])
     assert_type(ruled.options(deadline=5).task(1), rediq.Task[bool])
+    assert_type(ruled.options(delay=dt.timedelta(hours=1)).task(1).delay, float | None)
+    assert_type(rediq.Fixed(dt.timedelta(minutes=1)).seconds, float)
     assert_type(await ruled(1), bool)
     assert_type(ruled_thread(1), bool)
     assert_type(send_email.task(to="a", subject="b"), rediq.Task[str])
@@ -106,3 +138,48 @@ async def relations() -> None:
         assert_type(run, rediq.WorkflowHandle[str])
         assert_type(await run.result(timeout=1), str)
         assert_type(await run.info(), rediq.WorkflowInfo)
+
+
+class Pool:
+    size: int = 3
+
+
+typed_app = rediq.App[Pool]()
+declared: rediq.App[Pool] = rediq.App("declared")
+nothing = rediq.App[None]()
+app.include(typed_app)
+
+
+@typed_app.lifespan
+async def pool() -> AsyncIterator[Pool]:
+    yield Pool()
+
+
+@declared.lifespan
+@asynccontextmanager
+async def declared_pool() -> AsyncGenerator[Pool, None]:
+    yield Pool()
+
+
+@app.lifespan
+async def untyped_pool() -> AsyncGenerator[int, None]:
+    yield 5
+
+
+@nothing.lifespan
+async def no_state() -> AsyncGenerator[None]:
+    yield
+
+
+@typed_app.task
+async def sized(task: int) -> int:
+    assert_type(typed_app.state, Pool)
+    assert_type(declared.state.size, int)
+    assert_type(app.state, Any)
+    assert_type(rediq.current_task().state, Any)
+    return typed_app.state.size
+
+
+async def serving() -> None:
+    async with rediq.serve(typed_app, "memory://") as server:
+        assert_type(server, rediq.Server)

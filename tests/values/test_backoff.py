@@ -74,7 +74,7 @@ def test_a_fixed_one_does_not_grow() -> None:
 
 
 def test_the_default_travels_as_nothing() -> None:
-    assert encode_backoff(Exponential()) == []
+    assert encode_backoff(DEFAULT_BACKOFF) == []
     assert decode_backoff([]) == DEFAULT_BACKOFF
 
 

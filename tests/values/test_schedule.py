@@ -458,7 +458,7 @@ def test_an_unknown_time_zone_is_refused(name: Any) -> None:
 
 @pytest.mark.parametrize(
     "seconds",
-    [0, 0.099, -1, MAX_DELAY + 1, float("nan"), float("inf"), "1", True, None, 0.1001, 1 / 3],
+    [0, 0.099, -1, MAX_DELAY + 1, float("nan"), float("inf"), "1", True, None, 0.0994],
 )
 def test_an_interval_out_of_its_bounds_is_refused(seconds: Any) -> None:
     with pytest.raises(ConfigError, match=r"^seconds="):

@@ -14,6 +14,9 @@ from rediq_trio.values.task import Task, Unique
 
 NOW = dt.datetime.now(dt.UTC)
 YEAR = bounds.MAX_DELAY
+DAY = dt.timedelta(days=1)
+SECONDS = "a number of seconds from 0 to 31,622,400 (1 year), or a timedelta"
+MANY_SECONDS = "a number of seconds above 0 to 316,224,000 (10 years)"
 NAME = bounds.NAME_BOUND
 TRIES = "a whole number from 0 to 1,000,000"
 LABEL = "1 to 128 printable characters (bytes, as UTF-8), and not '*'"
@@ -26,16 +29,31 @@ BAD: list[tuple[str, list[Any], str]] = [
     ("priority", [-1, 101, 50.0, "1", True, None], "a whole number from 0 to 100"),
     ("max_retry", [-1, 1_000_001, 1.0, None], TRIES),
     ("max_crashes", [-1, 1_000_001, "3", False], TRIES),
-    ("timeout", [0, -1, math.nan, "30", None, True], "a number above 0 to inf"),
+    ("timeout", [0, -1, math.nan, "30", True, -DAY], "a number of seconds above 0, or a timedelta"),
+    ("timeout", [None], "seconds above 0, or math.inf for no bound"),
+    ("backoff", [5, "exponential", None], "such as rediq.Fixed(5)"),
+    ("unique", [True], "a Unique, such as rediq.Unique() or "),
     ("backoff", [5, "exponential", None, Fixed], "Exponential or Linear or Fixed"),
-    ("delay", [-0.1, YEAR + 1, math.inf, math.nan, "1"], f"a number from 0 to {YEAR:,}"),
+    (
+        "delay",
+        [-0.1, YEAR + 1, math.inf, math.nan, "1"],
+        SECONDS,
+    ),
     ("run_at", [5, NOW.replace(tzinfo=None), "now"], "a datetime with a time zone"),
     ("run_at", [NOW + dt.timedelta(days=367)], "at most 1 year ahead"),
-    ("expires", [0, -1, bounds.MAX_RETENTION + 1, "1"], "a number above 0"),
+    (
+        "expires",
+        [0, -1, bounds.MAX_RETENTION + 1, "1"],
+        MANY_SECONDS,
+    ),
     ("expires", [NOW.replace(tzinfo=None)], "a datetime with a time zone"),
-    ("deadline", [0, -1, YEAR + 1, math.inf, math.nan, "1", True], "a number above 0 to"),
+    (
+        "deadline",
+        [0, -1, YEAR + 1, math.inf, math.nan, "1", True],
+        "a number of seconds above 0 to 31,622,400",
+    ),
     ("deadline", [NOW.replace(tzinfo=None)], "a datetime with a time zone"),
-    ("retention", [-1, bounds.MAX_RETENTION + 1, math.inf, None], "a number from 0"),
+    ("retention", [-1, bounds.MAX_RETENTION + 1, math.inf, None], "a number of seconds from 0"),
     ("metadata", [5, None, [("a", "b")]], "a mapping of str to str"),
     ("metadata", [{"a": 1}, {1: "a"}, {"a": "x" * 4097}, {"x" * 4097: "a"}], "str to str"),
     ("metadata", [{str(n): "" for n in range(65)}], "at most 64 entries"),
@@ -128,7 +146,11 @@ def test_a_bool_is_no_number_and_a_number_no_name() -> None:
 UNIQUE: list[tuple[str, list[Any], str]] = [
     ("key", ["", "x" * 257, "a\nb", 5, b"k"], "1 to 256 printable characters"),
     ("until", ["", "end", None, True], "one of done, started, expired"),
-    ("ttl", [0, -1, bounds.MAX_RETENTION + 1, math.inf, math.nan, "1", True], "a number above 0"),
+    (
+        "ttl",
+        [0, -1, bounds.MAX_RETENTION + 1, math.inf, math.nan, "1", True],
+        MANY_SECONDS,
+    ),
     ("on_conflict", ["", "ignore", None], "one of reject, replace, return"),
 ]
 

@@ -108,6 +108,20 @@ async def test_while_redis_is_away_the_queues_are_left_out_and_said_to_be() -> N
     assert ("rediq_worker_ready", ()) in found
 
 
+@pytest.mark.parametrize("refused_after", [0.0, 60.0])
+async def test_a_queue_that_is_away_leaves_out_only_its_own_numbers(refused_after: float) -> None:
+    store = Watched()
+    queues = ["away", "default"]
+    async with rediq.serve(app, store, metrics_port=0, queues=queues, cleanup_grace=1) as server:
+        store.refused_after = refused_after
+        store.away_queues.add("away")
+        found = await scrape(server)
+        store.away_queues.clear()
+    assert found["rediq_queues_read", ()] == 1
+    assert found["rediq_queue_paused", (("queue", "default"),)] == 0
+    assert ("rediq_queue_paused", (("queue", "away"),)) not in found
+
+
 def test_before_the_worker_has_started_there_is_its_health_alone() -> None:
     found = parsed(exposition(Scrape(NOT_STARTED, None, None)).decode())
     assert (found["rediq_worker_alive", ()], found["rediq_worker_ready", ()]) == (1, 0)
@@ -117,7 +131,8 @@ def test_before_the_worker_has_started_there_is_its_health_alone() -> None:
 @pytest.mark.parametrize(
     "name",
     [*HEALTH_GAUGES, *WORKER_GAUGES, *QUEUE_GAUGES, *QUEUE_COUNTERS, "rediq_queue_tasks", "rediq_queues_read",
-     "rediq_worker_outcomes_total", "rediq_worker_loop_blocks_total", "rediq_worker_unconfirmed_total"],
+     "rediq_worker_outcomes_total", "rediq_worker_loop_blocks_total", "rediq_worker_unconfirmed_total",
+     "rediq_worker_children_refused_total"],
 )  # fmt: skip
 def test_every_name_is_in_the_documentation(name: str) -> None:
     rows = re.findall(r"^\| `(\w+)` \|", PAGE.read_text("utf-8"), re.MULTILINE)
@@ -125,5 +140,13 @@ def test_every_name_is_in_the_documentation(name: str) -> None:
 
 
 def test_every_outcome_that_is_counted_has_its_label() -> None:
-    counted = {"running", "held", "blocked", "unconfirmed"} | {*OUTCOMES}
+    counted = {
+        "running",
+        "held",
+        "blocked",
+        "stuck",
+        "stuck_total",
+        "unconfirmed",
+        "children_refused",
+    } | {*OUTCOMES}
     assert {field.name for field in rediq.ServerStats.__attrs_attrs__} == counted

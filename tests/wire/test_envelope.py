@@ -10,6 +10,7 @@ import pytest
 from rediq_trio._errors import PayloadError
 from rediq_trio.values.backoff import DEFAULT_BACKOFF, Exponential, Fixed
 from rediq_trio.values.bounds import MAX_DELAY
+from rediq_trio.values.unset import UNSET_TIMEOUT
 from rediq_trio.wire.envelope import LAST_MS, Envelope, NewerEnvelope, open_envelope, pack_envelope
 
 PAYLOAD = b"\x80"
@@ -22,9 +23,44 @@ def packed(*rest: Any) -> bytes:
 
 
 def test_a_plain_envelope_holds_type_and_payload_only() -> None:
-    for backoff in (DEFAULT_BACKOFF, Exponential()):
-        assert pack_envelope("t", PAYLOAD, 30.0, backoff, {}) == packed()
+    assert pack_envelope("t", PAYLOAD, UNSET_TIMEOUT, DEFAULT_BACKOFF, {}) == packed()
     assert open_envelope(packed()) == Envelope("t", PAYLOAD, 30.0, DEFAULT_BACKOFF, {}, 0)
+
+
+EQUAL = Exponential()
+"""Equal to the default, and set."""
+
+
+@pytest.mark.parametrize(
+    ("timeout", "backoff", "is_set", "rest"),
+    [
+        (UNSET_TIMEOUT, DEFAULT_BACKOFF, False, []),
+        (30.0, DEFAULT_BACKOFF, False, [30.0]),
+        (UNSET_TIMEOUT, EQUAL, False, [30, [0, 2.0, 60.0, 2.0, 0.1]]),
+        (30.0, EQUAL, False, [30.0, [0, 2.0, 60.0, 2.0, 0.1]]),
+        (UNSET_TIMEOUT, DEFAULT_BACKOFF, True, []),
+        (5.0, Fixed(2), True, [5.0, [2, 2]]),
+    ],
+)
+@pytest.mark.parametrize("metadata", [{}, {"a": "b"}])
+def test_what_was_left_unset_can_be_told_from_an_equal_value(
+    timeout: float, backoff: Any, is_set: bool, rest: list[Any], metadata: dict[str, str]
+) -> None:
+    made = pack_envelope("t", PAYLOAD, timeout, backoff, metadata, max_retry_is_set=is_set)
+    if metadata:
+        rest = [*rest, *[30, []][len(rest) :], metadata]
+    assert made == msgpack.packb([True if is_set else 1, "t", PAYLOAD, *rest])
+    found = open_envelope(made)
+    assert (found.timeout, found.backoff, found.metadata) == (timeout, backoff, metadata)
+    assert (found.timeout is UNSET_TIMEOUT) == (timeout is UNSET_TIMEOUT)
+    assert (found.backoff is DEFAULT_BACKOFF) == (backoff is DEFAULT_BACKOFF)
+    assert found.max_retry_is_set == is_set
+
+
+def test_an_older_envelope_with_more_than_a_payload_has_its_timeout_set() -> None:
+    # Older versions wrote the default as a float, whether it was set or not.
+    found = open_envelope(packed(30.0, [], {"a": "b"}))
+    assert found.timeout is not UNSET_TIMEOUT
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import trio.testing
 
 import rediq_trio as rediq
 from rediq_trio import MemoryStore, State
-from rediq_trio.spec.check.invariants import violations
+from rediq_trio.testing.judge.invariants import violations
 
 Q = "story"
 LEASE = 30.0

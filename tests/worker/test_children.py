@@ -9,7 +9,7 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio import MemoryStore, State
-from rediq_trio.spec.check.invariants import violations
+from rediq_trio.testing.judge.invariants import violations
 from tests.servers import Server
 from tests.worker.story import Ticks, tell
 from tests.worker.twin import check_sound, twins
@@ -247,9 +247,101 @@ def broken_off(at: int) -> bool:
     return broke
 
 
+@pytest.mark.uncounted
 def test_broken_off_at_any_step_each_child_is_enqueued_once() -> None:
     at = 1
     while broken_off(at):
         at += 1
         assert at < 20_000
     assert at > 100
+
+
+async def test_a_task_may_be_followed_by_one_with_its_own_id() -> None:
+    app = rediq.App()
+    ran: list[int] = []
+
+    @app.task("poll", id="poller", unique=rediq.Unique("poller"))
+    async def poll(n: int) -> int:
+        ran.append(n)
+        if n < 5:
+            handle = rediq.current_task().enqueue_after(poll.task(n + 1))
+            with pytest.raises(rediq.DuplicateTask):
+                rediq.current_task().enqueue_after(poll.task(0))
+            assert handle.created
+        return n
+
+    async with rediq.serve(app, MemoryStore()) as server:
+        handle = await server.client.enqueue(poll.task(1))
+        assert await handle.result(timeout=30) == 5
+        assert ran == [1, 2, 3, 4, 5]
+        assert server.stats().children_refused == 0
+
+
+async def test_a_child_whose_id_or_key_is_taken_is_reported(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = rediq.App()
+    handles: list[rediq.TaskHandle[None]] = []
+
+    @app.task("child", delay=60)
+    async def child() -> None: ...
+
+    def keyed(conflict: Any) -> rediq.Task[None]:
+        return child.options(unique=rediq.Unique("k", on_conflict=conflict)).task()
+
+    @app.task("parent")
+    async def parent() -> None:
+        after = rediq.current_task().enqueue_after
+        ids = [child.options(id=own).task() for own in ("there", "new")]
+        handles.extend(map(after, [*ids, keyed("reject"), keyed("return")]))
+
+    async with rediq.serve(app, MemoryStore()) as server:
+        await server.client.enqueue_many([child.options(id="there").task(), keyed("reject")])
+        handle = await server.client.enqueue(parent.task())
+        await handle.result(timeout=30)
+        with trio.fail_after(30):
+            while [each.created for each in handles] != [False, True, False, False]:
+                await trio.sleep(0.01)
+        refused = [each.id.removeprefix("default/") for each in handles if not each.created]
+        info = await handle.info()
+        assert info.error is not None
+        assert info.error.endswith(f"taken: {', '.join(refused)}")
+        assert server.stats().children_refused == 2
+    [warning] = [r.getMessage() for r in caplog.records if "enqueue_after" in r.getMessage()]
+    assert warning.startswith(f"task {handle.id} completed, and enqueue_after did not enqueue 2")
+    assert warning.endswith(f": {', '.join(refused[:2])}")
+
+
+async def test_a_child_that_another_queue_refuses_is_reported(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = rediq.App()
+
+    @app.task("child", delay=60, queue="other")
+    async def child() -> None: ...
+
+    def keyed(conflict: Any) -> rediq.Task[None]:
+        return child.options(unique=rediq.Unique("k", on_conflict=conflict)).task()
+
+    @app.task("parent")
+    async def parent() -> None:
+        after = rediq.current_task().enqueue_after
+        for own in ("there", "new"):
+            after(child.options(id=own).task())
+        after(keyed("reject"))
+        after(keyed("return"))
+
+    async with rediq.serve(app, MemoryStore()) as server:
+        await server.client.enqueue_many([child.options(id="there").task(), keyed("reject")])
+        handle = await server.client.enqueue(parent.task())
+        await handle.result(timeout=30)
+        with trio.fail_after(30):
+            while (await server.client.queue("other").stats()).scheduled < 3:
+                await trio.sleep(0.01)
+        assert server.stats().children_refused == 2
+    warned = [r for r in caplog.records if "enqueue_after" in r.getMessage()]
+    assert [(r.levelname, vars(r)["queue"], vars(r)["parent"]) for r in warned] == [
+        ("WARNING", "other", handle.id)
+    ] * 2
+    assert vars(warned[0])["id"] == "other/there"
+    assert vars(warned[1])["id"].startswith("other/")

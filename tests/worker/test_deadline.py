@@ -81,9 +81,9 @@ class Noted:
 
 
 async def ended(last_entry: Noted, store: MemoryStore, task: rediq.Task[Any]) -> rediq.TaskInfo:
-    async with rediq.serve(last_entry.app, store) as server:
+    async with rediq.serve(last_entry.app, store, shutdown_grace=0.0) as server:
         handle = await server.client.enqueue(task)
-        return await handle.wait()
+        return await handle.wait(timeout=3600)
 
 
 def slow(**options: Any) -> rediq.Task[Any]:
@@ -138,11 +138,17 @@ async def test_no_attempt_is_left_when_the_next_would_begin_behind_the_deadline(
 @pytest.mark.parametrize(
     ("after", "attempts"), [(4.9, 2), (5.0, 1), (1000.0, 1)], ids=["before", "at", "behind"]
 )
-async def test_a_next_attempt_at_the_deadline_is_one_too_many(after: float, attempts: int) -> None:
+@pytest.mark.parametrize("max_retry", [1, 100])
+async def test_a_next_attempt_at_the_deadline_is_one_too_many(
+    after: float, attempts: int, max_retry: int
+) -> None:
     last_entry = Noted()
-    task = rediq.Task("raise", {"after": after}, max_retry=100, deadline=5.0)
+    task = rediq.Task("raise", {"after": after}, max_retry=max_retry, deadline=5.0)
     info = await ended(last_entry, MemoryStore(), task)
     assert (info.state, len(last_entry.begun)) == (State.DEAD, attempts)
+    # Unless it was the last attempt anyway.
+    assert info.error is not None
+    assert info.error.endswith(", is earlier)") == (attempts <= max_retry)
 
 
 async def test_where_no_attempt_was_left_anyway_the_deadline_is_not_blamed() -> None:

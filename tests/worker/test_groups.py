@@ -13,6 +13,7 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio import MemoryStore, State, Task, TaskInfo
+from rediq_trio.spec.records import GroupRule
 from rediq_trio.wire.batch_envelope import is_batch
 from tests.servers import Server
 
@@ -26,11 +27,12 @@ def member(n: int = 0, group: str = "user:1", kind: str = "notify", **options: A
 async def ended(client: rediq.Client, count: int, batched: int | None = None) -> list[TaskInfo]:
     """Wait until so many tasks have ended, and give those that are batches."""
     queue = client.queue(Q)
-    while True:
-        stats = await queue.stats()
-        if stats.completed + stats.dead >= count and batched in (None, stats.batched):
-            break
-        await trio.sleep(0.05)
+    with trio.fail_after(3600):
+        while True:
+            stats = await queue.stats()
+            if stats.completed + stats.dead >= count and batched in (None, stats.batched):
+                break
+            await trio.sleep(0.05)
     found = [*await queue.tasks("completed"), *await queue.tasks("dead")]
     return [info for info in found if info.members]
 
@@ -39,12 +41,12 @@ async def work(app: rediq.App, *tasks: Task[Any], batches: int = 1) -> list[Task
     """Serve until the batches of these tasks, and what they led to, have ended."""
     async with rediq.serve(app, MemoryStore(), queues=[Q]) as server:
         await server.client.enqueue_many(tasks)
-        while True:
-            found = await ended(server.client, batches)
-            if len(found) >= batches:
-                await server.wait_idle()
-                assert await server.client.queue(Q).check() == []
-                return found
+        with trio.fail_after(3600):
+            while len(found := await ended(server.client, batches)) < batches:
+                pass
+            await server.wait_idle()
+        assert await server.client.queue(Q).check() == []
+        return found
 
 
 mock_clock = pytest.mark.mock_clock
@@ -292,6 +294,7 @@ async def test_a_group_keeps_the_time_that_its_aggregator_gives() -> None:
     assert at == [(5.0, 4), (8.0, 1)]
 
 
+@pytest.mark.uncounted
 @mock_clock
 async def test_a_rule_that_was_changed_in_code_holds_for_groups_that_wait() -> None:
     store = MemoryStore()
@@ -319,8 +322,56 @@ async def test_a_group_whose_signal_was_lost_gets_its_rule_all_the_same() -> Non
         await trio.sleep(1)
         store._broadcast.publish = lambda signal: None  # type: ignore[method-assign]
         await server.client.enqueue(member())
-        await trio.sleep(16)
+        await trio.sleep(45)  # an idle queue is looked at within 30 s
         assert (await server.client.queue(Q).stats()).batched == 1
+
+
+@mock_clock
+async def test_no_batch_is_larger_than_its_aggregator_takes_whatever_signals_are_lost() -> None:
+    app = rediq.App()
+    got: list[int] = []
+    app.aggregator("*", max_size=3)(lambda tasks: got.append(len(tasks)))
+    store = MemoryStore()
+    async with rediq.serve(app, store, queues=[Q]) as server:
+        await trio.sleep(1)
+        store._broadcast.publish = lambda signal: None  # type: ignore[method-assign]
+        for group in range(20):
+            await trio.sleep(3)
+            await server.client.enqueue_many([member(n, group=f"g{group}") for n in range(10)])
+        await trio.sleep(100)
+        assert sum(got) == 200
+    assert max(got) == 3
+
+
+@mock_clock
+@pytest.mark.parametrize("plain", [False, True], ids=["async", "thread"])
+async def test_a_batch_that_is_too_large_goes_to_its_aggregator_in_parts(plain: bool) -> None:
+    app = rediq.App()
+    got: list[list[int]] = []
+
+    @app.task("done", queue=Q)
+    async def done(n: int) -> int:
+        return n
+
+    def digest(tasks: list[Task[Any]]) -> Task[Any] | None:
+        got.append([task.payload["n"] for task in tasks])
+        return done.task(n=tasks[0].payload["n"]) if len(tasks) == 3 else None
+
+    async def digest_async(tasks: list[Task[Any]]) -> Task[Any] | None:
+        return digest(tasks)
+
+    app.aggregator("user:*", max_size=3)(digest if plain else digest_async)
+    store = MemoryStore()
+    async with rediq.serve(rediq.App(), store, queues=["other"]) as server:
+        await server.client.enqueue_many([member(n) for n in range(8)])
+        await store.set_group_rules(Q, rules={"user:1": GroupRule(8)})
+        assert (await store.batch(Q, ids=["b"])).moved == 1
+    async with rediq.serve(app, store, queues=[Q]) as server:
+        (batch,) = await ended(server.client, 3)
+        first, second, third = batch.result
+        assert third is None
+        assert [await server.client.task(i).result() for i in (first, second)] == [0, 3]
+    assert got == [[0, 1, 2], [3, 4, 5], [6, 7]]
 
 
 @mock_clock

@@ -15,6 +15,7 @@ import trio
 import rediq_trio as rediq
 from rediq_trio import MemoryStore, Rate
 from rediq_trio.spec.messages import Claimed, Due
+from rediq_trio.spec.records import Limit
 from tests.faults.crew import LEASE, crew, until
 from tests.faults.laborer import labor
 from tests.servers import Server
@@ -143,7 +144,8 @@ async def test_starts_are_spaced_by_the_servers_clock(
     starts = sorted(info.started_at.timestamp() * 1000 for info in infos if info.started_at)
     begin = starts[0]
     # The first two at once, then one every 50 ms, none early; the arrival time says how.
-    arrival = begin
+    limit, arrival = Limit(count=20, period_ms=1000, burst=2), begin
+    assert (limit.interval_us, limit.tolerance_us) == (50_000, 50_000)
     for at in starts:
         assert at >= arrival - 50 - 0.001
         arrival = max(arrival, at) + 50
@@ -182,16 +184,72 @@ async def test_a_full_concurrency_is_waited_for_in_silence() -> None:
         assert len(seen.done) == 3
 
 
+@pytest.mark.mock_clock
+@pytest.mark.parametrize(
+    ("count", "keys", "seconds"), [(10, 1, 20), (100, 1, 3), (1000, 1, 0.3), (10, 20, 1)]
+)
+async def test_a_rate_is_reached_by_one_worker_that_asks_once_for_each_start(
+    count: int, keys: int, seconds: float
+) -> None:
+    store, seen = Counting(), Seen()
+    async with rediq.serve(seen.app(), store, queues=["q"]) as server:
+        queue = server.client.queue("q")
+        await queue.limit(key="*", rate=Rate(count))
+        await queue.pause()
+        each = round(count * seconds) + 20
+        await server.client.enqueue_many([task(f"{n % keys}") for n in range(each * keys)])
+        await trio.sleep(1)
+        store.calls.clear()
+        await queue.resume()
+        await trio.sleep(seconds)
+        # With less than a period the tolerance, 20 ms of starts, is seen too.
+        assert 0.97 * count * seconds <= len(seen.done) / keys <= count * (seconds + 0.02) + 1
+        assert store.calls["claim"] <= len(seen.done) + 30
+        assert store.calls["promote"] <= 5
+
+
+@pytest.mark.mock_clock
+async def test_a_rate_is_reached_though_answers_take_time() -> None:
+    store, seen = Counting(delay=0.003), Seen()
+    async with rediq.serve(seen.app(), store, queues=["q"]) as server:
+        queue = server.client.queue("q")
+        await queue.limit(key="a", rate=Rate(100))
+        await server.client.enqueue_many([task("a") for _ in range(350)])
+        await trio.sleep(3)
+        assert 291 <= len(seen.done) <= 303
+
+
+@pytest.mark.mock_clock
+async def test_a_worker_without_room_leaves_the_next_start_to_another() -> None:
+    store, seen = MemoryStore(), Seen()
+    where: dict[str, Any] = {"queues": ["q"], "concurrency": 1, "prefetch": 0}
+    async with (
+        rediq.serve(seen.app(), store, name="one", **where) as one,
+        rediq.serve(seen.app(), store, name="two", **where),
+    ):
+        queue = one.client.queue("q")
+        await queue.limit(key="a", rate=Rate(10))
+        await one.client.enqueue_many([task("a", 0.15) for _ in range(40)])
+        await trio.sleep(2)
+        assert seen.most[""] == 2
+        # One that takes 0.15 s at a time would do 14.
+        assert len(seen.done) >= 18
+
+
 class Counting(MemoryStore):
     """The memory store, with a count of what is asked of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, delay: float = 0.0) -> None:
         super().__init__()
         self.calls: Counter[str] = Counter()
+        self._delay = delay
+        """Seconds for which the answer to a claim is under way."""
 
     async def claim(self, *args: Any, **options: Any) -> Claimed:
         self.calls["claim"] += 1
-        return await super().claim(*args, **options)
+        answer = await super().claim(*args, **options)
+        await trio.sleep(self._delay)
+        return answer
 
     async def promote(self, *args: Any, **options: Any) -> Due:
         self.calls["promote"] += 1

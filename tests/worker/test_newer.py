@@ -98,7 +98,7 @@ async def test_records_of_a_newer_layout_are_left_as_they_are(
             await redis.until_completed("plain", 1)
             # It is asked again, and does not turn round in between.
             for _ in range(3):
-                await server._worker.poller._claim_from("front", 10)
+                await server._worker.poller._claim_now("front", 10)
         assert [await redis.record(*place) for place in places] == before
         assert (await client.task("front/behind").info()).state is State.PENDING
         with pytest.raises(rediq.NewerTask):

@@ -58,7 +58,7 @@ class Attempts:
             finally:
                 self.ended += 1
 
-        @self.app.task("returns", retention=0)
+        @self.app.task("returns")
         async def returns() -> None:
             pass
 

@@ -80,10 +80,14 @@ async def test_one_root_that_fails_takes_the_rest_with_it(redis_server: Server) 
 
 async def test_cancelled_as_a_whole_nothing_of_it_begins(redis_server: Server) -> None:
     async with twins(app, redis_server, QUEUES) as (client, _):
-        layers = [gather(*(on(f"{q}", 1, after=0.05) for q in ("one", "two", "three") * 4))] * 6
-        handle = await client.enqueue(chain(*layers))
+        brief, long = (
+            gather(*(on(f"{q}", 1, after=seconds) for q in ("one", "two", "three") * 4))
+            for seconds in (0, 600)
+        )
+        handle = await client.enqueue(chain(brief, long, *[brief] * 4))
         with trio.fail_after(20):
-            while not any(begun[h.id] for h in handle.handles.values()):
+            # All of the second layer run, so that what begins later can be of a later one only.
+            while sum(begun[h.id] for h in handle.handles.values()) < 24:
                 await trio.sleep(0.01)
         await handle.cancel()
         before = {h.id for h in handle.handles.values() if begun[h.id]}

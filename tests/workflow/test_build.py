@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import uuid
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rediq_trio import ConfigError, Task, Unique
-from rediq_trio.spec.ids import is_uuid7
 from rediq_trio.workflow.build import Workflow, chain, gather
 from rediq_trio.workflow.plan import MAX_NODES
 
@@ -120,19 +120,23 @@ def test_a_cycle_is_named_whole() -> None:
 
 
 def test_an_empty_workflow_is_refused() -> None:
-    for refuse in (
-        Workflow("w").check,
-        Workflow("w").plan,
-        Workflow("w").svg,
-        lambda: chain(A, Workflow("w"), B),
-        lambda: gather(Workflow("w")),
-    ):
+    for refuse in (Workflow("w").check, Workflow("w").plan, Workflow("w").svg):
         with pytest.raises(ConfigError, match="workflow 'w': it has no node"):
             refuse()
-    with pytest.raises(ConfigError, match=r"chain\(\): pass at least one"):
-        chain()  # type: ignore[call-arg]
-    with pytest.raises(ConfigError, match=r"gather\(\): pass at least one"):
-        gather(then=A)
+    nothing: list[Task[Any]] = []
+    for empty in (gather(), gather(*nothing), chain(*nothing), chain(gather(), Workflow())):  # type: ignore[call-overload]
+        with pytest.raises(ConfigError, match="it has no node"):
+            empty.plan()
+
+
+def test_a_part_without_nodes_is_skipped() -> None:
+    nothing: list[Task[Any]] = []
+    assert links(chain(A, gather(*nothing), B)) == {("a", "b")}
+    assert links(chain(gather(), A, Workflow("w"))) == set()
+    assert links(gather(A, gather(), B, then=C)) == {("a", "c"), ("b", "c")}
+    for one in (gather(*nothing, then=A), chain(gather(), A), gather(A, then=gather())):
+        assert [node.name for node in one.nodes] == ["a"]
+        assert [node.name for node in one.plan().sinks] == ["a"]
 
 
 def test_a_workflow_has_at_most_so_many_nodes() -> None:
@@ -233,7 +237,7 @@ def test_a_plan_decides_ids_anew_and_keeps_own_ones() -> None:
     assert middle.id == "default/mine"
     assert (begin.queue, begin.needs, begin.dependents) == ("q", (), ("default/mine",))
     assert (last.needs, last.dependents) == (("default/mine",), ())
-    assert is_uuid7(begin.local_id)
+    assert uuid.UUID(begin.local_id).version == 7
     assert begin.id == f"q/{begin.local_id}"
     assert begin.local_id not in {node.local_id for node in second.nodes}
     assert (first.home, first.sinks, first.roots) == ("default", (last,), (begin,))

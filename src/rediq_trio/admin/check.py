@@ -52,21 +52,21 @@ async def check_queue(
     ]
 
 
+@attrs.define(eq=False)
 class _QueueCheck:
     """One check of a queue, or of one of its partitions."""
 
-    def __init__(self, store: Store, queue: str, progress: CheckProgress | None) -> None:
-        self._store = store
-        self._queue = queue
-        self._progress = progress
-        self._seen: set[Target] = set()
-        self._keys: set[str] = set()
-        """Limit keys of active tasks."""
-        self._crowded: set[Target] = set()
-        """Limit keys whose active tasks are too many to be counted at once."""
-        self._ahead: dict[Target, int] = {}
-        """Tasks with a place that had not been given when the check began."""
-        self._looked = 0
+    _store: Store
+    _queue: str
+    _progress: CheckProgress | None
+    _seen: set[Target] = attrs.field(factory=set[Target])
+    _keys: set[str] = attrs.field(factory=set[str])
+    """Limit keys of active tasks."""
+    _crowded: set[Target] = attrs.field(factory=set[Target])
+    """Limit keys whose active tasks are too many to be counted at once."""
+    _ahead: dict[Target, int] = attrs.field(factory=dict[Target, int])
+    """Tasks with a place that had not been given when the check began."""
+    _looked: int = 0
 
     async def run(self) -> list[Violation]:
         report = await self._store.key_report(self._queue)
@@ -74,26 +74,19 @@ class _QueueCheck:
         if report.wrong_type:
             return found  # no script can read such a queue
         before = await self._store.totals(self._queue)
-        found += await self._scan(before)
+        cursor = None
+        while cursor != 0:
+            cursor, targets = await self._store.targets(self._queue, cursor or 0)
+            found += await self._look(targets, before)
         found += await self._look(map(lane_target, sorted(self._keys)), before)
         if self._crowded:
             found += await self._sample_permits()
         after = await self._store.totals(self._queue)
-        for target, seq in self._ahead.items():
-            if seq > after.seq:
-                found.append(seq_violation(target, seq, after.seq))
+        ahead = self._ahead.items()
+        found += [seq_violation(one, seq, after.seq) for one, seq in ahead if seq > after.seq]
         found += queue_violations(after)
         found += counter_violations(before.counters, after.counters)
         return found
-
-    async def _scan(self, before: QueueTotals) -> list[Violation]:
-        found: list[Violation] = []
-        cursor = 0
-        while True:
-            cursor, targets = await self._store.targets(self._queue, cursor)
-            found += await self._look(targets, before)
-            if cursor == 0:
-                return found
 
     async def _look(self, targets: Iterable[Target], before: QueueTotals) -> list[Violation]:
         new = [target for target in targets if target not in self._seen]
@@ -135,14 +128,11 @@ class _QueueCheck:
         """
         found: dict[Violation, None] = {}
         for _ in range(SAMPLES):
-            first, counts, fences = await self._turn(), Counter[str](), dict[Fence, str]()
-            cursor = 0
-            while True:
-                cursor, some = await self._store.active_leases(self._queue, cursor)
+            first, fences, cursor = await self._turn(), dict[Fence, str](), None
+            while cursor != 0:
+                cursor, some = await self._store.active_leases(self._queue, cursor or 0)
                 fences.update((fence, key) for fence, key in some if key)
-                if cursor == 0:
-                    break
-            counts.update(fences.values())
+            counts = Counter(fences.values())
             lanes = self._crowded | set(map(lane_target, counts))
             views = [
                 v for part in _batches(lanes) for v in await self._store.views(self._queue, part)
@@ -163,7 +153,8 @@ class _QueueCheck:
     async def _still(self, fences: Mapping[Fence, str]) -> Counter[str]:
         # How many tasks of each key are active under the token that was seen.
         still = Counter[str]()
-        for part in _batches(map(task_target, dict.fromkeys(fence.id for fence in fences))):
+        tasks = map(task_target, dict.fromkeys(fence.id for fence in fences))
+        for part in _batches(tasks):
             for view in await self._store.views(self._queue, part):
                 record = view.record if isinstance(view, TaskView) else None
                 if record is not None and record.state is State.ACTIVE:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from rediq_trio._errors import NewerTask, TaskNotFound
 from rediq_trio.admin.reading import QueueReader
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.messages import Settled
 from rediq_trio.store.port import BATCH
 from rediq_trio.store.relay import relay
+from rediq_trio.tasks.for_each import call_each
 from rediq_trio.values.task import TaskInfo
 
 _REVIVED = (State.PENDING, State.BLOCKED, State.GROUPED)
@@ -22,7 +22,9 @@ class DeadLetters:
         self._reader = reader
         self._store = reader.store
 
-    async def list(self, *, limit: int = 100, after: str | None = None) -> list[TaskInfo]:
+    async def list(
+        self, *, limit: int = 100, after: str | TaskInfo | None = None
+    ) -> list[TaskInfo]:
         """Read dead tasks, the newest last, in pages like `Queue.tasks`."""
         return await self._reader.tasks(State.DEAD, limit=limit, after=after)
 
@@ -55,12 +57,12 @@ class DeadLetters:
         return await self._change_all(revive=False)
 
     async def _change_all(self, *, revive: bool) -> int:
-        partitions = await self._reader.partitions()
-        return sum(
-            [await self._change_partition(partition, revive=revive) for partition in partitions]
-        )
+        change = partial(self._change_partition, revive)
+        return sum(await call_each(await self._reader.partitions(), change))
 
-    async def _change_partition(self, name: str, *, revive: bool) -> int:
+    async def _change_partition(self, revive: bool, name: str) -> int:
+        change = self._store.revive if revive else self._store.delete
+        good = _REVIVED if revive else (State.DEAD,)
         # The ids are read first: revived tasks may die again meanwhile.
         left, done = await self._ids(name), 0
         while left:
@@ -68,15 +70,15 @@ class DeadLetters:
             stuck: tuple[str, ...] = ()
             for first in range(0, len(left), BATCH):
                 part = left[first : first + BATCH]
-                if not revive:
-                    done += (await _change(self._store.delete, name, part)).count(State.DEAD)
-                    continue
-                states = await _change(self._store.revive, name, part)
-                done += sum(state in _REVIVED for state in states)
+                try:
+                    states = await change(name, part)
+                except NewerTask:
+                    continue  # it is the only one of these, and it stays
+                done += sum(state in good for state in states)
                 stuck += tuple(i for i, s in zip(part, states, strict=True) if s is State.DEAD)
             await relay(self._store, name)
             # A task stays dead while a dependency is dead, which may come later in the list.
-            left = stuck if done > before else ()
+            left = stuck if revive and done > before else ()
         return done
 
     async def _ids(self, name: str) -> tuple[str, ...]:
@@ -92,12 +94,3 @@ class DeadLetters:
             if len(ids) < BATCH:
                 return tuple(found)
             after = ids[-1]
-
-
-async def _change(
-    change: Callable[[str, Sequence[str]], Awaitable[Settled]], name: str, ids: Sequence[str]
-) -> Settled:
-    try:
-        return await change(name, ids)
-    except NewerTask:
-        return (State.ACTIVE,)  # the only one of these, and it stays

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, cast
 
 import attrs
@@ -53,13 +54,8 @@ class QueueHistory:
     @property
     def is_complete(self) -> bool:
         """Whether it covers every task: it starts when there was none."""
-        return bool(self.entries) and (self.entries[0].transition, self.entries[0].after) == (
-            "begin",
-            (0,),
-        )
-
-
-# --- writing
+        first = self.entries[0] if self.entries else None
+        return first is not None and first.transition == "begin" and first.after == (0,)
 
 
 async def history_lines(store: Store, partition: str) -> AsyncGenerator[str]:
@@ -100,9 +96,6 @@ def _to_plain(entry: Entry) -> dict[str, Any]:
     return fields
 
 
-# --- reading
-
-
 def read_histories(lines: Iterable[str]) -> Iterator[QueueHistory]:
     """Read the histories of a file; raise `ConfigError` that names the first bad line."""
     head: QueueHistory | None = None
@@ -132,20 +125,16 @@ def read_histories(lines: Iterable[str]) -> Iterator[QueueHistory]:
 
 
 def _read_head(fields: Mapping[str, Any]) -> QueueHistory:
-    if fields["rediq_history"] != HISTORY_FILE_VERSION:
-        raise ValueError(
-            f"version {fields['rediq_history']!r}; this one reads version {HISTORY_FILE_VERSION}"
-        )
+    if (version := fields["rediq_history"]) != HISTORY_FILE_VERSION:
+        raise ValueError(f"version {version!r}; this one reads version {HISTORY_FILE_VERSION}")
     limits = {
-        _typed("limits", key, str): Limit(*_numbers("limits", numbers))
+        _typed("limits", key, str): Limit(*_tuple("limits", numbers, int))
         for key, numbers in _typed("limits", fields.get("limits", {}), dict).items()
     }
-    paused, fair = (
-        _typed(name, fields.get(name), (bool, type(None))) for name in ("paused", "fair")
-    )
-    return QueueHistory(
-        _typed("queue", fields.get("queue"), str), ReplaySettings(paused, fair, limits), ()
-    )
+    flag = (bool, type(None))
+    paused, fair = (_typed(name, fields.get(name), flag) for name in ("paused", "fair"))
+    queue = _typed("queue", fields.get("queue"), str)
+    return QueueHistory(queue, ReplaySettings(paused, fair, limits), ())
 
 
 def _read_entry(fields: Mapping[str, Any]) -> Entry:
@@ -159,47 +148,29 @@ def _read_entry(fields: Mapping[str, Any]) -> Entry:
     if not entry.id and entry.transition in _NUMBER_COUNTS:
         sizes = len(entry.before), len(entry.after)
         if sizes != _NUMBER_COUNTS[entry.transition]:
-            raise ValueError(
-                f"a step {entry.transition!r} cannot have {sizes[0]} and {sizes[1]} numbers"
-            )
+            numbers = f"{sizes[0]} and {sizes[1]} numbers"
+            raise ValueError(f"a step {entry.transition!r} cannot have {numbers}")
     return entry
 
 
 def _typed(name: str, value: Any, kind: Any) -> Any:
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ValueError(f"{name} is {value!r}"[:80])
-    if kind is int and not 0 <= value < _NUMBER_LIMIT:
+    good = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+    if not good or (kind is int and not 0 <= value < _NUMBER_LIMIT):
         raise ValueError(f"{name} is {value!r}"[:80])
     return value
 
 
-def _numbers(name: str, value: Any) -> tuple[int, ...]:
-    return tuple(_typed(name, one, int) for one in _typed(name, value, list))
-
-
-def _reader(kind: Any) -> Callable[[str, Any], Any]:
-    return lambda name, value: _typed(name, value, kind)
-
-
-def _texts(name: str, value: Any) -> tuple[str, ...]:
-    return tuple(_typed(name, one, str) for one in _typed(name, value, list))
-
-
-def _state(name: str, value: Any) -> State | None:
-    return None if value is None else State(value)
-
-
-def _bytes(name: str, value: Any) -> bytes:
-    return bytes.fromhex(_typed(name, value, str))
+def _tuple(name: str, value: Any, kind: Any) -> tuple[Any, ...]:
+    return tuple(_typed(name, one, kind) for one in _typed(name, value, list))
 
 
 _FIELD_READERS: dict[Any, Callable[[str, Any], Any]] = {
-    "int": _reader(int),
-    "str": _reader(str),
-    "bool": _reader(bool),
-    "bytes": _bytes,
-    "State | None": _state,
-    "tuple[int, ...]": _numbers,
-    "tuple[str, ...]": _texts,
+    "int": partial(_typed, kind=int),
+    "str": partial(_typed, kind=str),
+    "bool": partial(_typed, kind=bool),
+    "bytes": lambda name, value: bytes.fromhex(_typed(name, value, str)),
+    "State | None": lambda _, value: None if value is None else State(value),
+    "tuple[int, ...]": partial(_tuple, kind=int),
+    "tuple[str, ...]": partial(_tuple, kind=str),
 }
 """The reader of each field type, by its annotation."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from functools import partial
 from types import MappingProxyType
 from typing import Literal
 
@@ -15,16 +17,13 @@ from rediq_trio.admin.history_file import history_lines
 from rediq_trio.admin.reading import QueueReader
 from rediq_trio.schedules.declare import is_routed
 from rediq_trio.spec.check.findings import Repair, Violation
-from rediq_trio.spec.check.partitions import (
-    ABOUT,
-    partition_repairs,
-    partition_violations,
-)
+from rediq_trio.spec.check.partitions import ABOUT, partition_repairs, partition_violations
 from rediq_trio.spec.history.entry import MAX_HISTORY
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import ANY_KEY, NO_LIMIT
 from rediq_trio.store.port import Store
 from rediq_trio.store.relay import relay
+from rediq_trio.tasks.for_each import call_each, naming_lost
 from rediq_trio.tasks.partitions import MAX_PARTITIONS, partitions_of
 from rediq_trio.tasks.task_info import make_queue_stats, sum_stats
 from rediq_trio.values.bounds import check_label, check_number
@@ -57,11 +56,10 @@ class Queue:
         """Count its tasks by state and read its totals, at one instant.
 
         The numbers of a partitioned queue are sums; each partition is read at its own instant.
+        An error names the partition that could not be read.
         """
-        partitions = await self._reader.partitions()
-        return sum_stats(
-            [make_queue_stats(await self._store.stats(partition)) for partition in partitions]
-        )
+        names = await self._reader.partitions()
+        return sum_stats(list(map(make_queue_stats, await call_each(names, self._store.stats))))
 
     async def partition(self, count: int) -> None:
         """Split the queue into `count` partitions, 2 to 64, each in its own slot; 1 undoes it.
@@ -78,58 +76,60 @@ class Queue:
             # Written again: the first time it may not have been confirmed.
             await self._store.set_partitions(self.name, count)
             return
-        if await self.limits() != QueueLimits():
-            raise ConfigError.of(
-                "count",
-                count,
-                f"1: the queue {self.name} has limits, which cannot hold across slots",
-            )
-        for partition in before:
-            sizes = (await self._store.stats(partition)).sizes
-            if sum(sizes.values()):
-                raise ConfigError.of(
-                    "count", count, f"set while the queue {self.name} has no task in any state"
-                )
-        for schedule in (await self._store.agenda(self.name, due=0)).schedules:
-            if is_routed(schedule.template):
-                raise ConfigError.of(
-                    "count", count, f"1: the tasks of the schedule {schedule.name} in {self.name} "
-                    "have a unique key or a group, by which a tick cannot be routed"
-                )  # fmt: skip
+        if bound := await self._partition_bound(before):
+            raise ConfigError.of("count", count, bound)
         await self._store.set_partitions(self.name, count)
 
+    async def _partition_bound(self, before: Sequence[str]) -> str | None:
+        """Return what the count must be now, and why; None for any number."""
+        if await self.limits() != QueueLimits():
+            return f"1: the queue {self.name} has limits, which cannot hold across slots"
+        if any(any(each.sizes.values()) for each in await call_each(before, self._store.stats)):
+            return f"set while the queue {self.name} has no task in any state"
+        for schedule in (await self._store.agenda(self.name, due=0)).schedules:
+            if is_routed(schedule.template):
+                return (
+                    f"1: the tasks of the schedule {schedule.name} in {self.name} "
+                    "have a unique key or a group, by which a tick cannot be routed"
+                )
+        return None
+
     async def tasks(
-        self, state: State | str, *, limit: int = 100, after: str | None = None
+        self, state: State | str, *, limit: int = 100, after: str | TaskInfo | None = None
     ) -> list[TaskInfo]:
         """Read its tasks in one state, starting after the task `after`, the newest last.
 
         Pending tasks come in the order in which they will be claimed, partition by
-        partition. For the next page, pass the id of the last task as `after`. `limit` is 1
-        to 1,000. Raises `TaskNotFound` if `after` is no longer in that state, and
-        `ConfigError`.
+        partition. For the next page, pass the last task as `after`, or its `cursor`: both hold
+        their place when the task has gone. So does its id, with the `Queue` that read the
+        page; elsewhere it raises `TaskNotFound` when the task is no longer in that state.
+        `limit` is 1 to 1,000; only the last page has fewer tasks. Raises `ConfigError`.
         """
         return await self._reader.tasks(state, limit=limit, after=after)
 
     async def pause(self) -> None:
-        """Stop all claims until `resume`; running tasks continue."""
-        for partition in await self._reader.partitions():
-            await self._store.pause(partition)
+        """Stop all claims until `resume`; running tasks continue.
+
+        An error names a partition that could not be paused; those that answer are paused.
+        """
+        await call_each(await self._reader.partitions(), self._store.pause)
 
     async def resume(self) -> None:
-        """Allow claims again after `pause`."""
-        for partition in await self._reader.partitions():
-            await self._store.resume(partition)
+        """Allow claims again after `pause`, in each partition that answers."""
+        await call_each(await self._reader.partitions(), self._store.resume)
 
     async def flush(self) -> int:
         """Remove every task, in one step for each partition; return how many there were.
 
         Running tasks are removed too: their handlers are cancelled with reason
-        `lease lost`, and their outcomes are rejected.
+        `lease lost`, and their outcomes are rejected. An error names a partition that could not
+        be flushed; the others are.
         """
-        removed = 0
-        for partition in await self._reader.partitions():
-            removed += await self._store.flush(partition)
-            await relay(self._store, partition)
+        return sum(await call_each(await self._reader.partitions(), self._flush))
+
+    async def _flush(self, partition: str) -> int:
+        removed = await self._store.flush(partition)
+        await relay(self._store, partition)
         return removed
 
     async def limit(
@@ -211,14 +211,17 @@ class Queue:
         Each partition of a partitioned queue keeps that many. Raises `ConfigError`.
         """
         check_number("count", count, 0, MAX_HISTORY, integer=True)
-        for partition in await self._reader.partitions():
-            await self._store.arrange(partition, history=count)
+        await call_each(
+            await self._reader.partitions(), partial(self._store.arrange, history=count)
+        )
 
     async def history_lines(self) -> AsyncGenerator[str]:
         """Yield its history as the lines of a file that `rediq replay` reads."""
         for partition in await self._reader.partitions():
-            async for line in history_lines(self._store, partition):
-                yield line
+            async with aclosing(history_lines(self._store, partition)) as lines:
+                with naming_lost(partition):
+                    async for line in lines:
+                        yield line
 
     async def check(self, *, progress: Callable[[int, int], None] | None = None) -> list[Violation]:
         """Check every invariant that can be read from the queue; return the violations.
@@ -231,7 +234,9 @@ class Queue:
         """
         found = await self._lost_partitions()
         for partition in await self._reader.partitions():
-            found += await check_queue(self._store, self.name, partition, progress)
+            # One after another: a check reads a whole partition, and its progress is shown.
+            with naming_lost(partition):
+                found += await check_queue(self._store, self.name, partition, progress)
         return found
 
     async def _lost_partitions(self) -> list[Violation]:
@@ -268,4 +273,11 @@ class Queue:
         for repair in plan:
             if repair.queue not in partitions:
                 raise ConfigError.of("plan", repair.queue, f"for the queue {self.name}")
-        return [repair for repair in plan if await self._store.repair(repair.queue, repair)]
+        concerned = list(dict.fromkeys(repair.queue for repair in plan))
+        made = await call_each(concerned, partial(self._repair_partition, plan))
+        return [plan[n] for n in sorted(n for numbers in made for n in numbers)]
+
+    async def _repair_partition(self, plan: Sequence[Repair], partition: str) -> list[int]:
+        """Make the repairs of one partition; return the numbers of those that changed something."""
+        here = [n for n, repair in enumerate(plan) if repair.queue == partition]
+        return [n for n in here if await self._store.repair(partition, plan[n])]

@@ -3,17 +3,65 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import attrs
 
-from rediq_trio.cli.check_advice import ADVICE
 from rediq_trio.cli.screen import Screen
 from rediq_trio.spec.check.findings import Repair, Violation, left_over
 
 SHOWN = 20
 """Violations of one invariant that are shown to people."""
+MEANINGS: Mapping[int, str] = MappingProxyType(
+    {
+        1: "a task is not in the one index that its state names",
+        2: "something of a task, of a message, or of the queue itself is lost or left over",
+        3: "a task is active without a lease, or has a lease and is not active",
+        4: "the counters of a task contradict one another",
+        5: "the stored data of a task does not fit its state",
+        6: "a unique key is held by a task that has no right to it",
+        7: "a task is at the wrong position in its queue",
+        8: "an expiry or a dependency of a task does not agree with its record",
+        9: "a schedule cannot be read, or expects a tick that it must not",
+        10: "a group does not become a batch when it should",
+        11: "permits or lanes do not agree with the tasks that run",
+        12: "the totals do not agree with a recount",
+        13: "a task waits for something that will not come",
+    }
+)
+"""What a violated invariant means to an operator, by its number."""
+ADVICE: Mapping[int, str] = MappingProxyType(
+    {
+        1: (
+            "where record and index contradict each other, read the task (client.task(id).info()), "
+            "decide, and delete or revive it; a claim makes an unreadable task dead, with a reason"
+        ),
+        2: (
+            "restore the key from a backup, or delete the task and enqueue it again; a worker moves a "
+            "task without its payload or record to dead; delete unknown keys by hand, once you know "
+            "who wrote them"
+        ),
+        3: "delete the task, or wait for its lease to run out",
+        4: "it has no immediate effect; delete and enqueue again a task whose counters must be exact",
+        5: "delete or revive the task",
+        6: "a worker makes an unreadable holder dead; run the check again then",
+        7: "delete the task and enqueue it again",
+        8: "look at what the task depends on; cancel it, or enqueue it again without",
+        9: "declare the schedule again: restart the app that owns it, or client.schedules().add",
+        10: "start a worker that has the group's aggregator: it writes the rule again",
+        11: (
+            "set the limit again with queue.limit(); with more than 1,000 running tasks let some end, "
+            "or pause the queue, and run the repair again"
+        ),
+        12: "repair what else is violated first; the totals follow",
+        13: "cancel it, or enqueue it again without the dependency",
+    }
+)
+"""What a person does about violations that `--repair` leaves, by the invariant."""
+_VIOLATION_FIELDS = ("invariant", "queue", "about", "kind", "subject", "detail")
+_REPAIR_FIELDS = ("what", "queue", "about", "kind", "subject", "before", "after", "why")
 
 
 @attrs.frozen
@@ -45,37 +93,17 @@ def _queue(finding: Finding) -> dict[str, Any]:
     return {
         "queue": finding.queue,
         "sound": finding.sound,
-        "violations": [
-            _violation(one) | {"repairable": one not in left} for one in finding.violations
-        ],
-        "plan": [_repair(one) for one in finding.plan],
-        "made": None if finding.made is None else [_repair(one) for one in finding.made],
-        "left": None if finding.left is None else [_violation(one) for one in finding.left],
+        "violations": [_plain(one) | {"repairable": one not in left} for one in finding.violations],
+        "plan": [_plain(one) for one in finding.plan],
+        "made": None if finding.made is None else [_plain(one) for one in finding.made],
+        "left": None if finding.left is None else [_plain(one) for one in finding.left],
     }
 
 
-def _violation(one: Violation) -> dict[str, Any]:
-    return {
-        "invariant": one.invariant,
-        "queue": one.queue,
-        "about": one.about.value,
-        "kind": one.about.value,
-        "subject": one.subject,
-        "detail": one.detail,
-    }
-
-
-def _repair(one: Repair) -> dict[str, Any]:
-    return {
-        "what": one.what.value,
-        "queue": one.queue,
-        "about": one.about.value,
-        "kind": one.about.value,
-        "subject": one.subject,
-        "before": one.before,
-        "after": one.after,
-        "why": one.why,
-    }
+def _plain(one: Violation | Repair) -> dict[str, Any]:
+    names = _VIOLATION_FIELDS if isinstance(one, Violation) else _REPAIR_FIELDS
+    # `kind` is an older name of `about`.
+    return {name: getattr(one, "about" if name == "kind" else name) for name in names}
 
 
 def show_violations(screen: Screen, finding: Finding) -> None:
@@ -88,7 +116,7 @@ def show_violations(screen: Screen, finding: Finding) -> None:
     screen.say(f"{finding.queue}: {len(some):,} {what}")
     for number in sorted({one.invariant for one in some}):
         here = [one for one in some if one.invariant == number]
-        screen.say(f"  invariant {number}: {ADVICE[number].means}")
+        screen.say(f"  invariant {number}: {MEANINGS[number]}")
         for one in here[:SHOWN]:
             subject = one.subject or "the queue"
             about = "" if one.about.value in ("task", "queue") else f"{one.about.value} "
@@ -112,4 +140,4 @@ def show_plan(screen: Screen, finding: Finding) -> None:
 def show_advice(screen: Screen, violations: Sequence[Violation]) -> None:
     """Show what a person does about what is not repaired."""
     for number in sorted({one.invariant for one in violations}):
-        screen.say(f"  not repaired, invariant {number}: {ADVICE[number].do}")
+        screen.say(f"  not repaired, invariant {number}: {ADVICE[number]}")

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import platform
+import sysconfig
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+import attrs
 import trio
 
 import rediq_trio as rediq
 from rediq_trio._errors import ConfigError
-from rediq_trio.cli.demo_report import Cancellation, DemoResult, report
-from rediq_trio.cli.demo_tasks import (
-    CancellationProbe,
-    DemoTasks,
-    File,
-    default_folder,
-    find_files,
-    sha256_of,
-)
+from rediq_trio.cli.demo_report import DemoResult, report
+from rediq_trio.cli.demo_tasks import DemoTasks, File, find_files, sha256_of
 from rediq_trio.cli.screen import Advance, Screen, open_screen
 from rediq_trio.cli.stop_signals import INTERRUPTED_STATUS, Stop, end_process, stop_signals
 from rediq_trio.settings import read_setting, settle_settings
@@ -45,7 +40,6 @@ CANCEL_DELAY = 0.1
 
 
 def add_command(commands: Any) -> None:
-    """Add `demo` to the parser's commands."""
     parser = commands.add_parser(
         "demo",
         help="hash a folder's files through a queue, and check everything",
@@ -61,48 +55,49 @@ def add_command(commands: Any) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Run the demo and return the exit status."""
     url = arguments.url or os.environ.get("REDIQ_URL") or "embedded://"
     scheme_of(url)
     concurrency = read_setting("concurrency", arguments.concurrency or "8")
     settle_settings({"concurrency": concurrency})  # to raise for a bad value before any work
-    folder = default_folder() if arguments.folder is None else Path(arguments.folder)
+    given = arguments.folder is not None
+    folder = Path(arguments.folder if given else sysconfig.get_paths()["stdlib"])
     if not folder.is_dir():
         what = "a folder" if folder.exists() else "a folder that exists"
         raise ConfigError.of("FOLDER", str(folder), what)
-    skip = ("site-packages",) if arguments.folder is None else ()
-    demo = _Demo(open_screen(), folder, url, concurrency)
-    return trio.run(demo.run, skip)
+    skip = () if given else ("site-packages",)
+    logging.getLogger("rediq_trio").addFilter(_is_not_of_the_demo)
+    return trio.run(_Demo(open_screen(), folder, skip, url, concurrency).run)
 
 
+def _is_not_of_the_demo(record: logging.LogRecord) -> bool:
+    """Drop the records of tasks that fail on purpose: the report tells of them."""
+    return not str(getattr(record, "type", "")).startswith("demo:")
+
+
+@attrs.define(eq=False)
 class _Demo:
-    def __init__(self, screen: Screen, folder: Path, url: str, concurrency: int) -> None:
-        self._screen = screen
-        self._folder = folder
-        self._url = url
-        self._concurrency = concurrency
-        self._probe = CancellationProbe()
-        self._asked_at = 0.0
-        # Keys of its own, on a server that may have other users.
-        self._name = f"demo-{os.getpid()}-{time.time_ns() // 1_000_000:x}"
-        self._tasks = DemoTasks(self._name, self._probe)
+    _screen: Screen
+    _folder: Path
+    _skip: Sequence[str]
+    _url: str
+    _concurrency: int
+    _tasks: DemoTasks = attrs.field(factory=DemoTasks)
 
-    async def run(self, skip: Sequence[str]) -> int:
+    async def run(self) -> int:
         """Run the demo; stop in good order after a signal."""
         scope = trio.CancelScope()
         result: DemoResult | None = None
         async with stop_signals() as (stop, nursery):
             nursery.start_soon(_watch_signals, stop, scope)
             with scope:
-                result = await self._run(skip)
+                result = await self._run()
         if result is None:
             self._screen.say("interrupted: the worker has stopped, its tasks were removed")
             return INTERRUPTED_STATUS
         return 0 if result.good else 1
 
-    async def _run(self, skip: Sequence[str]) -> DemoResult:
-        finding = partial(find_files, self._folder, skip=skip)
-        files = await trio.to_thread.run_sync(finding)
+    async def _run(self) -> DemoResult:
+        files = await trio.to_thread.run_sync(find_files, self._folder, self._skip)
         if not files:
             raise ConfigError.of("FOLDER", str(self._folder), "a folder with readable files")
         size = sum(file.size for file in files)
@@ -114,15 +109,16 @@ class _Demo:
         async with rediq.serve(
             self._tasks.app,
             self._url,
-            queues=[self._name],
+            queues=[self._tasks.queue],
             concurrency=self._concurrency,
             threads=self._concurrency,
             key_prefix="rediq-demo",
             shutdown_grace=0,
             burst=False,
         ) as server:
+            queue = server.client.queue(self._tasks.queue)
             try:
-                result = await self._work(server, files, size)
+                result = await self._work(server.client, queue, files, size)
             finally:
                 # A server with other users would keep the tasks. The worker is stopped first, so
                 # that it has given its leases back and no outcome is late.
@@ -131,32 +127,32 @@ class _Demo:
                     suppress(rediq.ConnectionLost),
                 ):
                     await server.stop()
-                    await server.client.queue(self._name).flush()
+                    await queue.flush()
         report(self._screen, result)
         return result
 
-    async def _work(self, server: rediq.Server, files: Sequence[File], size: int) -> DemoResult:
+    async def _work(
+        self, client: rediq.Client, queue: rediq.Queue, files: Sequence[File], size: int
+    ) -> DemoResult:
         begun, began_at = trio.current_time(), time.time()
         total = len(files) + 2  # one dies, one is cancelled
         with self._screen.bars({"enqueued": total, "worked": total}) as bars:
             async with trio.open_nursery() as nursery:
-                cancelling = await server.client.enqueue(self._tasks.wait.task())
+                cancelling = await client.enqueue(self._tasks.wait.task())
                 nursery.start_soon(self._cancel, cancelling)
-                nursery.start_soon(_watch, server, total, bars["worked"])
-                handles = await self._enqueue(server.client, files, bars["enqueued"])
+                nursery.start_soon(_watch, queue, total, bars["worked"])
+                handles = await self._enqueue(client, files, bars["enqueued"])
         elapsed = trio.current_time() - begun
-        queue = server.client.queue(self._name)
-        stats = await queue.stats()
-        completed = await _all(queue, rediq.State.COMPLETED)
         samples, wrong = await _verify(files, handles, began_at)
         return DemoResult(
-            stats=stats,
+            stats=await queue.stats(),
             elapsed=elapsed,
             size=size,
-            completed=completed,
+            completed=await _all(queue, rediq.State.COMPLETED),
             dead=await _all(queue, rediq.State.DEAD),
-            latencies=[await self._measure_latency(server.client) for _ in range(LATENCY_SAMPLES)],
-            cancellation=await self._cancellation(cancelling),
+            latencies=[await self._measure_latency(client) for _ in range(LATENCY_SAMPLES)],
+            cancelled=await cancelling.info(),
+            probe=self._tasks.probe,
             samples=samples,
             wrong=wrong,
             violations=await queue.check(),
@@ -175,15 +171,11 @@ class _Demo:
         return handles
 
     async def _cancel(self, handle: rediq.TaskHandle[None]) -> None:
-        await self._probe.started.wait()
+        probe = self._tasks.probe
+        await probe.started.wait()
         await trio.sleep(CANCEL_DELAY)
-        self._asked_at = trio.current_time()
+        probe.asked_at = trio.current_time()
         await handle.cancel()
-
-    async def _cancellation(self, handle: rediq.TaskHandle[None]) -> Cancellation:
-        at, reason = self._probe.cancelled_at, self._probe.reason
-        took = None if at is None else at - self._asked_at
-        return Cancellation(info=await handle.info(), took=took, reason=reason)
 
     async def _measure_latency(self, client: rediq.Client) -> float:
         begun = trio.current_time()
@@ -199,11 +191,10 @@ async def _watch_signals(stop: Stop, scope: trio.CancelScope) -> None:
     end_process("interrupted twice: the process ends now", INTERRUPTED_STATUS)
 
 
-async def _watch(server: rediq.Server, total: int, advance: Advance) -> None:
+async def _watch(queue: rediq.Queue, total: int, advance: Advance) -> None:
     """Move the bar until every task has ended."""
-    (queue,) = server.info().queues
     while True:
-        stats = await server.client.queue(queue).stats()
+        stats = await queue.stats()
         ended = stats.completed + stats.dead + stats.cancelled
         advance(ended)
         if ended >= total:

@@ -7,20 +7,11 @@ from collections.abc import Sequence
 import attrs
 
 import rediq_trio as rediq
+from rediq_trio.cli.demo_tasks import CancellationProbe
 from rediq_trio.cli.screen import Rows, Screen
 
 LINES_SHOWN = 5
 """Lines of a long list that are printed."""
-
-
-@attrs.frozen(kw_only=True)
-class Cancellation:
-    """How the cancelled task ended."""
-
-    info: rediq.TaskInfo
-    took: float | None
-    """Seconds from `cancel()` to the handler's `trio.Cancelled`; None without one."""
-    reason: str | None
 
 
 @attrs.frozen(kw_only=True)
@@ -36,7 +27,9 @@ class DemoResult:
     dead: Sequence[rediq.TaskInfo]
     latencies: Sequence[float]
     """Seconds from enqueue to result, one task at a time."""
-    cancellation: Cancellation
+    cancelled: rediq.TaskInfo
+    """The task that was cancelled while it ran."""
+    probe: CancellationProbe
     samples: int
     wrong: Sequence[str]
     violations: Sequence[rediq.Violation]
@@ -44,9 +37,8 @@ class DemoResult:
     @property
     def good(self) -> bool:
         """Whether everything is as it must be."""
-        cancelled = self.cancellation.info.state is rediq.State.CANCELLED
-        seen = self.cancellation.took is not None
-        return cancelled and seen and not self.wrong and not self.violations
+        cancelled = self.cancelled.state is rediq.State.CANCELLED and self.probe.took is not None
+        return cancelled and not self.wrong and not self.violations
 
 
 def report(screen: Screen, result: DemoResult) -> None:
@@ -57,19 +49,19 @@ def report(screen: Screen, result: DemoResult) -> None:
 
 
 def _happenings(result: DemoResult) -> Rows:
-    stats, cancellation = result.stats, result.cancellation
+    stats, probe = result.stats, result.probe
     counts = {"completed": stats.completed, "dead": stats.dead, "cancelled": stats.cancelled}
     tries = [info.attempt for info in result.completed]
     again = {n: tries.count(n) for n in (2, 3)}
     dead = [f"{info.error} (attempt {info.attempt})" for info in result.dead[:LINES_SHOWN]]
     if len(result.dead) > LINES_SHOWN:
         dead.append(f"and {len(result.dead) - LINES_SHOWN:,} more")
-    if cancellation.took is None:
-        cancelled = f"{cancellation.info.state}, but its handler saw no trio.Cancelled"
+    if probe.took is None:
+        cancelled = f"{result.cancelled.state}, but its handler saw no trio.Cancelled"
     else:
         cancelled = (
-            f"while it ran: trio.Cancelled reached its handler {_ms(cancellation.took)} after "
-            f"cancel(), with reason {cancellation.reason!r}"
+            f"while it ran: trio.Cancelled reached its handler {_ms(probe.took)} after "
+            f"cancel(), with reason {probe.reason!r}"
         )
     return [
         ("states", ", ".join(f"{name} {count:,}" for name, count in counts.items())),
@@ -100,8 +92,7 @@ def _speed(result: DemoResult) -> Rows:
 
 
 def _checks(result: DemoResult) -> Rows:
-    right = result.samples - len(result.wrong)
-    hashes = f"{right} of {result.samples} hashes agree with hashlib"
+    hashes = f"{result.samples - len(result.wrong)} of {result.samples} hashes agree with hashlib"
     if result.wrong:
         hashes += f"; not those of {', '.join(result.wrong)}"
     if not result.violations:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import sysconfig
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
@@ -34,40 +35,29 @@ class CancellationProbe:
     """Records what the cancelled handler observes. It works because handlers run in this process."""
 
     started: trio.Event = attrs.field(factory=trio.Event)
-    cancelled_at: float | None = None
-    """When `trio.Cancelled` was raised in the handler, on Trio's clock."""
+    asked_at: float = 0.0
+    """When `cancel()` was called, on Trio's clock."""
+    took: float | None = None
+    """Seconds from `cancel()` to the handler's `trio.Cancelled`; None without one."""
     reason: str | None = None
 
 
-def default_folder() -> Path:
-    """Return the folder of Python's standard library."""
-    return Path(sysconfig.get_paths()["stdlib"])
-
-
-def find_files(folder: Path, *, skip: Sequence[str] = ()) -> list[File]:
+def find_files(folder: Path, skip: Sequence[str]) -> list[File]:
     """Return the readable regular files below a folder, in the order of their paths.
 
     Must run in a thread of Trio's; it ends when its caller is cancelled.
     """
-    return sorted(_walk(os.fsencode(folder), {*map(os.fsencode, skip)}), key=lambda file: file.path)
-
-
-def _walk(top: bytes, skip: set[bytes]) -> Iterator[File]:
-    folders = [top]
-    while folders:
+    skipped = {*map(os.fsencode, skip)}
+    files: list[File] = []
+    for place, folders, names in os.walk(os.fsencode(folder)):
         trio.from_thread.check_cancelled()
-        try:
-            with os.scandir(folders.pop()) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        if entry.name not in skip:
-                            folders.append(entry.path)
-                        continue
-                    found = entry.stat(follow_symlinks=False)
-                    if stat.S_ISREG(found.st_mode) and os.access(entry.path, os.R_OK):
-                        yield File(entry.path, found.st_size)
-        except OSError:
-            continue
+        folders[:] = [name for name in folders if name not in skipped]
+        for path in (os.path.join(place, name) for name in names):
+            with suppress(OSError):
+                found = os.lstat(path)
+                if stat.S_ISREG(found.st_mode) and os.access(path, os.R_OK):
+                    files.append(File(path, found.st_size))
+    return sorted(files, key=lambda file: file.path)
 
 
 def failures_of(index: int) -> int:
@@ -86,8 +76,11 @@ def sha256_of(path: bytes) -> str:
 class DemoTasks:
     """The demo's app with its handlers."""
 
-    def __init__(self, queue: str, probe: CancellationProbe) -> None:
+    def __init__(self) -> None:
         self.app = rediq.App()
+        # Of its own, on a server that may have other users.
+        self.queue = queue = f"demo-{os.getpid()}-{time.time_ns() // 1_000_000:x}"
+        self.probe = probe = CancellationProbe()
 
         # A plain def: reading files blocks, so it belongs into a thread.
         @self.app.task("demo:sha256", queue=queue, max_retry=3, backoff=BACKOFF, timeout=300)
@@ -103,7 +96,7 @@ class DemoTasks:
             try:
                 await trio.sleep_forever()
             except trio.Cancelled:
-                probe.cancelled_at = trio.current_time()
+                probe.took = trio.current_time() - probe.asked_at
                 probe.reason = rediq.current_task().cancel_reason
                 raise
 

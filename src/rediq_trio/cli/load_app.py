@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from types import ModuleType
+from typing import cast
 
 from rediq_trio._errors import ConfigError, quote
 from rediq_trio.handlers.app import App
@@ -27,6 +28,8 @@ def load_app(target: str) -> App:
             "app", redacted(target), "module:attribute; a URL goes to --url or REDIQ_URL"
         )
     module_name, colon, path = target.partition(":")
+    if "/" in module_name or "\\" in module_name:
+        raise ConfigError.of("app", target, f"a module, not a file: {_as_module(target)}")
     if not module_name or not colon or not path:
         raise ConfigError.of("app", target, "module:attribute, like worker_app:app")
     here = os.getcwd()
@@ -45,21 +48,33 @@ def load_app(target: str) -> App:
         raise ConfigError(
             f"app={quote(target)}: is of type {type(found).__name__}, no App; {_apps_of(module)}"
         )
-    return found
+    return cast("App", found)
 
 
 def _import(name: str, here: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+    except Exception as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None and f"{name}.".startswith(f"{missing}."):
+            if name.endswith(".py"):
+                raise ConfigError(
+                    f"app: there is no module {quote(name)}: {_as_module(name)}"
+                ) from None
             raise ConfigError(
-                f"app: there is no module {quote(error.name)}: run rediq in the folder that has it "
+                f"app: there is no module {quote(missing)}: run rediq in the folder that has it "
                 f"(this is {here}), or add that to PYTHONPATH"
             ) from None
         raise _unimportable(name, error) from error
-    except Exception as error:
-        raise _unimportable(name, error) from error
+
+
+def _as_module(file: str) -> str:
+    """Return what to write for `folder/module.py:app`."""
+    name, _, path = file.partition(":")
+    parts = [part for part in name.removesuffix(".py").replace("\\", "/").split("/") if part]
+    if name.startswith(("/", "..")):
+        return f"write {parts[-1]}:{path or 'app'} in the folder that has it"
+    return f"write {'.'.join(part for part in parts if part != '.')}:{path or 'app'}"
 
 
 def _unimportable(name: str, error: Exception) -> ConfigError:

@@ -1,8 +1,9 @@
 """`rediq run`: serve an app until a signal.
 
-The first SIGTERM or SIGINT stops the worker in good order, the second cancels running handlers. A
-handler that blocks its thread cannot be cancelled and would keep the process alive, so some time
-after the second signal the process ends regardless.
+The first SIGTERM, SIGINT or SIGHUP stops the worker in good order, the second cancels running handlers
+(`stop_signals` says which signal is a second one). A handler that blocks its thread cannot be
+cancelled and would keep the process alive, so some time after the second signal the process ends
+regardless.
 """
 
 from __future__ import annotations
@@ -11,19 +12,27 @@ import argparse
 import gc
 import logging
 import os
+import sys
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+import attrs
 import trio
 
 from rediq_trio._errors import ConfigError
 from rediq_trio.cli.flags import common_flags, flag_of
-from rediq_trio.cli.garbage_collection import tune_garbage_collector
 from rediq_trio.cli.load_app import load_app
 from rediq_trio.cli.stop_signals import Stop, ask_when_input_ends, end_process, stop_signals
 from rediq_trio.cli.supervisor import ProcessSupervisor
 from rediq_trio.handlers.app import App
 from rediq_trio.serve import Server, serve
-from rediq_trio.settings import ServeOptions, Settings, read_setting, settle_settings
+from rediq_trio.settings import (
+    ServeOptions,
+    Settings,
+    read_setting,
+    setting_texts,
+    settle_settings,
+)
 from rediq_trio.store.urls import default_url, redacted, scheme_of, shows_password
 
 log = logging.getLogger("rediq_trio")
@@ -31,35 +40,28 @@ log = logging.getLogger("rediq_trio")
 EXIT_MARGIN = 2.0
 """Seconds after the grace periods until a worker is considered stuck."""
 PROCESSES_MAX = 1024
-LOG_LEVELS = ("debug", "info", "warning", "error")
+CONNECT_PATIENCE = 60.0
+"""The default of `connect_patience` here, where Redis may start later than its workers."""
+GC_THRESHOLDS = (2_000, 10, 1_000)
+"""As for `gc.set_threshold`: see benchmarks/scaling/sleepers.py.
 
-_FLAG_HELP = {
-    "queues": "a,b to serve a first; a=3,b=1 to serve in proportion (default: default)",
-    "concurrency": "attempts that run at once in each process (10)",
-    "lease": "seconds after which a silent worker's tasks are taken from it (30)",
-    "heartbeat": "seconds between renewals of the leases (a third of the lease)",
-    "prefetch": "tasks to claim ahead (auto)",
-    "threads": "threads for plain def handlers (40)",
-    "shutdown_grace": "seconds that running handlers have to finish when it stops (30)",
-    "cleanup_grace": "seconds that cancelled handlers have for their clean-up (5)",
-    "progress_interval": "seconds between two writes of a task's progress (0.5)",
-    "max_payload": "bytes of a payload (524288)",
-    "dead_retention": "seconds that dead tasks are kept (30 days)",
-    "max_dead": "dead tasks that a queue keeps (100000)",
-    "history": "transitions that each queue keeps, for rediq replay (0)",
-    "key_prefix": "what all keys begin with (rediq)",
-    "name": "the worker's name (host:pid); with --processes, .1, .2 and so on are added",
-    "metrics_port": "port of /healthz, /readyz and /metrics (none); with --processes, the first of as many",
-    "metrics_address": "IP address to listen at (127.0.0.1)",
+A full collection visits every container of the process, and nothing else runs meanwhile. With the
+default thresholds it happens every few seconds under load, and with ten thousand running attempts
+it takes some hundred milliseconds. With these thresholds it is hundreds of times as rare. Cycles of
+young objects are found as usual.
+"""
+
+_MORE_HELP = {
+    "queues": "a,b to serve a first; a=3,b=1 to serve in proportion",
+    "name": "with --processes, .1, .2 and so on are added",
+    "metrics_port": "with --processes, the first of as many",
 }
-_SWITCH_HELP = {
-    "burst": "end when the queues are empty",
-    "allow_eviction": "accept a server that may drop tasks when its memory is full",
-}
+"""What the help of `rediq run` says of a setting beside what it is."""
+_FLAGS = [field for field in attrs.fields(Settings) if str(field.type) != "bool"]
+_SWITCHES = [field for field in attrs.fields(Settings) if str(field.type) == "bool"]
 
 
 def add_command(commands: Any) -> None:
-    """Add `run` to the parser's commands."""
     parser = commands.add_parser(
         "run",
         help="serve an app until a signal",
@@ -69,31 +71,51 @@ def add_command(commands: Any) -> None:
     parser.add_argument("app", metavar="module:app", help="where the App is, like worker_app:app")
     common_flags(parser, "url")
     parser.add_argument("--processes", metavar="N", default="1", help="worker processes (1)")
-    for name, text in _FLAG_HELP.items():
-        parser.add_argument(flag_of(name), metavar=name.split("_")[-1].upper(), help=text)
-    for name, text in _SWITCH_HELP.items():
-        parser.add_argument(flag_of(name), action="store_true", help=text)
-    parser.add_argument(
-        "--log-level", choices=LOG_LEVELS, default="info", help="what to log (info)"
-    )
+    texts = setting_texts()
+    for field in _FLAGS:
+        more = filter(None, (texts.get(field.name, ""), _MORE_HELP.get(field.name)))
+        metavar = field.name.split("_")[-1].upper()
+        parser.add_argument(
+            flag_of(field.name), metavar=metavar, help=" ".join(more).replace("%", "%%")
+        )
+    for field in _SWITCHES:
+        parser.add_argument(
+            flag_of(field.name), action="store_true", help=texts.get(field.name, "")
+        )
+    levels = ("debug", "info", "warning", "error")
+    parser.add_argument("--log-level", choices=levels, default="info", help="what to log (info)")
     # For the supervisor's workers, which must not outlive it.
     parser.add_argument("--stop-with-stdin", action="store_true", help=argparse.SUPPRESS)
     parser.set_defaults(execute=execute)
 
 
-def execute(arguments: argparse.Namespace) -> int:
-    """Run the worker, or the processes, and return the exit status."""
-    given = {name: getattr(arguments, name) for name in _FLAG_HELP}
-    texts = {name: text for name, text in given.items() if text is not None}
+def given_options(arguments: argparse.Namespace) -> tuple[dict[str, str], list[str]]:
+    """Return the texts of the settings that were given as flags, and the names of switches."""
+    texts = {f.name: getattr(arguments, f.name) for f in _FLAGS}
+    switches = [f.name for f in _SWITCHES if getattr(arguments, f.name)]
+    return {name: text for name, text in texts.items() if text is not None}, switches
+
+
+def read_options(texts: Mapping[str, str], switches: Iterable[str]) -> dict[str, Any]:
+    """Return the keywords of `serve` for these flags; raise `ConfigError`."""
     options: dict[str, Any] = {name: read_setting(name, text) for name, text in texts.items()}
-    switches = [name for name in _SWITCH_HELP if getattr(arguments, name)]
-    options |= dict.fromkeys(switches, True)
+    return options | dict.fromkeys(switches, True)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    texts, switches = given_options(arguments)
+    options = read_options(texts, switches)
+    if not os.environ.get("REDIQ_CONNECT_PATIENCE"):
+        options.setdefault("connect_patience", CONNECT_PATIENCE)
     settings = settle_settings(options)
     url = arguments.url or default_url()
     scheme = scheme_of(url)
-    count = _processes(arguments.processes)
+    count = read_processes(arguments.processes)
     thresholds = gc.get_threshold()
     app = load_app(arguments.app)
+    if "queues" not in options and not os.environ.get("REDIQ_QUEUES"):
+        options["queues"] = dict.fromkeys(app.queues, 1.0)
+        settings = attrs.evolve(settings, queues=options["queues"])
     _log_to_stderr(arguments.log_level)
     if arguments.url and shows_password(arguments.url):
         log.warning("--url holds a password, and every user of this machine can see the command "
@@ -109,16 +131,32 @@ def execute(arguments: argparse.Namespace) -> int:
     texts.pop("metrics_port", None)
     flags = [f"{flag_of(name)}={text}" for name, text in texts.items()] + [*map(flag_of, switches)]
     command = (arguments.app, f"--log-level={arguments.log_level}", *flags)
-    graces = settings.shutdown_grace + settings.cleanup_grace
-    supervisor = ProcessSupervisor(
-        command, url, count, named, graces, _ports(settings.metrics_port, count)
-    )
-    return trio.run(supervisor.run)
+    graces = _graces(app, settings)
+    ports = _ports(settings.metrics_port, count)
+    return trio.run(ProcessSupervisor(command, url, count, named, graces, ports).run)
 
 
-def _processes(text: str) -> int:
+def tune_garbage_collector() -> None:
+    """Configure the garbage collector for many short-lived attempts."""
+    gc.collect()
+    gc.freeze()  # full collections skip the objects of the app's modules
+    gc.set_threshold(*GC_THRESHOLDS)
+
+
+def _graces(app: App, settings: Settings) -> float:
+    """Return the seconds that a graceful stop may take."""
+    # Lifespans are left after the last outcome is settled.
+    cleanups = 2 if app._lifespans().ordered else 1
+    return settings.shutdown_grace + cleanups * settings.cleanup_grace
+
+
+def read_processes(text: str, platform: str = sys.platform) -> int:
+    """Return the number of worker processes; raise `ConfigError`."""
     if not text.isdecimal() or not 1 <= int(text) <= PROCESSES_MAX:
         raise ConfigError.of("processes", text, f"a whole number from 1 to {PROCESSES_MAX:,}")
+    if int(text) > 1 and platform == "win32":
+        reason = "processes are stopped by signals there. Start `rediq run` several times"
+        raise ConfigError.of("processes", text, f"1 on Windows: no {reason}")
     return int(text)
 
 
@@ -127,9 +165,8 @@ def _ports(first: int | None, count: int) -> list[int] | None:
     if not first:
         return None if first is None else [0] * count
     if first + count - 1 > 65_535:
-        raise ConfigError.of(
-            "metrics_port", first, f"at most {65_536 - count} with {count} processes"
-        )
+        bound = f"at most {65_536 - count} with {count} processes"
+        raise ConfigError.of("metrics_port", first, bound)
     return [*range(first, first + count)]
 
 
@@ -139,16 +176,16 @@ def _log_to_stderr(level: str) -> None:
     log.setLevel(level.upper())
 
 
+@attrs.define(eq=False)
 class _Worker:
     """One worker in this process, and the signals that end it."""
 
-    def __init__(self, app: App, url: str, options: ServeOptions, settings: Settings) -> None:
-        self._app = app
-        self._url = url
-        self._options = options
-        self._settings = settings
-        self._scope = trio.CancelScope()
-        self._server: Server | None = None
+    _app: App
+    _url: str
+    _options: ServeOptions
+    _settings: Settings
+    _scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    _server: Server | None = None
 
     async def run(self, stop_with_stdin: bool) -> int:
         """Serve until the signals, or the end of a burst, and return the exit status."""
@@ -179,14 +216,15 @@ class _Worker:
             self._scope.cancel()
         log.info("stopping: running handlers have %g s; a second signal cancels them now",
                  settings.shutdown_grace)  # fmt: skip
-        with trio.move_on_after(settings.shutdown_grace + settings.cleanup_grace + EXIT_MARGIN):
+        graces = _graces(self._app, settings)
+        with trio.move_on_after(graces + EXIT_MARGIN):
             await stop.now.wait()
         if not stop.now.is_set():
             log.warning("%s; a second signal ends the process", self._stuck())
             await stop.now.wait()
         log.warning("second signal: cancelling what runs")
         self._scope.cancel()
-        await trio.sleep(settings.cleanup_grace + EXIT_MARGIN)
+        await trio.sleep(graces - settings.shutdown_grace + EXIT_MARGIN)
         end_process(f"{self._stuck()}; the process ends without them")
 
     def _stuck(self) -> str:
@@ -195,7 +233,9 @@ class _Worker:
         stats = self._server.stats()
         if stats.held:
             return f"{stats.held} tasks cannot be released now, their leases will lapse"
-        return f"{stats.running} handlers do not end (their tasks were released)"
+        if stats.running:
+            return f"{stats.running} handlers do not end (their tasks were released)"
+        return "the lifespan of the app does not end"
 
 
 async def _cancel_after(wait: Any, scope: trio.CancelScope) -> None:

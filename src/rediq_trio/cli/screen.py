@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Protocol
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import attrs
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,42 +21,24 @@ PLAIN_EVERY = 2.0
 """Seconds between two lines of a plain bar."""
 
 
-class Screen(Protocol):
-    """The output of a command."""
+@attrs.frozen
+class PlainScreen:
+    """Lines of text; nothing at all if it is quiet."""
+
+    quiet: bool = False
 
     def say(self, text: str) -> None:
         """Show one line."""
-
-    def bars(self, totals: dict[str, int]) -> AbstractContextManager[dict[str, Advance]]:
-        """Show a bar for each name while the block lasts."""
-        ...
-
-    def table(self, title: str, rows: Rows) -> None:
-        """Show names with their values."""
-
-
-def open_screen() -> Screen:
-    """Return a screen that fits standard output."""
-    if sys.stdout.isatty():
-        try:
-            from rich.console import Console
-        except ImportError:
-            return PlainScreen()
-        return RichScreen(Console(highlight=False))
-    return PlainScreen()
-
-
-class PlainScreen:
-    """Lines of text."""
-
-    def say(self, text: str) -> None:
-        print(text, flush=True)
+        if not self.quiet:
+            print(text, flush=True)
 
     @contextmanager
-    def bars(self, totals: dict[str, int]) -> Generator[dict[str, Advance], None, None]:
+    def bars(self, totals: dict[str, int]) -> Generator[dict[str, Advance]]:
+        """Show a bar for each name while the block lasts."""
         yield {name: _plain_bar(self, name, total) for name, total in totals.items()}
 
     def table(self, title: str, rows: Rows) -> None:
+        """Show names with their values."""
         self.say(f"\n{title}")
         width = max((len(name) for name, _ in rows), default=0)
         for name, value in rows:
@@ -74,17 +58,17 @@ def _plain_bar(screen: PlainScreen, name: str, total: int) -> Advance:
     return advance
 
 
+@attrs.frozen
 class RichScreen:
-    """A terminal, with rich."""
+    """A terminal, with rich; the methods are those of `PlainScreen`."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    _console: Console
 
     def say(self, text: str) -> None:
         self._console.print(text, markup=False)
 
     @contextmanager
-    def bars(self, totals: dict[str, int]) -> Generator[dict[str, Advance], None, None]:
+    def bars(self, totals: dict[str, int]) -> Generator[dict[str, Advance]]:
         from rich import progress
 
         columns = (
@@ -114,3 +98,16 @@ class RichScreen:
         for name, value in rows:
             shown.add_row(name, Text(value))
         self._console.print(shown)
+
+
+Screen = PlainScreen | RichScreen
+
+
+def open_screen(*, quiet: bool = False) -> Screen:
+    """Return a screen that fits standard output."""
+    if not quiet and sys.stdout.isatty():
+        with suppress(ImportError):
+            from rich.console import Console
+
+            return RichScreen(Console(highlight=False))
+    return PlainScreen(quiet)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import NoReturn
 
 import attrs
@@ -16,6 +17,9 @@ from rediq_trio._nursery import unwrapped_errors
 
 INTERRUPTED_STATUS = 130
 """The exit status after SIGINT: 128 and the signal's number, as shells have it."""
+REPEATED_WITHIN = 1.0
+"""Seconds after the first signal in which the same one again asks for nothing more. A supervisor that
+signals a process and its group sends two within a millisecond."""
 
 
 @attrs.define(eq=False)
@@ -32,16 +36,28 @@ class Stop:
 
 @asynccontextmanager
 async def stop_signals() -> AsyncGenerator[tuple[Stop, trio.Nursery]]:
-    """Turn SIGTERM and SIGINT into a `Stop` while the block lasts.
+    """Turn SIGTERM, SIGINT and SIGHUP into a `Stop` while the block lasts.
 
+    SIGHUP, by which a terminal says that it closes, only asks for a graceful stop, and is left
+    ignored if the process was started so (`nohup`).
     Meanwhile there is no `KeyboardInterrupt`, which could interrupt any actor anywhere. The nursery
     is for tasks that wait for the stop; it is cancelled at the end of the block.
     """
     stop = Stop()
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    numbers = {signal.SIGINT, signal.SIGTERM}
+    hangup: signal.Signals | None = getattr(signal, "SIGHUP", None)  # not on Windows
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        numbers.add(hangup)
+    with trio.open_signal_receiver(*numbers) as signals:
 
         async def listen() -> None:
-            async for _ in signals:
+            first, first_at = 0, -math.inf
+            async for number in signals:
+                repeated = number == first and trio.current_time() < first_at + REPEATED_WITHIN
+                if not stop.asked.is_set():
+                    first, first_at = number, trio.current_time()
+                elif number == hangup or repeated:
+                    continue
                 stop.ask()
 
         async with unwrapped_errors() as captured, trio.open_nursery() as nursery:
@@ -69,5 +85,6 @@ async def ask_when_input_ends(stop: Stop) -> None:
 
 def end_process(reason: str, status: int = 1) -> NoReturn:
     """End the process at once, whatever threads run, with the reason on standard error."""
-    print(f"rediq: {reason}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # the terminal may be gone
+        print(f"rediq: {reason}", file=sys.stderr, flush=True)
     os._exit(status)

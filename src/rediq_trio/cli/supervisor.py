@@ -15,6 +15,7 @@ import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
+import attrs
 import trio
 
 from rediq_trio.cli.stop_signals import INTERRUPTED_STATUS, Stop, stop_signals
@@ -32,35 +33,25 @@ CRASHES_MAX = 6
 """Crashes in a row after which the supervisor gives up and stops all workers."""
 KILL_MARGIN = 5.0
 """Seconds after the grace periods until a child is killed, once a second signal has come."""
-
-
 _STOPPED = (0, INTERRUPTED_STATUS, -signal.SIGTERM, -signal.SIGINT)
 """Exit statuses of a worker that was stopped. Python exits with 130 after a late SIGINT."""
 
 
+@attrs.define(eq=False)
 class ProcessSupervisor:
     """Starts worker processes, restarts them after a crash, and stops them."""
 
-    def __init__(
-        self,
-        command: Sequence[str],
-        url: str,
-        count: int,
-        name: str | None,
-        graces: float,
-        ports: Sequence[int] | None = None,
-    ) -> None:
-        self._command = command
-        """The app and the flags of `rediq run`."""
-        self._url = url
-        self._count = count
-        self._name = name
-        self._graces = graces
-        self._ports = ports
-        """The ports of the workers' health servers, in the order of the workers."""
-        self._children: dict[int, trio.Process] = {}
-        self._stopping = trio.Event()
-        self._failed = False
+    _command: Sequence[str]
+    """The app and the flags of `rediq run`."""
+    _url: str
+    _count: int
+    _name: str | None
+    _graces: float
+    _ports: Sequence[int] | None
+    """The ports of the workers' health servers, in the order of the workers."""
+    _children: dict[int, trio.Process] = attrs.field(factory=dict[int, trio.Process])
+    _stopping: trio.Event = attrs.field(factory=trio.Event)
+    _failed: bool = False
 
     async def run(self) -> int:
         """Keep the workers running until a signal comes or all have ended; return the exit status."""
@@ -110,9 +101,8 @@ class ProcessSupervisor:
                 self._stop()
                 return
             wait = min(RESTART_DELAY_MAX, FIRST_RESTART_DELAY * 2 ** (crashes - 1))
-            log.warning(
-                "worker %d ended %s; it starts again in %g s", number, _exit_text(code), wait
-            )
+            ended = "worker %d ended %s; it starts again in %g s"
+            log.warning(ended, number, _exit_text(code), wait)
             with trio.move_on_after(wait):
                 await self._stopping.wait()
 
@@ -120,13 +110,11 @@ class ProcessSupervisor:
         named = [f"--name={self._name}.{number}"] if self._name else []
         if self._ports is not None:
             named.append(f"--metrics-port={self._ports[number - 1]}")
-        command = [sys.executable, "-m", "rediq_trio", "run", *self._command, *named]
+        flags = [*self._command, *named, "--stop-with-stdin"]
         child = await trio.lowlevel.open_process(
-            [*command, "--stop-with-stdin"],
-            stdin=subprocess.PIPE,
-            env=environment,
-            start_new_session=True,
-        )
+            [sys.executable, "-m", "rediq_trio", "run", *flags],
+            stdin=subprocess.PIPE, env=environment, start_new_session=True,
+        )  # fmt: skip
         self._children[number] = child
         log.info("worker %d has pid %d", number, child.pid)
         try:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import contextvars
 import datetime as dt
-import math
 from collections.abc import Callable, Coroutine, Generator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 import attrs
 import trio
 
-from rediq_trio._errors import ConfigError, PayloadTooLarge, StaleLease, TaskNotFound
+from rediq_trio._errors import ConfigError, DuplicateTask, PayloadTooLarge, StaleLease, TaskNotFound
+from rediq_trio.handlers.lifespan import Lifespans
+from rediq_trio.handlers.permits import report_held_permit
+from rediq_trio.handlers.results import ResultPacker, check_size
 from rediq_trio.handlers.running_attempt import AttemptedTask, RunningAttempt
 from rediq_trio.handlers.steps import Steps, read_inputs
+from rediq_trio.spec.records import Record
 from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.tasks.prepare import MAX_ATOMIC_BYTES, prepare
+from rediq_trio.tasks.waiting import RUNNING_HANDLER
 from rediq_trio.values.bounds import check_label, check_number, queue_of
 from rediq_trio.values.task import Task
 
@@ -41,13 +45,25 @@ class WorkerServices:
     """Stores an attempt's progress; never blocks."""
     cleanup_grace: float
     """Seconds that a cancelled handler has for its clean-up."""
+    results: ResultPacker = attrs.field(factory=ResultPacker)
+    """Packs the results of handlers and of their steps."""
+    lifespans: Lifespans = attrs.field(factory=Lifespans)
+    """The lifespans of the served app, and what they yielded."""
 
 
 class CurrentTask:
     """The running task, as its handler sees it. Made by the worker, one per attempt."""
 
     # One is made for every attempt, so attributes that are rarely used are computed on first use.
-    __slots__ = ("_attempt", "_children_size", "_deadline", "_services", "_steps", "_task")
+    __slots__ = (
+        "_attempt",
+        "_child_ids",
+        "_children_size",
+        "_deadline",
+        "_services",
+        "_steps",
+        "_task",
+    )
 
     def __init__(
         self, services: WorkerServices, attempt: RunningAttempt, task: AttemptedTask
@@ -57,6 +73,7 @@ class CurrentTask:
         self._task = task
         self._steps: Steps | None = None
         self._deadline: dt.datetime | None = None
+        self._child_ids: set[str] = set()
         self._children_size = 0
 
     @property
@@ -90,7 +107,9 @@ class CurrentTask:
 
         It is the end of the timeout or the task's deadline, whichever comes first."""
         if self._deadline is None:
-            self._deadline = deadline_of(self._in_loop(self._attempt.time_left))
+            left = self._in_loop(self._attempt.time_left)
+            with suppress(OverflowError):  # inf, and what no datetime can hold
+                self._deadline = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=left)
         return self._deadline
 
     @property
@@ -123,6 +142,20 @@ class CurrentTask:
     def client(self) -> Client:
         """The worker's own client, to enqueue more or read other tasks."""
         return self._services.client
+
+    @property
+    def state(self) -> Any:
+        """What the lifespan of the handler's app yielded, before the worker claimed its first task.
+
+        The app is the one that registered the handler, or the aggregator of a batch. If it has no
+        lifespan, the state is that of the app that includes it. `App.state` is the same with its
+        type. Raises `ConfigError` without a lifespan.
+        """
+        return self._services.lifespans.state_of_task(self.type, self._task.group)
+
+    def runs(self, attempt: RunningAttempt) -> bool:
+        """Return whether this is what a handler sees of that attempt."""
+        return self._attempt is attempt
 
     def _in_loop(self, ask: Callable[[], R]) -> R:
         # Trio's clock can be read in its own thread only; handlers run in others too.
@@ -160,26 +193,47 @@ class CurrentTask:
         The task is enqueued exactly once, into any queue, however often this one is
         attempted; tasks of an attempt that does not complete are dropped. Nothing is
         sent now. Raises `ConfigError` for more than 1,000 in one attempt,
-        `PayloadTooLarge` for more than 16 MiB of them, and what `Client.enqueue` raises
-        for a bad task. A dependency that does not exist at that time counts as gone. If
-        its unique key is taken, the task is dropped.
+        `PayloadTooLarge` for more than 16 MiB of them, `DuplicateTask` for an id that this
+        attempt has used, and what `Client.enqueue` raises for a bad task. A dependency that
+        does not exist at that time counts as gone.
+
+        The running task's own id and unique key are free for the new task, which then
+        succeeds it: the result of the running task is not kept, and who waits for that id
+        waits for the new task. If at that time another task has the id or the unique key, the
+        task is not enqueued: `created` of the handle becomes False, and unless
+        `on_conflict="return"` asks for that, the worker logs a warning, counts it, and the
+        running task's `error` says so. For another queue it is found out a moment later,
+        when the task arrives there: then who brings it logs the warning, a worker also counts
+        it, and `created` and `error` do not change.
         """
         if len(self._attempt.children) >= MAX_CHILDREN:
             raise ConfigError.of("enqueue_after", task, f"called at most {MAX_CHILDREN:,} times")
         task = self.client._partition_counts.router(self._attempt.queue)(task)
+        # Found out without packing it, while other handlers wait.
+        if isinstance(task, Task):  # `prepare` refuses anything else
+            check_size(task.payload, self.client._max_payload, what="payload")
         one = prepare(task, self.client._max_payload)
+        handle = TaskHandle[R](self.client._patient_store, task.queue, one.local_id, task.returns)
+        if handle.id in self._child_ids:
+            raise DuplicateTask(handle.id)
         size = self._children_size + len(one.new.envelope)
         if size > MAX_ATOMIC_BYTES:
             raise PayloadTooLarge(
                 f"enqueue_after: {size:,} bytes packed; at most {MAX_ATOMIC_BYTES:,} go with one task"
             )
-        elsewhere = "" if task.queue == self._attempt.queue else task.queue
-        relations = one.new.relations
-        if elsewhere:
-            relations = attrs.evolve(relations, queue=elsewhere)
+        new = one.new
+        may_exist = task.unique is not None and not one.rejects_duplicate
+        if task.queue != self._attempt.queue:
+            relations = attrs.evolve(new.relations, queue=task.queue)
+            parent = "" if may_exist else self._attempt.fence.id
+            new = attrs.evolve(new, relations=relations, parent=parent)
+        else:
+            handles = self._attempt.child_handles = self._attempt.child_handles or {}
+            handles[one.local_id] = handle, may_exist
         self._children_size = size
-        self._attempt.children.append(attrs.evolve(one.new, relations=relations))
-        return TaskHandle(self.client._store, task.queue, one.local_id, task.returns)
+        self._child_ids.add(handle.id)
+        self._attempt.children.append(new)
+        return handle
 
     @overload
     async def once(
@@ -196,12 +250,15 @@ class CurrentTask:
         annotation. `step` names what is done: 1 to 128 characters, different for each
         call. An error is not kept. The result is stored after the call, so if the worker
         dies in between, the next attempt calls the function again. Raises `StaleLease`
-        when another worker holds the task by now, and `PayloadError` for a result that
-        msgpack cannot carry; neither is kept. When cancelled, it may be kept or not.
+        when another worker holds the task by now, `PayloadError` for a result that msgpack
+        cannot carry, and `PayloadTooLarge` for one above the worker's `max_result`; none of
+        these is kept. When cancelled, it may be kept or not.
         """
         check_label("step", step)
         if self._steps is None:
-            self._steps = Steps(self.client._store, self._attempt)
+            self._steps = Steps(
+                self.client._store, self._attempt, self._services.results, self._task.conversions
+            )
         return await self._steps.once(step, function, *args)
 
     async def results(self) -> dict[str, Any]:
@@ -227,44 +284,32 @@ class CurrentTask:
 
         For `finally` blocks that must wait: `with current_task().cleanup(): await close()`.
         """
-        # Bounded by cleanup_grace; unshielded, no `await` in a cancelled handler's `finally` would run.
-        with trio.CancelScope(
-            shield=True, deadline=trio.current_time() + self._services.cleanup_grace
-        ) as scope:
+        # Unshielded, no `await` in a cancelled handler's `finally` would run.
+        with trio.move_on_after(self._services.cleanup_grace, shield=True) as scope:
             yield scope
+
+    def _lend_slot(self) -> AbstractContextManager[None]:
+        """Lend the handler's slot to other tasks while the block lasts."""
+        return self._attempt.lend_slot()
+
+    async def _report_pending(self, partition: str, record: Record) -> bool:
+        """Log it if a task that this one waits for needs a permit that is held meanwhile."""
+        store = self.client._store
+        return await report_held_permit(store, self._attempt, partition, record)
 
     def __repr__(self) -> str:
         return f"<CurrentTask {self.id} {self.type!r} attempt {self.attempt}>"
 
 
-_CURRENT: contextvars.ContextVar[CurrentTask] = contextvars.ContextVar("rediq_current_task")
+CURRENT = cast("contextvars.ContextVar[CurrentTask]", RUNNING_HANDLER)
+"""Set by the worker; it names the attempt also in the Trio tasks that a handler starts."""
 
 
 def current_task() -> CurrentTask:
     """Return the task that is running here; raise `ConfigError` outside of a handler."""
     try:
-        return _CURRENT.get()
+        return CURRENT.get()
     except LookupError:
         raise ConfigError(
             "current_task() was called outside of a handler: there is no task"
         ) from None
-
-
-def enter(task: CurrentTask) -> contextvars.Token[CurrentTask]:
-    """Make a task the current one in this context. For the worker."""
-    return _CURRENT.set(task)
-
-
-def running_in(context: contextvars.Context) -> CurrentTask | None:
-    """Return the task that is the current one in a context. For the watchdog."""
-    return context.get(_CURRENT)
-
-
-def deadline_of(timeout: float) -> dt.datetime | None:
-    """Return the instant `timeout` seconds from now; None when no datetime can hold it."""
-    if timeout == math.inf:
-        return None
-    try:
-        return dt.datetime.now(dt.UTC) + dt.timedelta(seconds=timeout)
-    except OverflowError:
-        return None

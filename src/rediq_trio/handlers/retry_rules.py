@@ -19,12 +19,13 @@ from typing import Any, cast
 import attrs
 
 from rediq_trio._errors import ConfigError, flatten_group, group_members
-from rediq_trio.values.bounds import MAX_DELAY, check_number
+from rediq_trio.values.bounds import MAX_DELAY, Duration, check_seconds, to_seconds_or_none
 
 ExceptionTypes = type[Exception] | Sequence[type[Exception]]
 """One class of exceptions, or a tuple or list of them."""
-RetryFunction = Callable[[Exception, int], float | None]
-"""Takes an exception and the number of its attempt (from 1); returns seconds, or None to give up."""
+RetryFunction = Callable[[Exception, int], Duration | None]
+"""Takes an exception and the number of its attempt (from 1); returns seconds or a timedelta, or None
+to give up."""
 
 
 class BadRule(Exception):
@@ -55,9 +56,9 @@ class RetryRules:
         if self.retry is None or not isinstance(error, Exception):
             return backoff
         try:
-            chosen = self.retry(error, attempt)
+            chosen = to_seconds_or_none(self.retry(error, attempt))
             if chosen is not None:
-                check_number("retry", chosen, 0, MAX_DELAY)
+                check_seconds("retry", chosen, 0, MAX_DELAY)
         except KeyboardInterrupt:
             raise
         except BaseException as broken:
@@ -68,11 +69,9 @@ class RetryRules:
 
 def _all_are(kinds: tuple[type[Exception], ...], error: BaseException) -> bool:
     left = [error]
-    while left:
-        part = left.pop()
+    for part in left:
         if not isinstance(part, kinds):
-            below = group_members(part)
-            if not below:
+            if not (below := group_members(part)):
                 return False
             left += below
     return True
@@ -123,10 +122,8 @@ def _check_function(retry: object) -> None:
     ):
         raise ConfigError.of("retry", retry, bound)
     try:
-        signature = inspect.signature(retry)
+        inspect.signature(retry).bind(None, 1)
     except ValueError:
-        return  # some functions written in C have none
-    try:
-        signature.bind(None, 1)
+        pass  # some functions written in C have no signature
     except TypeError:
         raise ConfigError.of("retry", retry, bound) from None

@@ -5,14 +5,32 @@ The worker is the room above this one, so its own types are not named here: they
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 from rediq_trio.spec.messages import Fence, Lease, NewTask
+from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.wire.envelope import Envelope
+from rediq_trio.wire.structuring import Conversions
+
+ChildHandles = dict[str, tuple[TaskHandle[Any], bool]]
+"""Id of a child -> its handle, and whether a child whose unique key is taken is to be dropped in
+silence (`on_conflict="return"`)."""
 
 
 class RunningAttempt(Protocol):
     """One attempt under its lease, as the worker holds it."""
+
+    queue: str
+    """The queue that holds the task, or the partition of it."""
+    lease: Lease
+    settled: bool
+    """Whether its outcome is decided; what comes later does not count."""
+    children: list[NewTask]
+    """Tasks to enqueue with the completion."""
+    child_handles: ChildHandles | None
+    """Those of the children in its own queue; None without any."""
 
     @property
     def task_id(self) -> str:
@@ -20,25 +38,7 @@ class RunningAttempt(Protocol):
         ...
 
     @property
-    def queue(self) -> str:
-        """The queue that holds the task, or the partition of it."""
-        ...
-
-    @property
-    def lease(self) -> Lease: ...
-
-    @property
     def fence(self) -> Fence: ...
-
-    @property
-    def settled(self) -> bool:
-        """Whether its outcome is decided; what comes later does not count."""
-        ...
-
-    @property
-    def children(self) -> list[NewTask]:
-        """Tasks to enqueue with the completion."""
-        ...
 
     def time_left(self) -> float:
         """Return the seconds that the attempt may still take; inf for no bound."""
@@ -52,19 +52,22 @@ class RunningAttempt(Protocol):
         """Return whether the worker is stopping."""
         ...
 
+    def lend_slot(self) -> AbstractContextManager[None]:
+        """Lend its slot to other attempts while the block lasts."""
+        ...
+
+    def waiting(self) -> Sequence[tuple[str, str]]:
+        """Return the queue and local id of each task of this worker whose slot is lent."""
+        ...
+
 
 class AttemptedTask(Protocol):
     """The task of an attempt, opened."""
 
-    @property
-    def envelope(self) -> Envelope: ...
-
-    @property
-    def group(self) -> str | None:
-        """The group of which it is the batch; None for any other task."""
-        ...
-
-    @property
-    def members(self) -> tuple[str, ...]:
-        """Ids of the tasks that a batch holds."""
-        ...
+    envelope: Envelope
+    group: str | None
+    """The group of which it is the batch; None for any other task."""
+    members: tuple[str, ...]
+    """Ids of the tasks that a batch holds."""
+    conversions: Conversions
+    """Those of the app of its type."""

@@ -12,21 +12,30 @@ from typing import Any, cast
 import trio
 
 from rediq_trio._errors import PayloadError, StaleLease
+from rediq_trio.handlers.results import ResultPacker
 from rediq_trio.handlers.running_attempt import RunningAttempt
 from rediq_trio.spec.carried import Kept
 from rediq_trio.spec.records import Record
 from rediq_trio.store.port import Store
 from rediq_trio.store.retrying import until_answered
-from rediq_trio.wire.envelope import pack_value, unpack_value
+from rediq_trio.wire.envelope import unpack_value
 from rediq_trio.wire.packing import UNPACK_ERRORS, unpack
-from rediq_trio.wire.structuring import make_structurer, to_plain
+from rediq_trio.wire.structuring import NO_CONVERTERS, Conversions, make_structurer
 
 
 class Steps:
     """The steps of one task, as one attempt sees them."""
 
-    def __init__(self, store: Store, attempt: RunningAttempt) -> None:
+    def __init__(
+        self,
+        store: Store,
+        attempt: RunningAttempt,
+        results: ResultPacker | None = None,
+        conversions: Conversions = NO_CONVERTERS,
+    ) -> None:
         self._store = store
+        self._conversions = conversions
+        self._results = ResultPacker() if results is None else results
         self._attempt = attempt
         self._known: dict[str, bytes] | None = None
         self._loading = trio.Lock()
@@ -39,10 +48,17 @@ class Steps:
             if step not in known:
                 returned = function(*args)
                 value = await returned if inspect.isawaitable(returned) else returned
-                known[step] = await self._keep(step, pack_value(to_plain(value), what="result"))
-            structure = make_structurer(_returned_by(function))
+                known[step] = await self._keep(step, await self._pack(value))
+            structure = make_structurer(
+                _returned_by(function), f"result of step {step!r}: ", self._conversions
+            )
             found = unpack_value(known[step])
             return found if structure is None else structure(found)
+
+    async def _pack(self, value: Any) -> bytes:
+        if self._results.is_small(value):
+            return self._results.pack(value, self._conversions)
+        return await self._results.pack_large(value, self._conversions)
 
     async def _load(self) -> dict[str, bytes]:
         # One load at a time: a second one would discard what was kept after the first.
@@ -90,11 +106,7 @@ def read_steps(steps: Sequence[Kept]) -> dict[str, bytes]:
 
     Raises `PayloadError` when one cannot be decoded.
     """
-    try:
-        for _, result in steps:
-            unpack(result)
-    except UNPACK_ERRORS as error:
-        raise PayloadError(f"the kept steps cannot be decoded: {error}") from error
+    _unpack_all(steps, "the kept steps")
     return dict(reversed(steps))
 
 
@@ -103,7 +115,12 @@ def read_inputs(queue: str, inputs: Sequence[Kept]) -> dict[str, Any]:
 
     Raises `PayloadError` when they cannot be decoded.
     """
+    results = _unpack_all(inputs, "the results of other tasks")
+    return {ref if "/" in ref else f"{queue}/{ref}": result for ref, result in results.items()}
+
+
+def _unpack_all(kept: Sequence[Kept], what: str) -> dict[str, Any]:
     try:
-        return {ref if "/" in ref else f"{queue}/{ref}": unpack(result) for ref, result in inputs}
+        return {name: unpack(packed) for name, packed in kept}
     except UNPACK_ERRORS as error:
-        raise PayloadError(f"the results of other tasks cannot be decoded: {error}") from error
+        raise PayloadError(f"{what} cannot be decoded: {error}") from error

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import builtins
 import datetime as dt
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import attrs
 
-from rediq_trio._errors import ConfigError, PayloadError, QueueFull, ScheduleNotFound
+from rediq_trio._errors import (
+    ConfigError,
+    PayloadError,
+    QueueFull,
+    RediqError,
+    ScheduleNotFound,
+    Unconfirmed,
+)
 from rediq_trio.schedules.declare import (
     declare,
+    is_removed,
     make_scheduled_task,
     pack_schedule,
     read_recurrence,
+    removed,
 )
 from rediq_trio.spec.messages import Answer, AnswerKind, Schedule
 from rediq_trio.store.port import Store
+from rediq_trio.tasks.for_each import call_each, first_failure, try_each
 from rediq_trio.tasks.handle import TaskHandle
-from rediq_trio.tasks.task_info import UNREADABLE_TEXT, instant
+from rediq_trio.tasks.task_info import UNREADABLE_TEXT, instant_or_none
 from rediq_trio.values.bounds import check_name
 from rediq_trio.values.schedule import Cron, Every, describe_schedule
 from rediq_trio.values.task import Task
@@ -57,17 +69,19 @@ class Schedules:
         self._max_payload = max_payload
 
     async def list(self) -> builtins.list[ScheduleInfo]:
-        """Read all schedules, ordered by name."""
-        found = [
-            _describe(queue, schedule)
-            for queue in await self._store.queues()
-            for schedule in (await self._store.agenda(queue)).schedules
-        ]
+        """Read all schedules, ordered by name.
+
+        The queues are read at the same time. An error names a queue that could not be read.
+        """
+        found = [_describe(queue, schedule) for queue, schedule in await self._all()]
         return sorted(found, key=lambda info: (info.name, info.queue))
 
     async def get(self, name: str) -> ScheduleInfo:
-        """Read one schedule; raise `ScheduleNotFound` when there is none of that name."""
-        queue, schedule = (await self._find(name))[0]
+        """Read one schedule; raise `ScheduleNotFound` when there is none of that name.
+
+        A queue that does not answer matters only if no other one has the schedule.
+        """
+        queue, schedule = await self._find(name)
         return _describe(queue, schedule)
 
     async def add(self, name: str, when: Every | Cron, task: Task[Any]) -> ScheduleInfo:
@@ -76,39 +90,73 @@ class Schedules:
         A replaced schedule in the same queue stays paused if it was. A schedule ticks while
         a worker serves the task's queue. Raises `ConfigError`, `PayloadError` or
         `PayloadTooLarge`, and then nothing was written. When cancelled, it may have been
-        added.
+        added. After a `ConnectionLost` that names another queue, it has been added, but that
+        queue may have one of that name too: add it again.
         """
         schedule = pack_schedule(name, when, task, self._max_payload)
+        for stored in await self._named_in(task.queue, name):
+            if is_removed(stored):
+                await self._store.retract(task.queue, names=(name,))
         await declare(self._store, task.queue, (schedule,))
-        for queue in await self._store.queues():
-            if queue != task.queue:
-                await self._store.retract(queue, names=(name,))
+        await self._remove(name, except_in=task.queue)
         return await self.get(name)
 
     async def remove(self, name: str) -> None:
         """Remove a schedule; its tasks stay. Raises `ScheduleNotFound` if there is none.
 
-        A schedule that an app declares comes back when the app is served again: pause it
-        instead.
+        A schedule that an app declares stays removed, also when workers of the app start,
+        until `resume` or `add`.
         """
         check_name("name", name)
-        queues = await self._store.queues()
-        gone = [await self._store.retract(queue, names=(name,)) for queue in queues]
-        if not any(gone):
+        if not await self._remove(name):
             raise ScheduleNotFound(name)
+
+    async def _remove(self, name: str, *, except_in: str | None = None) -> bool:
+        """Remove a schedule from all queues, or all but one; return whether there was one."""
+        queues = [queue for queue in await self._store.queues() if queue != except_in]
+        return any(await call_each(queues, partial(self._remove_from, name)))
+
+    async def _remove_from(self, name: str, queue: str) -> bool:
+        stored = await self._named_in(queue, name)
+        if not any(schedule.owner or is_removed(schedule) for schedule in stored):
+            return bool(await self._store.retract(queue, names=(name,)))
+        gone = False
+        for schedule in stored:
+            if not is_removed(schedule):
+                # Paused first: what is declared in its place stays paused.
+                with suppress(Unconfirmed):  # the confirmation of the next write is for both
+                    await self._store.suspend(queue, name=name)
+                await self._store.declare(queue, schedule=removed(schedule))
+                gone = True
+        return gone
 
     async def pause(self, name: str) -> None:
         """Stop the ticks of a schedule until `resume`; raise `ScheduleNotFound` if there is none."""
-        for queue, _ in await self._find(name):
+        found, failure = await self._search(name)
+        for queue, _ in found:
             await self._store.suspend(queue, name=name)
+        if failure is not None:
+            raise failure
+        if not found:
+            raise ScheduleNotFound(name)
 
     async def resume(self, name: str) -> None:
         """Resume a schedule from now on; ticks during the pause do not count as missed.
 
+        After `remove` of a schedule that an app declares, the workers of the app declare it
+        again within half a minute, or when the next one starts.
         Raises `ScheduleNotFound` if there is none of that name, and `ConfigError` if this
         version cannot read when it ticks.
         """
-        for queue, schedule in await self._find(name):
+        check_name("name", name)
+        stored = await self._stored(name)
+        shown = [each for each in stored if not is_removed(each[1])]
+        if not stored:
+            raise ScheduleNotFound(name)
+        if not shown:
+            for queue, _ in stored:
+                await self._store.retract(queue, names=(name,))
+        for queue, schedule in shown:
             when = read_recurrence(schedule)
             now = (await self._store.agenda(queue, due=1)).now_ms
             await self._store.reinstate(queue, name=name, next_ms=when.next_ms(now) or 0)
@@ -120,7 +168,7 @@ class Schedules:
         `created` False. Raises `ScheduleNotFound` if there is no such schedule, and
         `QueueFull`.
         """
-        queue, schedule = (await self._find(name))[0]
+        queue, schedule = await self._find(name)
         task = make_scheduled_task(schedule, None)
         answers = await self._store.trigger(queue, name=name, task=task)
         if not answers:
@@ -133,18 +181,40 @@ class Schedules:
             case _:
                 return TaskHandle(self._store, queue, task.id)
 
-    async def _find(self, name: str) -> builtins.list[tuple[str, Schedule]]:
-        """Return the schedules of that name, usually one; raise `ScheduleNotFound` for none."""
+    async def _all(self) -> builtins.list[tuple[str, Schedule]]:
+        return [each for each in await self._stored() if not is_removed(each[1])]
+
+    async def _stored(self, name: str | None = None) -> builtins.list[tuple[str, Schedule]]:
+        """Return all schedules, or those of a name, with the placeholders for removed ones."""
+        queues = await self._store.queues()
+        stored = await call_each(queues, partial(self._named_in, name=name))
+        return [(q, schedule) for q, some in zip(queues, stored, strict=True) for schedule in some]
+
+    async def _named_in(self, queue: str, name: str | None) -> builtins.list[Schedule]:
+        agenda = await self._store.agenda(queue)
+        return [schedule for schedule in agenda.schedules if name in (None, schedule.name)]
+
+    async def _search(
+        self, name: str
+    ) -> tuple[builtins.list[tuple[str, Schedule]], RediqError | None]:
+        """Return the schedules of that name, usually one, and why a queue could not be read."""
         check_name("name", name)
+        queues = await self._store.queues()
+        stored, failures = await try_each(queues, partial(self._named_in, name=name))
         found = [
             (queue, schedule)
-            for queue in await self._store.queues()
-            for schedule in (await self._store.agenda(queue)).schedules
-            if schedule.name == name
+            for queue in queues
+            for schedule in stored.get(queue, ())
+            if not is_removed(schedule)
         ]
+        return found, first_failure(queues, failures) if failures else None
+
+    async def _find(self, name: str) -> tuple[str, Schedule]:
+        """Return a schedule of that name and its queue; raise `ScheduleNotFound` for none."""
+        found, failure = await self._search(name)
         if not found:
-            raise ScheduleNotFound(name)
-        return found
+            raise ScheduleNotFound(name) if failure is None else failure
+        return found[0]
 
 
 def _describe(queue: str, schedule: Schedule) -> ScheduleInfo:
@@ -163,8 +233,8 @@ def _describe(queue: str, schedule: Schedule) -> ScheduleInfo:
         when=when,
         description=UNREADABLE_TEXT if when is None else describe_schedule(when),
         paused=schedule.paused,
-        next_run=instant(schedule.next_ms) if schedule.next_ms else None,
-        last_run=instant(schedule.last_ms) if schedule.last_ms else None,
+        next_run=instant_or_none(schedule.next_ms),
+        last_run=instant_or_none(schedule.last_ms),
         last_task_id=f"{queue}/{schedule.last_id}" if schedule.last_id else None,
         owner=schedule.owner or None,
     )

@@ -2,34 +2,51 @@
 
 A store keeps the packed recurrence of a schedule and a template of its tasks. The first
 tick is computed from the store's clock, like every later one.
+
+A declared schedule that an operator removes is kept as a paused schedule whose template has the
+type `REMOVED_TYPE`. So no worker declares it again, whenever it starts, and the stored format needs
+no field for it. Nobody sees it in a list, and it goes when its app no longer declares it.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
 import attrs
-import trio
 
-from rediq_trio._errors import ConfigError, Unconfirmed
+from rediq_trio._errors import (
+    AccessRefused,
+    ConfigError,
+    ConnectionLost,
+    PayloadError,
+    Unconfirmed,
+)
 from rediq_trio.spec.messages import NewTask, Schedule
 from rediq_trio.store.port import Store
-from rediq_trio.store.retrying import RETRY_FOR, until_answered
+from rediq_trio.store.retrying import until_answered
+from rediq_trio.tasks.for_each import try_each
 from rediq_trio.tasks.ids import new_id
 from rediq_trio.tasks.prepare import prepare
 from rediq_trio.tasks.task_info import instant
-from rediq_trio.values.bounds import MAX_METADATA, check_name
+from rediq_trio.values.backoff import DEFAULT_BACKOFF
+from rediq_trio.values.bounds import MAX_METADATA, PATIENCE, check_name
 from rediq_trio.values.schedule import Cron, Every, pack_recurrence, unpack_recurrence
 from rediq_trio.values.task import Task
-from rediq_trio.wire.envelope import open_envelope, pack_envelope
+from rediq_trio.wire.envelope import open_envelope, pack_envelope, pack_value
 from rediq_trio.wire.packing import UNPACK_ERRORS, pack, unpack
+
+log = logging.getLogger("rediq_trio")
 
 SCHEDULE_METADATA, TICK_METADATA = "rediq.schedule", "rediq.tick"
 """Metadata keys of a scheduled task: its schedule's name, and its tick in ISO 8601."""
+
+REMOVED_TYPE = "rediq.removed_schedule"
+"""The type in the template of a declared schedule that was removed at run time."""
 
 _ONE_TIME_OPTIONS = ("id", "delay", "run_at", "depends_on")
 """Options that make no sense in a task that is repeated."""
@@ -63,14 +80,11 @@ def pack_schedule(name: object, when: object, task: object, max_payload: int) ->
             raise ConfigError.of(option, value, "left out in a scheduled task")
     for option in ("expires", "deadline"):
         if isinstance(value := getattr(task, option), dt.datetime):
-            raise ConfigError.of(
-                option, value, "in seconds, from each tick on, in a scheduled task"
-            )
+            bound = "in seconds, from each tick on, in a scheduled task"
+            raise ConfigError.of(option, value, bound)
     if len({*task.metadata, SCHEDULE_METADATA, TICK_METADATA}) > MAX_METADATA:
-        most = MAX_METADATA - 2
-        raise ConfigError.of(
-            "metadata", f"<{len(task.metadata)} entries>", f"at most {most} entries"
-        )
+        bound = f"at most {MAX_METADATA - 2} entries"
+        raise ConfigError.of("metadata", f"<{len(task.metadata)} entries>", bound)
     template = attrs.evolve(prepare(task, max_payload).new, id="")
     return Schedule(
         name, pack(pack_recurrence(when)), template, overlap_skip=when.overlap == "skip"
@@ -96,9 +110,23 @@ def make_scheduled_task(schedule: Schedule, tick_ms: int | None) -> NewTask:
         metadata[TICK_METADATA] = instant(tick_ms).isoformat(timespec="milliseconds")
     envelope = pack_envelope(
         opened.type, opened.payload, opened.timeout, opened.backoff, metadata,
-        opened.deadline_ms, opened.depends_on,
+        opened.deadline_ms, opened.depends_on, max_retry_is_set=opened.max_retry_is_set,
     )  # fmt: skip
     return attrs.evolve(schedule.template, id=new_id(), envelope=envelope)
+
+
+def removed(schedule: Schedule) -> Schedule:
+    """Return the placeholder for a declared schedule that is removed at run time."""
+    envelope = pack_envelope(REMOVED_TYPE, pack_value({}), 1.0, DEFAULT_BACKOFF, {})
+    return attrs.evolve(schedule, template=NewTask("", envelope), keep=False)
+
+
+def is_removed(schedule: Schedule) -> bool:
+    """Return whether a schedule is the placeholder for one that was removed at run time."""
+    try:
+        return open_envelope(schedule.template.envelope).type == REMOVED_TYPE
+    except PayloadError:
+        return False
 
 
 async def declare(store: Store, queue: str, schedules: Iterable[Schedule]) -> None:
@@ -138,40 +166,46 @@ class AppSchedules:
     """All schedules of an app, checked and packed, by their queues."""
 
     owner: str
-    schedules: Mapping[str, tuple[Schedule, ...]]
+    schedules: Mapping[str, Sequence[Schedule]]
 
     @classmethod
     def of(
         cls, owner: str, declarations: Iterable[ScheduleDeclaration], max_payload: int
     ) -> AppSchedules:
         """Check and pack the declarations of an app."""
-        found: dict[str, tuple[Schedule, ...]] = {}
-        for declaration in declarations:
-            packed = pack_schedule(
-                declaration.name, declaration.when, declaration.task, max_payload
-            )
-            packed = attrs.evolve(packed, owner=owner, keep=declaration.keep)
-            found[declaration.queue] = (*found.get(declaration.queue, ()), packed)
+        found: dict[str, list[Schedule]] = {}
+        for each in declarations:
+            packed = pack_schedule(each.name, each.when, each.task, max_payload)
+            packed = attrs.evolve(packed, owner=owner, keep=each.keep)
+            found.setdefault(each.queue, []).append(packed)
         return cls(owner, found)
 
-    async def declare(self, store: Store, queues: Iterable[str]) -> None:
-        """Declare all schedules, and remove those that the owner no longer declares.
+    async def declare(self, store: Store, patience: float = PATIENCE) -> None:
+        """Declare all schedules but those that were removed at run time.
 
-        Schedules are removed from the queues of the app's schedules and from `queues`.
-        Lost calls are repeated for `RETRY_FOR` seconds.
+        Lost calls are repeated for `patience` seconds. A queue that does not answer until then is
+        left to the declarer.
         """
-        give_up_at = trio.current_time() + RETRY_FOR
-        for queue in sorted({*self.schedules, *queues}):
-            await until_answered(
-                partial(self._declare_in, store, queue),
-                give_up_after=give_up_at - trio.current_time(),
-            )
+
+        async def declare_in(queue: str) -> None:
+            await until_answered(partial(self._declare_in, store, queue), give_up_after=patience)
+
+        _, failures = await try_each(sorted(self.schedules), declare_in)
+        for queue, error in failures.items():
+            if isinstance(error, AccessRefused) or not isinstance(error, ConnectionLost):
+                raise error
+            log.warning("the schedules of queue %s are not declared yet: %s", queue, error)
 
     async def _declare_in(self, store: Store, queue: str) -> None:
-        mine = self.schedules.get(queue, ())
-        names = [schedule.name for schedule in mine]
-        with suppress(Unconfirmed):  # the next start removes them again
-            await store.retract_others(queue, owner=self.owner, names=names)
+        stored = (await store.agenda(queue)).schedules
+        removed_names = {schedule.name for schedule in stored if is_removed(schedule)}
+        mine = [each for each in self.schedules[queue] if each.name not in removed_names]
+        for schedule in self.schedules[queue]:
+            if schedule.name in removed_names:
+                log.info(
+                    "schedule %s of queue %s was removed at run time, so it is not declared; "
+                    "Schedules.resume undoes the removal", schedule.name, queue,
+                )  # fmt: skip
         if mine:
-            with suppress(Unconfirmed):  # the next start declares it again
+            with suppress(Unconfirmed):  # a worker that finds it gone declares it again
                 await declare(store, queue, mine)

@@ -21,6 +21,7 @@ from rediq_trio.spec.lifecycle import TERMINAL, State, Transition, advance
 from rediq_trio.spec.messages import Mail, MailKind, Until
 from rediq_trio.spec.records import (
     CANCELLED_GRACE_MS,
+    ORDERED_AT_ONCE,
     PROPAGATED_AT_ONCE,
     Ending,
     GroupRule,
@@ -54,13 +55,12 @@ class Change:
         self.rates = dict(queue.rates)
         self.turn = queue.turn
         self.turns = dict(queue.turns)
+        self.rules = dict(queue.rules)
         self._lanes: set[str] = set()
         self.entries: list[Entry] = []
 
     def count(self, total: str, by: int = 1) -> None:
         self.totals[total] = self.totals.get(total, 0) + by
-
-    # --- what tasks do
 
     def add(
         self, record: Record, state: State, transition: Transition = Transition.ENQUEUE,
@@ -125,12 +125,9 @@ class Change:
         )
 
     def _record_entry(
-        self,
-        transition: Transition,
-        old: Record | None,
-        new: Record | None,
+        self, transition: Transition, old: Record | None, new: Record | None,
         needs: Sequence[str] = (),
-    ) -> None:
+    ) -> None:  # fmt: skip
         if self.queue.history:
             self.entries.append(entry_of(self.now, transition, old, new, self.locks, needs))
 
@@ -146,8 +143,6 @@ class Change:
     def _end(self, record: Record, ended_as: State | None, result: bytes) -> None:
         if record.has_dependents:
             self.endings.append(Ending(record.id, ended_as, result))
-
-    # --- unique keys
 
     def holder(self, key: str) -> str | None:
         """Return the holder of a unique key whose window is open."""
@@ -169,8 +164,6 @@ class Change:
         if lock is not None and lock.id == record.id:
             del self.locks[record.unique]
         return attrs.evolve(record, owns_unique_key=False)
-
-    # --- tasks that wait for others
 
     def send(self, queue: str, kind: MailKind, **fields: Any) -> None:
         """Add a message to another queue to the outbox."""
@@ -211,14 +204,8 @@ class Change:
         """Notify a dependent, of this queue or another, of how a task has ended."""
         queue, dependent_id = split_ref(dependent)
         if queue:
-            self.send(
-                queue,
-                MailKind.ENDED,
-                id=dependent_id,
-                ref=local_id,
-                ended_as=ended_as,
-                result=result,
-            )
+            about = {"id": dependent_id, "ref": local_id, "ended_as": ended_as, "result": result}
+            self.send(queue, MailKind.ENDED, **about)
         else:
             self.resolve(dependent_id, local_id, ended_as, result)
 
@@ -235,28 +222,23 @@ class Change:
         self.needs[task_id] -= {ref}
         if not self.needs[task_id]:
             del self.needs[task_id]
-        inputs = record.inputs
-        if result and result != NIL:
-            inputs += ((ref, result),)
+        inputs = (*record.inputs, (ref, result)) if result and result != NIL else record.inputs
         record = self._put(attrs.evolve(record, inputs=inputs, waits=record.waits - 1))
-        if record.waits == 0:
-            self.unblock(Transition.UNBLOCK, record)
-
-    def unblock(self, transition: Transition, record: Record) -> None:
-        if record.run_ms > self.now:
-            self.move(transition, record, State.SCHEDULED)
-        else:
-            self.ready(transition, record)
+        if record.waits == 0 and record.run_ms > self.now:
+            self.move(Transition.UNBLOCK, record, State.SCHEDULED)
+        elif record.waits == 0:
+            self.ready(Transition.UNBLOCK, record)
 
     def propagate(self, budget: int = PROPAGATED_AT_ONCE) -> int:
         """Notify the dependents of tasks that have ended, and of those that end by it.
 
-        Return how many were notified, `budget` at most. The rest is deferred to `unblock`.
+        The dependents of one task are notified in the order in which they were enqueued. Return how
+        many were notified, `budget` at most. The rest is deferred to `unblock`.
         """
         notified = 0
         while self.endings:
             ending = self.endings[0]
-            waiting = sorted(self.edges.get(ending.id, ()), key=pack_ref)
+            waiting = self._dependents(ending.id)
             for dependent in waiting[: budget - notified]:
                 self.notify_dependent(ending.id, dependent, ending.ended_as, ending.result)
             left = frozenset(waiting[budget - notified :])
@@ -272,20 +254,30 @@ class Change:
         self.endings.clear()
         return notified
 
-    # --- the end of the step
+    def _dependents(self, task_id: str) -> list[str]:
+        """Return who waits for a task, in the order in which they are notified.
+
+        Those of other queues come first, because this queue does not know when they were enqueued.
+        """
+        found = sorted(self.edges.get(task_id, ()), key=pack_ref)
+        first = sorted(found[:ORDERED_AT_ONCE], key=self._enqueue_order)
+        return first + found[ORDERED_AT_ONCE:]
+
+    def _enqueue_order(self, ref: str) -> tuple[int, int]:
+        queue, local_id = split_ref(ref)
+        record = None if queue else self.records.get(local_id)
+        return (0, 0) if record is None else record.enqueue_order
 
     def done(self) -> QueueState:
         self.propagate()
         self._turn_lanes()
-        counters = self.queue.counters
-        counters = attrs.evolve(
-            counters, **{name: getattr(counters, name) + by for name, by in self.totals.items()}
-        )
+        old = self.queue.counters
+        totals = {name: getattr(old, name) + by for name, by in self.totals.items()}
         after = attrs.evolve(
             self.queue,
             records=MappingProxyType(self.records),
             seq=self.seq,
-            counters=counters,
+            counters=attrs.evolve(old, **totals),
             locks=MappingProxyType(self.locks),
             edges=MappingProxyType(self.edges),
             needs=MappingProxyType(self.needs),
@@ -300,7 +292,7 @@ class Change:
         return with_entries(after, self.entries)
 
     def _rules_in_use(self) -> Mapping[str, GroupRule]:
-        rules = self.queue.rules
+        rules = self.rules
         if not rules:
             return rules
         groups = {r.group for r in self.records.values() if r.state is State.GROUPED}

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rediq_trio.spec.change import Change
-from rediq_trio.spec.lanes import Lanes
+from rediq_trio.spec.lanes import Lanes, next_start
 from rediq_trio.spec.lifecycle import State, Transition
-from rediq_trio.spec.messages import Claimed, Fence, Lease, Verdict
+from rediq_trio.spec.messages import Claimed, Death, Fence, Lease, Verdict
 from rediq_trio.spec.records import QueueState, Record
 from rediq_trio.spec.stored_format import EXPIRED
 
@@ -28,6 +28,11 @@ def is_expired(record: Record, now: int) -> bool:
     return 0 < record.expires_ms <= now
 
 
+def death_of(record: Record) -> Death:
+    """Return what is answered of a task that went to dead."""
+    return Death(record.id, record.attempt, record.error)
+
+
 def claim(
     queue: QueueState, now: int, *, limit: int, lease_ms: int, worker: str, nonce: bytes
 ) -> tuple[QueueState, Claimed]:
@@ -37,30 +42,25 @@ def claim(
     change = Change(queue, now)
     lanes = Lanes(change)
     leases: list[Lease] = []
+    deaths: list[Death] = []
     for _ in range(limit):
         record = lanes.next()
         if record is None:
             break
         if is_expired(record, now):
-            change.bury(Transition.CLAIM, record, EXPIRED)
+            deaths.append(death_of(change.bury(Transition.CLAIM, record, EXPIRED)))
             continue
-        deliveries, attempt, end = record.deliveries + 1, record.attempt + 1, now + lease_ms
-        change.move(
-            Transition.CLAIM,
-            record,
-            State.ACTIVE,
-            deliveries=deliveries,
-            attempt=attempt,
-            nonce=nonce,
-            worker=worker,
-            lease_ms=end,
-            started_ms=now,
-        )
+        counts = {"deliveries": record.deliveries + 1, "attempt": record.attempt + 1}
+        held = {"nonce": nonce, "worker": worker, "lease_ms": now + lease_ms, "started_ms": now}
+        record = change.move(Transition.CLAIM, record, State.ACTIVE, **counts, **held)
         lanes.started(record)
-        fence = Fence(record.id, deliveries, nonce)
-        leases.append(Lease(fence, attempt, record.max_retry, record.envelope, end))
-    remaining = lanes.remaining()
-    return change.done(), Claimed(tuple(leases), remaining)
+        fence = Fence(record.id, record.deliveries, nonce)
+        end = record.lease_ms
+        leases.append(Lease(fence, record.attempt, record.max_retry, record.envelope, end))
+    remaining, after = lanes.remaining(), change.done()
+    start = None if remaining else next_start(after, now)
+    next_in = None if start is None else start - now
+    return after, Claimed(tuple(leases), remaining, next_in, deaths=tuple(deaths))
 
 
 def renew(

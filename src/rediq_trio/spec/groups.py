@@ -1,9 +1,10 @@
 """How the tasks of a group become a batch: one task that holds them.
 
 A group is due when it is full, when no member has come for a while, or when its first member has
-waited long enough. One step removes the oldest members from their group and adds the batch as a
-ready task, so each member is in exactly one batch, or still in its group. `MOST_BYTES` bounds a
-batch.
+waited long enough. Until it has a rule, the default one applies, except that a full group waits for
+the default grace first: a worker that has a rule for it sets that before. One step removes the
+oldest members from their group and adds the batch as a ready task, so each member is in exactly one
+batch, or still in its group. `MOST_BYTES` bounds a batch.
 
 Waiting counts from `run_ms`, which is the enqueue or the last revival. Members are ordered by
 `seq`, so the first one has waited longest.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import attrs
 
@@ -21,11 +23,18 @@ from rediq_trio.spec.change import Change
 from rediq_trio.spec.lifecycle import State, Transition
 from rediq_trio.spec.messages import Due
 from rediq_trio.spec.records import GroupRule, QueueState, Record
+from rediq_trio.spec.stored_format import MEMBER_FIELDS
 
 DEFAULT_RULE = GroupRule()
-"""The rule of a group that was given none."""
+"""The rule of a group that was given none; such a group is not due before its first member has waited
+for the grace."""
+Rules = Mapping[str, GroupRule]
+"""Rules by the names of groups."""
+NO_RULES: Rules = MappingProxyType({})
 MOST_BYTES = 8 * 1024 * 1024
 """Bytes of the envelopes in one batch, at most, unless a single one is larger."""
+RULES_AT_ONCE = 500
+"""Groups whose rule one `batch` changes, at most."""
 
 
 @attrs.frozen
@@ -37,23 +46,26 @@ class Group:
     """The rule that it was given; None for none."""
     size: int
     due_ms: int
-    """When the group becomes a batch; 0 when it is full."""
+    """When the group becomes a batch; 0 when it has a rule and is full."""
 
 
-def due_at(members: Sequence[Record], rule: GroupRule) -> int:
-    """Return when members, in their order, become a batch; 0 when there are enough."""
-    if len(members) >= rule.max_size:
-        return 0
-    return min(members[0].run_ms + rule.max_delay_ms, members[-1].run_ms + rule.grace_ms)
+def due_at(first: Record, last: Record, size: int, rule: GroupRule | None) -> int:
+    """Return when a group of so many members becomes a batch; 0 when its rule says that it is full."""
+    found = DEFAULT_RULE if rule is None else rule
+    if size >= found.max_size:
+        return 0 if rule is not None else first.run_ms + found.grace_ms
+    return min(first.run_ms + found.max_delay_ms, last.run_ms + found.grace_ms)
 
 
 def groups(records: Iterable[Record], rules: Mapping[str, GroupRule]) -> list[Group]:
     """Return the groups that have members, in the order in which they are due."""
-    found = [
-        Group(name, rules.get(name), len(members), due_at(members, rules.get(name, DEFAULT_RULE)))
-        for name, members in _by_group(records).items()
-    ]
+    found = [_group(name, members, rules.get(name)) for name, members in _by_group(records).items()]
     return sorted(found, key=lambda group: (group.due_ms, group.name.encode()))
+
+
+def _group(name: str, members: Sequence[Record], rule: GroupRule | None) -> Group:
+    size = len(members)
+    return Group(name, rule, size, due_at(members[0], members[-1], size, rule))
 
 
 def _by_group(records: Iterable[Record]) -> dict[str, list[Record]]:
@@ -92,16 +104,27 @@ def set_group_rules(
     return attrs.evolve(queue, rules={**queue.rules, **news}), len(news)
 
 
-def batch(queue: QueueState, now: int, *, ids: Sequence[str]) -> tuple[QueueState, Due]:
+def batch(
+    queue: QueueState, now: int, *, ids: Sequence[str], rules: Rules = NO_RULES
+) -> tuple[QueueState, Due]:
     """Turn groups that are due into one ready task each, earliest due first, while there are ids.
 
-    A group that is still due after that makes another batch. An id that exists is skipped.
+    `rules` are the caller's, by the name or prefix of the groups. Before a group that is due becomes
+    a batch, the caller's rule for it is set, which may make it due later. A group that is still due
+    after its batch makes another. An id that exists is skipped.
     """
     change = Change(queue, now)
-    made = 0
+    made = changed = 0
     for task_id in ids:
-        first = next(iter(_due_groups(change)), None)
-        if first is None:
+        first = _first_due(change)
+        while first is not None and changed < RULES_AT_ONCE:
+            name = matching(rules, first.name)
+            if name is None or rules[name] == first.rule:
+                break
+            change.rules[first.name] = rules[name]
+            changed += 1
+            first = _first_due(change)
+        if first is None or changed == RULES_AT_ONCE:
             break
         if task_id not in change.records:
             _gather(change, first, task_id)
@@ -111,10 +134,9 @@ def batch(queue: QueueState, now: int, *, ids: Sequence[str]) -> tuple[QueueStat
     return after, Due(made, max(0, left[0].due_ms - now) if left else None)
 
 
-def _due_groups(change: Change) -> Iterator[Group]:
-    for group in groups(change.records.values(), change.queue.rules):
-        if group.due_ms <= change.now:
-            yield group
+def _first_due(change: Change) -> Group | None:
+    first = next(iter(groups(change.records.values(), change.rules)), None)
+    return None if first is None or first.due_ms > change.now else first
 
 
 def _gather(change: Change, group: Group, task_id: str) -> None:
@@ -148,11 +170,4 @@ def _first_that_fit(members: Sequence[Record], most: int) -> Iterator[Record]:
 
 def _member(record: Record) -> BatchMember:
     assert isinstance(record.envelope, bytes), "a batch is in no group"
-    return BatchMember(
-        record.id,
-        record.envelope,
-        record.priority,
-        record.max_retry,
-        record.max_crashes,
-        record.retention_ms,
-    )
+    return BatchMember(**{name: getattr(record, name) for name in MEMBER_FIELDS})

@@ -11,18 +11,13 @@ import re
 _UUID7 = re.compile(r"[01][0-9a-f]{7}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
-def is_uuid7(task_id: str) -> bool:
-    """Return whether an id is a UUIDv7 as the library makes them."""
-    return _UUID7.fullmatch(task_id) is not None
-
-
 def pack_id(task_id: str) -> bytes:
     """Return the stored form of an id: 16 bytes for a UUIDv7, else its text.
 
     A UUIDv7 begins with its time. Until the year 3084 its first byte is one that no id of a user
     can begin with, so the two forms cannot be confused.
     """
-    if is_uuid7(task_id):
+    if _UUID7.fullmatch(task_id):
         return bytes.fromhex(task_id.replace("-", ""))
     return task_id.encode()
 

@@ -10,34 +10,53 @@ import attrs
 from rediq_trio.spec.change import Change
 from rediq_trio.spec.ids import split_ref
 from rediq_trio.spec.lifecycle import State, Transition
-from rediq_trio.spec.messages import Answer, AnswerKind, Mail, MailKind, NewTask
+from rediq_trio.spec.messages import Answer, AnswerKind, Mail, MailKind, NewTask, Received
 from rediq_trio.spec.records import QueueState, Record
 
 TaskAnswer = State | Answer | None
 
 
 def enqueue(
-    queue: QueueState, now: int, tasks: Sequence[NewTask], *, atomic: bool = False
+    queue: QueueState,
+    now: int,
+    tasks: Sequence[NewTask],
+    *,
+    atomic: bool = False,
+    step: bool = False,
 ) -> tuple[QueueState, tuple[TaskAnswer, ...]]:
     """Add each task whose id is new; None stands for one that exists already.
 
     With `atomic` it is all or nothing: a task that is rejected, or exists, keeps the others out.
-    Then no task replaces the holder of its unique key, and each may need those before it.
+    Then no task replaces the holder of its unique key. With `step`, a task without room, or
+    without a task that it needs, keeps the others out. With either, each may need those before it.
     """
     change = Change(queue, now)
-    if not atomic:
+    if not (atomic or step):
         answers = tuple(enqueue_checked(change, task) for task in tasks)
         return change.done(), answers
     preceding = _Preceding()
-    refused: list[Answer | None] = []
+    rejections: list[Answer | None] = []
     for task in tasks:
-        refused.append(_rejection(change, task, preceding))
-        preceding.add(task, now)
-    if any(refused):
+        rejections.append(rejection := _rejection(change, task, preceding))
+        if atomic or rejection is None:
+            preceding.add(task, now)
+    refused = [r for r in rejections if r and (atomic or r.kind in _REFUSALS)]
+    if refused:
         withheld = Answer(AnswerKind.WITHHELD)
-        return queue, tuple(withheld if r is None else _answer_of(r) for r in refused)
-    answers = tuple(_insert(change, task) for task in tasks)
+        return queue, tuple(
+            withheld if r is None or r not in refused else _answer_of(r) for r in rejections
+        )
+    answers = tuple(_insert_new(change, task) for task in tasks)
     return change.done(), answers
+
+
+def _insert_new(change: Change, task: NewTask) -> TaskAnswer:
+    exists = not task.relations.queue and task.id in change.records
+    return None if exists else _insert(change, task)
+
+
+_REFUSALS = (AnswerKind.FULL, AnswerKind.MISSING)
+"""What keeps the other tasks of a step out. A task with a taken id or key does not: it is there."""
 
 
 @attrs.define
@@ -72,24 +91,26 @@ def enqueue_checked(change: Change, task: NewTask) -> TaskAnswer:
     return _insert(change, task)
 
 
-def enqueue_promised(change: Change, task: NewTask) -> None:
-    """Add a task whose enqueue was already promised; only a holder of its unique key rejects it.
+def enqueue_promised(change: Change, task: NewTask) -> bool:
+    """Add a task whose enqueue was already promised; return False if that changed nothing.
 
-    The dependents of a rejected task are notified that it is gone.
+    Only a task with its id, or a holder of its unique key, rejects it. The dependents of a task
+    that is rejected for its key, or that replaces another, are notified that it is gone.
     """
     if not task.relations.queue and task.id in change.records:
         for dependent in task.relations.dependents:
             change.subscribe(task.id, dependent)
-    elif isinstance(answer := _insert(change, task), Answer) and answer.kind is not AnswerKind.SENT:
+        return False
+    answer = _insert(change, task)
+    if isinstance(answer, Answer) and answer.kind is not AnswerKind.SENT:
         for dependent in task.relations.dependents:
             change.notify_dependent(task.id, dependent, None, b"")
+    return not (isinstance(answer, Answer) and answer.kind is AnswerKind.TAKEN)
 
 
 def enqueue_tick(change: Change, task: NewTask) -> TaskAnswer:
     """Add a task of a schedule; only a holder of its unique key, or of its id, rejects it."""
-    if not task.relations.queue and task.id in change.records:
-        return None
-    return _insert(change, task)
+    return _insert_new(change, task)
 
 
 def _rejection(change: Change, task: NewTask, preceding: _Preceding | None = None) -> Answer | None:
@@ -104,7 +125,7 @@ def _rejection(change: Change, task: NewTask, preceding: _Preceding | None = Non
             holder = preceding.keys.get(relations.unique)
         if holder is not None:
             replaces = preceding is None and _replaceable(change, task, holder)
-            return None if replaces else _taken(holder)
+            return None if replaces else Answer(AnswerKind.TAKEN, holder)
     if queue.max_pending and _comes_pending(task, change.now):
         pending = sum(r.state is State.PENDING for r in change.records.values())
         if pending + (preceding.pending if preceding else 0) >= queue.max_pending:
@@ -126,10 +147,6 @@ def _comes_pending(task: NewTask, now: int) -> bool:
 
 def _due(task: NewTask, now: int) -> int:
     return task.run_at_ms or now + task.delay_ms
-
-
-def _taken(holder: str) -> Answer:
-    return Answer(AnswerKind.TAKEN, holder)
 
 
 def _replaceable(change: Change, task: NewTask, holder: str) -> bool:
@@ -170,12 +187,10 @@ def _insert(change: Change, task: NewTask) -> State | Answer:
         sent = attrs.evolve(task, relations=attrs.evolve(relations, queue=""))
         change.send(relations.queue, MailKind.TASK, task=sent)
         return Answer(AnswerKind.SENT)
-    if relations.unique:
-        holder = change.holder(relations.unique)
-        if holder is not None and _replaceable(change, task, holder):
+    if relations.unique and (holder := change.holder(relations.unique)) is not None:
+        if _replaceable(change, task, holder):
             return _replace(change, task, change.records[holder])
-        if holder is not None:
-            return _taken(holder)
+        return Answer(AnswerKind.TAKEN, holder)
     record = Record(
         id=task.id,
         state=State.BLOCKED,  # `add` sets the real one
@@ -199,13 +214,14 @@ def _insert(change: Change, task: NewTask) -> State | Answer:
 
 def _add_in_first_state(change: Change, record: Record, needs: Sequence[str]) -> None:
     if record.waits:
-        change.add(record, State.BLOCKED, needs=needs)
+        state = State.BLOCKED
     elif record.group:
-        change.add(record, State.GROUPED, seq=change.next_seq())
+        state = State.GROUPED
     elif record.run_ms > change.now:
-        change.add(record, State.SCHEDULED)
+        state = State.SCHEDULED
     else:
-        change.add(record, State.PENDING, seq=change.next_seq())
+        state = State.PENDING
+    change.add(record, state, needs=needs, seq=change.next_seq())
 
 
 def _replace(change: Change, task: NewTask, holder: Record) -> Answer:
@@ -224,37 +240,35 @@ def _window_end(change: Change, task: NewTask) -> int:
     return change.now + task.relations.ttl_ms if task.relations.ttl_ms else 0
 
 
-# --- what comes from other queues
-
-
 def receive(
     queue: QueueState, now: int, sender: str, mail: Sequence[Mail]
-) -> tuple[QueueState, int]:
-    """Handle messages of another queue, oldest first; one that was handled before changes nothing.
-
-    Return the `seq` of the last message that was handled, now or before.
-    """
+) -> tuple[QueueState, Received]:
+    """Handle messages of another queue, oldest first; one that was handled before changes nothing."""
     change = Change(queue, now)
     known = mark = queue.received.get(sender, 0)
+    refused: list[int] = []
     for message in mail:
         if message.seq > mark:
             mark = message.seq
-            _receive_one(change, sender, message)
+            if not _receive_one(change, sender, message):
+                refused.append(mark)
     after = change.done()
     if mark > known:
         after = attrs.evolve(after, received={**queue.received, sender: mark})
-    return after, mark
+    return after, Received(mark, tuple(refused))
 
 
-def _receive_one(change: Change, sender: str, mail: Mail) -> None:
+def _receive_one(change: Change, sender: str, mail: Mail) -> bool:
+    """Handle a message; return False for one whose task is not enqueued."""
     match mail.kind:
         case MailKind.TASK:
             assert mail.task is not None
-            enqueue_promised(change, mail.task)
+            return enqueue_promised(change, mail.task)
         case MailKind.SUBSCRIBE:
             change.subscribe(mail.ref, f"{sender}/{mail.id}")
         case MailKind.ENDED:
             change.resolve(mail.id, f"{sender}/{mail.ref}", mail.ended_as, mail.result)
+    return True
 
 
 def acknowledge(queue: QueueState, now: int, seq: int) -> tuple[QueueState, int]:

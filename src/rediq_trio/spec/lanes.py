@@ -4,15 +4,21 @@ The pending tasks of one limit key are a lane; those without a limit key are a l
 open while its limit allows a start. A claim takes the first task of all open lanes, by priority and
 age; in a fair queue it takes the first task of the open lane that was served longest ago.
 
-Rates follow the generic cell rate algorithm (ITU-T I.371). A start is allowed when the theoretical
-arrival time is at most `burst - 1` intervals ahead of now, and each start adds one interval to it.
-So at most `count + burst - 1` tasks start in any period.
+Rates follow the generic cell rate algorithm (GCRA, ITU-T I.371). A start at `t` is allowed when the
+theoretical arrival time is at most a tolerance ahead of it: `arrival - tolerance <= t`. Each start
+sets `arrival = max(arrival, t) + interval`. With `tolerance = (count + burst - 1) * interval - period`,
+at most `count + burst - 1` tasks start in any period: after the first of n starts, at `t`, the arrival
+time is at least `t + interval`, and before the last at least `t + (n - 1) * interval`. So the last
+one comes at `t + (n - 1) * interval - tolerance` or later. If it comes within the period, then
+`(n - 1) * interval < period + tolerance = (count + burst - 1) * interval`, so `n <= count + burst - 1`.
+
+The tolerance is `burst - 1` intervals, and what the interval is longer than `period / count`, times
+`count`: the slack. A start that comes late by up to the slack delays none of those after it.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable
 from heapq import nsmallest
 
 from rediq_trio.spec.change import Change
@@ -33,7 +39,12 @@ def free_at(limit: Limit, arrival_us: int) -> int:
     """Return when the rate allows a start, in whole ms; 0 without a rate."""
     if not limit.count:
         return 0
-    return -(-(arrival_us - (limit.burst - 1) * limit.interval_us) // 1000)
+    return -(-(arrival_us - limit.tolerance_us) // 1000)
+
+
+def arrival_after(limit: Limit, arrival_us: int, now: int) -> int:
+    """Return the theoretical arrival time after a start, in microseconds."""
+    return max(arrival_us, now * 1000) + limit.interval_us
 
 
 class Lanes:
@@ -91,34 +102,28 @@ class Lanes:
         for key in {"", record.limit_key}:
             limit = limit_of(self._queue, key)
             if limit.count:
-                now_us = self._change.now * 1000
-                arrival = max(self._change.rates.get(key, 0), now_us) + limit.interval_us
-                self._change.rates[key] = arrival
+                arrival = self._change.rates.get(key, 0)
+                self._change.rates[key] = arrival_after(limit, arrival, self._change.now)
 
 
 def next_start(queue: QueueState, now: int) -> int | None:
     """Return the first instant at which a start becomes possible by a rate alone."""
     records = queue.records.values()
     lanes = {r.limit_key for r in records if r.state is State.PENDING}
-    if not lanes:
+    active = Counter(r.limit_key for r in records if r.state is State.ACTIVE)
+    whole = limit_of(queue, "")
+    if not lanes or 0 < whole.concurrency <= active.total():
         return None
-    queue_free_at = free_at(limit_of(queue, ""), queue.rates.get("", 0))
+    queue_free_at = free_at(whole, queue.rates.get("", 0))
     if queue_free_at > now:
         return queue_free_at
-    active = Counter(r.limit_key for r in records if r.state is State.ACTIVE)
-    return min(_waits(queue, now, lanes - {""}, active), default=None)
-
-
-def _waits(queue: QueueState, now: int, keys: Iterable[str], active: Counter[str]) -> Iterable[int]:
-    for key in keys:
+    starts: list[int] = []
+    for key in lanes - {""}:
         limit = limit_of(queue, key)
-        if not limit.concurrency or active[key] < limit.concurrency:
-            at = free_at(limit, queue.rates.get(key, 0))
-            if at > now:
-                yield at
-
-
-# --- the order of the tasks of one state
+        at = free_at(limit, queue.rates.get(key, 0))
+        if at > now and (not limit.concurrency or active[key] < limit.concurrency):
+            starts.append(at)
+    return min(starts, default=None)
 
 
 def ordered(queue: QueueState, state: State) -> list[Record]:

@@ -22,8 +22,6 @@ after its removal.
 
 `TRANSITIONS` has the edges of each transition, and no other edge can exist: every rule of the
 specification changes states through `spec.change.Change`, which calls `advance` for each change.
-`BY_STATE` is the same table by the state before, for the question "what can happen to an active
-task?".
 
 Which edge a transition takes is decided by its rule: `fail` leads to retry, dead or cancelled, and
 `spec.settle` says when. So this module has no conditions and knows no records.
@@ -38,7 +36,8 @@ To add a state or a transition, add it here first: tests then name each place th
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import product
 from types import MappingProxyType
 
 
@@ -108,66 +107,43 @@ Edge = tuple[State | None, State | None]
 _S = State
 _ANYWHERE = frozenset({*WAITING, *TERMINAL, _S.ACTIVE})
 
+
+def _edges(sources: Iterable[State | None], targets: Iterable[State | None]) -> frozenset[Edge]:
+    """Return an edge from each of the sources to each of the targets."""
+    return frozenset(product(sources, targets))
+
+
 TRANSITIONS: Mapping[Transition, frozenset[Edge]] = MappingProxyType(
     {
         # A task may be dead at once, because of a task that it needs. A task with a unique key may
         # replace the holder of that key.
-        Transition.ENQUEUE: frozenset(
-            {
-                *((None, s) for s in (*WAITING - {_S.RETRY}, _S.DEAD)),
-                *((s, t) for s in (_S.SCHEDULED, _S.PENDING) for t in (_S.SCHEDULED, _S.PENDING)),
-            }
-        ),
+        Transition.ENQUEUE: _edges([None], [*WAITING - {_S.RETRY}, _S.DEAD])
+        | _edges([_S.SCHEDULED, _S.PENDING], [_S.SCHEDULED, _S.PENDING]),
         # Happens to dependents in the step that ended a task, or later.
-        Transition.UNBLOCK: frozenset(
-            {(_S.BLOCKED, s) for s in (_S.PENDING, _S.SCHEDULED, _S.DEAD)}
-        ),
-        Transition.PROMOTE: frozenset({(_S.SCHEDULED, _S.PENDING), (_S.RETRY, _S.PENDING)}),
+        Transition.UNBLOCK: _edges([_S.BLOCKED], [_S.PENDING, _S.SCHEDULED, _S.DEAD]),
+        Transition.PROMOTE: _edges([_S.SCHEDULED, _S.RETRY], [_S.PENDING]),
         # A claim buries an expired task instead.
-        Transition.CLAIM: frozenset({(_S.PENDING, _S.ACTIVE), (_S.PENDING, _S.DEAD)}),
-        Transition.RENEW: frozenset({(_S.ACTIVE, _S.ACTIVE)}),
-        Transition.COMPLETE: frozenset({(_S.ACTIVE, _S.COMPLETED), (_S.ACTIVE, None)}),
+        Transition.CLAIM: _edges([_S.PENDING], [_S.ACTIVE, _S.DEAD]),
+        Transition.RENEW: _edges([_S.ACTIVE], [_S.ACTIVE]),
+        Transition.COMPLETE: _edges([_S.ACTIVE], [_S.COMPLETED, None]),
         # If someone has asked to cancel the task, what would run it again cancels it instead.
-        Transition.FAIL: frozenset({(_S.ACTIVE, s) for s in (_S.RETRY, _S.DEAD, _S.CANCELLED)}),
-        Transition.RELEASE: frozenset({(_S.ACTIVE, s) for s in (_S.PENDING, _S.CANCELLED)}),
-        Transition.SNOOZE: frozenset({(_S.ACTIVE, s) for s in (_S.SCHEDULED, _S.CANCELLED)}),
-        Transition.STOP: frozenset({(_S.ACTIVE, _S.CANCELLED)}),
-        Transition.RECLAIM: frozenset(
-            {(_S.ACTIVE, s) for s in (_S.PENDING, _S.DEAD, _S.CANCELLED)}
-        ),
-        Transition.EXPIRE: frozenset({(s, _S.DEAD) for s in WAITING}),
+        Transition.FAIL: _edges([_S.ACTIVE], [_S.RETRY, _S.DEAD, _S.CANCELLED]),
+        Transition.RELEASE: _edges([_S.ACTIVE], [_S.PENDING, _S.CANCELLED]),
+        Transition.SNOOZE: _edges([_S.ACTIVE], [_S.SCHEDULED, _S.CANCELLED]),
+        Transition.STOP: _edges([_S.ACTIVE], [_S.CANCELLED]),
+        Transition.RECLAIM: _edges([_S.ACTIVE], [_S.PENDING, _S.DEAD, _S.CANCELLED]),
+        Transition.EXPIRE: _edges(WAITING, [_S.DEAD]),
         # active -> active: the request is recorded, and the task's worker is notified.
-        Transition.CANCEL: frozenset(
-            {*((s, _S.CANCELLED) for s in WAITING), (_S.ACTIVE, _S.ACTIVE)}
-        ),
-        Transition.REVIVE: frozenset(
-            {(s, t) for s in (_S.DEAD, _S.CANCELLED) for t in (_S.PENDING, _S.BLOCKED, _S.GROUPED)}
-        ),
-        Transition.DELETE: frozenset({(s, None) for s in _ANYWHERE - {_S.ACTIVE}}),
-        Transition.FLUSH: frozenset({(s, None) for s in _ANYWHERE}),
-        Transition.PURGE: frozenset({(s, None) for s in TERMINAL}),
+        Transition.CANCEL: _edges(WAITING, [_S.CANCELLED]) | _edges([_S.ACTIVE], [_S.ACTIVE]),
+        Transition.REVIVE: _edges([_S.DEAD, _S.CANCELLED], [_S.PENDING, _S.BLOCKED, _S.GROUPED]),
+        Transition.DELETE: _edges(_ANYWHERE - {_S.ACTIVE}, [None]),
+        Transition.FLUSH: _edges(_ANYWHERE, [None]),
+        Transition.PURGE: _edges(TERMINAL, [None]),
         # The members of a group are removed, and one task that holds them is added.
-        Transition.BATCH: frozenset({(_S.GROUPED, None), (None, _S.PENDING)}),
+        Transition.BATCH: _edges([_S.GROUPED], [None]) | _edges([None], [_S.PENDING]),
     }
 )
 """The edges of each transition."""
-
-
-def _by_transition(source: State | None) -> Mapping[Transition, frozenset[State | None]]:
-    found = {
-        transition: frozenset(target for before, target in edges if before is source)
-        for transition, edges in TRANSITIONS.items()
-    }
-    return MappingProxyType({each: targets for each, targets in found.items() if targets})
-
-
-BY_STATE: Mapping[State | None, Mapping[Transition, frozenset[State | None]]] = MappingProxyType(
-    {source: _by_transition(source) for source in (None, *State)}
-)
-"""The same table by the state before: state -> transition -> the states after it."""
-
-NESTED = (Transition.ENQUEUE, Transition.UNBLOCK)
-"""Transitions that happen within others: a completion enqueues children and unblocks dependents."""
 
 
 class IllegalTransition(AssertionError):
@@ -176,6 +152,6 @@ class IllegalTransition(AssertionError):
 
 def advance(transition: Transition, source: State | None, target: State | None) -> State | None:
     """Return `target` if the table has the edge; raise `IllegalTransition` otherwise."""
-    if target not in BY_STATE[source].get(transition, ()):
+    if (source, target) not in TRANSITIONS[transition]:
         raise IllegalTransition(f"{transition}: {source} -> {target} is not in TRANSITIONS")
     return target

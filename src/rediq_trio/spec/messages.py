@@ -2,6 +2,7 @@
 
 Instants and durations are whole milliseconds (`_ms`), because both stores must compute the
 same numbers. What a queue stores is in `records`.
+Long, because each field says what it is.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import attrs
 
 from rediq_trio.spec.carried import BatchEnvelope
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.stored_format import UNSET_RETENTION_MS
 
 
 class Until(enum.IntEnum):
@@ -71,7 +73,7 @@ class NewTask:
     priority: int = 50
     max_retry: int = 3
     max_crashes: int = 3
-    retention_ms: int = 3_600_000
+    retention_ms: int = UNSET_RETENTION_MS
     delay_ms: int = 0
     run_at_ms: int = 0
     """An instant; 0 for none. At most one of `delay_ms` and `run_at_ms` is set."""
@@ -80,6 +82,8 @@ class NewTask:
     expires_at_ms: int = 0
     """An instant; 0 for none."""
     relations: Relations = NO_RELATIONS
+    parent: str = ""
+    """The task of another queue that enqueues it and expects that it is new; '' for any other."""
 
 
 class AnswerKind(enum.IntEnum):
@@ -94,7 +98,7 @@ class AnswerKind(enum.IntEnum):
     MISSING = 4
     """The task `ref` that it needs does not exist, or is in a group. Nothing was written."""
     WITHHELD = 5
-    """Another task of the same atomic enqueue was rejected. Nothing was written."""
+    """Another task of the same atomic enqueue, or of the same step, was refused. Nothing was written."""
     SENT = 6
     """The task is on its way to another queue."""
 
@@ -139,6 +143,16 @@ class Mail:
     """None for a task that no longer exists."""
     result: bytes = b""
     task: NewTask | None = None
+
+
+@attrs.frozen
+class Received:
+    """The answer to messages of another queue."""
+
+    seq: int
+    """The number of the last message that was handled, now or before."""
+    refused: tuple[int, ...] = ()
+    """Numbers of the messages, handled now, whose task has an id that exists or a taken key."""
 
 
 @attrs.frozen
@@ -213,15 +227,29 @@ class Lease:
 
 
 @attrs.frozen
+class Death:
+    """A task that went to dead although no attempt of it failed: it expired, or its workers died."""
+
+    id: str
+    attempt: int
+    """How many of its attempts were counted."""
+    reason: str
+
+
+@attrs.frozen
 class Claimed:
     """The answer to a claim."""
 
     leases: tuple[Lease, ...]
     remaining: int
     """How many pending tasks a further claim would find at least; 0 when paused."""
+    next_in_ms: int | None = None
+    """If none remain: in how many ms a rate allows the next start. None if no task waits for one."""
     newer: int = 0
     """The format of the next task, if a newer version wrote it, else 0. That task, and those after
     it, are left to workers that can read it. `memory://` has no such tasks."""
+    deaths: tuple[Death, ...] = ()
+    """The tasks that went to dead instead of being leased."""
 
 
 class Verdict(enum.IntEnum):
@@ -241,6 +269,8 @@ class Completed:
     result: bytes
     children: tuple[NewTask, ...] = ()
     """Tasks to enqueue in the same step."""
+    retention_ms: int | None = None
+    """The retention of the handler, for a task whose producer left it unset; None for none."""
 
 
 @attrs.frozen
@@ -253,6 +283,8 @@ class Failed:
     """Milliseconds until the next attempt, if there is one."""
     final: bool = False
     """Do not retry, even if attempts are left."""
+    max_retry: int | None = None
+    """Attempts after the first from now on, because the producer left them unset; None for no change."""
 
 
 @attrs.frozen
@@ -289,7 +321,17 @@ class Report:
     progress: bytes
 
 
-Settled = tuple[State | None, ...]
+@attrs.frozen
+class PartlyCompleted:
+    """The answer to a completion that did not enqueue all of its children."""
+
+    refused: tuple[str, ...]
+    """Ids of the children whose id exists, or whose unique key is taken, in their order."""
+
+
+States = tuple[State | None, ...]
+"""The state of each task after the call; None for one that does not exist."""
+Settled = tuple[State | PartlyCompleted | None, ...]
 """The state of each outcome's task after the call; None for a stale fence, which changed nothing.
 An outcome that was settled before changes nothing either."""
 
@@ -302,6 +344,8 @@ class Due:
     """How many tasks it moved. If that is its limit, more may be due."""
     next_in_ms: int | None
     """Milliseconds until the next task is due; 0 if one is due already, None for none."""
+    deaths: tuple[Death, ...] = ()
+    """The moved tasks that went to dead. Those that needed them and died with them are not among them."""
 
 
 @attrs.frozen

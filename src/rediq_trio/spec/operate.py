@@ -14,7 +14,7 @@ from rediq_trio.spec.history.stream import keep_history, numbers_of, with_entry
 from rediq_trio.spec.ids import pack_id, pack_ref, split_ref
 from rediq_trio.spec.lanes import limit_of
 from rediq_trio.spec.lifecycle import WAITING, State, Transition
-from rediq_trio.spec.messages import Settled, Until
+from rediq_trio.spec.messages import States, Until
 from rediq_trio.spec.records import NO_LIMIT, QueueState, Record
 
 
@@ -31,7 +31,7 @@ def cancel(queue: QueueState, now: int, task_id: str) -> tuple[QueueState, State
     return change.done(), change.records[task_id].state
 
 
-def revive(queue: QueueState, now: int, ids: Sequence[str]) -> tuple[QueueState, Settled]:
+def revive(queue: QueueState, now: int, ids: Sequence[str]) -> tuple[QueueState, States]:
     """Make dead and cancelled tasks ready again, like new tasks except for their deliveries.
 
     `expires` is removed: whoever revives a task wants it to run. A task that still waits for
@@ -81,7 +81,7 @@ def _failed(change: Change, ref: str) -> bool:
     return source is None or source.state in (State.DEAD, State.CANCELLED, State.GROUPED)
 
 
-def delete(queue: QueueState, now: int, ids: Sequence[str]) -> tuple[QueueState, Settled]:
+def delete(queue: QueueState, now: int, ids: Sequence[str]) -> tuple[QueueState, States]:
     """Remove tasks that no worker holds; return the state each was in, None for a missing one.
 
     The answer `active` means that the task is still there.
@@ -110,18 +110,14 @@ def watch(queue: QueueState, now: int, task_id: str) -> tuple[QueueState, State 
 
 def pause(queue: QueueState, now: int) -> tuple[QueueState, None]:
     """Pause the queue: claims find nothing until `resume`."""
-    before = (int(queue.paused),)
-    return with_entry(
-        attrs.evolve(queue, paused=True), now, "pause", before=before, after=(1,)
-    ), None
+    after = attrs.evolve(queue, paused=True)
+    return with_entry(after, now, "pause", before=(int(queue.paused),), after=(1,)), None
 
 
 def resume(queue: QueueState, now: int) -> tuple[QueueState, None]:
     """Resume the queue: allow claims again."""
-    before = (int(queue.paused),)
-    return with_entry(
-        attrs.evolve(queue, paused=False), now, "resume", before=before, after=(0,)
-    ), None
+    after = attrs.evolve(queue, paused=False)
+    return with_entry(after, now, "resume", before=(int(queue.paused),), after=(0,)), None
 
 
 def limit(
@@ -153,7 +149,7 @@ def limit(
     for one, arrival in queue.rates.items():
         holds = limit_of(after, one)
         if holds.count:
-            rates[one] = min(arrival, now * 1000 + holds.burst * holds.interval_us)
+            rates[one] = min(arrival, now * 1000 + holds.tolerance_us + holds.interval_us)
     after = attrs.evolve(after, rates=rates)
     before = numbers_of(queue.limits.get(key, NO_LIMIT))
     return with_entry(after, now, "limit", key=key, before=before, after=numbers_of(new)), None

@@ -12,7 +12,7 @@ when it is not confirmed, and what encryption has to wrap.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast, final
 
@@ -64,13 +64,17 @@ class Carries(enum.Flag):
     """Envelopes and results that were encrypted before, and stay so."""
 
 
+def _as_set(transitions: Iterable[Transition]) -> frozenset[Transition]:
+    return frozenset(transitions)
+
+
 @final
 @attrs.frozen
 class Operation(Generic[P, A]):
     """One operation of a queue."""
 
     rule: Rule[P, A]
-    transitions: frozenset[Transition]
+    transitions: frozenset[Transition] = attrs.field(converter=_as_set)
     """What happens to tasks by it, beside what follows from that; empty for none."""
     confirm: Confirm
     carries: Carries
@@ -85,17 +89,6 @@ class Operation(Generic[P, A]):
         return self.rule.__name__
 
 
-def _operation(
-    rule: Rule[P, A],
-    *transitions: Transition,
-    confirm: Confirm,
-    carries: Carries,
-    batched: str = "",
-    names_queue: bool = False,
-) -> Operation[P, A]:
-    return Operation(rule, frozenset(transitions), confirm, carries, batched, names_queue)
-
-
 _T, _NO, _RAISE, _NOTE = Transition, Confirm.NO, Confirm.RAISE, Confirm.NOTE
 _NOTHING = Carries.NOTHING
 
@@ -105,62 +98,62 @@ class OP:
     """The operations, by name."""
 
     # What comes in.
-    enqueue = _operation(
-        rules.enqueue, _T.ENQUEUE, confirm=_RAISE, carries=Carries.TASKS_IN, batched="tasks",
+    enqueue = Operation(
+        rules.enqueue, {_T.ENQUEUE}, confirm=_RAISE, carries=Carries.TASKS_IN, batched="tasks",
         names_queue=True,
     )  # fmt: skip
-    receive = _operation(
-        rules.receive, _T.ENQUEUE, _T.UNBLOCK, confirm=_RAISE, carries=Carries.ENCRYPTED,
+    receive = Operation(
+        rules.receive, {_T.ENQUEUE, _T.UNBLOCK}, confirm=_RAISE, carries=Carries.ENCRYPTED,
         batched="mail", names_queue=True,
     )  # fmt: skip
-    acknowledge = _operation(rules.acknowledge, confirm=_NO, carries=_NOTHING)
+    acknowledge = Operation(rules.acknowledge, (), confirm=_NO, carries=_NOTHING)
 
     # What a worker does.
-    claim = _operation(rules.claim, _T.CLAIM, confirm=_NOTE, carries=Carries.LEASES_OUT)
-    renew = _operation(rules.renew, _T.RENEW, confirm=_NO, carries=_NOTHING, batched="fences")
-    settle = _operation(
-        rules.settle, *TRANSITION_OF.values(), confirm=_NOTE,
+    claim = Operation(rules.claim, {_T.CLAIM}, confirm=_NOTE, carries=Carries.LEASES_OUT)
+    renew = Operation(rules.renew, {_T.RENEW}, confirm=_NO, carries=_NOTHING, batched="fences")
+    settle = Operation(
+        rules.settle, TRANSITION_OF.values(), confirm=_NOTE,
         carries=Carries.RESULTS_IN | Carries.TASKS_IN, batched="outcomes",
     )  # fmt: skip
-    report = _operation(rules.report, confirm=_NO, carries=Carries.PROGRESS_IN, batched="items")
-    remember = _operation(rules.remember, confirm=_NOTE, carries=Carries.STEPS_IN)
+    report = Operation(rules.report, (), confirm=_NO, carries=Carries.PROGRESS_IN, batched="items")
+    remember = Operation(rules.remember, (), confirm=_NOTE, carries=Carries.STEPS_IN)
 
     # What a keeper does.
-    promote = _operation(rules.promote, _T.PROMOTE, confirm=_NO, carries=_NOTHING)
-    unblock = _operation(rules.unblock, _T.UNBLOCK, confirm=_NO, carries=_NOTHING)
-    reclaim = _operation(rules.reclaim, _T.RECLAIM, confirm=_NO, carries=_NOTHING)
-    expire = _operation(rules.expire, _T.EXPIRE, confirm=_NO, carries=_NOTHING)
-    purge = _operation(rules.purge, _T.PURGE, confirm=_NO, carries=_NOTHING)
-    set_group_rules = _operation(
-        rules.set_group_rules, confirm=_NO, carries=_NOTHING, batched="rules"
+    promote = Operation(rules.promote, {_T.PROMOTE}, confirm=_NO, carries=_NOTHING)
+    unblock = Operation(rules.unblock, {_T.UNBLOCK}, confirm=_NO, carries=_NOTHING)
+    reclaim = Operation(rules.reclaim, {_T.RECLAIM}, confirm=_NO, carries=_NOTHING)
+    expire = Operation(rules.expire, {_T.EXPIRE}, confirm=_NO, carries=_NOTHING)
+    purge = Operation(rules.purge, {_T.PURGE}, confirm=_NO, carries=_NOTHING)
+    set_group_rules = Operation(
+        rules.set_group_rules, (), confirm=_NO, carries=_NOTHING, batched="rules"
     )
-    batch = _operation(rules.batch, _T.BATCH, confirm=_NO, carries=_NOTHING, batched="ids")
-    tick = _operation(
-        rules.tick, _T.ENQUEUE, confirm=_NO, carries=Carries.TASKS_IN, batched="ticks"
+    batch = Operation(rules.batch, {_T.BATCH}, confirm=_NO, carries=_NOTHING, batched="ids")
+    tick = Operation(
+        rules.tick, {_T.ENQUEUE}, confirm=_NO, carries=Carries.TASKS_IN, batched="ticks"
     )
 
     # What a caller or an operator does.
-    cancel = _operation(rules.cancel, _T.CANCEL, confirm=_RAISE, carries=_NOTHING)
-    revive = _operation(rules.revive, _T.REVIVE, confirm=_RAISE, carries=_NOTHING, batched="ids")
-    delete = _operation(rules.delete, _T.DELETE, confirm=_RAISE, carries=_NOTHING, batched="ids")
+    cancel = Operation(rules.cancel, {_T.CANCEL}, confirm=_RAISE, carries=_NOTHING)
+    revive = Operation(rules.revive, {_T.REVIVE}, confirm=_RAISE, carries=_NOTHING, batched="ids")
+    delete = Operation(rules.delete, {_T.DELETE}, confirm=_RAISE, carries=_NOTHING, batched="ids")
     # Its loss costs a waiter the signal, and no task.
-    watch = _operation(rules.watch, confirm=_NO, carries=_NOTHING)
-    pause = _operation(rules.pause, confirm=_RAISE, carries=_NOTHING)
-    resume = _operation(rules.resume, confirm=_RAISE, carries=_NOTHING)
-    flush = _operation(rules.flush, _T.FLUSH, confirm=_RAISE, carries=_NOTHING)
-    limit = _operation(rules.limit, confirm=_RAISE, carries=_NOTHING)
-    arrange = _operation(rules.arrange, confirm=_RAISE, carries=_NOTHING)
+    watch = Operation(rules.watch, (), confirm=_NO, carries=_NOTHING)
+    pause = Operation(rules.pause, (), confirm=_RAISE, carries=_NOTHING)
+    resume = Operation(rules.resume, (), confirm=_RAISE, carries=_NOTHING)
+    flush = Operation(rules.flush, {_T.FLUSH}, confirm=_RAISE, carries=_NOTHING)
+    limit = Operation(rules.limit, (), confirm=_RAISE, carries=_NOTHING)
+    arrange = Operation(rules.arrange, (), confirm=_RAISE, carries=_NOTHING)
 
     # Schedules.
-    agenda = _operation(rules.agenda, confirm=_NO, carries=Carries.SCHEDULES_OUT)
-    declare = _operation(
-        rules.declare, confirm=_RAISE, carries=Carries.SCHEDULES_IN, names_queue=True
+    agenda = Operation(rules.agenda, (), confirm=_NO, carries=Carries.SCHEDULES_OUT)
+    declare = Operation(
+        rules.declare, (), confirm=_RAISE, carries=Carries.SCHEDULES_IN, names_queue=True
     )
-    retract = _operation(rules.retract, confirm=_RAISE, carries=_NOTHING)
-    retract_others = _operation(rules.retract_others, confirm=_RAISE, carries=_NOTHING)
-    suspend = _operation(rules.suspend, confirm=_RAISE, carries=_NOTHING)
-    reinstate = _operation(rules.reinstate, confirm=_RAISE, carries=_NOTHING)
-    trigger = _operation(rules.trigger, _T.ENQUEUE, confirm=_RAISE, carries=Carries.TASKS_IN)
+    retract = Operation(rules.retract, (), confirm=_RAISE, carries=_NOTHING)
+    retract_others = Operation(rules.retract_others, (), confirm=_RAISE, carries=_NOTHING)
+    suspend = Operation(rules.suspend, (), confirm=_RAISE, carries=_NOTHING)
+    reinstate = Operation(rules.reinstate, (), confirm=_RAISE, carries=_NOTHING)
+    trigger = Operation(rules.trigger, {_T.ENQUEUE}, confirm=_RAISE, carries=Carries.TASKS_IN)
 
 
 def _rows() -> Iterator[tuple[str, Operation[Any, Any]]]:

@@ -13,6 +13,7 @@ import attrs
 
 from rediq_trio.spec.carried import BatchEnvelope, Kept
 from rediq_trio.spec.history.entry import Entry
+from rediq_trio.spec.ids import pack_id
 from rediq_trio.spec.lifecycle import TERMINAL, State
 from rediq_trio.spec.messages import Mail, Schedule, Until
 
@@ -26,6 +27,10 @@ highest score, 100 * 2**45 + 2**45, is below 2**53, up to which a double is exac
 
 PROPAGATED_AT_ONCE = 500
 """Dependents that one step notifies, at most; the keeper notifies the others."""
+
+ORDERED_AT_ONCE = 2000
+"""Tasks that become ready at one instant, or by the end of one task, that one step puts in the order
+of their enqueue, at most. If there are more, it looks at those with the lowest ids."""
 
 ANY_KEY = "*"
 """Stands for every limit key that has no limit of its own."""
@@ -48,7 +53,8 @@ class Record:
     expires_ms: int = 0
     seq: int = 0
     """Its rank among the ready tasks of its priority. An active task keeps it, so that a released
-    task returns to its old rank."""
+    task returns to its old rank. Before a task is first ready, it is its rank among all that were
+    enqueued. 0 in a task that an earlier version enqueued, and that was never ready."""
     attempt: int = 0
     deliveries: int = 0
     crashes: int = 0
@@ -108,8 +114,42 @@ class Record:
                 return self.finished_ms
 
     @property
+    def enqueue_order(self) -> tuple[int, int]:
+        """Orders tasks that become ready together: by the time of their enqueue, then by `seq`.
+
+        If tasks of one millisecond were ready before, `seq` is the order in which they were last.
+        """
+        return self.created_ms, self.seq
+
+    @property
     def terminal(self) -> bool:
         return self.state in TERMINAL
+
+
+@attrs.frozen
+class Place:
+    """A place in the list of the tasks in one state, held also when its task has gone."""
+
+    id: str
+    score: int
+    lane: str = ""
+    """The limit key of a pending task, or the group of a grouped one; '' without."""
+
+    @property
+    def order(self) -> tuple[bytes, int, bytes]:
+        """Return the sort key of the place among those of its list."""
+        lane = self.lane.encode()
+        return bytes([len(lane)]) + lane, self.score, pack_id(self.id)
+
+
+def place_of(record: Record) -> Place:
+    """Return the place of a task in the list of its state."""
+    lane = ""
+    if record.state is State.PENDING:
+        lane = record.limit_key
+    elif record.state is State.GROUPED:
+        lane = record.group
+    return Place(record.id, record.score, lane)
 
 
 @attrs.frozen
@@ -132,6 +172,10 @@ class Lock:
     """When the window ends by time; 0 for never."""
 
 
+MAX_SLACK_US = 100_000
+"""How late a start may be, at most, and be made up, in microseconds; for rates without a burst."""
+
+
 @attrs.frozen
 class Limit:
     """How many tasks may run at once, and how many may start within a period."""
@@ -146,8 +190,30 @@ class Limit:
 
     @property
     def interval_us(self) -> int:
-        """Microseconds from one start to the next, rounded up; 0 without a rate."""
-        return -(-self.period_ms * 1000 // self.count) if self.count else 0
+        """Microseconds from one start to the next, rounded up; 0 without a rate.
+
+        It is a little longer than `period / count`, so that a start that comes late can be made
+        up (`tolerance_us`): by a fiftieth of the period, at most 0.1 s, shared among the starts. A
+        burst makes up for lateness too, and at one start per period nothing can be made up.
+        """
+        if not self.count:
+            return 0
+        period = self.period_ms * 1000
+        slack = 0
+        if self.count > 1:
+            burst = (self.burst - 1) * period // self.count
+            slack = max(0, min(period // 50, MAX_SLACK_US) - burst)
+        return -(-(period + slack) // self.count)
+
+    @property
+    def tolerance_us(self) -> int:
+        """How far ahead of a start its theoretical arrival time may be; 0 without a rate.
+
+        The maximum at which no period sees more than `count + burst - 1` starts (`spec.lanes`).
+        """
+        if not self.count:
+            return 0
+        return (self.count + self.burst - 1) * self.interval_us - self.period_ms * 1000
 
 
 NO_LIMIT = Limit()
@@ -184,7 +250,7 @@ class QueueState:
 
     records: Mapping[str, Record] = MappingProxyType({})
     seq: int = 0
-    """The `seq` of the task that became ready last."""
+    """The last `seq` that a task got."""
     paused: bool = False
     counters: Counters = Counters()
     locks: Mapping[str, Lock] = MappingProxyType({})

@@ -9,7 +9,7 @@ and declarations.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from types import MappingProxyType
+from itertools import pairwise
 
 import attrs
 
@@ -40,14 +40,9 @@ def declare(queue: QueueState, now: int, *, schedule: Schedule) -> tuple[QueueSt
     old = queue.schedules.get(schedule.name)
     fresh = attrs.evolve(schedule, paused=False, last_ms=0, last_id="", revision=0)
     if old is not None:
-        fresh = attrs.evolve(
-            fresh,
-            paused=old.paused,
-            last_ms=old.last_ms,
-            last_id=old.last_id,
-            revision=old.revision,
-            next_ms=old.next_ms if _same_times(fresh, old) else _expected(old, fresh.next_ms),
-        )
+        kept = {name: getattr(old, name) for name in ("paused", "last_ms", "last_id", "revision")}
+        next_ms = old.next_ms if _same_times(fresh, old) else _expected(old, fresh.next_ms)
+        fresh = attrs.evolve(fresh, next_ms=next_ms, **kept)
         if fresh == old:
             return queue, False
         if _same_times(fresh, old) and fresh.template == old.template:
@@ -68,9 +63,8 @@ def _expected(schedule: Schedule, next_ms: int) -> int:
     return max(next_ms, schedule.last_ms + 1)
 
 
-def _with(queue: QueueState, *schedules: Schedule) -> QueueState:
-    known = {**queue.schedules, **{s.name: s for s in schedules}}
-    return attrs.evolve(queue, schedules=MappingProxyType(known))
+def _with(queue: QueueState, schedule: Schedule) -> QueueState:
+    return attrs.evolve(queue, schedules={**queue.schedules, schedule.name: schedule})
 
 
 def retract(
@@ -79,7 +73,7 @@ def retract(
     """Remove schedules; return the sorted names of those that existed."""
     gone = tuple(sorted({*names} & queue.schedules.keys()))
     left = {name: s for name, s in queue.schedules.items() if name not in gone}
-    return attrs.evolve(queue, schedules=MappingProxyType(left)), gone
+    return attrs.evolve(queue, schedules=left), gone
 
 
 def retract_others(
@@ -144,14 +138,9 @@ def tick(
 
 
 def _due(now: int, expected_ms: int, instants: Sequence[int], next_ms: int) -> bool:
-    if not 0 < expected_ms <= now or (next_ms and next_ms <= max(expected_ms, *instants, 0)):
+    if not 0 < expected_ms <= now or 0 < next_ms <= max(expected_ms, *instants, 0):
         return False
-    last = expected_ms - 1
-    for at in instants:
-        if not last < at <= now:
-            return False
-        last = at
-    return True
+    return all(last < at <= now for last, at in pairwise([expected_ms - 1, *instants]))
 
 
 def _runs(change: Change, task_id: str) -> bool:

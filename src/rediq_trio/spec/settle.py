@@ -7,6 +7,7 @@ outcome is one transition of the state machine, as `TRANSITION_OF` says.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, assert_never, cast
@@ -22,7 +23,9 @@ from rediq_trio.spec.messages import (
     Completed,
     Failed,
     Fence,
+    NewTask,
     Outcome,
+    PartlyCompleted,
     Released,
     Report,
     Settled,
@@ -30,6 +33,7 @@ from rediq_trio.spec.messages import (
     Stopped,
 )
 from rediq_trio.spec.records import CANCELLED_GRACE_MS, QueueState, Record
+from rediq_trio.spec.stored_format import NOT_ENQUEUED, NOT_ENQUEUED_NAMED, UNSET_RETENTION_MS
 
 TRANSITION_OF: Mapping[type[Outcome], Transition] = MappingProxyType(
     {
@@ -59,7 +63,7 @@ def settle(queue: QueueState, now: int, outcomes: Sequence[Outcome]) -> tuple[Qu
     An outcome that was settled before changes nothing, so a batch can be repeated.
     """
     change = Change(queue, now)
-    answers: list[State | None] = []
+    answers: list[State | PartlyCompleted | None] = []
     for outcome in outcomes:
         record = find_delivery(change, outcome.fence)
         if record is None:
@@ -71,8 +75,8 @@ def settle(queue: QueueState, now: int, outcomes: Sequence[Outcome]) -> tuple[Qu
     return change.done(), tuple(answers)
 
 
-def _settle(change: Change, record: Record, outcome: Outcome) -> State:
-    """Settle the attempt of an active task; return the task's state after it."""
+def _settle(change: Change, record: Record, outcome: Outcome) -> State | PartlyCompleted:
+    """Settle the attempt of an active task; return the answer."""
     match outcome:
         case Completed():
             return _complete(change, record, outcome)
@@ -102,18 +106,29 @@ def _settle(change: Change, record: Record, outcome: Outcome) -> State:
             assert_never(outcome)
 
 
-def _complete(change: Change, record: Record, outcome: Completed) -> State:
+def _complete(change: Change, record: Record, outcome: Completed) -> State | PartlyCompleted:
     """Keep the result for the task's retention; without retention or waiters, remove the task.
 
-    The same step frees its unique key, enqueues its children and notifies its dependents.
+    The same step frees its unique key, enqueues its children and notifies its dependents. A child
+    with the id of the task succeeds it: then the task is removed, its result too.
     """
     change.free(record)
+    successor: NewTask | None = None
+    refused: list[str] = []
     for child in outcome.children:
-        enqueue_promised(change, child)
+        if successor is None and child.id == record.id and not child.relations.queue:
+            successor = child
+        elif not enqueue_promised(change, child):
+            refused.append(child.id)
+    if successor and successor.relations.unique and change.holder(successor.relations.unique):
+        refused.append(successor.id)
+        successor = None
     record = change.records[record.id]
+    if outcome.retention_ms is not None and record.retention_ms == UNSET_RETENTION_MS:
+        record = attrs.evolve(record, retention_ms=outcome.retention_ms)
     change.count("completed")
     keep = max(record.retention_ms, CANCELLED_GRACE_MS if record.has_waiters else 0)
-    if keep:
+    if keep and not successor:
         change.move(
             Transition.COMPLETE,
             record,
@@ -121,7 +136,7 @@ def _complete(change: Change, record: Record, outcome: Completed) -> State:
             result=outcome.result,
             finished_ms=change.now,
             purge_ms=change.now + keep,
-            error="",
+            error=NOT_ENQUEUED % ", ".join(refused[:NOT_ENQUEUED_NAMED]) if refused else "",
             inputs=(),
             steps=(),
             has_steps=False,
@@ -129,12 +144,28 @@ def _complete(change: Change, record: Record, outcome: Completed) -> State:
     else:
         change.remove(Transition.COMPLETE, record, result=outcome.result)
         change.count("purged")
-    return State.COMPLETED
+    if successor:
+        _succeed(change, record, successor)
+    return PartlyCompleted(tuple(refused)) if refused else State.COMPLETED
+
+
+def _succeed(change: Change, record: Record, successor: NewTask) -> None:
+    """Add the child that has the id of a completed task, whose waiters now wait for the child."""
+    if record.has_dependents:
+        # All of them now: those that are left for later would be taken for the child's.
+        change.propagate(sys.maxsize)
+    enqueue_promised(change, successor)
+    if record.has_waiters:
+        added = change.records[successor.id]
+        change.records[successor.id] = attrs.evolve(added, has_waiters=True)
 
 
 def _fail(change: Change, record: Record, outcome: Failed) -> State:
     """Count the attempt: dead if it was the last one or the error is final, else retry later."""
     change.count("failed")
+    if outcome.max_retry is not None:
+        # An attempt that was made was allowed.
+        record = attrs.evolve(record, max_retry=max(outcome.max_retry, record.attempt - 1))
     if outcome.final or record.attempt > record.max_retry:
         return change.bury(Transition.FAIL, record, outcome.error).state
     if record.cancel:

@@ -18,7 +18,9 @@ FORMAT = 1
 FORMAT_STEP = 100
 """A record of format N begins with its state's code plus `FORMAT_STEP` * (N - 1)."""
 
-CODE_OF: Mapping[State, int] = MappingProxyType({state: n for n, state in enumerate(State, start=1)})
+CODE_OF: Mapping[State, int] = MappingProxyType(
+    {state: n for n, state in enumerate(State, start=1)}
+)
 """The number of each state; 0 stands for no task."""
 
 RECORD_FIELDS = (
@@ -40,12 +42,17 @@ NEW_TASK_FIELDS = (
     "priority", "max_retry", "max_crashes", "retention_ms",
     "delay_ms", "run_at_ms", "expires_in_ms", "expires_at_ms", "relations",
 )  # fmt: skip
-"""The fields of a new task that scripts read; `relations` only if it has any."""
+"""The fields of a new task that scripts read; `relations` only if it has any. After them comes the
+`parent`, if it has one, which no script reads."""
 NEW_RELATION_FIELDS = (
     "queue", "unique", "until", "ttl_ms", "replace", "limit_key", "group",
     "run_on_dependency_failure", "needs", "needs_later", "dependents",
 )  # fmt: skip
 """The fields of the relations of a new task."""
+
+UNSET_RETENTION_MS = 3_600_000
+"""The retention of a task whose producer left it unset: that of the handler that completes it
+applies. A retention of an hour that was set is one millisecond longer."""
 
 MAIL_FIELDS = ("seq", "queue", "kind", "id", "ref", "ended_as", "result")
 """The fields of a message to another queue."""
@@ -96,6 +103,11 @@ NEED_FAILED = "the task %s that it needs %s"
 """With the reference of that task, and a text of `ENDED_AS`."""
 UNREADABLE_RECORD = "its record cannot be decoded"
 PAYLOAD_MISSING = "its payload is missing"
+
+NOT_ENQUEUED = "enqueue_after: the id exists, or its unique key is taken: %s"
+"""The `error` of a completed task whose children were not all enqueued, with their ids."""
+NOT_ENQUEUED_NAMED = 10
+"""Maximum number of ids that it names."""
 
 ENDED_AS: Mapping[State | None, str] = MappingProxyType(
     {

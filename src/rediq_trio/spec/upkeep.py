@@ -7,12 +7,12 @@ from heapq import nsmallest
 from typing import Any
 
 from rediq_trio.spec.change import Change
-from rediq_trio.spec.claim import is_expired
+from rediq_trio.spec.claim import death_of, is_expired
 from rediq_trio.spec.ids import pack_id
-from rediq_trio.spec.lanes import first_tasks, next_start, ordered
+from rediq_trio.spec.lanes import first_tasks, ordered
 from rediq_trio.spec.lifecycle import TERMINAL, WAITING, State, Transition
-from rediq_trio.spec.messages import Due
-from rediq_trio.spec.records import QueueState
+from rediq_trio.spec.messages import Death, Due
+from rediq_trio.spec.records import ORDERED_AT_ONCE, QueueState, Record
 from rediq_trio.spec.stored_format import EXPIRED, WORKER_DIED
 
 ENDINGS = 100
@@ -25,20 +25,20 @@ def _next_in(instants: Iterable[int], now: int) -> int | None:
 
 
 def promote(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due]:
-    """Make due tasks ready, at most `limit` scheduled and `limit` retried ones."""
+    """Make the first due tasks ready; of one instant, in the order in which they were enqueued.
+
+    It moves at most `limit` tasks.
+    """
     change = Change(queue, now)
-    moved = 0
+    due: list[Record] = []
     for state in (State.SCHEDULED, State.RETRY):
-        for record in first_tasks(queue, state, limit, until=now):
-            change.ready(Transition.PROMOTE, record)
-            moved += 1
+        due += first_tasks(queue, state, max(limit, ORDERED_AT_ONCE), until=now)
+    chosen = sorted(due, key=lambda r: (r.run_ms, *r.enqueue_order))[:limit]
+    for record in chosen:
+        change.ready(Transition.PROMOTE, record)
     after = change.done()
-    waiting = [
-        r.run_ms for r in after.records.values() if r.state in (State.SCHEDULED, State.RETRY)
-    ]
-    if (start := next_start(after, now)) is not None:
-        waiting.append(start)
-    return after, Due(moved, _next_in(waiting, now))
+    later = [r.run_ms for r in after.records.values() if r.state in (State.SCHEDULED, State.RETRY)]
+    return after, Due(len(chosen), _next_in(later, now))
 
 
 def unblock(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due]:
@@ -55,18 +55,20 @@ def reclaim(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due
     """End leases that have run out: the crash is counted, the attempt is not."""
     change = Change(queue, now)
     lapsed = first_tasks(queue, State.ACTIVE, limit, until=now)
+    deaths: list[Death] = []
     for record in lapsed:
         crashes = record.crashes + 1
         void: dict[str, Any] = {"crashes": crashes, "attempt": record.attempt - 1, "nonce": b""}
         if record.cancel:
             change.cancel(Transition.RECLAIM, record, **void)
         elif crashes > record.max_crashes:
-            change.bury(Transition.RECLAIM, record, WORKER_DIED % crashes, **void)
+            dead = change.bury(Transition.RECLAIM, record, WORKER_DIED % crashes, **void)
+            deaths.append(death_of(dead))
         else:
             change.move(Transition.RECLAIM, record, State.PENDING, **void)
     after = change.done()
     leases = (r.lease_ms for r in after.records.values() if r.state is State.ACTIVE)
-    return after, Due(len(lapsed), _next_in(leases, now))
+    return after, Due(len(lapsed), _next_in(leases, now), tuple(deaths))
 
 
 def expire(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due]:
@@ -74,12 +76,11 @@ def expire(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due]
     change = Change(queue, now)
     due = [r for r in queue.records.values() if r.state in WAITING and is_expired(r, now)]
     chosen = nsmallest(limit, due, key=lambda r: (r.expires_ms, pack_id(r.id)))
-    for record in chosen:
-        change.bury(Transition.EXPIRE, record, EXPIRED)
+    deaths = [death_of(change.bury(Transition.EXPIRE, record, EXPIRED)) for record in chosen]
     after = change.done()
     # Of the tasks that are left: dependents of the expired ones may have died with them.
     expiring = (r.expires_ms for r in after.records.values() if r.state in WAITING and r.expires_ms)
-    return after, Due(len(chosen), _next_in(expiring, now))
+    return after, Due(len(chosen), _next_in(expiring, now), tuple(deaths))
 
 
 def purge(

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import logging
+import math
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 
-import attrs
 import trio
 
-from rediq_trio._errors import ConfigError, quote
+from rediq_trio._errors import ConfigError, ConnectionLost, quote
 from rediq_trio.store.memory import MemoryStore
+from rediq_trio.store.named_memory import named_store
 from rediq_trio.store.port import Store
 from rediq_trio.store.redis.connection.timeouts import RESPONSE_TIMEOUT
 from rediq_trio.store.redis.durability import Durability
+from rediq_trio.store.retrying import until_answered
 from rediq_trio.store.urls import embedded_folder, redacted, scheme_of
 from rediq_trio.values.bounds import NAME_BOUND, is_name
-
-_SHARED: trio.lowlevel.RunVar[dict[str, MemoryStore]] = trio.lowlevel.RunVar("rediq_memory_stores")
-"""The named memory stores of one `trio.run`, which they end with."""
 
 OLDEST_SERVER = (6, 2)
 FSYNC_SERVER = (7, 2)
 """The first version with `WAITAOF`. Valkey 8 reports 7.2, the Redis it is compatible with."""
 IN_MEMORY = Durability()
+CONNECT_LOG_INTERVAL = 10.0
+"""Seconds between two log lines about a server that is waited for."""
+
+log = logging.getLogger("rediq_trio")
 
 
 @asynccontextmanager
@@ -33,11 +38,13 @@ async def open_store(
     allow_eviction: bool = False,
     durability: Durability = IN_MEMORY,
     response_timeout: float = RESPONSE_TIMEOUT,
+    connect_patience: float = 0.0,
 ) -> AsyncGenerator[Store]:
     """Open the store that the URL names, and close it after the block.
 
     A store in place of the URL is yielded unchanged and stays open. `response_timeout` is the time
-    in seconds that Redis may take to answer before the connection is closed. Raises `ConfigError`
+    in seconds that Redis may take to answer before the connection is closed. A server that cannot be
+    reached is tried again for `connect_patience` seconds. Raises `ConfigError`
     for a bad URL, for a server that is older than 6.2, may evict keys (unless `allow_eviction`)
     or cannot confirm writes as `durability` asks, and `ConnectionLost` if the server cannot be
     reached.
@@ -48,33 +55,51 @@ async def open_store(
         yield url
         return
     scheme = scheme_of(url)
-    options = _Options(key_prefix, allow_eviction, durability, response_timeout)
-    match scheme:
-        case "memory":
-            if durability.command:
-                raise ConfigError.of(
-                    "durability", durability.level, "memory: memory:// ends with its process"
-                )
-            yield _memory(url)
-        case "embedded":
+    if scheme == "memory":
+        if durability.command:
+            raise ConfigError.of(
+                "durability", durability.level, "memory: memory:// ends with its process"
+            )
+        yield _memory(url)
+        return
+    async with AsyncExitStack() as stack:
+        if scheme == "embedded":
             from rediq_trio.store.embedded import open_embedded
 
-            async with (
-                open_embedded(embedded_folder(url)) as private,
-                _open_server(private, options) as store,
-            ):
-                yield store
-        case _:
-            async with _open_server(url, options) as store:
-                yield store
+            url = await stack.enter_async_context(open_embedded(embedded_folder(url)))
+        server = partial(
+            _open_server, url, key_prefix, allow_eviction, durability, response_timeout
+        )
+        yield await _wait_open(stack, server, connect_patience)
 
 
-@attrs.frozen
-class _Options:
-    key_prefix: str
-    allow_eviction: bool
-    durability: Durability
-    response_timeout: float
+async def _wait_open(
+    stack: AsyncExitStack,
+    server: Callable[[], AbstractAsyncContextManager[Store]],
+    patience: float,
+) -> Store:
+    """Open a server's store, and try again for `patience` seconds while it cannot be reached."""
+    begun, logged_at = trio.current_time(), -math.inf
+
+    def log_failure(lost: ConnectionLost) -> None:
+        nonlocal logged_at
+        now = trio.current_time()
+        left = begun + patience - now
+        if (
+            left > 0
+            and now - logged_at >= CONNECT_LOG_INTERVAL
+            and not isinstance(lost, ConfigError)
+        ):
+            logged_at = now
+            end = "" if str(lost).endswith("?") else "."
+            log.warning("%s%s Trying again for up to %.0f s", lost, end, left)
+
+    store = await until_answered(
+        lambda: stack.enter_async_context(server()), give_up_after=patience, on_failure=log_failure
+    )
+    if logged_at >= begun:
+        log.warning("Redis was reached after %.0f s", trio.current_time() - begun)
+    return store
 
 
 def _memory(url: str) -> MemoryStore:
@@ -83,33 +108,36 @@ def _memory(url: str) -> MemoryStore:
         return MemoryStore()
     if not is_name(name):
         raise ConfigError.of("url", redacted(url), f"memory:// and, if any, a name, {NAME_BOUND}")
-    try:
-        _SHARED.get()
-    except LookupError:
-        _SHARED.set({})
-    return _SHARED.get().setdefault(name, MemoryStore())
+    return named_store(name)
 
 
 @asynccontextmanager
-async def _open_server(url: str, options: _Options) -> AsyncGenerator[Store]:
-    # Imported late: trio_asyncio patches asyncio for the whole process, for which a user of
-    # memory:// has no need.
+async def _open_server(
+    url: str,
+    key_prefix: str,
+    allow_eviction: bool,
+    durability: Durability,
+    response_timeout: float,
+) -> AsyncGenerator[Store]:
+    # Imported late: redis-py and trio-asyncio take a while, and memory:// has no need of them.
     from rediq_trio.store.redis.connection.gateway import open_gateway, parse_address
     from rediq_trio.store.redis.keys import Keys
     from rediq_trio.store.redis.scripts import load_scripts
     from rediq_trio.store.redis.store import RedisStore
 
-    keys = Keys(options.key_prefix)
+    keys = Keys(key_prefix)
     scripts = load_scripts()
-    opened = open_gateway(parse_address(url), keys, options.durability, options.response_timeout)
+    opened = open_gateway(parse_address(url), keys, durability, response_timeout)
     async with opened as gateway:
         for node, info in (await gateway.call_each(b"INFO")).items():
             where = str(redacted(url)) if len(gateway.nodes) == 1 else str(node)
-            _check_server(where, _fields(info), options)
+            _check_server(where, _fields(info), allow_eviction=allow_eviction)
+            if durability.level == "fsynced":
+                _check_fsync(where, _fields(info))
         yield RedisStore(gateway, scripts, keys)
 
 
-def _check_server(where: str, info: dict[str, str], options: _Options) -> None:
+def _check_server(where: str, info: dict[str, str], *, allow_eviction: bool) -> None:
     version = info.get("redis_version", "0.0")
     if _parts(version) < OLDEST_SERVER:
         raise ConfigError(f"the server at {where} is Redis {version}: 6.2 or later is needed")
@@ -118,16 +146,15 @@ def _check_server(where: str, info: dict[str, str], options: _Options) -> None:
             f"the server at {where} is a Sentinel: connect as redis+sentinel://host:port/service"
         )
     policy = info.get("maxmemory_policy", "noeviction")
-    if policy.startswith("allkeys") and not options.allow_eviction:
+    if policy.startswith("allkeys") and not allow_eviction:
         raise ConfigError(
             f"the server at {where} has maxmemory-policy {quote(policy)}, which may drop "
             "tasks: set it to noeviction, or pass allow_eviction=True and accept the loss"
         )
-    if options.durability.level == "fsynced":
-        _check_fsync(where, version, info)
 
 
-def _check_fsync(where: str, version: str, info: dict[str, str]) -> None:
+def _check_fsync(where: str, info: dict[str, str]) -> None:
+    version = info.get("redis_version", "0.0")
     if _parts(version) < FSYNC_SERVER:
         raise ConfigError(
             f"durability='fsynced': the server at {where} is Redis {version}; WAITAOF needs 7.2 or "

@@ -11,16 +11,23 @@ have happened.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence, Sized
+from collections.abc import (
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+    Sized,
+)
 from contextlib import AbstractContextManager
 from types import MappingProxyType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import attrs
 import trio
 
 from rediq_trio._errors import RediqError
-from rediq_trio.spec.carried import Kept
 from rediq_trio.spec.check.findings import Repair, Target
 from rediq_trio.spec.check.partitions import PartitionCount
 from rediq_trio.spec.check.table import View
@@ -28,26 +35,13 @@ from rediq_trio.spec.check.totals import KeyReport, QueueTotals
 from rediq_trio.spec.groups import Group
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.messages import (
-    Agenda,
-    Claimed,
-    Due,
-    Enqueued,
-    Fence,
-    Mail,
-    NewTask,
-    Outcome,
-    Report,
-    Schedule,
-    Settled,
-    Tick,
-    Verdict,
-    WorkerRecord,
-)
-from rediq_trio.spec.operations import OPERATIONS, Carries, Operation
-from rediq_trio.spec.records import GroupRule, Limit, QueueState, Record
+from rediq_trio.spec.messages import Fence, Mail, WorkerRecord
+from rediq_trio.spec.operations import OP, OPERATIONS, Carries, Operation
+from rediq_trio.spec.records import Limit, Place, QueueState, Record
 from rediq_trio.store.broadcast import Signal, Topic
 
+P = ParamSpec("P")
+A = TypeVar("A")
 S = TypeVar("S", bound=type)
 
 BATCH = 1000
@@ -69,130 +63,82 @@ def check_batched(
         check_batch(operation.name, items)
 
 
-class Store(Protocol):
-    """Where tasks live."""
+def method_of(
+    operation: Operation[P, A],
+) -> Callable[Concatenate[Any, str, P], Coroutine[Any, Any, A]]:
+    """Return the method of an operation, which calls `_do` of its store."""
+
+    async def method(self: Store, queue: str, /, *args: P.args, **kwargs: P.kwargs) -> A:
+        check_batched(operation, args, kwargs)
+        return await self._do(operation, queue, *args, **kwargs)
+
+    method.__name__ = method.__qualname__ = operation.name
+    method.__doc__ = operation.rule.__doc__
+    return method
+
+
+class Store:
+    """Where tasks live. A kind of store has a method for each operation, or `_do` for all others."""
+
+    async def _do(
+        self, operation: Operation[P, A], queue: str, /, *args: P.args, **kwargs: P.kwargs
+    ) -> A:
+        """Do an operation with these arguments, which are checked."""
+        raise NotImplementedError
+
+    enqueue = method_of(OP.enqueue)
+    receive = method_of(OP.receive)
+    acknowledge = method_of(OP.acknowledge)
+    claim = method_of(OP.claim)
+    renew = method_of(OP.renew)
+    settle = method_of(OP.settle)
+    report = method_of(OP.report)
+    remember = method_of(OP.remember)
+    promote = method_of(OP.promote)
+    unblock = method_of(OP.unblock)
+    reclaim = method_of(OP.reclaim)
+    expire = method_of(OP.expire)
+    purge = method_of(OP.purge)
+    set_group_rules = method_of(OP.set_group_rules)
+    batch = method_of(OP.batch)
+    tick = method_of(OP.tick)
+    cancel = method_of(OP.cancel)
+    revive = method_of(OP.revive)
+    delete = method_of(OP.delete)
+    watch = method_of(OP.watch)
+    pause = method_of(OP.pause)
+    resume = method_of(OP.resume)
+    flush = method_of(OP.flush)
+    limit = method_of(OP.limit)
+    arrange = method_of(OP.arrange)
+    agenda = method_of(OP.agenda)
+    declare = method_of(OP.declare)
+    retract = method_of(OP.retract)
+    retract_others = method_of(OP.retract_others)
+    suspend = method_of(OP.suspend)
+    reinstate = method_of(OP.reinstate)
+    trigger = method_of(OP.trigger)
 
     @property
     def unconfirmed(self) -> int:
         """Writes of a worker that were answered, but not confirmed as `durability` asks for."""
-        ...
-
-    async def enqueue(
-        self, queue: str, /, tasks: Sequence[NewTask], *, atomic: bool = False
-    ) -> Enqueued: ...
+        raise NotImplementedError
 
     async def outbox(self, queue: str, /, *, limit: int) -> tuple[Mail, ...]:
         """Read the oldest messages to other queues, all if `limit` is 0."""
-        ...
-
-    async def receive(self, queue: str, /, sender: str, mail: Sequence[Mail]) -> int: ...
-
-    async def acknowledge(self, queue: str, /, seq: int) -> int: ...
-
-    async def unblock(self, queue: str, /, *, limit: int) -> Due: ...
-
-    async def limit(
-        self,
-        queue: str, /,
-        *,
-        key: str,
-        concurrency: int | None = None,
-        count: int | None = None,
-        period_ms: int = 0,
-        burst: int = 1,
-    ) -> None: ...
+        raise NotImplementedError
 
     async def limits(self, queue: str, /) -> Mapping[str, Limit]:
         """Read the limits that are set, by key."""
-        ...
-
-    async def set_group_rules(self, queue: str, /, *, rules: Mapping[str, GroupRule]) -> int: ...
-
-    async def batch(self, queue: str, /, *, ids: Sequence[str]) -> Due: ...
+        raise NotImplementedError
 
     async def groups(self, queue: str, /, *, limit: int, start: int = 0) -> tuple[Group, ...]:
         """Read the groups with members in the order in which they are due, from index `start` on."""
-        ...
-
-    async def arrange(
-        self,
-        queue: str, /,
-        *,
-        max_pending: int | None = None,
-        fair: bool | None = None,
-        history: int | None = None,
-    ) -> None: ...
+        raise NotImplementedError
 
     async def history(self, queue: str, /, *, after: int, limit: int) -> tuple[Entry, ...]:
         """Read the entries after step `after`, oldest first, `limit` at most."""
-        ...
-
-    async def agenda(self, queue: str, /, *, due: int = 0) -> Agenda:
-        """Read the schedules by name; with `due`, at most so many due ones, the longest due first."""
-        ...
-
-    async def declare(self, queue: str, /, *, schedule: Schedule) -> bool: ...
-
-    async def retract(self, queue: str, /, *, names: Collection[str]) -> tuple[str, ...]: ...
-
-    async def retract_others(
-        self, queue: str, /, *, owner: str, names: Collection[str]
-    ) -> tuple[str, ...]: ...
-
-    async def suspend(self, queue: str, /, *, name: str) -> bool: ...
-
-    async def reinstate(self, queue: str, /, *, name: str, next_ms: int) -> bool: ...
-
-    async def tick(
-        self,
-        queue: str, /,
-        *,
-        name: str,
-        expected_ms: int,
-        revision: int,
-        ticks: Sequence[Tick],
-        next_ms: int,
-    ) -> int | None: ...
-
-    async def trigger(self, queue: str, /, *, name: str, task: NewTask) -> Enqueued: ...
-
-    async def remember(self, queue: str, /, fence: Fence, step: Kept) -> bool: ...
-
-    async def claim(
-        self, queue: str, /, *, limit: int, lease_ms: int, worker: str, nonce: bytes
-    ) -> Claimed: ...
-
-    async def renew(
-        self, queue: str, /, fences: Sequence[Fence], *, lease_ms: int
-    ) -> tuple[Verdict, ...]: ...
-
-    async def settle(self, queue: str, /, outcomes: Sequence[Outcome]) -> Settled: ...
-
-    async def report(self, queue: str, /, items: Sequence[Report]) -> tuple[bool, ...]: ...
-
-    async def promote(self, queue: str, /, *, limit: int) -> Due: ...
-
-    async def reclaim(self, queue: str, /, *, limit: int) -> Due: ...
-
-    async def expire(self, queue: str, /, *, limit: int) -> Due: ...
-
-    async def purge(
-        self, queue: str, /, *, limit: int, dead_retention_ms: int, max_dead: int
-    ) -> Due: ...
-
-    async def cancel(self, queue: str, /, task_id: str) -> State | None: ...
-
-    async def revive(self, queue: str, /, ids: Sequence[str]) -> Settled: ...
-
-    async def delete(self, queue: str, /, ids: Sequence[str]) -> Settled: ...
-
-    async def watch(self, queue: str, /, task_id: str) -> State | None: ...
-
-    async def pause(self, queue: str, /) -> None: ...
-
-    async def resume(self, queue: str, /) -> None: ...
-
-    async def flush(self, queue: str, /) -> int: ...
+        raise NotImplementedError
 
     async def get(
         self, queue: str, /, ids: Sequence[str], *, skip_newer: bool = False
@@ -202,37 +148,38 @@ class Store(Protocol):
         Raises `NewerTask` if a newer version wrote one of them; so do `cancel`, `watch`, and
         `revive` and `delete` of a single task. With `skip_newer`, such a task is None instead.
         """
-        ...
+        raise NotImplementedError
 
     async def list(
-        self, queue: str, /, state: State, *, limit: int, after: str | None = None
+        self, queue: str, /, state: State, *, limit: int, after: str | Place | None = None
     ) -> tuple[str, ...]:
-        """Return ids of the tasks in one state after the id `after`, in the order of their index.
+        """Return ids of the tasks in one state after an id or a place, in the order of their index.
 
-        Raises `TaskNotFound` if `after` is not in that state.
+        Raises `TaskNotFound` if the id is not in that state. A place stays where it is.
         """
-        ...
+        raise NotImplementedError
 
-    async def stats(self, queue: str, /) -> Stats: ...
+    async def stats(self, queue: str, /) -> Stats:
+        raise NotImplementedError
 
     async def totals(self, queue: str, /) -> QueueTotals:
         """Read the sizes and totals of the queue, in one atomic step."""
-        ...
+        raise NotImplementedError
 
     async def key_report(self, queue: str, /) -> KeyReport:
         """Read what is wrong with the keys of the queue, and with those that begin like them."""
-        ...
+        raise NotImplementedError
 
     async def targets(self, queue: str, /, cursor: int) -> tuple[int, tuple[Target, ...]]:
         """Return some of all that can be checked in the queue, and the next cursor.
 
         Begin with cursor 0; the scan is over when 0 comes back. A target may come more than once.
         """
-        ...
+        raise NotImplementedError
 
     async def views(self, queue: str, /, targets: Sequence[Target]) -> tuple[View, ...]:
         """Read the views of targets of one type, each atomically; `BATCH` at most."""
-        ...
+        raise NotImplementedError
 
     async def active_leases(
         self, queue: str, /, cursor: int
@@ -241,40 +188,44 @@ class Store(Protocol):
 
         As `targets`. What is active as long as the scan lasts is among them.
         """
-        ...
+        raise NotImplementedError
 
     async def repair(self, queue: str, /, repair: Repair) -> bool:
         """Make a repair, in one atomic step, if what it is for is still so; return whether it was."""
-        ...
+        raise NotImplementedError
 
     async def dump(self, queue: str, /) -> QueueState:
         """Read the whole queue as the specification's value. For tests: not bounded."""
-        ...
+        raise NotImplementedError
 
-    async def register(self, worker: WorkerRecord) -> None: ...
+    async def register(self, worker: WorkerRecord) -> None:
+        raise NotImplementedError
 
-    async def unregister(self, worker_id: str) -> None: ...
+    async def unregister(self, worker_id: str) -> None:
+        raise NotImplementedError
 
-    async def workers(self) -> tuple[bytes, ...]: ...
+    async def workers(self) -> tuple[bytes, ...]:
+        raise NotImplementedError
 
-    async def queues(self) -> tuple[str, ...]: ...
+    async def queues(self) -> tuple[str, ...]:
+        raise NotImplementedError
 
     async def partitions(self) -> Mapping[str, PartitionCount]:
         """Read how many partitions each partitioned queue has, by what is noted and by the names."""
-        ...
+        raise NotImplementedError
 
     async def set_partitions(self, queue: str, count: int) -> None:
         """Note the number of a queue's partitions, and the name of the last; 1 for none.
 
         Names of partitions that it has no more are forgotten.
         """
-        ...
+        raise NotImplementedError
 
     def listen(
         self, topics: Iterable[Topic]
     ) -> AbstractContextManager[trio.MemoryReceiveChannel[Signal]]:
         """Receive the signals of these topics while the block lasts; each topic begins with RESYNC."""
-        ...
+        raise NotImplementedError
 
 
 @attrs.frozen
@@ -324,6 +275,7 @@ if _unclassified := unclassified_methods(OPERATIONS.keys()):
 
 def implements_store(kind: S) -> S:
     """Return the class; raise `TypeError` if it lacks a method of `Store`."""
-    if missing := sorted(METHODS - vars(kind).keys()):
+    own = vars(kind).keys()
+    if missing := sorted(METHODS - own - (OPERATIONS.keys() if "_do" in own else set())):
         raise TypeError(f"{kind.__name__} does not define {', '.join(missing)}")
     return kind

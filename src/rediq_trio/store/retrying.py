@@ -14,14 +14,12 @@ from typing import TypeVar
 
 import trio
 
-from rediq_trio._errors import ConnectionLost
+from rediq_trio._errors import AccessRefused, ConnectionLost
 
 T = TypeVar("T")
 
 RETRY_PAUSE_MIN, RETRY_PAUSE_MAX = 0.05, 0.5
 """Bounds, in seconds, of the pause after a lost call."""
-RETRY_FOR = 15.0
-"""Seconds after which a call that a user waits for is given up."""
 
 
 def retry_pause() -> float:
@@ -39,7 +37,8 @@ async def until_answered(
     """Make a call, and repeat it after each `ConnectionLost`; return its first answer.
 
     The last `ConnectionLost` is raised once `give_up_after` seconds have passed since the
-    first call began; a call is made at least once. `on_failure` is called with each
+    first call began; a call is made at least once. `AccessRefused` is raised at once if there is
+    such a bound: someone waits, who had better be told. `on_failure` is called with each
     error and may raise it to give up at once. No pause is longer than `pause_max` seconds.
     """
     give_up_at = trio.current_time() + give_up_after
@@ -51,4 +50,12 @@ async def until_answered(
                 on_failure(lost)
             if trio.current_time() >= give_up_at:
                 raise
+            if isinstance(lost, AccessRefused) and give_up_at < math.inf:
+                raise
         await trio.sleep(min(pause_max, retry_pause()))
+
+
+def raise_access_refused(lost: ConnectionLost) -> None:
+    """Raise an `AccessRefused`, for a caller that waits without a bound and had better be told."""
+    if isinstance(lost, AccessRefused):
+        raise lost

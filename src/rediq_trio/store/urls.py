@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 
 from rediq_trio._errors import ConfigError
 
@@ -12,6 +13,7 @@ SCHEMES = (
     "redis", "rediss", "unix", "redis+cluster", "rediss+cluster", "redis+sentinel",
     "rediss+sentinel", "memory", "embedded",
 )  # fmt: skip
+_UNIX_SCHEMES = ("unix", "embedded")
 
 
 def default_url() -> str:
@@ -19,13 +21,16 @@ def default_url() -> str:
     return os.environ.get("REDIQ_URL") or DEFAULT_URL
 
 
-def scheme_of(url: object) -> str:
-    """Return the scheme of a URL; raise `ConfigError` for one that is not supported."""
+def scheme_of(url: object, platform: str = sys.platform) -> str:
+    """Return the scheme of a URL; raise `ConfigError` for one that is not supported here."""
     if not isinstance(url, str) or "://" not in url:
         raise ConfigError.of("url", redacted(url), "a URL like " + DEFAULT_URL)
     scheme = url.partition("://")[0]
     if scheme not in SCHEMES:
         raise ConfigError.of("url", redacted(url), "of one of the schemes " + ", ".join(SCHEMES))
+    if platform == "win32" and scheme in _UNIX_SCHEMES:
+        reason = "Python has no Unix sockets on Windows"
+        raise ConfigError.of("url", redacted(url), f"memory:// or like {DEFAULT_URL}: {reason}")
     return scheme
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 import trio
 
-from rediq_trio._errors import TaskCancelled, TaskFailed, TaskNotFound
+from rediq_trio._errors import ConnectionLost, TaskCancelled, TaskFailed, TaskNotFound
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Record
 from rediq_trio.store.broadcast import SignalKind
 from rediq_trio.store.port import Store
 from rediq_trio.store.relay import relay
-from rediq_trio.store.retrying import until_answered
+from rediq_trio.store.retrying import raise_access_refused, until_answered
+from rediq_trio.tasks.failures import failure_cause
 from rediq_trio.tasks.task_info import make_task_info, read_progress
-from rediq_trio.values.bounds import check_number, queue_of
+from rediq_trio.tasks.too_slow import too_slow
+from rediq_trio.tasks.waiting import RUNNING_HANDLER, lend_slot
+from rediq_trio.values.bounds import Duration, check_seconds, queue_of, to_seconds
 from rediq_trio.values.task import Progress, TaskInfo
 from rediq_trio.wire.envelope import unpack_value
 from rediq_trio.wire.structuring import make_structurer
@@ -47,7 +51,7 @@ class TaskHandle(Generic[R]):
         self.queue = queue_of(partition)
         self.created = created
         """False when the task existed before: it holds the unique key, or in `enqueue_many`
-        it has that id."""
+        it has that id. For `enqueue_after` this is known once the attempt's end is written."""
 
     def __repr__(self) -> str:
         return f"<TaskHandle {self.id}>"
@@ -62,37 +66,34 @@ class TaskHandle(Generic[R]):
             raise TaskNotFound(self.id)
         return record
 
-    async def result(self, timeout: float | None = None) -> R:
+    async def result(self, timeout: Duration | None = None) -> R:
         """Wait until the task has ended, and return its result.
 
         Raises `TaskFailed` when it is dead, `TaskCancelled` when it was cancelled,
         `TaskNotFound` when it does not exist or exists no longer, `PayloadError` when the
         result cannot be read or does not fit the handler's return type, and
-        `trio.TooSlowError` after `timeout` seconds. Cancelling the wait does not affect
-        the task.
+        `trio.TooSlowError` after `timeout` seconds, and up to 1 more to find out what to
+        say: the task's state, and whether a live worker serves its queue. Cancelling the
+        wait does not affect the task. In a handler, its slot is lent meanwhile.
         """
         record = await self._ended(timeout)
-        info = make_task_info(self._partition, record)
-        if info.state is State.DEAD:
-            raise TaskFailed(self.id, info.state.value, info.error or "")
-        if info.state is State.CANCELLED:
-            raise TaskCancelled(self.id)
+        if (failure := failure_of(make_task_info(self._partition, record))) is not None:
+            raise failure
         found: Any = unpack_value(record.result, what="result") if record.result else None
-        structure = make_structurer(self._returns)
+        structure = make_structurer(self._returns, "result ")
         value: R = found if structure is None else structure(found)
         return value
 
-    async def wait(self, timeout: float | None = None) -> TaskInfo:
+    async def wait(self, timeout: Duration | None = None) -> TaskInfo:
         """Wait until the task has ended in any way, and read it.
 
         Raises `TaskNotFound` and `trio.TooSlowError` as `result` does.
         """
         return make_task_info(self._partition, await self._ended(timeout))
 
-    async def _ended(self, timeout: float | None) -> Record:
-        if timeout is not None:
-            check_number("timeout", timeout, 0, float("inf"))
-        with trio.fail_after(float("inf") if timeout is None else timeout):
+    async def _ended(self, timeout: Duration | None) -> Record:
+        reported = False
+        with wait_at_most(timeout), lend_slot():
             # The store records the wait: it then signals the task's end, and keeps a task
             # without retention long enough to be read.
             await self._watch()
@@ -101,13 +102,27 @@ class TaskHandle(Generic[R]):
                     record = await self._read_until_answered()
                     if record.terminal:
                         return record
-                    with trio.move_on_after(RECHECK_INTERVAL):
+                    with trio.move_on_after(RECHECK_INTERVAL) as recheck:
                         while (await signals.receive()).kind is SignalKind.PROGRESS:
                             pass
-        raise AssertionError("unreachable: fail_after raises")
+                    if recheck.cancelled_caught and not reported:
+                        reported = await self._report_pending(record)
+        raise await too_slow(self._store, self._partition, self._local_id, timeout)
+
+    async def _report_pending(self, record: Record) -> bool:
+        handler = RUNNING_HANDLER.get(None)
+        if handler is None or record.state is not State.PENDING:
+            return False
+        with suppress(ConnectionLost):  # it is asked again in the next interval
+            return await handler._report_pending(self._partition, record)
+        return False
 
     async def _watch(self) -> None:
-        if await self._store.watch(self._partition, self._local_id) is None:
+        state = await until_answered(
+            lambda: self._store.watch(self._partition, self._local_id),
+            on_failure=raise_access_refused,
+        )
+        if state is None:
             raise TaskNotFound(self.id)
 
     async def _read_until_answered(self) -> Record:
@@ -138,19 +153,16 @@ class TaskHandle(Generic[R]):
         again. Any other state means that nothing changed: for example, another task holds
         its unique key, or a dependency in its queue has failed. Raises `TaskNotFound`.
         """
-        return await self._changed(
-            (await self._store.revive(self._partition, (self._local_id,)))[0]
-        )
+        (state,) = await self._store.revive(self._partition, (self._local_id,))
+        return await self._changed(state)
 
     async def delete(self) -> bool:
         """Remove the task with its result; return False if a worker holds it: cancel it first.
 
         Raises `TaskNotFound`.
         """
-        state = await self._changed(
-            (await self._store.delete(self._partition, (self._local_id,)))[0]
-        )
-        return state is not State.ACTIVE
+        (state,) = await self._store.delete(self._partition, (self._local_id,))
+        return await self._changed(state) is not State.ACTIVE
 
     async def _changed(self, state: State | None) -> State:
         if state is None:
@@ -158,6 +170,24 @@ class TaskHandle(Generic[R]):
         # Dependents in other queues are notified, whether or not a worker serves this queue.
         await relay(self._store, self._partition)
         return state
+
+
+def wait_at_most(timeout: Duration | None) -> trio.CancelScope:
+    """Check a timeout in seconds, and return the scope that ends then; None for no timeout."""
+    if timeout is None:
+        return trio.CancelScope()
+    timeout = to_seconds(timeout)
+    check_seconds("timeout", timeout, 0)
+    return trio.move_on_after(timeout)
+
+
+def failure_of(task: TaskInfo) -> TaskFailed | TaskCancelled | None:
+    """Return the error that waiting for the result of an ended task raises; None if it has one."""
+    if task.state is State.DEAD:
+        failure = TaskFailed(task.id, task.state.value, task.error or "")
+        failure.__cause__ = failure_cause(task.id, failure.reason)
+        return failure
+    return TaskCancelled(task.id) if task.state is State.CANCELLED else None
 
 
 class _ProgressFeed:
@@ -175,6 +205,10 @@ class _ProgressFeed:
         handle = self._handle
         if self._over:
             raise StopAsyncIteration
+        with lend_slot():
+            return await self._next(handle)
+
+    async def _next(self, handle: TaskHandle[Any]) -> Progress:
         await handle._watch()
         with handle._store.listen([(handle._partition, handle._local_id)]) as signals:
             while True:

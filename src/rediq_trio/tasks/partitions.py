@@ -13,18 +13,16 @@ from __future__ import annotations
 import copy
 import math
 import random
-from collections.abc import Mapping
 from typing import Any, TypeVar
 from zlib import crc32
 
 import trio
 
 from rediq_trio._errors import ConfigError, ConnectionLost
-from rediq_trio.spec.check.partitions import PartitionCount
 from rediq_trio.store.port import Store
-from rediq_trio.store.retrying import RETRY_FOR, until_answered
+from rediq_trio.store.retrying import until_answered
 from rediq_trio.tasks.prepare import unique_key
-from rediq_trio.values.bounds import PartitionName
+from rediq_trio.values.bounds import PATIENCE, PartitionName
 from rediq_trio.values.task import Task
 
 R = TypeVar("R")
@@ -45,18 +43,19 @@ def partitions_of(queue: str, count: int) -> tuple[str, ...]:
 class PartitionCounts:
     """The number of partitions of each queue, as one client has read them."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, patience: float = PATIENCE) -> None:
         self._store = store
-        self._counts: Mapping[str, PartitionCount] = {}
+        self._patience = patience
+        self._counts: dict[str, int] = {}
         self._read_at = -math.inf
 
     def count(self, queue: str) -> int:
         """Return the number that was last read; 1 for a queue that is not partitioned."""
-        return self._counts.get(queue, PartitionCount()).count
+        return self._counts.get(queue, 1)
 
     async def refresh(self) -> None:
         """Read the numbers now."""
-        self._counts = await self._store.partitions()
+        self._counts = {name: each.count for name, each in (await self._store.partitions()).items()}
         self._read_at = trio.current_time()
 
     async def refresh_if_old(self) -> None:
@@ -65,7 +64,7 @@ class PartitionCounts:
             return
         ever_read = self._read_at > -math.inf
         try:
-            await until_answered(self.refresh, give_up_after=0.0 if ever_read else RETRY_FOR)
+            await until_answered(self.refresh, give_up_after=0.0 if ever_read else self._patience)
         except ConnectionLost:
             if not ever_read:
                 raise

@@ -11,9 +11,10 @@ import attrs
 
 from rediq_trio._errors import ConfigError
 from rediq_trio.spec.messages import NO_RELATIONS, NewTask, Relations, Until
+from rediq_trio.spec.stored_format import UNSET_RETENTION_MS
 from rediq_trio.tasks.ids import new_id
-from rediq_trio.values.task import Task
-from rediq_trio.values.unique import Unique
+from rediq_trio.values.task import Task, Unique
+from rediq_trio.values.unset import UNSET_MAX_RETRY, UnsetFloat, UnsetInt
 from rediq_trio.wire.deadlines import earlier_end, pack_deadline
 from rediq_trio.wire.envelope import pack_envelope, pack_value
 from rediq_trio.wire.structuring import to_plain
@@ -32,6 +33,11 @@ class PreparedTask:
     task: Task[Any]
     local_id: str
     new: NewTask
+
+    @property
+    def named(self) -> Task[Any]:
+        """The task with the id, and the partition, that it was given: safe to enqueue again."""
+        return attrs.evolve(self.task, id=self.local_id)
 
     @property
     def elsewhere(self) -> tuple[tuple[str, str], ...]:
@@ -63,11 +69,19 @@ def _instant(moment: dt.datetime | None) -> int:
     return 0 if moment is None else max(1, round(moment.timestamp() * 1000))
 
 
+def retention_ms(retention: float) -> int:
+    """Return a retention in milliseconds; one more if it was set to what means unset."""
+    found = milliseconds(retention)
+    if found == UNSET_RETENTION_MS and type(retention) is not UnsetFloat:
+        return found + 1
+    return found
+
+
 def prepare(task: Task[Any], max_payload: int) -> PreparedTask:
     """Check and pack a task; raise `ConfigError`, `PayloadError` or `PayloadTooLarge`."""
     if not isinstance(task, Task):
         raise ConfigError.of("task", task, "a Task, as TaskType.task(...) returns it")
-    data = to_plain(task.payload)
+    data = to_plain(task.payload, "payload")
     payload = pack_value(data, most=max_payload)
     local_id = task.id or new_id()
     ends = pack_deadline(task.deadline)
@@ -77,12 +91,20 @@ def prepare(task: Task[Any], max_payload: int) -> PreparedTask:
     new = NewTask(
         id=local_id,
         envelope=pack_envelope(
-            task.type, payload, task.timeout, task.backoff, task.metadata, ends, task.depends_on
+            task.type,
+            payload,
+            task.timeout,
+            task.backoff,
+            task.metadata,
+            ends,
+            task.depends_on,
+            max_retry_is_set=task.max_retry == UNSET_MAX_RETRY
+            and type(task.max_retry) is not UnsetInt,
         ),
         priority=task.priority,
-        max_retry=task.max_retry,
+        max_retry=int(task.max_retry),
         max_crashes=task.max_crashes,
-        retention_ms=milliseconds(task.retention),
+        retention_ms=retention_ms(task.retention),
         delay_ms=milliseconds(task.delay),
         run_at_ms=_instant(task.run_at),
         expires_in_ms=milliseconds(expires_in),
@@ -110,13 +132,16 @@ def _relations(task: Task[Any], data: Any) -> Relations:
 
 def unique_key(task: Task[Any]) -> str:
     """Return the key of a task with `unique`; raise `PayloadError` if a payload cannot make one."""
-    return _key_of(task, to_plain(task.payload))
+    return _key_of(task, to_plain(task.payload, "payload"))
 
 
 def _key_of(task: Task[Any], data: Any) -> str:
     assert task.unique is not None
     if task.unique.key is not None:
         return task.unique.key
+    if task.left_out and isinstance(data, dict):
+        # Equal calls have one key, whether they spell a default out or not.
+        data = {**task.left_out, **cast("dict[Any, Any]", data)}
     # A digest keeps the key short whatever the payload; 128 bits do not collide by chance.
     digest = hashlib.blake2b(pack_value(_sorted(data)), digest_size=16).hexdigest()
     return f"{task.type} {digest}"

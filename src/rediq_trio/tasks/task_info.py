@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Any, cast
 
 import attrs
 
-from rediq_trio._errors import PayloadError
+from rediq_trio._errors import ConfigError, PayloadError
 from rediq_trio.spec.carried import BatchEnvelope
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import Record
+from rediq_trio.spec.records import Place, Record, place_of
 from rediq_trio.store.port import Stats
+from rediq_trio.tasks.ids import split_id
 from rediq_trio.values.backoff import DEFAULT_BACKOFF
 from rediq_trio.values.bounds import queue_of
 from rediq_trio.values.task import Progress, QueueStats, TaskInfo, WorkerInfo
@@ -30,7 +32,8 @@ def instant(ms: int) -> dt.datetime:
     return dt.datetime.fromtimestamp(ms / 1000, dt.UTC)
 
 
-def _instant_or_none(ms: int) -> dt.datetime | None:
+def instant_or_none(ms: int) -> dt.datetime | None:
+    """Return the aware datetime of an instant in milliseconds; None for 0."""
     return instant(ms) if ms else None
 
 
@@ -55,9 +58,9 @@ def make_task_info(partition: str, record: Record) -> TaskInfo:
         crashes=record.crashes,
         created_at=instant(record.created_ms),
         run_at=instant(record.run_ms),
-        deadline=_instant_or_none(deadline_ms(record, envelope.deadline_ms)),
-        started_at=_instant_or_none(record.started_ms),
-        finished_at=_instant_or_none(record.finished_ms),
+        deadline=instant_or_none(deadline_ms(record, envelope.deadline_ms)),
+        started_at=instant_or_none(record.started_ms),
+        finished_at=instant_or_none(record.finished_ms),
         progress=read_progress(record.progress),
         result=_result(record),
         error=record.error or None,
@@ -66,7 +69,22 @@ def make_task_info(partition: str, record: Record) -> TaskInfo:
         depends_on=envelope.depends_on,
         group=batch.group if batch else record.group or None,
         members=tuple(f"{partition}/{member.id}" for member in batch.members) if batch else (),
+        cursor=pack_cursor(partition, record.state, place_of(record)),
     )
+
+
+def pack_cursor(partition: str, state: State, place: Place) -> str:
+    """Return a place in a list as text."""
+    return f"{partition}/{place.id}|{state.value}|{place.score}|{place.lane}"
+
+
+def read_cursor(text: str, state: State) -> tuple[str, Place]:
+    """Return the partition and the place of a cursor of this state; raise `ConfigError` if it is none."""
+    task_id, found, score, *lane = (*text.split("|", 3), "", "")
+    if found != state.value or not score.isdecimal() or len(lane) != 3:
+        raise ConfigError.of("after", text, f"the cursor or the id of a task that is {state.value}")
+    partition, local_id = split_id(task_id)
+    return partition, Place(local_id, int(score), lane[0])
 
 
 def _batch(envelope: bytes | BatchEnvelope) -> BatchEnvelope | None:
@@ -136,26 +154,68 @@ def sum_stats(several: Sequence[QueueStats]) -> QueueStats:
     return QueueStats(**sums)
 
 
+NAMES_MAX, NAMES_LENGTH_MAX = 1000, 32_768
+"""Bounds of the names of one sort that a worker's record carries."""
+
+
+def _bounded(names: tuple[str, ...] | None) -> list[str] | None:
+    if names is None or len(names) > NAMES_MAX or sum(map(len, names)) > NAMES_LENGTH_MAX:
+        return None
+    return list(names)
+
+
 def pack_worker_info(info: WorkerInfo) -> bytes:
     """Pack a worker's record."""
+    more = {"types": _bounded(info.types), "schedules": _bounded(info.schedules)}
+    if info.stuck:
+        more["stuck"] = list(info.stuck)
+    # Older versions wrote a list of the queues and expect just these fields. They read the keys of
+    # the map, so what is new is found only by those who look for it.
+    queues = {queue: more if n == 0 else None for n, queue in enumerate(info.queues)}
     fields = [
-        info.id, info.host, info.pid, list(info.queues), info.concurrency, info.running,
+        info.id, info.host, info.pid, queues, info.concurrency, info.running,
         info.started_at.timestamp(), info.last_heartbeat.timestamp(), info.version,
     ]  # fmt: skip
     return pack(fields)
 
 
 def read_worker_info(packed: bytes) -> WorkerInfo:
-    """Return the `WorkerInfo` of a packed record."""
-    ident, host, pid, queues, concurrency, running, started, last, version = unpack_value(packed)
+    """Return the `WorkerInfo` of a packed record; raise `PayloadError` if it cannot be read."""
+    try:
+        return _read_worker_info(unpack_value(packed))
+    except (TypeError, ValueError, OverflowError, OSError) as error:
+        raise PayloadError(f"a worker's record cannot be read: {error}") from error
+
+
+def _read_worker_info(fields: Any) -> WorkerInfo:
+    ident, host, pid, queues, concurrency, running, started, last, version = fields[:9]
+    served = cast("dict[str, Any]", queues) if isinstance(queues, dict) else dict.fromkeys(queues)
+    found = next(iter(served.values()), None)
+    more = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
     return WorkerInfo(
         id=ident,
         host=host,
         pid=pid,
-        queues=tuple(queues),
+        queues=tuple(served),
         concurrency=concurrency,
         running=running,
         started_at=dt.datetime.fromtimestamp(started, dt.UTC),
         last_heartbeat=dt.datetime.fromtimestamp(last, dt.UTC),
         version=version,
+        types=_names(more.get("types")),
+        schedules=_names(more.get("schedules")),
+        stuck=_names(more.get("stuck")) or (),
     )
+
+
+def _names(found: object) -> tuple[str, ...] | None:
+    return tuple(map(str, cast("list[Any]", found))) if isinstance(found, list) else None
+
+
+def read_worker_infos(packed: Iterable[bytes]) -> list[WorkerInfo]:
+    """Return the `WorkerInfo` of each record that this version can read, without the others."""
+    found: list[WorkerInfo] = []
+    for one in packed:
+        with suppress(PayloadError):
+            found.append(read_worker_info(one))
+    return found

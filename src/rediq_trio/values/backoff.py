@@ -10,9 +10,11 @@ import random
 from collections.abc import Sequence
 
 import attrs
+from attrs.validators import optional
 
 from rediq_trio._errors import ConfigError, PayloadError, quote
-from rediq_trio.values.bounds import MAX_DELAY, number
+from rediq_trio.values.bounds import MAX_DELAY, number, to_seconds, to_seconds_or_none
+from rediq_trio.values.bounds import seconds as in_seconds
 
 
 @attrs.frozen
@@ -24,9 +26,11 @@ class Exponential:
     Jitter", AWS Architecture Blog, 2015.)
     """
 
-    first: float = attrs.field(default=2.0, validator=number(0, MAX_DELAY))
+    first: float = attrs.field(
+        default=2.0, converter=to_seconds, validator=in_seconds(0, MAX_DELAY)
+    )
     """Seconds before the second attempt, 0 to 1 year."""
-    cap: float = attrs.field(default=60.0, validator=number(0, MAX_DELAY))
+    cap: float = attrs.field(default=60.0, converter=to_seconds, validator=in_seconds(0, MAX_DELAY))
     """The longest delay in seconds, before jitter, 0 to 1 year."""
     factor: float = attrs.field(default=2.0, validator=number(1, 1000))
     """Factor from one delay to the next, 1 to 1,000."""
@@ -45,10 +49,10 @@ class Exponential:
 class Linear:
     """Wait `step * attempt` seconds, at most `cap`."""
 
-    step: float = attrs.field(validator=number(0, MAX_DELAY))
+    step: float = attrs.field(converter=to_seconds, validator=in_seconds(0, MAX_DELAY))
     """Seconds that each failure adds, 0 to 1 year."""
     cap: float | None = attrs.field(
-        default=None, validator=attrs.validators.optional(number(0, MAX_DELAY))
+        default=None, converter=to_seconds_or_none, validator=optional(in_seconds(0, MAX_DELAY))
     )
     """The longest delay in seconds, 0 to 1 year; None for 1 year."""
 
@@ -61,7 +65,7 @@ class Linear:
 class Fixed:
     """Wait the same `seconds` after each failure."""
 
-    seconds: float = attrs.field(validator=number(0, MAX_DELAY))
+    seconds: float = attrs.field(converter=to_seconds, validator=in_seconds(0, MAX_DELAY))
     """Seconds, 0 to 1 year."""
 
     def delay(self, attempt: int, chance: random.Random | None = None) -> float:
@@ -73,11 +77,12 @@ Backoff = Exponential | Linear | Fixed
 
 _POLICIES: tuple[type[Backoff], ...] = (Exponential, Linear, Fixed)
 DEFAULT_BACKOFF = Exponential()
+"""The policy of a task whose producer left it unset; an equal one that was set is another object."""
 
 
 def encode_backoff(policy: Backoff) -> list[object]:
-    """Return a policy as plain data; the default policy is the empty list."""
-    if policy == DEFAULT_BACKOFF:
+    """Return a policy as plain data; one that was left unset is the empty list."""
+    if policy is DEFAULT_BACKOFF:
         return []
     return [_POLICIES.index(type(policy)), *attrs.astuple(policy)]
 

@@ -9,7 +9,7 @@ import datetime as dt
 import math
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import attrs
 
@@ -22,7 +22,7 @@ MAX_RETENTION = 10 * MAX_DELAY
 MAX_TRIES = 1_000_000
 """The highest `max_retry` and `max_crashes`."""
 MAX_TYPE = 256
-"""Maximum characters of a task type's name."""
+"""Maximum characters of a task type's name, and of a unique key."""
 MAX_METADATA = 64
 """Maximum entries of a task's metadata; each key and value has at most `MAX_METADATA_TEXT` characters."""
 MAX_METADATA_TEXT = 4_096
@@ -30,6 +30,10 @@ MAX_DEPTH = 64
 """Maximum levels of nesting in a payload."""
 MAX_PAYLOAD = 512 * 1024
 """The default of `max_payload`, in bytes."""
+PATIENCE = 15.0
+"""The default of `patience`: seconds for which lost calls are repeated."""
+MAX_PATIENCE = 3600.0
+"""Maximum seconds of `patience` and `connect_patience`."""
 
 MAX_DEPENDENCIES = 10_000
 """Maximum number of tasks that one task may depend on."""
@@ -43,7 +47,7 @@ _PARTITION = re.compile(r"[a-zA-Z0-9._:-]{1,128}(~[0-9]{1,2})?")
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
 
-def is_name(value: object) -> bool:
+def is_name(value: object) -> TypeGuard[str]:
     """Return whether a value can be a queue's name or a task's local id."""
     return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
@@ -76,18 +80,16 @@ def check_name(field: str, value: object) -> str:
     """Return the value if it can be a name; raise `ConfigError` otherwise."""
     if not is_name(value):
         raise ConfigError.of(field, value, NAME_BOUND)
-    assert isinstance(value, str)
     return value
 
 
 def check_label(field: str, value: object) -> str:
     """Return the value if it can name a group or a limit key; raise `ConfigError` otherwise."""
-    good = isinstance(value, str) and value.isprintable() and value != "*"
-    if not good or not 0 < len(str(value).encode("utf-8", "replace")) <= MAX_LABEL:
-        bound = f"1 to {MAX_LABEL} printable characters (bytes, as UTF-8), and not '*'"
-        raise ConfigError.of(field, value, bound)
-    assert isinstance(value, str)
-    return value
+    text = value if isinstance(value, str) and value.isprintable() and value != "*" else ""
+    if 0 < len(text.encode("utf-8", "replace")) <= MAX_LABEL:
+        return text
+    bound = f"1 to {MAX_LABEL} printable characters (bytes, as UTF-8), and not '*'"
+    raise ConfigError.of(field, value, bound)
 
 
 def check_number(
@@ -124,6 +126,56 @@ def number(
     return validate
 
 
+Duration = float | dt.timedelta
+"""A duration as users pass it: seconds, or a timedelta."""
+
+
+def to_seconds(value: Duration) -> float:
+    """Return a duration in seconds, a timedelta rounded to the millisecond; nothing is checked."""
+    # Nearly every value is a float or None; these converters run for each task that is made.
+    if type(value) is float or not isinstance(value, dt.timedelta):
+        return value
+    return round(value.total_seconds(), 3)
+
+
+def to_seconds_or_none(value: Duration | None) -> float | None:
+    """Return a duration in seconds, or None, as `to_seconds`."""
+    return None if value is None else to_seconds(value)
+
+
+def to_seconds_or_instant(value: Duration | dt.datetime | None) -> float | dt.datetime | None:
+    """Return a duration in seconds, an instant, or None, as `to_seconds`."""
+    if value is None or not isinstance(value, dt.timedelta):
+        return value
+    return round(value.total_seconds(), 3)
+
+
+def check_seconds(
+    field: str, value: object, low: float, high: float = math.inf, *, above: bool = False
+) -> None:
+    """Raise `ConfigError` unless the value is a number of seconds within the bounds."""
+    try:
+        check_number(field, value, low, high, above=above)
+    except ConfigError:
+        edge = "above" if above else "from" if high < math.inf else "of at least"
+        bound = f"a number of seconds {edge} {low:,}"
+        if high < math.inf:
+            years = {MAX_DELAY: " (1 year)", MAX_RETENTION: " (10 years)"}.get(high, "")
+            bound += f" to {high:,.10g}{years}"
+        raise ConfigError.of(field, value, f"{bound}, or a timedelta") from None
+
+
+def seconds(low: float, high: float = math.inf, *, above: bool = False) -> Validator:
+    """Return an attrs validator that calls `check_seconds`."""
+
+    def validate(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if type(value) is float and low < value <= high:
+            return
+        check_seconds(attribute.name, value, low, high, above=above)
+
+    return validate
+
+
 def name(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     """Validate a queue's name or a local id."""
     check_name(attribute.name, value)
@@ -133,6 +185,12 @@ def queue(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     """Validate a queue's name, or the partition that the library chose for a task."""
     if not (isinstance(value, PartitionName) and is_partition(value)):
         check_name(attribute.name, value)
+
+
+def text(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Validate the name of a task type, or a unique key."""
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_TYPE or not value.isprintable():
+        raise ConfigError.of(attribute.name, value, f"1 to {MAX_TYPE} printable characters")
 
 
 def choice(*words: str) -> Validator:

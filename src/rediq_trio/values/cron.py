@@ -18,6 +18,8 @@ The rules are Debian's, cron(8), "Daylight Saving Time and other time changes":
 from __future__ import annotations
 
 import datetime as dt
+from bisect import bisect_left
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
@@ -46,8 +48,8 @@ _DAY = dt.timedelta(days=1)
 _REFERENCE = dt.datetime(2050, 1, 1, tzinfo=dt.UTC)
 
 
-def check_line(line: object) -> None:
-    """Raise `ConfigError` that names the bad field, unless the value is a valid cron line."""
+def check_line(_: object, attribute: object, line: Any) -> None:
+    """Validate a cron line; raise `ConfigError` that names the bad field."""
     if not isinstance(line, str) or len(line) > MAX_LINE:
         raise ConfigError.of("line", line, f"a cron line of at most {MAX_LINE} characters")
     fields = _split_line(line)
@@ -75,7 +77,7 @@ def check_fires(line: str, zone: ZoneInfo) -> None:
 def next_tick(line: str, zone: ZoneInfo, after: dt.datetime) -> dt.datetime | None:
     """Return the first tick after an instant in UTC; None if there is none in 50 years."""
     start = after.replace(microsecond=0) + _SECOND
-    return _seek(" ".join(_split_line(line)), zone, start, start + SEARCH_SPAN)
+    return _seek(line, zone, start, start + SEARCH_SPAN)
 
 
 def last_tick(
@@ -85,16 +87,16 @@ def last_tick(
 
     The search goes back from `until`, so its cost does not depend on the number of ticks.
     """
-    tick = _seek(" ".join(_split_line(line)), zone, until.replace(microsecond=0), since)
+    tick = _seek(line, zone, until.replace(microsecond=0), since)
     return None if tick is None or tick < since else tick
 
 
 def _seek(line: str, zone: ZoneInfo, start: dt.datetime, stop: dt.datetime) -> dt.datetime | None:
     """Return the first tick on the way from `start` to `stop`, both included."""
-    fields = line.split()
-    if fields[0].startswith("*") or fields[1].startswith("*"):
-        return _seek_rhythm(line, zone, start, stop)
-    return _seek_time_of_day(line, zone, start, stop)
+    fields = _split_line(line)
+    follows_clock = any(field.startswith("*") for field in fields[:2])
+    seek = _seek_rhythm if follows_clock else _seek_time_of_day
+    return seek(" ".join(fields), zone, start, stop)
 
 
 def _seek_rhythm(
@@ -153,18 +155,16 @@ def _last_alike(zone: ZoneInfo, start: dt.datetime, stop: dt.datetime) -> dt.dat
     Searched by days, as no zone changes twice within a day, and then by bisection.
     """
     offset = _offset(zone, start)
-    day = _DAY if start < stop else -_DAY
+    day, second = (_DAY, _SECOND) if start < stop else (-_DAY, -_SECOND)
+
+    def differs(seconds: int) -> bool:
+        return _offset(zone, start + seconds * second) != offset
+
     while start != stop:
         near = stop if abs(stop - start) < _DAY else start + day
         if _offset(zone, near) != offset:
-            alike, other = 0, (near - start) // _SECOND
-            while abs(other - alike) > 1:
-                middle = (alike + other) // 2
-                if _offset(zone, start + middle * _SECOND) == offset:
-                    alike = middle
-                else:
-                    other = middle
-            return start + alike * _SECOND
+            first = bisect_left(range(abs(near - start) // _SECOND + 1), True, key=differs)
+            return start + (first - 1) * second
         start = near
     return stop
 

@@ -10,7 +10,7 @@ import attrs
 
 from rediq_trio._errors import ConfigError
 from rediq_trio.spec.records import Limit
-from rediq_trio.values.bounds import MAX_DELAY, number
+from rediq_trio.values.bounds import MAX_DELAY, number, seconds, to_seconds
 
 MAX_RATE = 1_000_000
 """Maximum starts of a rate, and maximum tasks of a concurrency limit."""
@@ -34,14 +34,18 @@ UNSET: Final = Unset.UNSET
 class Rate:
     """How many tasks may start within a period: `Rate(100, per=60, burst=10)`.
 
-    Starts are spread evenly, one every `per / count` seconds (rounded up to whole
-    microseconds); after a pause, up to `burst` tasks may start at once. So at most
-    `count + burst - 1` tasks start within any `per` seconds. Raises `ConfigError`.
+    Starts are spread evenly, one every `per / count` seconds; after a pause, up to `burst` tasks
+    may start at once. At most `count + burst - 1` tasks start within any `per` seconds.
+
+    With a free worker and work waiting, at least 97 % of the rate is reached from 10 to 1,000 starts
+    a second with `per=1`: starts that are late by up to a fiftieth of `per` (at most 0.1 s) are
+    made up. With a count of 1 they are not. The algorithm is GCRA (ITU-T I.371). Raises
+    `ConfigError`.
     """
 
     count: int = attrs.field(validator=number(1, MAX_RATE, integer=True))
     """Starts per period, 1 to 1,000,000."""
-    per: float = attrs.field(default=1.0, validator=number(0.001, MAX_DELAY))
+    per: float = attrs.field(default=1.0, converter=to_seconds, validator=seconds(0.001, MAX_DELAY))
     """Seconds, 0.001 to 1 year, rounded to milliseconds."""
     burst: int = attrs.field(default=1, validator=number(1, MAX_RATE, integer=True))
     """Tasks that may start at once, 1 to `count`."""

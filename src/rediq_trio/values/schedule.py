@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
 import attrs
@@ -46,14 +46,10 @@ def _choice(kind: Any) -> bounds.Validator:
     return validate
 
 
-def _check_seconds(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-    bounds.check_number(attribute.name, value, MIN_INTERVAL, bounds.MAX_DELAY)
-    if round(value, 3) != value:
-        raise ConfigError.of(attribute.name, value, "a whole number of milliseconds, such as 0.125")
-
-
-def _check_line(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    cron.check_line(value)
+def _interval(value: bounds.Duration) -> float:
+    seconds = bounds.to_seconds(value)
+    # Ticks are whole milliseconds; 0.1 + 0.2 is meant as 0.3. What is no number, the validator refuses.
+    return round(seconds, 3) if type(seconds) is float else seconds
 
 
 def _check_timezone(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -80,8 +76,10 @@ class Every:
     hour in UTC. An interval that does not divide a day ticks at other times each day.
     """
 
-    seconds: float = attrs.field(validator=_check_seconds)
-    """Seconds between two ticks, 0.1 to 1 year, in whole milliseconds."""
+    seconds: float = attrs.field(
+        converter=_interval, validator=bounds.seconds(MIN_INTERVAL, bounds.MAX_DELAY)
+    )
+    """Seconds between two ticks, 0.1 to 1 year, rounded to milliseconds."""
     catch_up: CatchUp = attrs.field(default="skip", kw_only=True, validator=_choice(CatchUp))
     """Which missed ticks fire: only one that is just late, the latest, or all (see `due_ticks`)."""
     overlap: Overlap = attrs.field(default="allow", kw_only=True, validator=_choice(Overlap))
@@ -119,7 +117,7 @@ class Cron:
     the day without a 2 o'clock hour, and fires for two hours on the day with two.
     """
 
-    line: str = attrs.field(converter=_tidy, validator=_check_line)
+    line: str = attrs.field(converter=_tidy, validator=cron.check_line)
     """Minute, hour, day of month, month, day of week; or `@hourly`, `@daily` and so on."""
     timezone: str = attrs.field(default="UTC", validator=_check_timezone)
     """The name of an IANA time zone."""
@@ -184,9 +182,9 @@ def due_ticks(when: Recurrence, since_ms: int, now_ms: int, *, limit: int = 100)
             ticks.append(tick)
             tick = when.next_ms(tick)
         return DueTicks(tuple(ticks), tick)
-    oldest = (
-        since_ms if when.catch_up == "once" else max(since_ms, now_ms - round(MISSED_AFTER * 1000))
-    )
+    oldest = since_ms
+    if when.catch_up == "skip":
+        oldest = max(since_ms, now_ms - round(MISSED_AFTER * 1000))
     latest = when.last_ms(oldest, now_ms)
     return DueTicks(() if latest is None else (latest,), when.next_ms(max(since_ms - 1, now_ms)))
 
@@ -196,18 +194,13 @@ def pack_recurrence(when: Recurrence) -> list[object]:
     return [type(when).__name__.lower(), *attrs.astuple(when)]
 
 
-def unpack_recurrence(data: Sequence[object]) -> Recurrence:
+def unpack_recurrence(data: Sequence[Any]) -> Recurrence:
     """Return the recurrence of plain data; raise `ConfigError` for anything else."""
     match data:
         case ["every", seconds, catch_up, overlap]:
-            return Every(
-                cast(Any, seconds), catch_up=cast(Any, catch_up), overlap=cast(Any, overlap)
-            )
+            return Every(seconds, catch_up=catch_up, overlap=overlap)
         case ["cron", line, timezone, catch_up, overlap]:
-            return Cron(
-                cast(Any, line), cast(Any, timezone),
-                catch_up=cast(Any, catch_up), overlap=cast(Any, overlap),
-            )  # fmt: skip
+            return Cron(line, timezone, catch_up=catch_up, overlap=overlap)
         case _:
             raise ConfigError.of("when", data, "a schedule that this version can read")
 
@@ -216,8 +209,8 @@ def describe_schedule(when: Recurrence) -> str:
     """Return a short description: `every 30 s`, `cron "0 2 * * *" Europe/Paris`."""
     if isinstance(when, Cron):
         return f'cron "{when.line}" {when.timezone}'
-    integer = int(when.seconds) == when.seconds
-    return f"every {int(when.seconds) if integer else when.seconds} s"
+    whole = int(when.seconds)
+    return f"every {whole if whole == when.seconds else when.seconds} s"
 
 
 def _next_after(when: Recurrence, moment: dt.datetime) -> dt.datetime:

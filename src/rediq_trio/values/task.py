@@ -1,28 +1,34 @@
 """The values of tasks: a task to be enqueued, and what can be read about tasks and queues.
 
 All are frozen and validated where they are built, so illegal values cannot exist.
+Long, because each field says what it is.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import math
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Generic, Literal, TypedDict, TypeVar, cast
+from typing import Any, Generic, Literal, Protocol, TypedDict, TypeVar, cast
 
 import attrs
+from attrs.validators import optional
 
 from rediq_trio._errors import ConfigError
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.values import bounds, needs
+from rediq_trio.values import bounds
 from rediq_trio.values.backoff import DEFAULT_BACKOFF, Backoff, Exponential, Fixed, Linear
-from rediq_trio.values.unique import Unique
+from rediq_trio.values.unset import UNSET_MAX_RETRY, UNSET_RETENTION, UNSET_TIMEOUT
 
 R = TypeVar("R")
 
 DEFAULT_QUEUE = "default"
+# The defaults, which need no check.
 _NO_METADATA: Mapping[str, str] = MappingProxyType({})
+_NO_DEFAULTS: Mapping[str, Any] = MappingProxyType({})
+_NO_TASKS = ()
+_RETENTION = bounds.seconds(0, bounds.MAX_RETENTION)
+_TRIES = bounds.number(0, bounds.MAX_TRIES, integer=True)
 
 
 def _metadata(value: Mapping[str, str]) -> Mapping[str, str]:
@@ -57,31 +63,111 @@ def _check_run_at(_: object, attribute: attrs.Attribute[Any], value: object) -> 
             raise ConfigError.of(attribute.name, value, "at most 1 year ahead")
 
 
-def _check_expires(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if isinstance(value, dt.datetime):
-        bounds.check_instant(attribute.name, value)
-    elif value is not None:
-        bounds.check_number(attribute.name, value, 0, bounds.MAX_RETENTION, above=True)
+def _check_timeout(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if value is UNSET_TIMEOUT:
+        return
+    if value is None:
+        raise ConfigError.of(attribute.name, value, "seconds above 0, or math.inf for no bound")
+    if type(value) is not float or not value > 0:
+        bounds.check_seconds(attribute.name, value, 0, above=True)
 
 
-def _check_deadline(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if isinstance(value, dt.datetime):
-        bounds.check_instant(attribute.name, value)
-    elif value is not None:
-        bounds.check_number(attribute.name, value, 0, bounds.MAX_DELAY, above=True)
+def _check_retention(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if value is not UNSET_RETENTION:
+        _RETENTION(None, attribute, value)
+
+
+def _check_backoff(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, Exponential | Linear | Fixed):
+        bound = "Exponential or Linear or Fixed, such as rediq.Fixed(5)"
+        raise ConfigError.of(attribute.name, value, bound)
+
+
+def _instant_or_seconds(high: float) -> bounds.Validator:
+    """Return a validator that accepts an aware datetime, or seconds above 0 to `high`."""
+
+    def validate(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if isinstance(value, dt.datetime):
+            bounds.check_instant(attribute.name, value)
+        elif value is not None:
+            bounds.check_seconds(attribute.name, value, 0, high, above=True)
+
+    return validate
 
 
 def _check_label(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     bounds.check_label(attribute.name, value)
 
 
-def _check_type(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if (
-        not isinstance(value, str)
-        or not 0 < len(value) <= bounds.MAX_TYPE
-        or not value.isprintable()
-    ):
-        raise ConfigError.of(attribute.name, value, f"1 to {bounds.MAX_TYPE} printable characters")
+class Identified(Protocol):
+    """Anything with a task's id: a handle, or a `TaskInfo`."""
+
+    @property
+    def id(self) -> str: ...
+
+
+def _task_ids(value: Any) -> Any:
+    """Return the ids of handles, and a single dependency as a tuple of one."""
+    if value is _NO_TASKS:
+        return value
+    if isinstance(value, str) or hasattr(value, "id"):
+        value = (value,)
+    if not isinstance(value, Iterable):
+        return value
+    many = cast("Iterable[Any]", value)
+    return tuple(one if isinstance(one, str) else getattr(one, "id", one) for one in many)
+
+
+def _check_task_ids(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if not isinstance(value, tuple):
+        raise ConfigError.of(attribute.name, value, "ids or handles of tasks")
+    many = cast("tuple[Any, ...]", value)
+    if len(many) > bounds.MAX_DEPENDENCIES:
+        raise ConfigError.of(
+            attribute.name, f"<{len(many)} tasks>", f"at most {bounds.MAX_DEPENDENCIES:,} tasks"
+        )
+    for one in many:
+        if not bounds.is_task_id(one):
+            bound = f"a task's id, '<queue>/<id>', each part {bounds.NAME_BOUND}, or its handle"
+            raise ConfigError.of(attribute.name, one, bound)
+
+
+@attrs.frozen
+class Unique:
+    """Allow at most one task at a time with a key, within one queue.
+
+    The key is taken from the enqueue on. It is free again when the task reaches a terminal
+    state (`until="done"`), at its first claim (`"started"`), or after `ttl` seconds only
+    (`"expired"`); with a `ttl`, never later than that. Meanwhile, a second task is rejected
+    with `DuplicateTask` (`"reject"`), returns the handle of the first (`"return"`), or
+    replaces the payload and options of the first if that was never claimed (`"replace"`).
+    """
+
+    key: str | None = attrs.field(default=None, validator=optional(bounds.text))
+    """1 to 256 characters; None for the task's type and arguments, the defaults of its handler
+    included."""
+    until: Literal["done", "started", "expired"] = attrs.field(
+        default="done", validator=bounds.choice("done", "started", "expired")
+    )
+    ttl: float | None = attrs.field(
+        default=None,
+        converter=bounds.to_seconds_or_none,
+        validator=optional(bounds.seconds(0, bounds.MAX_RETENTION, above=True)),
+    )
+    """Seconds from the enqueue, or from the last replacement."""
+    on_conflict: Literal["reject", "replace", "return"] = attrs.field(
+        default="reject", validator=bounds.choice("reject", "replace", "return")
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if self.until == "expired" and self.ttl is None:
+            raise ConfigError.of("ttl", self.ttl, 'given where until is "expired"')
+
+
+def _check_unique(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, Unique):
+        bound = "a Unique, such as rediq.Unique() or rediq.Unique('a key')"
+        raise ConfigError.of(attribute.name, value, bound)
 
 
 class TaskOptions(TypedDict, total=False):
@@ -92,16 +178,16 @@ class TaskOptions(TypedDict, total=False):
     priority: int
     max_retry: int
     max_crashes: int
-    timeout: float
+    timeout: float | dt.timedelta
     backoff: Backoff
-    delay: float | None
+    delay: float | dt.timedelta | None
     run_at: dt.datetime | None
-    expires: float | dt.datetime | None
-    deadline: float | dt.datetime | None
-    retention: float
+    expires: float | dt.timedelta | dt.datetime | None
+    deadline: float | dt.timedelta | dt.datetime | None
+    retention: float | dt.timedelta
     metadata: Mapping[str, str]
     unique: Unique | None
-    depends_on: needs.Identified | Iterable[str | needs.Identified]
+    depends_on: Identified | Iterable[str | Identified]
     on_dependency_failure: Literal["dead", "run"]
     group: str | None
     limit_key: str | None
@@ -111,71 +197,87 @@ class TaskOptions(TypedDict, total=False):
 class Task(Generic[R]):
     """A task to be enqueued: an immutable value, checked as it is built.
 
+    `TaskType.task(...)` makes one with the options of its handler. A task that is made by name,
+    `Task("mail:send", {...})`, does not know them: `timeout`, `backoff`, `max_retry` and
+    `retention` are those of the handler that runs it, unless they are set here. All other options
+    matter before a handler is known, and are those of the task: `queue`, `priority`,
+    `max_crashes`, `expires`, `unique` and so on.
+
     Raises `ConfigError` for an option out of its bounds. The payload is checked
     when the task is enqueued, because its bound (`max_payload`) is the client's.
     """
 
-    type: str = attrs.field(kw_only=False, validator=_check_type)
+    type: str = attrs.field(kw_only=False, validator=bounds.text)
     """The name of the handler."""
     payload: Any = attrs.field(kw_only=False, factory=dict, repr=False)
     """A mapping becomes the handler's keyword arguments; any other value is its one argument."""
-    id: str | None = attrs.field(default=None, validator=attrs.validators.optional(bounds.name))
+    id: str | None = attrs.field(default=None, validator=optional(bounds.name))
     """The local id within the queue; None for a new UUIDv7."""
     queue: str = attrs.field(default=DEFAULT_QUEUE, validator=bounds.queue)
     """The queue's name."""
     priority: int = attrs.field(default=50, validator=bounds.number(0, 100, integer=True))
     """0 (first) to 100 (last)."""
-    max_retry: int = attrs.field(
-        default=3, validator=bounds.number(0, bounds.MAX_TRIES, integer=True)
-    )
+    max_retry: int = attrs.field(default=UNSET_MAX_RETRY, validator=_TRIES)
     """Attempts after the first, 0 to 1,000,000."""
-    max_crashes: int = attrs.field(
-        default=3, validator=bounds.number(0, bounds.MAX_TRIES, integer=True)
-    )
+    max_crashes: int = attrs.field(default=3, validator=_TRIES)
     """How often a worker may die while it runs the task before the task is dead, 0 to 1,000,000."""
-    timeout: float = attrs.field(default=30.0, validator=bounds.number(0, math.inf, above=True))
-    """Seconds that each attempt may take; `math.inf` for no bound."""
-    backoff: Backoff = attrs.field(
-        default=DEFAULT_BACKOFF, validator=bounds.one_of(Exponential, Linear, Fixed)
+    timeout: float = attrs.field(
+        default=UNSET_TIMEOUT, converter=bounds.to_seconds, validator=_check_timeout
     )
+    """Seconds that each attempt may take; `math.inf` for no bound."""
+    backoff: Backoff = attrs.field(default=DEFAULT_BACKOFF, validator=_check_backoff)
     """How long to wait after each failure."""
     delay: float | None = attrs.field(
-        default=None, validator=attrs.validators.optional(bounds.number(0, bounds.MAX_DELAY))
+        default=None,
+        converter=bounds.to_seconds_or_none,
+        validator=optional(bounds.seconds(0, bounds.MAX_DELAY)),
     )
     """Seconds to wait before the first attempt, 0 to 1 year."""
     run_at: dt.datetime | None = attrs.field(default=None, validator=_check_run_at)
     """The instant of the first attempt, at most 1 year ahead; an aware datetime."""
-    expires: float | dt.datetime | None = attrs.field(default=None, validator=_check_expires)
+    expires: float | dt.datetime | None = attrs.field(
+        default=None,
+        converter=bounds.to_seconds_or_instant,
+        validator=_instant_or_seconds(bounds.MAX_RETENTION),
+    )
     """No attempt starts after it: seconds from the enqueue, or an aware datetime."""
-    deadline: float | dt.datetime | None = attrs.field(default=None, validator=_check_deadline)
+    deadline: float | dt.datetime | None = attrs.field(
+        default=None,
+        converter=bounds.to_seconds_or_instant,
+        validator=_instant_or_seconds(bounds.MAX_DELAY),
+    )
     """No attempt starts or continues after it: seconds from the enqueue, above 0 to 1 year, or an
     aware datetime."""
-    retention: float = attrs.field(default=3600.0, validator=bounds.number(0, bounds.MAX_RETENTION))
+    retention: float = attrs.field(
+        default=UNSET_RETENTION,
+        converter=bounds.to_seconds,
+        validator=_check_retention,
+    )
     """Seconds for which the finished task and its result are kept; 0 to remove them at once."""
     metadata: Mapping[str, str] = attrs.field(
         default=_NO_METADATA, converter=_metadata, validator=_check_metadata
     )
     """Text that is stored with the task."""
-    unique: Unique | None = attrs.field(
-        default=None, validator=attrs.validators.optional(bounds.one_of(Unique))
-    )
+    unique: Unique | None = attrs.field(default=None, validator=optional(_check_unique))
     """Reject, or replace, a second task with the same key."""
     depends_on: tuple[str, ...] = attrs.field(
-        default=(), converter=needs.task_ids, validator=needs.check
+        default=(), converter=_task_ids, validator=_check_task_ids
     )
     """Ids or handles of tasks, of any queue, that must have completed before it runs."""
     on_dependency_failure: Literal["dead", "run"] = attrs.field(
         default="dead", validator=bounds.choice("dead", "run")
     )
     """What happens when a dependency is dead, cancelled or gone: the task is dead too, or runs."""
-    group: str | None = attrs.field(default=None, validator=attrs.validators.optional(_check_label))
+    group: str | None = attrs.field(default=None, validator=optional(_check_label))
     """The group in which it waits to become part of a batch, 1 to 128 characters (bytes, as UTF-8)."""
-    limit_key: str | None = attrs.field(
-        default=None, validator=attrs.validators.optional(_check_label)
-    )
+    limit_key: str | None = attrs.field(default=None, validator=optional(_check_label))
     """The limit key under which the queue's limits count it, 1 to 128 characters (bytes, as UTF-8)."""
+    left_out: Mapping[str, Any] = attrs.field(default=_NO_DEFAULTS, eq=False, repr=False)
+    """Default values of parameters that the payload may leave out, for the default unique key.
+    `TaskType.task` sets it."""
     returns: Any = attrs.field(default=None, eq=False, repr=False)
-    """The type into which the result is structured; None for plain msgpack data."""
+    """The type into which the result is structured; None for plain msgpack data. `TaskType.task` sets
+    it, with the converters of its app."""
 
     def __attrs_post_init__(self) -> None:
         if self.delay is not None and self.run_at is not None:
@@ -234,7 +336,8 @@ class TaskInfo:
     result: Any
     """What the handler returned, as plain msgpack data; None unless completed."""
     error: str | None
-    """Why the last attempt failed, or why the task is dead."""
+    """Why the last attempt failed, or why the task is dead. Of a completed task: which tasks of its
+    `enqueue_after` were not enqueued, as others had their ids or unique keys."""
     worker: str | None
     """The worker that last claimed it."""
     metadata: Mapping[str, str]
@@ -244,6 +347,9 @@ class TaskInfo:
     members."""
     members: tuple[str, ...] = ()
     """Ids of the members of a batch, in order; its `type` is that of the first."""
+    cursor: str = attrs.field(default="", repr=False)
+    """Its place among the tasks in its state: as `after` of `Queue.tasks` and `DeadLetters.list` it
+    holds that place even when the task has gone."""
 
 
 @attrs.frozen(kw_only=True)
@@ -289,3 +395,10 @@ class WorkerInfo:
     last_heartbeat: dt.datetime
     version: str
     """The version of rediq-trio."""
+    types: tuple[str, ...] | None = None
+    """The types that it has handlers for, ordered by name; None if it does not say, because it is of
+    an older version or has more than a thousand."""
+    schedules: tuple[str, ...] | None = None
+    """The schedules that its app declares, as `"<queue>/<name>"`; None if it does not say."""
+    stuck: tuple[str, ...] = ()
+    """Ids of tasks whose attempts ran on after their timeout at the last heartbeat, up to 100."""

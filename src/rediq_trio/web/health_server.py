@@ -14,19 +14,24 @@ import ipaddress
 import logging
 import socket
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
+import attrs
 import hypercorn.trio
 import trio
 from hypercorn.config import Config
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from rediq_trio._errors import ConfigError, WorkerCrashed
 from rediq_trio._nursery import unwrapped_errors
-from rediq_trio.web.metrics import Scrape
-from rediq_trio.web.queue_stats import StatsReader, StatsRequester
-from rediq_trio.web.routes import make_app
+from rediq_trio.web.metrics import Scrape, exposition
+from rediq_trio.web.queue_stats import StatsReader
 from rediq_trio.worker.health import NOT_STARTED, Health
 from rediq_trio.worker.worker import Worker
 
@@ -38,6 +43,7 @@ READ_TIMEOUT = 10.0
 """Seconds until a client must send something; then its connection is closed."""
 _CLOSE_GRACE = 0.5
 """Seconds that requests have to finish when the server closes."""
+_NO_STORE = {"Cache-Control": "no-store"}
 
 
 class HealthServer:
@@ -48,10 +54,10 @@ class HealthServer:
         self._listener = listener
         self._worker: Worker | None = None
         self._reader: StatsReader | None = None
-        self._requester: StatsRequester | None = None
         self._closing = threading.Event()
         self._token: trio.lowlevel.TrioToken | None = None
-        self._stop: trio.Event | None = None
+        self._stop = trio.Event()
+        """Set in the server's loop only."""
 
     def attach(self, worker: Worker, nursery: trio.Nursery) -> int:
         """Serve the health of a worker, read its queues in `nursery`, and return the port."""
@@ -66,11 +72,7 @@ class HealthServer:
 
     async def scrape(self) -> Scrape:
         """Read the values of one scrape; called in the server's own loop."""
-        if self._reader is None:
-            return Scrape(self.health(), None, None)
-        if self._requester is None:
-            self._requester = StatsRequester(self._reader)
-        stats = await self._requester.stats()
+        stats = None if self._reader is None else await self._reader.stats()
         return Scrape(self.health(), self._worker, stats)
 
     async def run(self) -> None:
@@ -82,37 +84,51 @@ class HealthServer:
             raise WorkerCrashed(f"the HTTP endpoint: {type(error).__name__}: {error}") from error
 
     async def _serve(self) -> None:
-        self._stop = trio.Event()
         self._token = trio.lowlevel.current_trio_token()
         if self._closing.is_set():
             return
         config = Config()
         config.bind = [f"fd://{self._listener.detach()}"]
-        config.errorlog = _server_log()
+        config.errorlog = logging.getLogger("rediq_trio.web.server")
+        config.errorlog.setLevel(logging.WARNING)  # the rest is of no use in a worker's log
         config.accesslog = None
         config.include_server_header = False
         config.graceful_timeout = _CLOSE_GRACE
         config.read_timeout = READ_TIMEOUT  # type: ignore[assignment]  # it takes a float
         # Starlette and Hypercorn spell the types of ASGI differently.
-        app = cast("Any", make_app(self.health, self.scrape))
+        app = cast("Any", self._app())
         serve = cast("Any", hypercorn.trio.serve)  # pyright: ignore  (typed in part)
         await serve(app, config, shutdown_trigger=self._stop.wait)
+
+    def _app(self) -> Starlette:
+        """Make the ASGI application, which reads health and metrics at each request."""
+
+        def probe(passes: Callable[[Health], bool]) -> Callable[[Request], Awaitable[Response]]:
+            async def answer(_: Request) -> Response:
+                found = self.health()
+                content = {"healthy": found.healthy, **attrs.asdict(found)}
+                return JSONResponse(content, 200 if passes(found) else 503, _NO_STORE)
+
+            return answer
+
+        async def metrics(_: Request) -> Response:
+            return Response(exposition(await self.scrape()), 200, _NO_STORE, CONTENT_TYPE_LATEST)
+
+        pages = {
+            "/healthz": probe(lambda health: health.alive),
+            "/readyz": probe(lambda health: health.ready),
+            "/metrics": metrics,
+        }
+        return Starlette(routes=[Route(path, page) for path, page in pages.items()])
 
     def close(self) -> None:
         """End `run`."""
         self._closing.set()
-        if self._token is not None and self._stop is not None:
+        if self._token is not None:
             try:
                 self._token.run_sync_soon(self._stop.set)
             except trio.RunFinishedError:
                 pass  # it has ended already
-
-
-def _server_log() -> logging.Logger:
-    """Return Hypercorn's log, with warnings only: the rest is of no use in a worker's log."""
-    found = logging.getLogger("rediq_trio.web.server")
-    found.setLevel(logging.WARNING)
-    return found
 
 
 def bind(address: str, port: int) -> socket.socket:
@@ -145,11 +161,8 @@ async def open_health_server(address: str, port: int) -> AsyncGenerator[HealthSe
         async with unwrapped_errors() as captured, trio.open_nursery() as nursery:
             health_server = HealthServer(listener)
             nursery.start_soon(health_server.run)
-            log.info("health and metrics at http://%s:%d", _url_host(address), health_server.port)
+            host = f"[{address}]" if ":" in address else address
+            log.info("health and metrics at http://%s:%d", host, health_server.port)
             with captured:
                 yield health_server
             health_server.close()
-
-
-def _url_host(address: str) -> str:
-    return f"[{address}]" if ":" in address else address

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import attrs
 from prometheus_client import CollectorRegistry, generate_latest
@@ -17,12 +16,10 @@ from prometheus_client.registry import Collector
 
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.values.task import QueueStats
+from rediq_trio.web.queue_stats import StatsByQueue
 from rediq_trio.worker.health import Health
 from rediq_trio.worker.settler import OutcomeCounts
 from rediq_trio.worker.worker import Worker
-
-if TYPE_CHECKING:
-    from rediq_trio.web.queue_stats import StatsByQueue
 
 
 @attrs.frozen
@@ -40,9 +37,7 @@ HEALTH_GAUGES: Mapping[str, tuple[str, Callable[[Health], float]]] = MappingProx
     {
         "rediq_worker_alive": ("1 unless a restart would help the worker.", lambda h: h.alive),
         "rediq_worker_ready": ("1 when the worker does its work now.", lambda h: h.ready),
-        "rediq_worker_connected": (
-            "1 when Redis answered the last call.", lambda h: h.connected,
-        ),
+        "rediq_worker_connected": ("1 when Redis answered the last call.", lambda h: h.connected),
         "rediq_worker_last_poll_age_seconds": (
             "Seconds since the poller got an answer, or had no room for more.", lambda h: h.last_poll,
         ),
@@ -62,8 +57,9 @@ WORKER_GAUGES: Mapping[str, tuple[str, Callable[[Worker], float]]] = MappingProx
     {
         "rediq_worker_running": ("Attempts that run now.", lambda w: w.executor.running()),
         "rediq_worker_held": ("Leases in hand: claimed, not yet settled.", lambda w: len(w.lease_table)),
-        "rediq_worker_concurrency": (
-            "Attempts that may run at once.", lambda w: w.settings.concurrency,
+        "rediq_worker_concurrency": ("Attempts that may run at once.", lambda w: w.settings.concurrency),
+        "rediq_worker_stuck": (
+            "Attempts that run on although their timeout and cleanup_grace are over.", lambda w: w.stuck.count,
         ),
     }
 )  # fmt: skip
@@ -94,11 +90,11 @@ QUEUE_COUNTERS: Mapping[str, tuple[str, Callable[[QueueStats], float]]] = Mappin
 """Counters of each queue that the worker serves, by name. Every worker reports the same values."""
 
 
+@attrs.frozen(eq=False)
 class _ScrapeCollector(Collector):
     """Passes the values of one scrape to a registry."""
 
-    def __init__(self, scraped: Scrape) -> None:
-        self._scraped = scraped
+    _scraped: Scrape
 
     def collect(self) -> Iterator[Metric]:
         scraped = self._scraped
@@ -108,7 +104,7 @@ class _ScrapeCollector(Collector):
         yield CounterMetricFamily("rediq_worker_loop_blocks_total", text, scraped.health.blocks)
         if scraped.worker is not None:
             yield from _worker(scraped.worker)
-        text = "1 when the queues' numbers could be read; without them, they are left out."
+        text = "1 when any queue's numbers could be read; without them, they are left out."
         yield GaugeMetricFamily("rediq_queues_read", text, float(scraped.stats is not None))
         if scraped.stats is not None:
             yield from _queues(scraped.stats)
@@ -122,6 +118,11 @@ def _worker(worker: Worker) -> Iterator[Metric]:
     for outcome, count in worker.outcome_counts.by_name().items():
         outcomes.add_metric((outcome,), count)
     yield outcomes
+    text = "Tasks of enqueue_after whose ids or unique keys were taken."
+    refused = worker.outcome_counts.children_refused
+    yield CounterMetricFamily("rediq_worker_children_refused_total", text, refused)
+    text = "Attempts that ran on although their timeout and cleanup_grace were over."
+    yield CounterMetricFamily("rediq_worker_stuck_attempts_total", text, worker.stuck.total)
     text = "Writes that were made, and not confirmed as durability asks for."
     yield CounterMetricFamily("rediq_worker_unconfirmed_total", text, worker.store.unconfirmed)
 

@@ -13,7 +13,7 @@ from rediq_trio.spec.carried import BatchEnvelope, BatchMember
 from rediq_trio.spec.ids import unpack_id
 from rediq_trio.spec.stored_format import BATCH_VERSION, MEMBER_FIELDS
 from rediq_trio.wire.envelope import Envelope, open_envelope
-from rediq_trio.wire.packing import UNPACK_ERRORS, unpack
+from rediq_trio.wire.packing import UNPACK_ERRORS, fields_of, unpack
 
 _BATCH_PREFIX = bytes([0x93, BATCH_VERSION])
 _BATCH_ERRORS: tuple[type[Exception], ...] = (*UNPACK_ERRORS, AttributeError)
@@ -34,8 +34,10 @@ def batch_of(envelope: bytes | BatchEnvelope) -> BatchEnvelope | None:
 
 def read_envelope(packed: bytes) -> bytes | BatchEnvelope:
     """Return an envelope as a queue knows it: a batch is opened unless it is broken."""
+    if not is_batch(packed):
+        return packed
     try:
-        return batch_of(packed) or packed
+        return open_batch(packed)
     except PayloadError:
         return packed  # whoever opens it next says so
 
@@ -69,7 +71,6 @@ def _member(parts: Any) -> BatchMember:
     fields = cast("list[Any]", parts) if isinstance(parts, list) else []
     if [type(field) for field in fields] != _MEMBER_TYPES:
         raise ValueError("a member has the wrong fields")
-    found: dict[str, Any] = {}
-    found.update(zip(MEMBER_FIELDS, fields, strict=True))
+    found = fields_of(MEMBER_FIELDS, fields)
     found["id"] = unpack_id(found["id"])
     return BatchMember(**found)

@@ -1,5 +1,10 @@
 """The envelope of a task: type, payload, timeout, backoff, metadata, deadline, dependencies.
 
+Options that the producer left unset can be told from the same values that it set, and versions
+that know no difference read the default in both. An unset timeout is the integer 30, one that was
+set a float; an unset backoff is an empty list. The version of the format is `true`, which equals
+1 for them, in the envelope of a task whose `max_retry` was set to its default.
+
 It is msgpack, never pickle. Payloads are checked when they are packed, and again when they
 are unpacked, because anyone may have written to Redis.
 """
@@ -15,13 +20,15 @@ from rediq_trio._errors import PayloadError, PayloadTooLarge, quote
 from rediq_trio.spec.stored_format import BATCH_VERSION
 from rediq_trio.values.backoff import DEFAULT_BACKOFF, Backoff, decode_backoff, encode_backoff
 from rediq_trio.values.bounds import MAX_DELAY, MAX_DEPTH
+from rediq_trio.values.unset import UNSET_TIMEOUT, UnsetFloat
 from rediq_trio.wire.packing import UNPACK_ERRORS, EncryptedFound, pack, unpack
+from rediq_trio.wire.unpackable import find_unpackable
 
 ENVELOPE_VERSION = 1
 """Version of the envelopes that this library writes. An envelope is an array that starts with its
 version; versions up to `BATCH_VERSION` are in use, so the next one is `BATCH_VERSION` + 1."""
 VERSIONS_MAX = 100
-_DEFAULT_TIMEOUT = 30.0
+_UNSET_TIMEOUT_STORED = int(UNSET_TIMEOUT)
 ENVELOPE_OVERHEAD_MAX = 5 * 1024 * 1024
 """Maximum bytes of an envelope without its payload: metadata and dependencies at their bounds fit."""
 LAST_MS = 253_402_300_799_999
@@ -41,19 +48,22 @@ class Envelope:
     type: str
     payload: bytes
     timeout: float
-    """Seconds."""
+    """Seconds; an `UnsetFloat` if the producer left it unset."""
     backoff: Backoff
+    """`DEFAULT_BACKOFF` itself if the producer left it unset."""
     metadata: Mapping[str, str]
     deadline_ms: int = 0
     """An instant; negative, the time from the enqueue; 0 for none."""
     depends_on: tuple[str, ...] = ()
     """Ids of the tasks that it depends on."""
+    max_retry_is_set: bool = False
+    """Whether the producer set `max_retry` to what is its default."""
 
 
 _NESTED_TYPES = (dict, list, tuple)
 
 
-def check_depth(value: Any) -> None:
+def check_depth(value: Any, what: str = "payload") -> None:
     """Raise `PayloadError` for a value nested deeper than 64 levels, or with keys other than text."""
     if type(value) is dict and _is_flat(cast("dict[Any, Any]", value)):
         return
@@ -66,14 +76,15 @@ def check_depth(value: Any) -> None:
                 for key in item:
                     # Integers can be chosen to collide in a dict; msgpack refuses to read them as keys.
                     if not isinstance(key, str | bytes):
-                        raise PayloadError(f"payload key {quote(key)}: must be str or bytes")
+                        text = f"{what}: key {quote(key)}: must be str or bytes"
+                        raise PayloadError(find_unpackable(value, what) or text)
                 below += item.values()
             elif isinstance(item, list | tuple):
                 below += cast("list[Any]", item)
         if not below:
             return
         level = below
-    raise PayloadError(f"payload: nested deeper than {MAX_DEPTH} levels")
+    raise PayloadError(f"{what}: nested deeper than {MAX_DEPTH} levels")
 
 
 def _is_flat(value: dict[Any, Any]) -> bool:
@@ -90,14 +101,14 @@ def pack_value(value: Any, *, what: str = "payload", most: int | None = None) ->
 
     `what` names the value in errors; `most` bounds the bytes (`PayloadTooLarge`).
     """
+    check_depth(value, what)
     try:
-        check_depth(value)
         packed = pack(value)
-    except PayloadError:
-        raise
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         # Python's text for a number beyond 64 bits and for an unknown type.
-        raise PayloadError(f"{what} {quote(value)}: msgpack cannot carry it: {error}") from error
+        text = find_unpackable(value, what)
+        text = text or f"{what} {quote(value)}: msgpack cannot carry it: {error}"
+        raise PayloadError(text) from error
     if most is not None and len(packed) > most:
         raise PayloadTooLarge(f"{what}: {len(packed):,} bytes packed; at most {most:,} are allowed")
     return packed
@@ -113,7 +124,7 @@ def unpack_value(packed: bytes, *, what: str = "payload", most: int | None = Non
         raise PayloadError(f"the {what} is {error}") from error
     except UNPACK_ERRORS as error:
         raise PayloadError(f"{what} cannot be decoded: {quote(str(error))}") from error
-    check_depth(value)
+    check_depth(value, what)
     return value
 
 
@@ -125,22 +136,21 @@ def pack_envelope(
     metadata: Mapping[str, str],
     deadline_ms: int = 0,
     depends_on: Sequence[str] = (),
+    *,
+    max_retry_is_set: bool = False,
 ) -> bytes:
     """Pack an envelope. Default values at its end are left out, which keeps it short."""
-    parts: list[Any] = [ENVELOPE_VERSION, kind, payload]
-    if (
-        backoff is DEFAULT_BACKOFF
-        and timeout == _DEFAULT_TIMEOUT
-        and not metadata
-        and not deadline_ms
-        and not depends_on
-    ):
+    parts: list[Any] = [True if max_retry_is_set else ENVELOPE_VERSION, kind, payload]
+    unset = type(timeout) is UnsetFloat
+    if backoff is DEFAULT_BACKOFF and unset and not metadata and not deadline_ms and not depends_on:
         return pack(parts)
     rest: list[Any] = [
-        timeout, encode_backoff(backoff), dict(metadata), deadline_ms, list(depends_on)
+        _UNSET_TIMEOUT_STORED if unset else float(timeout),
+        encode_backoff(backoff), dict(metadata), deadline_ms, list(depends_on)
     ]  # fmt: skip
-    defaults: list[Any] = [_DEFAULT_TIMEOUT, [], {}, 0, []]
-    while rest and rest[-1] == defaults[len(rest) - 1]:
+    while len(rest) > 1 and not rest[-1]:
+        rest.pop()
+    if unset and len(rest) == 1:
         rest.pop()
     return pack(parts + rest)
 
@@ -163,13 +173,14 @@ def open_envelope(packed: bytes) -> Envelope:
     fields = cast("list[Any]", parts)
     if len(fields) == 3 and fields[0] == ENVELOPE_VERSION:
         # Nearly every envelope has only these.
-        _, kind, payload = fields
+        version, kind, payload = fields
         if isinstance(kind, str) and isinstance(payload, bytes):
-            return Envelope(kind, payload, _DEFAULT_TIMEOUT, DEFAULT_BACKOFF, {})
+            return Envelope(
+                kind, payload, UNSET_TIMEOUT, DEFAULT_BACKOFF, {}, 0, (), version is True
+            )
     if fields and _is_newer(fields[0]):
-        version = quote(fields[0])
         raise NewerEnvelope(
-            f"envelope has version {version}; this library reads {ENVELOPE_VERSION}"
+            f"envelope has version {quote(fields[0])}; this library reads {ENVELOPE_VERSION}"
         )
     if not 3 <= len(fields) <= 8:
         raise PayloadError(_NO_ARRAY)
@@ -177,8 +188,8 @@ def open_envelope(packed: bytes) -> Envelope:
         raise PayloadError(
             f"envelope has version {quote(fields[0])}; this library reads {ENVELOPE_VERSION}"
         )
-    fields += [_DEFAULT_TIMEOUT, [], {}, 0, []][len(fields) - 3 :]
-    kind, payload, timeout, backoff, metadata, deadline, needs = fields[1:]
+    fields += [_UNSET_TIMEOUT_STORED, [], {}, 0, []][len(fields) - 3 :]
+    version, kind, payload, timeout, backoff, metadata, deadline, needs = fields
     if not (
         isinstance(kind, str)
         and isinstance(payload, bytes)
@@ -195,7 +206,9 @@ def open_envelope(packed: bytes) -> Envelope:
     policy = decode_backoff(cast("list[Any]", backoff))
     texts = cast("dict[str, str]", metadata)
     depends_on = tuple(cast("list[str]", needs))
-    return Envelope(kind, payload, float(timeout), policy, texts, deadline, depends_on)
+    unset = type(timeout) is int and timeout == _UNSET_TIMEOUT_STORED
+    seconds = UNSET_TIMEOUT if unset else float(timeout)
+    return Envelope(kind, payload, seconds, policy, texts, deadline, depends_on, version is True)
 
 
 def _texts(value: object) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import msgpack
@@ -33,7 +33,6 @@ NO_KEYS = (
 REASON_MAX = 300
 """Maximum characters of a reason that are shown."""
 
-
 _out_of_data = cast("type[Exception]", msgpack.OutOfData)  # pyright: ignore  (it has no types)
 _timestamp_type = cast("type[Any]", msgpack.Timestamp)  # pyright: ignore  (it has no types)
 _STAMP_4, _STAMP_8, _STAMP_12 = b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff"
@@ -45,7 +44,7 @@ def _refuse(code: int, data: bytes) -> Any:
         raise EncryptedFound(NO_KEYS)
     if code == UNDECRYPTED:
         # Anyone who can write to Redis may have made it.
-        text = data.decode("utf-8", "replace")[:REASON_MAX]
+        text = text_of(data)[:REASON_MAX]
         raise EncryptedFound(text if text.isprintable() and text else "damaged")
     raise ExtensionFound(f"msgpack extension type {code} is not allowed")
 
@@ -86,11 +85,16 @@ def _holds_stamp(value: Any) -> bool:
     return False
 
 
-def unpack_all(packed: bytes, *, texts: bool = True) -> list[Any]:
-    """Unpack concatenated values. Raises one of `UNPACK_ERRORS`."""
-    unpacker = _unpacker(raw=not texts, ext_hook=_refuse, max_buffer_size=len(packed) + 1)
-    unpacker.feed(packed)
-    return list(unpacker)
+def fields_of(
+    names: Iterable[str], values: Iterable[Any], *, strict: bool = True
+) -> dict[str, Any]:
+    """Return the values of an unpacked array by the names of its fields."""
+    return dict(zip(names, values, strict=strict))
+
+
+def text_of(value: bytes) -> str:
+    """Return a text that Lua may have packed or cut; bytes that are no text are replaced."""
+    return value.decode("utf-8", "replace")
 
 
 def measure(packed: bytes) -> int:

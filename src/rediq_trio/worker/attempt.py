@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import attrs
@@ -13,23 +16,24 @@ import trio
 from rediq_trio._errors import (
     ConfigError,
     PayloadError,
+    RediqError,
     TaskNotFound,
     UnknownTaskType,
     flatten_group,
-    group_members,
 )
-from rediq_trio.handlers.app import App
-from rediq_trio.handlers.context import CurrentTask, WorkerServices, enter
-from rediq_trio.handlers.exceptions import Reject, Retry, Snooze
-from rediq_trio.handlers.retry_rules import BadRule, RetryRules
-from rediq_trio.spec.messages import Completed, Failed, Snoozed, Stopped
+from rediq_trio.handlers.app import App, Middleware
+from rediq_trio.handlers.context import CURRENT, CurrentTask, WorkerServices
+from rediq_trio.spec.messages import Completed, Failed, Stopped
 from rediq_trio.tasks.task_info import instant
 from rediq_trio.wire.deadlines import deadline_ms
 from rediq_trio.wire.envelope import Envelope, NewerEnvelope, pack_value
-from rediq_trio.wire.structuring import to_plain
 from rediq_trio.worker.handler_call import HandlerCall, open_call
-from rediq_trio.worker.leases import HeldLease, Reason
-from rediq_trio.worker.outcomes import AttemptOutcome, failed, released
+from rediq_trio.worker.leases import AttemptOutcome, HeldLease, Reason, failed, released
+from rediq_trio.worker.outcomes.error_text import error_text, full_text, with_suffix
+from rediq_trio.worker.outcomes.failure import decides, failure_outcome, snoozed
+from rediq_trio.worker.outcomes.log import AttemptLog
+from rediq_trio.worker.outcomes.structure import close, contained
+from rediq_trio.worker.outcomes.unknown_types import UnknownTypes
 
 log = logging.getLogger("rediq_trio")
 
@@ -37,19 +41,6 @@ NEWER_TASK_SNOOZE = 5.0
 """Seconds for which a task that only a newer version can read is left to other workers."""
 PACKED_NONE = pack_value(None)
 """The packed result of a handler that returns None."""
-MAX_ERROR_TEXT = 2000
-"""Maximum number of characters of an error that are kept with its task."""
-
-
-def error_text(error: BaseException) -> str:
-    """Return an error as text: its type and message, cut to a bound, whatever its `__str__` does."""
-    try:
-        message = str(error)
-    except Exception as broken:
-        message = f"(its __str__ raised {type(broken).__name__})"
-    text = f"{type(error).__name__}: {message}" if message else type(error).__name__
-    text = text.encode("utf-8", "replace").decode()
-    return text if len(text) <= MAX_ERROR_TEXT else text[: MAX_ERROR_TEXT - 3] + "..."
 
 
 @attrs.define(eq=False)
@@ -60,12 +51,17 @@ class Attempts:
     services: WorkerServices
     max_payload: int
     threads: trio.CapacityLimiter
+    log: AttemptLog = attrs.field(factory=lambda: AttemptLog("worker"))
+    unknown_types: UnknownTypes | None = None
+    """What becomes of tasks whose type has no handler; None: they are dead at once."""
     _newer_reported: set[str] = attrs.field(factory=set)
     """Queues with tasks of a newer version for which a warning was logged."""
 
     async def run(self, held: HeldLease) -> AttemptOutcome:
         """Run one attempt in its cancel scope and return its outcome.
 
+        Must be called in a Trio task of its own: nurseries that this task still has open when the
+        handler ends count as left open by the handler, and are closed.
         Raises only what is meant for the worker: `trio.Cancelled` of a surrounding
         scope, and `KeyboardInterrupt`.
         """
@@ -75,42 +71,82 @@ class Attempts:
         except NewerEnvelope as error:
             return self._snooze_newer(held, error)
         except (PayloadError, UnknownTaskType, ConfigError) as error:
-            return failed(held, error_text(error), 0.0, final=True)
-        envelope, rules = call.envelope, call.rules
-        outcome = released(held)
-        with held.open_scope(math.inf if envelope.deadline_ms else envelope.timeout) as scope:
-            if envelope.deadline_ms:
-                if late_outcome := await self._read_deadline(held, envelope):
-                    return late_outcome
-                held.limit_attempt(envelope.timeout)
-            try:
+            return await self._refuse(held, error)
+        envelope = call.envelope
+        outcome: AttemptOutcome | None = None
+        task: CurrentTask | None = None
+        raised: BaseException | None = None
+        misnested = False
+        scope = held.open_scope(math.inf if envelope.deadline_ms else envelope.timeout)
+        try:
+            with scope:
+                if envelope.deadline_ms and (late := await self._too_late(held, envelope)):
+                    return late
                 task = CurrentTask(self.services, held, call)
-                enter(task)
-                if self.app.layers:
-                    value = await self._through_layers(task, call)
-                elif call.is_async:
-                    value = await call.function(*call.args, **call.kwargs)
-                else:
-                    value = await self._in_thread(call)
-                outcome = _success_outcome(held, call, task, value)
-            except trio.Cancelled as error:
-                if not _scope_is_cancelled():
-                    # The handler stored a Cancelled of another scope and raised it here.
-                    text = "it let a trio.Cancelled of its own scope escape"
-                    outcome = _failure_outcome(held, envelope, rules, error, text)
-                else:
-                    raise
-            except KeyboardInterrupt:
+                CURRENT.set(task)
+                try:
+                    value = await self._begin(held, task, call)
+                    if value is None:
+                        outcome = _completed(held, PACKED_NONE)
+                    else:
+                        outcome, raised = await self._success(held, call, task, value)
+                except BaseException as error:
+                    # SystemExit too: a handler cannot end the worker.
+                    interruption = _interruption(error)
+                    raised = interruption or error
+                    if isinstance(interruption, trio.Cancelled):
+                        raise interruption from interruption.__cause__
+                    if interruption is None:
+                        outcome = self._failure(held, call, error)
+        except RuntimeError:
+            if task is None:
                 raise
-            except BaseExceptionGroup as group:
-                _raise_interruptions(group)
-                outcome = _failure_outcome(held, envelope, rules, group)
-            except BaseException as error:
-                # SystemExit too: a handler cannot end the worker.
-                outcome = _failure_outcome(held, envelope, rules, error)
+            misnested = True  # by the exit of the scope: everything inside of it is caught
+        nurseries = trio.lowlevel.current_task().child_nurseries
+        if misnested or nurseries:
+            left = await close(nurseries, raised)
+            if not isinstance(raised, KeyboardInterrupt):
+                raised, outcome = left, self._failure(held, call, left)
+        if raised is not None and isinstance(raised, KeyboardInterrupt):
+            raise raised
         if scope.cancelled_caught:
             outcome = _cancelled_outcome(held, envelope)
-        return _within_deadline(outcome) if held.deadline_ms else outcome
+        outcome = outcome or released(held)
+        if held.deadline_ms:
+            outcome = _within_deadline(outcome)
+        self.log.ended(outcome, envelope.type, raised)
+        return outcome
+
+    async def _success(
+        self, held: HeldLease, call: HandlerCall, task: CurrentTask, value: Any
+    ) -> tuple[AttemptOutcome, BaseException | None]:
+        results = self.services.results
+        try:
+            if call.aggregates:
+                value = call.value(task, value)
+            small = results.is_small(value)
+            packed = (
+                results.pack(value, call.conversions)
+                if small
+                else await results.pack_large(value, call.conversions)
+            )
+            return _completed(held, packed), None
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            # SystemExit too, which a method of the value may raise. Another attempt would do the
+            # work twice and fail in the same way.
+            return failed(held, full_text(error), 0.0, final=True), error
+
+    def _failure(self, held: HeldLease, call: HandlerCall, error: BaseException) -> AttemptOutcome:
+        if held.reason is Reason.SHUTDOWN and not decides(error):
+            # It was raised because the worker stops, so it says nothing about the task.
+            self.log.interrupted(held, call.envelope.type, error)
+            return released(held)
+        # The handler stored a Cancelled of another scope and raised it here.
+        escaped = isinstance(error, trio.Cancelled)
+        text = "it let a trio.Cancelled of its own scope escape" if escaped else ""
+        return failure_outcome(held, call.envelope, call.rules, error, text)
 
     def _snooze_newer(self, held: HeldLease, error: NewerEnvelope) -> AttemptOutcome:
         if held.queue not in self._newer_reported:
@@ -119,7 +155,35 @@ class Attempts:
                 "queue %s holds tasks of a newer rediq-trio (%s), which are snoozed without a charge: "
                 "upgrade this worker", held.queue, error,
             )  # fmt: skip
-        return _snoozed(held, NEWER_TASK_SNOOZE)
+        return snoozed(held, NEWER_TASK_SNOOZE)
+
+    async def _refuse(self, held: HeldLease, error: RediqError) -> AttemptOutcome:
+        """Return the outcome of a task that cannot be called."""
+        if isinstance(error, UnknownTaskType):
+            outcome = await self._leave_to_others(held, error)
+        else:
+            outcome = failed(held, error_text(error), 0.0, final=True)
+        self.log.ended(outcome, None, error)
+        return outcome
+
+    async def _leave_to_others(self, held: HeldLease, error: UnknownTaskType) -> AttemptOutcome:
+        if self.unknown_types is None:
+            return failed(held, error_text(error), 0.0, final=True)
+        outcome = released(held)
+        with held.open_scope(math.inf):
+            outcome = await self.unknown_types.outcome(held, error)
+        match held.reason:
+            case Reason.CANCELLED:
+                return AttemptOutcome(held, Stopped(held.fence))
+            case Reason.LEASE_LOST:
+                return AttemptOutcome(held, None)
+            case _:
+                return outcome
+
+    async def _too_late(self, held: HeldLease, envelope: Envelope) -> AttemptOutcome | None:
+        if outcome := await self._read_deadline(held, envelope):
+            self.log.ended(outcome, envelope.type, None)
+        return outcome
 
     async def _read_deadline(self, held: HeldLease, envelope: Envelope) -> AttemptOutcome | None:
         """Read the task's deadline; return an outcome if the attempt must not start.
@@ -135,40 +199,74 @@ class Attempts:
         held.deadline_ms = deadline_ms(record, envelope.deadline_ms)
         if held.deadline_within(0.0):
             return _deadline_passed(held, "passed before the attempt started")
+        held.limit_attempt(envelope.timeout)
         return None
 
-    async def _through_layers(self, task: CurrentTask, call: HandlerCall) -> Any:
-        value = None
+    async def _through_layers(
+        self, layers: Sequence[Middleware], held: HeldLease, task: CurrentTask, call: HandlerCall
+    ) -> Any:
         async with AsyncExitStack() as stack:
-            for layer in self.app.layers:
+            for layer in layers:
                 await stack.enter_async_context(layer(task))
-            if call.is_async:
-                value = await call.function(*call.args, **call.kwargs)
-            else:
-                value = await self._in_thread(call)
-        # Without a value, a middleware swallowed the error: the attempt succeeded with None.
-        return value
+            return await contained(partial(self._call, held, call, waited=True))
+        # A middleware swallowed the error: the attempt succeeded with None.
+        return None
 
-    async def _in_thread(self, call: HandlerCall) -> Any:
+    def _begin(
+        self, held: HeldLease, task: CurrentTask, call: HandlerCall
+    ) -> Coroutine[Any, Any, Any]:
+        if layers := self.app.layers:
+            return self._through_layers(layers, held, task, call)
+        return self._call(held, call, waited=bool(held.deadline_ms))
+
+    def _call(
+        self, held: HeldLease, call: HandlerCall, *, waited: bool
+    ) -> Coroutine[Any, Any, Any]:
+        # No coroutine of its own, which would cost each attempt something.
+        # Read once more after what may have taken time: a middleware, the look at a deadline.
+        if held.is_over(trio.current_time() if waited else held.started):
+            held.cancel(Reason.LEASE_LOST)
+            return trio.sleep_forever()  # noqa: ASYNC105  # the caller awaits it
+        if call.is_async:
+            coroutine: Coroutine[Any, Any, Any] = call.function(*call.args, **call.kwargs)
+            return coroutine
+        return self._in_thread(held, call)
+
+    async def _in_thread(self, held: HeldLease, call: HandlerCall) -> Any:
+        clock, begun = trio.lowlevel.current_clock(), True
+
+        def call_function() -> Any:
+            nonlocal begun
+            if held.safe_until <= clock.current_time():
+                begun = False  # its lease went over while it waited for a thread
+                return None
+            held.thread_limiter, held.thread = self.threads, threading.get_ident()
+            try:
+                return call.function(*call.args, **call.kwargs)
+            finally:
+                held.thread_limiter = held.thread = None
+
         # Trio runs it in a copy of this context. A thread cannot be stopped, so the attempt
         # waits for its end and keeps its lease meanwhile.
-        return await trio.to_thread.run_sync(
-            lambda: call.function(*call.args, **call.kwargs), limiter=self.threads
-        )
+        result = await trio.to_thread.run_sync(call_function, limiter=self.threads)
+        if not begun:
+            held.cancel(Reason.LEASE_LOST)
+            await trio.sleep_forever()
+        return result
 
 
-def _raise_interruptions(group: BaseExceptionGroup[BaseException]) -> None:
-    """Raise the part of a handler's exception group that is meant for the worker, if any."""
-    # Checked before splitting: `split` fails on a group that is nested too deep.
-    found = {type(part) for part in flatten_group(group)}
-    if any(issubclass(kind, KeyboardInterrupt) for kind in found):
-        interrupt, _ = group.split(KeyboardInterrupt)
-        assert interrupt is not None
-        raise interrupt
-    if trio.Cancelled in found and _scope_is_cancelled():
-        cancelled, _ = group.split(trio.Cancelled)
-        assert cancelled is not None
-        raise cancelled
+def _interruption(error: BaseException) -> BaseException | None:
+    """Return the part of what a handler raised that is meant for the worker, if any."""
+    # Not `split`, which calls a method of the group, and fails on one that is nested too deep.
+    parts = flatten_group(error)
+    for part in parts:
+        if isinstance(part, KeyboardInterrupt):
+            return part
+    if _scope_is_cancelled():
+        for part in parts:
+            if isinstance(part, trio.Cancelled):
+                return part
+    return None
 
 
 def _scope_is_cancelled() -> bool:
@@ -176,58 +274,8 @@ def _scope_is_cancelled() -> bool:
 
 
 def _completed(held: HeldLease, result: bytes) -> AttemptOutcome:
-    return AttemptOutcome(held, Completed(held.fence, result, tuple(held.children)))
-
-
-def _snoozed(held: HeldLease, delay: float) -> AttemptOutcome:
-    return AttemptOutcome(held, Snoozed(held.fence, round(delay * 1000)))
-
-
-def _success_outcome(held: HeldLease, call: HandlerCall, task: CurrentTask, value: Any) -> AttemptOutcome:
-    if value is None:
-        return _completed(held, PACKED_NONE)
-    try:
-        if call.aggregates:
-            value = call.value(task, value)
-        return _completed(held, pack_value(to_plain(value), what="result"))
-    except Exception as error:
-        # Another attempt would do the work twice and fail in the same way.
-        return failed(held, error_text(error), 0.0, final=True)
-
-
-def _failure_outcome(
-    held: HeldLease, envelope: Envelope, rules: RetryRules, error: BaseException, text: str = ""
-) -> AttemptOutcome:
-    """Return the outcome for what a handler raised; `text` replaces the error's own text."""
-    while len(parts := group_members(error)) == 1:
-        error = parts[0]
-    backoff = envelope.backoff.delay(held.lease.attempt)
-    match error:
-        case Snooze():
-            return _snoozed(held, error.seconds)
-        case Reject():
-            return failed(held, error_text(error)[len("Reject: ") :] or "rejected", 0.0, final=True)
-        case Retry():
-            return failed(held, error_text(error), backoff if error.after is None else error.after)
-        case _:
-            pass
-    log.debug("task %s failed", held.task_id, exc_info=error)
-    text = text or error_text(error)
-    if parts:
-        text = f"{text}: {'; '.join(error_text(part) for part in parts[:10])}"[:MAX_ERROR_TEXT]
-    try:
-        delay = rules.delay(error, held.lease.attempt, backoff)
-    except BadRule as broken:
-        why = f"its retry function failed: {error_text(broken.__cause__ or broken)}"
-        log.warning("task %s: %s; it is retried after its backoff", held.task_id, why)
-        return failed(held, with_suffix(text, why), backoff)
-    return failed(held, text, 0.0, final=True) if delay is None else failed(held, text, delay)
-
-
-def with_suffix(text: str, suffix: str) -> str:
-    """Append a suffix to an error's text, which is cut if there is no room for both."""
-    suffix = f" ({suffix[: MAX_ERROR_TEXT // 4]})"
-    return text[: MAX_ERROR_TEXT - len(suffix)] + suffix
+    written = Completed(held.lease.fence, result, tuple(held.children), held.retention_ms)
+    return AttemptOutcome(held, written)
 
 
 def _cancelled_outcome(held: HeldLease, envelope: Envelope) -> AttemptOutcome:
@@ -258,9 +306,8 @@ def _within_deadline(outcome: AttemptOutcome) -> AttemptOutcome:
     held, written = outcome.held, outcome.written
     if not isinstance(written, Failed) or written.final:
         return outcome
-    if held.lease.attempt > held.lease.max_retry:
-        return outcome
-    if not held.deadline_within(written.delay_ms / 1000):
+    is_last = held.lease.attempt > held.lease.max_retry
+    if is_last or not held.deadline_within(written.delay_ms / 1000):
         return outcome
     suffix = f"no further attempt: the deadline, {_deadline_text(held)}, is earlier"
     return failed(held, with_suffix(written.error, suffix), 0.0, final=True)

@@ -1,4 +1,5 @@
-"""The executor: runs the claimed tasks, `concurrency` at a time.
+"""The executor: runs the claimed tasks, `concurrency` at a time, and more while some of them wait
+for other tasks (`slots`).
 
 Each attempt is a Trio task of its own, so context variables cannot leak from one to the
 next. It runs in its own cancel scope, whose deadline is the task's timeout.
@@ -12,10 +13,11 @@ from collections import deque
 import attrs
 import trio
 
+from rediq_trio._errors import StoreError
 from rediq_trio.worker.attempt import Attempts
 from rediq_trio.worker.auto_reset_event import AutoResetEvent
-from rediq_trio.worker.leases import HeldLease, LeaseTable, Reason
-from rediq_trio.worker.outcomes import AttemptOutcome, released
+from rediq_trio.worker.availability.outages import Outages
+from rediq_trio.worker.leases import AttemptOutcome, HeldLease, LeaseTable, Reason, released
 from rediq_trio.worker.prefetch import UNSTARTED_MAX, Prefetch
 
 
@@ -28,7 +30,10 @@ class Executor:
     prefetch: Prefetch
     leases: trio.MemoryReceiveChannel[list[HeldLease]]
     outcomes: trio.MemorySendChannel[AttemptOutcome]
+    outages: Outages = attrs.field(factory=Outages)
     _backlog: deque[tuple[HeldLease, float]] = attrs.field(factory=deque)
+    _returned: deque[HeldLease] = attrs.field(factory=deque)
+    """Tasks that were released unstarted and may not be back in their queues yet."""
     _running: set[HeldLease] = attrs.field(factory=set)
     _batch_arrived: AutoResetEvent = attrs.field(factory=AutoResetEvent)
     _nursery: trio.Nursery | None = None
@@ -42,6 +47,7 @@ class Executor:
             try:
                 async with trio.open_nursery() as nursery:
                     self._nursery = nursery
+                    self.lease_table.slots.open(self._fill_free_slot)
                     async with trio.open_nursery() as watching:
                         watching.start_soon(self._return_unstarted)
                         await self._receive()
@@ -58,7 +64,10 @@ class Executor:
                 self._backlog.extend((held, now) for held in batch)
                 if self.lease_table.shutting_down:
                     self.release_unstarted()
-                self._start()
+                elif self.prefetch.returning:
+                    # Of a claim that was under way: those that are being returned come first.
+                    self._release_backlog()
+                self._start(now)
                 if self._backlog:
                     self._batch_arrived.set()
 
@@ -86,25 +95,49 @@ class Executor:
         for held in self._running:
             self._settle(held, released(held))
 
-    def _start(self) -> None:
+    def _start(self, now: float) -> None:
         assert self._nursery is not None
-        while self._backlog and len(self._running) < self.prefetch.concurrency:
+        most = self.prefetch.concurrency + self.lease_table.slots.lending
+        while self._backlog and len(self._running) < most:
             held, _ = self._backlog.popleft()
+            if held.is_over(now):
+                # The event loop was blocked, say: another worker may have started the task.
+                self._lose(held)
+                continue
             self._running.add(held)
             # In the executor's own context: a Trio task inherits the context of its starter,
             # which may be an attempt that has just ended.
             self._context.run(self._nursery.start_soon, self._attempt, held)
 
     async def _attempt(self, held: HeldLease) -> None:
-        outcome = released(held)
+        outcome: AttemptOutcome | None = None
         try:
             outcome = await self.attempts.run(held)
+        except StoreError as error:
+            self.outages.stop(held.queue, error)
         finally:
             self._running.discard(held)
-            self._settle(held, outcome)
-            self.prefetch.record_attempt(trio.current_time() - held.started)
-            self._start()
+            if self.lease_table.slots.lending:
+                self.lease_table.slots.forget(held)
+            self._settle(held, outcome or released(held))
+            now = trio.current_time()
+            self.prefetch.record_attempt(now - held.started)
+            self._start(now)
             self.lease_table.announce_room()
+
+    def _fill_free_slot(self) -> None:
+        self._start(trio.current_time())
+        self.lease_table.announce_room()
+
+    def _lose(self, held: HeldLease) -> None:
+        if not held.over:
+            held.over = True
+            self.outages.limiter.warning(
+                "task %s/%s: its lease is over before it was started", *held.key,
+                extra={"queue": held.queue, "task": held.task_id},
+            )  # fmt: skip
+        held.cancel(Reason.LEASE_LOST)
+        self._settle(held, AttemptOutcome(held, None))
 
     def _settle(self, held: HeldLease, outcome: AttemptOutcome) -> None:
         if not held.settled:
@@ -122,4 +155,23 @@ class Executor:
                     await trio.sleep(left)
                 else:
                     self.prefetch.record_unstarted()
-                    self.release_unstarted()
+                    await self._return_backlog()
+
+    async def _return_backlog(self) -> None:
+        """Release the tasks that were not started, and wait until they are back in their queues."""
+        self.prefetch.returning = True
+        try:
+            self._release_backlog()
+            while self._returned:
+                held = self._returned[0]
+                if self.lease_table.get(*held.key) is held:
+                    await self.lease_table.room.park()
+                else:
+                    self._returned.popleft()
+        finally:
+            self.prefetch.returning = False
+            self.lease_table.announce_room()
+
+    def _release_backlog(self) -> None:
+        self._returned.extend(held for held, _ in self._backlog)
+        self.release_unstarted()

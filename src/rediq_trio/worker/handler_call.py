@@ -15,14 +15,17 @@ from rediq_trio._errors import ConfigError, PayloadError, PayloadTooLarge, Unkno
 from rediq_trio.handlers.aggregators import Aggregator
 from rediq_trio.handlers.app import App
 from rediq_trio.handlers.context import CurrentTask
-from rediq_trio.handlers.retry_rules import RetryRules
+from rediq_trio.handlers.options import HandlerOptions
+from rediq_trio.handlers.retry_rules import ANY_ERROR, RetryRules
 from rediq_trio.spec.carried import BatchEnvelope, BatchMember
+from rediq_trio.spec.stored_format import UNSET_RETENTION_MS
+from rediq_trio.values.backoff import DEFAULT_BACKOFF
 from rediq_trio.values.task import Task
-from rediq_trio.wire.batch_envelope import batch_of, open_member
+from rediq_trio.values.unset import UNSET_MAX_RETRY, UNSET_RETENTION, UNSET_TIMEOUT
+from rediq_trio.wire.batch_envelope import is_batch, open_batch, open_member
 from rediq_trio.wire.envelope import ENVELOPE_OVERHEAD_MAX, Envelope, open_envelope, unpack_value
+from rediq_trio.wire.structuring import NO_CONVERTERS, Conversions
 from rediq_trio.worker.leases import HeldLease
-
-NO_RULES = RetryRules()
 
 
 @attrs.define(eq=False)
@@ -40,12 +43,22 @@ class HandlerCall:
     """Ids of a batch's members."""
     aggregates: bool = False
     """Whether the function is an aggregator: it returns the task to go on with, or None."""
+    is_split: bool = False
+    """Whether it is an aggregator that is called once for each part of the batch."""
+    conversions: Conversions = NO_CONVERTERS
+    """Those of the app of the handler."""
 
     def value(self, task: CurrentTask, given: Any) -> Any:
         """Return the result of an aggregator that returned `given`.
 
-        A task that it returned is enqueued with the completion, and its id is the result.
+        A task that it returned is enqueued with the completion, and its id is the result. Of a batch
+        in parts, the result is the list of the parts' results.
         """
+        if self.is_split:
+            return [self._one_value(task, each) for each in given]
+        return self._one_value(task, given)
+
+    def _one_value(self, task: CurrentTask, given: Any) -> Any:
         if given is None:
             return None
         if not isinstance(given, Task):
@@ -59,9 +72,10 @@ def open_call(app: App, held: HeldLease, most: int) -> HandlerCall:
     Raises `PayloadError`, `UnknownTaskType` or `ConfigError` when it cannot be called.
     """
     packed = held.lease.envelope
-    if batch := batch_of(packed):
-        return _open_batch(app, held, batch, most)
-    assert isinstance(packed, bytes)
+    if isinstance(packed, BatchEnvelope):
+        return _open_batch(app, held, packed, most)
+    if is_batch(packed):
+        return _open_batch(app, held, open_batch(packed), most)
     if len(packed) > most + ENVELOPE_OVERHEAD_MAX:
         # Checked before unpacking: a few bytes can declare more than there is memory for.
         raise PayloadTooLarge(
@@ -71,7 +85,25 @@ def open_call(app: App, held: HeldLease, most: int) -> HandlerCall:
     handler = app.handler(envelope.type)
     payload = unpack_value(envelope.payload, most=most)
     args, kwargs = handler.arguments(payload)
-    return HandlerCall(envelope, handler.function, handler.is_async, handler.rules, args, kwargs)
+    if handler.own_options is not None:
+        _apply_options(handler.own_options, envelope, held)
+    return HandlerCall(
+        envelope, handler.function, handler.is_async, handler.rules, args, kwargs,
+        conversions=handler.conversions,
+    )  # fmt: skip
+
+
+def _apply_options(own: HandlerOptions, envelope: Envelope, held: HeldLease) -> None:
+    """Apply the options of a handler that the producer of its task left unset."""
+    if own.timeout is not None and envelope.timeout is UNSET_TIMEOUT:
+        envelope.timeout = own.timeout
+    if own.backoff is not None and envelope.backoff is DEFAULT_BACKOFF:
+        envelope.backoff = own.backoff
+    held.retention_ms = own.retention_ms  # the queue knows whether it was left unset
+    left_unset = held.lease.max_retry == UNSET_MAX_RETRY and not envelope.max_retry_is_set
+    if own.max_retry is not None and left_unset and own.max_retry != UNSET_MAX_RETRY:
+        held.max_retry = own.max_retry
+        held.lease = attrs.evolve(held.lease, max_retry=own.max_retry)
 
 
 def _open_batch(app: App, held: HeldLease, batch: BatchEnvelope, most: int) -> HandlerCall:
@@ -84,6 +116,7 @@ def _open_batch(app: App, held: HeldLease, batch: BatchEnvelope, most: int) -> H
         timeout=max(envelope.timeout for _, envelope in opened),
         backoff=first.backoff,
         metadata={},
+        max_retry_is_set=any(envelope.max_retry_is_set for _, envelope in opened),
     )
     ids = tuple(f"{held.queue}/{member.id}" for member in batch.members)
     aggregator = app.aggregator_of(batch.group)
@@ -92,7 +125,13 @@ def _open_batch(app: App, held: HeldLease, batch: BatchEnvelope, most: int) -> H
             _task(held.queue, member, envelope, payload)
             for (member, envelope), payload in zip(opened, payloads, strict=True)
         ]
-        return _aggregation(aggregator, batch_envelope, tasks, batch.group, ids)
+        most_members = aggregator.rule.max_size
+        is_split = len(tasks) > most_members
+        function = _in_parts(aggregator, most_members) if is_split else aggregator.function
+        return HandlerCall(
+            batch_envelope, function, aggregator.is_async, ANY_ERROR, (tasks,), {}, batch.group,
+            ids, aggregates=True, is_split=is_split, conversions=app.conversions,
+        )  # fmt: skip
     others = {envelope.type for _, envelope in opened} - {first.type}
     if others:
         raise UnknownTaskType(
@@ -102,23 +141,28 @@ def _open_batch(app: App, held: HeldLease, batch: BatchEnvelope, most: int) -> H
         )
     handler = app.handler(first.type)
     args, kwargs = handler.arguments(payloads)
-    rules = handler.rules
+    if handler.own_options is not None:
+        _apply_options(handler.own_options, batch_envelope, held)
     return HandlerCall(
-        batch_envelope, handler.function, handler.is_async, rules, args, kwargs, batch.group, ids
-    )
+        batch_envelope, handler.function, handler.is_async, handler.rules, args, kwargs,
+        batch.group, ids, conversions=handler.conversions,
+    )  # fmt: skip
 
 
-def _aggregation(
-    aggregator: Aggregator,
-    batch_envelope: Envelope,
-    tasks: list[Task[Any]],
-    group: str,
-    ids: tuple[str, ...],
-) -> HandlerCall:
-    function, is_async = aggregator.function, aggregator.is_async
-    return HandlerCall(
-        batch_envelope, function, is_async, NO_RULES, (tasks,), {}, group, ids, aggregates=True
-    )
+def _in_parts(aggregator: Aggregator, size: int) -> Callable[[list[Task[Any]]], Any]:
+    """Return a function that calls an aggregator with `size` tasks at a time.
+
+    A worker whose aggregator had another `max_size`, or that had none, may have made the batch.
+    """
+    call: Callable[[list[Task[Any]]], Any] = aggregator.function
+
+    async def call_async(tasks: list[Task[Any]]) -> list[Any]:
+        return [await call(tasks[n : n + size]) for n in range(0, len(tasks), size)]
+
+    def call_sync(tasks: list[Task[Any]]) -> list[Any]:
+        return [call(tasks[n : n + size]) for n in range(0, len(tasks), size)]
+
+    return call_async if aggregator.is_async else call_sync
 
 
 def _payload(member: BatchMember, envelope: Envelope, most: int) -> Any:
@@ -129,16 +173,21 @@ def _payload(member: BatchMember, envelope: Envelope, most: int) -> Any:
 
 
 def _task(queue: str, member: BatchMember, envelope: Envelope, payload: Any) -> Task[Any]:
+    # What was left unset stays so if the aggregator enqueues the task again.
+    keeps_unset = member.max_retry == UNSET_MAX_RETRY and not envelope.max_retry_is_set
+    retention: float = UNSET_RETENTION
+    if member.retention_ms != UNSET_RETENTION_MS:
+        retention = member.retention_ms / 1000
     return Task(
         envelope.type,
         payload,
         id=member.id,
         queue=queue,
         priority=member.priority,
-        max_retry=member.max_retry,
+        max_retry=UNSET_MAX_RETRY if keeps_unset else member.max_retry,
         max_crashes=member.max_crashes,
         timeout=envelope.timeout,
         backoff=envelope.backoff,
-        retention=member.retention_ms / 1000,
+        retention=retention,
         metadata=envelope.metadata,
     )

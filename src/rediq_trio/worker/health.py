@@ -17,8 +17,10 @@ from collections.abc import Iterator, Mapping
 import attrs
 import trio
 
+from rediq_trio.worker.availability.liveness import Liveness
+from rediq_trio.worker.availability.outages import Outages
 from rediq_trio.worker.heartbeat import Heartbeat
-from rediq_trio.worker.liveness import Liveness
+from rediq_trio.worker.outcomes.stuck import StuckAttempts
 from rediq_trio.worker.watchdog import BlockedLoop, Watchdog
 
 POLL_OVERDUE = 15.0
@@ -44,7 +46,7 @@ class Health:
     last_beat: float = 0.0
     """Seconds since all leases were renewed and the worker's record was written."""
     connected: bool = False
-    """Whether Redis answered the last call."""
+    """Whether Redis answered the last call of each queue."""
     last_answer: float = 0.0
     """Seconds since Redis last answered the poller, the heartbeat, the settler or the keeper."""
     blocked: BlockedLoop | None = None
@@ -75,6 +77,9 @@ class HealthJudge:
     watchdog: Watchdog
     stopping: trio.Event
     finished: trio.Event
+    stuck: StuckAttempts
+    concurrency: int
+    outages: Outages
     clock: trio.abc.Clock = attrs.field(factory=trio.lowlevel.current_clock)
 
     def judge(self) -> Health:
@@ -93,7 +98,7 @@ class HealthJudge:
             reasons=(*fatal, *degraded),
             last_poll=max(0.0, now - polled),
             last_beat=max(0.0, now - self.heartbeat.last_beat),
-            connected=connected,
+            connected=connected and not self.outages.failing,
             last_answer=max(0.0, now - answered),
             blocked=blocked,
             last_blocked=blocked or self.watchdog.last,
@@ -134,8 +139,15 @@ class HealthJudge:
             return
         if blocked is not None and blocked.seconds <= self.lease:
             yield f"the event loop has been blocked for {blocked.seconds:.1f} s, {_blocked_by(blocked)}"
+        if self.stuck.count >= self.concurrency:
+            yield (
+                f"all {self.concurrency} slots are taken by attempts that run on after their timeout, "
+                f"such as {self.stuck.ids()[0]}"
+            )
         if not connected and away > REDIS_AWAY_MAX:
             yield f"Redis has not answered for {away:.0f} s"
+        else:
+            yield from self.outages.reasons(now, REDIS_AWAY_MAX)
         if now - polled > POLL_OVERDUE:
             yield f"the poller has had no answer for {now - polled:.0f} s"
         if now - self.heartbeat.last_beat > self.lease:

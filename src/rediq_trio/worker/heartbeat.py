@@ -4,26 +4,28 @@ Only the answer to a renewal says that a task is cancelled or that its lease is 
 signal merely brings the renewal forward. When Redis cannot be reached, the local clock
 decides: an attempt whose lease may be over is cancelled before another worker can start
 the task.
+
+Each queue is renewed by itself, all at the same time: one that is away costs the others nothing.
 """
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 import trio
 
-from rediq_trio._errors import ConnectionLost
+from rediq_trio._errors import ConnectionLost, StoreError
 from rediq_trio.spec.messages import Verdict, WorkerRecord
 from rediq_trio.store.broadcast import Signal, SignalKind
 from rediq_trio.store.port import BATCH, Store
-from rediq_trio.store.retrying import until_answered
+from rediq_trio.worker.availability.liveness import Liveness
+from rediq_trio.worker.availability.outages import WORKER_RECORD, Outages
 from rediq_trio.worker.leases import HeldLease, LeaseTable, Reason, margin
-from rediq_trio.worker.liveness import Liveness
 
-log = logging.getLogger("rediq_trio")
+RECORD_BEATS = 4
+"""Beats for which a worker's record counts without another heartbeat."""
 
 
 @attrs.define(eq=False)
@@ -40,47 +42,84 @@ class Heartbeat:
     pack_info: Callable[[], bytes]
     """Returns the worker's record: what `Client.workers` shows of it."""
     liveness: Liveness = attrs.field(factory=Liveness)
+    outages: Outages = attrs.field(factory=Outages)
     last_beat: float = attrs.field(factory=trio.current_time)
     """When all leases were last renewed and the worker's record was written, on Trio's clock."""
+    _unanswered: set[str] = attrs.field(factory=set)
+    """Queues whose leases are being renewed, and `WORKER_RECORD` while that is being written."""
+    _signalled: dict[str, dict[HeldLease, None]] = attrs.field(
+        factory=dict[str, dict[HeldLease, None]]
+    )
+    """Leases that a signal named, for each queue of which such leases are being renewed."""
 
     async def run(self) -> None:
         """Beat until cancelled."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._beat)
-            nursery.start_soon(self._handle_signals)
+            nursery.start_soon(self._beat, nursery)
+            nursery.start_soon(self._handle_signals, nursery)
             nursery.start_soon(self._watch_clock)
 
-    async def _beat(self) -> None:
+    async def _beat(self, nursery: trio.Nursery) -> None:
         while True:
-            await until_answered(
-                self._renew_all,
-                on_failure=lambda _: self.liveness.record_failure(),
-                pause_max=self.interval,
-            )
-            self.last_beat = trio.current_time()
-            self.liveness.record_answer()
-            self.liveness.sleep(self.interval)
+            targets = {held.queue for held in self.lease_table if not held.over}
+            for target in [*sorted(targets), WORKER_RECORD]:
+                # One that an earlier beat still tries to reach goes on by itself.
+                if target not in self._unanswered:
+                    self._unanswered.add(target)
+                    nursery.start_soon(self._repeat, target)
+            self.liveness.rest(self.interval)
             await trio.sleep(self.interval)
-            self.liveness.wake()
+            self.outages.limiter.log_counts()
 
-    async def _renew_all(self) -> None:
-        await self._renew(self.lease_table)
-        record = WorkerRecord(self.worker, self.pack_info(), round(self.interval * 4000))
+    async def _repeat(self, target: str) -> None:
+        """Renew the leases of one queue, or write the worker's record, until that is answered."""
+        while True:
+            self.liveness.begin_call(target)
+            try:
+                await (self._register() if target == WORKER_RECORD else self._renew_queue(target))
+            except ConnectionLost as lost:
+                self.outages.record_failure(target, lost)
+                self.liveness.record_failure()
+                self.liveness.end_call(target)
+                await self.outages.wait_pause(target)
+                continue
+            except Exception as error:
+                # The other queues go on; the next beat tries this one again.
+                self.outages.stop(target, error)
+            else:
+                self.outages.record_answer(target)
+                self.liveness.record_answer()
+            break
+        self.liveness.end_call(target)
+        self._unanswered.discard(target)
+        if not self._unanswered:
+            self.last_beat = trio.current_time()
+
+    async def _register(self) -> None:
+        record = WorkerRecord(
+            self.worker, self.pack_info(), round(self.interval * RECORD_BEATS * 1000)
+        )
         await self.store.register(record)
 
-    async def _renew(self, chosen: Iterable[HeldLease]) -> None:
-        by_queue: dict[str, list[HeldLease]] = {}
-        for held in chosen:
-            if held.reason is not Reason.LEASE_LOST:
-                by_queue.setdefault(held.queue, []).append(held)
-        for queue, leases in by_queue.items():
-            for i in range(0, len(leases), BATCH):
-                await self._renew_some(queue, leases[i : i + BATCH])
+    async def _renew_queue(self, queue: str) -> None:
+        await self._renew(queue, [held for held in self.lease_table if held.queue == queue])
+
+    async def _renew(self, queue: str, chosen: Iterable[HeldLease]) -> None:
+        leases = [held for held in chosen if not held.over]
+        for i in range(0, len(leases), BATCH):
+            await self._renew_some(queue, leases[i : i + BATCH])
 
     async def _renew_some(self, queue: str, leases: Sequence[HeldLease]) -> None:
         asked_at = trio.current_time()
         fences = [held.fence for held in leases]
-        verdicts = await self.store.renew(queue, fences, lease_ms=round(self.lease * 1000))
+        try:
+            verdicts = await self.store.renew(queue, fences, lease_ms=round(self.lease * 1000))
+        except StoreError:
+            if len(leases) == 1:
+                raise
+            # One damaged task does not cost the others their leases.
+            await self._renew_halves(queue, leases)
+            return
         for held, verdict in zip(leases, verdicts, strict=True):
             if verdict is Verdict.LOST:
                 # One that was settled meanwhile is no longer in the lease table.
@@ -91,21 +130,53 @@ class Heartbeat:
                 if verdict is Verdict.CANCEL:
                     held.cancel(Reason.CANCELLED)
 
+    async def _renew_halves(self, queue: str, leases: Sequence[HeldLease]) -> None:
+        half, errors = len(leases) // 2, list[StoreError]()
+        for part in (leases[:half], leases[half:]):
+            try:
+                await self._renew_some(queue, part)
+            except StoreError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
     def _mark_lost(self, held: HeldLease) -> None:
-        log.warning("task %s/%s: its lease is lost, the attempt is cancelled", *held.key)
+        """Cancel the attempt of a lease that is over, once."""
+        held.over = True
+        if held.settled:
+            text = "task %s/%s: its lease is over and its outcome is not written yet; another worker may run it"
+        else:
+            text = "task %s/%s: its lease is lost, the attempt is cancelled"
+        self.outages.limiter.warning(
+            text, *held.key, extra={"queue": held.queue, "task": held.task_id}
+        )
         held.cancel(Reason.LEASE_LOST)
 
-    async def _handle_signals(self) -> None:
+    async def _handle_signals(self, nursery: trio.Nursery) -> None:
         with self.store.listen([(queue, "") for queue in self.queues]) as signals:
             while True:
                 signal = await signals.receive()
-                if affected := list(self._affected(signal)):
-                    try:
-                        await self._renew(affected)
-                    except ConnectionLost:
-                        pass  # the next beat renews them
+                if not (affected := self._affected(signal)):
+                    continue
+                if (waiting := self._signalled.get(signal.queue)) is not None:
+                    waiting |= dict.fromkeys(affected)
+                else:
+                    self._signalled[signal.queue] = dict.fromkeys(affected)
+                    nursery.start_soon(self._renew_signalled, signal.queue)
 
-    def _affected(self, signal: Signal) -> Iterable[HeldLease]:
+    async def _renew_signalled(self, queue: str) -> None:
+        while leases := self._signalled[queue]:
+            self._signalled[queue] = {}
+            try:
+                await self._renew(queue, leases)
+            except ConnectionLost as lost:
+                # The next beat renews them.
+                self.outages.record_failure(queue, lost)
+            except Exception as error:
+                self.outages.stop(queue, error)
+        del self._signalled[queue]
+
+    def _affected(self, signal: Signal) -> Sequence[HeldLease]:
         if signal.kind is SignalKind.CANCEL:
             held = self.lease_table.get(signal.queue, signal.id)
             return () if held is None else (held,)
@@ -117,7 +188,7 @@ class Heartbeat:
         while True:
             now = trio.current_time()
             for held in self.lease_table:
-                if held.safe_until <= now and held.reason is not Reason.LEASE_LOST:
+                if held.safe_until <= now and not held.over:
                     self._mark_lost(held)
             expiry = self.lease_table.next_expiry()
             # A new lease cannot expire earlier than this: it is safe for the lease less its margin.

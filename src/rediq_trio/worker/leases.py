@@ -1,4 +1,4 @@
-"""The lease table: the leases that this worker has claimed and not yet settled.
+"""The leases that this worker has claimed and not yet settled, and the outcomes of their attempts.
 
 A lease is in the table from its claim to its settlement, and the size of the table bounds
 claiming. So when Redis is away and nothing can be settled, claiming stops by itself, and
@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 
 import attrs
 import trio
 
-from rediq_trio.spec.messages import Fence, Lease, NewTask
+from rediq_trio.handlers.running_attempt import ChildHandles
+from rediq_trio.spec.messages import Failed, Fence, Lease, NewTask, Outcome, Released
+from rediq_trio.worker.slots import Slots
 
 SAFETY_SHARE = 0.1
 """Share of the lease that is not used: time for the answer to arrive and the handler to end."""
@@ -55,10 +58,22 @@ class HeldLease:
     reason: Reason | None = None
     settled: bool = False
     """Whether its outcome is decided; a later one does not count."""
+    over: bool = False
+    """Whether it is known to be over; from then on it is neither renewed nor logged again."""
     children: list[NewTask] = attrs.field(factory=list)
     """Tasks to be enqueued with the completion."""
+    child_handles: ChildHandles | None = None
+    """Those of the children in its own queue; None without any."""
+    thread: int | None = attrs.field(default=None, repr=False)
+    """The identifier of the thread in which its handler runs; None without a thread."""
     deadline_ms: int = 0
     """The deadline of the task, by the store's clock; 0 for none."""
+    max_retry: int | None = None
+    """The handler's `max_retry`, if it applies because the producer left it unset."""
+    retention_ms: int | None = None
+    """The handler's retention, which applies if the producer left it unset."""
+    thread_limiter: trio.CapacityLimiter | None = attrs.field(default=None, repr=False)
+    """The limiter of the thread in which its handler runs; None without a thread."""
 
     @property
     def fence(self) -> Fence:
@@ -71,10 +86,15 @@ class HeldLease:
 
     def cancel(self, reason: Reason) -> None:
         """Cancel the attempt; only the first reason is kept."""
+        self.over = self.over or reason is Reason.LEASE_LOST
         if self.reason is None:
             self.reason = reason
             if self.scope is not None:
                 self.scope.cancel(reason=reason.value)
+
+    def is_over(self, now: float) -> bool:
+        """Return whether another worker may hold the task by `now`, on Trio's clock."""
+        return self.over or self.safe_until <= now
 
     def cancel_reason(self) -> str | None:
         """Return the reason of the cancellation that is under way, also of a timeout."""
@@ -122,6 +142,15 @@ class HeldLease:
     def shutting_down(self) -> bool:
         return self.lease_table.shutting_down
 
+    def lend_slot(self) -> AbstractContextManager[None]:
+        """Lend the attempt's slot while the block lasts."""
+        return self.lease_table.slots.lend(self)
+
+    def waiting(self) -> Sequence[tuple[str, str]]:
+        """Return the queue and local id of each task of this worker whose slot is lent."""
+        waiting = self.lease_table.slots.waiting()
+        return [held.key for held in waiting if isinstance(held, HeldLease)]
+
 
 class LeaseTable:
     """The leases that the worker holds, by queue and task. Changed between checkpoints only."""
@@ -131,6 +160,8 @@ class LeaseTable:
         self.shutting_down = False
         self.room = trio.lowlevel.ParkingLot()
         """The poller waits here for a lease to leave or for an attempt to end."""
+        self.slots = Slots()
+        """The slots of attempts that wait for other tasks."""
 
     def __len__(self) -> int:
         return len(self._held)
@@ -155,6 +186,7 @@ class LeaseTable:
             key = (queue, lease.fence.id)
             old = self._held.get(key)
             if old is not None:
+                old.over = True
                 old.cancel(Reason.LEASE_LOST)
             self._held[key] = held = HeldLease(queue, lease, safe_until, clock_offset, key, self)
             taken.append(held)
@@ -174,9 +206,37 @@ class LeaseTable:
     def get(self, queue: str, task_id: str) -> HeldLease | None:
         return self._held.get((queue, task_id))
 
+    def count(self, queues: Collection[str]) -> int:
+        """Return the number of leases of some queues."""
+        return sum(held.queue in queues for held in self._held.values())
+
+    def count_settled(self, queues: Collection[str]) -> int:
+        """Return the number of leases of some queues whose outcomes only have to be written."""
+        return sum(held.settled and held.queue in queues for held in self._held.values())
+
     def next_expiry(self) -> float:
         """Return when the first lease stops being safe, on Trio's clock; inf without one."""
         return min(
-            (h.safe_until for h in self._held.values() if h.reason is not Reason.LEASE_LOST),
+            (h.safe_until for h in self._held.values() if not h.over),
             default=math.inf,
         )
+
+
+@attrs.frozen(eq=False)
+class AttemptOutcome:
+    """The end of an attempt that a worker held a lease for."""
+
+    held: HeldLease
+    written: Outcome | None
+    """None when the lease is lost: another worker may hold the task, so nothing is settled."""
+
+
+def failed(held: HeldLease, error: str, delay: float, *, final: bool = False) -> AttemptOutcome:
+    """Return the outcome of a failure; the next attempt, if there is one, is `delay` seconds away."""
+    written = Failed(held.fence, error, round(delay * 1000), final, held.max_retry)
+    return AttemptOutcome(held, written)
+
+
+def released(held: HeldLease) -> AttemptOutcome:
+    """Return the outcome of an attempt that did not end by itself, or never started."""
+    return AttemptOutcome(held, Released(held.fence))

@@ -37,6 +37,9 @@ class Prefetch:
     _mean_duration: float | None = None
     _mean_size: float = 1.0
     """Mean bytes of a payload."""
+    returning: bool = False
+    """Whether unstarted tasks are being released. None is claimed meanwhile: in the order of the
+    queues, those come first."""
 
     def record_claim(self, sizes: Sequence[int]) -> None:
         """Record the bytes of each task of a claim."""
@@ -74,4 +77,4 @@ class Prefetch:
 
     def capacity(self) -> int:
         """Return the maximum number of leases to hold."""
-        return self.concurrency + self.ahead()
+        return 0 if self.returning else self.concurrency + self.ahead()

@@ -1,8 +1,8 @@
 """The settler: writes outcomes, in batches, until each is in Redis.
 
-A task counts as done only then. While one batch is being written the next one collects,
-so batches grow with the load. All queues of a batch are written to at the same time, so
-that they share a round trip.
+A task counts as done only then. While one batch of a queue is being written the next one
+collects, so batches grow with the load. Each queue is written to by itself: one that is away
+keeps no outcome of another from being written.
 """
 
 from __future__ import annotations
@@ -15,19 +15,21 @@ from collections.abc import Iterator, Sequence
 import attrs
 import trio
 
+from rediq_trio._errors import ConnectionLost, PayloadTooLarge
 from rediq_trio.spec import messages
 from rediq_trio.spec.settle import TRANSITION_OF
 from rediq_trio.store.port import BATCH, Store
-from rediq_trio.store.retrying import until_answered
-from rediq_trio.worker.leases import HeldLease, LeaseTable
-from rediq_trio.worker.liveness import Liveness
-from rediq_trio.worker.outcomes import AttemptOutcome
+from rediq_trio.worker.availability.liveness import Liveness
+from rediq_trio.worker.availability.outages import Outages
+from rediq_trio.worker.leases import AttemptOutcome, HeldLease, LeaseTable
 from rediq_trio.worker.progress import ProgressFlusher
 
 log = logging.getLogger("rediq_trio")
 
 OUTCOMES_AT_ONCE = 512
 """Maximum number of outcomes that are settled together."""
+CHILDREN_NAMED = 10
+"""Maximum number of tasks that a warning names."""
 
 
 _COUNTED_AS: dict[type[messages.Outcome], str] = {messages.Stopped: "cancelled"}
@@ -39,6 +41,8 @@ class OutcomeCounts:
     """How many attempts of a worker ended in which way so far."""
 
     settled: Counter[type[messages.Outcome]] = attrs.field(factory=Counter)
+    children_refused: int = 0
+    """Tasks of `enqueue_after` that were not enqueued, as others have their ids or unique keys."""
     stale: int = 0
     """Outcomes that the store rejected, because the lease was over."""
     unsettled: int = 0
@@ -46,11 +50,8 @@ class OutcomeCounts:
 
     def by_name(self) -> dict[str, int]:
         """Return the counts of settled and stale outcomes, as statistics and metrics name them."""
-        counts = {
-            _COUNTED_AS.get(kind, kind.__name__.lower()): self.settled[kind]
-            for kind in TRANSITION_OF
-        }
-        return counts | {"stale": self.stale}
+        named = ((_COUNTED_AS.get(kind, kind.__name__.lower()), kind) for kind in TRANSITION_OF)
+        return {name: self.settled[kind] for name, kind in named} | {"stale": self.stale}
 
 
 _SettledItem = tuple[HeldLease, messages.Outcome]
@@ -67,32 +68,33 @@ class Settler:
     outcomes: trio.MemoryReceiveChannel[AttemptOutcome]
     outcome_counts: OutcomeCounts
     liveness: Liveness = attrs.field(factory=Liveness)
+    outages: Outages = attrs.field(factory=Outages)
+    alone: bool = False
+    """Whether the worker serves one queue only: no other waits for it, so no task of its own does it."""
     _stop_scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    _waiting: dict[str, list[_SettledItem]] = attrs.field(factory=dict[str, list[_SettledItem]])
+    """Outcomes that wait for the batch before them, for each queue that is being written to."""
 
     async def run(self) -> None:
         """Settle outcomes until the channel is closed."""
         with self.outcomes, self._stop_scope:
-            self.liveness.sleep(math.inf)
-            async for first in self.outcomes:
-                self.liveness.wake()
-                batch = [first]
-                try:
-                    while len(batch) < OUTCOMES_AT_ONCE:
-                        batch.append(self.outcomes.receive_nowait())
-                except (trio.WouldBlock, trio.EndOfChannel):
-                    pass
-                await self._settle(batch)
-                self.liveness.sleep(math.inf)
+            self.liveness.rest(math.inf)
+            async with trio.open_nursery() as nursery:
+                async for first in self.outcomes:
+                    batch = [first]
+                    try:
+                        while len(batch) < OUTCOMES_AT_ONCE:
+                            batch.append(self.outcomes.receive_nowait())
+                    except (trio.WouldBlock, trio.EndOfChannel):
+                        pass
+                    await self._settle(batch, nursery)
         self.outcome_counts.unsettled += len(self.lease_table)
 
     def limit(self, seconds: float) -> None:
         """Stop settling after `seconds`; the leases of what is left expire."""
         self._stop_scope.deadline = trio.current_time() + seconds
 
-    async def _settle(self, outcomes: Sequence[AttemptOutcome]) -> None:
-        unwritten = self.flusher.unwritten([outcome.held for outcome in outcomes])
-        if unwritten:
-            await self.flusher.flush(unwritten)
+    async def _settle(self, outcomes: Sequence[AttemptOutcome], nursery: trio.Nursery) -> None:
         batches: dict[str, list[_SettledItem]] = {}
         for outcome in outcomes:
             if outcome.written is None:
@@ -101,37 +103,124 @@ class Settler:
             else:
                 items = batches.setdefault(outcome.held.queue, [])
                 items.append((outcome.held, outcome.written))
-        if len(batches) == 1:
-            await self._settle_queue(*batches.popitem())
-            return
-        async with trio.open_nursery() as nursery:
-            for queue, items in batches.items():
-                nursery.start_soon(self._settle_queue, queue, items)
+        for queue, items in batches.items():
+            if (waiting := self._waiting.get(queue)) is not None:
+                waiting += items
+                continue
+            self._waiting[queue] = items
+            if self.alone:
+                await self._settle_waiting(queue)
+            else:
+                nursery.start_soon(self._settle_waiting, queue)
 
-    async def _settle_queue(self, queue: str, items: Sequence[_SettledItem]) -> None:
-        """Settle the outcomes of one queue, of whatever kind, in one call."""
-        for part in _split(items):
-            states = await self._settle_until_answered(queue, [outcome for _, outcome in part])
-            for (held, outcome), state in zip(part, states, strict=True):
-                if state is None:
-                    self.outcome_counts.stale += 1
-                    log.warning(
-                        "task %s/%s: its lease was over, the outcome was rejected", *held.key
-                    )
-                else:
-                    self.outcome_counts.settled[type(outcome)] += 1
-                self._drop(held)
+    async def _settle_waiting(self, queue: str) -> None:
+        while items := self._waiting[queue]:
+            self._waiting[queue] = []
+            unwritten = self.flusher.unwritten([held for held, _ in items])
+            if unwritten:
+                await self.flusher.flush(unwritten)
+            for part in _split(items):
+                await self._settle_part(queue, part)
+        del self._waiting[queue]
 
-    async def _settle_until_answered(
-        self, queue: str, outcomes: Sequence[messages.Outcome]
-    ) -> messages.Settled:
-        # A settlement may be repeated: the store knows the token of the first.
-        answer = await until_answered(
-            lambda: self.store.settle(queue, outcomes),
-            on_failure=lambda _: self.liveness.record_failure(),
-        )
+    async def _settle_part(self, queue: str, part: Sequence[_SettledItem]) -> None:
+        """Settle outcomes of one queue, of whatever kind, in one call; repeat it until it is answered."""
+        while True:
+            self.liveness.begin_call(queue)
+            try:
+                # A settlement may be repeated: the store knows the token of the first.
+                states = await self.store.settle(queue, [outcome for _, outcome in part])
+                break
+            except ConnectionLost as lost:
+                self.outages.record_failure(queue, lost)
+                self.liveness.record_failure()
+                self.liveness.end_call(queue)
+                # These leases leave room for other queues while this one is away.
+                self.lease_table.announce_room()
+                await self.outages.wait_pause(queue)
+            except PayloadTooLarge as error:
+                await self._settle_too_large(queue, part, error)
+                return
+            except Exception as error:
+                await self._settle_damaged(queue, part, error)
+                return
         self.liveness.record_answer()
-        return answer
+        self.liveness.end_call(queue)
+        self.outages.record_answer(queue)
+        for (held, outcome), state in zip(part, states, strict=True):
+            if state is None:
+                self.outcome_counts.stale += 1
+                self.outages.limiter.warning(
+                    "task %s/%s: its lease was over, the outcome was rejected", *held.key,
+                    extra={"queue": held.queue, "task": held.task_id},
+                )  # fmt: skip
+            else:
+                self.outcome_counts.settled[type(outcome)] += 1
+                if isinstance(state, messages.PartlyCompleted):
+                    self._report_refused(held, state.refused)
+            self._drop(held)
+
+    async def _settle_halves(self, queue: str, part: Sequence[_SettledItem]) -> bool:
+        """Settle the halves of a call that the store will never take; False for one outcome."""
+        self.liveness.end_call(queue)
+        if half := len(part) // 2:
+            await self._settle_part(queue, part[:half])
+            await self._settle_part(queue, part[half:])
+        return half > 0
+
+    async def _settle_too_large(
+        self, queue: str, part: Sequence[_SettledItem], error: PayloadTooLarge
+    ) -> None:
+        """Fail the task whose outcome the server refuses for its size, and settle the others.
+
+        The lease of such a task would run out, and the next worker would do its work again, and fail
+        in the same way.
+        """
+        if await self._settle_halves(queue, part):
+            return
+        ((held, outcome),) = part
+        if isinstance(outcome, messages.Failed):  # its text is bounded: it is not what is too large
+            await self._settle_damaged(queue, part, error)
+            return
+        text = f"PayloadTooLarge: its result and children: {error}"
+        log.error(
+            "task %s/%s: dead: %s", *held.key, text,
+            extra={"queue": held.queue, "task": held.task_id},
+        )  # fmt: skip
+        await self._settle_part(queue, [(held, messages.Failed(held.fence, text, 0, final=True))])
+
+    async def _settle_damaged(
+        self, queue: str, part: Sequence[_SettledItem], error: Exception
+    ) -> None:
+        """Settle what can be settled of a call that the store will never take; stop the queue."""
+        self.outages.stop(queue, error)
+        # One damaged task does not cost the others their outcomes.
+        if await self._settle_halves(queue, part):
+            return
+        ((held, _),) = part
+        self.outcome_counts.unsettled += 1
+        self.outages.limiter.warning(
+            "task %s/%s: its outcome cannot be written, and its lease runs out: %s", *held.key, error,
+            extra={"queue": held.queue, "task": held.task_id},
+        )  # fmt: skip
+        self._drop(held)
+
+    def _report_refused(self, held: HeldLease, refused: Sequence[str]) -> None:
+        """Report the children of a completed task that were not enqueued."""
+        reported: list[str] = []
+        for local_id in refused:
+            handle, expected = (held.child_handles or {}).get(local_id, (None, False))
+            if handle is not None:
+                handle.created = False
+            if not expected:
+                reported.append(local_id)
+        if reported:
+            self.outcome_counts.children_refused += len(reported)
+            self.outages.limiter.warning(
+                "task %s/%s completed, and enqueue_after did not enqueue %d of its tasks, as the id "
+                "exists or its unique key is taken: %s",
+                *held.key, len(reported), ", ".join(reported[:CHILDREN_NAMED]),
+            )  # fmt: skip
 
     def _drop(self, held: HeldLease) -> None:
         self.flusher.forget(held)

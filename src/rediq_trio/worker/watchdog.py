@@ -18,13 +18,14 @@ import time
 import traceback
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from types import FrameType
 
 import attrs
 import trio
 
-from rediq_trio.handlers.context import CurrentTask, running_in
+from rediq_trio.handlers.context import CURRENT, CurrentTask
 
 log = logging.getLogger("rediq_trio.watchdog")
 
@@ -82,7 +83,7 @@ class Watchdog:
     last: BlockedLoop | None = None
     """The last block, over or not."""
     resumed: float = -float("inf")
-    """When the loop last ran again after a block, on Trio's clock."""
+    """When watching began, or the loop last ran again after a block, on Trio's clock."""
     _asked: float = 0.0
     _answered: float | None = 0.0
     _blocked: bool = False
@@ -104,6 +105,7 @@ class Watchdog:
         """Watch the current event loop for as long as the `with` block lasts."""
         over = threading.Event()
         loop = _Loop()
+        self.resumed = loop.clock.current_time()
         thread = threading.Thread(
             target=self._watch, args=(loop, over), name=f"rediq watchdog {self.name}", daemon=True
         )
@@ -145,7 +147,7 @@ class Watchdog:
         seconds = time.monotonic() - self._asked
         stack = list(_stack(loop.thread))
         task = _task_on(stack, loop.root)
-        current = None if task is None else running_in(task.context)
+        current = None if task is None else task.context.get(CURRENT)
         inner = _inner(stack)
         where = _where(inner or stack)
         handler, task_id = (None, None) if current is None else (current.type, current.id)
@@ -183,12 +185,9 @@ def _task_on(stack: list[FrameType], root: trio.lowlevel.Task | None) -> trio.lo
 
 def _inner(stack: list[FrameType]) -> list[FrameType]:
     """Return the frames of the task itself, the innermost first."""
-    found: list[FrameType] = []
-    for frame in stack:
-        if str(frame.f_globals.get("__name__")).startswith(_ENGINE):
-            break
-        found.append(frame)
-    return found
+    return list(
+        takewhile(lambda f: not str(f.f_globals.get("__name__")).startswith(_ENGINE), stack)
+    )
 
 
 def _where(stack: list[FrameType]) -> str:
@@ -204,11 +203,9 @@ def _where(stack: list[FrameType]) -> str:
 def _whom(task: trio.lowlevel.Task | None, current: CurrentTask | None) -> str:
     if current is not None:
         return f"by the handler {current.type} (task {current.id})"
-    return (
-        "by no task of its own"
-        if task is None
-        else f"by the Trio task {task.name}, which is no handler"
-    )
+    if task is None:
+        return "by no task of its own"
+    return f"by the Trio task {task.name}, which is no handler"
 
 
 def _advice(task: trio.lowlevel.Task | None, current: CurrentTask | None) -> str:

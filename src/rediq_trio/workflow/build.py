@@ -48,7 +48,7 @@ class Workflow(Generic[R]):
         self._nodes: dict[str, Node] = {}
         self._needs: dict[str, dict[str, None]] = {}
         self._wanted: dict[str, str] = {}
-        self._numbers: dict[str, int] = {}
+        self._numbers: dict[str, itertools.count[int]] = {}
         self._node_of_id: dict[str, str] = {}
 
     def __repr__(self) -> str:
@@ -94,7 +94,7 @@ class Workflow(Generic[R]):
         """
         first, second = self._name_of(before), self._name_of(after)
         if first == second:
-            raise ConfigError(f"{self._label()}: node {quote(first)} cannot wait for itself")
+            raise self._error(f"node {quote(first)} cannot wait for itself")
         self._needs[second][first] = None
 
     def check(self) -> None:
@@ -103,17 +103,15 @@ class Workflow(Generic[R]):
         Also raises it for a task whose `depends_on` names another node: use a link.
         """
         if not self._nodes:
-            raise ConfigError(f"{self._label()}: it has no node; add a task")
+            raise self._error("it has no node; add a task")
         if cycle := plan.find_cycle(self._needs):
-            around = " -> ".join([*cycle, cycle[0]])
-            raise ConfigError(f"{self._label()}: its nodes wait for one another: {around}")
-        for node in self._nodes.values():
-            for each in getattr(node.task, "depends_on", ()):
-                other = self._node_of_id.get(getattr(each, "id", each))
-                if other is not None:
-                    raise ConfigError(
-                        f"{self._label()}: node {quote(node.name)} depends on a node of its own "
-                        f"workflow by id: link({other!r}, {node.name!r}) instead"
+            raise self._error(f"its nodes wait for one another: {' -> '.join([*cycle, cycle[0]])}")
+        for name, node in self._nodes.items():
+            for each in node.task.depends_on:
+                if (other := self._node_of_id.get(each)) is not None:
+                    raise self._error(
+                        f"node {quote(name)} depends on a node of its own workflow by id: "
+                        f"link({other!r}, {name!r}) instead"
                     )
 
     def plan(self, router: Callable[[Task[Any]], Task[Any]] | None = None) -> Plan:
@@ -142,19 +140,18 @@ class Workflow(Generic[R]):
         self.check()
         return draw_svg(self._needs, states, title=self.name or "workflow")
 
-    def _label(self) -> str:
-        return "workflow" if self.name is None else f"workflow {quote(self.name)}"
+    def _error(self, text: str) -> ConfigError:
+        name = "workflow" if self.name is None else f"workflow {quote(self.name)}"
+        return ConfigError(f"{name}: {text}")
 
     def _name_of(self, node: object) -> str:
         if isinstance(node, Node):
             if self._nodes.get(node.name) is node:
                 return node.name
-            raise ConfigError(f"{self._label()}: {quote(node.name)} is a node of another workflow")
+            raise self._error(f"{quote(node.name)} is a node of another workflow")
         if isinstance(node, str) and node in self._nodes:
             return node
-        raise ConfigError(
-            f"{self._label()}: no node {quote(node)}; pass a Node, or the name of one"
-        )
+        raise self._error(f"no node {quote(node)}; pass a Node, or the name of one")
 
     def _add(
         self, task: object, name: str | None, before: Iterable[str], wanted: str | None = None
@@ -163,7 +160,7 @@ class Workflow(Generic[R]):
         if name is not None:
             _check_text("name", name)
             if name in self._nodes:
-                raise ConfigError(f"{self._label()}: a node is named {quote(name)} already")
+                raise self._error(f"a node is named {quote(name)} already")
         wanted = name or wanted or found.type
         node = Node(self._free_name(wanted), found)
         self._nodes[node.name] = node
@@ -178,17 +175,17 @@ class Workflow(Generic[R]):
             raise ConfigError.of("task", task, "a Task, as TaskType.task(...) returns it")
         found = cast("Task[Any]", task)
         if len(self._nodes) >= MAX_NODES:
-            raise ConfigError(f"{self._label()}: more than {MAX_NODES:,} nodes")
+            raise self._error(f"more than {MAX_NODES:,} nodes")
         for option in ("group", "unique"):
-            if getattr(found, option, None) is not None:
-                raise ConfigError(
-                    f"{self._label()}: the task {quote(found.type)} has {option}=: a node cannot, "
+            if getattr(found, option) is not None:
+                raise self._error(
+                    f"the task {quote(found.type)} has {option}=: a node cannot, "
                     "as others wait for this very task"
                 )
         full = f"{found.queue}/{found.id}"
         if found.id is not None and full in self._node_of_id:
-            raise ConfigError(
-                f"{self._label()}: the task {quote(found.type)} has the id {quote(full)}, "
+            raise self._error(
+                f"the task {quote(found.type)} has the id {quote(full)}, "
                 f"which is that of node {quote(self._node_of_id[full])}"
             )
         return found
@@ -196,12 +193,8 @@ class Workflow(Generic[R]):
     def _free_name(self, wanted: str) -> str:
         if wanted not in self._nodes:
             return wanted
-        for number in itertools.count(self._numbers.get(wanted, 2)):
-            name = f"{wanted}-{number}"
-            if name not in self._nodes:
-                self._numbers[wanted] = number + 1
-                return name
-        raise AssertionError("unreachable: count is endless")
+        numbers = self._numbers.setdefault(wanted, itertools.count(2))
+        return next(name for n in numbers if (name := f"{wanted}-{n}") not in self._nodes)
 
     def _append(self, parts: Iterable[object], before: Iterable[str]) -> list[str]:
         """Add tasks, and copies of workflows, after these nodes; return the sinks of all of them."""
@@ -214,6 +207,8 @@ class Workflow(Generic[R]):
                 sinks.append(self._add(cast("object", part), None, before).name)
                 continue
             inner = cast("Workflow[Any]", part)
+            if not len(inner):
+                continue
             inner.check()
             copies = {
                 name: self._add(node.task, None, (), inner._wanted[name]).name
@@ -238,12 +233,13 @@ def chain(*parts: Part[Any]) -> Workflow[Any]:  # type: ignore[misc]  # mypy tak
     """Return a workflow of tasks and workflows that run one after the other.
 
     Workflows are copied in. Each part starts when all nodes of the part before it have
-    completed. The result is that of the last part. Raises `ConfigError`.
+    completed. A part without nodes is skipped; `Client.enqueue` refuses a workflow that has
+    none at all. The result is that of the last part with nodes. Raises `ConfigError`.
     """
     workflow: Workflow[Any] = Workflow()
     sinks: list[str] = []
-    for part in _not_empty("chain", parts):
-        sinks = workflow._append((part,), sinks)
+    for part in parts:
+        sinks = workflow._append((part,), sinks) or sinks
     return workflow
 
 
@@ -255,19 +251,14 @@ def gather(*parts: Part[Any], then: Part[Any] | None = None) -> Workflow[Any]:
     """Return a workflow of tasks and workflows that run in parallel.
 
     Workflows are copied in. `then`, a task or a workflow, starts when all of them have
-    completed, and its result is the workflow's. Raises `ConfigError`.
+    completed, and its result is the workflow's. Without parts, or with parts that have no
+    nodes, `then` starts at once, and its `results()` are empty. Raises `ConfigError`.
     """
     workflow: Workflow[Any] = Workflow()
-    sinks = workflow._append(_not_empty("gather", parts), ())
+    sinks = workflow._append(parts, ())
     if then is not None:
         workflow._append((then,), sinks)
     return workflow
-
-
-def _not_empty(name: str, parts: tuple[object, ...]) -> tuple[object, ...]:
-    if not parts:
-        raise ConfigError(f"{name}(): pass at least one Task or Workflow")
-    return parts
 
 
 def _check_text(field: str, value: object) -> None:

@@ -8,15 +8,16 @@ it failed, the cause is the failed node nearest to the roots.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import suppress
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import attrs
 import trio
 
 from rediq_trio._errors import (
     ConfigError,
+    ConnectionLost,
     RediqError,
     TaskCancelled,
     TaskFailed,
@@ -27,9 +28,10 @@ from rediq_trio.spec.lifecycle import TERMINAL, State
 from rediq_trio.store.port import BATCH
 from rediq_trio.store.relay import relay
 from rediq_trio.store.retrying import until_answered
-from rediq_trio.tasks.handle import TaskHandle
+from rediq_trio.tasks.handle import TaskHandle, failure_of, wait_at_most
 from rediq_trio.tasks.task_info import make_task_info
-from rediq_trio.values.bounds import check_number
+from rediq_trio.tasks.too_slow import EXPLAIN_WITHIN, too_slow
+from rediq_trio.values.bounds import Duration
 from rediq_trio.values.task import TaskInfo
 from rediq_trio.workflow import plan
 from rediq_trio.workflow.picture import draw_mermaid, draw_svg
@@ -103,7 +105,7 @@ class WorkflowHandle(Generic[R]):
 
     def _summary(self, tasks: Mapping[str, TaskInfo]) -> WorkflowInfo:
         states = {name: tasks[name].state if name in tasks else None for name in self._needs}
-        done = all(state is None or state in TERMINAL for state in states.values())
+        done = not any(map(_runs, states.values()))
         failed = self._first_failed(tasks)
         # A node may fail while the nodes after it run, if their policy says so: only the
         # states of the sinks count, where they are known.
@@ -139,7 +141,7 @@ class WorkflowHandle(Generic[R]):
         failed = [name for name, task in tasks.items() if task.state in _FAILED]
         return min(failed, key=rank, default=None)
 
-    async def result(self, timeout: float | None = None) -> R:
+    async def result(self, timeout: Duration | None = None) -> R:
         """Wait until every sink has ended; return its result, or of several by their names.
 
         When a sink did not complete, raises the `TaskFailed` or `TaskCancelled` of the
@@ -156,33 +158,29 @@ class WorkflowHandle(Generic[R]):
             except (TaskFailed, TaskCancelled, TaskNotFound) as error:
                 errors[name] = error
 
-        with _fail_after(timeout):
+        with wait_at_most(timeout) as scope:
             # All at the same time: each wait keeps its task from being purged before it is read.
             await _for_each(ask, self._sinks)
             if errors:
                 raise await self._cause(errors)
-        several: Any = {name: results[name] for name in self._sinks}
-        found: R = several if len(several) > 1 else results[self._sinks[0]]
-        return found
+        if scope.cancelled_caught:
+            raise await self._too_slow(timeout)
+        found: Any = {name: results[name] for name in self._sinks}
+        if len(found) == 1:
+            (found,) = found.values()
+        return cast("R", found)
 
     async def _cause(self, errors: Mapping[str, RediqError]) -> RediqError:
         first = next(errors[name] for name in self._sinks if name in errors)
         try:
-            info = await self._patiently()
+            info = await until_answered(self.info)
         except TaskNotFound:
             return first
         if info.failed is None:
             return first
-        task = info.tasks[info.failed]
-        if task.state is State.CANCELLED:
-            return TaskCancelled(task.id)
-        return TaskFailed(task.id, task.state.value, task.error or "")
+        return failure_of(info.tasks[info.failed]) or first
 
-    async def _patiently(self) -> WorkflowInfo:
-        # A waiter outlives a restart of Redis.
-        return await until_answered(self.info)
-
-    async def wait(self, timeout: float | None = None) -> WorkflowInfo:
+    async def wait(self, timeout: Duration | None = None) -> WorkflowInfo:
         """Wait until every task has ended in any way, and read them all.
 
         Raises `TaskNotFound` and `trio.TooSlowError` as `result` does.
@@ -194,13 +192,24 @@ class WorkflowHandle(Generic[R]):
             except TaskNotFound:
                 pass  # it was purged, so it has ended
 
-        with _fail_after(timeout):
+        with wait_at_most(timeout):
             await _for_each(wait, self._sinks)
             # After a branch failed, nodes may still run for which no sink waits any more.
-            while not (info := await self._patiently()).done:
-                running = [n for n, s in info.states.items() if s is not None and s not in TERMINAL]
-                await _for_each(wait, running)
+            while not (info := await until_answered(self.info)).done:
+                await _for_each(wait, [n for n, state in info.states.items() if _runs(state)])
             return info
+        raise await self._too_slow(timeout)
+
+    async def _too_slow(self, timeout: Duration | None) -> trio.TooSlowError:
+        """Return the error that says what the first node that has not ended waits for."""
+        name = self._sinks[0]
+        with trio.move_on_after(EXPLAIN_WITHIN), suppress(ConnectionLost, TaskNotFound):
+            # Without an answer, the last node is explained, and says so.
+            states = (await self.info()).states
+            name = next((each for each, state in states.items() if _runs(state)), name)
+        handle = self.handles[name]
+        error = await too_slow(handle._store, handle._partition, handle._local_id, timeout)
+        return trio.TooSlowError(f"node {name!r}: {error}")
 
     async def cancel(self) -> dict[str, State | None]:
         """Cancel every task that has not ended; return the state of each, None if purged.
@@ -216,20 +225,13 @@ class WorkflowHandle(Generic[R]):
             handle = self.handles[name]
             states[name] = await handle._store.cancel(handle._partition, handle._local_id)
 
-        for together in self._from_the_sinks():
-            await _for_each(
-                cancel, [n for n in together if (s := states[n]) is not None and s not in TERMINAL]
-            )
+        distances = plan.layers(plan.dependents_of(self._needs))
+        for distance in range(max(distances.values()) + 1):
+            together = [name for name in self._needs if distances[name] == distance]
+            await _for_each(cancel, [name for name in together if _runs(states[name])])
         for queue, store in {h._partition: h._store for h in self.handles.values()}.items():
             await relay(store, queue)
         return states
-
-    def _from_the_sinks(self) -> list[list[str]]:
-        distance = plan.layers(plan.dependents_of(self._needs))
-        steps: list[list[str]] = [[] for _ in range(max(distance.values()) + 1)]
-        for name in self._needs:
-            steps[distance[name]].append(name)
-        return steps
 
     async def mermaid(self) -> str:
         """Return a drawing as Mermaid text, coloured by the current states; raises as `info` does."""
@@ -241,10 +243,8 @@ class WorkflowHandle(Generic[R]):
         return draw_svg(self._needs, states, title=self.name or "workflow")
 
 
-def _fail_after(timeout: float | None) -> AbstractContextManager[trio.CancelScope]:
-    if timeout is not None:
-        check_number("timeout", timeout, 0, float("inf"))
-    return trio.fail_after(float("inf") if timeout is None else timeout)
+def _runs(state: State | None) -> bool:
+    return state is not None and state not in TERMINAL
 
 
 async def _for_each(do: Callable[[str], Awaitable[None]], names: Iterable[str]) -> None:

@@ -51,7 +51,7 @@ class Layout:
     lines: tuple[DrawnLink, ...]
 
 
-@attrs.define
+@attrs.define(eq=False)
 class _Item:
     """A box, or the bend of a link."""
 
@@ -59,10 +59,14 @@ class _Item:
     breadth: float
     """Its size along the layer."""
     name: str | None
-    above: list[int] = attrs.field(factory=list[int])
-    below: list[int] = attrs.field(factory=list[int])
+    above: list[_Item] = attrs.field(factory=list, repr=False)
+    below: list[_Item] = attrs.field(factory=list, repr=False)
     at: float = 0.0
     """The position of its middle along the layer."""
+
+
+_Paths = Mapping[tuple[str, str], Sequence[_Item]]
+"""Each link, by the names of its boxes, with its boxes and bends."""
 
 
 def lay_out(needs: Needs, sizes: Mapping[str, Point], *, gap: Point, between: float) -> Layout:
@@ -72,154 +76,135 @@ def lay_out(needs: Needs, sizes: Mapping[str, Point], *, gap: Point, between: fl
     of one layer, horizontally and vertically. `between`: the minimum space between layers.
     """
     depth = layers(needs)
-    rows: list[list[str]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
+    names: list[list[str]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
     for name in needs:
-        rows[depth[name]].append(name)
-    across = max((sum(sizes[n][0] + gap[0] for n in row) for row in rows), default=0)
-    along = sum(max(sizes[n][0] for n in row) + between for row in rows)
+        names[depth[name]].append(name)
+    across = max((sum(sizes[n][0] + gap[0] for n in row) for row in names), default=0)
+    along = sum(max(sizes[n][0] for n in row) + between for row in names)
     down = across <= max(PAGE_WIDTH, along)
     side = 0 if down else 1
-    items = [_Item(depth[name], sizes[name][side], name) for name in _in_depth_first_order(needs)]
-    paths = _connect(items, needs)
-    ranked: list[list[int]] = [[] for _ in rows]
-    for number, item in enumerate(items):
-        ranked[item.layer].append(number)
-    _order(items, ranked)
-    _position(items, ranked, gap[side])
-    deep = [max(sizes[name][1 - side] for name in row) for row in rows]
-    tops = _tops(items, ranked, deep, between)
-    return _measured(items, paths, tops, deep, sizes, down=down)
+    boxes = [_Item(depth[name], sizes[name][side], name) for name in _depth_first(needs)]
+    items, paths = _connect(boxes, needs)
+    rows: list[list[_Item]] = [[] for _ in names]
+    for item in items:
+        rows[item.layer].append(item)
+    _order(rows)
+    _position(rows, gap[side])
+    deep = [max(sizes[name][1 - side] for name in row) for row in names]
+    return _measured(items, paths, _tops(rows, deep, between), deep, sizes, down=down)
 
 
-def _in_depth_first_order(needs: Needs) -> list[str]:
-    # Depth first, so that neighbours start next to each other.
+def _depth_first(needs: Needs) -> list[str]:
+    """Return the names in depth-first order, so that neighbours start next to each other."""
     dependents = dependents_of(needs)
     seen: dict[str, None] = {}
-    for root in needs:
-        if any(True for _ in needs[root]):
-            continue
-        stack = [root]
-        while stack:
-            name = stack.pop()
-            if name not in seen:
-                seen[name] = None
-                stack.extend(reversed(dependents[name]))
+    stack = [name for name in needs if not list(needs[name])][::-1]
+    while stack:
+        name = stack.pop()
+        if name not in seen:
+            seen[name] = None
+            stack.extend(reversed(dependents[name]))
     return list(seen)
 
 
-def _connect(items: list[_Item], needs: Needs) -> dict[tuple[str, str], list[int]]:
-    """Connect the items, with bends between distant ones; links from one box share bends."""
-    number = {item.name: index for index, item in enumerate(items)}
-    paths: dict[tuple[str, str], list[int]] = {}
-    shared: dict[tuple[int, int], int] = {}
-    linked: set[tuple[int, int]] = set()
-    boxes = len(items)
-    for name in [item.name for item in items if item.name is not None]:
-        end = number[name]
-        for before in needs[name]:
-            path = [number[before]]
-            passed = range(items[path[0]].layer + 1, items[end].layer)
-            if len(items) - boxes + len(passed) <= MAX_BENDS:
+def _connect(boxes: Sequence[_Item], needs: Needs) -> tuple[list[_Item], _Paths]:
+    """Connect the boxes; return them with the bends between distant ones, which links share."""
+    items = list(boxes)
+    box_of = {box.name: box for box in boxes}
+    paths: dict[tuple[str, str], list[_Item]] = {}
+    shared: dict[tuple[_Item, int], _Item] = {}
+    for box in boxes:
+        assert box.name is not None
+        for before in needs[box.name]:
+            first = box_of[before]
+            path = [first]
+            passed = range(first.layer + 1, box.layer)
+            if len(items) - len(boxes) + len(passed) <= MAX_BENDS:
                 for layer in passed:
-                    key = (path[0], layer)
-                    if key not in shared:
-                        shared[key] = len(items)
-                        items.append(_Item(layer, 0.0, None))
-                    path.append(shared[key])
-            path.append(end)
-            paths[before, name] = path
-            for upper, lower in itertools.pairwise(path):
-                if (upper, lower) not in linked:
-                    linked.add((upper, lower))
-                    items[upper].below.append(lower)
-                    items[lower].above.append(upper)
-    return paths
+                    if (first, layer) not in shared:
+                        shared[first, layer] = bend = _Item(layer, 0.0, None)
+                        items.append(bend)
+                    path.append(shared[first, layer])
+            path.append(box)
+            paths[before, box.name] = path
+    for upper, lower in dict.fromkeys(
+        pair for path in paths.values() for pair in itertools.pairwise(path)
+    ):
+        upper.below.append(lower)
+        lower.above.append(upper)
+    return items, paths
 
 
-def _order(items: list[_Item], ranked: list[list[int]]) -> None:
-    for row in ranked:
-        _number(items, row)
+def _order(rows: Sequence[list[_Item]]) -> None:
+    for row in rows:
+        _number(row)
     for sweep in range(ORDER_SWEEPS):
         downward = sweep % 2 == 0
-        for row in ranked if downward else reversed(ranked):
-            middle: dict[int, float] = {}
-            for number in row:
-                item = items[number]
+        for row in rows if downward else reversed(rows):
+            middle: dict[_Item, float] = {}
+            for item in row:
                 near = item.above if downward else item.below
-                middle[number] = (
-                    sum(items[other].at for other in near) / len(near) if near else item.at
-                )
+                middle[item] = sum(other.at for other in near) / len(near) if near else item.at
             row.sort(key=middle.__getitem__)
-            _number(items, row)
+            _number(row)
 
 
-def _number(items: list[_Item], row: list[int]) -> None:
-    for index, number in enumerate(row):
-        items[number].at = index - (len(row) - 1) / 2
+def _number(row: list[_Item]) -> None:
+    for index, item in enumerate(row):
+        item.at = index - (len(row) - 1) / 2
 
 
-def _position(items: list[_Item], ranked: list[list[int]], gap: float) -> None:
-    offsets: list[list[float]] = []
-    for row in ranked:
+def _position(rows: Sequence[list[_Item]], gap: float) -> None:
+    pairs: list[tuple[list[_Item], list[float]]] = []
+    for row in rows:
         at, steps = 0.0, [0.0]
         for left, right in itertools.pairwise(row):
-            at += (items[left].breadth + items[right].breadth) / 2 + gap
+            at += (left.breadth + right.breadth) / 2 + gap
             steps.append(at)
-        offsets.append(steps)
-        for number, step in zip(row, steps, strict=True):
-            items[number].at = step - at / 2
+        pairs.append((row, steps))
+        for item, step in zip(row, steps, strict=True):
+            item.at = step - at / 2
     for sweep in range(POSITION_SWEEPS):
-        # The last sweeps use the neighbours on both sides.
-        sides = (True, True) if sweep >= POSITION_SWEEPS - 4 else (sweep % 2 == 0, sweep % 2 == 1)
-        pairs = list(zip(ranked, offsets, strict=True))
-        for row, steps in pairs if sweep % 2 == 0 else reversed(pairs):
-            _settle(items, row, steps, above=sides[0], below=sides[1])
+        downward = sweep % 2 == 0
+        both = sweep >= POSITION_SWEEPS - 4  # the last sweeps use the neighbours on both sides
+        for row, steps in pairs if downward else reversed(pairs):
+            _settle(row, steps, above=downward or both, below=not downward or both)
 
 
-def _settle(
-    items: list[_Item], row: list[int], steps: list[float], *, above: bool, below: bool
-) -> None:
+def _settle(row: list[_Item], steps: list[float], *, above: bool, below: bool) -> None:
     # Blocks of items at minimum distance from each other: sum, weight, count.
     blocks: list[tuple[float, float, int]] = []
-    for number, step in zip(row, steps, strict=True):
-        item = items[number]
-        near = (item.above if above else []) + (item.below if below else [])
+    for item, step in zip(row, steps, strict=True):
         total, weight = item.at * 0.01, 0.01
-        for other in near:
+        for other in (item.above if above else []) + (item.below if below else []):
             # Long links have more weight, so that they are straight.
-            pull = (1.0, 3.0, 8.0)[(item.name is None) + (items[other].name is None)]
-            total += items[other].at * pull
+            pull = (1.0, 3.0, 8.0)[(item.name is None) + (other.name is None)]
+            total += other.at * pull
             weight += pull
         block = (total - step * weight, weight, 1)
         while blocks and blocks[-1][0] / blocks[-1][1] > block[0] / block[1]:
             last = blocks.pop()
             block = (last[0] + block[0], last[1] + block[1], last[2] + block[2])
         blocks.append(block)
-    start = 0
-    for total, weight, count in blocks:
-        for number, step in zip(row[start : start + count], steps[start:], strict=False):
-            items[number].at = total / weight + step
-        start += count
+    starts = itertools.chain.from_iterable([total / weight] * n for total, weight, n in blocks)
+    for item, start, step in zip(row, starts, steps, strict=True):
+        item.at = start + step
 
 
-def _tops(
-    items: list[_Item], ranked: list[list[int]], deep: Sequence[float], between: float
-) -> list[float]:
+def _tops(rows: Sequence[list[_Item]], deep: Sequence[float], between: float) -> list[float]:
     """Return where each layer starts: further down if links have far to go sideways."""
     tops: list[float] = []
     at = MARGIN
-    for row, size in zip(ranked, deep, strict=True):
+    for row, size in zip(rows, deep, strict=True):
         tops.append(at)
-        aside = max(
-            (abs(items[n].at - items[other].at) for n in row for other in items[n].below), default=0
-        )
+        aside = max((abs(item.at - other.at) for item in row for other in item.below), default=0)
         at += size + between + min(between * 2, aside * 0.06)
     return tops
 
 
 def _measured(
-    items: list[_Item],
-    paths: Mapping[tuple[str, str], list[int]],
+    items: Sequence[_Item],
+    paths: _Paths,
     tops: Sequence[float],
     deep: Sequence[float],
     sizes: Mapping[str, Point],
@@ -248,11 +233,11 @@ def _measured(
             boxes[item.name] = (*corner, width, height)
     lines: list[DrawnLink] = []
     for (before, after), path in paths.items():
-        points = [point(items[path[0]].at, ends[before])]
-        for bend in (items[number] for number in path[1:-1]):
+        points = [point(path[0].at, ends[before])]
+        for bend in path[1:-1]:
             top = tops[bend.layer]
             points += [point(bend.at, top), point(bend.at, top + deep[bend.layer])]
-        points.append(point(items[path[-1]].at, begins[after]))
+        points.append(point(path[-1].at, begins[after]))
         lines.append(DrawnLink(before, after, tuple(points)))
     width, height = (right - left, length) if down else (length, right - left)
     return Layout(width, height, down, boxes, tuple(lines))

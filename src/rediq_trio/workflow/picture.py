@@ -59,7 +59,7 @@ STATE_LOOKS: Mapping[str, Look] = {
 """The colours of each state."""
 
 
-def _states(needs: Needs, states: Mapping[str, str | None] | None) -> dict[str, str]:
+def _checked(needs: Needs, states: Mapping[str, str | None] | None) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, state in (states or {}).items():
         value = PURGED if state is None else state
@@ -75,7 +75,7 @@ def _states(needs: Needs, states: Mapping[str, str | None] | None) -> dict[str, 
 
 def draw_mermaid(needs: Needs, states: Mapping[str, str | None] | None = None) -> str:
     """Return a drawing of a graph as Mermaid text, its boxes coloured by their states."""
-    found = _states(needs, states)
+    found = _checked(needs, states)
     keys = {name: f"n{index}" for index, name in enumerate(needs)}
     lines = ["graph TD"]
     for name, key in keys.items():
@@ -99,7 +99,7 @@ def _mermaid_text(text: str) -> str:
 
 def draw_svg(needs: Needs, states: Mapping[str, str | None] | None = None, *, title: str) -> str:
     """Return a drawing of an acyclic graph as SVG, its boxes coloured by their states."""
-    found = _states(needs, states)
+    found = _checked(needs, states)
     tall = 44.0 if found else 34.0
     drawn = _with_junctions(needs)
     sizes = {n: (_box_width(n), tall) if n in needs else (JUNCTION, JUNCTION) for n in drawn}
@@ -146,16 +146,12 @@ def _dot(box: Box) -> str:
     )
 
 
-def _look(kind: str) -> Look:
-    return STATE_LOOKS.get(kind, PLAIN)
-
-
 def _style(kinds: Iterable[str]) -> str:
     # The colours are written twice: at each box, for viewers without style sheets, and here
     # for dark pages.
     rules: list[str] = []
     for kind in sorted(kinds):
-        look = _look(kind)
+        look = STATE_LOOKS.get(kind, PLAIN)
         rules.append(f".rediq-{kind} rect{{fill:{look.dark_ground};stroke:{look.dark_edge}}}")
         rules.append(f".rediq-{kind} text{{fill:{look.dark_text}}}")
     return "<style>@media (prefers-color-scheme: dark){" + "".join(rules) + "}</style>"
@@ -163,22 +159,18 @@ def _style(kinds: Iterable[str]) -> str:
 
 def _box(name: str, box: Box, state: str | None) -> str:
     left, top, width, height = box
-    look = _look(state or "plain")
+    look = PLAIN if state is None else STATE_LOOKS[state]
     middle = left + width / 2
     dashed = ' stroke-dasharray="5 4"' if look.dashed else ""
     tooltip = name if state is None else f"{name}: {state}"
     first = top + height / 2 + TEXT_SIZE * 0.36 - (0 if state is None else 7)
-    second = (
-        ""
-        if state is None
-        else f'<text x="{middle:.1f}" y="{first + 15:.1f}" font-size="{STATE_SIZE:g}" '
-        f'opacity="0.8">{escape(state)}</text>'
-    )
+    second = f'<text x="{middle:.1f}" y="{first + 15:.1f}" font-size="{STATE_SIZE:g}" '
+    second += f'opacity="0.8">{escape(state or "")}</text>'
     return (
         f'<g class="rediq-{state or "plain"}" fill="{look.text}"><title>{escape(tooltip)}</title>'
         f'<rect x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}" rx="8" '
         f'fill="{look.ground}" stroke="{look.edge}" stroke-width="1.3"{dashed}/>'
-        f'<text x="{middle:.1f}" y="{first:.1f}">{escape(_cut(name))}</text>{second}</g>'
+        f'<text x="{middle:.1f}" y="{first:.1f}">{escape(_cut(name))}</text>{second if state else ""}</g>'
     )
 
 
@@ -206,37 +198,29 @@ def _letter_width(letter: str) -> float:
 
 def _curve(line: DrawnLink, *, down: bool) -> str:
     at = line.points[0]
-    parts = [f"M{_coordinates(at)}"]
+    path = _step("M", at)
     for index, to in enumerate(line.points[1:]):
         if index % 2:  # through a layer, from one side to the other
-            parts.append(f"L{_coordinates(to)}")
+            path += _step("L", to)
+        elif down:
+            middle = (at[1] + to[1]) / 2
+            path += _step("C", (at[0], middle), (to[0], middle), to)
         else:
-            first, second = _control_points(at, to, down=down)
-            parts.append(f"C{_coordinates(first)} {_coordinates(second)} {_coordinates(to)}")
+            middle = (at[0] + to[0]) / 2
+            path += _step("C", (middle, at[1]), (middle, to[1]), to)
         at = to
-    return "".join(parts)
+    return path
 
 
-def _control_points(at: Point, to: Point, *, down: bool) -> tuple[Point, Point]:
-    if down:
-        middle = (at[1] + to[1]) / 2
-        return (at[0], middle), (to[0], middle)
-    middle = (at[0] + to[0]) / 2
-    return (middle, at[1]), (middle, to[1])
-
-
-def _coordinates(point: Point) -> str:
-    return f"{point[0]:.1f} {point[1]:.1f}"
+def _step(command: str, *points: Point) -> str:
+    return command + " ".join(f"{x:.1f} {y:.1f}" for x, y in points)
 
 
 def _arrow_heads(lines: Iterable[DrawnLink], *, down: bool) -> str:
     # One for all links that end in a box: they arrive at one point, in one direction.
-    ends = dict.fromkeys(line.points[-1] for line in lines)
     wings = ((-4, -8), (4, -8)) if down else ((-8, -4), (-8, 4))
-    path = "".join(
-        f"M{_coordinates(end)}"
-        + "".join(f"L{_coordinates((end[0] + x, end[1] + y))}" for x, y in wings)
-        + "z"
-        for end in ends
-    )
+    path = ""
+    for end in dict.fromkeys(line.points[-1] for line in lines):
+        path += _step("M", end)
+        path += "".join(_step("L", (end[0] + x, end[1] + y)) for x, y in wings) + "z"
     return f'<path d="{path}" fill="{LINE_COLOUR}"/>'

@@ -6,16 +6,21 @@ All functions are deterministic: among equals, the order of the mapping decides.
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import attrs
 
+from rediq_trio._errors import ConfigError, PayloadTooLarge
+from rediq_trio.tasks.prepare import MAX_ATOMIC_BYTES, PreparedTask, prepare, reference_to
 from rediq_trio.values.task import Task
 
 MAX_NODES = 1000
 """Maximum number of nodes of one workflow."""
+MAX_LINKS = 50_000
+"""Maximum number of links of a workflow."""
 
 Needs = Mapping[str, Iterable[str]]
 """Each name with the names that it waits for."""
@@ -31,40 +36,22 @@ def dependents_of(needs: Needs) -> dict[str, list[str]]:
 
 
 def topological(needs: Needs) -> list[str]:
-    """Return the names so that each comes after all that it needs (Kahn 1962).
-
-    Names on a cycle, and names that wait for a cycle, are left out.
-    """
-    dependents = dependents_of(needs)
-    missing = {name: len(list(before)) for name, before in needs.items()}
-    ready = deque(name for name, count in missing.items() if count == 0)
-    order: list[str] = []
-    while ready:
-        name = ready.popleft()
-        order.append(name)
-        for other in dependents[name]:
-            missing[other] -= 1
-            if missing[other] == 0:
-                ready.append(other)
-    return order
+    """Return the names so that each comes after all that it needs; raise `CycleError` for a cycle."""
+    sorter = TopologicalSorter[str](dict.fromkeys(needs, ()))
+    for name, before in needs.items():
+        sorter.add(name, *before)
+    return list(sorter.static_order())
 
 
 def find_cycle(needs: Needs) -> list[str]:
     """Return the names on one cycle, each needed by the next; an empty list without a cycle."""
-    left = needs.keys() - set(topological(needs))
-    if not left:
-        return []
-    # Each remaining name needs another remaining one, so walking back finds a cycle.
-    at = next(name for name in needs if name in left)
-    path: dict[str, None] = {}
-    while at not in path:
-        path[at] = None
-        at = next(before for before in needs[at] if before in left)
-    walked = list(path)
-    around = walked[walked.index(at) :][::-1]
-    first = min(around, key={name: index for index, name in enumerate(needs)}.__getitem__)
-    begin = around.index(first)
-    return around[begin:] + around[:begin]
+    try:
+        topological(needs)
+    except CycleError as error:
+        around: list[str] = error.args[1][1:]  # its last name is also its first
+        begin = around.index(next(name for name in needs if name in around))
+        return around[begin:] + around[:begin]
+    return []
 
 
 def layers(needs: Needs) -> dict[str, int]:
@@ -104,7 +91,8 @@ class Plan:
     """A workflow with chosen ids, in the order in which it is to be written."""
 
     nodes: tuple[PlanNode, ...]
-    """Dependents before their dependencies, so that no dependency ends before they exist."""
+    """Dependents before their dependencies, so that no dependency ends before they exist; of those
+    that can run in the same step, in the order in which they were added."""
     home: str
     """The queue of most nodes; among equals, that of the first node."""
     sinks: tuple[PlanNode, ...]
@@ -117,7 +105,8 @@ class Plan:
     def needs(self) -> dict[str, list[str]]:
         """Return each node's name with the names that it waits for, dependencies first."""
         names = {node.id: node.name for node in self.nodes}
-        return {node.name: [names[i] for i in node.needs] for node in reversed(self.nodes)}
+        found = {node.name: [names[i] for i in node.needs] for node in self.nodes}
+        return {name: found[name] for name in topological(found)}
 
 
 def make_plan(
@@ -143,12 +132,43 @@ def make_plan(
         )
         for name, task in tasks.items()
     }
+    depth = layers(needs)
     # Among equal counts, `most_common` returns the one that was met first.
     ((home, _),) = Counter(task.queue for task in tasks.values()).most_common(1)
     return Plan(
-        nodes=tuple(nodes[name] for name in reversed(topological(needs))),
+        nodes=tuple(sorted(nodes.values(), key=lambda node: -depth[node.name])),
         home=home,
         sinks=tuple(node for node in nodes.values() if not node.dependents),
         roots=tuple(node for node in nodes.values() if not node.needs),
         name=name,
     )
+
+
+def prepare_node(node: PlanNode, home: str, max_payload: int) -> PreparedTask:
+    """Check and pack one task of a workflow that is written through the queue `home`."""
+    queue = node.queue
+    outside = [each for each in node.task.depends_on if each not in node.needs]
+    task = attrs.evolve(node.task, id=node.local_id, depends_on=(*outside, *node.needs))
+    one = prepare(task, max_payload)
+    relations = attrs.evolve(
+        one.new.relations,
+        queue="" if queue == home else queue,
+        run_on_dependency_failure=task.on_dependency_failure == "run",
+        limit_key=task.limit_key or "",
+        needs=tuple(reference_to(queue, each) for each in dict.fromkeys(outside)),
+        needs_later=tuple(reference_to(queue, each) for each in node.needs),
+        dependents=tuple(reference_to(queue, each) for each in node.dependents),
+    )
+    return attrs.evolve(one, new=attrs.evolve(one.new, relations=relations))
+
+
+def check_atomic(nodes: Sequence[PreparedTask]) -> None:
+    """Raise `ConfigError` or `PayloadTooLarge` if a workflow is too large for one step."""
+    links = sum(len(one.new.relations.needs_later) for one in nodes)
+    if links > MAX_LINKS:
+        raise ConfigError.of("workflow", f"<{links:,} links>", f"of at most {MAX_LINKS:,} links")
+    size = sum(len(one.new.envelope) for one in nodes)
+    if size > MAX_ATOMIC_BYTES:
+        raise PayloadTooLarge(
+            f"workflow: {size:,} bytes packed; at most {MAX_ATOMIC_BYTES:,} are written in one step"
+        )

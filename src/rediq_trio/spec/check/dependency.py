@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from rediq_trio.spec.check.findings import Action, Repair, Target, TargetType, Violation, violation
+from rediq_trio.spec.check.findings import Action, Findings, Repairs, Target, TargetType
 from rediq_trio.spec.ids import split_ref
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import QueueState, Record
@@ -47,12 +47,10 @@ class DependencyView:
 
 
 def dependency_target(source: str, dependent: str, *raw: bytes) -> Target:
-    """Return the target of a dependency."""
     return Target(TargetType.DEPENDENCY, source, dependent, raw)
 
 
 def targets_of(queue: QueueState) -> Iterator[Target]:
-    """Return the dependencies in a queue of the specification, as both sides list them."""
     for source, dependents in queue.edges.items():
         yield from (dependency_target(source, each) for each in sorted(dependents))
     for dependent, sources in queue.needs.items():
@@ -60,7 +58,6 @@ def targets_of(queue: QueueState) -> Iterator[Target]:
 
 
 def view_of(queue: QueueState, _now: int, target: Target) -> DependencyView:
-    """Return the view of a dependency of the specification."""
     source, dependent = target.name, target.other
     record = queue.records.get(source)
     return DependencyView(
@@ -83,69 +80,51 @@ def lacks_one(view: DependencyView) -> bool:
     return view.needs < dependent.waits
 
 
-def violations_of(view: DependencyView) -> Iterator[Violation]:
+def violations_of(view: DependencyView) -> Findings:
     """Check that both sides list the dependency, and that the dependent was notified of an end."""
-    target, alive = view.target, view.source_lives
-    first, second = target.name, target.other
+    alive, first, second = view.source_lives, view.target.name, view.target.other
     if view.in_edges:
         # An unreadable source is a violation of its own; a claim buries it, and notifies then.
         over = not alive and not (view.has_source and view.source is None)
         if over and view.unresolved is False:
-            yield violation(13, target, f"{first} has ended, and {second} was not notified")
+            yield 13, f"{first} has ended, and {second} was not notified"
         if alive and view.source is not None and not view.source.has_dependents:
-            yield violation(
-                13, target, f"the record of {first} does not say that tasks wait for it"
-            )
+            yield 13, f"the record of {first} does not say that tasks wait for it"
     if not view.in_needs:
         if view.in_edges and alive and lacks_one(view):
-            yield violation(
-                8, target, f"`needs` does not list {first} for {second}, which waits for it"
-            )
+            yield 8, f"`needs` does not list {first} for {second}, which waits for it"
     elif view.dependent is None:
-        yield violation(
-            2, target, f"`needs` still lists {first} for {second}, which no longer exists"
-        )
+        yield 2, f"`needs` still lists {first} for {second}, which no longer exists"
     elif (
         view.dependent.state is State.BLOCKED
         and view.source is not None
         and not view.in_edges
         and (view.unresolved is False or alive)
     ):
-        yield violation(
-            13,
-            target,
-            f"{second} waits for {first}, and will not be notified: `edges` does not list it",
-        )
+        yield 13, f"{second} waits for {first}, and will not be notified: `edges` does not list it"
 
 
-ACTIONS = frozenset({Action.RELINK})
-"""What a repair of a dependency can do."""
-
-
-def repairs_of(view: DependencyView) -> Iterator[Repair]:
-    """Return what can be repaired of a dependency."""
-    source, target, alive = view.source, view.target, view.source_lives
-    first, second = target.name, target.other
-    if view.has_source and source is None:
+def repairs_of(view: DependencyView) -> Repairs:
+    source, alive = view.source, view.source_lives
+    first, second = view.target.name, view.target.other
+    if (view.has_source and source is None) or (not alive and view.unresolved is not False):
         return
     blocked = view.dependent is not None and view.dependent.state is State.BLOCKED
-    if not alive and view.unresolved is not False:
-        return
-    reason = "who waits for a task is notified of how it ended"
+    why = "who waits for a task is notified of how it ended"
+    before, after = "", f"{second} is notified"
     if view.in_edges and alive:
+        after = "it does"
         if lacks_one(view) and not view.in_needs:
-            yield Repair(Action.RELINK, target, f"`needs` does not list {first}", "it does",
-                         f"`edges` does, and {second} waits for one more than `needs` lists")  # fmt: skip
+            before = f"`needs` does not list {first}"
+            why = f"`edges` does, and {second} waits for one more than `needs` lists"
         elif source is not None and not source.has_dependents:
-            yield Repair(Action.RELINK, target, f"{first} does not say that tasks wait for it",
-                         "it does", reason)  # fmt: skip
+            before = f"{first} does not say that tasks wait for it"
     elif view.in_edges and source is not None:
-        yield Repair(
-            Action.RELINK, target, f"{first} is {source.state}", f"{second} is notified", reason
-        )
+        before = f"{first} is {source.state}"
     elif view.in_edges and not view.crosses_queues and not (blocked and view.in_needs):
-        yield Repair(Action.RELINK, target, f"{first} is gone, and `edges` lists it", "not listed",
-                     f"{second} no longer waits for it")  # fmt: skip
+        before, after = f"{first} is gone, and `edges` lists it", "not listed"
+        why = f"{second} no longer waits for it"
     elif view.in_needs and blocked and source is not None and source.state is not State.GROUPED:
-        yield Repair(Action.RELINK, target, f"`edges` does not list {second}",
-                     "it does" if alive else f"{second} is notified", reason)  # fmt: skip
+        before, after = f"`edges` does not list {second}", "it does" if alive else after
+    if before:
+        yield Action.RELINK, before, after, why

@@ -8,7 +8,7 @@ atomic step that checks again before it writes.
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import attrs
 
@@ -139,6 +139,12 @@ class Repair:
 
     def __str__(self) -> str:
         return f"{self.about} {self.subject!r}: {self.before} -> {self.after} ({self.why})"
+
+
+Findings = Iterator[tuple[int, str]]
+"""What is wrong with one target, or one step: the number of an invariant, and the detail."""
+Repairs = Iterator[tuple[Action, str, str, str]]
+"""What can be repaired of one target: how, the value now and after, and why this is no guess."""
 
 
 def left_over(violations: Sequence[Violation], repairs: Sequence[Repair]) -> list[Violation]:

@@ -7,7 +7,7 @@ from math import inf
 
 import attrs
 
-from rediq_trio.spec.check.findings import Action, Repair, Target, TargetType, Violation, violation
+from rediq_trio.spec.check.findings import Action, Findings, Repairs, Target, TargetType
 from rediq_trio.spec.lanes import free_at, limit_of
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import NO_LIMIT, Limit, QueueState, Record
@@ -38,12 +38,10 @@ class LaneView:
 
 
 def lane_target(key: str, *raw: bytes) -> Target:
-    """Return the target of a limit key."""
     return Target(TargetType.LANE, key, raw=raw)
 
 
 def targets_of(queue: QueueState) -> Iterator[Target]:
-    """Return the limit keys of a queue of the specification, and '' for tasks without one."""
     records = queue.records.values()
     keys = {r.limit_key for r in records if r.state in (State.PENDING, State.ACTIVE)}
     keys = {*keys, *queue.turns, *queue.limits, *queue.rates} - {""}
@@ -53,28 +51,17 @@ def targets_of(queue: QueueState) -> Iterator[Target]:
 def view_of(queue: QueueState, now: int, target: Target) -> LaneView:
     """Return the view of a lane, whose permits and score follow from the records."""
     key = target.name
-    limit, arrival = limit_of(queue, key), queue.rates.get(key)
     first = min((r.score for r in _of(queue, State.PENDING, key)), default=None) if key else None
     active = len(_of(queue, State.ACTIVE, key)) if key else 0
-    full = 0 < limit.concurrency <= active
-    till = inf if full else free_at(limit, arrival or 0)
-    turn, lane = queue.turns.get(key), None
-    if first is not None and till <= now:
-        lane = turn if queue.fair else first
-    return LaneView(
-        target,
-        now_ms=now,
-        fair=queue.fair,
-        turn_now=queue.turn,
-        first=first,
-        open=lane,
-        shut=till if first is not None and till > now else None,
-        turn=turn,
-        permits=active,
-        active=active,
-        limit=limit,
-        arrival_us=arrival,
-    )
+    view = LaneView(
+        target, now, queue.fair, queue.turn, first, open=None, shut=None, turn=queue.turns.get(key),
+        permits=active, active=active, limit=limit_of(queue, key), arrival_us=queue.rates.get(key),
+    )  # fmt: skip
+    if first is None:
+        return view
+    if (till := opens_at(view)) > now:
+        return attrs.evolve(view, shut=till)
+    return attrs.evolve(view, open=view.turn if queue.fair else first)
 
 
 def _of(queue: QueueState, state: State, key: str) -> list[Record]:
@@ -86,7 +73,7 @@ def rate_bound(view: LaneView) -> int | None:
     limit = view.limit
     if limit is None or not limit.count:
         return None
-    return view.now_ms * 1000 + limit.burst * limit.interval_us
+    return view.now_ms * 1000 + limit.tolerance_us + limit.interval_us
 
 
 def opens_at(view: LaneView) -> float:
@@ -97,71 +84,58 @@ def opens_at(view: LaneView) -> float:
     return free_at(limit, view.arrival_us or 0)
 
 
-def violations_of(view: LaneView) -> Iterator[Violation]:
+def violations_of(view: LaneView) -> Findings:
     """Check permits, rate and lane against the tasks and the limit of a key."""
-    target = view.target
     if view.active is not None and view.permits != view.active:
-        yield violation(
-            11, target, f"{view.permits} permits are out, {view.active} tasks are active"
-        )
+        yield 11, f"{view.permits} permits are out, {view.active} tasks are active"
     if view.limit is None:
-        yield violation(11, target, "its limit cannot be read")
+        yield 11, "its limit cannot be read"
         return
     if view.arrival_us is not None:
         bound = rate_bound(view)
         if bound is None:
-            yield violation(11, target, "has starts counted, and no rate")
+            yield 11, "has starts counted, and no rate"
         elif view.arrival_us > bound:
-            yield violation(
-                13, target, f"may start at {view.arrival_us} us, later than the rate says"
-            )
-    if target.name:
+            yield 13, f"may start at {view.arrival_us} us, later than the rate says"
+    if view.target.name:
         yield from _lane(view)
 
 
-def _lane(view: LaneView) -> Iterator[Violation]:
-    target, now = view.target, view.now_ms
+def _lane(view: LaneView) -> Findings:
     listed = (view.open is not None) + (view.shut is not None)
     if view.first is None:
         if listed or view.turn is not None:
-            yield violation(13, target, "has a lane, or a turn, and no pending task")
+            yield 13, "has a lane, or a turn, and no pending task"
         return
     if listed != 1:
         ended_as = "both open and shut" if listed else "neither open nor shut"
-        yield violation(13, target, f"has pending tasks, and its lane is {ended_as}")
+        yield 13, f"has pending tasks, and its lane is {ended_as}"
         return
     if view.turn is None:
-        yield violation(13, target, "has pending tasks and no turn")
+        yield 13, "has pending tasks and no turn"
     till = opens_at(view)
     if view.shut is not None:
         # The next claim opens a lane that is due.
-        if view.shut > now and view.shut != till:
-            yield violation(
-                13, target, f"is shut until {view.shut:.0f}, should be until {till:.0f}"
-            )
+        if view.shut > view.now_ms and view.shut != till:
+            yield 13, f"is shut until {view.shut:.0f}, should be until {till:.0f}"
         return
-    if till > now:
-        yield violation(11, target, f"is open, should be shut until {till:.0f}")
+    if till > view.now_ms:
+        yield 11, f"is open, should be shut until {till:.0f}"
     score = view.turn if view.fair else view.first
     if score is not None and view.open != score:
-        yield violation(7, target, f"its lane is at {view.open}, should be at {score}")
+        yield 7, f"its lane is at {view.open}, should be at {score}"
 
 
-ACTIONS = frozenset({Action.PERMITS, Action.LANE})
-"""What a repair of a lane can do."""
-
-
-def repairs_of(view: LaneView) -> Iterator[Repair]:
-    """Return what can be repaired of a limit key."""
+def repairs_of(view: LaneView) -> Repairs:
     if view.limit is None:
         return
     if view.active is not None and view.permits != view.active:
-        yield Repair(Action.PERMITS, view.target, f"{view.permits} permits", f"{view.active} permits",
-                     "a permit is an active task, and these were counted")  # fmt: skip
+        why = "a permit is an active task, and these were counted"
+        yield Action.PERMITS, f"{view.permits} permits", f"{view.active} permits", why
     counted = view if view.active is None else attrs.evolve(view, permits=view.active)
     if next(violations_of(attrs.evolve(counted, active=None)), None) is not None:
-        yield Repair(Action.LANE, view.target, _lane_before(view), _lane_after(counted),
-                     "it follows from its tasks, its permits and its limit")  # fmt: skip
+        why = "it follows from its tasks, its permits and its limit"
+        yield Action.LANE, _lane_before(view), _lane_after(counted), why
 
 
 def _lane_before(view: LaneView) -> str:

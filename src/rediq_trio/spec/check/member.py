@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from rediq_trio.spec.check.findings import Action, Repair, Target, TargetType, Violation, violation
+from rediq_trio.spec.check.findings import Action, Findings, Repairs, Target, TargetType
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import QueueState, Record
 
@@ -33,7 +33,6 @@ class MemberView:
 
 
 def member_target(task_id: str, state: State, rank: int, name: str, *raw: bytes) -> Target:
-    """Return the target of a member."""
     return Target(TargetType.MEMBER, task_id, f"{state} {rank} {name}", raw)
 
 
@@ -53,7 +52,6 @@ def _position(record: Record) -> tuple[State, int, str] | None:
 
 
 def targets_of(queue: QueueState) -> Iterator[Target]:
-    """Return the members of a queue of the specification."""
     for record in queue.records.values():
         if position := _position(record):
             yield member_target(record.id, *position)
@@ -74,36 +72,29 @@ def is_recorded(view: MemberView) -> bool:
     return view.record is not None and _position(view.record) == (view.state, view.rank, view.name)
 
 
-def violations_of(view: MemberView) -> Iterator[Violation]:
+def violations_of(view: MemberView) -> Findings:
     """Check that the member is the one that its task's record names."""
-    record, target = view.record, view.target
+    record = view.record
     if view.score is None:
         return
     where = f"is listed as {view.state} at {view.rank} of {view.name!r}"
     if record is None:
-        yield violation(1, target, f"{where}, and has no readable record")
+        yield 1, f"{where}, and has no readable record"
     elif not is_recorded(view):
-        yield violation(1, target, f"{where}, and is {record.state} at {record.score}")
+        yield 1, f"{where}, and is {record.state} at {record.score}"
     if view.score:
-        yield violation(7, target, f"{where} out of order, by a score of {view.score}")
+        yield 7, f"{where} out of order, by a score of {view.score}"
 
 
-ACTIONS = frozenset({Action.REINDEX})
-"""What a repair of a member can do."""
-
-
-def repairs_of(view: MemberView) -> Iterator[Repair]:
-    """Return what can be repaired of a member."""
+def repairs_of(view: MemberView) -> Repairs:
     if view.score is None:
         return
     where = f"{view.state} at {view.rank} of {view.name!r}"
     if is_recorded(view):
         if view.score:
-            yield Repair(Action.REINDEX, view.target, f"{where}, score {view.score}", "score 0",
-                         "members that are ordered by bytes have no other")  # fmt: skip
+            why = "members that are ordered by bytes have no other"
+            yield Action.REINDEX, f"{where}, score {view.score}", "score 0", why
     elif view.task_is_listed:
-        yield Repair(Action.REINDEX, view.target, where, "not there",
-                     "the task is listed where its record says")  # fmt: skip
+        yield Action.REINDEX, where, "not there", "the task is listed where its record says"
     elif not view.has_record and not view.has_envelope:
-        yield Repair(Action.REINDEX, view.target, where, "not there",
-                     "without a record and a payload there is no task")  # fmt: skip
+        yield Action.REINDEX, where, "not there", "without a record and a payload there is no task"

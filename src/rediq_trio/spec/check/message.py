@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from rediq_trio.spec.check.findings import Action, Repair, Target, TargetType, Violation, violation
+from rediq_trio.spec.check.findings import Action, Findings, Repairs, Target, TargetType
 from rediq_trio.spec.messages import Mail
 from rediq_trio.spec.records import Ending, QueueState
 
@@ -28,7 +28,6 @@ class MessageView:
 
 
 def targets_of(queue: QueueState) -> Iterator[Target]:
-    """Return the messages and the senders of a queue of the specification."""
     yield from (Target(TargetType.MESSAGE, str(mail.seq)) for mail in queue.outbox)
     yield from (Target(TargetType.SENDER, sender) for sender in queue.received)
 
@@ -43,30 +42,22 @@ def view_of(queue: QueueState, _now: int, target: Target) -> MessageView:
     return MessageView(target, queue.sent, found, tuple(mail.seq for mail in found))
 
 
-def violations_of(view: MessageView) -> Iterator[Violation]:
+def violations_of(view: MessageView) -> Findings:
     """Check that a message shares its number with no other, and that the number was given."""
-    target = view.target
     if len(view.items) > 1:
-        yield violation(2, target, "has its number in common with another")
+        yield 2, "has its number in common with another"
     for item, number in zip(view.items, view.numbers, strict=True):
         if item is None:
-            yield violation(2, target, "cannot be read")
-        elif isinstance(item, Mail | Ending) and str(number) != target.name:
-            yield violation(2, target, f"is stored under another number than its own, {number}")
+            yield 2, "cannot be read"
+        elif isinstance(item, Mail | Ending) and str(number) != view.target.name:
+            yield 2, f"is stored under another number than its own, {number}"
         elif number > view.last:
-            yield violation(
-                2, target, f"has the number {number}, and {view.last} was the last given"
-            )
+            yield 2, f"has the number {number}, and {view.last} was the last given"
 
 
-ACTIONS = frozenset({Action.SENT})
-"""What a repair of a message can do."""
-
-
-def repairs_of(view: MessageView) -> Iterator[Repair]:
-    """Return what can be repaired of a message."""
+def repairs_of(view: MessageView) -> Repairs:
     target, ahead = view.target, max(view.numbers, default=0)
     fine = None not in view.items and all(str(n) == target.name for n in view.numbers)
     if target.type is TargetType.MESSAGE and fine and ahead > view.last:
-        yield Repair(Action.SENT, target, f"the last message given is {view.last}", f"{ahead}",
-                     "a message has that number, and none is given twice")  # fmt: skip
+        why = "a message has that number, and none is given twice"
+        yield Action.SENT, f"the last message given is {view.last}", f"{ahead}", why

@@ -16,7 +16,6 @@ from rediq_trio.spec.check.findings import Action, Repair, Target, TargetType, V
 
 _PARTITION_NAME = re.compile(r"[a-zA-Z0-9._:-]{1,128}~([0-9]|[1-9][0-9])")
 ABOUT = Target(TargetType.QUEUE, "partitions")
-ACTIONS = frozenset({Action.PARTITIONS})
 
 
 @attrs.frozen
@@ -75,7 +74,6 @@ def partition_violations(counted: PartitionCount) -> Iterator[Violation]:
 
 
 def partition_repairs(counted: PartitionCount) -> Iterator[Repair]:
-    """Return the repair of a number that was lost."""
     if counted.recorded < counted.named:
         yield Repair(Action.PARTITIONS, ABOUT, f"{counted.recorded}", f"{counted.named}",
                      "the highest partition that has a name is the last one")  # fmt: skip

@@ -10,32 +10,21 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from rediq_trio.spec.check import (
-    dependency,
-    group,
-    lane,
-    member,
-    message,
-    partitions,
-    schedule,
-    task,
-    totals,
-    unique,
+from rediq_trio.spec.check import dependency, group, lane, member, message, schedule, task, unique
+from rediq_trio.spec.check.findings import (
+    Findings,
+    Repair,
+    Repairs,
+    Target,
+    TargetType,
+    Violation,
+    violation,
 )
-from rediq_trio.spec.check.dependency import DependencyView
-from rediq_trio.spec.check.findings import Action, Repair, Target, TargetType, Violation
-from rediq_trio.spec.check.group import GroupView
-from rediq_trio.spec.check.lane import LaneView
-from rediq_trio.spec.check.member import MemberView
-from rediq_trio.spec.check.message import MessageView
-from rediq_trio.spec.check.schedule import ScheduleView
-from rediq_trio.spec.check.task import TaskView
-from rediq_trio.spec.check.unique import UniqueKeyView
 from rediq_trio.spec.records import QueueState
 
 View = (
-    TaskView | MemberView | DependencyView | LaneView | UniqueKeyView | GroupView | ScheduleView
-    | MessageView
+    task.TaskView | member.MemberView | dependency.DependencyView | lane.LaneView
+    | unique.UniqueKeyView | group.GroupView | schedule.ScheduleView | message.MessageView
 )  # fmt: skip
 V = TypeVar("V")
 
@@ -43,11 +32,6 @@ V = TypeVar("V")
 @runtime_checkable
 class TargetCheck(Protocol[V]):
     """How the targets of one type are checked. Its module has these members."""
-
-    @property
-    def ACTIONS(self) -> frozenset[Action]:
-        """The actions that its repairs can take."""
-        ...
 
     def targets_of(self, queue: QueueState, /) -> Iterator[Target]:
         """Return the targets in a queue of the specification."""
@@ -57,9 +41,9 @@ class TargetCheck(Protocol[V]):
         """Return the view of a target in a queue of the specification, at an instant in ms."""
         ...
 
-    def violations_of(self, view: V, /) -> Iterator[Violation]: ...
+    def violations_of(self, view: V, /) -> Findings: ...
 
-    def repairs_of(self, view: V, /) -> Iterator[Repair]: ...
+    def repairs_of(self, view: V, /) -> Repairs: ...
 
 
 CHECKS: Mapping[TargetType, TargetCheck[Any]] = MappingProxyType(
@@ -80,14 +64,6 @@ CHECKS: Mapping[TargetType, TargetCheck[Any]] = MappingProxyType(
 
 if _missing := set(TargetType) - {TargetType.QUEUE} - CHECKS.keys():
     raise RuntimeError(f"spec.check.table has no row for {', '.join(sorted(_missing))}")
-if _partial := {t for t, check in CHECKS.items() if not isinstance(check, TargetCheck)}:
-    raise RuntimeError(f"the modules of {', '.join(sorted(_partial))} lack a part of TargetCheck")
-if _unmade := set(Action) - totals.ACTIONS.union(
-    partitions.ACTIONS, *(check.ACTIONS for check in CHECKS.values())
-):
-    raise RuntimeError(
-        f"no check of spec.check.table makes the repairs {', '.join(sorted(_unmade))}"
-    )
 
 
 def targets_of(queue: QueueState) -> list[Target]:
@@ -104,9 +80,11 @@ def view_of(queue: QueueState, now: int, target: Target) -> View:
 
 def violations_of(view: View) -> Iterator[Violation]:
     """Return the violations that a view shows."""
-    return CHECKS[view.target.type].violations_of(view)
+    for invariant, detail in CHECKS[view.target.type].violations_of(view):
+        yield violation(invariant, view.target, detail)
 
 
 def repairs_of(view: View) -> Iterator[Repair]:
     """Return the repairs for what a view shows."""
-    return CHECKS[view.target.type].repairs_of(view)
+    for what, before, after, why in CHECKS[view.target.type].repairs_of(view):
+        yield Repair(what, view.target, before, after, why)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import attrs
 
-from rediq_trio.spec.check.findings import Action, Repair, Target, TargetType, Violation, violation
+from rediq_trio.spec.check.findings import Action, Findings, Repairs, Target, TargetType
 from rediq_trio.spec.lifecycle import TERMINAL, WAITING, State
 from rediq_trio.spec.records import QueueState, Record
 
@@ -41,12 +41,10 @@ class TaskView:
 
 
 def task_target(task_id: str, *raw: bytes) -> Target:
-    """Return the target of a task."""
     return Target(TargetType.TASK, task_id, raw=raw)
 
 
 def targets_of(queue: QueueState) -> Iterator[Target]:
-    """Return the tasks of a queue of the specification."""
     return map(task_target, queue.records)
 
 
@@ -72,18 +70,14 @@ def _expiry(record: Record) -> int | None:
     return (record.expires_ms or None) if record.state in WAITING else None
 
 
-def violations_of(view: TaskView) -> Iterator[Violation]:
-    """Check one task."""
+def violations_of(view: TaskView) -> Findings:
+    """Check one task; only the version that wrote a newer record can check it."""
     if view.newer:
-        return  # only the version that wrote it can check it
-    found = _without_record(view) if view.record is None else _with_record(view.record, view)
-    yield from (violation(invariant, view.target, detail) for invariant, detail in found)
+        return iter(())
+    return _without_record(view) if view.record is None else _with_record(view.record, view)
 
 
-Found = Iterator[tuple[int, str]]
-
-
-def _without_record(view: TaskView) -> Found:
+def _without_record(view: TaskView) -> Findings:
     for state in view.indexes:
         yield 1, f"is in the index of {state} and has no readable record"
     left = ["a record that cannot be read"] * view.unreadable
@@ -93,7 +87,7 @@ def _without_record(view: TaskView) -> Found:
         yield 2, f"has no readable record; what is left: {', '.join(left)}"
 
 
-def _with_record(record: Record, view: TaskView) -> Found:
+def _with_record(record: Record, view: TaskView) -> Findings:
     yield from _in_one_index(record, view)
     yield from _one_holder(record)
     yield from _charges(record)
@@ -102,7 +96,7 @@ def _with_record(record: Record, view: TaskView) -> Found:
     yield from _contents(record, view)
 
 
-def _in_one_index(record: Record, view: TaskView) -> Found:
+def _in_one_index(record: Record, view: TaskView) -> Findings:
     listed = sorted(view.indexes)
     if listed != [record.state]:
         yield 1, f"is {record.state}, and is in the indexes of {listed}"
@@ -115,7 +109,7 @@ def _in_one_index(record: Record, view: TaskView) -> Found:
         yield 8, f"expires at {expiry}, and is listed for {view.expiring}"
 
 
-def _one_holder(record: Record) -> Found:
+def _one_holder(record: Record) -> Findings:
     if record.state is State.ACTIVE:
         if not record.nonce or not record.worker or not record.lease_ms:
             yield 3, "is active without a lease"
@@ -125,7 +119,7 @@ def _one_holder(record: Record) -> Found:
         yield 3, "has a token and was never delivered"
 
 
-def _charges(record: Record) -> Found:
+def _charges(record: Record) -> Findings:
     if not 0 <= record.attempt <= record.max_retry + 1:
         yield 4, f"attempt {record.attempt} of {record.max_retry + 1}"
     if record.attempt + record.crashes + record.snoozes > record.deliveries:
@@ -137,7 +131,7 @@ def _charges(record: Record) -> Found:
         yield 4, f"has {record.crashes} crashes of {record.max_crashes} and is {record.state}"
 
 
-def _ends(record: Record) -> Found:
+def _ends(record: Record) -> Findings:
     if (record.state in TERMINAL) != bool(record.finished_ms):
         yield 5, f"is {record.state} and finished at {record.finished_ms}"
     if record.state is State.COMPLETED and not record.deliveries:
@@ -150,7 +144,7 @@ def _ends(record: Record) -> Found:
         yield 8, f"started at {record.started_ms}, expired at {record.expires_ms}"
 
 
-def _relations(record: Record, view: TaskView) -> Found:
+def _relations(record: Record, view: TaskView) -> Findings:
     if record.waits != view.needs:
         yield 8, f"waits for {record.waits} tasks, {view.needs} are listed"
     if record.waits and record.state in (State.PENDING, State.ACTIVE, State.SCHEDULED):
@@ -163,7 +157,7 @@ def _relations(record: Record, view: TaskView) -> Found:
         yield 6, f"has the unique key {record.unique!r}, its window over"
 
 
-def _contents(record: Record, view: TaskView) -> Found:
+def _contents(record: Record, view: TaskView) -> Findings:
     completed = record.state is State.COMPLETED
     for name in sorted(view.kept & ({"inputs", "steps"} if completed else {"result"})):
         yield 5, f"is {record.state} and has {name}"
@@ -171,37 +165,28 @@ def _contents(record: Record, view: TaskView) -> Found:
         yield 2, "has steps that its record does not mention, so they would never be removed"
 
 
-_RECORD = "the record says it, and an index only follows from records"
-ACTIONS = frozenset(
-    {Action.SEQ, Action.LIST, Action.UNLIST, Action.MOVE, Action.EXPIRY, Action.FORGET}
-)
-"""What a repair of a task can do."""
-
-
-def repairs_of(view: TaskView) -> Iterator[Repair]:
-    """Return what can be repaired of a task."""
-    target, record = view.target, view.record
+def repairs_of(view: TaskView) -> Repairs:
+    record = view.record
     if record is None:
         found = [str(state) for state in view.indexes] + sorted(view.kept)
         something = found or view.expiring is not None
         if something and not (view.unreadable or view.has_envelope):
             before = f"{', '.join(found) or 'an expiry'}, no record and no payload"
-            yield Repair(Action.FORGET, target, before, "nothing",
-                         "without a record and a payload there is no task")  # fmt: skip
+            why = "without a record and a payload there is no task"
+            yield Action.FORGET, before, "nothing", why
         return
     state, listed = record.state, sorted(view.indexes)
+    why = "the record says it, and an index only follows from records"
     if not listed and view.has_envelope:
-        yield Repair(
-            Action.LIST, target, f"{state}, in no index", f"in the index of {state}", _RECORD
-        )
+        yield Action.LIST, f"{state}, in no index", f"in the index of {state}", why
     elif state in view.indexes:
         if len(listed) > 1:
             others = ", ".join(sorted(set(listed) - {state}))
-            yield Repair(Action.UNLIST, target, f"{state}, also in the indexes of {others}",
-                         f"only in that of {state}", _RECORD)  # fmt: skip
+            before = f"{state}, also in the indexes of {others}"
+            yield Action.UNLIST, before, f"only in that of {state}", why
         at, has_lane = view.indexes[state], state is State.PENDING and bool(record.limit_key)
         if at != record.score and not has_lane and at >= 0:
-            yield Repair(Action.MOVE, target, f"{state} at {at}", f"at {record.score}", _RECORD)
+            yield Action.MOVE, f"{state} at {at}", f"at {record.score}", why
     if view.expiring != (expiry := _expiry(record)):
-        yield Repair(Action.EXPIRY, target, f"listed to expire at {view.expiring}",
-                     f"at {expiry}" if expiry else "not listed to expire", _RECORD)  # fmt: skip
+        after = f"at {expiry}" if expiry else "not listed to expire"
+        yield Action.EXPIRY, f"listed to expire at {view.expiring}", after, why

@@ -39,7 +39,6 @@ class KeyReport:
 
 
 def totals_of(queue: QueueState) -> QueueTotals:
-    """Return the totals of a queue of the specification."""
     records = queue.records.values()
     expiring = sum(bool(r.state in WAITING and r.expires_ms) for r in records)
     sizes = Counter(record.state for record in records)
@@ -83,7 +82,6 @@ def permit_violations(view: LaneView, least: int, most: int) -> Iterator[Violati
 
 
 def key_violations(report: KeyReport) -> Iterator[Violation]:
-    """Check the keys of a queue."""
     for name in report.with_ttl:
         yield violation(2, _key(name), f"the key {name} has a TTL")
     for name in report.wrong_type:
@@ -96,12 +94,7 @@ def _key(name: str) -> Target:
     return Target(TargetType.QUEUE, name)
 
 
-ACTIONS = frozenset({Action.PERSIST, Action.ENQUEUED})
-"""What a repair of a queue as a whole can do."""
-
-
 def key_repairs(report: KeyReport) -> Iterator[Repair]:
-    """Return what can be repaired of a queue's keys."""
     for name in report.with_ttl:
         yield Repair(Action.PERSIST, _key(name), "a TTL", "no TTL",
                      "no key of a queue may go by itself")  # fmt: skip

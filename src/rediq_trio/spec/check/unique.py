@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from rediq_trio.spec.check.findings import Action, Repair, Target, TargetType, Violation, violation
+from rediq_trio.spec.check.findings import Action, Findings, Repairs, Target, TargetType
 from rediq_trio.spec.messages import Until
 from rediq_trio.spec.records import QueueState, Record
 
@@ -26,12 +26,10 @@ class UniqueKeyView:
 
 
 def targets_of(queue: QueueState) -> Iterator[Target]:
-    """Return the unique keys of a queue of the specification."""
     return (Target(TargetType.UNIQUE, key) for key in queue.locks)
 
 
 def view_of(queue: QueueState, _now: int, target: Target) -> UniqueKeyView:
-    """Return the view of a unique key of the specification."""
     lock = queue.locks.get(target.name)
     if lock is None:
         return UniqueKeyView(target, None, None, None, has_record=False)
@@ -52,28 +50,23 @@ def is_entitled(view: UniqueKeyView) -> bool:
     return by_time and view.till_ms is not None
 
 
-def violations_of(view: UniqueKeyView) -> Iterator[Violation]:
+def violations_of(view: UniqueKeyView) -> Findings:
     """Check that the key has a holder that is entitled to it."""
     if view.holder is None:
         if view.till_ms is not None:
-            yield violation(6, view.target, "has an end of its window and no holder")
+            yield 6, "has an end of its window and no holder"
     elif view.has_record and view.record is None:
-        yield violation(6, view.target, f"is held by {view.holder}, whose record cannot be read")
+        yield 6, f"is held by {view.holder}, whose record cannot be read"
     elif not is_entitled(view):
         record = view.record
         ended_as = "is gone" if record is None else f"is {record.state}, its window over"
-        yield violation(6, view.target, f"is held by {view.holder}, which {ended_as}")
+        yield 6, f"is held by {view.holder}, which {ended_as}"
 
 
-ACTIONS = frozenset({Action.FREE})
-"""What a repair of a unique key can do."""
-
-
-def repairs_of(view: UniqueKeyView) -> Iterator[Repair]:
-    """Return what can be repaired of a unique key."""
+def repairs_of(view: UniqueKeyView) -> Repairs:
     unreadable = view.has_record and view.record is None
     if (view.holder is None and view.till_ms is None) or unreadable:
         return
     if view.holder is None or not is_entitled(view):
-        yield Repair(Action.FREE, view.target, f"held by {view.holder or 'nobody'}", "free",
-                     "no task is in the window of the key")  # fmt: skip
+        why = "no task is in the window of the key"
+        yield Action.FREE, f"held by {view.holder or 'nobody'}", "free", why

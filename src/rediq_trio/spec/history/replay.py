@@ -15,12 +15,14 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from heapq import heappop, heappush
+from typing import Any
 
 import attrs
 
+from rediq_trio.spec.check.findings import Findings
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.history.rerun import differences, record_of
-from rediq_trio.spec.lanes import free_at, limit_of, rank
+from rediq_trio.spec.lanes import arrival_after, free_at, limit_of, rank
 from rediq_trio.spec.lifecycle import TERMINAL, TRANSITIONS, State, Transition
 from rediq_trio.spec.operate import limit
 from rediq_trio.spec.records import NO_LIMIT, Limit, Lock, QueueState, Record
@@ -76,7 +78,6 @@ def replay(entries: Sequence[Entry], settings: ReplaySettings | None = None) -> 
             yield Break(entry, invariant, detail)
 
 
-Findings = Iterator[tuple[int, str]]
 _TASK_TRANSITIONS = {*map(str, Transition)} - {Transition.RENEW, Transition.FLUSH}
 """The transitions that write an entry for each task."""
 
@@ -122,8 +123,6 @@ class _Replay:
         else:
             yield from self._check_queue(entry)
 
-    # --- an entry of the queue
-
     def _check_queue(self, entry: Entry) -> Findings:
         match entry.transition:
             case "begin":
@@ -132,12 +131,13 @@ class _Replay:
                 if self._knows_all and entry.after != (len(self._records),):
                     yield 2, f"{entry.after[0]} tasks went, should be {len(self._records)}"
                 self._forget(knows_all=True)
-            case "pause" | "resume":
-                yield from _differs(entry.before, self._settings.paused)
-                self._settings = attrs.evolve(self._settings, paused=bool(entry.after[0]))
-            case "arrange":
-                yield from _differs(entry.before, self._settings.fair)
-                self._settings = attrs.evolve(self._settings, fair=bool(entry.after[0]))
+            case "pause" | "resume" | "arrange":
+                name = "fair" if entry.transition == "arrange" else "paused"
+                was = getattr(self._settings, name)
+                if was is not None and entry.before != (int(was),):
+                    yield 0, f"it was {int(was)}, not {entry.before[0]}"
+                changed: dict[str, Any] = {name: bool(entry.after[0])}
+                self._settings = attrs.evolve(self._settings, **changed)
             case "limit":
                 before, after = Limit(*entry.before), Limit(*entry.after)
                 known = self._queue.limits.get(entry.key, NO_LIMIT)
@@ -149,8 +149,6 @@ class _Replay:
                 )  # fmt: skip
             case _:
                 yield 0, "there is no such step of a queue"
-
-    # --- an entry of a task
 
     def _check_task(self, entry: Entry) -> Findings:
         before = self._records.get(entry.id)
@@ -260,10 +258,8 @@ class _Replay:
                 at = free_at(holds, rates.get(key, 0))
                 if at > entry.now_ms:
                     yield 11, f"the rate of the {what} lets none start for {at - entry.now_ms} ms"
-                rates[key] = max(rates.get(key, 0), entry.now_ms * 1000) + holds.interval_us
+                rates[key] = arrival_after(holds, rates.get(key, 0), entry.now_ms)
         self._queue = attrs.evolve(self._queue, rates=rates)
-
-    # --- what is known after it
 
     def _record(self, entry: Entry, before: Record | None) -> None:
         if before is not None and before.state is State.ACTIVE:
@@ -285,7 +281,7 @@ class _Replay:
         self._record_needs(entry)
 
     def _record_needs(self, entry: Entry) -> None:
-        if entry.source is None:
+        if entry.source is None or entry.target is None:
             self._needs.pop(entry.id, None)
         if entry.needs:
             here = {ref for ref in entry.needs if "/" not in ref}
@@ -296,8 +292,6 @@ class _Replay:
             self._needs[entry.id] = frozenset(here - done)
             for ref in here - done:
                 self._dependents[ref].add(entry.id)
-        if entry.target is None:
-            self._needs.pop(entry.id, None)
         completed = entry.transition == Transition.COMPLETE
         if completed or entry.target is None or entry.target in TERMINAL:
             for dependent in self._dependents.pop(entry.id, ()):
@@ -308,8 +302,3 @@ class _Replay:
                     self._needs[dependent] -= {entry.id}
                 else:
                     self._dependents[entry.id].add(dependent)
-
-
-def _differs(before: tuple[int, ...], known: bool | None) -> Findings:
-    if known is not None and before != (int(known),):
-        yield 0, f"it was {int(known)}, not {before[0]}"

@@ -15,15 +15,7 @@ from rediq_trio.spec import rules as spec
 from rediq_trio.spec.change import Change
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.lifecycle import State, Transition
-from rediq_trio.spec.messages import (
-    Completed,
-    Failed,
-    Fence,
-    NewTask,
-    Relations,
-    Snoozed,
-    Until,
-)
+from rediq_trio.spec.messages import Completed, Failed, Fence, NewTask, Relations, Snoozed, Until
 from rediq_trio.spec.records import QueueState, Record
 from rediq_trio.spec.settle import PLAIN_OUTCOMES
 
@@ -70,19 +62,17 @@ def differences(before: Record | None, entry: Entry, seq: int) -> Iterator[tuple
     found = record_of(entry)
     if expected is None or found is None:
         if (expected is None) != (found is None):
-            wrong = [_state_of(found), _state_of(expected)]
-            yield _OF_STATE.get(transition, 2), "it is {}, should be {}".format(*wrong)
+            is_now, right = (each.state if each else "gone" for each in (found, expected))
+            yield _OF_STATE.get(transition, 2), f"it is {is_now}, should be {right}"
         return
     for name, invariant in COMPARED.items():
         one, two = getattr(found, name), getattr(expected, name)
+        if name == "seq" and not one and found.state in (State.SCHEDULED, State.BLOCKED):
+            continue  # earlier versions gave a task none before it was ready
         if one != two:
             if name == "state":
                 invariant = _OF_STATE.get(transition, invariant)
             yield invariant, f"{name} is {one}, should be {two}"
-
-
-def _state_of(record: Record | None) -> str:
-    return "gone" if record is None else record.state.value
 
 
 def _run(transition: Transition, before: Record | None, entry: Entry, seq: int) -> Record | None:
@@ -95,13 +85,10 @@ def _run(transition: Transition, before: Record | None, entry: Entry, seq: int) 
     if transition is Transition.UNBLOCK:
         return _unblock(queue, before, entry)
     if transition is Transition.BATCH:
-        change = Change(queue, entry.now_ms)
-        change.remove(transition, before)
-        return change.done().records.get(entry.id)
+        return None  # a member is part of another task now
     if transition is Transition.ENQUEUE:
         return _replace(queue, entry)
-    settled = _settle(transition, queue, before, entry)
-    return (settled or _run_other(transition, queue, before, entry)).records.get(entry.id)
+    return _step(transition, queue, before, entry).records.get(entry.id)
 
 
 def _until(transition: Transition, entry: Entry) -> Until:
@@ -163,10 +150,8 @@ def _unblock(queue: QueueState, before: Record, entry: Entry) -> Record | None:
     return change.done().records.get(entry.id)
 
 
-def _settle(
-    transition: Transition, queue: QueueState, before: Record, entry: Entry
-) -> QueueState | None:
-    """Run a transition that ends an attempt; None for another transition."""
+def _step(transition: Transition, queue: QueueState, before: Record, entry: Entry) -> QueueState:
+    """Return the queue after a step that concerns its task alone."""
     now, fence = entry.now_ms, Fence(entry.id, before.deliveries, before.nonce)
     if plain := PLAIN_OUTCOMES.get(transition):
         return spec.settle(queue, now, [plain(fence)])[0]
@@ -178,23 +163,14 @@ def _settle(
         case Transition.FAIL:
             final = entry.target is State.DEAD and before.attempt <= before.max_retry
             delay = entry.run_ms - now if entry.target is State.RETRY else 0
-            return spec.settle(queue, now, [Failed(fence, "", delay, final)])[0]
+            most = entry.max_retry if entry.max_retry != before.max_retry else None
+            return spec.settle(queue, now, [Failed(fence, "", delay, final, most)])[0]
         case Transition.SNOOZE:
             return spec.settle(queue, now, [Snoozed(fence, entry.run_ms - now)])[0]
         case Transition.RECLAIM:
             lapsed = attrs.evolve(before, lease_ms=entry.till_ms)
             queue = attrs.evolve(queue, records={entry.id: lapsed})
             return spec.reclaim(queue, now, limit=1)[0]
-        case _:
-            return None
-
-
-def _run_other(
-    transition: Transition, queue: QueueState, before: Record, entry: Entry
-) -> QueueState:
-    """Run any other transition."""
-    now = entry.now_ms
-    match transition:
         case Transition.CLAIM:
             lease_ms = entry.till_ms - now
             return spec.claim(

@@ -10,15 +10,14 @@ from rediq_trio.spec.history.entry import MOST_NEEDS, REASON_BYTES, Entry
 from rediq_trio.spec.lifecycle import State, Transition
 from rediq_trio.spec.records import Limit, Lock, QueueState, Record
 
+COPIED = (attrs.fields_dict(Record).keys() & attrs.fields_dict(Entry).keys()) - {"nonce", "worker"}
+"""The fields that an entry has from the record as they are."""
+
 
 def entry_of(
-    now: int,
-    transition: Transition,
-    old: Record | None,
-    new: Record | None,
-    locks: Mapping[str, Lock],
-    needs: Sequence[str],
-) -> Entry:
+    now: int, transition: Transition, old: Record | None, new: Record | None,
+    locks: Mapping[str, Lock], needs: Sequence[str],
+) -> Entry:  # fmt: skip
     """Return the entry of a task's transition, without a number."""
     record = new or old
     assert record is not None
@@ -37,31 +36,14 @@ def entry_of(
         number=0,
         now_ms=now,
         transition=transition.value,
-        id=record.id,
         source=source,
         target=target,
-        deliveries=record.deliveries,
-        attempt=record.attempt,
-        crashes=record.crashes,
-        snoozes=record.snoozes,
-        max_retry=record.max_retry,
-        max_crashes=record.max_crashes,
-        priority=record.priority,
-        seq=record.seq,
-        run_ms=record.run_ms,
-        expires_ms=record.expires_ms,
-        cancel=record.cancel,
         till_ms=till_ms,
         nonce=record.nonce if claimed else b"",
         worker=record.worker if claimed else "",
         reason=cut(record.error) if failed else "",
-        unique=record.unique,
-        owns_unique_key=record.owns_unique_key,
-        limit_key=record.limit_key,
-        group=record.group,
-        waits=record.waits,
-        run_on_dependency_failure=record.run_on_dependency_failure,
         needs=tuple(needs[:MOST_NEEDS]),
+        **{name: getattr(record, name) for name in COPIED},
     )
 
 
@@ -76,14 +58,9 @@ def numbers_of(limit: Limit) -> tuple[int, ...]:
 
 
 def with_entry(
-    queue: QueueState,
-    now: int,
-    transition: str,
-    *,
-    key: str = "",
-    before: tuple[int, ...] = (),
-    after: tuple[int, ...] = (),
-) -> QueueState:
+    queue: QueueState, now: int, transition: str,
+    *, key: str = "", before: tuple[int, ...] = (), after: tuple[int, ...] = (),
+) -> QueueState:  # fmt: skip
     """Return the queue with an entry of its own, if it keeps a history."""
     return with_entries(queue, [Entry(0, now, transition, key=key, before=before, after=after)])
 
@@ -103,10 +80,8 @@ def keep_history(queue: QueueState, now: int, history: int) -> QueueState:
 
     A history begins with an entry that says how many tasks exist already.
     """
-    before = queue.history
-    queue = attrs.evolve(
-        queue, history=history, entries=queue.entries[-history:] if history else ()
-    )
+    before, kept = queue.history, queue.entries[-history:] if history else ()
+    queue = attrs.evolve(queue, history=history, entries=kept)
     if history and not before:
         queue = with_entry(queue, now, "begin", after=(len(queue.records),))
     return queue

@@ -80,12 +80,6 @@ def _read_key(given: object) -> bytes:
     return key
 
 
-def _read_keys(given: Sequence[str | bytes]) -> tuple[_Key, ...]:
-    if isinstance(given, str | bytes) or not isinstance(given, Sequence) or not given:
-        raise ConfigError("keys: must be a list of at least one key")
-    return tuple(map(_Key.of, given))
-
-
 class Encryption:
     """Keys that hide payloads, metadata, results, steps and progress from anyone who reads Redis.
 
@@ -98,7 +92,9 @@ class Encryption:
     def __init__(self, keys: Sequence[str | bytes], *, allow_clear: bool = False) -> None:
         if not isinstance(allow_clear, bool):
             raise ConfigError.of("allow_clear", allow_clear, "True or False")
-        self._keys = _read_keys(keys)
+        if isinstance(keys, str | bytes) or not isinstance(keys, Sequence) or not keys:
+            raise ConfigError("keys: must be a list of at least one key")
+        self._keys = tuple(map(_Key.of, keys))
         self._allow_clear = allow_clear
         self._aead = _aead()
 

@@ -3,11 +3,15 @@
 It wraps any store, and nothing else uses the keys: what goes in is encrypted, what comes out is
 decrypted. A value that cannot be decrypted is replaced by one that raises `PayloadError` with the
 reason when it is unpacked. So such a task becomes dead with that reason, and the worker goes on.
+
+It passes on what carries nothing to encrypt, as `spec.operations` and `READS` say: it is an error at
+import if it passes on anything else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import attrs
 
@@ -28,11 +32,11 @@ from rediq_trio.spec.messages import (
     Snoozed,
     Tick,
 )
+from rediq_trio.spec.operations import OPERATIONS, Carries, Operation
 from rediq_trio.spec.records import Record
 from rediq_trio.spec.settle import PLAIN_OUTCOMES, TRANSITION_OF
-from rediq_trio.store.encrypted.delegation import passed, wraps_what_is_carried
 from rediq_trio.store.encrypted.keys import Encryption
-from rediq_trio.store.port import Store
+from rediq_trio.store.port import METHODS, READS, Store, implements_store
 from rediq_trio.wire.envelope import Envelope, open_envelope, pack_envelope
 from rediq_trio.wire.packing import (
     UNDECRYPTED,
@@ -42,6 +46,10 @@ from rediq_trio.wire.packing import (
     pack_extension,
     unpack,
 )
+
+P = ParamSpec("P")
+A = TypeVar("A")
+S = TypeVar("S", bound=type)
 
 _DECRYPT_ERRORS: tuple[type[Exception], ...] = (*UNPACK_ERRORS, AttributeError, LookupError)
 
@@ -56,19 +64,53 @@ def encrypt_store(store: Store, encryption: Encryption | None) -> Store:
 def _repacked(envelope: Envelope, payload: bytes, metadata: dict[str, str]) -> bytes:
     return pack_envelope(
         envelope.type, payload, envelope.timeout, envelope.backoff, metadata,
-        envelope.deadline_ms, envelope.depends_on,
+        envelope.deadline_ms, envelope.depends_on, max_retry_is_set=envelope.max_retry_is_set,
     )  # fmt: skip
 
 
+def _passed(name: str) -> Callable[..., Any]:
+    def call(self: EncryptedStore, /, *args: Any, **kwargs: Any) -> Any:
+        return getattr(self._store, name)(*args, **kwargs)
+
+    call.__name__ = call.__qualname__ = name
+    return call
+
+
+def wraps_what_is_carried(kind: S) -> S:
+    """Return the class, with methods that pass on what carries nothing to encrypt.
+
+    Raises `TypeError` if it does not define a method that carries envelopes, results, steps or
+    progress which are not encrypted yet.
+    """
+    carried = {**READS} | {name: each.carries for name, each in OPERATIONS.items()}
+    passed = METHODS - vars(kind).keys()
+    if clear := [name for name in carried if carried[name] & ~Carries.ENCRYPTED and name in passed]:
+        raise TypeError(
+            f"{kind.__name__} hands on {', '.join(clear)} unchanged, which would lie in the store in "
+            "clear: wrap it, or say in spec/operations.py that it carries nothing"
+        )
+    for name in passed - OPERATIONS.keys():
+        setattr(kind, name, _passed(name))
+    return implements_store(kind)
+
+
 @wraps_what_is_carried
-class EncryptedStore:
+class EncryptedStore(Store):
     """A store whose envelopes, results, steps and progress are encrypted."""
 
     def __init__(self, store: Store, encryption: Encryption) -> None:
         self._store = store
         self._encryption = encryption
 
-    # --- tasks
+    @property
+    def unconfirmed(self) -> int:
+        return self._store.unconfirmed
+
+    async def _do(
+        self, operation: Operation[P, A], queue: str, /, *args: P.args, **kwargs: P.kwargs
+    ) -> A:
+        answer: A = await getattr(self._store, operation.name)(queue, *args, **kwargs)
+        return answer
 
     def _encrypted_task(
         self, queue: str, task: NewTask, *, schedule: str = "", scheduled: bool = False
@@ -77,9 +119,8 @@ class EncryptedStore:
         target_queue = relations.queue or queue
         decrypted = open_envelope(task.envelope)
         envelope = task.envelope
-        if (
-            extension_of(decrypted.payload) is None
-        ):  # else a schedule's, which could not be decrypted
+        # Otherwise it is a schedule's, which could not be decrypted.
+        if extension_of(decrypted.payload) is None:
             what = ("schedule", queue, schedule) if schedule else ("task", target_queue, task.id)
             plain = pack([decrypted.payload, dict(decrypted.metadata)])
             payload = self._encryption.encrypt(
@@ -97,7 +138,9 @@ class EncryptedStore:
         if not isinstance(carried, BatchEnvelope):
             return carried and self._decrypted_envelope(carried, "task", queue, task_id)
         members = [
-            attrs.evolve(one, envelope=self._decrypted_envelope(one.envelope, "task", queue, one.id))
+            attrs.evolve(
+                one, envelope=self._decrypted_envelope(one.envelope, "task", queue, one.id)
+            )
             for one in carried.members
         ]
         return attrs.evolve(carried, members=tuple(members))
@@ -117,10 +160,15 @@ class EncryptedStore:
             return _repacked(envelope, _undecryptable(error), {})
 
     async def enqueue(
-        self, queue: str, tasks: Sequence[NewTask], *, atomic: bool = False
+        self,
+        queue: str,
+        tasks: Sequence[NewTask],
+        *,
+        atomic: bool = False,
+        step: bool = False,
     ) -> Enqueued:
         encrypted = [self._encrypted_task(queue, task) for task in tasks]
-        return await self._store.enqueue(queue, encrypted, atomic=atomic)
+        return await self._store.enqueue(queue, encrypted, atomic=atomic, step=step)
 
     async def claim(
         self, queue: str, *, limit: int, lease_ms: int, worker: str, nonce: bytes
@@ -154,24 +202,17 @@ class EncryptedStore:
             case _:
                 raise TypeError(f"it is not known what to encrypt of {type(one).__name__}")
 
-    # --- results of steps, progress, records
-
     async def remember(self, queue: str, fence: Fence, step: Kept) -> bool:
         name, result = step
         encrypted = self._encryption.encrypt(result, "step", f"{queue}/{fence.id}", name)
         return await self._store.remember(queue, fence, (name, encrypted))
 
     async def report(self, queue: str, items: Sequence[Report]) -> tuple[bool, ...]:
-        encrypted = [
-            attrs.evolve(
-                one,
-                progress=self._encryption.encrypt(
-                    one.progress, "progress", f"{queue}/{one.fence.id}"
-                ),
-            )
-            for one in items
-        ]
-        return await self._store.report(queue, encrypted)
+        def encrypted(one: Report) -> Report:
+            what = ("progress", f"{queue}/{one.fence.id}")
+            return attrs.evolve(one, progress=self._encryption.encrypt(one.progress, *what))
+
+        return await self._store.report(queue, [encrypted(one) for one in items])
 
     async def get(
         self, queue: str, ids: Sequence[str], *, skip_newer: bool = False
@@ -203,8 +244,6 @@ class EncryptedStore:
         except PayloadError as error:
             return _undecryptable(error)
 
-    # --- schedules
-
     async def declare(self, queue: str, *, schedule: Schedule) -> bool:
         # Deterministic, because a store compares it with the old one, to see whether it changed.
         template = self._encrypted_task(queue, schedule.template, schedule=schedule.name)
@@ -212,10 +251,8 @@ class EncryptedStore:
 
     async def agenda(self, queue: str, *, due: int = 0) -> Agenda:
         agenda = await self._store.agenda(queue, due=due)
-        return attrs.evolve(
-            agenda,
-            schedules=tuple(self._decrypted_schedule(queue, one) for one in agenda.schedules),
-        )
+        schedules = tuple(self._decrypted_schedule(queue, one) for one in agenda.schedules)
+        return attrs.evolve(agenda, schedules=schedules)
 
     def _decrypted_schedule(self, queue: str, schedule: Schedule) -> Schedule:
         template = schedule.template
@@ -244,56 +281,6 @@ class EncryptedStore:
     async def trigger(self, queue: str, *, name: str, task: NewTask) -> Enqueued:
         encrypted = self._encrypted_task(queue, task, scheduled=True)
         return await self._store.trigger(queue, name=name, task=encrypted)
-
-    # --- methods that carry nothing to encrypt, or bytes that are encrypted already
-
-    @property
-    def unconfirmed(self) -> int:
-        return self._store.unconfirmed
-
-    outbox = passed(Store.outbox)
-    receive = passed(Store.receive)
-    acknowledge = passed(Store.acknowledge)
-    unblock = passed(Store.unblock)
-    limit = passed(Store.limit)
-    limits = passed(Store.limits)
-    set_group_rules = passed(Store.set_group_rules)
-    batch = passed(Store.batch)
-    groups = passed(Store.groups)
-    arrange = passed(Store.arrange)
-    history = passed(Store.history)
-    retract = passed(Store.retract)
-    retract_others = passed(Store.retract_others)
-    suspend = passed(Store.suspend)
-    reinstate = passed(Store.reinstate)
-    renew = passed(Store.renew)
-    promote = passed(Store.promote)
-    reclaim = passed(Store.reclaim)
-    expire = passed(Store.expire)
-    purge = passed(Store.purge)
-    cancel = passed(Store.cancel)
-    revive = passed(Store.revive)
-    delete = passed(Store.delete)
-    watch = passed(Store.watch)
-    pause = passed(Store.pause)
-    resume = passed(Store.resume)
-    flush = passed(Store.flush)
-    list = passed(Store.list)
-    stats = passed(Store.stats)
-    totals = passed(Store.totals)
-    key_report = passed(Store.key_report)
-    targets = passed(Store.targets)
-    views = passed(Store.views)
-    active_leases = passed(Store.active_leases)
-    repair = passed(Store.repair)
-    dump = passed(Store.dump)
-    register = passed(Store.register)
-    unregister = passed(Store.unregister)
-    workers = passed(Store.workers)
-    queues = passed(Store.queues)
-    partitions = passed(Store.partitions)
-    set_partitions = passed(Store.set_partitions)
-    listen = passed(Store.listen)
 
 
 def _undecryptable(error: Exception) -> bytes:

@@ -49,20 +49,10 @@ from rediq_trio.spec.stored_format import (
 from rediq_trio.store.redis.record_format import newer_format
 from rediq_trio.wire.batch_envelope import read_envelope
 from rediq_trio.wire.packed_values import read_pairs
-from rediq_trio.wire.packing import pack_for_lua, unpack
+from rediq_trio.wire.packing import fields_of, pack_for_lua, text_of, unpack
 
 STATES = tuple(State)
 _STATE_OF = {code: state for state, code in CODE_OF.items()}
-_OUTCOME_NAMES = {kind: transition.encode() for kind, transition in TRANSITION_OF.items()}
-_PLAIN_ARGS: Mapping[type[Outcome], tuple[bytes, bytes, bytes]] = MappingProxyType(
-    {
-        kind: (name, b"", b"")
-        for kind, name in _OUTCOME_NAMES.items()
-        if TRANSITION_OF[kind] in PLAIN_OUTCOMES
-    }
-)
-"""What `settle.lua` takes of an outcome that has nothing but its fence."""
-
 NEW_RECORD_SIZE = RECORD_FIELDS.index("envelope") + 1
 """How many fields the record of a new task has, to which nothing has happened yet."""
 _CONTENTS = ("envelope", "result", "progress", "inputs", "steps")
@@ -110,7 +100,10 @@ def pack_options(task: NewTask) -> bytes:
     options = _task_values(task)
     if task.relations is NO_RELATIONS or task.relations == NO_RELATIONS:
         return pack_for_lua(options)
-    return pack_for_lua((*options, [*map(_packable, _relation_values(task.relations))]))
+    relations = [*map(_packable, _relation_values(task.relations))]
+    # A version that does not know the parent ignores what comes after the relations.
+    parent = (pack_id(task.parent),) if task.parent else ()
+    return pack_for_lua((*options, relations, *parent))
 
 
 def _packable(value: str | int | tuple[str, ...]) -> str | int | list[bytes]:
@@ -122,18 +115,18 @@ def _packable(value: str | int | tuple[str, ...]) -> str | int | list[bytes]:
 def read_task(task_id: bytes, envelope: bytes, options: bytes) -> NewTask:
     """Read a task that was packed for a script."""
     values: list[Any] = unpack(options, texts=False)
-    fields: dict[str, Any] = {}
-    fields.update(zip(NEW_TASK_FIELDS, values, strict=False))
+    fields = fields_of(NEW_TASK_FIELDS, values, strict=False)
     if "relations" in fields:
         fields["relations"] = _read_relations(fields["relations"])
+    if len(values) > len(NEW_TASK_FIELDS):
+        fields["parent"] = unpack_id(values[len(NEW_TASK_FIELDS)])
     return NewTask(unpack_id(task_id), envelope, **fields)
 
 
 def _read_relations(values: list[Any]) -> Relations:
-    fields: dict[str, Any] = {}
-    fields.update(zip(NEW_RELATION_FIELDS, values, strict=True))
+    fields = fields_of(NEW_RELATION_FIELDS, values)
     for name in ("queue", "unique", "limit_key", "group"):
-        fields[name] = _text(fields[name])
+        fields[name] = text_of(fields[name])
     for name in ("replace", "run_on_dependency_failure"):
         fields[name] = bool(fields[name])
     for name in ("needs", "needs_later", "dependents"):
@@ -142,20 +135,19 @@ def _read_relations(values: list[Any]) -> Relations:
     return Relations(**fields)
 
 
-def outcome_args(outcome: Outcome) -> tuple[bytes, bytes | str | int, bytes | int]:
-    """Return the arguments of `settle.lua` for an outcome, after its fence."""
-    kind = type(outcome)
-    if kind in _PLAIN_ARGS:
-        return _PLAIN_ARGS[kind]
-    name = _OUTCOME_NAMES[kind]
+def outcome_args(outcome: Outcome) -> tuple[bytes | str | int, bytes | int, int | None]:
+    """Return the two arguments of `settle.lua` for an outcome, after its fence, and the handler's
+    option that it carries."""
     match outcome:
-        case Completed(result=result, children=children):
-            return name, result, pack_children(children)
-        case Failed(error=error, delay_ms=delay_ms, final=final):
-            return name, error, b"" if final else delay_ms
+        case Completed(result=result, children=children, retention_ms=retention_ms):
+            return result, pack_children(children), retention_ms
+        case Failed(error=error, delay_ms=delay_ms, final=final, max_retry=max_retry):
+            return error, b"" if final else delay_ms, max_retry
         case Snoozed(delay_ms=delay_ms):
-            return name, delay_ms, b""
+            return delay_ms, b"", None
         case _:
+            if TRANSITION_OF[type(outcome)] in PLAIN_OUTCOMES:
+                return b"", b"", None
             raise TypeError(f"settle.lua takes no arguments of {outcome!r}")
 
 
@@ -177,9 +169,8 @@ def read_mail(member: bytes) -> Mail:
     values: list[Any] = unpack(member, texts=False)
     kind = MailKind(values[_KIND])
     names = MAIL_TASK_FIELDS if kind is MailKind.TASK else MAIL_FIELDS
-    fields: dict[str, Any] = {}
-    fields.update(zip(names, values, strict=True))
-    fields |= {"kind": kind, "queue": _text(fields["queue"])}
+    fields = fields_of(names, values)
+    fields |= {"kind": kind, "queue": text_of(fields["queue"])}
     if kind is MailKind.TASK:
         task = read_task(fields.pop("id"), fields.pop("envelope"), fields.pop("options"))
         fields["task"] = attrs.evolve(task, relations=attrs.evolve(task.relations, queue=""))
@@ -192,18 +183,20 @@ def read_mail(member: bytes) -> Mail:
 def pack_mail(mail: Mail) -> bytes:
     """Pack a message for its receiver."""
     fields: dict[str, Any] = {"seq": mail.seq, "queue": mail.queue, "kind": int(mail.kind)}
+    names: tuple[str, ...] = MAIL_FIELDS
     if task := mail.task:
         fields |= {"id": pack_id(task.id), "envelope": task.envelope, "options": pack_options(task)}
-        return pack_for_lua([fields[name] for name in MAIL_TASK_FIELDS])
-    ended_as = 0 if mail.ended_as is None else CODE_OF[mail.ended_as]
-    fields |= {"id": pack_id(mail.id), "ref": pack_id(mail.ref), "ended_as": ended_as, "result": mail.result}
-    return pack_for_lua([fields[name] for name in MAIL_FIELDS])
+        names = MAIL_TASK_FIELDS
+    else:
+        ended_as = 0 if mail.ended_as is None else CODE_OF[mail.ended_as]
+        fields |= {"id": pack_id(mail.id), "ref": pack_id(mail.ref)}
+        fields |= {"ended_as": ended_as, "result": mail.result}
+    return pack_for_lua([fields[name] for name in names])
 
 
 def read_ending(member: bytes) -> Ending:
     """Read the end of one task whose dependents are still to be notified."""
-    fields: dict[str, Any] = {}
-    fields.update(zip(ENDING_FIELDS, unpack(member, texts=False), strict=False))
+    fields = fields_of(ENDING_FIELDS, unpack(member, texts=False), strict=False)
     # `NOT_LOOKED_AT` is above all states.
     ended_as = state_of(fields["ended_as"]) if fields["ended_as"] <= len(STATES) else None
     return Ending(unpack_id(fields["id"]), ended_as, fields["result"])
@@ -216,12 +209,13 @@ def pack_rate(count: int | None, period_ms: int, burst: int) -> bytes:
     """Pack a rate as `limit.lua` reads it; empty for None."""
     if count is None:
         return b""
-    return pack_for_lua(_rate_values(Limit(count=count, period_ms=period_ms, burst=burst) if count else NO_LIMIT))
+    rate = Limit(count=count, period_ms=period_ms, burst=burst) if count else NO_LIMIT
+    return pack_for_lua(_rate_values(rate))
 
 
 def read_limit(packed: bytes) -> Limit:
     """Read a limit."""
-    return Limit(**dict(zip(LIMIT_FIELDS[:-1], unpack(packed), strict=False)))
+    return Limit(**fields_of(LIMIT_FIELDS[:-1], unpack(packed), strict=False))
 
 
 def read_schedule(name: str, raw: bytes, next_ms: int) -> Schedule | None:
@@ -233,13 +227,12 @@ def read_schedule(name: str, raw: bytes, next_ms: int) -> Schedule | None:
         values = cast("list[Any]", values)
         if [type(value) for value in values] != [*SCHEDULE_FIELDS.values()]:
             return None
-        fields: dict[str, Any] = {}
-        fields.update(zip(SCHEDULE_FIELDS, values, strict=True))
+        fields = fields_of(SCHEDULE_FIELDS, values)
         fields["template"] = read_task(b"", fields["template"], fields.pop("template_options"))
     except (ValueError, TypeError, OverflowError, RecursionError, LookupError):
         return None
     fields |= {flag: bool(fields[flag]) for flag in ("keep", "overlap_skip", "paused")}
-    fields |= {"owner": _text(fields["owner"]), "last_id": unpack_id(fields["last_id"])}
+    fields |= {"owner": text_of(fields["owner"]), "last_id": unpack_id(fields["last_id"])}
     return Schedule(name=name, next_ms=next_ms, **fields)
 
 
@@ -251,13 +244,14 @@ def pack_rule(rule: GroupRule) -> bytes:
     return pack_for_lua(_rule_values(rule))
 
 
+def rule_args(rules: Mapping[str, GroupRule]) -> list[str | bytes]:
+    """Return names and rules of groups in turn, the rules packed."""
+    return [part for name, rule in rules.items() for part in (name, pack_rule(rule))]
+
+
 def read_rule(packed: bytes) -> GroupRule:
     """Read a group's rule."""
-    return GroupRule(**dict(zip(GROUP_RULE_FIELDS, unpack(packed), strict=True)))
-
-
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "replace")
+    return GroupRule(**fields_of(GROUP_RULE_FIELDS, unpack(packed)))
 
 
 def read_task_whole(task_id: str, reply: Sequence[Any]) -> Record | None:
@@ -267,10 +261,10 @@ def read_task_whole(task_id: str, reply: Sequence[Any]) -> Record | None:
     record = _decode_record(task_id, raw, scores) if raw else None
     if record is None:
         return None
-    kept: dict[str, Any] = dict(zip(_CONTENTS, contents, strict=True))
+    kept = fields_of(_CONTENTS, contents)
     kept["envelope"] = record.envelope or read_envelope(kept["envelope"])
     kept["inputs"] = tuple((unpack_ref(ref), result) for ref, result in read_pairs(kept["inputs"]))
-    kept["steps"] = tuple((_text(name), result) for name, result in read_pairs(kept["steps"]))
+    kept["steps"] = tuple((text_of(name), result) for name, result in read_pairs(kept["steps"]))
     return attrs.evolve(record, **kept)
 
 
@@ -294,8 +288,7 @@ def _fields_of(raw: bytes) -> dict[str, Any] | None:
     if len(values) == NEW_RECORD_SIZE:
         values += _DEFAULTS
         values[_RUN] = values[_RUN] or values[_CREATED]
-    fields: dict[str, Any] = {}
-    fields.update(zip(RECORD_FIELDS, values, strict=False))
+    fields = fields_of(RECORD_FIELDS, values, strict=False)
     if [type(value) for value in values[: len(_KINDS)]] != _KINDS:
         return None
     if len(values) == len(_KINDS):
@@ -303,9 +296,9 @@ def _fields_of(raw: bytes) -> dict[str, Any] | None:
     [relations] = values[len(_KINDS) :]
     if [type(value) for value in relations] != _RELATION_KINDS:
         return None
-    fields.update(zip(RELATION_FIELDS, relations, strict=True))
+    fields |= fields_of(RELATION_FIELDS, relations)
     for name in ("unique", "limit_key", "group"):
-        fields[name] = _text(fields[name])
+        fields[name] = text_of(fields[name])
     fields["until"] = Until(fields["until"])
     return fields | {
         "owns_unique_key": bool(fields["owns_unique_key"]),
@@ -319,7 +312,7 @@ def _decode_record(task_id: str, raw: bytes, scores: Mapping[State, int]) -> Rec
         if fields is None:
             return None
         fields["state"] = _STATE_OF[fields["state"]]
-        fields["worker"], fields["error"] = _text(fields["worker"]), _text(fields["error"])
+        fields["worker"], fields["error"] = text_of(fields["worker"]), text_of(fields["error"])
     except (ValueError, TypeError, OverflowError, AttributeError, KeyError):
         return None
     state: State = fields["state"]

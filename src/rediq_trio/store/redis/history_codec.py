@@ -8,7 +8,7 @@ from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.ids import unpack_id, unpack_ref
 from rediq_trio.spec.stored_format import ENTRY_FIELDS, ENTRY_RELATION_FIELDS, QUEUE_ENTRY_FIELDS
 from rediq_trio.store.redis.codec import state_of
-from rediq_trio.wire.packing import unpack
+from rediq_trio.wire.packing import fields_of, text_of, unpack
 
 
 def read_entry(step: int, packed: bytes) -> Entry:
@@ -24,23 +24,18 @@ def _read(step: int, packed: bytes) -> Entry:
     if len(values) == len(QUEUE_ENTRY_FIELDS):
         now, transition, key, before, after = values
         return Entry(
-            step, now, _text(transition), key=_text(key), before=(*before,), after=(*after,)
+            step, now, text_of(transition), key=text_of(key), before=(*before,), after=(*after,)
         )
-    fields: dict[str, Any] = {}
-    fields.update(zip(ENTRY_FIELDS, values, strict=False))
+    fields = fields_of(ENTRY_FIELDS, values, strict=False)
     if "relations" in fields:
-        fields.update(zip(ENTRY_RELATION_FIELDS, fields.pop("relations"), strict=True))
+        fields |= fields_of(ENTRY_RELATION_FIELDS, fields.pop("relations"))
         fields["needs"] = tuple(map(unpack_ref, fields["needs"]))
     for name in ("transition", "worker", "reason", "unique", "limit_key", "group"):
         if name in fields:
-            fields[name] = _text(fields[name])
+            fields[name] = text_of(fields[name])
     for name in ("cancel", "owns_unique_key", "run_on_dependency_failure"):
         fields[name] = bool(fields.get(name))
     local_id, source, target = (fields.pop(name) for name in ("id", "source", "target"))
     return Entry(
         step, id=unpack_id(local_id), source=state_of(source), target=state_of(target), **fields
     )
-
-
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "replace")

@@ -12,22 +12,13 @@ import attrs
 
 from rediq_trio.spec.lifecycle import State
 
-INDEX_OF = {
-    State.SCHEDULED: "scheduled",
-    State.BLOCKED: "blocked",
-    State.GROUPED: "grouped",
-    State.PENDING: "pending",
-    State.RETRY: "retry",
-    State.ACTIVE: "active",
-    State.COMPLETED: "completed",
-    State.DEAD: "dead",
-    State.CANCELLED: "cancelled",
-}
+INDEX_OF = {state: state.value for state in State}
 """The sorted set with the tasks of each state. Pending tasks with a limit key are in `keyed`
 instead."""
 
 HASHES = ("records", "payloads", "results", "progress", "inputs", "steps")
 """The hashes whose fields are ids."""
+
 
 @attrs.frozen
 class QueueKey:
@@ -135,6 +126,7 @@ KEY_TABLE = (
 
 QUEUE_KEYS = tuple(key.name for key in KEY_TABLE)
 """The names of these keys."""
+HASH_KEYS = frozenset(key.name for key in KEY_TABLE if key.type == "hash")
 
 
 class Keys:
@@ -142,6 +134,12 @@ class Keys:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
+        self.workers = [f"{prefix}/{{workers}}/{name}".encode() for name in ("records", "alive")]
+        """The keys of the workers' records, in the order in which the scripts take them."""
+        self.partitions = f"{prefix}/partitions".encode()
+        """The key of the hash with the number of partitions of each partitioned queue."""
+        self.queues = f"{prefix}/queues".encode()
+        """The key of the set of all queues that were ever used."""
         self._cache: dict[tuple[str, tuple[str, ...]], list[bytes]] = {}
 
     def of(self, queue: str, names: tuple[str, ...]) -> list[bytes]:
@@ -159,18 +157,3 @@ class Keys:
     def queue_of(self, channel: str) -> str:
         """Return the queue that a channel belongs to."""
         return channel[len(self._prefix) + 2 : -len("}:meta")]
-
-    @property
-    def workers(self) -> list[bytes]:
-        """The keys of the workers' records, in the order in which the scripts take them."""
-        return [f"{self._prefix}/{{workers}}/{name}".encode() for name in ("records", "alive")]
-
-    @property
-    def partitions(self) -> bytes:
-        """The key of the hash with the number of partitions of each partitioned queue."""
-        return f"{self._prefix}/partitions".encode()
-
-    @property
-    def queues(self) -> bytes:
-        """The key of the set of all queues that were ever used."""
-        return f"{self._prefix}/queues".encode()

@@ -3,20 +3,24 @@
 One function for each operation, with the operation's own arguments. It takes the queue's name
 and the time ('' for the server's own) before them, and returns the script's arguments and what
 reads the reply. `RedisStore` is made from these and from `spec.operations`; what happens is in
-`lua/`.
+`lua/`. Long, because there are so many operations.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
+from itertools import groupby
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from rediq_trio.spec.carried import Kept
+from rediq_trio.spec.groups import NO_RULES, Rules
 from rediq_trio.spec.ids import pack_id, unpack_id
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import (
     Agenda,
     Claimed,
+    Completed,
+    Death,
     Due,
     Enqueued,
     Fence,
@@ -24,13 +28,16 @@ from rediq_trio.spec.messages import (
     Mail,
     NewTask,
     Outcome,
+    PartlyCompleted,
+    Received,
     Report,
     Schedule,
     Settled,
+    States,
     Tick,
     Verdict,
 )
-from rediq_trio.spec.records import GroupRule
+from rediq_trio.spec.settle import TRANSITION_OF
 from rediq_trio.store.port import BATCH
 from rediq_trio.store.redis.codec import (
     answer_of,
@@ -39,13 +46,14 @@ from rediq_trio.store.redis.codec import (
     pack_mail,
     pack_options,
     pack_rate,
-    pack_rule,
     read_schedule,
+    rule_args,
     state_of,
 )
 from rediq_trio.store.redis.record_format import newer_format
 from rediq_trio.wire.batch_envelope import read_envelope
 from rediq_trio.wire.packed_values import pack_pair
+from rediq_trio.wire.packing import pack_for_lua, text_of
 
 A = TypeVar("A")
 Now = int | str
@@ -70,8 +78,16 @@ def _task(task: NewTask) -> tuple[bytes, bytes, bytes]:
     return pack_id(task.id), task.envelope, pack_options(task)
 
 
-def _read_due(reply: list[int]) -> Due:
-    return Due(reply[0], None if reply[1] < 0 else reply[1])
+def _read_due(reply: list[Any]) -> Due:
+    moved, next_in, *deaths = reply
+    return Due(moved, None if next_in < 0 else next_in, _read_deaths(deaths))
+
+
+def _read_deaths(reply: Sequence[Any]) -> tuple[Death, ...]:
+    return tuple(
+        Death(unpack_id(reply[i]), reply[i + 1], text_of(reply[i + 2]))
+        for i in range(0, len(reply), 3)
+    )
 
 
 def _read_names(reply: list[bytes]) -> tuple[str, ...]:
@@ -86,8 +102,16 @@ def _read_verdicts(reply: list[int]) -> tuple[Verdict, ...]:
     return tuple(map(Verdict, reply))
 
 
-def _read_states(reply: list[int]) -> Settled:
-    return tuple(map(state_of, reply))
+def _read_settled(reply: list[Any]) -> Settled:
+    return tuple(
+        state_of(one) if isinstance(one, int) else PartlyCompleted(tuple(map(unpack_id, one)))
+        for one in reply
+    )
+
+
+def _read_received(reply: list[int]) -> Received:
+    last, *refused = reply
+    return Received(last, tuple(refused))
 
 
 def _read_flags(reply: list[int]) -> tuple[bool, ...]:
@@ -118,17 +142,23 @@ def _read_nothing(_: Any) -> None:
 
 
 def enqueue(
-    queue: str, now: Now, tasks: Sequence[NewTask], *, atomic: bool = False
+    queue: str,
+    now: Now,
+    tasks: Sequence[NewTask],
+    *,
+    atomic: bool = False,
+    step: bool = False,
 ) -> ScriptCall[Enqueued]:
-    args: list[Any] = [now, int(atomic)]
+    args: list[Any] = [now, 1 if atomic else 2 if step else 0]
     for task in tasks:
-        args += _task(task)
-    # Producers that wait at the same time share a call, except for an atomic one.
-    return ScriptCall(args, _read_answers, head=2, items=0 if atomic else len(tasks))
+        args += (pack_id(task.id), task.envelope, pack_options(task))
+    # Producers that wait at the same time share a call, except for one that is all or nothing.
+    items = 0 if atomic or step else len(tasks)
+    return ScriptCall(args, _read_answers, head=2, items=items)
 
 
-def receive(queue: str, now: Now, sender: str, mail: Sequence[Mail]) -> ScriptCall[int]:
-    return ScriptCall((now, sender, *map(pack_mail, mail)), _read_number)
+def receive(queue: str, now: Now, sender: str, mail: Sequence[Mail]) -> ScriptCall[Received]:
+    return ScriptCall((now, sender, *map(pack_mail, mail)), _read_received)
 
 
 def acknowledge(queue: str, now: Now, seq: int) -> ScriptCall[int]:
@@ -142,7 +172,8 @@ def claim(
     queue: str, now: Now, *, limit: int, lease_ms: int, worker: str, nonce: bytes
 ) -> ScriptCall[Claimed]:
     def read(reply: list[Any]) -> Claimed:
-        remaining, till = reply[0], reply[1]
+        remaining, till, next_in = reply[:3]
+        deaths = _read_deaths(reply.pop()) if type(reply[-1]) is list else ()
         leases = [
             Lease(
                 Fence(unpack_id(reply[i]), reply[i + 1], nonce),
@@ -151,9 +182,15 @@ def claim(
                 read_envelope(reply[i + 4]),
                 till,
             )
-            for i in range(2, len(reply), 5)
+            for i in range(3, len(reply), 5)
         ]
-        return Claimed(tuple(leases), max(0, remaining), newer_format(-remaining))
+        return Claimed(
+            tuple(leases),
+            max(0, remaining),
+            None if next_in == -1 else next_in,
+            newer_format(-remaining),
+            deaths,
+        )
 
     return ScriptCall((now, min(limit, BATCH), lease_ms, worker, nonce), read)
 
@@ -168,10 +205,24 @@ def renew(
 
 
 def settle(queue: str, now: Now, outcomes: Sequence[Outcome]) -> ScriptCall[Settled]:
-    args: list[Any] = [now]
-    for outcome in outcomes:
-        args += (*_fence(outcome.fence), *outcome_args(outcome))
-    return ScriptCall(args, _read_states)
+    runs: list[str | int | dict[int, int]] = []
+    args: list[Any] = [now, b"", 0]
+    options: dict[int, int] = {}
+    for kind, run in groupby(outcomes, type):
+        start = len(args)
+        for outcome in run:
+            fence = outcome.fence
+            first, second, option = outcome_args(outcome)
+            args += (pack_id(fence.id), fence.deliveries, fence.nonce, first, second)
+            if second and kind is Completed:
+                args[2] = 1
+            if option is not None:
+                options[(len(args) - 3) // 5] = option
+        runs += (TRANSITION_OF[kind], (len(args) - start) // 5)
+    if options:
+        runs.append(options)
+    args[1] = pack_for_lua(runs)
+    return ScriptCall(args, _read_settled)
 
 
 def report(queue: str, now: Now, items: Sequence[Report]) -> ScriptCall[tuple[bool, ...]]:
@@ -199,13 +250,12 @@ def purge(
     return ScriptCall((now, limit, dead_retention_ms, max_dead), _read_due)
 
 
-def set_group_rules(queue: str, now: Now, *, rules: Mapping[str, GroupRule]) -> ScriptCall[int]:
-    args = [part for group, rule in rules.items() for part in (group, pack_rule(rule))]
-    return ScriptCall(args, _read_number)
+def set_group_rules(queue: str, now: Now, *, rules: Rules) -> ScriptCall[int]:
+    return ScriptCall(rule_args(rules), _read_number)
 
 
-def batch(queue: str, now: Now, *, ids: Sequence[str]) -> ScriptCall[Due]:
-    return ScriptCall([now, *map(pack_id, ids)], _read_due)
+def batch(queue: str, now: Now, *, ids: Sequence[str], rules: Rules = NO_RULES) -> ScriptCall[Due]:
+    return ScriptCall([now, pack_for_lua(rule_args(rules)), *map(pack_id, ids)], _read_due)
 
 
 def tick(
@@ -235,9 +285,10 @@ def watch(queue: str, now: Now, task_id: str) -> ScriptCall[State | None]:
     return ScriptCall((pack_id(task_id),), _state_reader(queue, task_id))
 
 
-def of_ids(queue: str, now: Now, ids: Sequence[str]) -> ScriptCall[Settled]:
+def of_ids(queue: str, now: Now, ids: Sequence[str]) -> ScriptCall[States]:
     """Send what revive and delete take: ids."""
-    def read(codes: list[int]) -> Settled:
+
+    def read(codes: list[int]) -> States:
         return known_states(queue, ids, codes)
 
     return ScriptCall([now, *map(pack_id, ids)], read)

@@ -9,24 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 
 import attrs
 
-from rediq_trio.spec import stored_format
-from rediq_trio.spec.change import SENT_PER_MS
-from rediq_trio.spec.groups import DEFAULT_RULE, MOST_BYTES
-from rediq_trio.spec.history.entry import MOST_NEEDS, REASON_BYTES
-from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec import change, groups, records, stored_format, upkeep
+from rediq_trio.spec.history import entry
 from rediq_trio.spec.messages import AnswerKind, MailKind, Until, Verdict
-from rediq_trio.spec.records import (
-    ANY_KEY,
-    CANCELLED_GRACE_MS,
-    NO_LIMIT,
-    PRIORITY_SPAN,
-    PROPAGATED_AT_ONCE,
-)
-from rediq_trio.spec.upkeep import ENDINGS
+from rediq_trio.spec.stored_format import CODE_OF
 
 Value = int | str | bytes | Sequence[int | str] | Mapping[int, str]
 
@@ -63,88 +53,77 @@ def _character(byte: int) -> str:
     return f"\\{byte:03}"
 
 
-def _positions(fields: Iterable[str], prefix: str = "") -> Iterator[tuple[str, int]]:
-    """Return a name for the position of each field, counted from 1. The name leaves out the unit."""
-    for position, field in enumerate(fields, start=1):
-        yield prefix + re.sub("_[mu]s$", "", field).upper(), position
+def _as_in_python(module: ModuleType, *names: str) -> Iterator[Constants]:
+    """Return the constants that have the same name and value in both languages."""
+    for name in names:
+        source = f"{module.__name__.removeprefix('rediq_trio.')}.{name}"
+        yield Constants(source, {name: getattr(module, name)})
 
 
-def _names(members: Iterable[AnswerKind | MailKind | Verdict], prefix: str = "") -> dict[str, Value]:
-    return {prefix + member.name: member.value for member in members}
+def _order(name: str, prefix: str = "", *more: str) -> Constants:
+    """Return the positions of the fields of a stored array, counted from 1; names have no unit."""
+    fields = (*getattr(stored_format, name), *more)
+    positions = {
+        prefix + re.sub("_[mu]s$", "", field).upper(): position
+        for position, field in enumerate(fields, start=1)
+    }
+    return Constants(f"{_FORMAT}.{name}", positions)
+
+
+def _members(kind: type[AnswerKind | MailKind | Verdict], prefix: str = "") -> Constants:
+    values = {prefix + member.name: member.value for member in kind}
+    return Constants(f"spec.messages.{kind.__name__}", values)
 
 
 _FORMAT = "spec.stored_format"
 _LUA_TYPES = {bytes: "string", int: "number"}
+_SCHEDULE_ORDER = _order("SCHEDULE_FIELDS")
+_SCHEDULE_TYPES = [_LUA_TYPES[kind] for kind in stored_format.SCHEDULE_FIELDS.values()]
+_ENDED_AS = {CODE_OF[state] if state else 0: text for state, text in stored_format.ENDED_AS.items()}
 
 PRELUDE: tuple[Constants, ...] = (
-    Constants(f"{_FORMAT}.FORMAT", {"FORMAT": stored_format.FORMAT}),
-    Constants(f"{_FORMAT}.FORMAT_STEP", {"FORMAT_STEP": stored_format.FORMAT_STEP}),
-    Constants(
-        f"{_FORMAT}.CODE_OF",
-        {state.name: stored_format.CODE_OF[state] for state in State},
-    ),
-    Constants(f"{_FORMAT}.RECORD_FIELDS", dict(_positions((*stored_format.RECORD_FIELDS, "relations")))),
-    Constants(f"{_FORMAT}.RELATION_FIELDS", dict(_positions(stored_format.RELATION_FIELDS))),
+    *_as_in_python(stored_format, "FORMAT", "FORMAT_STEP"),
+    Constants(f"{_FORMAT}.CODE_OF", {state.name: code for state, code in CODE_OF.items()}),
+    _order("RECORD_FIELDS", "", "relations"),
+    _order("RELATION_FIELDS"),
     Constants(f"{_FORMAT}.MARKS", {mark.upper(): bit for mark, bit in stored_format.MARKS.items()}),
-    Constants(f"{_FORMAT}.NEW_TASK_FIELDS", dict(_positions(stored_format.NEW_TASK_FIELDS, "NEW_"))),
-    Constants(f"{_FORMAT}.NEW_RELATION_FIELDS", dict(_positions(stored_format.NEW_RELATION_FIELDS, "NEW_"))),
+    _order("NEW_TASK_FIELDS", "NEW_"),
+    _order("NEW_RELATION_FIELDS", "NEW_"),
     Constants(
         f"{_FORMAT}.MAIL_FIELDS, MAIL_TASK_FIELDS",
-        dict(_positions(stored_format.MAIL_FIELDS, "MAIL_"))
-        | dict(_positions(stored_format.MAIL_TASK_FIELDS, "MAIL_")),
+        {**_order("MAIL_FIELDS", "MAIL_").values, **_order("MAIL_TASK_FIELDS", "MAIL_").values},
     ),
-    Constants(f"{_FORMAT}.ENDING_FIELDS", dict(_positions(stored_format.ENDING_FIELDS, "ENDING_"))),
-    Constants(f"{_FORMAT}.NOT_LOOKED_AT", {"NOT_LOOKED_AT": stored_format.NOT_LOOKED_AT}),
+    _order("ENDING_FIELDS", "ENDING_"),
+    *_as_in_python(stored_format, "NOT_LOOKED_AT"),
     Constants(
-        f"{_FORMAT}.SCHEDULE_FIELDS",
-        dict(_positions(stored_format.SCHEDULE_FIELDS))
-        | {"SCHEDULE_TYPES": [_LUA_TYPES[kind] for kind in stored_format.SCHEDULE_FIELDS.values()]},
+        _SCHEDULE_ORDER.source, {**_SCHEDULE_ORDER.values, "SCHEDULE_TYPES": _SCHEDULE_TYPES}
     ),
-    Constants(f"{_FORMAT}.LIMIT_FIELDS", dict(_positions(stored_format.LIMIT_FIELDS, "LIMIT_"))),
-    Constants(f"{_FORMAT}.GROUP_RULE_FIELDS", dict(_positions(stored_format.GROUP_RULE_FIELDS, "RULE_"))),
-    Constants(f"{_FORMAT}.BATCH_VERSION", {"BATCH_VERSION": stored_format.BATCH_VERSION}),
-    Constants(f"{_FORMAT}.NIL", {"NIL": stored_format.NIL}),
+    _order("LIMIT_FIELDS", "LIMIT_"),
+    _order("GROUP_RULE_FIELDS", "RULE_"),
+    *_as_in_python(stored_format, "BATCH_VERSION", "NIL", "UNSET_RETENTION_MS"),
     Constants(f"{_FORMAT}.ENTRY_FIELDS", {"ENTRY_RELATIONS": len(stored_format.ENTRY_FIELDS)}),
-    Constants(
-        "spec.stored_format",
-        {
-            "EXPIRED": stored_format.EXPIRED,
-            "WORKER_DIED": stored_format.WORKER_DIED,
-            "NEED_FAILED": stored_format.NEED_FAILED,
-            "UNREADABLE_RECORD": stored_format.UNREADABLE_RECORD,
-            "PAYLOAD_MISSING": stored_format.PAYLOAD_MISSING,
-            "ENDED_AS": {
-                stored_format.CODE_OF[state] if state else 0: text
-                for state, text in stored_format.ENDED_AS.items()
-            },
-        },
+    *_as_in_python(
+        stored_format,
+        *("EXPIRED", "WORKER_DIED", "NEED_FAILED", "UNREADABLE_RECORD", "PAYLOAD_MISSING"),
+        *("NOT_ENQUEUED", "NOT_ENQUEUED_NAMED"),
     ),
-    Constants("spec.records.PRIORITY_SPAN", {"PRIORITY_SPAN": PRIORITY_SPAN}),
-    Constants("spec.records.CANCELLED_GRACE_MS", {"CANCELLED_GRACE_MS": CANCELLED_GRACE_MS}),
-    Constants("spec.records.PROPAGATED_AT_ONCE", {"PROPAGATED_AT_ONCE": PROPAGATED_AT_ONCE}),
-    Constants("spec.records.ANY_KEY", {"ANY_KEY": ANY_KEY}),
-    Constants(
-        "spec.records.NO_LIMIT",
-        {"NO_LIMIT": [NO_LIMIT.concurrency, NO_LIMIT.count, NO_LIMIT.period_ms, NO_LIMIT.burst, 0]},
-    ),
+    Constants(f"{_FORMAT}.ENDED_AS", {"ENDED_AS": _ENDED_AS}),
+    *_as_in_python(records, "PRIORITY_SPAN", "CANCELLED_GRACE_MS", "PROPAGATED_AT_ONCE"),
+    *_as_in_python(records, "ORDERED_AT_ONCE", "ANY_KEY"),
+    Constants("spec.records.NO_LIMIT", {"NO_LIMIT": (*attrs.astuple(records.NO_LIMIT), 0)}),
     # What ends by DONE needs no name: it is what happens otherwise.
     Constants(
         "spec.messages.Until",
         {"UNTIL_STARTED": Until.STARTED.value, "UNTIL_EXPIRED": Until.EXPIRED.value},
     ),
-    Constants("spec.messages.AnswerKind", _names(AnswerKind)),
-    Constants("spec.messages.MailKind", _names(MailKind)),
-    Constants("spec.messages.Verdict", _names(Verdict, "LEASE_")),
-    Constants("spec.upkeep.ENDINGS", {"ENDINGS": ENDINGS}),
-    Constants("spec.change.SENT_PER_MS", {"SENT_PER_MS": SENT_PER_MS}),
-    Constants(
-        "spec.groups",
-        {
-            "MOST_BYTES": MOST_BYTES,
-            "DEFAULT_RULE": [DEFAULT_RULE.max_size, DEFAULT_RULE.grace_ms, DEFAULT_RULE.max_delay_ms],
-        },
-    ),
-    Constants("spec.history.entry", {"REASON_BYTES": REASON_BYTES, "MOST_NEEDS": MOST_NEEDS}),
+    _members(AnswerKind),
+    _members(MailKind),
+    _members(Verdict, "LEASE_"),
+    *_as_in_python(upkeep, "ENDINGS"),
+    *_as_in_python(change, "SENT_PER_MS"),
+    *_as_in_python(groups, "MOST_BYTES", "RULES_AT_ONCE"),
+    Constants("spec.groups.DEFAULT_RULE", {"DEFAULT_RULE": attrs.astuple(groups.DEFAULT_RULE)}),
+    *_as_in_python(entry, "REASON_BYTES", "MOST_NEEDS"),
 )
 """All constants that scripts take from the specification."""
 
@@ -155,7 +134,9 @@ def rendered(prelude: Iterable[Constants] = PRELUDE) -> Mapping[str, str]:
     for constants in prelude:
         for name, value in constants.values.items():
             if name in found:
-                raise ValueError(f"two constants of Lua are named {name}: rename that of {constants.source}")
+                raise ValueError(
+                    f"two constants of Lua are named {name}: rename that of {constants.source}"
+                )
             found[name] = literal(value)
     return MappingProxyType(found)
 

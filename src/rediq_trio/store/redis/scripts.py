@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -202,15 +202,12 @@ def _constants_in(text: str) -> tuple[tuple[int, str], ...]:
 @cache
 def _used_names(text: str) -> tuple[tuple[int, str, str], ...]:
     """Return the line, the name and the use of each name that the loader must not replace."""
-
-    def find() -> Iterator[tuple[int, str, str]]:
-        for found in _USED.finditer(text):
-            for use, names in found.groupdict().items():
-                for name in re.finditer(r"\w+", names or ""):
-                    at = found.start(use) + name.start()
-                    yield text.count("\n", 0, at) + 1, name[0], use
-
-    return tuple(find())
+    return tuple(
+        (text.count("\n", 0, found.start(use) + name.start()) + 1, name[0], use)
+        for found in _USED.finditer(text)
+        for use, names in found.groupdict().items()
+        for name in re.finditer(r"\w+", names or "")
+    )
 
 
 def parse_header(body: str) -> tuple[str, str, str, dict[str, str]]:

@@ -5,42 +5,36 @@ The operations are made from `spec.operations` and `operation_codec`; what happe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractContextManager
-from types import CoroutineType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-import attrs
 import trio
 
-from rediq_trio._errors import TaskNotFound
+from rediq_trio._errors import StoreError, TaskNotFound, Unconfirmed
 from rediq_trio.spec.check.findings import Action, Repair, Target
 from rediq_trio.spec.check.partitions import PartitionCount
 from rediq_trio.spec.check.table import View
 from rediq_trio.spec.check.totals import KeyReport, QueueTotals
 from rediq_trio.spec.groups import Group
 from rediq_trio.spec.history.entry import Entry
-from rediq_trio.spec.ids import pack_id, unpack_id, unpack_ref
+from rediq_trio.spec.ids import pack_id, unpack_id
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.messages import (
-    Fence,
-    Mail,
-    WorkerRecord,
-)
+from rediq_trio.spec.messages import Fence, Mail, WorkerRecord
 from rediq_trio.spec.operations import OP, Operation
-from rediq_trio.spec.records import Counters, Limit, Lock, QueueState, Record
+from rediq_trio.spec.records import Limit, Place, QueueState, Record
 from rediq_trio.store.broadcast import Signal, Topic
-from rediq_trio.store.port import BATCH, Stats, check_batch, check_batched, implements_store
+from rediq_trio.store.port import BATCH, Stats, Store, check_batch, check_batched, implements_store
 from rediq_trio.store.redis import operation_codec
 from rediq_trio.store.redis.check.reader import CheckReader
 from rediq_trio.store.redis.codec import (
-    read_ending,
     read_limit,
     read_mail,
     read_rule,
     read_task_whole,
 )
-from rediq_trio.store.redis.connection.gateway import Gateway, ReplyError
+from rediq_trio.store.redis.connection.gateway import Gateway
+from rediq_trio.store.redis.dump import dump_queue, read_hash, read_stats
 from rediq_trio.store.redis.durability import OTHER_SCRIPT, confirm_of
 from rediq_trio.store.redis.history_codec import read_entry
 from rediq_trio.store.redis.keys import INDEX_OF, Keys
@@ -51,12 +45,13 @@ from rediq_trio.store.redis.scripts import Script
 
 P = ParamSpec("P")
 A = TypeVar("A")
+V = TypeVar("V")
 Clock = Callable[[], int]
 
 
 def sends(
     operation: Operation[P, A], call: Callable[Concatenate[str, Now, P], ScriptCall[A]]
-) -> Callable[Concatenate[RedisStore, str, P], CoroutineType[Any, Any, A]]:
+) -> Callable[Concatenate[RedisStore, str, P], Coroutine[Any, Any, A]]:
     """Return the method that sends an operation to its script and reads the reply."""
     script = OTHER_SCRIPT.get(operation.name, operation.name)
 
@@ -65,9 +60,12 @@ def sends(
         sent = call(queue, self._now(), *args, **kwargs)
         # The name first: a crash in between leaves a name, never a lost task.
         short = await self._names.add(queue) if operation.names_queue else None
-        answer = sent.read(
-            await self._run(script, queue, sent.args, head=sent.head, items=sent.items)
-        )
+        try:
+            reply = await self._run(script, queue, sent.args, head=sent.head, items=sent.items)
+        except Unconfirmed as unconfirmed:
+            unconfirmed.answer = sent.read(unconfirmed.answer)
+            raise
+        answer = sent.read(reply)
         if short is not None:
             short.answer = answer
             raise short
@@ -75,11 +73,11 @@ def sends(
 
     method.__name__ = method.__qualname__ = operation.name
     method.__doc__ = operation.rule.__doc__
-    return method  # type: ignore[return-value]  # mypy has no CoroutineType for an async def
+    return method
 
 
 @implements_store
-class RedisStore:
+class RedisStore(Store):
     """Tasks in a Redis, reached through one gateway.
 
     `clock` gives the time in whole milliseconds to every script, for tests; by
@@ -121,13 +119,11 @@ class RedisStore:
     enqueue = sends(OP.enqueue, operation_codec.enqueue)
     receive = sends(OP.receive, operation_codec.receive)
     acknowledge = sends(OP.acknowledge, operation_codec.acknowledge)
-
     claim = sends(OP.claim, operation_codec.claim)
     renew = sends(OP.renew, operation_codec.renew)
     settle = sends(OP.settle, operation_codec.settle)
     report = sends(OP.report, operation_codec.report)
     remember = sends(OP.remember, operation_codec.remember)
-
     promote = sends(OP.promote, operation_codec.limited)
     unblock = sends(OP.unblock, operation_codec.limited)
     reclaim = sends(OP.reclaim, operation_codec.limited)
@@ -136,7 +132,6 @@ class RedisStore:
     set_group_rules = sends(OP.set_group_rules, operation_codec.set_group_rules)
     batch = sends(OP.batch, operation_codec.batch)
     tick = sends(OP.tick, operation_codec.tick)
-
     cancel = sends(OP.cancel, operation_codec.cancel)
     revive = sends(OP.revive, operation_codec.of_ids)
     delete = sends(OP.delete, operation_codec.of_ids)
@@ -146,7 +141,6 @@ class RedisStore:
     flush = sends(OP.flush, operation_codec.flush)
     limit = sends(OP.limit, operation_codec.limit)
     arrange = sends(OP.arrange, operation_codec.arrange)
-
     agenda = sends(OP.agenda, operation_codec.agenda)
     declare = sends(OP.declare, operation_codec.declare)
     retract = sends(OP.retract, operation_codec.retract)
@@ -161,8 +155,7 @@ class RedisStore:
         return tuple(map(read_mail, members))
 
     async def limits(self, queue: str) -> dict[str, Limit]:
-        limits = await self._hash(queue, "limits")
-        return {key.decode(): read_limit(raw) for key, raw in limits.items()}
+        return await read_hash(self._gateway, self._keys, queue, "limits", read_limit)
 
     async def groups(self, queue: str, *, limit: int, start: int = 0) -> tuple[Group, ...]:
         reply = await self._run("groups", queue, (start, min(limit, BATCH)))
@@ -194,27 +187,29 @@ class RedisStore:
         return tuple(found)
 
     async def list(
-        self, queue: str, state: State, *, limit: int, after: str | None = None
+        self, queue: str, state: State, *, limit: int, after: str | Place | None = None
     ) -> tuple[str, ...]:
         named = state.value if state in (State.PENDING, State.GROUPED) else ""
-        args = (limit, b"" if after is None else pack_id(after), named)
+        place = (after.score, after.lane) if isinstance(after, Place) else ("", "")
+        local_id = after.id if isinstance(after, Place) else after
+        args = (limit, b"" if local_id is None else pack_id(local_id), named, *place)
         try:
             ids = await self._run("list", queue, args, index=INDEX_OF[state])
-        except ReplyError as error:
-            if "NOTLISTED" in str(error):
-                raise TaskNotFound(f"{queue}/{after}") from error
+        except StoreError as error:
+            if "NOTLISTED" in error.reply:
+                raise TaskNotFound(f"{queue}/{local_id}") from error
             raise
         return tuple(map(unpack_id, ids))
 
     async def stats(self, queue: str) -> Stats:
         reply = await self._run("stats", queue, (self._now(),))
-        sizes, age, found = _read_stats(reply)
+        sizes, age, found = read_stats(reply)
         return Stats(found, sizes, age)
 
     async def totals(self, queue: str) -> QueueTotals:
         reply = await self._run("stats", queue, (self._now(),))
-        sizes, _, found = _read_stats(reply)
-        return QueueTotals(reply[0], sizes, reply[1 + len(_SIZED)], found.seq, found.counters)
+        sizes, _, found = read_stats(reply)
+        return QueueTotals(reply[0], sizes, reply[1 + len(State)], found.seq, found.counters)
 
     async def key_report(self, queue: str) -> KeyReport:
         return await self._check.key_report(queue)
@@ -237,52 +232,7 @@ class RedisStore:
         return await self._check.repair(queue, repair)
 
     async def dump(self, queue: str) -> QueueState:
-        found = (await self.stats(queue)).queue
-        ids = await self._gateway.read(b"HKEYS", self._keys.of(queue, ("records",))[0])
-        records = await self.get(queue, [unpack_id(i) for i in ids])
-        mail = await self.outbox(queue, limit=0)
-        return attrs.evolve(
-            found,
-            records={record.id: record for record in records if record is not None},
-            locks=await self._locks(queue),
-            edges=await self._relations(queue, "edges"),
-            needs=await self._relations(queue, "needs"),
-            endings=tuple(read_ending(raw) for raw, _ in await self._zset(queue, "endings")),
-            outbox=mail,
-            received={k.decode(): int(n) for k, n in (await self._hash(queue, "received")).items()},
-            limits=await self.limits(queue),
-            rates={k.decode(): at for k, at in await self._zset(queue, "rates")},
-            turns={k.decode(): int(n) for k, n in (await self._hash(queue, "turns")).items()},
-            schedules={s.name: s for s in (await self.agenda(queue)).schedules},
-            revision=await self._revision(queue),
-            entries=await self.history(queue, after=0, limit=1_000_000),
-            rules={k.decode(): read_rule(r) for k, r in (await self._hash(queue, "rules")).items()},
-        )
-
-    async def _revision(self, queue: str) -> int:
-        found = await self._gateway.read(b"HGET", self._keys.of(queue, ("meta",))[0], b"revision")
-        return int(found or 0)
-
-    async def _hash(self, queue: str, name: str) -> dict[bytes, bytes]:
-        flat = await self._gateway.read(b"HGETALL", self._keys.of(queue, (name,))[0])
-        return dict(zip(flat[::2], flat[1::2], strict=True))
-
-    async def _zset(self, queue: str, name: str) -> Sequence[tuple[bytes, int]]:
-        key = self._keys.of(queue, (name,))[0]
-        flat = await self._gateway.read(b"ZRANGE", key, 0, -1, b"WITHSCORES")
-        return [(flat[i], round(float(flat[i + 1]))) for i in range(0, len(flat), 2)]
-
-    async def _locks(self, queue: str) -> dict[str, Lock]:
-        till: dict[bytes, int] = dict(await self._zset(queue, "locks"))
-        holders = await self._hash(queue, "unique")
-        return {k.decode(): Lock(unpack_id(h), till.get(k, 0)) for k, h in holders.items()}
-
-    async def _relations(self, queue: str, name: str) -> dict[str, frozenset[str]]:
-        found: dict[str, frozenset[str]] = {}
-        for raw, _ in await self._zset(queue, name):
-            own, ref = unpack_id(raw[1 : raw[0] + 1]), unpack_ref(raw[raw[0] + 1 :])
-            found[own] = found.get(own, frozenset()) | {ref}
-        return found
+        return await dump_queue(self, self._gateway, self._keys, queue)
 
     async def register(self, worker: WorkerRecord) -> None:
         args = (self._now(), worker.id, worker.ttl_ms, worker.data)
@@ -311,29 +261,3 @@ class RedisStore:
         self, topics: Iterable[Topic]
     ) -> AbstractContextManager[trio.MemoryReceiveChannel[Signal]]:
         return self._gateway.listen(topics)
-
-
-_SIZED = (
-    State.SCHEDULED, State.BLOCKED, State.GROUPED, State.PENDING, State.ACTIVE,
-    State.RETRY, State.COMPLETED, State.DEAD, State.CANCELLED,
-)  # fmt: skip
-"""The states whose sizes `stats.lua` gives, in order, after the number of records."""
-
-
-def _read_stats(reply: list[int]) -> tuple[dict[State, int], int, QueueState]:
-    sizes = {state: size for state, size in zip(_SIZED, reply[1:], strict=False) if size}
-    age, paused, seq, sent, turn, max_pending, fair, history, last_entry, *totals = reply[
-        2 + len(_SIZED) :
-    ]
-    found = QueueState(
-        seq=seq,
-        paused=bool(paused),
-        counters=Counters(*totals),
-        sent=sent,
-        turn=turn,
-        max_pending=max_pending,
-        fair=bool(fair),
-        history=history,
-        last_entry=last_entry,
-    )
-    return sizes, age, found

@@ -3,9 +3,9 @@
 The check is sound, but not complete. For concurrency it counts attempts that certainly held their
 lease from start to end: those of tasks that never lost a lease, and the attempt that completed a
 task. For a rate it only knows two instants between which a claim happened. A window breaks the rate
-if more claims are certainly in it than the generic cell rate algorithm allows, `burst + length /
-interval`. So it misses an excess between claims and starts, or in attempts that may have lost their
-lease.
+if more claims are certainly in it than the generic cell rate algorithm allows, `1 + (length +
+tolerance) / interval`. So it misses an excess between claims and starts, or in attempts that may have
+lost their lease.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from rediq_trio.spec.records import Limit
 from rediq_trio.testing.judge.clock import DRIFT, SLACK, ServerClock
 from rediq_trio.testing.judge.observed import NEVER, SECOND, End, Observed, ObservedTask, Start
 from rediq_trio.testing.judge.once import abandoned, completing
@@ -93,7 +94,9 @@ def _too_fast(
     observed: Observed, clock: ServerClock, subject: str, claims: list[Claim], rate: Sequence[Any]
 ) -> Iterator[BrokenPromise]:
     count, period, burst = rate
-    interval = period * (1 - DRIFT) / count * SECOND
+    limit = Limit(count=count, period_ms=round(period * 1000), burst=burst)
+    interval = limit.interval_us / 1e6 * (1 - DRIFT) * SECOND
+    at_once = 1 + limit.tolerance_us / limit.interval_us
     claims.sort(key=lambda claim: claim[1])
     windows = Windows([begin for begin, _, _ in claims], interval)
     for rank, (begin, end, _) in enumerate(claims):
@@ -101,10 +104,10 @@ def _too_fast(
         most, first = windows.fullest()
         # The cheap test first: it decides nearly all windows. Jumps of the clock are slow to find.
         spare = (SLACK * SECOND) / interval
-        if most - end / interval <= burst + spare:
+        if most - end / interval <= at_once + spare:
             continue
         jumped = clock.tolerance(first, end) * SECOND / interval
-        if most - end / interval <= burst + jumped:
+        if most - end / interval <= at_once + jumped:
             continue
         inside = [start for at, _, start in claims[: rank + 1] if at >= first]
         said = (

@@ -14,6 +14,8 @@ from typing import Any
 
 import attrs
 
+from rediq_trio.store.retrying import RETRY_PAUSE_MIN
+
 BY_HAND = ("sentinel-failover",)
 """Failovers by hand: the old master keeps running."""
 FORGETTING = ("sentinel-kill", "cluster-kill", *BY_HAND)
@@ -22,6 +24,8 @@ FORGETTING = ("sentinel-kill", "cluster-kill", *BY_HAND)
 Line = Mapping[str, Any]
 
 SECOND = 1_000_000_000
+REPEATED = frozenset({"cancel", "retry", "delete"})
+"""Operations that a client repeats by itself when their answer is lost."""
 NEVER = math.inf
 
 REFUSALS = (
@@ -62,6 +66,17 @@ class Call(Observation):
     def known(self) -> bool:
         """Whether its answer says what it did."""
         return self.back is not None and not self.error
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether a first call with the same effect may have been lost and repeated by the client."""
+        return (
+            self.op in REPEATED
+            and self.known
+            and not self.void
+            and self.back is not None
+            and self.back - self.at >= RETRY_PAUSE_MIN * SECOND
+        )
 
     @property
     def may_have_happened(self) -> bool:

@@ -1,6 +1,7 @@
 """The observations of a task as operations on its model.
 
-A call with an answer took effect between call and answer, and that answer was right. A call without
+A call with an answer took effect between call and answer, and that answer was right; if a lost one
+may have gone before it, which the client repeated, it may have taken effect once more. A call without
 an answer may take effect at any later time, or never. A start proves that a claim with its fence
 happened before. After an end, a settlement of it may follow. A stopping worker releases tasks only
 after its last start.
@@ -78,6 +79,8 @@ def steps_of(observed: Observed, task: ObservedTask, named: Mapping[str, list[En
     for call in task.calls:
         if not call.void:
             found.append(_called(observed, call))
+        if call.may_be_repeated:
+            found.append(Step(call.op, (), call.at, call.back or NEVER, False, call))
     found += _replacements(observed, task)
     for start in task.starts:
         found.append(Step("claim", (start.fence, start.attempt), -NEVER, start.at, True, start))

@@ -2,7 +2,8 @@
 
 A group begins with its first member, whose producer does not know the group's rule. A
 signal names each new group, so its rule is set at once, however many groups there are. A
-scan of all groups, now and then, finds those whose signal was lost.
+scan of all groups, now and then, finds those whose signal was lost. The step that makes
+batches carries the rules too, so a group never becomes a batch by another rule in between.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ class Batcher:
         """Set the rules of groups, and make batches of some that are due."""
         if self.rules:
             await self._apply_rules()
-        return await self.store.batch(self.queue, ids=[new_id() for _ in range(BATCHES_PER_STEP)])
+        ids = [new_id() for _ in range(BATCHES_PER_STEP)]
+        return await self.store.batch(self.queue, ids=ids, rules=self.rules)
 
     async def _apply_rules(self) -> None:
         if self._scan_at <= trio.current_time():

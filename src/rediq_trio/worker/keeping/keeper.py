@@ -9,6 +9,8 @@ tasks of other workers come without a signal.
 A queue is *idle* when it is empty and none of its duties has work. Every new task sends a
 signal, so an idle queue is only checked for being empty now and then, with one call
 instead of eight: a thousand idle queues cost next to nothing.
+
+Each queue is kept by itself: one that is away delays none of the others.
 """
 
 from __future__ import annotations
@@ -16,20 +18,21 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 import attrs
 import trio
 
-from rediq_trio._errors import ConnectionLost
-from rediq_trio.spec.messages import Due
+from rediq_trio._errors import ConnectionLost, StoreError
+from rediq_trio.spec.messages import Death, Due
 from rediq_trio.spec.records import GroupRule
 from rediq_trio.store.broadcast import Signal, SignalKind
 from rediq_trio.store.port import Store
-from rediq_trio.store.relay import relay_some
-from rediq_trio.store.retrying import retry_pause
+from rediq_trio.store.relay import ReceiverAway, ReportRefused, log_refused, relay_some
+from rediq_trio.worker.availability.liveness import Liveness
+from rediq_trio.worker.availability.outages import Outages
 from rediq_trio.worker.keeping.batcher import Batcher
 from rediq_trio.worker.keeping.ticker import Ticker
-from rediq_trio.worker.liveness import Liveness
 
 TASKS_PER_STEP = 500
 """Maximum number of tasks that one step moves."""
@@ -43,6 +46,8 @@ IDLE_RECHECK_MAX = 30.0
 """Maximum seconds between two checks that an idle queue is still empty; a shorter lease lowers it."""
 IDLE_MAX_SLEEP = 120.0
 """Maximum sleep, in seconds, of every duty in an idle queue."""
+RELAY_PATIENCE = 1.0
+"""Seconds for which the other duties of a queue wait for its messages to be received by others."""
 QUEUES_AT_ONCE = 32
 """Queues whose duties are done at the same time."""
 
@@ -63,8 +68,12 @@ class _Duty:
     max_sleep: float
     due_at: float = 0.0
     """On Trio's clock."""
+    needs_others: bool = False
+    """Whether it also calls other queues, which may be away while this one is not."""
     had_work: bool = True
     """Whether it moved a task when it was last done, or will at a known time."""
+    running: bool = False
+    """Whether it is being done, next to the other duties."""
 
     def due_within(self, max_sleep: float) -> None:
         """Make it due in at most `max_sleep` seconds, less up to a fifth at random."""
@@ -82,10 +91,16 @@ class _QueueDuties:
     """When to check that the queue is still empty, on Trio's clock; inf unless it is idle."""
     due_at: float = 0.0
     """When the queue is next due: stored, because a worker looks through thousands of queues."""
+    running: bool = False
+    """Whether its duties are being done."""
+    paused_until: float = -math.inf
+    """When to go on after a failed call, on Trio's clock."""
 
     def update_due(self) -> None:
         """Recompute when this queue is next due. Call it after any change."""
-        self.due_at = min(self.recheck_at, min(duty.due_at for duty in self.duties.values()))
+        due = [duty.due_at for duty in self.duties.values() if not duty.running]
+        due_at = min(self.recheck_at, *due)
+        self.due_at = math.inf if self.running else max(self.paused_until, due_at)
 
     def enter_idle(self, every: float) -> None:
         """Mark the queue as idle, to be checked again in about `every` seconds."""
@@ -125,6 +140,16 @@ class Keeper:
     lease: float = math.inf
     """The lease of this worker, in seconds; other workers' are assumed not to be shorter."""
     liveness: Liveness = attrs.field(factory=Liveness)
+    outages: Outages = attrs.field(factory=Outages)
+    report_refused: ReportRefused = log_refused
+    """Reports a task of `enqueue_after` that its queue, another one, refused."""
+    report_deaths: Callable[[str, Sequence[Death]], object] = lambda _queue, _deaths: None
+    """Reports tasks of a queue that have gone to dead by time alone."""
+    _turns: trio.Semaphore = attrs.field(factory=lambda: trio.Semaphore(QUEUES_AT_ONCE))
+    _away_turns: trio.Semaphore = attrs.field(factory=lambda: trio.Semaphore(QUEUES_AT_ONCE))
+    _sleep: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    """The sleep of `run`, which ends early when a queue has become due."""
+    _nursery: trio.Nursery = attrs.field(init=False)
     _ticker: Ticker = attrs.field(init=False)
     _batchers: dict[str, Batcher] = attrs.field(init=False)
 
@@ -137,22 +162,20 @@ class Keeper:
         all_duties = {queue: _QueueDuties(queue, self._duties(queue)) for queue in self.queues}
         for queue in self.schedule_queues:
             all_duties[queue] = _QueueDuties(queue, {"tick": self._tick_duty(queue)})
-        with self.store.listen([(queue, "") for queue in all_duties]) as signals:
-            while True:
-                if await self._do_all_due(all_duties.values()):
+        topics = [(queue, "") for queue in all_duties]
+        with self.store.listen(topics) as signals:
+            async with trio.open_nursery() as self._nursery:
+                while True:
+                    self._start_due(all_duties.values())
                     due_at = min(queue_duties.due_at for queue_duties in all_duties.values())
                     sleep = max(0.0, due_at - trio.current_time())
-                else:
-                    sleep = retry_pause()
-                self.liveness.sleep(sleep)
-                with trio.move_on_after(sleep):
-                    while not self._handle_signal(await signals.receive(), all_duties):
-                        pass
-                    try:
-                        while True:
-                            self._handle_signal(signals.receive_nowait(), all_duties)
-                    except trio.WouldBlock:
-                        pass  # every signal that has come is handled in one round
+                    self.liveness.rest(sleep)
+                    with trio.move_on_after(sleep) as self._sleep:
+                        while not self._handle_signal(await signals.receive(), all_duties):
+                            pass
+                        with suppress(trio.WouldBlock):
+                            while True:  # every signal that has come is handled in one round
+                                self._handle_signal(signals.receive_nowait(), all_duties)
 
     def _handle_signal(self, signal: Signal, all_duties: Mapping[str, _QueueDuties]) -> bool:
         """Make the duties of a signal due; return whether there is anything to do."""
@@ -175,77 +198,146 @@ class Keeper:
             "reclaim": _Duty(lambda: store.reclaim(queue, limit=most), RECLAIM_MAX_SLEEP),
             "expire": _Duty(lambda: store.expire(queue, limit=most), UNSIGNALLED_MAX_SLEEP),
             "unblock": _Duty(lambda: store.unblock(queue, limit=most), SIGNALLED_MAX_SLEEP),
-            "relay": _Duty(lambda: relay_some(store, queue, limit=most), SIGNALLED_MAX_SLEEP),
+            "relay": _Duty(lambda: self._relay(queue), SIGNALLED_MAX_SLEEP, needs_others=True),
             "tick": self._tick_duty(queue),
             "batch": _Duty(self._batchers[queue].step, UNSIGNALLED_MAX_SLEEP),
             "purge": _Duty(lambda: store.purge(queue, limit=most, **keep), UNSIGNALLED_MAX_SLEEP),
         }
 
+    def _relay(self, queue: str) -> Awaitable[Due]:
+        return relay_some(self.store, queue, limit=TASKS_PER_STEP, report=self.report_refused)
+
     def _tick_duty(self, queue: str) -> _Duty:
         return _Duty(lambda: self._ticker.tick(queue), SIGNALLED_MAX_SLEEP)
 
-    async def _do_all_due(self, all_duties: Iterable[_QueueDuties]) -> bool:
-        """Do all that is due, in many queues at once; return whether the store answered."""
+    def _start_due(self, all_duties: Iterable[_QueueDuties]) -> None:
+        """Start what is due, in each queue by itself."""
         now = trio.current_time()
-        due = [queue_duties for queue_duties in all_duties if queue_duties.due_at <= now]
-        remaining, answered = iter(due), True
+        for queue_duties in all_duties:
+            if queue_duties.due_at <= now:
+                queue_duties.running = True
+                queue_duties.update_due()
+                self._nursery.start_soon(self._keep, queue_duties)
 
-        async def do_some() -> None:
-            nonlocal answered
-            for queue_duties in remaining:
-                try:
-                    await self._do_queue(queue_duties)
-                except ConnectionLost:
-                    # The other queues may be on a node of the Cluster that still answers.
-                    self.liveness.record_failure()
-                    answered = False
-                finally:
-                    queue_duties.update_due()
-
-        if len(due) == 1:
-            await do_some()
+    async def _keep(self, queue_duties: _QueueDuties) -> None:
+        """Do what is due in one queue, when it is its turn."""
+        queue = queue_duties.queue
+        # The turns of queues that are away are of their own: they take long, and end in nothing.
+        turns = self._away_turns if queue in self.outages.failing else self._turns
+        try:
+            async with turns:
+                if queue in self.outages.stopped:
+                    queue_duties.paused_until = math.inf
+                    return
+                await self._do_queue(queue_duties)
+        except ConnectionLost as lost:
+            self.outages.record_failure(queue, lost)
+            self.liveness.record_failure()
+            queue_duties.paused_until = trio.current_time() + self.outages.pause(queue)
+        except Exception as error:
+            self._stop_duties(queue_duties, error)
         else:
-            async with trio.open_nursery() as nursery:
-                for _ in range(min(QUEUES_AT_ONCE, len(due))):
-                    nursery.start_soon(do_some)
-        return answered
+            self.outages.record_answer(queue)
+        finally:
+            self.liveness.end_call(queue)
+            queue_duties.running = False
+            self._update_due(queue_duties)
+
+    def _update_due(self, queue_duties: _QueueDuties) -> None:
+        """Recompute when a queue is due, and end the sleep of `run` by then."""
+        queue_duties.update_due()
+        if queue_duties.due_at < self._sleep.deadline:
+            self._sleep.deadline = queue_duties.due_at
+            self.liveness.rest(max(0.0, queue_duties.due_at - trio.current_time()))
+
+    def _stop_duties(self, queue_duties: _QueueDuties, error: Exception) -> None:
+        """Stop the queue in which an error would come again."""
+        damaged = (error.queue if isinstance(error, StoreError) else "") or queue_duties.queue
+        self.outages.stop(damaged, error)
+        if damaged == queue_duties.queue:
+            queue_duties.paused_until = math.inf
 
     async def _do_queue(self, queue_duties: _QueueDuties) -> None:
         """Do what is due in one queue."""
-        if queue_duties.recheck_at <= trio.current_time():
-            if await self._is_empty(queue_duties.queue):
-                queue_duties.enter_idle(self._idle_recheck)
-            else:
-                queue_duties.leave_idle()
+        recheck = queue_duties.recheck_at <= trio.current_time()
+        if recheck and not await self._enter_idle_if_empty(queue_duties):
+            queue_duties.leave_idle()
         for duty in queue_duties.duties.values():
-            while duty.due_at <= trio.current_time():
-                await self._do(duty, IDLE_MAX_SLEEP if queue_duties.is_idle else duty.max_sleep)
-        had_work = any(duty.had_work for duty in queue_duties.duties.values())
+            while duty.due_at <= trio.current_time() and not duty.running:
+                max_sleep = IDLE_MAX_SLEEP if queue_duties.is_idle else duty.max_sleep
+                if duty.needs_others:
+                    await self._do_patiently(queue_duties, duty, max_sleep)
+                else:
+                    await self._do(queue_duties.queue, duty, max_sleep)
+        had_work = any(duty.had_work or duty.running for duty in queue_duties.duties.values())
+        may_idle = (
+            not had_work and not queue_duties.is_idle and queue_duties.queue in self._batchers
+        )
         if had_work and queue_duties.is_idle:
             queue_duties.leave_idle()
-        elif not had_work and not queue_duties.is_idle and queue_duties.queue in self._batchers:
-            if await self._is_empty(queue_duties.queue):
-                queue_duties.enter_idle(self._idle_recheck)
-            else:
-                queue_duties.mark_all_due()
+        if may_idle and not await self._enter_idle_if_empty(queue_duties):
+            queue_duties.mark_all_due()
 
-    async def _do(self, duty: _Duty, max_sleep: float) -> None:
-        self.liveness.wake()
-        due = await duty.step()
+    async def _do_patiently(
+        self, queue_duties: _QueueDuties, duty: _Duty, max_sleep: float
+    ) -> None:
+        """Do a duty for which other queues are needed; if they take long, go on without it."""
+        ended = trio.Event()
+        duty.running = True
+        self._nursery.start_soon(self._do_aside, queue_duties, duty, max_sleep, ended)
+        with trio.move_on_after(RELAY_PATIENCE):
+            await ended.wait()
+
+    async def _do_aside(
+        self, queue_duties: _QueueDuties, duty: _Duty, max_sleep: float, ended: trio.Event
+    ) -> None:
+        queue = queue_duties.queue
+        try:
+            await self._do(queue, duty, max_sleep, aside=True)
+        except ConnectionLost as lost:
+            away = lost.receiver if isinstance(lost, ReceiverAway) else queue
+            if away in self._batchers:
+                self.outages.record_failure(away, lost)
+            else:  # a queue of other workers: no call here would end its outage
+                self.outages.limiter.warning(
+                    "messages from queue %s to queue %s wait: %s", queue, away, lost
+                )
+            duty.due_at = trio.current_time() + self.outages.pause(away)
+        except Exception as error:
+            # A message to a damaged queue is tried again.
+            duty.due_at = trio.current_time() + UNSIGNALLED_MAX_SLEEP
+            self._stop_duties(queue_duties, error)
+        finally:
+            self.liveness.end_call(f"relay of {queue}")
+            duty.running = False
+            ended.set()
+            self._update_due(queue_duties)
+
+    async def _do(self, queue: str, duty: _Duty, max_sleep: float, *, aside: bool = False) -> None:
+        self.liveness.begin_call(f"relay of {queue}" if aside else queue)
+        # A signal that comes while the step is under way makes the duty due once more.
+        duty.due_at = math.inf
+        try:
+            due = await duty.step()
+        except BaseException:
+            duty.due_at = 0.0
+            raise
         self.liveness.record_answer()
+        if due.deaths:
+            self.report_deaths(queue, due.deaths)
         duty.had_work = due.moved > 0 or due.next_in_ms is not None
         # 1 ms more, so that the store's clock has passed the instant.
         delay = math.inf if due.next_in_ms is None else (due.next_in_ms + 1) / 1000
         # A step that moved its maximum leaves more tasks that are due.
-        duty.due_at = trio.current_time() + (0.0 if due.moved >= TASKS_PER_STEP else delay)
+        delay = 0.0 if due.moved >= TASKS_PER_STEP else delay
+        duty.due_at = min(duty.due_at, trio.current_time() + delay)
         duty.due_within(max_sleep)
 
-    @property
-    def _idle_recheck(self) -> float:
-        return max(RECLAIM_MAX_SLEEP, min(IDLE_RECHECK_MAX, self.lease))
-
-    async def _is_empty(self, queue: str) -> bool:
-        self.liveness.wake()
-        empty = not any((await self.store.stats(queue)).sizes.values())
+    async def _enter_idle_if_empty(self, queue_duties: _QueueDuties) -> bool:
+        self.liveness.begin_call(queue_duties.queue)
+        stats = await self.store.stats(queue_duties.queue)
         self.liveness.record_answer()
-        return empty
+        if any(stats.sizes.values()):
+            return False
+        queue_duties.enter_idle(max(RECLAIM_MAX_SLEEP, min(IDLE_RECHECK_MAX, self.lease)))
+        return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
@@ -40,9 +40,11 @@ from rediq_trio.wire.packing import UNPACK_ERRORS, unpack
 _DECODE_ERRORS: tuple[type[Exception], ...] = (*UNPACK_ERRORS, LookupError, AttributeError)
 """The errors that decoding damaged bytes may raise."""
 
+N = TypeVar("N", Limit, GroupRule)
 Arguments = tuple[Any, ...]
 Repairing = tuple[str, Arguments]
 """The name of a script that makes a repair, and its arguments."""
+Repairer = Callable[[Action, Target, int | str], Repairing]
 
 
 @attrs.frozen
@@ -55,7 +57,7 @@ class TargetCodec:
     """Returns the script's arguments for one target."""
     view: Callable[[Target, Sequence[Any], Any], View]
     """Returns the view of one target, from the first values of the whole answer and its own answer."""
-    repair: Callable[[Action, Target, int | str], Repairing]
+    repair: Repairer
     """Returns how to make a repair, at an instant in ms or '' for the server's time."""
     head: int = 0
     """How many values of the whole answer precede those of the targets."""
@@ -92,12 +94,7 @@ def _by_name(target: Target) -> Arguments:
     return (raw_of(target),)
 
 
-# --- tasks
-
-_INDEXES = (
-    State.SCHEDULED, State.BLOCKED, State.PENDING, State.ACTIVE, State.RETRY,
-    State.COMPLETED, State.DEAD, State.CANCELLED,
-)  # fmt: skip
+_INDEXES = tuple(state for state in State if state is not State.GROUPED)
 """The indexes whose scores `inspect_tasks.lua` returns, in order, after that of `expiring`."""
 
 
@@ -106,7 +103,7 @@ def task_view(target: Target, _: Sequence[Any], reply: Sequence[Any]) -> TaskVie
     raw, envelope, *rest = reply
     lengths, (expiring, *rest) = rest[: len(CONTENTS)], rest[len(CONTENTS) :]
     scores, (group, key, needs, holder) = rest[: len(_INDEXES)], rest[len(_INDEXES) :]
-    indexes = {
+    indexes: dict[State, int] = {
         state: at
         for state, score in zip(_INDEXES, scores, strict=True)
         if (at := score_of(score)) is not None
@@ -134,12 +131,9 @@ def task_view(target: Target, _: Sequence[Any], reply: Sequence[Any]) -> TaskVie
 
 def _repair_task(what: Action, target: Target, now: int | str) -> Repairing:
     own = raw_of(target)
-    return (
-        ("repair_totals", (what, own)) if what is Action.SEQ else ("repair_task", (now, what, own))
-    )
-
-
-# --- index members
+    if what is Action.SEQ:
+        return "repair_totals", (what, own)
+    return "repair_task", (now, what, own)
 
 
 def _member_arguments(target: Target) -> Arguments:
@@ -160,9 +154,6 @@ def _repair_member(_: Action, target: Target, now: int | str) -> Repairing:
     index, entry = target.raw
     name, _rank, own = split_member(entry)
     return "repair_member", (now, index, entry, own, name)
-
-
-# --- dependencies
 
 
 def _dependency_arguments(target: Target) -> Arguments:
@@ -193,9 +184,6 @@ def _repair_dependency(_: Action, target: Target, now: int | str) -> Repairing:
     return "repair_dependency", (now, edge, need, source, dependent)
 
 
-# --- lanes
-
-
 def _lane_view(target: Target, head: Sequence[Any], reply: Sequence[Any]) -> LaneView:
     now, fair, turn_now = head
     first, lane, shut, turn, permits, active, limit, arrival = reply
@@ -217,19 +205,22 @@ def _lane_view(target: Target, head: Sequence[Any], reply: Sequence[Any]) -> Lan
 
 def limit_of(packed: bytes) -> Limit | None:
     """Return a limit; None for one that cannot be read."""
+    limit = _numbers_of(read_limit, packed)
+    return limit if limit is not None and limit.burst else None
+
+
+def rule_of(packed: bytes) -> GroupRule | None:
+    """Return a group's rule; None for one that cannot be read."""
+    return _numbers_of(read_rule, packed)
+
+
+def _numbers_of(read: Callable[[bytes], N], packed: bytes) -> N | None:
+    """Read what has fields that are whole numbers from 0 on; None for anything else."""
     try:
-        limit = read_limit(packed)
+        found = read(packed)
     except _DECODE_ERRORS:
         return None
-    fields = attrs.astuple(limit)
-    return limit if all(type(n) is int and n >= 0 for n in fields) and limit.burst else None
-
-
-def _repair_lane(what: Action, target: Target, now: int | str) -> Repairing:
-    return "repair_lane", (now, what, raw_of(target))
-
-
-# --- unique keys, groups and schedules
+    return found if all(type(n) is int and n >= 0 for n in attrs.astuple(found)) else None
 
 
 def _unique_view(target: Target, _: Sequence[Any], reply: Sequence[Any]) -> UniqueKeyView:
@@ -246,26 +237,19 @@ def _group_view(target: Target, _: Sequence[Any], reply: Sequence[Any]) -> Group
     )  # fmt: skip
 
 
-def rule_of(packed: bytes) -> GroupRule | None:
-    """Return a group's rule; None for one that cannot be read."""
-    try:
-        rule = read_rule(packed)
-    except _DECODE_ERRORS:
-        return None
-    return rule if all(type(n) is int and n >= 0 for n in attrs.astuple(rule)) else None
-
-
 def _schedule_view(target: Target, head: Sequence[Any], reply: Sequence[Any]) -> ScheduleView:
     raw, tick = reply
     schedule = read_schedule(target.name, raw, score_of(tick) or 0) if raw else None
     return ScheduleView(target, schedule, bool(raw), score_of(tick), int(head[0]))
 
 
-def _repair_by_name(script: str) -> Callable[[Action, Target, int | str], Repairing]:
+def _repair_lane(what: Action, target: Target, now: int | str) -> Repairing:
+    return "repair_lane", (now, what, raw_of(target))
+
+
+def _repair_by_name(script: str) -> Repairer:
     return lambda _what, target, _now: (script, _by_name(target))
 
-
-# --- messages, endings, senders
 
 _STORED_IN = {
     TargetType.MESSAGE: b"outbox", TargetType.ENDING: b"endings", TargetType.SENDER: b"received",
@@ -298,43 +282,32 @@ def _message_item(kind: TargetType, member: bytes) -> tuple[Item, int]:
         return None, -1
 
 
-def _repair_message(what: Action, _: Target, _now: int | str) -> Repairing:
-    return "repair_totals", (what, b"")
-
-
 _MESSAGE = TargetCodec(
-    "inspect_messages", _message_arguments, _message_view, _repair_message, head=2
-)
-CODECS: Mapping[TargetType, TargetCodec] = MappingProxyType(
-    {
-        TargetType.TASK: TargetCodec("inspect_tasks", _by_name, task_view, _repair_task),
-        TargetType.MEMBER: TargetCodec(
-            "inspect_members", _member_arguments, _member_view, _repair_member
-        ),
-        TargetType.DEPENDENCY: TargetCodec(
-            "inspect_dependencies", _dependency_arguments, _dependency_view, _repair_dependency
-        ),
-        TargetType.LANE: TargetCodec(
-            "inspect_lanes", _by_name, _lane_view, _repair_lane, head=3, timed=True
-        ),
-        TargetType.UNIQUE: TargetCodec(
-            "inspect_unique", _by_name, _unique_view, _repair_by_name("repair_unique")
-        ),
-        TargetType.GROUP: TargetCodec(
-            "inspect_groups", _by_name, _group_view, _repair_by_name("repair_group")
-        ),
-        TargetType.SCHEDULE: TargetCodec(
-            "inspect_schedules",
-            _by_name,
-            _schedule_view,
-            _repair_by_name("repair_schedule"),
-            head=1,
-        ),
-        TargetType.MESSAGE: _MESSAGE,
-        TargetType.ENDING: _MESSAGE,
-        TargetType.SENDER: _MESSAGE,
-    }
-)
+    "inspect_messages", _message_arguments, _message_view,
+    lambda what, _target, _now: ("repair_totals", (what, b"")), head=2,
+)  # fmt: skip
+CODECS: Mapping[TargetType, TargetCodec] = MappingProxyType({
+    TargetType.TASK: TargetCodec("inspect_tasks", _by_name, task_view, _repair_task),
+    TargetType.MEMBER: TargetCodec(
+        "inspect_members", _member_arguments, _member_view, _repair_member
+    ),
+    TargetType.DEPENDENCY: TargetCodec(
+        "inspect_dependencies", _dependency_arguments, _dependency_view, _repair_dependency
+    ),
+    TargetType.LANE: TargetCodec(
+        "inspect_lanes", _by_name, _lane_view, _repair_lane, head=3, timed=True
+    ),
+    TargetType.UNIQUE: TargetCodec(
+        "inspect_unique", _by_name, _unique_view, _repair_by_name("repair_unique")
+    ),
+    TargetType.GROUP: TargetCodec(
+        "inspect_groups", _by_name, _group_view, _repair_by_name("repair_group")
+    ),
+    TargetType.SCHEDULE: TargetCodec(
+        "inspect_schedules", _by_name, _schedule_view, _repair_by_name("repair_schedule"), head=1
+    ),
+    **dict.fromkeys(_STORED_IN, _MESSAGE),
+})  # fmt: skip
 """The codec of each type of target."""
 
 if _missing := CHECKS.keys() ^ CODECS.keys():

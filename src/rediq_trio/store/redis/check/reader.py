@@ -19,7 +19,8 @@ from rediq_trio.spec.operations import Confirm
 from rediq_trio.store.redis.check.codec import CODECS, record_of
 from rediq_trio.store.redis.check.scan import STRUCTURES, next_count
 from rediq_trio.store.redis.connection.gateway import Gateway
-from rediq_trio.store.redis.keys import HASHES, QUEUE_KEYS, Keys
+from rediq_trio.store.redis.keys import HASH_KEYS, KEY_TABLE, QUEUE_KEYS, Keys
+from rediq_trio.wire.packing import text_of
 
 VIEWS_PER_CALL = 50
 """Views that one call reads at most, so that it keeps Redis busy for about a millisecond."""
@@ -27,9 +28,6 @@ LEASES_PER_SCAN = 400
 """Active tasks that one SCAN reads, about."""
 CURSOR_BASE = 64
 """The base of a cursor: it must be more than there are structures."""
-HASH_KEYS = (*HASHES, "meta", "permits", "turns", "limits", "unique", "received", "rules",
-                 "schedules")  # fmt: skip
-"""The keys that are hashes. The history is a stream; all other keys are sorted sets."""
 
 Run = Callable[..., Awaitable[Any]]
 
@@ -50,11 +48,11 @@ class CheckReader:
     async def targets(self, queue: str, cursor: int) -> tuple[int, tuple[Target, ...]]:
         position, number = divmod(cursor, CURSOR_BASE)
         structure = STRUCTURES[number]
-        scan = b"HSCAN" if structure.is_hash else b"ZSCAN"
+        scan = b"HSCAN" if structure.name in HASH_KEYS else b"ZSCAN"
         key = self._keys.of(queue, (structure.name,))[0]
-        count = (
-            self._counts.get((queue, number), structure.at_once) if position else structure.at_once
-        )
+        count = structure.at_once
+        if position:
+            count = self._counts.get((queue, number), count)
         position, items = await self._gateway.read(scan, key, position, b"COUNT", count)
         self._counts[queue, number] = next_count(items)
         following = int(position) * CURSOR_BASE + number
@@ -92,7 +90,9 @@ class CheckReader:
         self, queue: str, cursor: int
     ) -> tuple[int, tuple[tuple[Fence, str], ...]]:
         key = self._keys.of(queue, ("active",))[0]
-        following, items = await self._gateway.read(b"ZSCAN", key, cursor, b"COUNT", LEASES_PER_SCAN)
+        following, items = await self._gateway.read(
+            b"ZSCAN", key, cursor, b"COUNT", LEASES_PER_SCAN
+        )
         ids = items[::2]
         found: list[tuple[Fence, str]] = []
         for own, raw in zip(ids, await self._records(queue, ids), strict=True):
@@ -107,10 +107,8 @@ class CheckReader:
         with_ttl: list[str] = []
         wrong_type: list[str] = []
         reply = await self._run("inspect_keys", queue, ())
-        for name, key, kind, left in zip(QUEUE_KEYS, names, reply[::2], reply[1::2], strict=True):
-            expected = (
-                b"hash" if name in HASH_KEYS else b"stream" if name == "history" else b"zset"
-            )
+        for row, key, kind, left in zip(KEY_TABLE, names, reply[::2], reply[1::2], strict=True):
+            expected = b"zset" if row.type == "sorted set" else row.type.encode()
             if kind not in (expected, b"none"):
                 wrong_type.append(f"{key.decode()} ({kind.decode()}, not {expected.decode()})")
             if left >= 0:
@@ -129,7 +127,7 @@ class CheckReader:
             )
             unknown |= set(found) - known
             if int(cursor) == 0:
-                return tuple(sorted(key.decode("utf-8", "replace") for key in unknown))
+                return tuple(sorted(text_of(key) for key in unknown))
 
     async def repair(self, queue: str, repair: Repair) -> bool:
         what, target = repair.what, repair.target

@@ -29,22 +29,11 @@ class RedisNode:
 
 
 class Deployment(enum.Enum):
-    """How the servers of an address are deployed."""
+    """How the servers of an address are deployed; the schemes of URLs end like the values."""
 
     STANDALONE = "standalone"
     SENTINEL = "sentinel"
     CLUSTER = "cluster"
-
-
-DEPLOYMENT_OF = {
-    "redis": Deployment.STANDALONE,
-    "rediss": Deployment.STANDALONE,
-    "unix": Deployment.STANDALONE,
-    "redis+sentinel": Deployment.SENTINEL,
-    "rediss+sentinel": Deployment.SENTINEL,
-    "redis+cluster": Deployment.CLUSTER,
-    "rediss+cluster": Deployment.CLUSTER,
-}
 
 
 @attrs.frozen
@@ -74,13 +63,9 @@ class Address:
 def parse_address(url: str) -> Address:
     """Parse a Redis URL; raise `ConfigError` for a bad one."""
     shown = str(redacted(url))
-    scheme = url.partition("://")[0]
-    deployment = DEPLOYMENT_OF[scheme]
-    bad = ""
     try:
-        if deployment is Deployment.STANDALONE:
-            return _parse_one(url, shown)
-        return _parse_several(url, shown, deployment)
+        kind = url.partition("://")[0].partition("+")[2]
+        return _parse_several(url, shown, Deployment(kind)) if kind else _parse_one(url, shown)
     except ConfigError:
         raise
     except (ValueError, TypeError) as error:
@@ -92,29 +77,34 @@ def parse_address(url: str) -> Address:
 def _parse_one(url: str, shown: str) -> Address:
     parts = urlsplit(url)
     _ = parts.port  # raises for a bad port
-    arguments: dict[str, Any] = dict(parse_url(url))
-    read_tls_options(url, arguments, shown)
+    database = unquote(parts.path).removeprefix("/")
+    if parts.scheme != "unix" and database and not _is_number(database):
+        raise ConfigError.of("url", shown, "redis://host:port/ and the number of a database, if any")
+    connection_class, arguments = _arguments(url, url, shown)
     if parts.scheme == "unix" and not unquote(parts.path):
         raise ConfigError.of("url", shown, "unix:// and the path of a socket")
-    return Address(
-        Deployment.STANDALONE, arguments.pop("connection_class", Connection), arguments, shown
-    )
+    return Address(Deployment.STANDALONE, connection_class, arguments, shown)
+
+
+def _arguments(url: str, single_url: str, shown: str) -> tuple[Any, dict[str, Any]]:
+    arguments: dict[str, Any] = dict(parse_url(single_url))
+    read_tls_options(url, arguments, shown)
+    return arguments.pop("connection_class", Connection), arguments
 
 
 def _parse_several(url: str, shown: str, deployment: Deployment) -> Address:
     scheme, _, rest = url.partition("://")
     location, _, query = rest.partition("?")
-    location, _, path = (
-        location.partition("/") if "@" not in location else _split_after_user(location)
-    )
-    user, at, hosts = location.rpartition("@")
+    # A slash within a password does not begin the path.
+    user, at, location = location.rpartition("@")
+    hosts, _, path = location.partition("/")
     default_port = SENTINEL_PORT if deployment is Deployment.SENTINEL else REDIS_PORT
     nodes = tuple(_node(host, default_port) for host in hosts.split(","))
     service, database = "", path
     if deployment is Deployment.SENTINEL:
         service, _, database = path.partition("/")
         service = unquote(service)
-        if not is_name(service) or not (database or "0").isdigit():
+        if not is_name(service) or not _is_number(database or "0"):
             raise ConfigError.of("url", shown, "redis+sentinel://host:port,host:port/service/db")
     elif database not in ("", "0"):
         raise ConfigError.of("url", shown, "without a database: a Cluster has number 0 only")
@@ -124,9 +114,7 @@ def _parse_several(url: str, shown: str, deployment: Deployment) -> Address:
     }
     base = "rediss" if scheme.startswith("rediss") else "redis"
     single_url = f"{base}://{user}{at}{nodes[0]}/{database}?{urlencode(options, doseq=True)}"
-    arguments: dict[str, Any] = dict(parse_url(single_url))
-    read_tls_options(url, arguments, shown)
-    connection_class = arguments.pop("connection_class", Connection)
+    connection_class, arguments = _arguments(url, single_url, shown)
     for name in ("host", "port"):
         arguments.pop(name, None)
     sentinel = {k: v for k, v in arguments.items() if k not in ("db", "username", "password")}
@@ -134,11 +122,8 @@ def _parse_several(url: str, shown: str, deployment: Deployment) -> Address:
     return Address(deployment, connection_class, arguments, shown, nodes, service, sentinel)
 
 
-def _split_after_user(location: str) -> tuple[str, str, str]:
-    """Split off the path; a slash within a password does not begin it."""
-    user, _, rest = location.rpartition("@")
-    hosts, slash, path = rest.partition("/")
-    return f"{user}@{hosts}", slash, path
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
 
 
 def _node(text: str, default_port: int) -> RedisNode:

@@ -86,14 +86,9 @@ class MergedCall(PendingCall):
         for call in calls[1:]:
             command += call.command[merge.head :]
         return cls(
-            tuple(command),
-            first.script,
-            first.key,
-            first.confirm,
-            first.created_at,
-            None,
+            tuple(command), first.script, first.key, first.confirm, first.created_at, None,
             calls=calls,
-        )
+        )  # fmt: skip
 
     def _split(self, result: Any) -> Iterator[tuple[PendingCall, Any]]:
         at = 0

@@ -1,4 +1,4 @@
-"""Connections of redis-py, without its retries and timeouts, and the meaning of their errors."""
+"""Connections of redis-py, without its retries and timeouts."""
 
 from __future__ import annotations
 
@@ -6,23 +6,21 @@ import asyncio
 import inspect
 import math
 import random
+import selectors
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, cast
 
 import hiredis
 import redis.exceptions
-import trio_asyncio
 from redis.asyncio.connection import AbstractConnection, Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from rediq_trio._errors import ConfigError, ConnectionLost, RediqError
-from rediq_trio.store.redis.connection import acl
 from rediq_trio.store.redis.connection.address import Address, RedisNode
+from rediq_trio.store.redis.connection.replies import ReplyParser, set_connected
 from rediq_trio.store.redis.connection.timeouts import CONNECT_TIMEOUT
-from rediq_trio.store.redis.scripts import Script
 
 RECONNECT_DELAY_MAX = 2.0
 """Seconds between two attempts to connect, at most, before jitter."""
@@ -34,56 +32,14 @@ _WITHOUT_CLIENT_INFO: dict[str, None] = dict.fromkeys(
 """Keeps redis-py from sending its name, which needs a permission and a round trip of its own."""
 
 BROKEN_ERRORS = (
-    OSError,
-    EOFError,
-    TimeoutError,
-    redis.exceptions.ConnectionError,
+    OSError, EOFError, TimeoutError, redis.exceptions.ConnectionError,
     redis.exceptions.TimeoutError,
-)
+)  # fmt: skip
 """What a connection raises that is unusable from then on."""
 CONNECT_ERRORS = (*BROKEN_ERRORS, redis.exceptions.RedisError)
 """What an attempt to connect may raise."""
-_TEMPORARY_ERRORS = (
-    "LOADING",
-    "READONLY",
-    "MASTERDOWN",
-    "CLUSTERDOWN",
-    "TRYAGAIN",
-    "OOM",
-    "BUSY",
-    "NOREPLICAS",
-)
-"""Error replies that pass by themselves: the command was refused, and nothing was applied."""
-_SLOT_MOVING = "access a non local key"
-_LOGIN_ERRORS = ("NOAUTH", "WRONGPASS")
-_CODE_OF = {
-    "ReadOnlyError": "READONLY",
-    "OutOfMemoryError": "OOM",
-    "NoPermissionError": "NOPERM",
-    "ClusterDownError": "CLUSTERDOWN",
-    "MasterDownError": "MASTERDOWN",
-    "TryAgainError": "TRYAGAIN",
-    "MovedError": "MOVED",
-    "AskError": "ASK",
-    "ClusterCrossSlotError": "CROSSSLOT",
-}
-"""The codes that redis-py removes from the errors that it has a class for."""
-
 pack = cast("Callable[[tuple[Any, ...]], bytes]", hiredis.pack_command)  # pyright: ignore  (typed in part)
 """hiredis' packer. redis-py's own wraps it, and takes four times as long for a command."""
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def as_trio(call: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-    """Make an asyncio function callable from Trio, within the gateway's loop."""
-    wrapped: Callable[P, Awaitable[R]] = trio_asyncio.aio_as_trio(call)  # pyright: ignore  (untyped)
-    return wrapped
-
-
-class ReplyError(RediqError):
-    """An error reply of the server that has no class of its own."""
 
 
 def is_login_error(error: BaseException) -> bool:
@@ -91,33 +47,6 @@ def is_login_error(error: BaseException) -> bool:
     # redis-py wraps the error while it connects.
     refusal = redis.exceptions.AuthenticationError
     return isinstance(error, refusal) or isinstance(error.__cause__, refusal)
-
-
-def translate_error(
-    error: redis.exceptions.ResponseError, script: Script | None = None
-) -> RediqError:
-    """Return our exception for an error reply to a command, or to `script`."""
-    message = f"{_CODE_OF.get(type(error).__name__, '')} {error}".strip()
-    # Redis 6.2 wraps the error of a command within a script in a text of its own.
-    if message.startswith(_TEMPORARY_ERRORS) or any(
-        f": -{code} " in message for code in _TEMPORARY_ERRORS
-    ):
-        return ConnectionLost(f"Redis cannot take commands now: {message}", sent=False)
-    if _SLOT_MOVING in message:
-        # A key of the script has moved to another node meanwhile, so it may be executed in part.
-        return ConnectionLost(f"a slot of the Cluster is moving: {message}")
-    if acl.is_permission_error(message):
-        permission = acl.missing_permission(message, script.source if script else "")
-        return ConfigError(
-            f"Redis refused the command: the user lacks the permission {permission}; {acl.ACL_HINT} ({message})"
-        )
-    if message.startswith(_LOGIN_ERRORS):
-        return ConfigError(f"Redis refused the command: {message}; check user, password and ACL")
-    if message.startswith("MOVED"):
-        return ConfigError(
-            "the server is a node of a Cluster: connect to it as redis+cluster://host:port,host:port"
-        )
-    return ReplyError(message)
 
 
 class Connector:
@@ -142,6 +71,7 @@ class Connector:
             health_check_interval=0,
             decode_responses=False,
             protocol=2,
+            parser_class=ReplyParser,
             redis_connect_func=self._on_connect,
         )
         try:
@@ -150,6 +80,7 @@ class Connector:
         except BaseException:
             await disconnect(connection)
             raise
+        set_connected(connection._parser)
         return connection
 
     async def _on_connect(self, connection: Connection) -> None:
@@ -160,7 +91,7 @@ class Connector:
         # shows it only when something is read.
         await send(connection, (b"PING",))
         try:
-            await read(connection, math.inf)
+            await read(connection)
         except redis.exceptions.AuthenticationError:
             raise
         except redis.exceptions.ResponseError:
@@ -188,6 +119,28 @@ def write(connection: Connection, packed: list[bytes]) -> None:
     writer.writelines(packed)
 
 
+def is_closed(connection: Connection) -> bool:
+    """Return whether a connection is known to be closed, by either side."""
+    reader, writer = connection._reader, connection._writer
+    if reader is None or writer is None or writer.transport.is_closing():
+        return True
+    return reader.at_eof() or reader.exception() is not None
+
+
+def has_input(connection: Connection) -> bool:
+    """Return whether something has arrived that nobody has read; only the end can, between calls.
+
+    The loop may not have seen it yet.
+    """
+    writer = connection._writer
+    socket = None if writer is None else writer.transport.get_extra_info("socket")
+    if socket is None or socket.fileno() < 0:
+        return True
+    with selectors.DefaultSelector() as selector:
+        selector.register(socket, selectors.EVENT_READ)
+        return bool(selector.select(0))
+
+
 def abort(connection: Connection) -> None:
     """Abort a connection: a task that reads from it, or waits to write, gets an error."""
     writer = connection._writer
@@ -206,27 +159,30 @@ async def disconnect(connection: Connection) -> None:
 
 
 async def send(connection: Connection, *commands: tuple[Any, ...]) -> None:
-    """Send commands; the caller must read their replies, in order."""
+    """Send commands; the caller must read their replies, in order.
+
+    Raises one of `BROKEN_ERRORS` if the connection is closed.
+    """
+    writer = connection._writer
+    if writer is not None and writer.transport.is_closing():
+        # In Python 3.12 and later, a closed transport may raise AttributeError.
+        raise BrokenPipeError("the connection is closed")
     await connection.send_packed_command(
         [pack(command) for command in commands], check_health=False
     )
 
 
-async def read(connection: Connection, seconds: float) -> Any:
-    """Read a reply; raise `TimeoutError` if none comes in time."""
+async def read(connection: Connection) -> Any:
+    """Read a reply, however long it takes."""
     read_response: Any = connection.read_response  # typed in part only
-    if seconds == math.inf:
-        return await read_response(disable_decoding=True, timeout=math.inf)
-    # After redis-py's own timeout it returns None, as if that were the reply.
-    async with asyncio.timeout(seconds):
-        return await read_response(disable_decoding=True, timeout=math.inf)
+    return await read_response(disable_decoding=True, timeout=math.inf)
 
 
 async def request(connection: Connection, *command: Any, timeout: float = CONNECT_TIMEOUT) -> Any:
     """Send one command and return its reply."""
     async with asyncio.timeout(timeout):
         await send(connection, command)
-        return await read(connection, timeout)
+        return await read(connection)
 
 
 def reconnect_delay(failures: int) -> float:

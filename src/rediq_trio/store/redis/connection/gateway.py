@@ -14,33 +14,27 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import redis.exceptions
 import trio
-import trio_asyncio
 
 from rediq_trio._errors import ConfigError, ConnectionLost
 from rediq_trio._nursery import unwrapped_errors
 from rediq_trio.spec.operations import Confirm
-from rediq_trio.store.broadcast import Signal, Topic
 from rediq_trio.store.redis.connection.address import Address, RedisNode, parse_address
 from rediq_trio.store.redis.connection.calls import MergeInfo, PendingCall
 from rediq_trio.store.redis.connection.confirmer import WriteConfirmer
 from rediq_trio.store.redis.connection.connection import (
     CONNECT_ERRORS,
     Connector,
-    ReplyError,
-    as_trio,
     is_login_error,
 )
-from rediq_trio.store.redis.connection.pipeline import (
-    REDIRECTS_MAX,
-    Pipeline,
-    PipelineCallbacks,
-)
+from rediq_trio.store.redis.connection.event_loop import as_trio, open_loop
+from rediq_trio.store.redis.connection.pipeline import REDIRECTS_MAX, Pipeline
+from rediq_trio.store.redis.connection.replies import reason_of
 from rediq_trio.store.redis.connection.subscriber import Subscriber
 from rediq_trio.store.redis.connection.timeouts import RESPONSE_TIMEOUT, UNSENT_WAIT_MAX
 from rediq_trio.store.redis.connection.tls import connect_error
@@ -49,7 +43,7 @@ from rediq_trio.store.redis.durability import Durability
 from rediq_trio.store.redis.keys import Keys
 from rediq_trio.store.redis.scripts import Script
 
-__all__ = ["Gateway", "ReplyError", "open_gateway", "parse_address"]
+__all__ = ["Gateway", "open_gateway", "parse_address"]
 
 READ_COMMANDS = frozenset({
     b"HGET", b"HGETALL", b"HKEYS", b"HMGET", b"HSCAN", b"PTTL", b"SCAN", b"SMEMBERS", b"XRANGE",
@@ -74,6 +68,7 @@ class Gateway:
         self._connector = Connector(address)
         self._topology = make_topology(self._connector)
         self._subscriber = Subscriber(keys, self._topology.connect_any)
+        self.listen = self._subscriber.listen
         self._confirmer: WriteConfirmer | None = None
         if durability is not None and (command := durability.command):
             self._confirmer = WriteConfirmer(durability, command)
@@ -81,14 +76,10 @@ class Gateway:
         self._pipelines: dict[RedisNode, Pipeline] = {}
         self._new_pipelines, self._pipelines_added = trio.open_memory_channel[Pipeline](math.inf)
         self._retrying: set[PendingCall] = set()
-        self._callbacks = PipelineCallbacks(
-            self._topology.connect, self._redirect, self._server_failed
-        )
         self._scope = trio.CancelScope(shield=True)
         self.connected = trio.Event()
         """Set when the first connection is open."""
         self._closed = False
-        self._nursery: trio.Nursery | None = None
 
     @property
     def nodes(self) -> tuple[RedisNode, ...]:
@@ -105,7 +96,7 @@ class Gateway:
         # `close` ends the shield. Before the gateway is connected, the timeouts of its attempts
         # to connect bound the shield too.
         with self._scope:
-            async with trio_asyncio.open_loop():  # pyright: ignore  (untyped)
+            async with open_loop():
                 try:
                     async with trio.open_nursery() as nursery:
                         await self._connect()
@@ -134,9 +125,8 @@ class Gateway:
                         raise
         except CONNECT_ERRORS as error:
             if is_login_error(error):
-                raise ConfigError(
-                    f"{self._address} refused the user or password: {error}"
-                ) from None
+                message = f"{self._address} refused the user or password: {reason_of(error)}"
+                raise ConfigError(message) from None
             secure = self._address.secure
             raise connect_error(self._address.shown, error, secure=secure) from error
 
@@ -150,8 +140,6 @@ class Gateway:
     def close(self) -> None:
         """End the actors, and refuse the calls that wait."""
         self._scope.cancel()
-
-    # --- the callers' side: Trio
 
     async def read(self, *command: Any, key: bytes | None = None) -> Any:
         """Send one command that only reads; as `call`. Raises `ValueError` for any other."""
@@ -169,8 +157,8 @@ class Gateway:
         """Send any command and return its reply. The store itself uses `read` and `write`.
 
         In a Cluster the command goes to the node of `key`, by default its first argument.
-        Raises `ConnectionLost`, `ConfigError` (not permitted), `ReplyError`, or `Unconfirmed` if
-        `confirm` is `RAISE`. If the caller is cancelled, the command may or may not be executed.
+        Raises `ConnectionLost`, `StoreError`, `PayloadTooLarge`, or `Unconfirmed` if `confirm` is
+        `RAISE`. If the caller is cancelled, the command may or may not be executed.
         """
         if key is None:
             key = command[1] if len(command) > 1 and isinstance(command[1], bytes) else b""
@@ -200,10 +188,15 @@ class Gateway:
         return await self._submit(command, script, keys[0], confirm, merge=merge)
 
     async def call_each(self, *command: Any) -> dict[RedisNode, Any]:
-        """Send a command to every server with data, and return the replies; otherwise like `call`."""
+        """Send a command to every server with data, and return the replies; otherwise like `call`.
+
+        Servers without a connection are left out while another has one.
+        """
+        pipelines = self._pipelines.items()
+        connected = [node for node, pipeline in pipelines if pipeline.connection is not None]
         return {
             node: await self._submit(command, None, b"", Confirm.NO, node)
-            for node in [*self._pipelines]
+            for node in connected or [*self._pipelines]
         }
 
     async def _submit(
@@ -229,27 +222,16 @@ class Gateway:
 
         return await trio.lowlevel.wait_task_rescheduled(abort)
 
-    def listen(
-        self, topics: Iterable[Topic]
-    ) -> AbstractContextManager[trio.MemoryReceiveChannel[Signal]]:
-        """Receive the signals of these topics while the block lasts."""
-        return self._subscriber.listen(topics)
-
     def _pipeline_to(self, node: RedisNode) -> Pipeline:
         pipeline = self._pipelines.get(node)
         if pipeline is None:
             shown = str(self._address) if node == RedisNode() else f"{node} of {self._address}"
             pipeline = Pipeline(
-                node, shown, self._callbacks, self._confirmer, self._response_timeout
+                node, shown, self._topology, self._redirect, self._confirmer, self._response_timeout
             )
             self._pipelines[node] = pipeline
             self._new_pipelines.send_nowait(pipeline)
         return pipeline
-
-    # --- what the pipelines and the topology call, on the loop
-
-    def _server_failed(self, node: RedisNode) -> None:
-        self._topology.refresh_soon()
 
     def _redirect(self, call: PendingCall, error: redis.exceptions.ResponseError) -> bool:
         """Send a call where a node of the Cluster redirects it; retry later if none can serve it now.

@@ -15,12 +15,10 @@ every write before it, on this connection and on the server.
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
-import attrs
 import redis.exceptions
 import trio
 from redis.asyncio.connection import Connection
@@ -34,32 +32,39 @@ from rediq_trio.store.redis.connection.connection import (
     CONNECT_ERRORS,
     abort,
     disconnect,
+    has_input,
+    is_closed,
     pack,
     read,
     reconnect_delay,
-    translate_error,
     write,
 )
 from rediq_trio.store.redis.connection.deadline import Deadline
+from rediq_trio.store.redis.connection.large_calls import refuse_too_large
+from rediq_trio.store.redis.connection.replies import (
+    closes_connection,
+    is_size_error,
+    line_of,
+    needs_reconnect,
+    reason_of,
+    translate_error,
+)
 from rediq_trio.store.redis.connection.timeouts import UNSENT_WAIT_MAX
+from rediq_trio.store.redis.connection.topology import Topology
 
 PIPELINE_COMMANDS_MAX = 512
 """Commands of one round trip, at most."""
 REDIRECTS_MAX = 16
 """Times that a Cluster may redirect a command."""
 
+IDLE_UNCHECKED = 0.5
+"""Seconds without a call after which a connection is looked at before it is used."""
+
 _ASKING = (b"ASKING",)
 
 
-@attrs.frozen
-class PipelineCallbacks:
-    """What a pipeline calls in its gateway."""
-
-    connect: Callable[[RedisNode], Awaitable[Connection]]
-    redirect: Callable[[PendingCall, redis.exceptions.ResponseError], bool]
-    """Takes over a call that the server redirected or postponed; returns whether it did."""
-    failed: Callable[[RedisNode], None]
-    """Called when the server cannot be reached, or no longer is the right one."""
+class _ClosedByServer(Exception):
+    """The server answered a call with an error after which it reads no further command."""
 
 
 class Pipeline:
@@ -69,7 +74,8 @@ class Pipeline:
         self,
         node: RedisNode,
         shown: str,
-        callbacks: PipelineCallbacks,
+        topology: Topology,
+        redirect: Callable[[PendingCall, redis.exceptions.ResponseError], bool],
         confirmer: WriteConfirmer | None,
         response_timeout: float,
     ) -> None:
@@ -77,13 +83,17 @@ class Pipeline:
         self.inbox: deque[PendingCall] = deque()
         self.connection: Connection | None = None
         self._shown = shown
-        self._callbacks = callbacks
+        self._topology = topology
+        self._redirect = redirect
+        """Takes over a call that the server redirected or postponed; returns whether it did."""
         self._confirmer = confirmer
         self._response_timeout = response_timeout
         self._arrived = asyncio.Event()
         self._response_deadline = Deadline(self._time_out)
         self._timed_out = False
         self._is_stale = False
+        self._used_at = trio.current_time()
+        """When the last round trip ended."""
         self._is_idle = False
         """Whether the actor waits for a call."""
         self._is_quiet = True
@@ -108,6 +118,7 @@ class Pipeline:
             or self._confirmer
             or self.inbox
             or call.asking
+            or self._is_cut(self.connection)
         ):
             return False
         try:
@@ -118,6 +129,11 @@ class Pipeline:
         self._is_idle = False
         self._sent_early = call
         return True
+
+    def _is_cut(self, connection: Connection) -> bool:
+        """Return whether the server has closed the connection since the last call."""
+        idle = trio.current_time() - self._used_at
+        return is_closed(connection) or (idle > IDLE_UNCHECKED and has_input(connection))
 
     def reconnect(self) -> None:
         """Close the connection, which breaks off a round trip, and open another for the next call."""
@@ -147,15 +163,17 @@ class Pipeline:
                     if not await self._exchange(self.connection, [], [early], None):
                         await self._close()
                     continue
-                if self._is_stale:
+                if self._is_stale or (
+                    self.connection is not None and self._is_cut(self.connection)
+                ):
                     await self._close()
                 if not self.inbox:
                     continue
                 if self.connection is None:
                     try:
-                        self.connection = await self._callbacks.connect(self.node)
+                        self.connection = await self._topology.connect(self.node)
                     except CONNECT_ERRORS as error:
-                        self._callbacks.failed(self.node)
+                        self._topology.refresh_soon()
                         self._refuse_expired(error)
                         failures += 1
                         await asyncio.sleep(reconnect_delay(failures))
@@ -176,7 +194,6 @@ class Pipeline:
         self._abort()
 
     def _abort(self) -> None:
-        """Abort the connection; the round trip ends as if the server had closed it."""
         if self.connection is not None:
             abort(self.connection)
 
@@ -192,10 +209,10 @@ class Pipeline:
         if not calls:
             return True
         confirmer = self._confirmer
-        if confirmer and not any(call.confirm for call in calls):
-            confirmer = None
-        if confirmer:
+        if confirmer and any(call.confirm for call in calls):
             packed.append(pack(confirmer.command))
+        else:
+            confirmer = None
         return await self._exchange(connection, packed, calls, confirmer)
 
     async def _exchange(
@@ -222,13 +239,26 @@ class Pipeline:
                 written, await self._read_confirmation(connection)
             ):
                 # A master that lost its replicas may have been replaced.
-                self._callbacks.failed(self.node)
+                self._topology.refresh_soon()
+        except _ClosedByServer:
+            # Nothing after the refused call was carried out.
+            again += calls[answered + 1 :]
+            lost = ConnectionLost(f"{self._shown} closed the connection before it confirmed writes")
+            for call, _ in written:
+                call.refuse(lost)
+            return False
         except BROKEN_ERRORS as error:
             why = f"no answer for {self._response_timeout:g} s" if self._timed_out else repr(error)
             lost = ConnectionLost(f"the connection to {self._shown} broke: {why}")
-            for call in (*calls[answered:], *(call for call, _ in written)):
-                call.refuse(lost)
-            self._callbacks.failed(self.node)
+            unanswered = [*calls[answered:], *(call for call, _ in written)]
+            self._topology.refresh_soon()
+            self._response_deadline.clear()
+            try:
+                if not self._timed_out:
+                    await refuse_too_large(unanswered, self._topology, self.node)
+            finally:
+                for call in unanswered:
+                    call.refuse(lost)
             return False
         except BaseException:
             for call in (*calls[answered:], *(call for call, _ in written)):
@@ -236,6 +266,7 @@ class Pipeline:
             raise
         finally:
             self._response_deadline.clear()
+            self._used_at = trio.current_time()
             # Before the calls that came since, in their order.
             self.inbox.extendleft(reversed(again))
         return not self._is_stale
@@ -275,35 +306,42 @@ class Pipeline:
         try:
             if call.asking:
                 call.asking = False
-                await read(connection, math.inf)
-            reply = await read(connection, math.inf)
-        except redis.exceptions.NoScriptError:
-            assert call.script is not None
-            call.command = (b"EVAL", call.script.source, *call.command[2:])
-            again.append(call)
+                await read(connection)
+            reply = await read(connection)
         except redis.exceptions.ResponseError as error:
-            if isinstance(error, redis.exceptions.ReadOnlyError):
-                # The server is a replica now. The next connection goes to the master.
-                self._is_stale = True
-                self._callbacks.failed(self.node)
-            if not self._callbacks.redirect(call, error):
-                call.refuse(translate_error(error, call.script))
-        except redis.exceptions.BusyLoadingError as error:
-            call.refuse(ConnectionLost(f"Redis cannot take commands now: {error}", sent=False))
+            is_unknown = isinstance(error, redis.exceptions.NoScriptError)
+            if is_unknown and call.script is not None and call.command[0] == b"EVALSHA":
+                call.command = (b"EVAL", call.script.source, *call.command[2:])
+                again.append(call)
+            else:
+                self._refuse(call, error)
         else:
             if written is not None and call.confirm:
                 written.append((call, reply))
             else:
                 call.answer(reply)
 
+    def _refuse(self, call: PendingCall, error: redis.exceptions.ResponseError) -> None:
+        """Refuse or redirect a call that was answered with an error."""
+        line = line_of(error)
+        if needs_reconnect(line):
+            # The server is a replica now, say. The next connection goes to the master.
+            self._is_stale = True
+            self._topology.refresh_soon()
+        if not self._redirect(call, error):
+            size = len(pack(call.command)) if is_size_error(line) else 0
+            call.refuse(translate_error(line, call.script, key=call.key, size=size))
+        if closes_connection(line):
+            raise _ClosedByServer
+
     async def _read_confirmation(self, connection: Connection) -> Any:
         try:
-            return await read(connection, math.inf)
+            return await read(connection)
         except redis.exceptions.ResponseError as error:
             return Unconfirmed(f"the server cannot confirm writes: {error}")
 
     def _refuse_expired(self, error: Exception) -> None:
         latest = trio.current_time() - UNSENT_WAIT_MAX
         while self.inbox and self.inbox[0].created_at <= latest:
-            message = f"no connection to {self._shown} for {UNSENT_WAIT_MAX:g} s: {error}"
+            message = f"no connection to {self._shown} for {UNSENT_WAIT_MAX:g} s: {reason_of(error)}"
             self.inbox.popleft().refuse(ConnectionLost(message, sent=False))

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import cast
 
 import redis.exceptions
@@ -22,14 +21,14 @@ from rediq_trio.store.broadcast import Broadcast, Signal, SignalKind, Topic
 from rediq_trio.store.redis.connection.connection import (
     CONNECT_ERRORS,
     abort,
-    as_trio,
     disconnect,
     read,
     reconnect_delay,
     send,
-    translate_error,
 )
 from rediq_trio.store.redis.connection.deadline import Deadline
+from rediq_trio.store.redis.connection.event_loop import as_trio
+from rediq_trio.store.redis.connection.replies import line_of, translate_error
 from rediq_trio.store.redis.keys import Keys
 
 PING_INTERVAL = 5.0
@@ -38,7 +37,6 @@ RESUBSCRIBE_DELAY = 10.0
 """Seconds until a user without the permission to subscribe tries again."""
 PONG_TIMEOUT = 10.0
 """Seconds that the answer to a ping may take."""
-
 
 log = logging.getLogger("rediq_trio")
 
@@ -84,22 +82,26 @@ class Subscriber:
                 failures += 1
                 await trio.sleep(reconnect_delay(failures))
                 continue
-            failures = 0
             refusal: RediqError | None = None
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(as_trio(self._subscribe), connection)
                     await as_trio(self._receive)(connection)
             except* redis.exceptions.NoPermissionError as refused:
-                refusal = translate_error(refused.exceptions[0])  # type: ignore[arg-type]
+                refusal = translate_error(line_of(refused.exceptions[0]))
             except* CONNECT_ERRORS:
                 pass
             finally:
+                subscribed = bool(self._subscribed)
                 self._subscribed.clear()
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
                     # Without the shield a cancelled subscriber would leak its socket.
                     await as_trio(disconnect)(connection)
-            if refusal is not None:
+            # A server that takes the connection may still refuse to subscribe.
+            failures = 0 if subscribed else failures + 1
+            if refusal is None:
+                await trio.sleep(reconnect_delay(failures) if failures else 0)
+            else:
                 log.error("no signals arrive, so everything is late: %s", refusal)
                 await trio.sleep(RESUBSCRIBE_DELAY)
 
@@ -116,11 +118,9 @@ class Subscriber:
             channels = [self._keys.channel(queue) for queue in new]
             await send(connection, ("SUBSCRIBE", *channels) if channels else ("PING",))
             asked.update(new)
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(PING_INTERVAL):
                     await self._queues_added.wait()
-            except TimeoutError:
-                pass
 
     async def _receive(self, connection: Connection) -> None:
         pong_deadline = Deadline(lambda: abort(connection))
@@ -128,7 +128,7 @@ class Subscriber:
         try:
             while True:
                 pong_deadline.set(PING_INTERVAL + PONG_TIMEOUT)
-                self._dispatch(await read(connection, math.inf))
+                self._dispatch(await read(connection))
         finally:
             self._connection = None
             pong_deadline.stop()

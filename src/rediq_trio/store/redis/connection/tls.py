@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from rediq_trio._errors import ConfigError, ConnectionLost, RediqError, quote
+from rediq_trio.store.redis.connection.replies import reason_of, translate_error
 
 log = logging.getLogger("rediq_trio")
 
@@ -35,29 +36,28 @@ def read_tls_options(url: str, arguments: dict[str, Any], url_shown: str) -> Non
     `url_shown` is the URL without secrets. Raises `ConfigError` for an unknown option, for a TLS
     option without `rediss`, and for files that cannot be read or do not belong together.
     """
-    query = {
-        name: values[-1]
-        for name, values in parse_qs(_query_of(url), keep_blank_values=True).items()
-    }
+    # Python's own function refuses an IPv6 address after another host.
+    text = url.partition("?")[2].partition("#")[0]
+    query = {name: values[-1] for name, values in parse_qs(text, keep_blank_values=True).items()}
     secure = url.startswith("rediss")
     _check_names(url, query, secure, url_shown)
     if not secure:
         return
-    arguments["ssl_check_hostname"] = _flag(query)
-    arguments["ssl_cert_reqs"] = _requirement(query)
+    checks_host = query.get("ssl_check_hostname", "true")
+    if checks_host.lower() not in _BOOLEANS:
+        raise ConfigError.of("ssl_check_hostname", checks_host, "true or false")
+    required = query.get("ssl_cert_reqs", "required")
+    if required not in ("required", "none"):
+        raise ConfigError.of("ssl_cert_reqs", required, "required, or none (dangerous)")
+    arguments["ssl_check_hostname"] = _BOOLEANS[checks_host.lower()] and required != "none"
+    arguments["ssl_cert_reqs"] = required
     if "ssl_keyfile" in query and "ssl_certfile" not in query:
         raise ConfigError.of("ssl_keyfile", query["ssl_keyfile"], "given with ssl_certfile")
     _check_files(query)
-    if arguments["ssl_cert_reqs"] == "none":
-        arguments["ssl_check_hostname"] = False
+    if required == "none":
         log.warning(
             "%s: ssl_cert_reqs=none: anyone in between can read and change all tasks", url_shown
         )
-
-
-def _query_of(url: str) -> str:
-    # Python's own function refuses an IPv6 address after another host.
-    return url.partition("?")[2].partition("#")[0]
 
 
 def _check_names(url: str, query: Mapping[str, str], secure: bool, url_shown: str) -> None:
@@ -80,20 +80,6 @@ def _check_names(url: str, query: Mapping[str, str], secure: bool, url_shown: st
                 f"{', '.join((*known, *TLS_OPTIONS))}; ?, &, # and % of a password are written "
                 "as %3F, %26, %23 and %25"
             )
-
-
-def _flag(query: Mapping[str, str]) -> bool:
-    text = query.get("ssl_check_hostname", "true")
-    if text.lower() not in _BOOLEANS:
-        raise ConfigError.of("ssl_check_hostname", text, "true or false")
-    return _BOOLEANS[text.lower()]
-
-
-def _requirement(query: Mapping[str, str]) -> str:
-    text = query.get("ssl_cert_reqs", "required")
-    if text not in ("required", "none"):
-        raise ConfigError.of("ssl_cert_reqs", text, "required, or none (dangerous)")
-    return text
 
 
 def _check_files(query: Mapping[str, str]) -> None:
@@ -126,12 +112,18 @@ def _check_files(query: Mapping[str, str]) -> None:
 
 def connect_error(url_shown: str, error: BaseException, *, secure: bool) -> RediqError:
     """Return the error that says why a server could not be reached, and what to do."""
-    found = _tls_error(error)
+    causes = _causes(error)
+    found = next((each for each in causes if isinstance(each, ssl.SSLError)), None)
     if isinstance(found, ssl.SSLCertVerificationError):
         return ConfigError(
             f"{url_shown}: the server's certificate is refused: {found.verify_message}; {_remedy(found)}"
         )
-    message = f"{error or type(error).__name__}"
+    line = next((line for each in causes if (line := getattr(each, "line", ""))), "")
+    if "db index" in line.lower():
+        return ConfigError(f"{url_shown}: the server has no database of that number ({line})")
+    if line:
+        return translate_error(line)
+    message = reason_of(error)
     if found is not None and "ALERT" in (found.reason or ""):
         return ConfigError(
             f"{url_shown}: the server refused the TLS connection: {found.reason}; does it ask for a client "
@@ -145,7 +137,7 @@ def connect_error(url_shown: str, error: BaseException, *, secure: bool) -> Redi
             "does it ask for a client certificate? Give ssl_certfile and ssl_keyfile in the URL. Does "
             "Redis speak TLS on that port? A plain one is reached by redis://, with one s"
         )
-    elif secure and not isinstance(_root_cause(error), ConnectionRefusedError):
+    elif secure and not isinstance(causes[-1], ConnectionRefusedError):
         hint = "does Redis speak TLS on that port? A plain one is reached by redis://, with one s"
     elif not secure and cut:
         hint = "does it speak TLS on that port? Then use rediss://, with two s"
@@ -168,11 +160,3 @@ def _causes(error: BaseException) -> list[BaseException]:
         found.append(at)
         at = at.__cause__ or at.__context__
     return found
-
-
-def _root_cause(error: BaseException) -> BaseException:
-    return _causes(error)[-1]
-
-
-def _tls_error(error: BaseException) -> ssl.SSLError | None:
-    return next((each for each in _causes(error) if isinstance(each, ssl.SSLError)), None)

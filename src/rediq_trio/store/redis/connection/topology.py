@@ -7,10 +7,12 @@ changed, it is read again from the Sentinels, or from the nodes of the Cluster.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from binascii import crc_hqx
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
 
 import redis.exceptions
 from redis.asyncio.connection import Connection
@@ -25,8 +27,9 @@ from rediq_trio.store.redis.connection.connection import (
     reconnect_delay,
     request,
 )
-from rediq_trio.store.redis.connection.slots import SLOTS, slot_of
+from rediq_trio.store.redis.connection.replies import reason_of
 
+SLOTS = 16_384
 MASTER_REFRESH_INTERVAL = 2.0
 """Seconds between two queries of which server is the master, without any error."""
 SLOTS_REFRESH_INTERVAL = 30.0
@@ -35,94 +38,69 @@ LOOKUP_TIMEOUT = 2.0
 """Seconds that a Sentinel, or a node that is asked for the slot map, has to answer."""
 
 
-class Topology(Protocol):
-    """Which server has which keys."""
+class Topology:
+    """Which server has which keys: here of one server, which never changes."""
+
+    refresh_interval = math.inf
+    """Seconds between two reads of the topology, without any error."""
+
+    def __init__(self, connector: Connector) -> None:
+        self._connector = connector
+        self._address = connector.address
+        self._refresh_wanted = asyncio.Event()
 
     async def discover(self) -> Sequence[RedisNode]:
         """Read the topology; return the servers with data.
 
         Raises one of `CONNECT_ERRORS`, or `ConfigError`.
         """
-        ...
+        return self._address.nodes
 
     def node_of(self, key: bytes) -> RedisNode:
         """Return the server that has a key."""
-        ...
+        return self._address.nodes[0]
 
     async def connect(self, node: RedisNode) -> Connection:
         """Connect to a server that `node_of` returned; raise one of `CONNECT_ERRORS`."""
-        ...
+        return await self._connector.connect(node)
 
     async def connect_any(self) -> Connection:
         """Connect to a server that signals arrive at; raise one of `CONNECT_ERRORS`."""
-        ...
+        return await self._connector.connect(self._address.nodes[0])
 
     def refresh_soon(self) -> None:
         """Read the topology again soon."""
-        ...
+        self._refresh_wanted.set()
 
     async def run(self, changed: Callable[[], None]) -> None:
         """Read the topology again from time to time, and after `refresh_soon`.
 
         Calls `changed` after a change.
         """
-        ...
-
-
-class Standalone:
-    """One server."""
-
-    def __init__(self, connector: Connector) -> None:
-        self._connector = connector
-        address = connector.address
-        self._node = address.nodes[0]
-
-    async def discover(self) -> Sequence[RedisNode]:
-        return (self._node,)
-
-    def node_of(self, key: bytes) -> RedisNode:
-        return self._node
-
-    async def connect(self, node: RedisNode) -> Connection:
-        return await self._connector.connect(node)
-
-    async def connect_any(self) -> Connection:
-        return await self._connector.connect(self._node)
-
-    def refresh_soon(self) -> None:
-        pass
-
-    async def run(self, changed: Callable[[], None]) -> None:
-        pass
-
-
-class _Watched:
-    """A topology that can change: waits for the time, or the request, to read it again."""
-
-    def __init__(self, every: float) -> None:
-        self._refresh_wanted = asyncio.Event()
-        self._every = every
-
-    def refresh_soon(self) -> None:
-        self._refresh_wanted.set()
 
     async def _wait_refresh(self) -> None:
-        try:
-            async with asyncio.timeout(self._every):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.refresh_interval):
                 await self._refresh_wanted.wait()
-        except TimeoutError:
-            pass
         self._refresh_wanted.clear()
 
+    async def _ask(self, node: RedisNode, *command: Any, sentinel: bool = False) -> Any:
+        async with asyncio.timeout(LOOKUP_TIMEOUT):
+            connection = await self._connector.connect(node, sentinel=sentinel)
+        try:
+            return await request(connection, *command, timeout=LOOKUP_TIMEOUT)
+        finally:
+            await disconnect(connection)
 
-class Sentinels(_Watched):
+
+class Sentinels(Topology):
     """A master that Sentinels name: https://redis.io/docs/latest/develop/reference/sentinel-clients"""
 
+    refresh_interval = MASTER_REFRESH_INTERVAL
+
     def __init__(self, connector: Connector) -> None:
-        super().__init__(MASTER_REFRESH_INTERVAL)
-        self._connector = connector
-        self._address = address = connector.address
-        self._sentinels = list(address.nodes)
+        super().__init__(connector)
+        self._sentinels = list(connector.address.nodes)
         self._master: RedisNode | None = None
 
     async def discover(self) -> Sequence[RedisNode]:
@@ -172,17 +150,12 @@ class Sentinels(_Watched):
         causes: list[str] = []
         for sentinel in list(self._sentinels):
             try:
-                async with _temporary(
-                    self._connector.connect(sentinel, sentinel=True)
-                ) as connection:
-                    found = await request(
-                        connection, b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self._address.service,
-                        timeout=LOOKUP_TIMEOUT,
-                    )  # fmt: skip
+                query = (b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self._address.service)
+                found = await self._ask(sentinel, *query, sentinel=True)
             except CONNECT_ERRORS as error:
                 if is_login_error(error):
                     raise
-                causes.append(f"{sentinel}: {error or type(error).__name__}")
+                causes.append(f"{sentinel}: {reason_of(error)}")
                 continue
             if found is None:
                 unknown += 1
@@ -198,14 +171,14 @@ class Sentinels(_Watched):
         raise redis.exceptions.ConnectionError("no Sentinel answers: " + "; ".join(causes))
 
 
-class Cluster(_Watched):
+class Cluster(Topology):
     """Masters that share the slots: https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec"""
 
+    refresh_interval = SLOTS_REFRESH_INTERVAL
+
     def __init__(self, connector: Connector) -> None:
-        super().__init__(SLOTS_REFRESH_INTERVAL)
-        self._connector = connector
-        self._address = address = connector.address
-        self._nodes: list[RedisNode] = list(address.nodes)
+        super().__init__(connector)
+        self._nodes = list(connector.address.nodes)
         self._slot_owners: list[RedisNode | None] = [None] * SLOTS
 
     async def discover(self) -> Sequence[RedisNode]:
@@ -224,9 +197,6 @@ class Cluster(_Watched):
         """Record where a slot is, as a redirect said; the rest of the map is read again soon."""
         self._slot_owners[slot] = node
         self.refresh_soon()
-
-    async def connect(self, node: RedisNode) -> Connection:
-        return await self._connector.connect(node)
 
     async def connect_any(self) -> Connection:
         # Any node will do. The choice is random, so a node that is down does not block the retry.
@@ -252,18 +222,17 @@ class Cluster(_Watched):
         random.shuffle(candidates)
         for node in candidates:
             try:
-                async with _temporary(self._connector.connect(node)) as connection:
-                    found = await request(connection, b"CLUSTER", b"SLOTS", timeout=LOOKUP_TIMEOUT)
+                found = await self._ask(node, b"CLUSTER", b"SLOTS")
             except redis.exceptions.ResponseError as error:
                 if "cluster support disabled" in str(error):
                     raise ConfigError(
                         f"{self._address}: {node} is no node of a Cluster; use redis://{node}"
                     ) from None
-                causes.append(f"{node}: {error}")
+                causes.append(f"{node}: {reason_of(error)}")
             except CONNECT_ERRORS as error:
                 if is_login_error(error):
                     raise
-                causes.append(f"{node}: {error or type(error).__name__}")
+                causes.append(f"{node}: {reason_of(error)}")
             else:
                 if self._read_slots(found, node):
                     return
@@ -287,22 +256,23 @@ class Cluster(_Watched):
         return True
 
 
-@asynccontextmanager
-async def _temporary(connecting: Awaitable[Connection]) -> AsyncGenerator[Connection]:
-    async with asyncio.timeout(LOOKUP_TIMEOUT):
-        connection = await connecting
-    try:
-        yield connection
-    finally:
-        await disconnect(connection)
+def slot_of(key: bytes) -> int:
+    """Return the hash slot of a key, 0 to 16,383.
+
+    From the specification of the Cluster: CRC16 (XMODEM) of the text between the first `{` and
+    the next `}`, or else of the whole key.
+    """
+    begin = key.find(b"{")
+    if begin >= 0:
+        end = key.find(b"}", begin + 1)
+        if end > begin + 1:
+            key = key[begin + 1 : end]
+    return crc_hqx(key, 0) % SLOTS
+
+
+_TOPOLOGIES = {Deployment.SENTINEL: Sentinels, Deployment.CLUSTER: Cluster}
 
 
 def make_topology(connector: Connector) -> Topology:
     """Make the topology that fits an address."""
-    match connector.address.deployment:
-        case Deployment.STANDALONE:
-            return Standalone(connector)
-        case Deployment.SENTINEL:
-            return Sentinels(connector)
-        case Deployment.CLUSTER:
-            return Cluster(connector)
+    return _TOPOLOGIES.get(connector.address.deployment, Topology)(connector)

@@ -1,0 +1,489 @@
+"""SyncClient: a client whose calls block, with what it opens.
+
+Long, because it is generated: `python -m docs.other_clients`.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Generic, Literal, TypeVar, overload
+
+from rediq_trio._errors import PartlyEnqueued
+from rediq_trio.admin.dead_letters import DeadLetters
+from rediq_trio.admin.queue import Queue
+from rediq_trio.client import Client
+from rediq_trio.clients.sync_calls import SyncCalls
+from rediq_trio.schedules.admin import ScheduleInfo, Schedules
+from rediq_trio.spec.check.findings import Repair, Violation
+from rediq_trio.spec.lifecycle import State
+from rediq_trio.tasks.handle import TaskHandle
+from rediq_trio.values.bounds import Duration
+from rediq_trio.values.limits import UNSET, QueueLimits, Rate, Unset
+from rediq_trio.values.schedule import Cron, Every
+from rediq_trio.values.task import Progress, QueueStats, Task, TaskInfo, WorkerInfo
+from rediq_trio.workflow.build import Workflow
+from rediq_trio.workflow.handle import WorkflowHandle, WorkflowInfo
+
+R = TypeVar("R")
+
+
+class SyncTaskHandle(Generic[R]):
+    """One task, by its id. A handle holds no connection; every method asks the store."""
+
+    def __init__(self, calls: SyncCalls, on_trio: TaskHandle[R]) -> None:
+        self._calls = calls
+        self._on_trio = on_trio
+        self.id = on_trio.id
+        """`"<queue>/<id>"`, with the partition where the queue has some: `"<queue>~3/<id>"`."""
+        self.queue = on_trio.queue
+        self.created = on_trio.created
+        """False when the task existed before: it holds the unique key, or in `enqueue_many`
+        it has that id. For `enqueue_after` this is known once the attempt's end is written."""
+
+    def __repr__(self) -> str:
+        return repr(self._on_trio).replace("TaskHandle", "SyncTaskHandle", 1)
+
+    def info(self) -> TaskInfo:
+        """Read all that is known about the task; raise `TaskNotFound` if there is none."""
+        return self._calls.call(self._on_trio.info)
+
+    def result(self, timeout: Duration | None = None) -> R:
+        """Wait until the task has ended, and return its result.
+
+        Raises `TaskFailed` when it is dead, `TaskCancelled` when it was cancelled,
+        `TaskNotFound` when it does not exist or exists no longer, `PayloadError` when the
+        result cannot be read or does not fit the handler's return type, and
+        `trio.TooSlowError` after `timeout` seconds, and up to 1 more to find out what to
+        say: the task's state, and whether a live worker serves its queue. Cancelling the
+        wait does not affect the task. In a handler, its slot is lent meanwhile.
+        """
+        return self._calls.call(self._on_trio.result, timeout)
+
+    def wait(self, timeout: Duration | None = None) -> TaskInfo:
+        """Wait until the task has ended in any way, and read it.
+
+        Raises `TaskNotFound` and `trio.TooSlowError` as `result` does.
+        """
+        return self._calls.call(self._on_trio.wait, timeout)
+
+    def progress(self) -> Iterator[Progress]:
+        """Iterate over the task's progress until it ends: the newest report, not every one.
+
+        Iterating raises `TaskNotFound` when the task does not exist or exists no longer.
+        The iteration may be left at any point.
+        """
+        return self._calls.iterate(self._on_trio.progress())
+
+    def cancel(self) -> State:
+        """Cancel the task, or ask the worker that runs it to; return its state.
+
+        `cancelled`: it was waiting, and will not run. `active`: its handler is cancelled
+        within a second unless it finishes first; `wait()` returns which. Any other state:
+        it had ended already, and nothing changed. Raises `TaskNotFound`.
+        """
+        return self._calls.call(self._on_trio.cancel)
+
+    def retry(self) -> State:
+        """Make a dead or cancelled task ready again, with new counters; return its state.
+
+        The state is `pending`, or `blocked` or `grouped` if the task waits for others
+        again. Any other state means that nothing changed: for example, another task holds
+        its unique key, or a dependency in its queue has failed. Raises `TaskNotFound`.
+        """
+        return self._calls.call(self._on_trio.retry)
+
+    def delete(self) -> bool:
+        """Remove the task with its result; return False if a worker holds it: cancel it first.
+
+        Raises `TaskNotFound`.
+        """
+        return self._calls.call(self._on_trio.delete)
+
+
+class SyncWorkflowHandle(Generic[R]):
+    """One enqueued workflow. A handle holds no connection; every method asks the store."""
+
+    def __init__(self, calls: SyncCalls, on_trio: WorkflowHandle[R]) -> None:
+        self._calls = calls
+        self._on_trio = on_trio
+        self.name = on_trio.name
+        """The workflow's name."""
+        self.handles: Mapping[str, SyncTaskHandle[Any]] = MappingProxyType(
+            {name: SyncTaskHandle(calls, handle) for name, handle in on_trio.handles.items()}
+        )
+        """The handle of each task by its node's name, nodes before those that wait for them."""
+        self.id = on_trio.id
+        """The id of its last task; of several sinks, the one added first."""
+
+    def __repr__(self) -> str:
+        return repr(self._on_trio).replace("WorkflowHandle", "SyncWorkflowHandle", 1)
+
+    def info(self) -> WorkflowInfo:
+        """Read its tasks, up to 1,000 of a queue in one call.
+
+        Raises `TaskNotFound` when none of them exists any more.
+        """
+        return self._calls.call(self._on_trio.info)
+
+    def result(self, timeout: Duration | None = None) -> R:
+        """Wait until every sink has ended; return its result, or of several by their names.
+
+        When a sink did not complete, raises the `TaskFailed` or `TaskCancelled` of the
+        task that failed first, or `TaskNotFound` if a sink does not exist and no task
+        failed. Raises `PayloadError` as `TaskHandle.result` does, and `trio.TooSlowError`
+        after `timeout` seconds. Cancelling the wait does not affect the workflow.
+        """
+        return self._calls.call(self._on_trio.result, timeout)
+
+    def wait(self, timeout: Duration | None = None) -> WorkflowInfo:
+        """Wait until every task has ended in any way, and read them all.
+
+        Raises `TaskNotFound` and `trio.TooSlowError` as `result` does.
+        """
+        return self._calls.call(self._on_trio.wait, timeout)
+
+    def cancel(self) -> dict[str, State | None]:
+        """Cancel every task that has not ended; return the state of each, None if purged.
+
+        Dependents are cancelled before their dependencies, so no further task starts.
+        `active` is a task whose worker was asked to stop it; `wait()` returns how it ended.
+        When interrupted, tasks cancelled so far stay cancelled, and the call may be
+        repeated. Raises `TaskNotFound` when no task exists any more.
+        """
+        return self._calls.call(self._on_trio.cancel)
+
+    def mermaid(self) -> str:
+        """Return a drawing as Mermaid text, coloured by the current states; raises as `info` does."""
+        return self._calls.call(self._on_trio.mermaid)
+
+    def svg(self) -> str:
+        """Return a drawing as an SVG, coloured by the current states; raises as `info` does."""
+        return self._calls.call(self._on_trio.svg)
+
+
+class SyncDeadLetters:
+    """The dead tasks of a queue: `Queue.dead`."""
+
+    def __init__(self, calls: SyncCalls, on_trio: DeadLetters) -> None:
+        self._calls = calls
+        self._on_trio = on_trio
+
+    def list(self, *, limit: int = 100, after: str | TaskInfo | None = None) -> list[TaskInfo]:
+        """Read dead tasks, the newest last, in pages like `Queue.tasks`."""
+        return self._calls.call(self._on_trio.list, limit=limit, after=after)
+
+    def retry(self, task_id: str) -> bool:
+        """Make a dead task ready again, with new counters; return False if nothing changed.
+
+        A task stays dead while another holds its unique key, or after a dependency in its
+        queue has failed: retry that one first. A task that waited for others waits again.
+        Raises `TaskNotFound` if there is no such task.
+        """
+        return self._calls.call(self._on_trio.retry, task_id)
+
+    def retry_all(self) -> int:
+        """Make the tasks that are dead now ready again, in batches; return how many.
+
+        As with `retry`, some may stay dead.
+        """
+        return self._calls.call(self._on_trio.retry_all)
+
+    def purge(self) -> int:
+        """Delete the tasks that are dead now, in batches; return how many."""
+        return self._calls.call(self._on_trio.purge)
+
+
+class SyncQueue:
+    """One queue, by its name. Made by `Client.queue`."""
+
+    def __init__(self, calls: SyncCalls, on_trio: Queue) -> None:
+        self._calls = calls
+        self._on_trio = on_trio
+        self.name = on_trio.name
+        self.dead = SyncDeadLetters(calls, on_trio.dead)
+        """Its dead tasks."""
+
+    def __repr__(self) -> str:
+        return repr(self._on_trio).replace("Queue", "SyncQueue", 1)
+
+    def stats(self) -> QueueStats:
+        """Count its tasks by state and read its totals, at one instant.
+
+        The numbers of a partitioned queue are sums; each partition is read at its own instant.
+        An error names the partition that could not be read.
+        """
+        return self._calls.call(self._on_trio.stats)
+
+    def partition(self, count: int) -> None:
+        """Split the queue into `count` partitions, 2 to 64, each in its own slot; 1 undoes it.
+
+        For a queue that is too busy for one Redis server or slot. Order and fair turns hold
+        within a partition only, and limits cannot be used: a queue with limits cannot be
+        partitioned. Do it before producers and workers start: a client reads the number
+        within 5 seconds, a worker when it starts. Raises `ConfigError` for a queue that has
+        tasks in any state, limits, or a schedule whose tasks have a unique key or a group.
+        """
+        self._calls.call(self._on_trio.partition, count)
+
+    def tasks(
+        self, state: State | str, *, limit: int = 100, after: str | TaskInfo | None = None
+    ) -> list[TaskInfo]:
+        """Read its tasks in one state, starting after the task `after`, the newest last.
+
+        Pending tasks come in the order in which they will be claimed, partition by
+        partition. For the next page, pass the last task as `after`, or its `cursor`: both hold
+        their place when the task has gone. So does its id, with the `Queue` that read the
+        page; elsewhere it raises `TaskNotFound` when the task is no longer in that state.
+        `limit` is 1 to 1,000; only the last page has fewer tasks. Raises `ConfigError`.
+        """
+        return self._calls.call(self._on_trio.tasks, state, limit=limit, after=after)
+
+    def pause(self) -> None:
+        """Stop all claims until `resume`; running tasks continue.
+
+        An error names a partition that could not be paused; those that answer are paused.
+        """
+        self._calls.call(self._on_trio.pause)
+
+    def resume(self) -> None:
+        """Allow claims again after `pause`, in each partition that answers."""
+        self._calls.call(self._on_trio.resume)
+
+    def flush(self) -> int:
+        """Remove every task, in one step for each partition; return how many there were.
+
+        Running tasks are removed too: their handlers are cancelled with reason
+        `lease lost`, and their outcomes are rejected. An error names a partition that could not
+        be flushed; the others are.
+        """
+        return self._calls.call(self._on_trio.flush)
+
+    def limit(
+        self,
+        *,
+        key: str | None = None,
+        concurrency: int | Unset | None = UNSET,
+        rate: Rate | Unset | None = UNSET,
+        max_pending: int | Unset | None = UNSET,
+        fair_by: Literal["limit_key"] | Unset | None = UNSET,
+    ) -> None:
+        """Limit the queue, or one of its limit keys, across all workers.
+
+        Each argument sets a limit, or removes it if None; limits that are not passed stay.
+        The limits apply from the next claim on; running tasks continue. The call may be
+        repeated. Raises `ConfigError`, and then nothing was written.
+
+        `key`: None for the queue itself, a limit key, or `"*"` for every key without a limit
+        of its own. `concurrency`: tasks that may run at once, 1 to 1,000,000. `rate`: how
+        many may start within a period, as a `Rate`. `max_pending`: tasks that may be
+        pending, 1 to 1,000,000,000; with more, `enqueue` raises `QueueFull`. `fair_by`:
+        `"limit_key"` makes the limit keys take turns, whatever the priorities of their
+        tasks; tasks without a key take turns as one further key. The last two apply to the
+        queue itself only.
+        """
+        self._calls.call(
+            self._on_trio.limit,
+            key=key,
+            concurrency=concurrency,
+            rate=rate,
+            max_pending=max_pending,
+            fair_by=fair_by,
+        )
+
+    def limits(self) -> QueueLimits:
+        """Read the limits of the queue and of each limit key."""
+        return self._calls.call(self._on_trio.limits)
+
+    def keep_history(self, count: int) -> None:
+        """Keep the last `count` transitions of the queue, 0 to 1,000,000; 0 deletes them.
+
+        Each partition of a partitioned queue keeps that many. Raises `ConfigError`.
+        """
+        self._calls.call(self._on_trio.keep_history, count)
+
+    def history_lines(self) -> Generator[str]:
+        """Yield its history as the lines of a file that `rediq replay` reads."""
+        return self._calls.generate(self._on_trio.history_lines())
+
+    def check(self, *, progress: Callable[[int, int], None] | None = None) -> list[Violation]:
+        """Check every invariant that can be read from the queue; return the violations.
+
+        The check only reads, in bounded batches, and may run on a live queue: each thing is
+        read at one instant, so a change made meanwhile is never reported as a violation.
+        `progress` is called with the number of tasks checked so far and the approximate
+        total, at most a few times a second. Raises `NewerTask` if a newer version wrote a
+        task: only that version can check it.
+        """
+        return self._calls.call(self._on_trio.check, progress=progress)
+
+    def repair_plan(self, violations: Sequence[Violation]) -> list[Repair]:
+        """Read again what `check()` found, and return the repairs that need no guess.
+
+        The call only reads. Violations without a repair are for a person to decide. Raises
+        `ConfigError` for a violation of another queue.
+        """
+        return self._calls.call(self._on_trio.repair_plan, violations)
+
+    def repair(self, plan: Sequence[Repair]) -> list[Repair]:
+        """Make the repairs of a plan; return those that changed something.
+
+        Each repair is one atomic step that checks again and leaves alone what is right by
+        now, so a plan may be made twice. When cancelled, some may have been made. Raises
+        `ConfigError` for a repair of another queue, and then nothing was repaired.
+        """
+        return self._calls.call(self._on_trio.repair, plan)
+
+
+class SyncSchedules:
+    """The schedules of all queues. Made by `Client.schedules`; holds no connection."""
+
+    def __init__(self, calls: SyncCalls, on_trio: Schedules) -> None:
+        self._calls = calls
+        self._on_trio = on_trio
+
+    def list(self) -> builtins.list[ScheduleInfo]:
+        """Read all schedules, ordered by name.
+
+        The queues are read at the same time. An error names a queue that could not be read.
+        """
+        return self._calls.call(self._on_trio.list)
+
+    def get(self, name: str) -> ScheduleInfo:
+        """Read one schedule; raise `ScheduleNotFound` when there is none of that name.
+
+        A queue that does not answer matters only if no other one has the schedule.
+        """
+        return self._calls.call(self._on_trio.get, name)
+
+    def add(self, name: str, when: Every | Cron, task: Task[Any]) -> ScheduleInfo:
+        """Add a schedule, or replace the one of that name in whichever queue it is.
+
+        A replaced schedule in the same queue stays paused if it was. A schedule ticks while
+        a worker serves the task's queue. Raises `ConfigError`, `PayloadError` or
+        `PayloadTooLarge`, and then nothing was written. When cancelled, it may have been
+        added. After a `ConnectionLost` that names another queue, it has been added, but that
+        queue may have one of that name too: add it again.
+        """
+        return self._calls.call(self._on_trio.add, name, when, task)
+
+    def remove(self, name: str) -> None:
+        """Remove a schedule; its tasks stay. Raises `ScheduleNotFound` if there is none.
+
+        A schedule that an app declares stays removed, also when workers of the app start,
+        until `resume` or `add`.
+        """
+        self._calls.call(self._on_trio.remove, name)
+
+    def pause(self, name: str) -> None:
+        """Stop the ticks of a schedule until `resume`; raise `ScheduleNotFound` if there is none."""
+        self._calls.call(self._on_trio.pause, name)
+
+    def resume(self, name: str) -> None:
+        """Resume a schedule from now on; ticks during the pause do not count as missed.
+
+        After `remove` of a schedule that an app declares, the workers of the app declare it
+        again within half a minute, or when the next one starts.
+        Raises `ScheduleNotFound` if there is none of that name, and `ConfigError` if this
+        version cannot read when it ticks.
+        """
+        self._calls.call(self._on_trio.resume, name)
+
+    def trigger(self, name: str) -> SyncTaskHandle[Any]:
+        """Enqueue one task of a schedule now, even while it is paused; its ticks do not change.
+
+        If the unique key is taken, the handle is that of the task that holds it and has
+        `created` False. Raises `ScheduleNotFound` if there is no such schedule, and
+        `QueueFull`.
+        """
+        return SyncTaskHandle(self._calls, self._calls.call(self._on_trio.trigger, name))
+
+
+class SyncClient:
+    """Enqueues tasks, and opens tasks, queues and schedules. Made by `connect` and by `serve`."""
+
+    def __init__(self, calls: SyncCalls, on_trio: Client) -> None:
+        self._calls = calls
+        self._on_trio = on_trio
+
+    @overload
+    def enqueue(self, task: Task[R], *, wait: bool = False) -> SyncTaskHandle[R]: ...
+
+    @overload
+    def enqueue(self, task: Workflow[R], *, wait: bool = False) -> SyncWorkflowHandle[R]: ...
+
+    def enqueue(self, task: Task[Any] | Workflow[Any], *, wait: bool = False) -> Any:
+        """Enqueue a task, or all tasks of a workflow, all or nothing; return its handle.
+
+        With `unique=`, the handle may be that of the task that holds the key, and then has
+        `created` False. Raises `DuplicateTask` if the task's id exists or its unique key is
+        taken, `TaskNotFound` if a dependency does not exist, `QueueFull` unless `wait`,
+        which waits for room instead, `PayloadError` or `PayloadTooLarge`, and
+        `ConnectionLost`. In each case nothing was written, except that after
+        `ConnectionLost` a task with an id of the caller may exist: enqueue it again, which
+        is safe. `Unconfirmed` means that the task was written, but is less durable than
+        requested. When cancelled, the task may exist too.
+        """
+        on_trio: Any = self._on_trio
+        found = self._calls.call(on_trio.enqueue, task, wait=wait)
+        kind: Any = SyncWorkflowHandle if isinstance(found, WorkflowHandle) else SyncTaskHandle
+        return kind(self._calls, found)
+
+    def enqueue_many(
+        self, tasks: Iterable[Task[R]], *, wait: bool = False
+    ) -> list[SyncTaskHandle[R]]:
+        """Enqueue many tasks; return their handles in order.
+
+        They are written in steps, each all or nothing: one for each queue, and another one
+        after 1,000 tasks or 4 MiB. If an id exists or a unique key is taken, the handle is that
+        of the existing task and has `created` False. With `wait`, a full queue is waited for,
+        and what finds room is written as room comes.
+
+        Raises what `enqueue` raises, except `DuplicateTask`, when nothing was written. When
+        something was, it raises `PartlyEnqueued` instead, which has the handles of what was
+        written, the tasks that were not, and the reason as its cause. When cancelled, tasks of
+        earlier steps stay enqueued, and those of the current one may be.
+        """
+        try:
+            found = self._calls.call(self._on_trio.enqueue_many, tasks, wait=wait)
+        except PartlyEnqueued as error:
+            error.handles = [
+                None if handle is None else SyncTaskHandle(self._calls, handle)
+                for handle in error.handles
+            ]
+            raise
+        return [SyncTaskHandle(self._calls, handle) for handle in found]
+
+    def task(self, task_id: str) -> SyncTaskHandle[Any]:
+        """Return a handle for an id without reading it. Raises `ConfigError` for a malformed id."""
+        return SyncTaskHandle(self._calls, self._on_trio.task(task_id))
+
+    def queue(self, name: str) -> SyncQueue:
+        """Return a queue by its name without reading it. Raises `ConfigError` for a malformed name."""
+        return SyncQueue(self._calls, self._on_trio.queue(name))
+
+    def queues(self) -> list[str]:
+        """Return the names of all queues that were ever used, sorted."""
+        return self._calls.call(self._on_trio.queues)
+
+    def schedules(self) -> SyncSchedules:
+        """Return the schedules of all queues without reading them."""
+        return SyncSchedules(self._calls, self._on_trio.schedules())
+
+    def workers(self) -> list[WorkerInfo]:
+        """Return the live workers, as of their last heartbeats, ordered by id."""
+        return self._calls.call(self._on_trio.workers)
+
+    def close(self) -> None:
+        """Close the client, and wait until it is closed. May be called again.
+
+        Calls of other threads that are running raise `ConnectionLost`; later ones `ConfigError`.
+        """
+        self._calls.close()
+
+    def __enter__(self) -> SyncClient:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()

@@ -1,0 +1,60 @@
+"""The signals of the store in memory: what the scripts publish of a step, by comparing both queues."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rediq_trio.spec.groups import groups_due_sooner
+from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.records import QueueState
+from rediq_trio.store.broadcast import Signal, SignalKind
+
+
+def signals_of(queue: str, before: QueueState, after: QueueState) -> Iterator[Signal]:
+    """Yield what Redis would publish of a step."""
+    woken, later = before.paused and not after.paused, False
+    for task_id, new in after.records.items():
+        old = before.records.get(task_id)
+        if new is old:
+            continue
+        moved = old is None or old.state is not new.state
+        woken = woken or (moved and new.state is State.PENDING)
+        later = later or (moved and new.state in (State.SCHEDULED, State.RETRY))
+        if old is not None and new.cancel and not old.cancel:
+            yield Signal(queue, SignalKind.CANCEL, task_id)
+        if new.has_waiters and moved and new.terminal:
+            yield Signal(queue, SignalKind.DONE, task_id)
+        if new.has_waiters and old is not None and new.progress != old.progress:
+            yield Signal(queue, SignalKind.PROGRESS, task_id)
+    woken = woken or before.limits != after.limits or _frees_slot(before, after)
+    if after.outbox[-1:] != before.outbox[-1:] or len(after.endings) > len(before.endings):
+        yield Signal(queue, SignalKind.MAIL)
+    for group in groups_due_sooner(before, after):
+        yield Signal(queue, SignalKind.GROUP, group)
+    if woken:
+        yield Signal(queue, SignalKind.WAKE)
+    if later:
+        yield Signal(queue, SignalKind.DUE)
+    if _schedules_changed(before, after):
+        yield Signal(queue, SignalKind.TICK)
+    for task_id, old in before.records.items():
+        if old.has_waiters and task_id not in after.records:
+            yield Signal(queue, SignalKind.DONE, task_id)
+
+
+def _frees_slot(before: QueueState, after: QueueState) -> bool:
+    # Whether a task is no longer active, so that another one may start under a limit.
+    if not any(limit.concurrency for limit in after.limits.values()):
+        return False
+    active = [i for i, r in before.records.items() if r.state is State.ACTIVE]
+    return any(i not in after.records or after.records[i].state is not State.ACTIVE for i in active)
+
+
+def _schedules_changed(before: QueueState, after: QueueState) -> bool:
+    # Whether a schedule was added, resumed or changed.
+    known = before.schedules
+    return after.schedules is not known and any(
+        new.next_ms
+        and ((old := known.get(name)) is None or old.paused or old.revision != new.revision)
+        for name, new in after.schedules.items()
+    )

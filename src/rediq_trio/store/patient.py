@@ -1,0 +1,107 @@
+"""PatientStore: repeats lost calls for some seconds, for those who wait for the answer.
+
+A store promises that its methods may be repeated. What a repetition answers may differ, because the
+first call may have been carried out: then what was to be removed is missing, and that is success.
+`enqueue` is not repeated here: of a task with an id of the caller, a repetition could not say who
+wrote it. The client repeats it if all ids are new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, ParamSpec, TypeVar
+
+import trio
+
+from rediq_trio._errors import ConnectionLost
+from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.messages import Enqueued, NewTask, States
+from rediq_trio.spec.operations import Operation
+from rediq_trio.store.broadcast import Signal, Topic
+from rediq_trio.store.port import READS, WRITES, Store, implements_store
+from rediq_trio.store.retrying import until_answered
+
+P = ParamSpec("P")
+A = TypeVar("A")
+S = TypeVar("S", bound=type)
+
+
+def with_patience(store: Store, patience: float) -> Store:
+    """Return a store that repeats lost calls of `store` for `patience` seconds; 0 for one try."""
+    return PatientStore(store, patience) if patience else store
+
+
+def without_patience(store: Store) -> Store:
+    """Return the store whose calls `with_patience` repeats, or the store itself."""
+    return store._store if isinstance(store, PatientStore) else store
+
+
+def _repeated(name: str) -> Callable[..., Any]:
+    async def call(self: PatientStore, /, *args: Any, **kwargs: Any) -> Any:
+        return await self._repeat(lambda: getattr(self._store, name)(*args, **kwargs))
+
+    call.__name__ = call.__qualname__ = name
+    return call
+
+
+def _repeats_what_is_no_operation(kind: S) -> S:
+    for name in READS.keys() | WRITES:
+        setattr(kind, name, _repeated(name))
+    return implements_store(kind)
+
+
+@_repeats_what_is_no_operation
+class PatientStore(Store):
+    """A store whose lost calls are repeated."""
+
+    def __init__(self, store: Store, patience: float) -> None:
+        self._store = store
+        self._patience = patience
+
+    @property
+    def unconfirmed(self) -> int:
+        return self._store.unconfirmed
+
+    def listen(
+        self, topics: Iterable[Topic]
+    ) -> AbstractContextManager[trio.MemoryReceiveChannel[Signal]]:
+        return self._store.listen(topics)
+
+    async def _repeat(
+        self,
+        call: Callable[[], Awaitable[A]],
+        on_failure: Callable[[ConnectionLost], object] | None = None,
+    ) -> A:
+        return await until_answered(call, give_up_after=self._patience, on_failure=on_failure)
+
+    async def _do(
+        self, operation: Operation[P, A], queue: str, /, *args: P.args, **kwargs: P.kwargs
+    ) -> A:
+        method = getattr(self._store, operation.name)
+        found: A = await self._repeat(lambda: method(queue, *args, **kwargs))
+        return found
+
+    async def _do_again(self, call: Callable[[], Awaitable[A]]) -> tuple[A, bool]:
+        """Return an answer, and whether an earlier call may have been carried out."""
+        again = False
+
+        def note(lost: ConnectionLost) -> None:
+            nonlocal again
+            again = again or lost.sent
+
+        answer = await self._repeat(call, note)
+        return answer, again
+
+    async def enqueue(
+        self, queue: str, /, tasks: Sequence[NewTask], *, atomic: bool = False, step: bool = False
+    ) -> Enqueued:
+        return await self._store.enqueue(queue, tasks, atomic=atomic, step=step)
+
+    async def delete(self, queue: str, /, ids: Sequence[str]) -> States:
+        states, again = await self._do_again(lambda: self._store.delete(queue, ids))
+        return tuple(State.DEAD if s is None and again else s for s in states)
+
+    async def retract(self, queue: str, /, *, names: Collection[str]) -> tuple[str, ...]:
+        gone, again = await self._do_again(lambda: self._store.retract(queue, names=names))
+        return tuple(sorted(names)) if again else gone
