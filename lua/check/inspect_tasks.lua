@@ -3,12 +3,12 @@
 -- KEYS     all
 -- ARGV     ids
 -- RETURNS  per id an array: record, '' when missing; how long envelope, result, progress,
---          inputs and steps are; its scores as text ('' where it is not listed) in expiring,
---          scheduled, blocked, pending, active, retry, completed, dead and cancelled; its
+--          inputs, steps and attempts are; its scores as text ('' where it is not listed) in
+--          expiring, scheduled, blocked, pending, active, retry, completed, dead and cancelled; its
 --          ranks in grouped and keyed; how many tasks it waits for; the holder of its
 --          unique key
 -- INCLUDE  keys record
-local hashes = {payloads, results, progress, inputs, steps}
+local hashes = {payloads, results, progress, inputs, steps, attempts}
 local indexes = {
   expiring, scheduled, blocked, pending, active, retry, completed, dead, cancelled,
 }

@@ -53,5 +53,6 @@ local function remove_task(id, record)
   if record[ENVELOPE] == '' then redis.call('HDEL', payloads, id) end
   redis.call('HDEL', results, id)
   redis.call('HDEL', progress, id)
+  if record[DELIVERIES] > 0 then redis.call('HDEL', attempts, id) end
   if record[RELATIONS] or marked(record, HAS_STEPS) then remove_relations(id) end
 end

@@ -23,7 +23,8 @@ for _, edge in ipairs(redis.call('ZRANGE', edges, 0, -1)) do
 end
 redis.call('UNLINK', records, payloads, results, progress, expiring, pending, scheduled, retry,
   active, completed, dead, cancelled, blocked, grouped, keyed, lanes, shut, permits, turns,
-  unique, locks, edges, needs, inputs, endings, steps, groups, rules)
+  unique, locks, edges, needs, inputs, endings, steps, groups, rules,
+  attempts)
 if gone > 0 then count('deleted', gone) end
 record_queue_entry(now, 'flush', '', {}, {gone})
 conclude(now)

@@ -2,10 +2,10 @@
 -- Reads all that is stored of tasks, each task consistently.
 -- KEYS     all
 -- ARGV     ids
--- RETURNS  per id an array: record, envelope, result, progress, inputs, steps, and its score as
---          text in active, completed or cancelled; each '' when missing
+-- RETURNS  per id an array: record, envelope, result, progress, inputs, steps, attempts, and its
+--          score as text in active, completed or cancelled; each '' when missing
 -- INCLUDE  keys
-local hashes = {records, payloads, results, progress, inputs, steps}
+local hashes = {records, payloads, results, progress, inputs, steps, attempts}
 local answers = {}
 for i = 1, #ARGV do
   local id = ARGV[i]

@@ -101,7 +101,7 @@ local function forget()
   if raw or redis.call('HEXISTS', payloads, id) == 1 then return 0 end
   local removed = redis.call('ZREM', expiring, id)
   for _, index in pairs(index_of) do removed = removed + redis.call('ZREM', index, id) end
-  for _, key in ipairs({results, progress, inputs, steps}) do
+  for _, key in ipairs({results, progress, inputs, steps, attempts}) do
     removed = removed + redis.call('HDEL', key, id)
   end
   remove_relations(id)

@@ -15,7 +15,7 @@ local function purge_tasks(index, ids, found)
     if record and (record[RELATIONS] or marked(record, HAS_STEPS)) then remove_relations(id) end
     if record then record_entry(now, 'purge', id, record[STATE], 0, record) end
   end
-  for _, key in ipairs({records, payloads, results, progress}) do
+  for _, key in ipairs({records, payloads, results, progress, attempts}) do
     redis.call('HDEL', key, unpack(ids))
   end
   redis.call('ZREM', index, unpack(ids))

@@ -4,7 +4,8 @@
 -- ARGV     1 now in ms, '' for the server's time  2 limit, 1 to 1000
 -- RETURNS  how many tasks moved; ms until the next lease runs out, -1 for none; then of each task
 --          that is dead now id, attempt and reason
--- INCLUDE  clock keys record history lanes indexes terminal propagate due deaths wake_on_slot
+-- INCLUDE  clock keys record history lanes indexes terminal propagate due deaths attempts
+--          wake_on_slot
 local now = clock(ARGV[1])
 local lapsed, found = due_tasks(active, now, tonumber(ARGV[2]))
 local reply = {#lapsed, 0}
@@ -17,6 +18,7 @@ for i, id in ipairs(lapsed) do
   else
     local lease_end = redis.call('ZSCORE', active, id)
     leave_index(id, record)
+    record_attempt(id, record, now, 'reclaim', '')
     record[CRASHES] = record[CRASHES] + 1
     record[ATTEMPT] = record[ATTEMPT] - 1
     record[NONCE] = ''

@@ -2,15 +2,17 @@
 -- Writes how attempts ended, each by its transition.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 transitions, and how many outcomes each has,
---          in turn, packed, and then, if any, options of handlers for tasks without their own, by
---          the outcome's number: complete: retention in ms, fail: max_retry  3 '1' when tasks come
---          in with an outcome, else '0'; then five per outcome: id, deliveries, nonce, and two
+--          in turn, packed, and then, if any, two maps by the outcome's number: options of
+--          handlers for tasks without their own (complete: retention in ms, fail: max_retry), and
+--          what is kept of attempts  3 '1' when tasks come in with an outcome, else '0'; then
+--          five per outcome: id, deliveries, nonce, and two
 --          arguments of its transition: complete: result, children ('' or a msgpack array of id,
 --          envelope and options in turn), which come in with it; fail: error, delay in ms ('' when
 --          the error is final); snooze: delay in ms, ''; any other: '', ''
 -- RETURNS  per outcome the code of the state the task is in now, 0 when stale; for a completion
 --          that did not enqueue all of its children, an array of the ids of the others
--- INCLUDE  clock keys record history lanes indexes terminal propagate intake fence wake_on_slot
+-- INCLUDE  clock keys record history lanes indexes terminal propagate intake fence attempts
+--          wake_on_slot
 local args = ARGV
 local now = clock(ARGV[1])
 local completions, failures, answers = 0, 0, {}
@@ -19,6 +21,8 @@ local settled = {}
 
 -- Arguments of commands that write many outcomes in one call: a call costs more than its work.
 local left, dropped, payload_ids, saved, result_args, purge_times = {}, {}, {}, {}, {}, {}
+-- The dropped tasks that had attempts before.
+local failed_before = {}
 
 local function write_outcomes()
   if #left > 0 then redis.call('ZREM', active, unpack(left)) end
@@ -28,12 +32,14 @@ local function write_outcomes()
     count('purged', #dropped)
   end
   if #payload_ids > 0 then redis.call('HDEL', payloads, unpack(payload_ids)) end
+  if #failed_before > 0 then redis.call('HDEL', attempts, unpack(failed_before)) end
   if #saved > 0 then
     redis.call('HSET', records, unpack(saved))
     redis.call('HSET', results, unpack(result_args))
     redis.call('ZADD', completed, unpack(purge_times))
   end
   left, dropped, payload_ids, saved, result_args, purge_times = {}, {}, {}, {}, {}, {}
+  failed_before = {}
 end
 
 -- Returns whether a child is for this queue.
@@ -65,7 +71,8 @@ if ARGV[3] == '0' and #ARGV > 3 then
 end
 
 local runs, run, last, transition = cmsgpack.unpack(ARGV[2]), -1, 0, nil
-local options = type(runs[#runs]) == 'table' and runs[#runs] or {}
+local options, details = {}, {}
+if type(runs[#runs]) == 'table' then options, details = runs[#runs - 1], runs[#runs] end
 for i = 4, #ARGV, 5 do
   local n, id, raw = (i + 1) / 5, args[i], nil
   if n > last then
@@ -80,6 +87,7 @@ for i = 4, #ARGV, 5 do
   -- A task whose handler was stopped though nobody asked to cancel it stays active.
   if record and (transition ~= 'stop' or record[CANCEL] == 1) then
     local children, successor, waited, refused = nil, nil, false, {}
+    if details[n] then record_attempt(id, record, now, transition, details[n]) end
     if transition == 'complete' then
       -- The key is free for the children.
       unlock_unless_by_time(id, record)
@@ -132,6 +140,7 @@ for i = 4, #ARGV, 5 do
       else
         dropped[#dropped + 1] = id
         if record[ENVELOPE] == '' then payload_ids[#payload_ids + 1] = id end
+        if record[DELIVERIES] > 1 then failed_before[#failed_before + 1] = id end
       end
       record_entry(now, transition, id, ACTIVE, settled[id], record)
       if successor and marked(record, HAS_WAITERS) then

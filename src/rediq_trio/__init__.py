@@ -71,6 +71,7 @@ from rediq_trio.spec.lifecycle import State
 from rediq_trio.store.encrypted.keys import Encryption
 from rediq_trio.store.memory import MemoryStore
 from rediq_trio.tasks.handle import TaskHandle
+from rediq_trio.values.attempt import Attempt, ErrorText
 from rediq_trio.values.backoff import Exponential, Fixed, Linear
 from rediq_trio.values.limits import KeyLimit, QueueLimits, Rate
 from rediq_trio.values.schedule import Cron, Every
@@ -101,6 +102,7 @@ for _name in [*globals()]:
 __all__ = [
     "AccessRefused",
     "App",
+    "Attempt",
     "BlockedLoop",
     "Client",
     "ConfigError",
@@ -111,6 +113,7 @@ __all__ = [
     "DeadLetters",
     "DuplicateTask",
     "Encryption",
+    "ErrorText",
     "Every",
     "Exponential",
     "Fixed",

@@ -3,6 +3,7 @@
 import attrs
 import pytest
 
+from rediq_trio.spec.carried import StoredAttempt
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Death, Due, Relations
 from rediq_trio.spec.records import CANCELLED_GRACE_MS, ORDERED_AT_ONCE, Counters
@@ -143,8 +144,9 @@ async def test_a_lease_is_reclaimed_when_it_runs_out_and_not_before(bench: Bench
     assert (await bench.record()).nonce == fence.nonce
     bench.clock.advance(1)
     assert await bench.store.reclaim(Q, limit=5) == Due(1, None)
+    crash = StoredAttempt(1, 1, "w", START, START + LEASE, "reclaim")
     assert await bench.record() == attrs.evolve(
-        before, deliveries=1, crashes=1, worker="w", started_ms=START
+        before, deliveries=1, crashes=1, worker="w", started_ms=START, attempts=(crash,)
     )
     assert await bench.ids(State.PENDING) == ["t", "u"]
     assert (await bench.dump()).counters == Counters(enqueued=2)
@@ -197,6 +199,7 @@ async def test_a_lapse_after_a_cancel_was_asked_cancels(bench: Bench, max_crashe
         lease_ms=0,
         finished_ms=bench.clock.now,
         purge_ms=bench.clock.now + CANCELLED_GRACE_MS,
+        attempts=(StoredAttempt(1, 1, "w", START, START + LEASE, "reclaim"),),
     )
 
 

@@ -27,6 +27,7 @@ from rediq_trio.spec.messages import (
     NewTask,
     Outcome,
     Relations,
+    Released,
     Report,
     Schedule,
     Snoozed,
@@ -56,6 +57,7 @@ delays = st.sampled_from([0, 1, 5, 20])
 workers = st.sampled_from(["w1", "w2"])
 picks = st.lists(st.integers(0, 7), min_size=1, max_size=3)
 """Fences, counted from the newest."""
+details = st.sampled_from([b"", b"detail \xff"])
 twists = st.sampled_from([None] * 8 + ["nonce", "later", "earlier"])
 
 OTHER = "other"
@@ -138,6 +140,8 @@ OUTCOMES: tuple[MakeOutcome, ...] = (
     lambda fence, children: Completed(fence, b"", children),
     lambda fence, children: Failed(fence, "boom", 5),
     lambda fence, children: Failed(fence, "boom", 5, final=True),
+    lambda fence, children: Failed(fence, "boom", 5, detail=b"how"),
+    lambda fence, children: Released(fence, b"why"),
     lambda fence, children: Completed(fence, b"result", children, retention_ms=7),
     lambda fence, children: Failed(fence, "boom", 5, max_retry=1),
     lambda fence, children: Snoozed(fence, 5),
@@ -411,9 +415,18 @@ class Histories(RuleBasedStateMachine):
         self.do("settle", [Completed(f, pack(f"result {f.deliveries}")) for f in fences])
 
     @precondition(lambda self: self.fences)
-    @rule(picked=picks, twist=twists, delay=delays, final=st.sampled_from([False, False, True]))
-    def fail(self, picked: list[int], twist: str | None, delay: int, final: bool) -> None:
-        self.do("settle", [Failed(f, "böom", delay, final) for f in self.chosen(picked, twist)])
+    @rule(
+        picked=picks,
+        twist=twists,
+        delay=delays,
+        final=st.sampled_from([False, False, True]),
+        detail=details,
+    )
+    def fail(
+        self, picked: list[int], twist: str | None, delay: int, final: bool, detail: bytes
+    ) -> None:
+        fences = self.chosen(picked, twist)
+        self.do("settle", [Failed(f, "böom", delay, final, detail=detail) for f in fences])
 
     @precondition(lambda self: self.fences)
     @rule(picked=picks, twist=twists, plain=st.sampled_from([*PLAIN_OUTCOMES]))
@@ -421,9 +434,9 @@ class Histories(RuleBasedStateMachine):
         self.do("settle", [PLAIN_OUTCOMES[plain](f) for f in self.chosen(picked, twist)])
 
     @precondition(lambda self: self.fences)
-    @rule(picked=picks, twist=twists, delay=delays)
-    def snooze(self, picked: list[int], twist: str | None, delay: int) -> None:
-        self.do("settle", [Snoozed(f, delay) for f in self.chosen(picked, twist)])
+    @rule(picked=picks, twist=twists, delay=delays, detail=details)
+    def snooze(self, picked: list[int], twist: str | None, delay: int, detail: bytes) -> None:
+        self.do("settle", [Snoozed(f, delay, detail) for f in self.chosen(picked, twist)])
 
     @precondition(lambda self: self.fences)
     @rule(

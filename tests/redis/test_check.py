@@ -143,6 +143,9 @@ CASES: dict[str, Case] = {
         (("HSET", "inputs", "x", b"i"),), ((2, "task", "x"),), (A.FORGET,)
     ),
     "steps without a task": Case((("HSET", "steps", "x", b"s"),), ((2, "task", "x"),), (A.FORGET,)),
+    "attempts without a task": Case(
+        (("HSET", "attempts", "x", b"a"),), ((2, "task", "x"),), (A.FORGET,)
+    ),
     "an expiry without a task": Case(
         (("ZADD", "expiring", 7, "x"),), ((2, "task", "x"),), (A.FORGET,)
     ),

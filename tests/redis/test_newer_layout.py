@@ -34,7 +34,7 @@ from tests.opened import Opened
 from tests.redis.conftest import Behind
 
 HOUR = 3_600_000
-KEPT = ("records", "payloads", "results", "progress", "inputs", "steps")
+KEPT = ("records", "payloads", "results", "progress", "inputs", "steps", "attempts")
 SCORED = (
     "pending",
     "scheduled",

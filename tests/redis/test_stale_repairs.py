@@ -203,7 +203,7 @@ async def test_what_waits_is_woken_by_what_is_listed(behind: Behind) -> None:
 
 
 async def test_what_is_left_of_a_task_is_forgotten_whole(behind: Behind) -> None:
-    for name in ("results", "progress", "inputs", "steps"):
+    for name in ("results", "progress", "inputs", "steps", "attempts"):
         await behind.raw("HSET", name, "x", b"v")
     for name in ("expiring", "pending", "dead"):
         await behind.raw("ZADD", name, 5, "x")

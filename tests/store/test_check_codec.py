@@ -31,8 +31,8 @@ PENDING = [
     b"",
 ]
 TIED = [*PENDING, [b"key", 2, 1, b"lane", b"group", 3, 1]]
-LENGTHS = [8, 6, 0, 0, 5]
-"""Of envelope, result, progress, inputs and steps."""
+LENGTHS = [8, 6, 0, 0, 5, 7]
+"""Of envelope, result, progress, inputs, steps and attempts."""
 NOWHERE: list[object] = [b""] * 8
 
 
@@ -59,7 +59,7 @@ def test_a_view_has_where_a_task_is_listed_and_what_is_kept_of_it() -> None:
     assert view.indexes == {State.GROUPED: 17, State.PENDING: 18}
     assert (view.expiring, view.needs, view.holder) == (19, 3, "holder")
     assert view.has_envelope
-    assert view.kept == {"result", "steps"}
+    assert view.kept == {"result", "steps", "attempts"}
 
 
 def test_the_record_has_the_score_of_its_state() -> None:
@@ -87,5 +87,5 @@ def test_a_record_that_cannot_be_read_is_not_a_missing_one() -> None:
     assert (damaged.record, damaged.unreadable, damaged.newer) == (None, True, 0)
     newer = view_of(reply([104, *PENDING[1:]], NOWHERE, [b"", b""]))
     assert (newer.record, newer.unreadable, newer.newer) == (None, False, 2)
-    missing = view_of([b"", *[0] * 5, b"", *NOWHERE, b"", b"", 0, b""])
+    missing = view_of([b"", *[0] * 6, b"", *NOWHERE, b"", b"", 0, b""])
     assert (missing.record, missing.unreadable, missing.has_envelope) == (None, False, False)

@@ -4,6 +4,7 @@ import attrs
 import msgpack
 import pytest
 
+from rediq_trio.spec.carried import StoredAttempt
 from rediq_trio.spec.ids import pack_id
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Answer, AnswerKind, Mail, MailKind, NewTask, Relations, Until
@@ -30,9 +31,9 @@ RAW = [5, 50, 3, 2, 1000, 10, 11, 12, 13, b"", 1, 2, 3, 4, b"nonce", b"w", 1, 0,
 
 def read(record: list[object], score: bytes = b"") -> Record | None:
     packed: bytes = msgpack.packb(record, use_bin_type=False)
-    return read_task_whole(
-        "t", [packed, b"envelope", b"result", b"progress", b"\xa1s\x01", b"\xa4step\x02", score]
-    )
+    attempts = pack_for_lua([[1, 2, b"w", 15, 16, b"fail", b"detail"]])
+    kept = [b"envelope", b"result", b"progress", b"\xa1s\x01", b"\xa4step\x02", attempts]
+    return read_task_whole("t", [packed, *kept, score])
 
 
 def test_a_record_is_decoded_with_what_its_index_says() -> None:
@@ -63,6 +64,7 @@ def test_a_record_is_decoded_with_what_its_index_says() -> None:
         progress=b"progress",
         inputs=(("s", b"\x01"),),
         steps=(("step", b"\x02"),),
+        attempts=(StoredAttempt(1, 2, "w", 15, 16, "fail", b"detail"),),
     )
 
 
@@ -92,6 +94,7 @@ def test_a_record_to_which_nothing_has_happened_is_short(run: int, due: int) -> 
         progress=b"progress",
         inputs=(("s", b"\x01"),),
         steps=(("step", b"\x02"),),
+        attempts=(StoredAttempt(1, 2, "w", 15, 16, "fail", b"detail"),),
     )
 
 
@@ -117,7 +120,7 @@ def test_a_field_of_another_type_cannot_be_decoded(at: int) -> None:
 
 @pytest.mark.parametrize("raw", [b"\xc1", b"x", b"\xc0", b"\x90", b"\xdc\x00\x14\x01", b"\x80"])
 def test_bytes_that_are_no_record_cannot_be_decoded(raw: bytes) -> None:
-    assert read_task_whole("t", [raw, *[b""] * 6]) is None
+    assert read_task_whole("t", [raw, *[b""] * 7]) is None
 
 
 TIED = [*RAW[:17], 0, *RAW[18:], [b"key", 2, 1, b"lane", b"group", 3, 1]]

@@ -38,6 +38,7 @@ from rediq_trio.handlers.options import HandlerOptions, handler_options
 from rediq_trio.handlers.retry_rules import ExceptionTypes, RetryFunction, RetryRules, retry_rules
 from rediq_trio.schedules.declare import ScheduleDeclaration, pack_schedule
 from rediq_trio.spec.groups import matching
+from rediq_trio.values.attempt import ErrorText
 from rediq_trio.values.bounds import Duration, check_name
 from rediq_trio.values.schedule import Cron, Every
 from rediq_trio.values.task import DEFAULT_QUEUE, Task, TaskOptions
@@ -270,11 +271,22 @@ class App(Generic[S]):
 
     `converters` say how types of your own become plain data and come back, in the tasks and
     results of the app's handlers. One type has one converter; raises `ConfigError` for two.
+
+    `redact` is called by the workers of this app with each error of an attempt, before anything of it
+    is kept, and returns what is kept instead. If it raises, only the name of the error's type is kept.
+    It does not change what is logged.
     """
 
     def __init__(
-        self, name: str | None = None, *, converters: Iterable[Converter[Any]] = ()
+        self,
+        name: str | None = None,
+        *,
+        converters: Iterable[Converter[Any]] = (),
+        redact: Callable[[ErrorText], ErrorText] | None = None,
     ) -> None:
+        if redact is not None and not callable(redact):
+            raise ConfigError.of("redact", redact, "a function, or None")
+        self.redact = redact
         self.name = _name_of_caller() if name is None else check_name("name", name)
         self.conversions = Conversions(converters)
         self._schedules: dict[str, ScheduleDeclaration] = {}

@@ -30,7 +30,8 @@ from rediq_trio.spec.messages import Answer, AnswerKind, Schedule
 from rediq_trio.store.port import Store
 from rediq_trio.tasks.for_each import call_each, first_failure, try_each
 from rediq_trio.tasks.handle import TaskHandle
-from rediq_trio.tasks.task_info import UNREADABLE_TEXT, instant_or_none
+from rediq_trio.tasks.instants import instant_or_none
+from rediq_trio.tasks.task_info import UNREADABLE_TEXT
 from rediq_trio.values.bounds import check_name
 from rediq_trio.values.schedule import Cron, Every, describe_schedule
 from rediq_trio.values.task import Task

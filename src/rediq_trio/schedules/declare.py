@@ -31,8 +31,8 @@ from rediq_trio.store.port import Store
 from rediq_trio.store.retrying import until_answered
 from rediq_trio.tasks.for_each import try_each
 from rediq_trio.tasks.ids import new_id
+from rediq_trio.tasks.instants import instant
 from rediq_trio.tasks.prepare import prepare
-from rediq_trio.tasks.task_info import instant
 from rediq_trio.values.backoff import DEFAULT_BACKOFF
 from rediq_trio.values.bounds import MAX_METADATA, PATIENCE, check_name
 from rediq_trio.values.schedule import Cron, Every, pack_recurrence, unpack_recurrence

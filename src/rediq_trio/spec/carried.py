@@ -1,4 +1,4 @@
-"""Contents of tasks that a queue stores and never reads: members of batches, and results."""
+"""Contents of tasks that a queue stores and never reads: members of batches, results, and attempts."""
 
 from __future__ import annotations
 
@@ -23,6 +23,23 @@ class BatchEnvelope:
 
     group: str
     members: tuple[BatchMember, ...]
+
+
+@attrs.frozen
+class StoredAttempt:
+    """An attempt of a task that did not complete it."""
+
+    number: int
+    """Which attempt it was, counted from 1; one that was not charged has the number of the next."""
+    delivery: int
+    """Which delivery of the task it was, counted from 1."""
+    worker: str
+    started_ms: int
+    ended_ms: int
+    transition: str
+    """What ended it: the value of a `Transition`, of a newer version perhaps an unknown one."""
+    detail: bytes = b""
+    """What its worker said of it, packed; empty if the worker died."""
 
 
 Kept = tuple[str, bytes]

@@ -285,6 +285,8 @@ class Failed:
     """Do not retry, even if attempts are left."""
     max_retry: int | None = None
     """Attempts after the first from now on, because the producer left them unset; None for no change."""
+    detail: bytes = b""
+    """What is kept of the attempt beside what the queue knows of it, packed; empty to keep no record."""
 
 
 @attrs.frozen
@@ -293,6 +295,8 @@ class Snoozed:
 
     fence: Fence
     delay_ms: int
+    detail: bytes = b""
+    """As that of `Failed`; empty if the handler was never called."""
 
 
 @attrs.frozen
@@ -307,6 +311,8 @@ class Released:
     """The worker returned the task without running it to its end. The attempt is not counted."""
 
     fence: Fence
+    detail: bytes = b""
+    """As that of `Failed`; empty if the handler was never called."""
 
 
 Outcome = Completed | Failed | Snoozed | Stopped | Released

@@ -54,6 +54,8 @@ class Carries(enum.Flag):
     LEASES_OUT = enum.auto()
     """Envelopes of tasks that a worker takes."""
     RESULTS_IN = enum.auto()
+    ERRORS_IN = enum.auto()
+    """What is kept of failed attempts."""
     STEPS_IN = enum.auto()
     """Results of the steps of `once`."""
     PROGRESS_IN = enum.auto()
@@ -113,7 +115,7 @@ class OP:
     renew = Operation(rules.renew, {_T.RENEW}, confirm=_NO, carries=_NOTHING, batched="fences")
     settle = Operation(
         rules.settle, TRANSITION_OF.values(), confirm=_NOTE,
-        carries=Carries.RESULTS_IN | Carries.TASKS_IN, batched="outcomes",
+        carries=Carries.RESULTS_IN | Carries.TASKS_IN | Carries.ERRORS_IN, batched="outcomes",
     )  # fmt: skip
     report = Operation(rules.report, (), confirm=_NO, carries=Carries.PROGRESS_IN, batched="items")
     remember = Operation(rules.remember, (), confirm=_NOTE, carries=Carries.STEPS_IN)

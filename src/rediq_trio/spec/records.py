@@ -11,10 +11,10 @@ from types import MappingProxyType
 
 import attrs
 
-from rediq_trio.spec.carried import BatchEnvelope, Kept
+from rediq_trio.spec.carried import BatchEnvelope, Kept, StoredAttempt
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.ids import pack_id
-from rediq_trio.spec.lifecycle import TERMINAL, State
+from rediq_trio.spec.lifecycle import TERMINAL, State, Transition
 from rediq_trio.spec.messages import Mail, Schedule, Until
 
 CANCELLED_GRACE_MS = 60_000
@@ -31,6 +31,9 @@ PROPAGATED_AT_ONCE = 500
 ORDERED_AT_ONCE = 2000
 """Tasks that become ready at one instant, or by the end of one task, that one step puts in the order
 of their enqueue, at most. If there are more, it looks at those with the lowest ids."""
+
+ATTEMPTS_KEPT = 10
+"""Attempts of one task of which a record is kept, the last ones."""
 
 ANY_KEY = "*"
 """Stands for every limit key that has no limit of its own."""
@@ -84,6 +87,8 @@ class Record:
     """The reference and the result of each task that it waited for."""
     steps: tuple[Kept, ...] = ()
     """The name and the result of each of its steps."""
+    attempts: tuple[StoredAttempt, ...] = ()
+    """Its last attempts that did not complete it, the oldest first."""
     unique: str = ""
     until: Until = Until.DONE
     owns_unique_key: bool = False
@@ -124,6 +129,17 @@ class Record:
     @property
     def terminal(self) -> bool:
         return self.state in TERMINAL
+
+    def with_attempt(self, now: int, transition: Transition, detail: bytes = b"") -> Record:
+        """Return the active task with a record of its attempt, which ends now and is still charged.
+
+        The worker says what went wrong (`detail`), and the queue adds what it knows of the attempt. So
+        one whose worker died has a record too.
+        """
+        ended = StoredAttempt(
+            self.attempt, self.deliveries, self.worker, self.started_ms, now, transition.value, detail
+        )  # fmt: skip
+        return attrs.evolve(self, attempts=(*self.attempts, ended)[-ATTEMPTS_KEPT:])
 
 
 @attrs.frozen

@@ -50,11 +50,20 @@ PLAIN_OUTCOMES: Mapping[Transition, Callable[[Fence], Outcome]] = MappingProxyTy
     {
         transition: cast("Callable[[Fence], Outcome]", kind)
         for kind, transition in TRANSITION_OF.items()
-        if [field.name for field in attrs.fields(kind)] == ["fence"]
+        if [each.name for each in attrs.fields(kind) if each.default is attrs.NOTHING] == ["fence"]
     }
 )
-"""The outcomes that are made of a fence alone, by their transitions. They carry nothing, so
-whoever passes outcomes on, replays or generates them needs no branch for each."""
+"""The outcomes that can be made of a fence alone, by their transitions. Whoever passes outcomes on,
+replays or generates them needs no branch for each."""
+
+DETAILED = frozenset(kind for kind in TRANSITION_OF if "detail" in attrs.fields_dict(kind))
+"""The outcomes after which a record of the attempt is kept, if they carry a detail."""
+
+
+def detail_of(outcome: Outcome) -> bytes:
+    """Return what is kept of an attempt beside what the queue knows of it; empty to keep no record."""
+    detail: bytes = getattr(outcome, "detail", b"")
+    return detail
 
 
 def settle(queue: QueueState, now: int, outcomes: Sequence[Outcome]) -> tuple[QueueState, Settled]:
@@ -71,6 +80,8 @@ def settle(queue: QueueState, now: int, outcomes: Sequence[Outcome]) -> tuple[Qu
         elif record.state is not State.ACTIVE:
             answers.append(record.state)
         else:
+            if detail := detail_of(outcome):
+                record = record.with_attempt(now, TRANSITION_OF[type(outcome)], detail)
             answers.append(_settle(change, record, outcome))
     return change.done(), tuple(answers)
 

@@ -57,6 +57,7 @@ def reclaim(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due
     lapsed = first_tasks(queue, State.ACTIVE, limit, until=now)
     deaths: list[Death] = []
     for record in lapsed:
+        record = record.with_attempt(now, Transition.RECLAIM)
         crashes = record.crashes + 1
         void: dict[str, Any] = {"crashes": crashes, "attempt": record.attempt - 1, "nonce": b""}
         if record.cancel:

@@ -14,7 +14,9 @@ from rediq_trio.spec.carried import BatchEnvelope
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Place, Record, place_of
 from rediq_trio.store.port import Stats
+from rediq_trio.tasks.attempts import make_attempt
 from rediq_trio.tasks.ids import split_id
+from rediq_trio.tasks.instants import instant, instant_or_none
 from rediq_trio.values.backoff import DEFAULT_BACKOFF
 from rediq_trio.values.bounds import queue_of
 from rediq_trio.values.task import Progress, QueueStats, TaskInfo, WorkerInfo
@@ -25,16 +27,6 @@ from rediq_trio.wire.packing import pack
 
 UNREADABLE_TEXT = "(unreadable)"
 """The type, or the result, of a task for which it cannot be decoded."""
-
-
-def instant(ms: int) -> dt.datetime:
-    """Return the aware datetime of an instant in milliseconds."""
-    return dt.datetime.fromtimestamp(ms / 1000, dt.UTC)
-
-
-def instant_or_none(ms: int) -> dt.datetime | None:
-    """Return the aware datetime of an instant in milliseconds; None for 0."""
-    return instant(ms) if ms else None
 
 
 def make_task_info(partition: str, record: Record) -> TaskInfo:
@@ -64,6 +56,7 @@ def make_task_info(partition: str, record: Record) -> TaskInfo:
         progress=read_progress(record.progress),
         result=_result(record),
         error=record.error or None,
+        attempts=tuple(map(make_attempt, record.attempts)),
         worker=record.worker or None,
         metadata=envelope.metadata,
         depends_on=envelope.depends_on,

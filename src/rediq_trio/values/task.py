@@ -17,6 +17,7 @@ from attrs.validators import optional
 from rediq_trio._errors import ConfigError
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.values import bounds
+from rediq_trio.values.attempt import Attempt
 from rediq_trio.values.backoff import DEFAULT_BACKOFF, Backoff, Exponential, Fixed, Linear
 from rediq_trio.values.unset import UNSET_MAX_RETRY, UNSET_RETENTION, UNSET_TIMEOUT
 
@@ -338,6 +339,8 @@ class TaskInfo:
     error: str | None
     """Why the last attempt failed, or why the task is dead. Of a completed task: which tasks of its
     `enqueue_after` were not enqueued, as others had their ids or unique keys."""
+    attempts: tuple[Attempt, ...] = ()
+    """Its last attempts that did not complete it, at most ten, the oldest first."""
     worker: str | None
     """The worker that last claimed it."""
     metadata: Mapping[str, str]

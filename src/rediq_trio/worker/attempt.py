@@ -24,11 +24,12 @@ from rediq_trio._errors import (
 from rediq_trio.handlers.app import App, Middleware
 from rediq_trio.handlers.context import CURRENT, CurrentTask, WorkerServices
 from rediq_trio.spec.messages import Completed, Failed, Stopped
-from rediq_trio.tasks.task_info import instant
+from rediq_trio.tasks.instants import instant
 from rediq_trio.wire.deadlines import deadline_ms
 from rediq_trio.wire.envelope import Envelope, NewerEnvelope, pack_value
 from rediq_trio.worker.handler_call import HandlerCall, open_call
 from rediq_trio.worker.leases import AttemptOutcome, HeldLease, Reason, failed, released
+from rediq_trio.worker.outcomes.detail import package_of, with_detail
 from rediq_trio.worker.outcomes.error_text import error_text, full_text, with_suffix
 from rediq_trio.worker.outcomes.failure import decides, failure_outcome, snoozed
 from rediq_trio.worker.outcomes.log import AttemptLog
@@ -114,7 +115,22 @@ class Attempts:
         outcome = outcome or released(held)
         if held.deadline_ms:
             outcome = _within_deadline(outcome)
-        self.log.ended(outcome, envelope.type, raised)
+        return self._ended(outcome, envelope.type, raised, call, stopped=scope.cancelled_caught)
+
+    def _ended(
+        self,
+        outcome: AttemptOutcome,
+        type_name: str | None,
+        error: BaseException | None,
+        call: HandlerCall | None = None,
+        *,
+        stopped: bool = False,
+    ) -> AttemptOutcome:
+        """Log the end of an attempt, and return its outcome with what is kept of it."""
+        if not isinstance(outcome.written, Completed):
+            package = "" if call is None else package_of(call.function)
+            outcome = with_detail(outcome, error, self.app.redact, package, timed_out=stopped)
+        self.log.ended(outcome, type_name, error)
         return outcome
 
     async def _success(
@@ -163,6 +179,8 @@ class Attempts:
             outcome = await self._leave_to_others(held, error)
         else:
             outcome = failed(held, error_text(error), 0.0, final=True)
+        if isinstance(outcome.written, Failed):
+            return self._ended(outcome, None, error)
         self.log.ended(outcome, None, error)
         return outcome
 
@@ -181,9 +199,8 @@ class Attempts:
                 return outcome
 
     async def _too_late(self, held: HeldLease, envelope: Envelope) -> AttemptOutcome | None:
-        if outcome := await self._read_deadline(held, envelope):
-            self.log.ended(outcome, envelope.type, None)
-        return outcome
+        outcome = await self._read_deadline(held, envelope)
+        return outcome and self._ended(outcome, envelope.type, None, stopped=True)
 
     async def _read_deadline(self, held: HeldLease, envelope: Envelope) -> AttemptOutcome | None:
         """Read the task's deadline; return an outcome if the attempt must not start.

@@ -18,6 +18,7 @@ from rediq_trio.worker.attempt import Attempts
 from rediq_trio.worker.auto_reset_event import AutoResetEvent
 from rediq_trio.worker.availability.outages import Outages
 from rediq_trio.worker.leases import AttemptOutcome, HeldLease, LeaseTable, Reason, released
+from rediq_trio.worker.outcomes.detail import interrupted
 from rediq_trio.worker.prefetch import UNSTARTED_MAX, Prefetch
 
 
@@ -93,7 +94,7 @@ class Executor:
     def release_running(self) -> None:
         """Release the tasks that still run; the outcomes of their attempts will not count."""
         for held in self._running:
-            self._settle(held, released(held))
+            self._settle(held, interrupted(held))
 
     def _start(self, now: float) -> None:
         assert self._nursery is not None

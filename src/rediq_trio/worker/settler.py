@@ -19,6 +19,8 @@ from rediq_trio._errors import ConnectionLost, PayloadTooLarge
 from rediq_trio.spec import messages
 from rediq_trio.spec.settle import TRANSITION_OF
 from rediq_trio.store.port import BATCH, Store
+from rediq_trio.tasks.attempts import pack_detail
+from rediq_trio.values.attempt import ErrorText
 from rediq_trio.worker.availability.liveness import Liveness
 from rediq_trio.worker.availability.outages import Outages
 from rediq_trio.worker.leases import AttemptOutcome, HeldLease, LeaseTable
@@ -187,7 +189,9 @@ class Settler:
             "task %s/%s: dead: %s", *held.key, text,
             extra={"queue": held.queue, "task": held.task_id},
         )  # fmt: skip
-        await self._settle_part(queue, [(held, messages.Failed(held.fence, text, 0, final=True))])
+        detail = pack_detail(ErrorText("PayloadTooLarge", text.partition(": ")[2]))
+        failed = messages.Failed(held.fence, text, 0, final=True, detail=detail)
+        await self._settle_part(queue, [(held, failed)])
 
     async def _settle_damaged(
         self, queue: str, part: Sequence[_SettledItem], error: Exception

@@ -10,14 +10,14 @@ from rediq_trio.spec.check.findings import Action, Findings, Repairs, Target, Ta
 from rediq_trio.spec.lifecycle import TERMINAL, WAITING, State
 from rediq_trio.spec.records import QueueState, Record
 
-CONTENTS = ("result", "progress", "inputs", "steps")
+CONTENTS = ("result", "progress", "inputs", "steps", "attempts")
 """What a queue stores of a task beside its record and its payload."""
 
 
 @attrs.frozen
 class TaskView:
-    """One task, with everything that refers to it. Its record has no envelope, result, progress, inputs
-    or steps."""
+    """One task, with everything that refers to it. Its record has no envelope, and nothing of
+    `CONTENTS`."""
 
     target: Target
     record: Record | None
@@ -33,7 +33,7 @@ class TaskView:
     holder: str | None = None
     """The holder of its unique key."""
     kept: frozenset[str] = frozenset()
-    """Which of its result, progress, inputs and steps are stored."""
+    """Which of `CONTENTS` are stored."""
     unreadable: bool = False
     """The task has a record that cannot be decoded."""
     newer: int = 0
@@ -56,7 +56,9 @@ def view_of(queue: QueueState, _now: int, target: Target) -> TaskView:
     lock = queue.locks.get(record.unique)
     return TaskView(
         target,
-        attrs.evolve(record, envelope=b"", result=b"", progress=b"", inputs=(), steps=()),
+        attrs.evolve(
+            record, envelope=b"", result=b"", progress=b"", inputs=(), steps=(), attempts=()
+        ),
         {record.state: record.score},
         _expiry(record),
         needs=len(queue.needs.get(record.id, ())),

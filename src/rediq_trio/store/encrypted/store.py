@@ -26,6 +26,7 @@ from rediq_trio.spec.messages import (
     Fence,
     NewTask,
     Outcome,
+    Released,
     Report,
     Schedule,
     Settled,
@@ -96,7 +97,7 @@ def wraps_what_is_carried(kind: S) -> S:
 
 @wraps_what_is_carried
 class EncryptedStore(Store):
-    """A store whose envelopes, results, steps and progress are encrypted."""
+    """A store whose envelopes, results, steps, progress and attempts are encrypted."""
 
     def __init__(self, store: Store, encryption: Encryption) -> None:
         self._store = store
@@ -195,12 +196,18 @@ class EncryptedStore(Store):
                 result = self._encryption.encrypt(one.result, "result", f"{queue}/{one.fence.id}")
                 children = tuple(self._encrypted_task(queue, child) for child in one.children)
                 return attrs.evolve(one, result=result, children=children)
-            case Failed() | Snoozed():
-                return one
+            case Failed() | Snoozed() | Released():
+                return self._encrypted_detail(queue, one)
             case _ if TRANSITION_OF[type(one)] in PLAIN_OUTCOMES:
                 return one
             case _:
                 raise TypeError(f"it is not known what to encrypt of {type(one).__name__}")
+
+    def _encrypted_detail(self, queue: str, one: Failed | Snoozed | Released) -> Outcome:
+        if not one.detail:
+            return one
+        what = ("attempt", f"{queue}/{one.fence.id}")
+        return attrs.evolve(one, detail=self._encryption.encrypt(one.detail, *what))
 
     async def remember(self, queue: str, fence: Fence, step: Kept) -> bool:
         name, result = step
@@ -227,6 +234,10 @@ class EncryptedStore(Store):
             envelope=self._decrypted_content(record.envelope, queue, record.id),
             result=self._decrypted(record.result, "result", task_ref),
             progress=self._decrypted(record.progress, "progress", task_ref),
+            attempts=tuple(
+                attrs.evolve(one, detail=self._decrypted(one.detail, "attempt", task_ref))
+                for one in record.attempts
+            ),
             steps=tuple(
                 (name, self._decrypted(one, "step", task_ref, name)) for name, one in record.steps
             ),

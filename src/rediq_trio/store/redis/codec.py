@@ -46,6 +46,7 @@ from rediq_trio.spec.stored_format import (
     RELATION_FIELDS,
     SCHEDULE_FIELDS,
 )
+from rediq_trio.store.redis.attempt_codec import read_attempts
 from rediq_trio.store.redis.record_format import newer_format
 from rediq_trio.wire.batch_envelope import read_envelope
 from rediq_trio.wire.packed_values import read_pairs
@@ -55,7 +56,7 @@ STATES = tuple(State)
 _STATE_OF = {code: state for state, code in CODE_OF.items()}
 NEW_RECORD_SIZE = RECORD_FIELDS.index("envelope") + 1
 """How many fields the record of a new task has, to which nothing has happened yet."""
-_CONTENTS = ("envelope", "result", "progress", "inputs", "steps")
+_CONTENTS = ("envelope", "result", "progress", "inputs", "steps", "attempts")
 """What is stored of a task beside its record, in the order in which `inspect.lua` returns it."""
 _KINDS = [
     bytes if field in ("envelope", "nonce", "worker", "error") else int for field in RECORD_FIELDS
@@ -264,6 +265,7 @@ def read_task_whole(task_id: str, reply: Sequence[Any]) -> Record | None:
     kept = fields_of(_CONTENTS, contents)
     kept["envelope"] = record.envelope or read_envelope(kept["envelope"])
     kept["inputs"] = tuple((unpack_ref(ref), result) for ref, result in read_pairs(kept["inputs"]))
+    kept["attempts"] = read_attempts(kept["attempts"], record.created_ms)
     kept["steps"] = tuple((text_of(name), result) for name, result in read_pairs(kept["steps"]))
     return attrs.evolve(record, **kept)
 

@@ -16,7 +16,7 @@ INDEX_OF = {state: state.value for state in State}
 """The sorted set with the tasks of each state. Pending tasks with a limit key are in `keyed`
 instead."""
 
-HASHES = ("records", "payloads", "results", "progress", "inputs", "steps")
+HASHES = ("records", "payloads", "results", "progress", "inputs", "steps", "attempts")
 """The hashes whose fields are ids."""
 
 
@@ -115,6 +115,11 @@ KEY_TABLE = (
     QueueKey(
         "ticks", "sorted set",
         "The schedules, by the tick that they expect; one that is paused expects none.",
+    ),
+    QueueKey(
+        "attempts", "hash",
+        "The last attempts of each task that did not complete it, by its id: a msgpack array of arrays, "
+        "see `ATTEMPT_FIELDS`.",
     ),
     QueueKey(
         "history", "stream",

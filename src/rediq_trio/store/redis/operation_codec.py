@@ -37,7 +37,7 @@ from rediq_trio.spec.messages import (
     Tick,
     Verdict,
 )
-from rediq_trio.spec.settle import TRANSITION_OF
+from rediq_trio.spec.settle import DETAILED, TRANSITION_OF, detail_of
 from rediq_trio.store.port import BATCH
 from rediq_trio.store.redis.codec import (
     answer_of,
@@ -205,11 +205,12 @@ def renew(
 
 
 def settle(queue: str, now: Now, outcomes: Sequence[Outcome]) -> ScriptCall[Settled]:
-    runs: list[str | int | dict[int, int]] = []
+    runs: list[str | int | dict[int, int] | dict[int, bytes]] = []
     args: list[Any] = [now, b"", 0]
     options: dict[int, int] = {}
+    details: dict[int, bytes] = {}
     for kind, run in groupby(outcomes, type):
-        start = len(args)
+        start, detailed = len(args), kind in DETAILED
         for outcome in run:
             fence = outcome.fence
             first, second, option = outcome_args(outcome)
@@ -218,9 +219,11 @@ def settle(queue: str, now: Now, outcomes: Sequence[Outcome]) -> ScriptCall[Sett
                 args[2] = 1
             if option is not None:
                 options[(len(args) - 3) // 5] = option
+            if detailed and (detail := detail_of(outcome)):
+                details[(len(args) - 3) // 5] = detail
         runs += (TRANSITION_OF[kind], (len(args) - start) // 5)
-    if options:
-        runs.append(options)
+    if options or details:
+        runs += (options, details)
     args[1] = pack_for_lua(runs)
     return ScriptCall(args, _read_settled)
 

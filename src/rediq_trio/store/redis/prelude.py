@@ -109,7 +109,7 @@ PRELUDE: tuple[Constants, ...] = (
     ),
     Constants(f"{_FORMAT}.ENDED_AS", {"ENDED_AS": _ENDED_AS}),
     *_as_in_python(records, "PRIORITY_SPAN", "CANCELLED_GRACE_MS", "PROPAGATED_AT_ONCE"),
-    *_as_in_python(records, "ORDERED_AT_ONCE", "ANY_KEY"),
+    *_as_in_python(records, "ORDERED_AT_ONCE", "ANY_KEY", "ATTEMPTS_KEPT"),
     Constants("spec.records.NO_LIMIT", {"NO_LIMIT": (*attrs.astuple(records.NO_LIMIT), 0)}),
     # What ends by DONE needs no name: it is what happens otherwise.
     Constants(
