@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import trio
 
@@ -214,7 +214,7 @@ def _fold(lines: list[FrameLine]) -> str:
 def _notes(error: BaseException) -> Iterator[str]:
     notes = getattr(error, "__notes__", None)
     if isinstance(notes, list):
-        for note in notes[:NOTES_SHOWN]:
+        for note in cast("list[object]", notes)[:NOTES_SHOWN]:
             if isinstance(note, str):
                 yield cut(str.__getitem__(note, slice(PART_TEXT + 1)), PART_TEXT)
 
