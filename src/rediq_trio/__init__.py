@@ -73,6 +73,7 @@ from rediq_trio.store.memory import MemoryStore
 from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.values.backoff import Exponential, Fixed, Linear
 from rediq_trio.values.limits import KeyLimit, QueueLimits, Rate
+from rediq_trio.values.related import Dependency, UniqueKey
 from rediq_trio.values.schedule import Cron, Every
 from rediq_trio.values.task import Progress, QueueStats, Task, TaskInfo, Unique, WorkerInfo
 from rediq_trio.wire.converter import Converter
@@ -109,6 +110,7 @@ __all__ = [
     "Cron",
     "CurrentTask",
     "DeadLetters",
+    "Dependency",
     "DuplicateTask",
     "Encryption",
     "Every",
@@ -158,6 +160,7 @@ __all__ = [
     "TaskType",
     "Unconfirmed",
     "Unique",
+    "UniqueKey",
     "UnknownTaskType",
     "Violation",
     "WorkerCrashed",
