@@ -375,10 +375,10 @@ class TaskInfo:
     unique: UniqueKey | None = None
     """Its unique key; None without one."""
     dependencies: tuple[Dependency, ...] | None = None
-    """The tasks that it depends on, 1,000 at most, those that it still waits for first if there are
+    """The tasks that it depends on, 250 at most, those that it still waits for first if there are
     more. None in a list of tasks."""
     dependents: tuple[str, ...] | None = None
-    """Ids of the tasks that wait for its end, the first 1,000 of `dependent_count`. None in a list of
+    """Ids of the tasks that wait for its end, the first 250 of `dependent_count`. None in a list of
     tasks."""
     dependent_count: int | None = None
     """How many tasks wait for its end. None in a list of tasks."""
