@@ -4,17 +4,7 @@
 -- ARGV     ids
 -- RETURNS  per id an array: record, envelope, result, progress, inputs, steps, attempts, and its
 --          score as text in active, completed or cancelled; each '' when missing
--- INCLUDE  keys
-local hashes = {records, payloads, results, progress, inputs, steps, attempts}
+-- INCLUDE  keys contents
 local answers = {}
-for i = 1, #ARGV do
-  local id = ARGV[i]
-  local task = {}
-  for n, key in ipairs(hashes) do
-    task[n] = redis.call('HGET', key, id) or ''
-  end
-  task[#task + 1] = redis.call('ZSCORE', active, id) or redis.call('ZSCORE', completed, id)
-    or redis.call('ZSCORE', cancelled, id) or ''
-  answers[i] = task
-end
+for i = 1, #ARGV do answers[i] = contents_of(ARGV[i]) end
 return answers

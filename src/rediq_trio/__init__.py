@@ -74,6 +74,7 @@ from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.values.attempt import Attempt, ErrorText
 from rediq_trio.values.backoff import Exponential, Fixed, Linear
 from rediq_trio.values.limits import KeyLimit, QueueLimits, Rate
+from rediq_trio.values.related import Dependency, UniqueKey
 from rediq_trio.values.schedule import Cron, Every
 from rediq_trio.values.task import Progress, QueueStats, Task, TaskInfo, Unique, WorkerInfo
 from rediq_trio.wire.converter import Converter
@@ -111,6 +112,7 @@ __all__ = [
     "Cron",
     "CurrentTask",
     "DeadLetters",
+    "Dependency",
     "DuplicateTask",
     "Encryption",
     "ErrorText",
@@ -161,6 +163,7 @@ __all__ = [
     "TaskType",
     "Unconfirmed",
     "Unique",
+    "UniqueKey",
     "UnknownTaskType",
     "Violation",
     "WorkerCrashed",

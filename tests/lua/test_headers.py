@@ -256,7 +256,7 @@ def test_a_flush_forgets_every_key_but_those_that_outlive_the_tasks() -> None:
 
 
 def test_what_reads_a_whole_task_knows_every_key_that_can_hold_it() -> None:
-    assert {*HASHES} <= words(body(SCRIPTS["inspect"]))
+    assert {*HASHES} <= words(included("contents"))
     assert {*HASHES, "expiring", *INDEX_OF.values(), "keyed"} <= words(
         body(SCRIPTS["inspect_tasks"])
     )

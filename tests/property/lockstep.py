@@ -28,6 +28,7 @@ from rediq_trio.spec.messages import Claimed
 from rediq_trio.spec.records import QueueState, Record
 from rediq_trio.spec.settle import TRANSITION_OF
 from rediq_trio.store.memory import MemoryStore
+from rediq_trio.store.reads.description import description_of
 from rediq_trio.testing.judge.invariants import order_violations, step_violations, violations
 from tests.conformance.bench import Bench, Clock, Q
 from tests.derived.state import derived_violations
@@ -141,6 +142,7 @@ class Lockstep:
         self.clock.now = Clock().now
         self.model = QueueState()
         self.taken: set[Taken] = set()
+        self.turn = 0
         portal.run(self._empty)
 
     async def _empty(self) -> None:
@@ -170,6 +172,11 @@ class Lockstep:
         expected = groups(self.model.records.values(), self.model.rules)
         assert await store.groups(Q, limit=1000) == tuple(expected)
         assert list(queue_violations(totals)) == []
+        # One task after another in turn: all of them would take too long.
+        self.turn += 1
+        for task_id in sorted(self.model.records)[self.turn % 6 :][:1]:
+            described = description_of(self.model, self.clock.now, task_id)
+            assert await store.description(Q, task_id) == described
         for view in await store.views(Q, ids):
             assert list(violations_of(view)) == []
         opened, now = self._portal.opened, self.clock.now

@@ -368,6 +368,23 @@ async def test_a_client_without_keys_cannot_read_a_result_but_can_look(place: Pl
         assert await plain.queue("default").check() == []
 
 
+async def test_a_payload_is_shown_to_whoever_has_a_key_of_the_rotation(place: Place) -> None:
+    payload = {"value": MARK}
+    async with client(place, OLD) as one:
+        handle = await one.enqueue(Task("t", payload, unique=Unique(MARK)))
+    async with client(place, NEW, OLD) as both:
+        found = await both.task(handle.id).info()
+        assert (found.payload, found.payload_missing) == (payload, None)
+        assert found.unique is not None
+        assert MARK not in found.unique.key
+    for keys, why in (((), "this process has no keys"), ((OTHER,), "not among those given")):
+        async with client(place, *keys) as blind:
+            (listed,) = await blind.queue("default").tasks("pending")
+            for found in (listed, await blind.task(handle.id).info()):
+                assert (found.type, found.payload) == ("t", None)
+                assert why in str(found.payload_missing)
+
+
 async def test_what_is_not_encrypted_is_refused_unless_it_is_allowed(place: Place) -> None:
     async with client(place) as plain:
         handles = [await plain.enqueue(echo.task(n)) for n in range(2)]

@@ -46,7 +46,11 @@ class SyncTaskHandle(Generic[R]):
         return repr(self._on_trio).replace("TaskHandle", "SyncTaskHandle", 1)
 
     def info(self) -> TaskInfo:
-        """Read all that is known about the task; raise `TaskNotFound` if there is none."""
+        """Read all that is known about the task; raise `TaskNotFound` if there is none.
+
+        It is one read of the task's own queue, so all of it was true at one instant. What other
+        queues know is left out: `TaskInfo.dependencies` says what this one was notified of.
+        """
         return self._calls.call(self._on_trio.info)
 
     def result(self, timeout: Duration | None = None) -> R:
@@ -64,7 +68,8 @@ class SyncTaskHandle(Generic[R]):
     def wait(self, timeout: Duration | None = None) -> TaskInfo:
         """Wait until the task has ended in any way, and read it.
 
-        Raises `TaskNotFound` and `trio.TooSlowError` as `result` does.
+        Raises `TaskNotFound` and `trio.TooSlowError` as `result` does. What only `info()` reads is
+        None, as in a list of tasks.
         """
         return self._calls.call(self._on_trio.wait, timeout)
 

@@ -36,6 +36,7 @@ from rediq_trio.spec.records import Limit, Place, QueueState, Record, place_of
 from rediq_trio.store.broadcast import Signal, SignalKind, Topic
 from rediq_trio.store.memory_signals import signals_of
 from rediq_trio.store.port import BATCH, Stats, Store, check_batch, implements_store
+from rediq_trio.store.reads.description import Description, description_of
 from rediq_trio.store.shared_broadcast import SharedBroadcast
 
 P = ParamSpec("P")
@@ -122,6 +123,9 @@ class MemoryStore(Store):
     ) -> tuple[Record | None, ...]:
         found = await self.dump(queue)
         return tuple(found.records.get(task_id) for task_id in ids)
+
+    async def description(self, queue: str, task_id: str) -> Description | None:
+        return description_of(await self.dump(queue), self._clock(), task_id)
 
     async def list(
         self, queue: str, state: State, *, limit: int, after: str | Place | None = None

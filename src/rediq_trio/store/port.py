@@ -39,6 +39,7 @@ from rediq_trio.spec.messages import Fence, Mail, WorkerRecord
 from rediq_trio.spec.operations import OP, OPERATIONS, Carries, Operation
 from rediq_trio.spec.records import Limit, Place, QueueState, Record
 from rediq_trio.store.broadcast import Signal, Topic
+from rediq_trio.store.reads.description import Description
 
 P = ParamSpec("P")
 A = TypeVar("A")
@@ -150,6 +151,13 @@ class Store:
         """
         raise NotImplementedError
 
+    async def description(self, queue: str, /, task_id: str) -> Description | None:
+        """Read a task with what its queue knows about it, in one atomic step; None if there is none.
+
+        Raises `NewerTask` as `get` does.
+        """
+        raise NotImplementedError
+
     async def list(
         self, queue: str, /, state: State, *, limit: int, after: str | Place | None = None
     ) -> tuple[str, ...]:
@@ -244,6 +252,7 @@ OF_THE_STORE = frozenset({"unconfirmed", "listen"})
 READS: Mapping[str, Carries] = MappingProxyType(
     {
         "get": Carries.TASKS_OUT,
+        "description": Carries.TASKS_OUT,
         "outbox": Carries.ENCRYPTED,
         "dump": Carries.ENCRYPTED,
         **dict.fromkeys(

@@ -15,6 +15,7 @@ from rediq_trio.store.broadcast import SignalKind
 from rediq_trio.store.port import Store
 from rediq_trio.store.relay import relay
 from rediq_trio.store.retrying import raise_access_refused, until_answered
+from rediq_trio.tasks.described_info import make_described_info
 from rediq_trio.tasks.failures import failure_cause
 from rediq_trio.tasks.task_info import make_task_info, read_progress
 from rediq_trio.tasks.too_slow import too_slow
@@ -57,8 +58,15 @@ class TaskHandle(Generic[R]):
         return f"<TaskHandle {self.id}>"
 
     async def info(self) -> TaskInfo:
-        """Read all that is known about the task; raise `TaskNotFound` if there is none."""
-        return make_task_info(self._partition, await self._record())
+        """Read all that is known about the task; raise `TaskNotFound` if there is none.
+
+        It is one read of the task's own queue, so all of it was true at one instant. What other
+        queues know is left out: `TaskInfo.dependencies` says what this one was notified of.
+        """
+        found = await self._store.description(self._partition, self._local_id)
+        if found is None:
+            raise TaskNotFound(self.id)
+        return make_described_info(self._partition, found)
 
     async def _record(self) -> Record:
         (record,) = await self._store.get(self._partition, (self._local_id,))
@@ -77,7 +85,9 @@ class TaskHandle(Generic[R]):
         wait does not affect the task. In a handler, its slot is lent meanwhile.
         """
         record = await self._ended(timeout)
-        if (failure := failure_of(make_task_info(self._partition, record))) is not None:
+        if record.state is not State.COMPLETED and (
+            failure := failure_of(make_task_info(self._partition, record))
+        ):
             raise failure
         found: Any = unpack_value(record.result, what="result") if record.result else None
         structure = make_structurer(self._returns, "result ")
@@ -87,7 +97,8 @@ class TaskHandle(Generic[R]):
     async def wait(self, timeout: Duration | None = None) -> TaskInfo:
         """Wait until the task has ended in any way, and read it.
 
-        Raises `TaskNotFound` and `trio.TooSlowError` as `result` does.
+        Raises `TaskNotFound` and `trio.TooSlowError` as `result` does. What only `info()` reads is
+        None, as in a list of tasks.
         """
         return make_task_info(self._partition, await self._ended(timeout))
 

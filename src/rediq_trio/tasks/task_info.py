@@ -13,13 +13,16 @@ from rediq_trio._errors import ConfigError, PayloadError
 from rediq_trio.spec.carried import BatchEnvelope
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Place, Record, place_of
+from rediq_trio.spec.stored_format import PAYLOAD_MISSING
 from rediq_trio.store.port import Stats
 from rediq_trio.tasks.attempts import make_attempt
 from rediq_trio.tasks.ids import split_id
 from rediq_trio.tasks.instants import instant, instant_or_none
+from rediq_trio.tasks.shown_options import options_of, payload_of
 from rediq_trio.values.backoff import DEFAULT_BACKOFF
 from rediq_trio.values.bounds import queue_of
 from rediq_trio.values.task import Progress, QueueStats, TaskInfo, WorkerInfo
+from rediq_trio.values.unset import UNSET_TIMEOUT
 from rediq_trio.wire.batch_envelope import batch_of
 from rediq_trio.wire.deadlines import deadline_ms
 from rediq_trio.wire.envelope import Envelope, open_envelope, pack_value, unpack_value
@@ -34,10 +37,10 @@ def make_task_info(partition: str, record: Record) -> TaskInfo:
     batch = _batch(record.envelope)
     carried = batch.members[0].envelope if batch else record.envelope
     assert isinstance(carried, bytes)
-    envelope = _opened(carried)
+    envelope, unreadable = _opened(carried)
     if batch:
-        # Metadata and deadlines belong to the members, not to the batch.
-        envelope = attrs.evolve(envelope, metadata={}, deadline_ms=0, depends_on=())
+        # What else the first envelope says belongs to that member, not to the batch.
+        envelope = Envelope(envelope.type, b"", UNSET_TIMEOUT, DEFAULT_BACKOFF, {})
     return TaskInfo(
         id=f"{partition}/{record.id}",
         queue=queue_of(partition),
@@ -50,6 +53,7 @@ def make_task_info(partition: str, record: Record) -> TaskInfo:
         crashes=record.crashes,
         created_at=instant(record.created_ms),
         run_at=instant(record.run_ms),
+        expires=instant_or_none(record.expires_ms),
         deadline=instant_or_none(deadline_ms(record, envelope.deadline_ms)),
         started_at=instant_or_none(record.started_ms),
         finished_at=instant_or_none(record.finished_ms),
@@ -63,6 +67,8 @@ def make_task_info(partition: str, record: Record) -> TaskInfo:
         group=batch.group if batch else record.group or None,
         members=tuple(f"{partition}/{member.id}" for member in batch.members) if batch else (),
         cursor=pack_cursor(partition, record.state, place_of(record)),
+        **payload_of(batch, envelope, unreadable),
+        **options_of(record, envelope),
     )
 
 
@@ -87,11 +93,13 @@ def _batch(envelope: bytes | BatchEnvelope) -> BatchEnvelope | None:
         return None
 
 
-def _opened(packed: bytes) -> Envelope:
+def _opened(packed: bytes) -> tuple[Envelope, str]:
+    """Return an opened envelope, and why it cannot be read, '' if it can."""
     try:
-        return open_envelope(packed)
-    except PayloadError:
-        return Envelope(UNREADABLE_TEXT, b"", 0.0, DEFAULT_BACKOFF, {})
+        return open_envelope(packed), ""
+    except PayloadError as error:
+        unreadable = Envelope(UNREADABLE_TEXT, b"", UNSET_TIMEOUT, DEFAULT_BACKOFF, {})
+        return unreadable, str(error) if packed else PAYLOAD_MISSING
 
 
 def _result(record: Record) -> Any:

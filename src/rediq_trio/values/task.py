@@ -19,6 +19,7 @@ from rediq_trio.spec.lifecycle import State
 from rediq_trio.values import bounds
 from rediq_trio.values.attempt import Attempt
 from rediq_trio.values.backoff import DEFAULT_BACKOFF, Backoff, Exponential, Fixed, Linear
+from rediq_trio.values.related import Dependency, UniqueKey
 from rediq_trio.values.unset import UNSET_MAX_RETRY, UNSET_RETENTION, UNSET_TIMEOUT
 
 R = TypeVar("R")
@@ -353,6 +354,42 @@ class TaskInfo:
     cursor: str = attrs.field(default="", repr=False)
     """Its place among the tasks in its state: as `after` of `Queue.tasks` and `DeadLetters.list` it
     holds that place even when the task has gone."""
+    payload: Any = attrs.field(default=None, repr=False)
+    """What it was enqueued with, as plain msgpack data; of a batch, the list of its members' payloads.
+    None also where `payload_missing` says why it cannot be shown."""
+    payload_missing: str | None = None
+    """Why there is no payload: encrypted with a key that this process does not have, damaged or lost.
+    None if there is one."""
+    timeout: float | None = None
+    """Seconds for each attempt; None for what the handler that runs it says, and for a batch."""
+    backoff: Backoff | None = None
+    """How long to wait after each failure; None for what the handler that runs it says, and for a
+    batch."""
+    expires: dt.datetime | None = None
+    """The instant after which no attempt starts, the deadline included; None without one."""
+    retention: float | None = None
+    """Seconds for which it is kept once it has completed; None for what the handler that runs it
+    says."""
+    max_crashes: int = 3
+    snoozes: int = 0
+    """How often a handler snoozed it."""
+    on_dependency_failure: Literal["dead", "run"] = "dead"
+    limit_key: str | None = None
+    unique: UniqueKey | None = None
+    """Its unique key; None without one."""
+    dependencies: tuple[Dependency, ...] | None = None
+    """The tasks that it depends on, 250 at most, those that it still waits for first if there are
+    more. None in a list of tasks."""
+    dependents: tuple[str, ...] | None = None
+    """Ids of the tasks that wait for its end, the first 250 of `dependent_count`. None in a list of
+    tasks."""
+    dependent_count: int | None = None
+    """How many tasks wait for its end. None in a list of tasks."""
+    steps: tuple[str, ...] = ()
+    """The names of the steps whose results are kept, in the order of their ends."""
+    size: int = 0
+    """Bytes of its payload, metadata, result, progress, steps and results of dependencies, packed
+    and, where this process has the keys, not encrypted."""
 
 
 @attrs.frozen(kw_only=True)

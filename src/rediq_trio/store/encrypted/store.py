@@ -38,6 +38,7 @@ from rediq_trio.spec.records import Record
 from rediq_trio.spec.settle import PLAIN_OUTCOMES, TRANSITION_OF
 from rediq_trio.store.encrypted.keys import Encryption
 from rediq_trio.store.port import METHODS, READS, Store, implements_store
+from rediq_trio.store.reads.description import Description
 from rediq_trio.wire.envelope import Envelope, open_envelope, pack_envelope
 from rediq_trio.wire.packing import (
     UNDECRYPTED,
@@ -226,6 +227,10 @@ class EncryptedStore(Store):
     ) -> tuple[Record | None, ...]:
         records = await self._store.get(queue, ids, skip_newer=skip_newer)
         return tuple(None if one is None else self._decrypted_record(queue, one) for one in records)
+
+    async def description(self, queue: str, task_id: str) -> Description | None:
+        found = await self._store.description(queue, task_id)
+        return found and attrs.evolve(found, record=self._decrypted_record(queue, found.record))
 
     def _decrypted_record(self, queue: str, record: Record) -> Record:
         task_ref = f"{queue}/{record.id}"

@@ -35,7 +35,7 @@ REPAIRS = frozenset({
 OF_WORKERS = frozenset({"register", "unregister"})
 """Scripts that write heartbeats of workers. A lost one is soon followed by the next."""
 READING = frozenset({
-    "groups", "inspect", "inspect_dependencies", "inspect_groups", "inspect_keys", "inspect_lanes",
+    "description", "groups", "inspect", "inspect_dependencies", "inspect_groups", "inspect_keys", "inspect_lanes",
     "inspect_members", "inspect_messages", "inspect_schedules", "inspect_tasks", "inspect_unique",
     "list", "stats", "workers",
 })  # fmt: skip

@@ -25,6 +25,7 @@ from rediq_trio.spec.operations import OP, Operation
 from rediq_trio.spec.records import Limit, Place, QueueState, Record
 from rediq_trio.store.broadcast import Signal, Topic
 from rediq_trio.store.port import BATCH, Stats, Store, check_batch, check_batched, implements_store
+from rediq_trio.store.reads.description import Description
 from rediq_trio.store.redis import operation_codec
 from rediq_trio.store.redis.check.reader import CheckReader
 from rediq_trio.store.redis.codec import (
@@ -40,6 +41,7 @@ from rediq_trio.store.redis.history_codec import read_entry
 from rediq_trio.store.redis.keys import INDEX_OF, Keys
 from rediq_trio.store.redis.operation_codec import Now, ScriptCall
 from rediq_trio.store.redis.queue_names import QueueNames
+from rediq_trio.store.redis.reads_codec import read_description
 from rediq_trio.store.redis.record_format import refuse_newer
 from rediq_trio.store.redis.scripts import Script
 
@@ -185,6 +187,10 @@ class RedisStore(Store):
                     refuse_newer(f"{queue}/{task_id}", reply[0])
                 found.append(record)
         return tuple(found)
+
+    async def description(self, queue: str, task_id: str) -> Description | None:
+        now, reply = await self._run("description", queue, (self._now(), pack_id(task_id)))
+        return read_description(f"{queue}/{task_id}", now, reply)
 
     async def list(
         self, queue: str, state: State, *, limit: int, after: str | Place | None = None

@@ -1,0 +1,11 @@
+-- description: no edge
+-- Reads all that is stored of a task, and what its queue knows about it beside.
+-- KEYS     all
+-- ARGV     1 now in ms, '' for the server's time  2 id
+-- RETURNS  the time in ms, and an array: what `inspect` returns of a task; the holder of its unique
+--          key, '' for none; when that key's window ends in ms as text, '' for never; how many
+--          tasks wait for its end; an array of references to the first of them; an array of
+--          references to the tasks that it waits for, each followed by the code of its state, 0
+--          when unknown
+-- INCLUDE  clock keys record contents description
+return {clock(ARGV[1]), description_of(ARGV[2])}
