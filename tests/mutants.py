@@ -73,7 +73,7 @@ THEME_OF = MappingProxyType(
         "expire": "keeping", "flush": "operating", "include/due": "keeping",
         "include/terminal": "unique", "include/fence": "fences", "include/intake": "dependencies",
         "include/indexes": "keeping", "include/propagate": "dependencies", "inspect": "dependencies",
-        "unregister": "reading", "list": "reading", "pause": "claim", "promote": "keeping",
+        "unregister": "reading", "list": "reading", "scan": "scanning", "pause": "claim", "promote": "keeping",
         "purge": "purge", "receive": "mail", "reclaim": "keeping",
         "remember": "steps", "renew": "give_back", "report": "signals", "revive": "operating",
         "workers": "reading", "settle": "settle", "stats": "reading",

@@ -17,6 +17,7 @@ from rediq_trio.spec import change, groups, records, stored_format, upkeep
 from rediq_trio.spec.history import entry
 from rediq_trio.spec.messages import AnswerKind, MailKind, Until, Verdict
 from rediq_trio.spec.stored_format import CODE_OF
+from rediq_trio.store import scan
 
 Value = int | str | bytes | Sequence[int | str] | Mapping[int, str]
 
@@ -124,6 +125,7 @@ PRELUDE: tuple[Constants, ...] = (
     *_as_in_python(groups, "MOST_BYTES", "RULES_AT_ONCE"),
     Constants("spec.groups.DEFAULT_RULE", {"DEFAULT_RULE": attrs.astuple(groups.DEFAULT_RULE)}),
     *_as_in_python(entry, "REASON_BYTES", "MOST_NEEDS"),
+    *_as_in_python(scan, "SCAN_STEP", "SCAN_BYTES", "TYPE_AT", "BATCH_HEAD"),
 )
 """All constants that scripts take from the specification."""
 
