@@ -241,7 +241,10 @@ async def workflow_svg(client: Any) -> list[Any]:
 async def dead_list(client: Any) -> list[Any]:
     await dead(client)
     letters = client.queue("work").dead
-    return [await attempt(letters.list), await attempt(letters.list, limit=0)]
+    return [
+        await attempt(letters.list), await attempt(letters.list, limit=0),
+        await attempt(letters.list, newest=True),
+    ]  # fmt: skip
 
 
 async def dead_retry(client: Any) -> list[Any]:

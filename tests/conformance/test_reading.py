@@ -8,11 +8,9 @@ from rediq_trio.spec.check.task import TaskView, task_target
 from rediq_trio.spec.check.totals import QueueTotals
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Relations, WorkerRecord
-from rediq_trio.spec.records import Counters, QueueState, place_of
+from rediq_trio.spec.records import Counters, QueueState
 from rediq_trio.store.port import Stats
 from tests.conformance.bench import START, Bench, Q, failed
-
-UUID7 = "018f3b2c-0000-7abc-8def-0123456789ab"
 
 
 async def test_tasks_are_read_in_the_order_asked_for(bench: Bench) -> None:
@@ -63,46 +61,6 @@ async def pages(bench: Bench, state: State, size: int) -> list[str]:
         found += page
         if len(page) < size:
             return found
-
-
-async def test_a_place_is_held_by_a_task_that_has_gone(bench: Bench) -> None:
-    for n, own in enumerate(("d", "b", "bb", "a", UUID7, "c", UUID7.upper())):
-        await bench.add(own, run_at_ms=START + 5 + n // 5)
-    records = {own: await bench.record(own) for own in await bench.ids(State.SCHEDULED)}
-    ids = list(records)
-    await bench.store.delete(Q, ids[::2])
-    left = ids[1::2]
-    for n, (own, record) in enumerate(records.items()):
-        page = await bench.store.list(Q, State.SCHEDULED, limit=9, after=place_of(record))
-        assert list(page) == [other for other in left if other in ids[n + 1 :]], own
-    await bench.store.flush(Q)
-    place = place_of(records[ids[0]])
-    assert await bench.store.list(Q, State.SCHEDULED, limit=9, after=place) == ()
-
-
-@pytest.mark.parametrize("state", [State.PENDING, State.GROUPED])
-async def test_a_place_among_tasks_of_lanes_is_held(bench: Bench, state: State) -> None:
-    lane = "limit_key" if state is State.PENDING else "group"
-    for own, key in (("p", ""), ("q", ""), ("b1", "b"), ("a1", "a"), ("a2", "a"), ("long", "aa")):
-        if key or state is State.PENDING:
-            await bench.add(own, relations=Relations(**{lane: key}))
-    records = {own: await bench.record(own) for own in await bench.ids(state)}
-    ids = list(records)
-    for gone in range(2):
-        for n, record in enumerate(records.values()):
-            page = await bench.store.list(Q, state, limit=9, after=place_of(record))
-            assert list(page) == [own for own in ids[n + 1 :] if not gone or own not in ids[::2]]
-        await bench.store.delete(Q, ids[::2])
-
-
-async def test_a_place_stays_where_its_task_was(bench: Bench) -> None:
-    await bench.add("a", "b", "c")
-    place = place_of(await bench.record("a"))
-    leases = await bench.take(1)
-    await bench.store.settle(Q, [failed(leases[0].fence, delay_ms=0)])
-    await bench.store.promote(Q, limit=9)
-    assert await bench.ids(State.PENDING) == ["b", "c", "a"]
-    assert await bench.store.list(Q, State.PENDING, limit=2, after=place) == ("b", "c")
 
 
 async def test_each_state_has_its_list(bench: Bench) -> None:

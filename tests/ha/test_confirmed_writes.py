@@ -291,6 +291,7 @@ CALLS: dict[str, tuple[str, Prepare]] = {
     "inspect_dependencies": (READ, _look(TargetType.DEPENDENCY, "t", "u", (b"t", b"u"))),
     "inspect_unique": (READ, _look(TargetType.UNIQUE, "u")),
     "list": (READ, simply(lambda store: store.list(Q, State.PENDING, limit=1), "t")),
+    "scan": (READ, simply(lambda store: store.scan(Q, State.PENDING, limit=1), "t")),
     "workers": (READ, simply(lambda store: store.workers())),
     "stats": (READ, simply(lambda store: store.stats(Q), "t")),
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from itertools import product
 from queue import Queue as Inbox
 from typing import Any, TypeVar
 
@@ -25,10 +26,11 @@ from rediq_trio.spec.check.totals import queue_violations
 from rediq_trio.spec.groups import groups
 from rediq_trio.spec.lifecycle import TRANSITIONS, State, Transition
 from rediq_trio.spec.messages import Claimed
-from rediq_trio.spec.records import QueueState, Record
+from rediq_trio.spec.records import Place, QueueState, Record
 from rediq_trio.spec.settle import TRANSITION_OF
 from rediq_trio.store.memory import MemoryStore
 from rediq_trio.store.reads.description import description_of
+from rediq_trio.store.scan import ALL, Where, scan
 from rediq_trio.testing.judge.invariants import order_violations, step_violations, violations
 from tests.conformance.bench import Bench, Clock, Q
 from tests.derived.state import derived_violations
@@ -190,11 +192,34 @@ class Lockstep:
     def finish(self) -> None:
         """Check at the end of a history that no structure mentions a task that is not there."""
         assert self._portal.run(self._mentioned) == set(self.model.records)
+        self._portal.run(self._scanned)
         wrong = self._portal.run(self._checked)
         assert not wrong, wrong
 
     async def _mentioned(self) -> set[str]:
         return await Bench(self._portal.opened.store, self.clock).mentioned()
+
+    async def _scanned(self) -> None:
+        """Compare what scans find, both ways, in steps of different lengths, by each filter."""
+        store, now = self._portal.opened.store, self.clock.now
+        middle = (Clock().now + now) // 2
+        filters = [
+            ALL, Where(priority=50, error="oo"), Where(limit_key="a", since_ms=middle),
+            Where(type_head=b"\xff", until_ms=middle), Where(entered_by_ms=middle),
+        ]  # fmt: skip
+        for state, newest in product(State, (False, True)):
+            for limit, where in enumerate(filters, start=1):
+                last: Place | None = None
+                while True:
+                    found = await store.scan(
+                        Q, state, limit=limit, after=last, newest=newest, where=where
+                    )
+                    assert attrs.evolve(found, cost=0) == scan(
+                        self.model, now, state, limit=limit, after=last, newest=newest, where=where
+                    )
+                    last = found.last
+                    if found.over:
+                        break
 
     async def _checked(self) -> list[Violation]:
         memory = MemoryStore(clock=self.clock)

@@ -125,6 +125,7 @@ async def _wait_in_line(client: rediq.Client) -> None:
     await client.enqueue(Task("double", {"n": 1}, queue="idle", priority=3))
     for state in State:
         assert isinstance(await queue.tasks(state), list)
+        assert isinstance(await queue.tasks(state, newest=True), list)
     (one, *_) = await queue.tasks("pending", limit=1)
     await queue.tasks("pending", after=one.id)
     await first.cancel()
@@ -136,9 +137,14 @@ async def _wait_in_line(client: rediq.Client) -> None:
 async def _run(client: rediq.Client) -> None:
     handles = await client.enqueue_many(
         [
-            double.task(1), flaky.task(), report.task(), double.options(delay=0.05).task(2),
-            double.options(limit_key="k").task(3), double.options(limit_key="k").task(4),
-            double.options(queue="spread").task(5), double.options(expires=600).task(6),
+            double.task(1),
+            flaky.task(),
+            report.task(),
+            double.options(delay=0.05).task(2),
+            double.options(limit_key="k").task(3),
+            double.options(limit_key="k").task(4),
+            double.options(queue="spread").task(5),
+            double.options(expires=600).task(6),
             double.options(unique=rediq.Unique(ttl=60)).task(7),
         ]
     )

@@ -23,10 +23,10 @@ class DeadLetters:
         self._store = reader.store
 
     async def list(
-        self, *, limit: int = 100, after: str | TaskInfo | None = None
+        self, *, limit: int = 100, after: str | TaskInfo | None = None, newest: bool = False
     ) -> list[TaskInfo]:
-        """Read dead tasks, the newest last, in pages like `Queue.tasks`."""
-        return await self._reader.tasks(State.DEAD, limit=limit, after=after)
+        """Read dead tasks in pages like `Queue.tasks`, the newest last, or first with `newest`."""
+        return await self._reader.tasks(State.DEAD, limit=limit, after=after, newest=newest)
 
     async def retry(self, task_id: str) -> bool:
         """Make a dead task ready again, with new counters; return False if nothing changed.

@@ -95,7 +95,12 @@ class Queue:
         return None
 
     async def tasks(
-        self, state: State | str, *, limit: int = 100, after: str | TaskInfo | None = None
+        self,
+        state: State | str,
+        *,
+        limit: int = 100,
+        after: str | TaskInfo | None = None,
+        newest: bool = False,
     ) -> list[TaskInfo]:
         """Read its tasks in one state, starting after the task `after`, the newest last.
 
@@ -104,8 +109,17 @@ class Queue:
         their place when the task has gone. So does its id, with the `Queue` that read the
         page; elsewhere it raises `TaskNotFound` when the task is no longer in that state.
         `limit` is 1 to 1,000; only the last page has fewer tasks. Raises `ConfigError`.
+
+        With `newest=True` the order is reversed, all partitions merged, and `after` goes on
+        in that direction. First comes, of `dead` tasks, the one that died last; of
+        `completed` and `cancelled` ones, the one that will be purged last, which with equal
+        retention ended last; of `blocked` ones, the one enqueued last; of `scheduled` and
+        `retry` ones, the one that is due last; of `active` ones, the one whose lease runs
+        out last; of `pending` ones, the one that will be claimed last: the last limit key by
+        name comes first, and those without one last; of `grouped` ones, the newest
+        of the last group by name.
         """
-        return await self._reader.tasks(state, limit=limit, after=after)
+        return await self._reader.tasks(state, limit=limit, after=after, newest=newest)
 
     async def pause(self) -> None:
         """Stop all claims until `resume`; running tasks continue.

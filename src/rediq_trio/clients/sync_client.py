@@ -175,9 +175,11 @@ class SyncDeadLetters:
         self._calls = calls
         self._on_trio = on_trio
 
-    def list(self, *, limit: int = 100, after: str | TaskInfo | None = None) -> list[TaskInfo]:
-        """Read dead tasks, the newest last, in pages like `Queue.tasks`."""
-        return self._calls.call(self._on_trio.list, limit=limit, after=after)
+    def list(
+        self, *, limit: int = 100, after: str | TaskInfo | None = None, newest: bool = False
+    ) -> list[TaskInfo]:
+        """Read dead tasks in pages like `Queue.tasks`, the newest last, or first with `newest`."""
+        return self._calls.call(self._on_trio.list, limit=limit, after=after, newest=newest)
 
     def retry(self, task_id: str) -> bool:
         """Make a dead task ready again, with new counters; return False if nothing changed.
@@ -233,7 +235,12 @@ class SyncQueue:
         self._calls.call(self._on_trio.partition, count)
 
     def tasks(
-        self, state: State | str, *, limit: int = 100, after: str | TaskInfo | None = None
+        self,
+        state: State | str,
+        *,
+        limit: int = 100,
+        after: str | TaskInfo | None = None,
+        newest: bool = False,
     ) -> list[TaskInfo]:
         """Read its tasks in one state, starting after the task `after`, the newest last.
 
@@ -242,8 +249,17 @@ class SyncQueue:
         their place when the task has gone. So does its id, with the `Queue` that read the
         page; elsewhere it raises `TaskNotFound` when the task is no longer in that state.
         `limit` is 1 to 1,000; only the last page has fewer tasks. Raises `ConfigError`.
+
+        With `newest=True` the order is reversed, all partitions merged, and `after` goes on
+        in that direction. First comes, of `dead` tasks, the one that died last; of
+        `completed` and `cancelled` ones, the one that will be purged last, which with equal
+        retention ended last; of `blocked` ones, the one enqueued last; of `scheduled` and
+        `retry` ones, the one that is due last; of `active` ones, the one whose lease runs
+        out last; of `pending` ones, the one that will be claimed last: the last limit key by
+        name comes first, and those without one last; of `grouped` ones, the newest
+        of the last group by name.
         """
-        return self._calls.call(self._on_trio.tasks, state, limit=limit, after=after)
+        return self._calls.call(self._on_trio.tasks, state, limit=limit, after=after, newest=newest)
 
     def pause(self) -> None:
         """Stop all claims until `resume`; running tasks continue.

@@ -32,11 +32,12 @@ from rediq_trio.spec.lanes import ordered
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Fence, Mail, WorkerRecord
 from rediq_trio.spec.operations import Operation
-from rediq_trio.spec.records import Limit, Place, QueueState, Record, place_of
+from rediq_trio.spec.records import Limit, Place, QueueState, Record
 from rediq_trio.store.broadcast import Signal, SignalKind, Topic
 from rediq_trio.store.memory_signals import signals_of
 from rediq_trio.store.port import BATCH, Stats, Store, check_batch, implements_store
 from rediq_trio.store.reads.description import Description, description_of
+from rediq_trio.store.scan import ALL, Scanned, Where, scan
 from rediq_trio.store.shared_broadcast import SharedBroadcast
 
 P = ParamSpec("P")
@@ -128,19 +129,30 @@ class MemoryStore(Store):
         return description_of(await self.dump(queue), self._clock(), task_id)
 
     async def list(
-        self, queue: str, state: State, *, limit: int, after: str | Place | None = None
+        self, queue: str, state: State, *, limit: int, after: str | None = None
     ) -> tuple[str, ...]:
-        records = ordered(await self.dump(queue), state)
-        if isinstance(after, Place):
-            records = [r for r in records if place_of(r).order > after.order]
-            after = None
-        ids = [record.id for record in records]
+        ids = [record.id for record in ordered(await self.dump(queue), state)]
         if after is None:
             return tuple(ids[:limit])
         if after not in ids:
             raise TaskNotFound(f"{queue}/{after}")
         start = ids.index(after) + 1
         return tuple(ids[start : start + limit])
+
+    async def scan(
+        self,
+        queue: str,
+        state: State,
+        *,
+        limit: int,
+        after: Place | None = None,
+        newest: bool = False,
+        where: Where = ALL,
+    ) -> Scanned:
+        found = await self.dump(queue)
+        return scan(
+            found, self._clock(), state, limit=limit, after=after, newest=newest, where=where
+        )
 
     async def stats(self, queue: str) -> Stats:
         found = await self.dump(queue)

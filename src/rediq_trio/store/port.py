@@ -40,6 +40,7 @@ from rediq_trio.spec.operations import OP, OPERATIONS, Carries, Operation
 from rediq_trio.spec.records import Limit, Place, QueueState, Record
 from rediq_trio.store.broadcast import Signal, Topic
 from rediq_trio.store.reads.description import Description
+from rediq_trio.store.scan import ALL, Scanned, Where
 
 P = ParamSpec("P")
 A = TypeVar("A")
@@ -159,11 +160,30 @@ class Store:
         raise NotImplementedError
 
     async def list(
-        self, queue: str, /, state: State, *, limit: int, after: str | Place | None = None
+        self, queue: str, /, state: State, *, limit: int, after: str | None = None
     ) -> tuple[str, ...]:
-        """Return ids of the tasks in one state after an id or a place, in the order of their index.
+        """Return ids of the tasks in one state after an id, in the order of their index.
 
-        Raises `TaskNotFound` if the id is not in that state. A place stays where it is.
+        Raises `TaskNotFound` if the id is not in that state.
+        """
+        raise NotImplementedError
+
+    async def scan(
+        self,
+        queue: str,
+        /,
+        state: State,
+        *,
+        limit: int,
+        after: Place | None = None,
+        newest: bool = False,
+        where: Where = ALL,
+    ) -> Scanned:
+        """Look at the next tasks in one state, `SCAN_STEP` at most; return those that are chosen.
+
+        With `newest`, the scan goes backwards from a place, or from the end. A store may look at
+        fewer tasks than `limit`, but at one at least unless it is over. Records of a newer version
+        are passed over.
         """
         raise NotImplementedError
 
@@ -253,6 +273,7 @@ READS: Mapping[str, Carries] = MappingProxyType(
     {
         "get": Carries.TASKS_OUT,
         "description": Carries.TASKS_OUT,
+        "scan": Carries.TASKS_OUT,
         "outbox": Carries.ENCRYPTED,
         "dump": Carries.ENCRYPTED,
         **dict.fromkeys(

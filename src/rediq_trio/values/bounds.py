@@ -115,6 +115,12 @@ def check_number(
         raise ConfigError.of(field, value, f"{kind} {edge} {low:,} to {high:,}")
 
 
+def check_flag(field: str, value: object) -> None:
+    """Raise `ConfigError` unless the value is True or False."""
+    if not isinstance(value, bool):
+        raise ConfigError.of(field, value, "True or False")
+
+
 def number(
     low: float, high: float = math.inf, *, integer: bool = False, above: bool = False
 ) -> Validator:

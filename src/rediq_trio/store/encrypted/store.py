@@ -17,6 +17,7 @@ import attrs
 
 from rediq_trio._errors import PayloadError
 from rediq_trio.spec.carried import BatchEnvelope, Kept
+from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import (
     Agenda,
     Claimed,
@@ -34,11 +35,12 @@ from rediq_trio.spec.messages import (
     Tick,
 )
 from rediq_trio.spec.operations import OPERATIONS, Carries, Operation
-from rediq_trio.spec.records import Record
+from rediq_trio.spec.records import Place, Record
 from rediq_trio.spec.settle import PLAIN_OUTCOMES, TRANSITION_OF
 from rediq_trio.store.encrypted.keys import Encryption
 from rediq_trio.store.port import METHODS, READS, Store, implements_store
 from rediq_trio.store.reads.description import Description
+from rediq_trio.store.scan import ALL, Scanned, Where
 from rediq_trio.wire.envelope import Envelope, open_envelope, pack_envelope
 from rediq_trio.wire.packing import (
     UNDECRYPTED,
@@ -231,6 +233,22 @@ class EncryptedStore(Store):
     async def description(self, queue: str, task_id: str) -> Description | None:
         found = await self._store.description(queue, task_id)
         return found and attrs.evolve(found, record=self._decrypted_record(queue, found.record))
+
+    async def scan(
+        self,
+        queue: str,
+        state: State,
+        *,
+        limit: int,
+        after: Place | None = None,
+        newest: bool = False,
+        where: Where = ALL,
+    ) -> Scanned:
+        scanned = await self._store.scan(
+            queue, state, limit=limit, after=after, newest=newest, where=where
+        )
+        records = tuple(self._decrypted_record(queue, one) for one in scanned.records)
+        return attrs.evolve(scanned, records=records)
 
     def _decrypted_record(self, queue: str, record: Record) -> Record:
         task_ref = f"{queue}/{record.id}"

@@ -18,6 +18,7 @@ from rediq_trio.spec.history import entry
 from rediq_trio.spec.messages import AnswerKind, MailKind, Until, Verdict
 from rediq_trio.spec.stored_format import CODE_OF
 from rediq_trio.store.reads import description
+from rediq_trio.store import scan
 
 Value = int | str | bytes | Sequence[int | str] | Mapping[int, str]
 
@@ -126,6 +127,7 @@ PRELUDE: tuple[Constants, ...] = (
     Constants("spec.groups.DEFAULT_RULE", {"DEFAULT_RULE": attrs.astuple(groups.DEFAULT_RULE)}),
     *_as_in_python(entry, "REASON_BYTES", "MOST_NEEDS"),
     *_as_in_python(description, "NAMED_RELATED", "NEEDS_READ"),
+    *_as_in_python(scan, "SCAN_STEP", "SCAN_BYTES", "TYPE_AT", "BATCH_HEAD"),
 )
 """All constants that scripts take from the specification."""
 

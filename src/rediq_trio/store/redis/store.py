@@ -43,7 +43,9 @@ from rediq_trio.store.redis.operation_codec import Now, ScriptCall
 from rediq_trio.store.redis.queue_names import QueueNames
 from rediq_trio.store.redis.reads_codec import read_description
 from rediq_trio.store.redis.record_format import refuse_newer
+from rediq_trio.store.redis.scan_codec import read_scanned, scan_args
 from rediq_trio.store.redis.scripts import Script
+from rediq_trio.store.scan import ALL, SCAN_STEP, Scanned, Where
 
 P = ParamSpec("P")
 A = TypeVar("A")
@@ -193,19 +195,30 @@ class RedisStore(Store):
         return read_description(f"{queue}/{task_id}", now, reply)
 
     async def list(
-        self, queue: str, state: State, *, limit: int, after: str | Place | None = None
+        self, queue: str, state: State, *, limit: int, after: str | None = None
     ) -> tuple[str, ...]:
         named = state.value if state in (State.PENDING, State.GROUPED) else ""
-        place = (after.score, after.lane) if isinstance(after, Place) else ("", "")
-        local_id = after.id if isinstance(after, Place) else after
-        args = (limit, b"" if local_id is None else pack_id(local_id), named, *place)
+        args = (limit, b"" if after is None else pack_id(after), named)
         try:
             ids = await self._run("list", queue, args, index=INDEX_OF[state])
         except StoreError as error:
             if "NOTLISTED" in error.reply:
-                raise TaskNotFound(f"{queue}/{local_id}") from error
+                raise TaskNotFound(f"{queue}/{after}") from error
             raise
         return tuple(map(unpack_id, ids))
+
+    async def scan(
+        self,
+        queue: str,
+        state: State,
+        *,
+        limit: int,
+        after: Place | None = None,
+        newest: bool = False,
+        where: Where = ALL,
+    ) -> Scanned:
+        args = scan_args(self._now(), state, min(limit, SCAN_STEP), after, newest, where)
+        return read_scanned(await self._run("scan", queue, args))
 
     async def stats(self, queue: str) -> Stats:
         reply = await self._run("stats", queue, (self._now(),))
