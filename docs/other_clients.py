@@ -32,6 +32,7 @@ CLASSES = {
 
 IMPORTS = """
 import builtins
+import datetime as dt
 from collections.abc import {abc}
 from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeVar, overload

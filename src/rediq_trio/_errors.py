@@ -7,6 +7,7 @@ RediqError
 ├── UnknownTaskType      the caller: no handler has that name
 ├── DuplicateTask        the caller: that id exists, or that unique key is taken
 ├── TaskNotFound         the caller, or time: no such task, or purged
+├── TaskStateError       the caller, or time: the task is in another state than is needed
 ├── NewerTask            the caller's age: a newer version wrote the task
 ├── ScheduleNotFound     the caller: no schedule has that name
 ├── QueueFull            the world: the queue is bounded and full
@@ -117,6 +118,16 @@ class TaskNotFound(RediqError, LookupError):
             "retention, or went into a batch of its group"
         )
         self.task_id = task_id
+
+
+class TaskStateError(RediqError):
+    """The task is in a state in which it cannot be changed so; nothing was changed."""
+
+    def __init__(self, task_id: str, state: str, wanted: str, reason: str) -> None:
+        super().__init__(f"task {quote(task_id)} is {state}, and must be {wanted}: {reason}")
+        self.task_id = task_id
+        self.state = state
+        """The state in which it is: the value of a `State`."""
 
 
 class NewerTask(RediqError):

@@ -192,6 +192,27 @@ async def task_delete(client: Any) -> list[Any]:
     return [*[await attempt(handle.delete) for _ in range(2)]]
 
 
+async def task_run_now(client: Any) -> list[Any]:
+    handle = await done(client.enqueue(task("a", delay=60)))
+    found = [await attempt(handle.run_now) for _ in range(2)]
+    await done(handle.cancel())
+    none = client.task("q/none")
+    return [*found, await attempt(handle.run_now), await attempt(none.run_now)]
+
+
+async def task_reschedule(client: Any) -> list[Any]:
+    handle = await done(client.enqueue(task("a")))
+    past = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+    return [
+        await attempt(handle.reschedule, delay=60),
+        await attempt(handle.reschedule, run_at=past),
+        await attempt(handle.reschedule),
+        await attempt(handle.reschedule, delay=5, run_at=past),
+        await attempt(handle.reschedule, delay=-1),
+        await attempt(client.task("q/none").reschedule, delay=1),
+    ]
+
+
 async def workflow(client: Any) -> Any:
     """Enqueue a workflow that the worker runs."""
     graph = rediq.Workflow("sums")
@@ -415,6 +436,8 @@ SCENARIOS: dict[str, Callable[[Any], Awaitable[list[Any]]]] = {
     "TaskHandle.cancel": task_cancel,
     "TaskHandle.retry": task_retry,
     "TaskHandle.delete": task_delete,
+    "TaskHandle.run_now": task_run_now,
+    "TaskHandle.reschedule": task_reschedule,
     "WorkflowHandle.info": workflow_info,
     "WorkflowHandle.result": workflow_result,
     "WorkflowHandle.wait": workflow_wait,

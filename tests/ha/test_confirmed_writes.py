@@ -208,6 +208,7 @@ CALLS: dict[str, tuple[str, Prepare]] = {
     # Written for a client, or an operator.
     "enqueue": (RAISE, simply(lambda store: store.enqueue(Q, [new("t")]))),
     "cancel": (RAISE, simply(lambda store: store.cancel(Q, "t"), "t")),
+    "reschedule": (RAISE, simply(lambda store: store.reschedule(Q, "t", delay_ms=5), "t")),
     "revive": (RAISE, _with_dead),
     "delete": (RAISE, simply(lambda store: store.delete(Q, ["t"]), "t")),
     "pause": (RAISE, simply(lambda store: store.pause(Q))),

@@ -85,7 +85,7 @@ SETTINGS: dict[str, tuple[Step, ...]] = {
 
 WORLDS: dict[str, tuple[Actor, ...]] = {
     "attempts": (
-        actor("a", "fail release crash cancel", max_retry=1),
+        actor("a", "fail release crash cancel reschedule", max_retry=1),
         actor("b", "snooze complete cancel", priority=40),
         actor("c", "complete watch", delay_ms=TICK, expires_in_ms=2 * TICK),
     ),
@@ -156,7 +156,7 @@ WORLDS: dict[str, tuple[Actor, ...]] = {
     ),
     "waits": (
         actor("a", "complete fail cancel revive delete", retention_ms=TICK),
-        actor("b", "fail delete cancel", max_retry=1, expires_in_ms=2 * TICK),
+        actor("b", "fail delete cancel reschedule", max_retry=1, expires_in_ms=2 * TICK),
         actor("c", "complete enqueue delete flush", delay_ms=TICK),
     ),
 }
@@ -277,6 +277,9 @@ def _about(each: Actor, record: Record | None) -> Iterator[Step]:
     yield Step("enqueue", ([each.task],))
     if "cancel" in each.may:
         yield Step("cancel", (record.id,))
+    if "reschedule" in each.may:
+        yield Step("reschedule", (record.id,), {"delay_ms": TICK})
+        yield Step("reschedule", (record.id,))
     if "watch" in each.may:
         yield Step("watch", (record.id,))
     for name in ("revive", "delete"):

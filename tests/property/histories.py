@@ -461,6 +461,11 @@ class Histories(RuleBasedStateMachine):
     def cancel_in_hand(self, picked: list[int]) -> None:
         self.do("cancel", self.chosen(picked, None)[0].id)
 
+    @rule(task_id=ids, delay=delays, at=st.sampled_from([None, None, -2, 0, 7]))
+    def reschedule(self, task_id: str, delay: int, at: int | None) -> None:
+        run_at = 0 if at is None else self.both.clock.now + at
+        self.do("reschedule", task_id, delay_ms=delay, run_at_ms=run_at)
+
     @rule(task_ids=some_ids)
     def revive(self, task_ids: list[str]) -> None:
         self.do("revive", task_ids)

@@ -104,6 +104,8 @@ def walk_every_edge(both: Lockstep) -> None:
 
     _walk_dependencies(walk)
     walk.do("flush")
+    _walk_changes(walk)
+    walk.do("flush")
     _walk_replacements(walk)
     walk.do("flush")
     _walk_groups(walk)
@@ -174,6 +176,16 @@ def _walk_groups(walk: Walk) -> None:
     }
     walk.do("batch", ids=["b4"], rules={**rules, "user:1": GroupRule(20, 50_000, 50_000)})
     walk.do("batch", ids=["b4", "b5", "b6", "b7"], rules=rules)
+
+
+def _walk_changes(walk: Walk) -> None:
+    walk.waiting()
+    for task_id in ("retry", "scheduled"):
+        walk.do("reschedule", task_id)
+        walk.do("reschedule", task_id, delay_ms=100)
+        walk.do("reschedule", task_id, run_at_ms=walk.both.clock.now + 50)
+    walk.fail(walk.active("fails"), delay=500)
+    walk.do("reschedule", "fails", delay_ms=100)
 
 
 def _walk_replacements(walk: Walk) -> None:

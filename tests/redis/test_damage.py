@@ -3,7 +3,16 @@
 import pytest
 
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.messages import Completed, Fence, Relations, Released, Report, Stopped, Verdict
+from rediq_trio.spec.messages import (
+    Completed,
+    Fence,
+    Relations,
+    Released,
+    Report,
+    Rescheduled,
+    Stopped,
+    Verdict,
+)
 from rediq_trio.spec.records import Counters, Lock
 from rediq_trio.store.broadcast import SignalKind
 from tests.conformance.bench import Q, failed, heard, new, snoozed
@@ -183,6 +192,7 @@ async def test_a_damaged_task_cannot_be_operated_on(behind: Behind, raw: bytes) 
     assert await store.get(Q, ["t"]) == (None,)
     assert await store.cancel(Q, "t") is None
     assert await store.watch(Q, "t") is None
+    assert await store.reschedule(Q, "t") == Rescheduled()
     assert await store.revive(Q, ["t"]) == (None,)
     assert await store.delete(Q, ["t"]) == (None,)
     assert await store.enqueue(Q, [new("t")]) == (None,)

@@ -399,6 +399,7 @@ async def test_what_a_client_asks_of_it_is_refused(newer: Newer) -> None:
             handle.cancel,
             handle.retry,
             handle.delete,
+            handle.run_now,
             handle.result,
             handle.wait,
         ):

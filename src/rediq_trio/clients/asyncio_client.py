@@ -6,6 +6,7 @@ Long, because it is generated: `python -m docs.other_clients`.
 from __future__ import annotations
 
 import builtins
+import datetime as dt
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeVar, overload
@@ -100,6 +101,28 @@ class AsyncioTaskHandle(Generic[R]):
         Raises `TaskNotFound`.
         """
         return await self._calls.call(self._on_trio.delete)
+
+    async def run_now(self) -> bool:
+        """Make a task that waits for its time, or for its next attempt, ready now.
+
+        True if it was made ready, False if it was ready already. Its attempts stay counted, and
+        it comes after the ready tasks of its priority. When cancelled, it may have happened.
+        Raises `TaskNotFound`, and `TaskStateError` for a task that waits for others or in a
+        group, that runs, or that has ended.
+        """
+        return await self._calls.call(self._on_trio.run_now)
+
+    async def reschedule(
+        self, *, delay: Duration | None = None, run_at: dt.datetime | None = None
+    ) -> State:
+        """Make a task that is scheduled, in retry or ready due at another time; return its state.
+
+        Pass one of `delay`, seconds from now, 0 to 1 year, and `run_at`, an aware datetime at
+        most 1 year ahead. The state is `scheduled`, or `pending` if the time is now or past. Its
+        attempts stay counted. When cancelled, it may have happened. Raises `ConfigError`,
+        `TaskNotFound`, and `TaskStateError` as `run_now` does.
+        """
+        return await self._calls.call(self._on_trio.reschedule, delay=delay, run_at=run_at)
 
 
 class AsyncioWorkflowHandle(Generic[R]):

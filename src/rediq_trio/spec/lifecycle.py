@@ -12,6 +12,8 @@
 
     enqueue ──> grouped x n ──batch──> one pending task, which holds them
 
+    scheduled, retry, pending ──reschedule──> scheduled, or pending at once
+
 Theory of operation
 -------------------
 
@@ -95,6 +97,8 @@ class Transition(enum.StrEnum):
     RECLAIM = "reclaim"
     EXPIRE = "expire"
     CANCEL = "cancel"
+    RESCHEDULE = "reschedule"
+    """Makes a waiting task due at another time, as someone asked."""
     REVIVE = "revive"
     DELETE = "delete"
     FLUSH = "flush"
@@ -135,6 +139,8 @@ TRANSITIONS: Mapping[Transition, frozenset[Edge]] = MappingProxyType(
         Transition.EXPIRE: _edges(WAITING, [_S.DEAD]),
         # active -> active: the request is recorded, and the task's worker is notified.
         Transition.CANCEL: _edges(WAITING, [_S.CANCELLED]) | _edges([_S.ACTIVE], [_S.ACTIVE]),
+        Transition.RESCHEDULE: _edges([_S.SCHEDULED, _S.RETRY, _S.PENDING], [_S.SCHEDULED])
+        | _edges([_S.SCHEDULED, _S.RETRY], [_S.PENDING]),
         Transition.REVIVE: _edges([_S.DEAD, _S.CANCELLED], [_S.PENDING, _S.BLOCKED, _S.GROUPED]),
         Transition.DELETE: _edges(_ANYWHERE - {_S.ACTIVE}, [None]),
         Transition.FLUSH: _edges(_ANYWHERE, [None]),

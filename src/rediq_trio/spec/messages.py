@@ -329,6 +329,17 @@ class PartlyCompleted:
     """Ids of the children whose id exists, or whose unique key is taken, in their order."""
 
 
+@attrs.frozen
+class Rescheduled:
+    """The answer to a `reschedule`: the state of the task before and after it; None for no task.
+
+    A task that may not be rescheduled is after it what it was before.
+    """
+
+    before: State | None = None
+    after: State | None = None
+
+
 States = tuple[State | None, ...]
 """The state of each task after the call; None for one that does not exist."""
 Settled = tuple[State | PartlyCompleted | None, ...]

@@ -14,7 +14,7 @@ from rediq_trio.spec.history.stream import keep_history, numbers_of, with_entry
 from rediq_trio.spec.ids import pack_id, pack_ref, split_ref
 from rediq_trio.spec.lanes import limit_of
 from rediq_trio.spec.lifecycle import WAITING, State, Transition
-from rediq_trio.spec.messages import States, Until
+from rediq_trio.spec.messages import Rescheduled, States, Until
 from rediq_trio.spec.records import NO_LIMIT, QueueState, Record
 
 
@@ -29,6 +29,28 @@ def cancel(queue: QueueState, now: int, task_id: str) -> tuple[QueueState, State
     elif record.state in WAITING:
         change.cancel(Transition.CANCEL, record)
     return change.done(), change.records[task_id].state
+
+
+def reschedule(
+    queue: QueueState, now: int, task_id: str, *, delay_ms: int = 0, run_at_ms: int = 0
+) -> tuple[QueueState, Rescheduled]:
+    """Make a scheduled, pending or retried task due at another time: pending if that is not later.
+
+    The time is `run_at_ms`, or `delay_ms` from now. The counters of the task stay, and so does the
+    place of one that is pending already. Any other task stays as it is: others decide when it
+    is ready, a worker holds it, or it has ended.
+    """
+    record = queue.records.get(task_id)
+    if record is None:
+        return queue, Rescheduled()
+    change = Change(queue, now)
+    after, run_ms = record, run_at_ms or now + delay_ms
+    if record.state in (State.SCHEDULED, State.RETRY, State.PENDING):
+        if run_ms > now:
+            after = change.move(Transition.RESCHEDULE, record, State.SCHEDULED, run_ms=run_ms)
+        elif record.state is not State.PENDING:
+            after = change.ready(Transition.RESCHEDULE, record, run_ms=now)
+    return change.done(), Rescheduled(record.state, after.state)
 
 
 def revive(queue: QueueState, now: int, ids: Sequence[str]) -> tuple[QueueState, States]:

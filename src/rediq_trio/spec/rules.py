@@ -46,6 +46,7 @@ from rediq_trio.spec.operate import (
     flush,
     limit,
     pause,
+    reschedule,
     resume,
     revive,
     watch,
@@ -66,6 +67,6 @@ from rediq_trio.spec.upkeep import expire, promote, purge, reclaim, unblock
 __all__ = [
     "acknowledge", "agenda", "arrange", "batch", "cancel", "claim", "declare", "delete", "enqueue",
     "expire", "flush", "limit", "pause", "promote", "purge", "receive", "reclaim", "reinstate",
-    "remember", "renew", "report", "resume", "retract", "retract_others", "revive", "set_group_rules",
-    "settle", "suspend", "tick", "trigger", "unblock", "watch",
+    "remember", "renew", "report", "reschedule", "resume", "retract", "retract_others", "revive",
+    "set_group_rules", "settle", "suspend", "tick", "trigger", "unblock", "watch",
 ]  # fmt: skip

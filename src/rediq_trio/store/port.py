@@ -103,6 +103,7 @@ class Store:
     batch = method_of(OP.batch)
     tick = method_of(OP.tick)
     cancel = method_of(OP.cancel)
+    reschedule = method_of(OP.reschedule)
     revive = method_of(OP.revive)
     delete = method_of(OP.delete)
     watch = method_of(OP.watch)

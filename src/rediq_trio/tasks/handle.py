@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
@@ -15,6 +16,7 @@ from rediq_trio.store.broadcast import SignalKind
 from rediq_trio.store.port import Store
 from rediq_trio.store.relay import relay
 from rediq_trio.store.retrying import raise_access_refused, until_answered
+from rediq_trio.tasks import changing
 from rediq_trio.tasks.failures import failure_cause
 from rediq_trio.tasks.task_info import make_task_info, read_progress
 from rediq_trio.tasks.too_slow import too_slow
@@ -163,6 +165,33 @@ class TaskHandle(Generic[R]):
         """
         (state,) = await self._store.delete(self._partition, (self._local_id,))
         return await self._changed(state) is not State.ACTIVE
+
+    async def run_now(self) -> bool:
+        """Make a task that waits for its time, or for its next attempt, ready now.
+
+        True if it was made ready, False if it was ready already. Its attempts stay counted, and
+        it comes after the ready tasks of its priority. When cancelled, it may have happened.
+        Raises `TaskNotFound`, and `TaskStateError` for a task that waits for others or in a
+        group, that runs, or that has ended.
+        """
+        answer = await changing.reschedule(self._store, self._partition, self._local_id, delay=0)
+        return answer.before is not State.PENDING
+
+    async def reschedule(
+        self, *, delay: Duration | None = None, run_at: dt.datetime | None = None
+    ) -> State:
+        """Make a task that is scheduled, in retry or ready due at another time; return its state.
+
+        Pass one of `delay`, seconds from now, 0 to 1 year, and `run_at`, an aware datetime at
+        most 1 year ahead. The state is `scheduled`, or `pending` if the time is now or past. Its
+        attempts stay counted. When cancelled, it may have happened. Raises `ConfigError`,
+        `TaskNotFound`, and `TaskStateError` as `run_now` does.
+        """
+        answer = await changing.reschedule(
+            self._store, self._partition, self._local_id, delay=delay, run_at=run_at
+        )
+        assert answer.after is not None
+        return answer.after
 
     async def _changed(self, state: State | None) -> State:
         if state is None:

@@ -182,6 +182,8 @@ def _step(transition: Transition, queue: QueueState, before: Record, entry: Entr
             return spec.expire(queue, now, limit=1)[0]
         case Transition.CANCEL:
             return spec.cancel(queue, now, entry.id)[0]
+        case Transition.RESCHEDULE:
+            return spec.reschedule(queue, now, entry.id, run_at_ms=entry.run_ms)[0]
         case Transition.REVIVE:
             return spec.revive(queue, now, [entry.id])[0]
         case Transition.DELETE:

@@ -31,6 +31,7 @@ from rediq_trio.spec.messages import (
     PartlyCompleted,
     Received,
     Report,
+    Rescheduled,
     Schedule,
     Settled,
     States,
@@ -279,6 +280,16 @@ def tick(
 
 def cancel(queue: str, now: Now, task_id: str) -> ScriptCall[State | None]:
     return ScriptCall((now, pack_id(task_id)), _state_reader(queue, task_id))
+
+
+def reschedule(
+    queue: str, now: Now, task_id: str, *, delay_ms: int = 0, run_at_ms: int = 0
+) -> ScriptCall[Rescheduled]:
+    def read(codes: list[int]) -> Rescheduled:
+        before, after = codes
+        return Rescheduled(known_states(queue, (task_id,), (before,))[0], state_of(after))
+
+    return ScriptCall((now, pack_id(task_id), delay_ms, run_at_ms), read)
 
 
 def watch(queue: str, now: Now, task_id: str) -> ScriptCall[State | None]:
