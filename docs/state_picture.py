@@ -51,7 +51,7 @@ class Way:
 MERGER = (State.GROUPED, State.PENDING)
 """What a batch is drawn as: its members go, and one task comes in their place."""
 
-CHANGES = (Transition.RESCHEDULE,)
+CHANGES = (Transition.RESCHEDULE, Transition.UPDATE)
 """What a caller changes of a waiting task: told below, as its edges would cross the frame."""
 
 WAYS: dict[tuple[str, str], Way] = {

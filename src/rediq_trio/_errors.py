@@ -8,6 +8,7 @@ RediqError
 ├── DuplicateTask        the caller: that id exists, or that unique key is taken
 ├── TaskNotFound         the caller, or time: no such task, or purged
 ├── TaskStateError       the caller, or time: the task is in another state than is needed
+├── TaskChanged          the caller, or another: the task is not as it was read
 ├── NewerTask            the caller's age: a newer version wrote the task
 ├── ScheduleNotFound     the caller: no schedule has that name
 ├── QueueFull            the world: the queue is bounded and full
@@ -128,6 +129,18 @@ class TaskStateError(RediqError):
         self.task_id = task_id
         self.state = state
         """The state in which it is: the value of a `State`."""
+
+
+class TaskChanged(RediqError):
+    """The task was changed by someone else since it was read; nothing was changed by this call."""
+
+    def __init__(self, task_id: str, changed: Sequence[str]) -> None:
+        super().__init__(
+            f"task {quote(task_id)} was changed since it was read: {', '.join(changed)}; read it again"
+        )
+        self.task_id = task_id
+        self.changed = tuple(changed)
+        """What was changed: `payload`, or names of options."""
 
 
 class NewerTask(RediqError):

@@ -213,6 +213,30 @@ async def task_reschedule(client: Any) -> list[Any]:
     ]
 
 
+async def task_update(client: Any) -> list[Any]:
+    handle = await done(client.enqueue(task("a")))
+    seen = await done(handle.info())
+    found = await attempt(handle.update, payload={"a": 2}, priority=7)
+    return [
+        found,
+        await attempt(handle.update, seen=seen, priority=8),
+        await attempt(handle.update, priority=-1),
+        await attempt(handle.update, queue="other"),
+        (await done(handle.info())).priority,
+        await attempt(client.task("q/none").update, priority=1),
+    ]
+
+
+async def task_enqueue_again(client: Any) -> list[Any]:
+    handle = await done(client.enqueue(task("a", unique=rediq.Unique("k"))))
+    return [
+        await attempt(handle.enqueue_again),
+        await attempt(handle.enqueue_again, id="b", unique=None, priority=7),
+        await attempt(handle.enqueue_again, depends_on="q/a"),
+        await attempt(client.task("q/none").enqueue_again),
+    ]
+
+
 async def workflow(client: Any) -> Any:
     """Enqueue a workflow that the worker runs."""
     graph = rediq.Workflow("sums")
@@ -438,6 +462,8 @@ SCENARIOS: dict[str, Callable[[Any], Awaitable[list[Any]]]] = {
     "TaskHandle.delete": task_delete,
     "TaskHandle.run_now": task_run_now,
     "TaskHandle.reschedule": task_reschedule,
+    "TaskHandle.update": task_update,
+    "TaskHandle.enqueue_again": task_enqueue_again,
     "WorkflowHandle.info": workflow_info,
     "WorkflowHandle.result": workflow_result,
     "WorkflowHandle.wait": workflow_wait,

@@ -24,10 +24,12 @@ from rediq_trio.spec.messages import (
     Report,
     Schedule,
     Tick,
+    Version,
     WorkerRecord,
 )
 from rediq_trio.spec.operations import OPERATIONS, Confirm
 from rediq_trio.spec.records import PROPAGATED_AT_ONCE, GroupRule
+from rediq_trio.spec.stored_format import UNSET_RETENTION_MS
 from rediq_trio.store.redis import durability
 from rediq_trio.store.redis.connection.gateway import Gateway, open_gateway, parse_address
 from rediq_trio.store.redis.durability import Durability
@@ -95,6 +97,7 @@ def world(redis_server: Server, monkeypatch: pytest.MonkeyPatch) -> Opened:
 Call = Callable[[RedisStore], Awaitable[Any]]
 Prepare = Callable[[Behind], Awaitable[Call]]
 MESSAGE = Mail(1, Q, MailKind.TASK, task=new("t"))
+VERSION = Version(b"e", 50, 3, 3, UNSET_RETENTION_MS)
 SCHEDULE = Schedule("s", b"when", NewTask("", b"e"), owner="app", next_ms=START)
 
 
@@ -209,6 +212,10 @@ CALLS: dict[str, tuple[str, Prepare]] = {
     "enqueue": (RAISE, simply(lambda store: store.enqueue(Q, [new("t")]))),
     "cancel": (RAISE, simply(lambda store: store.cancel(Q, "t"), "t")),
     "reschedule": (RAISE, simply(lambda store: store.reschedule(Q, "t", delay_ms=5), "t")),
+    "update": (
+        RAISE,
+        simply(lambda store: store.update(Q, "t", seen=VERSION, new=VERSION), "t", envelope=b"e"),
+    ),
     "revive": (RAISE, _with_dead),
     "delete": (RAISE, simply(lambda store: store.delete(Q, ["t"]), "t")),
     "pause": (RAISE, simply(lambda store: store.pause(Q))),

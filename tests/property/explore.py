@@ -103,7 +103,7 @@ WORLDS: dict[str, tuple[Actor, ...]] = {
         actor("a", "complete fail crash cancel delete revive enqueue", retention_ms=TICK),
         actor(
             "b",
-            "complete cancel delete revive enqueue crash flush",
+            "complete cancel delete revive enqueue crash flush update",
             relations=Relations(needs=("a",)),
         ),
     ),
@@ -152,12 +152,12 @@ WORLDS: dict[str, tuple[Actor, ...]] = {
         actor("c", "delete", relations=_GROUPED, expires_in_ms=3 * TICK),
     ),
     "a group that comes back": (
-        actor("a", "cancel revive flush", relations=_GROUPED, expires_in_ms=2 * TICK),
+        actor("a", "cancel revive flush update", relations=_GROUPED, expires_in_ms=2 * TICK),
     ),
     "waits": (
         actor("a", "complete fail cancel revive delete", retention_ms=TICK),
-        actor("b", "fail delete cancel reschedule", max_retry=1, expires_in_ms=2 * TICK),
-        actor("c", "complete enqueue delete flush", delay_ms=TICK),
+        actor("b", "fail delete cancel reschedule update", max_retry=1, expires_in_ms=2 * TICK),
+        actor("c", "complete enqueue delete flush update", delay_ms=TICK),
     ),
 }
 """Each a set of three tasks with what may happen to them: together all that can."""
@@ -181,7 +181,7 @@ def canonical(queue: QueueState, now: int) -> Hashable:
                 r.has_waiters,
                 spare > 0,
                 _distance(_due(r), past[r.state], now),
-                alive and r.seq and places.index(r.seq),
+                alive and (r.priority, r.seq and places.index(r.seq)),
                 alive and r.expires_ms and (1, _distance(r.expires_ms, expiries, now)),
                 alive and (r.attempt, r.crashes, r.cancel, r.has_dependents),
                 (
@@ -280,6 +280,9 @@ def _about(each: Actor, record: Record | None) -> Iterator[Step]:
     if "reschedule" in each.may:
         yield Step("reschedule", (record.id,), {"delay_ms": TICK})
         yield Step("reschedule", (record.id,))
+    if "update" in each.may:
+        new = attrs.evolve(record.version, priority=0)
+        yield Step("update", (record.id,), {"seen": record.version, "new": new})
     if "watch" in each.may:
         yield Step("watch", (record.id,))
     for name in ("revive", "delete"):

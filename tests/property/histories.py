@@ -32,6 +32,7 @@ from rediq_trio.spec.messages import (
     Snoozed,
     Tick,
     Until,
+    Version,
 )
 from rediq_trio.spec.records import GroupRule
 from rediq_trio.spec.settle import PLAIN_OUTCOMES
@@ -465,6 +466,20 @@ class Histories(RuleBasedStateMachine):
     def reschedule(self, task_id: str, delay: int, at: int | None) -> None:
         run_at = 0 if at is None else self.both.clock.now + at
         self.do("reschedule", task_id, delay_ms=delay, run_at_ms=run_at)
+
+    @rule(
+        task_id=ids,
+        task=tasks,
+        expires=st.sampled_from([0, 0, 4, 30]),
+        stale=st.sampled_from([{}] * 6 + [{"envelope": b"x"}, {"priority": 7}, {"expires_ms": 1}]),
+    )
+    def update(self, task_id: str, task: NewTask, expires: int, stale: dict[str, Any]) -> None:
+        record = self.both.model.records.get(task_id)
+        numbers = task.priority, task.max_retry, task.max_crashes, task.retention_ms
+        at = expires and self.both.clock.now + expires
+        new = Version(task.envelope, *numbers, at)
+        seen = attrs.evolve(record.version if record else new, **stale)
+        self.do("update", task_id, seen=seen, new=new, expires_in_ms=task.expires_in_ms)
 
     @rule(task_ids=some_ids)
     def revive(self, task_ids: list[str]) -> None:

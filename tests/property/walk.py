@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
+
 from rediq_trio.spec.lifecycle import TRANSITIONS, State, Transition
 from rediq_trio.spec.messages import (
     Completed,
@@ -180,6 +182,9 @@ def _walk_groups(walk: Walk) -> None:
 
 def _walk_changes(walk: Walk) -> None:
     walk.waiting()
+    for task_id in WAITING:
+        seen = walk.both.model.records[task_id].version
+        walk.do("update", task_id, seen=seen, new=attrs.evolve(seen, priority=7, expires_ms=0))
     for task_id in ("retry", "scheduled"):
         walk.do("reschedule", task_id)
         walk.do("reschedule", task_id, delay_ms=100)

@@ -25,6 +25,7 @@ from rediq_trio.spec.messages import (
     Schedule,
     Tick,
     Verdict,
+    Version,
 )
 from rediq_trio.spec.stored_format import FORMAT_STEP
 from rediq_trio.store.broadcast import SignalKind
@@ -400,6 +401,7 @@ async def test_what_a_client_asks_of_it_is_refused(newer: Newer) -> None:
             handle.retry,
             handle.delete,
             handle.run_now,
+            handle.enqueue_again,
             handle.result,
             handle.wait,
         ):
@@ -408,6 +410,9 @@ async def test_what_a_client_asks_of_it_is_refused(newer: Newer) -> None:
             ) as told:
                 await ask()
             assert (told.value.task_id, told.value.layout) == ("q/n", 2)
+        version = Version(b"e", 1, 1, 1, 1)
+        with pytest.raises(NewerTask, match="format 2"):
+            await bench.store.update(Q, "n", seen=version, new=version)
         assert [info.id for info in await client.queue(Q).tasks("pending")] == ["q/o"]
         assert (await client.queue(Q).stats()).pending == 2
         with pytest.raises(rediq.NewerTask, match="format 2"):

@@ -9,7 +9,7 @@ import builtins
 import datetime as dt
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Generic, Literal, TypeVar, overload
+from typing import Any, Generic, Literal, TypeVar, Unpack, overload
 
 from rediq_trio._errors import PartlyEnqueued
 from rediq_trio.admin.dead_letters import DeadLetters
@@ -23,7 +23,15 @@ from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.values.bounds import Duration
 from rediq_trio.values.limits import UNSET, QueueLimits, Rate, Unset
 from rediq_trio.values.schedule import Cron, Every
-from rediq_trio.values.task import Progress, QueueStats, Task, TaskInfo, WorkerInfo
+from rediq_trio.values.task import (
+    NewTaskChanges,
+    Progress,
+    QueueStats,
+    Task,
+    TaskChanges,
+    TaskInfo,
+    WorkerInfo,
+)
 from rediq_trio.workflow.build import Workflow
 from rediq_trio.workflow.handle import WorkflowHandle, WorkflowInfo
 
@@ -123,6 +131,35 @@ class SyncTaskHandle(Generic[R]):
         `TaskNotFound`, and `TaskStateError` as `run_now` does.
         """
         return self._calls.call(self._on_trio.reschedule, delay=delay, run_at=run_at)
+
+    def update(self, *, seen: TaskInfo | None = None, **changes: Unpack[TaskChanges]) -> State:
+        """Change payload and options of a task that waits, in one step; return its state.
+
+        Pass what is to be another: `payload`, `priority`, `max_retry`, `max_crashes`, `timeout`,
+        `backoff`, `expires` (seconds from now, an aware datetime, or None), `retention` and
+        `metadata`, each as in `Task`. Id and place in the queue stay; with another priority, it
+        comes after the others of that. Its deadline stays too. With `seen`, what `info()`
+        returned, the change is made only if the task is as it was then.
+
+        When cancelled, the change may have been made. Raises `TaskChanged` if someone else
+        changed the task meanwhile, `TaskStateError` if it runs or has ended, `TaskNotFound`,
+        `ConfigError`, `PayloadError` and `PayloadTooLarge`.
+        """
+        return self._calls.call(self._on_trio.update, seen=seen, **changes)
+
+    def enqueue_again(self, **changes: Unpack[NewTaskChanges]) -> SyncTaskHandle[R]:
+        """Enqueue a new task of the same payload and options, whatever became of this one.
+
+        Pass what is to be another, as for `Task`. The new task has an id of its own, and waits
+        for no time and no other task, unless `delay` or `run_at` is passed. `expires` and
+        `deadline` are as long after the enqueue as they were; those that a revival removed are
+        not there. It has the same unique key, so `DuplicateTask` is raised as long as a task
+        holds that; pass `unique` if the key was to last for a time (`until="expired"`).
+
+        When cancelled, the task may exist. Raises what `enqueue` raises, and `TaskNotFound` if
+        this task is gone.
+        """
+        return SyncTaskHandle(self._calls, self._calls.call(self._on_trio.enqueue_again, **changes))
 
 
 class SyncWorkflowHandle(Generic[R]):

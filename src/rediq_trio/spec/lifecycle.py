@@ -13,6 +13,7 @@
     enqueue ──> grouped x n ──batch──> one pending task, which holds them
 
     scheduled, retry, pending ──reschedule──> scheduled, or pending at once
+    any that waits ──update──> the same state
 
 Theory of operation
 -------------------
@@ -99,6 +100,8 @@ class Transition(enum.StrEnum):
     CANCEL = "cancel"
     RESCHEDULE = "reschedule"
     """Makes a waiting task due at another time, as someone asked."""
+    UPDATE = "update"
+    """Changes payload and options of a waiting task."""
     REVIVE = "revive"
     DELETE = "delete"
     FLUSH = "flush"
@@ -141,6 +144,7 @@ TRANSITIONS: Mapping[Transition, frozenset[Edge]] = MappingProxyType(
         Transition.CANCEL: _edges(WAITING, [_S.CANCELLED]) | _edges([_S.ACTIVE], [_S.ACTIVE]),
         Transition.RESCHEDULE: _edges([_S.SCHEDULED, _S.RETRY, _S.PENDING], [_S.SCHEDULED])
         | _edges([_S.SCHEDULED, _S.RETRY], [_S.PENDING]),
+        Transition.UPDATE: frozenset((each, each) for each in WAITING),
         Transition.REVIVE: _edges([_S.DEAD, _S.CANCELLED], [_S.PENDING, _S.BLOCKED, _S.GROUPED]),
         Transition.DELETE: _edges(_ANYWHERE - {_S.ACTIVE}, [None]),
         Transition.FLUSH: _edges(_ANYWHERE, [None]),

@@ -340,6 +340,26 @@ class Rescheduled:
     after: State | None = None
 
 
+@attrs.frozen
+class Version:
+    """What a caller may change of a waiting task: as it was read, or as it is to be."""
+
+    envelope: bytes
+    priority: int
+    max_retry: int
+    max_crashes: int
+    retention_ms: int
+    expires_ms: int = 0
+
+
+@attrs.frozen
+class Updated:
+    """The answer to an `update`: the state of the task, None for no task, and whether it was done."""
+
+    state: State | None = None
+    done: bool = False
+
+
 States = tuple[State | None, ...]
 """The state of each task after the call; None for one that does not exist."""
 Settled = tuple[State | PartlyCompleted | None, ...]

@@ -8,13 +8,14 @@ from typing import Any
 
 import attrs
 
+from rediq_trio.spec.carried import BatchEnvelope
 from rediq_trio.spec.change import Change
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.history.stream import keep_history, numbers_of, with_entry
 from rediq_trio.spec.ids import pack_id, pack_ref, split_ref
 from rediq_trio.spec.lanes import limit_of
 from rediq_trio.spec.lifecycle import WAITING, State, Transition
-from rediq_trio.spec.messages import Rescheduled, States, Until
+from rediq_trio.spec.messages import Rescheduled, States, Until, Updated, Version
 from rediq_trio.spec.records import NO_LIMIT, QueueState, Record
 
 
@@ -51,6 +52,43 @@ def reschedule(
         elif record.state is not State.PENDING:
             after = change.ready(Transition.RESCHEDULE, record, run_ms=now)
     return change.done(), Rescheduled(record.state, after.state)
+
+
+def update(
+    queue: QueueState,
+    now: int,
+    task_id: str,
+    *,
+    seen: Version,
+    new: Version,
+    expires_in_ms: int = 0,
+) -> tuple[QueueState, Updated]:
+    """Change payload and options of a waiting task, if it still is as its caller has `seen` it.
+
+    One that is as it is to be, but for its expiry, is changed as well: the call came before.
+    With `expires_in_ms` from now, and the instant of `new`, the earlier one counts. A pending
+    task with another priority comes after the others of that. A batch is not changed, and no
+    task gets fewer retries, or crashes, than it has used up.
+    """
+    record = queue.records.get(task_id)
+    if record is None:
+        return queue, Updated()
+    expires_ms = min(
+        filter(None, (new.expires_ms, expires_in_ms and now + expires_in_ms)), default=0
+    )
+    found = record.version
+    known = found in (seen, attrs.evolve(new, expires_ms=found.expires_ms))
+    enough = new.max_retry >= record.attempt and new.max_crashes >= record.crashes
+    batch = isinstance(record.envelope, BatchEnvelope)
+    if record.state not in WAITING or not known or not enough or batch:
+        return queue, Updated(record.state)
+    change = Change(queue, now)
+    changed = attrs.asdict(new) | {"expires_ms": expires_ms}
+    if record.state is State.PENDING and new.priority != record.priority:
+        change.ready(Transition.UPDATE, record, **changed)
+    else:
+        change.move(Transition.UPDATE, record, record.state, **changed)
+    return change.done(), Updated(record.state, done=True)
 
 
 def revive(queue: QueueState, now: int, ids: Sequence[str]) -> tuple[QueueState, States]:

@@ -49,6 +49,7 @@ from rediq_trio.spec.operate import (
     reschedule,
     resume,
     revive,
+    update,
     watch,
 )
 from rediq_trio.spec.schedules import (
@@ -68,5 +69,5 @@ __all__ = [
     "acknowledge", "agenda", "arrange", "batch", "cancel", "claim", "declare", "delete", "enqueue",
     "expire", "flush", "limit", "pause", "promote", "purge", "receive", "reclaim", "reinstate",
     "remember", "renew", "report", "reschedule", "resume", "retract", "retract_others", "revive",
-    "set_group_rules", "settle", "suspend", "tick", "trigger", "unblock", "watch",
+    "set_group_rules", "settle", "suspend", "tick", "trigger", "unblock", "update", "watch",
 ]  # fmt: skip

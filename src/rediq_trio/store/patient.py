@@ -37,6 +37,11 @@ def without_patience(store: Store) -> Store:
     return store._store if isinstance(store, PatientStore) else store
 
 
+def patience_of(store: Store) -> float:
+    """Return for how many seconds a store repeats lost calls; 0 for one that does not."""
+    return store._patience if isinstance(store, PatientStore) else 0.0
+
+
 def _repeated(name: str) -> Callable[..., Any]:
     async def call(self: PatientStore, /, *args: Any, **kwargs: Any) -> Any:
         return await self._repeat(lambda: getattr(self._store, name)(*args, **kwargs))

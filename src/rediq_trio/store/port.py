@@ -104,6 +104,7 @@ class Store:
     tick = method_of(OP.tick)
     cancel = method_of(OP.cancel)
     reschedule = method_of(OP.reschedule)
+    update = method_of(OP.update)
     revive = method_of(OP.revive)
     delete = method_of(OP.delete)
     watch = method_of(OP.watch)

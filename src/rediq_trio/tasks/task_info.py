@@ -15,6 +15,7 @@ from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Place, Record, place_of
 from rediq_trio.store.port import Stats
 from rediq_trio.tasks.ids import split_id
+from rediq_trio.tasks.versions import version_of
 from rediq_trio.values.backoff import DEFAULT_BACKOFF
 from rediq_trio.values.bounds import queue_of
 from rediq_trio.values.task import Progress, QueueStats, TaskInfo, WorkerInfo
@@ -69,6 +70,7 @@ def make_task_info(partition: str, record: Record) -> TaskInfo:
         depends_on=envelope.depends_on,
         group=batch.group if batch else record.group or None,
         members=tuple(f"{partition}/{member.id}" for member in batch.members) if batch else (),
+        version=version_of(record, envelope),
         cursor=pack_cursor(partition, record.state, place_of(record)),
     )
 

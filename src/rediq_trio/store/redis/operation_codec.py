@@ -36,7 +36,9 @@ from rediq_trio.spec.messages import (
     Settled,
     States,
     Tick,
+    Updated,
     Verdict,
+    Version,
 )
 from rediq_trio.spec.settle import TRANSITION_OF
 from rediq_trio.store.port import BATCH
@@ -290,6 +292,22 @@ def reschedule(
         return Rescheduled(known_states(queue, (task_id,), (before,))[0], state_of(after))
 
     return ScriptCall((now, pack_id(task_id), delay_ms, run_at_ms), read)
+
+
+def update(
+    queue: str, now: Now, task_id: str, *, seen: Version, new: Version, expires_in_ms: int = 0
+) -> ScriptCall[Updated]:
+    def read(reply: list[int]) -> Updated:
+        code, done = reply
+        return Updated(known_states(queue, (task_id,), (code,))[0], bool(done))
+
+    args = (now, pack_id(task_id), *_version(seen), *_version(new), expires_in_ms)
+    return ScriptCall(args, read)
+
+
+def _version(one: Version) -> tuple[bytes, bytes]:
+    numbers = one.priority, one.max_retry, one.max_crashes, one.retention_ms, one.expires_ms
+    return one.envelope, pack_for_lua(numbers)
 
 
 def watch(queue: str, now: Now, task_id: str) -> ScriptCall[State | None]:
