@@ -8,26 +8,17 @@
 --          never; the earlier one counts
 -- RETURNS  the code of the task's state, 0 for no task, and 1 if it was changed, else 0; for a task
 --          of a newer format, which stays as it is, the first field of its record, negated, and 0
--- INCLUDE  clock keys record history lanes indexes terminal propagate
+-- INCLUDE  clock keys record history lanes indexes terminal propagate version
 local now, id, envelope = clock(ARGV[1]), ARGV[2], ARGV[5]
 local seen, new = cmsgpack.unpack(ARGV[4]), cmsgpack.unpack(ARGV[6])
 local expires_in = tonumber(ARGV[7])
-local EXPIRY = 5
 local record, newer = load(id)
 if not record then return {-(newer or 0), 0} end
 local state = record[STATE]
 if state > PENDING and state ~= RETRY then return {state, 0} end
 
--- Returns whether the task has this envelope, and these numbers but for its expiry.
-local function is(bytes, numbers)
-  if envelope_of(id, record) ~= bytes then return false end
-  for n = PRIORITY, RETENTION do
-    if record[n] ~= numbers[n - 1] then return false end
-  end
-  return true
-end
-
-local known = is(ARGV[3], seen) and record[EXPIRES] == seen[EXPIRY] or is(envelope, new)
+local known = is_version(id, record, ARGV[3], seen) and record[EXPIRES] == seen[EXPIRY]
+  or is_version(id, record, envelope, new)
 local enough = new[MAX_RETRY - 1] >= record[ATTEMPT] and new[MAX_CRASHES - 1] >= record[CRASHES]
 if not known or not enough then return {state, 0} end
 local expires = new[EXPIRY]

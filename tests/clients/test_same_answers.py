@@ -237,6 +237,19 @@ async def task_enqueue_again(client: Any) -> list[Any]:
     ]
 
 
+async def task_requeue(client: Any) -> list[Any]:
+    handle = await done(client.enqueue(task("a")))
+    there = await done(handle.requeue("other"))
+    tied = await done(client.enqueue(task("b", unique=rediq.Unique("k"))))
+    return [
+        there.queue,
+        (await done(there.info())).state,
+        await attempt(handle.requeue, "other"),
+        await attempt(tied.requeue, "other"),
+        await attempt(tied.requeue, "q"),
+    ]
+
+
 async def workflow(client: Any) -> Any:
     """Enqueue a workflow that the worker runs."""
     graph = rediq.Workflow("sums")
@@ -464,6 +477,7 @@ SCENARIOS: dict[str, Callable[[Any], Awaitable[list[Any]]]] = {
     "TaskHandle.reschedule": task_reschedule,
     "TaskHandle.update": task_update,
     "TaskHandle.enqueue_again": task_enqueue_again,
+    "TaskHandle.requeue": task_requeue,
     "WorkflowHandle.info": workflow_info,
     "WorkflowHandle.result": workflow_result,
     "WorkflowHandle.wait": workflow_wait,

@@ -98,6 +98,7 @@ Call = Callable[[RedisStore], Awaitable[Any]]
 Prepare = Callable[[Behind], Awaitable[Call]]
 MESSAGE = Mail(1, Q, MailKind.TASK, task=new("t"))
 VERSION = Version(b"e", 50, 3, 3, UNSET_RETENTION_MS)
+MOVED = NewTask("new", b"e", relations=Relations(queue="other"))
 SCHEDULE = Schedule("s", b"when", NewTask("", b"e"), owner="app", next_ms=START)
 
 
@@ -215,6 +216,10 @@ CALLS: dict[str, tuple[str, Prepare]] = {
     "update": (
         RAISE,
         simply(lambda store: store.update(Q, "t", seen=VERSION, new=VERSION), "t", envelope=b"e"),
+    ),
+    "requeue": (
+        RAISE,
+        simply(lambda store: store.requeue(Q, "t", seen=VERSION, task=MOVED), "t", envelope=b"e"),
     ),
     "revive": (RAISE, _with_dead),
     "delete": (RAISE, simply(lambda store: store.delete(Q, ["t"]), "t")),

@@ -85,7 +85,7 @@ SETTINGS: dict[str, tuple[Step, ...]] = {
 
 WORLDS: dict[str, tuple[Actor, ...]] = {
     "attempts": (
-        actor("a", "fail release crash cancel reschedule", max_retry=1),
+        actor("a", "fail release crash cancel reschedule requeue", max_retry=1),
         actor("b", "snooze complete cancel", priority=40),
         actor("c", "complete watch", delay_ms=TICK, expires_in_ms=2 * TICK),
     ),
@@ -283,6 +283,9 @@ def _about(each: Actor, record: Record | None) -> Iterator[Step]:
     if "update" in each.may:
         new = attrs.evolve(record.version, priority=0)
         yield Step("update", (record.id,), {"seen": record.version, "new": new})
+    if "requeue" in each.may:
+        moved = NewTask("new", b"e", relations=Relations(queue="other"))
+        yield Step("requeue", (record.id,), {"seen": record.version, "task": moved})
     if "watch" in each.may:
         yield Step("watch", (record.id,))
     for name in ("revive", "delete"):

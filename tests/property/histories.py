@@ -481,6 +481,16 @@ class Histories(RuleBasedStateMachine):
         seen = attrs.evolve(record.version if record else new, **stale)
         self.do("update", task_id, seen=seen, new=new, expires_in_ms=task.expires_in_ms)
 
+    @rule(task_id=ids, new_id=ids, stale=st.sampled_from([{}] * 4 + [{"envelope": b"x"}]))
+    def requeue(self, task_id: str, new_id: str, stale: dict[str, Any]) -> None:
+        record = self.both.model.records.get(task_id)
+        if record is None:
+            seen, key = Version(b"e", 1, 1, 1, 1), ""
+        else:
+            seen, key = attrs.evolve(record.version, **stale), record.limit_key
+        task = NewTask(new_id, b"e", relations=Relations(queue=OTHER, limit_key=key))
+        self.do("requeue", task_id, seen=seen, task=task)
+
     @rule(task_ids=some_ids)
     def revive(self, task_ids: list[str]) -> None:
         self.do("revive", task_ids)

@@ -190,6 +190,14 @@ def _walk_changes(walk: Walk) -> None:
         walk.do("reschedule", task_id, delay_ms=100)
         walk.do("reschedule", task_id, run_at_ms=walk.both.clock.now + 50)
     walk.fail(walk.active("fails"), delay=500)
+    walk.ended()
+    walk.add("ready")
+    walk.add("later", delay_ms=900)
+    walk.fail(walk.active("again"), delay=500)
+    for task_id in ("ready", "later", "again", "dead", "cancelled"):
+        seen = walk.both.model.records[task_id].version
+        moved = NewTask("new", b"e", relations=Relations(queue="other"))
+        walk.do("requeue", task_id, seen=seen, task=moved)
     walk.do("reschedule", "fails", delay_ms=100)
 
 

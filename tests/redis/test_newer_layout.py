@@ -20,6 +20,7 @@ from rediq_trio.spec.messages import (
     Due,
     Mail,
     MailKind,
+    NewTask,
     Received,
     Relations,
     Schedule,
@@ -413,6 +414,9 @@ async def test_what_a_client_asks_of_it_is_refused(newer: Newer) -> None:
         version = Version(b"e", 1, 1, 1, 1)
         with pytest.raises(NewerTask, match="format 2"):
             await bench.store.update(Q, "n", seen=version, new=version)
+        moved = NewTask("new", b"e", relations=Relations(queue="other"))
+        with pytest.raises(NewerTask, match="format 2"):
+            await bench.store.requeue(Q, "n", seen=version, task=moved)
         assert [info.id for info in await client.queue(Q).tasks("pending")] == ["q/o"]
         assert (await client.queue(Q).stats()).pending == 2
         with pytest.raises(rediq.NewerTask, match="format 2"):

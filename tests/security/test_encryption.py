@@ -656,3 +656,13 @@ async def test_a_change_that_comes_twice_is_made_once_though_encrypted_anew(plac
             assert (await us._store.update("default", own, **change)).done
         await us.task(f"default/{own}").update(payload={"value": "c"})
         assert not (await us._store.update("default", own, **change)).done
+
+
+async def test_a_task_that_is_moved_is_encrypted_for_its_new_queue(place: Place) -> None:
+    async with client(place, OLD) as us:
+        handle = await us.enqueue(echo.options(delay=1000).task(MARK))
+        moved = await handle.requeue("second")
+        assert MARK.encode() not in await place.dump()
+        await moved.run_now()
+    async with worker(place, OLD) as server:
+        assert await server.client.task(moved.id).result(timeout=WITHIN) == MARK

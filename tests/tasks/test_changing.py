@@ -194,6 +194,7 @@ async def test_a_change_between_the_read_and_the_write_is_found() -> None:
         ({"priority": 101}, r"priority=101: must be a whole number from 0 to 100"),
         ({"unique": None}, r"unique cannot be changed; enqueue_again\(\) makes a new task"),
         ({"delay": 5}, r"delay cannot be changed; reschedule\(delay=...\)"),
+        ({"queue": "o"}, r"queue cannot be changed; requeue\(queue=...\) moves the task"),
         ({"priorty": 5}, r"no option priorty; did you mean priority\?"),
         ({"metadata": {"a": 1}}, r"metadata=1: must be str to str"),
         ({"expires": -1}, r"expires=-1: must be a number of seconds above 0"),

@@ -147,6 +147,20 @@ class SyncTaskHandle(Generic[R]):
         """
         return self._calls.call(self._on_trio.update, seen=seen, **changes)
 
+    def requeue(self, queue: str) -> SyncTaskHandle[R]:
+        """Move a task that waits for its time, is ready, dead or cancelled to another queue.
+
+        Return the handle of the new task: it has another id, is due when this one was, and
+        begins with new counters. In one step this task is removed, and sent there: if the call is
+        lost, a keeper of this queue brings it, once.
+
+        When cancelled, it may have been moved. Raises `TaskStateError` for a task in another
+        state, and for one that is tied to its queue: by a unique key, a group, tasks that depend
+        on it, someone who waits for its end, or results that it keeps. Raises `TaskChanged`
+        as `update` does, `TaskNotFound`, `PayloadError`, and `ConfigError` for a bad queue.
+        """
+        return SyncTaskHandle(self._calls, self._calls.call(self._on_trio.requeue, queue))
+
     def enqueue_again(self, **changes: Unpack[NewTaskChanges]) -> SyncTaskHandle[R]:
         """Enqueue a new task of the same payload and options, whatever became of this one.
 

@@ -14,6 +14,7 @@
 
     scheduled, retry, pending ──reschedule──> scheduled, or pending at once
     any that waits ──update──> the same state
+    scheduled, retry, pending, dead, cancelled ──requeue──> a new task of another queue
 
 Theory of operation
 -------------------
@@ -102,6 +103,8 @@ class Transition(enum.StrEnum):
     """Makes a waiting task due at another time, as someone asked."""
     UPDATE = "update"
     """Changes payload and options of a waiting task."""
+    REQUEUE = "requeue"
+    """Removes a task, and sends one of its payload and options to another queue."""
     REVIVE = "revive"
     DELETE = "delete"
     FLUSH = "flush"
@@ -145,6 +148,10 @@ TRANSITIONS: Mapping[Transition, frozenset[Edge]] = MappingProxyType(
         Transition.RESCHEDULE: _edges([_S.SCHEDULED, _S.RETRY, _S.PENDING], [_S.SCHEDULED])
         | _edges([_S.SCHEDULED, _S.RETRY], [_S.PENDING]),
         Transition.UPDATE: frozenset((each, each) for each in WAITING),
+        # The new task is part of a message, and enqueued where that arrives.
+        Transition.REQUEUE: _edges(
+            [_S.SCHEDULED, _S.PENDING, _S.RETRY, _S.DEAD, _S.CANCELLED], [None]
+        ),
         Transition.REVIVE: _edges([_S.DEAD, _S.CANCELLED], [_S.PENDING, _S.BLOCKED, _S.GROUPED]),
         Transition.DELETE: _edges(_ANYWHERE - {_S.ACTIVE}, [None]),
         Transition.FLUSH: _edges(_ANYWHERE, [None]),

@@ -360,6 +360,33 @@ class Updated:
     done: bool = False
 
 
+class Obstacle(enum.IntEnum):
+    """Why a task was not moved to another queue."""
+
+    STATE = 1
+    """It waits for others or in a group, runs, or has completed."""
+    CHANGED = 2
+    """It is not as its caller has seen it, or is a batch."""
+    UNIQUE_KEY = 3
+    """It has a unique key, which holds within its queue; the other queue might refuse it."""
+    GROUP = 4
+    """It was in a group."""
+    DEPENDENTS = 5
+    """Other tasks wait for its end, or have waited."""
+    WAITERS = 6
+    """Someone waits for its end."""
+    KEPT = 7
+    """It needs tasks of its queue, or results of such tasks or of its steps are stored with it."""
+
+
+@attrs.frozen
+class Requeued:
+    """The answer to a `requeue`: the state in which the task was, None for no task, and why it stays."""
+
+    state: State | None = None
+    obstacle: Obstacle | None = None
+
+
 States = tuple[State | None, ...]
 """The state of each task after the call; None for one that does not exist."""
 Settled = tuple[State | PartlyCompleted | None, ...]

@@ -15,7 +15,17 @@ from rediq_trio.spec.history.stream import keep_history, numbers_of, with_entry
 from rediq_trio.spec.ids import pack_id, pack_ref, split_ref
 from rediq_trio.spec.lanes import limit_of
 from rediq_trio.spec.lifecycle import WAITING, State, Transition
-from rediq_trio.spec.messages import Rescheduled, States, Until, Updated, Version
+from rediq_trio.spec.messages import (
+    MailKind,
+    NewTask,
+    Obstacle,
+    Requeued,
+    Rescheduled,
+    States,
+    Until,
+    Updated,
+    Version,
+)
 from rediq_trio.spec.records import NO_LIMIT, QueueState, Record
 
 
@@ -89,6 +99,54 @@ def update(
     else:
         change.move(Transition.UPDATE, record, record.state, **changed)
     return change.done(), Updated(record.state, done=True)
+
+
+_REQUEUED = (State.SCHEDULED, State.PENDING, State.RETRY, State.DEAD, State.CANCELLED)
+
+
+def requeue(
+    queue: QueueState, now: int, task_id: str, *, seen: Version, task: NewTask
+) -> tuple[QueueState, Requeued]:
+    """Remove a task, and send one of its payload and options to another queue, in one step.
+
+    `task` names that queue among its relations, and has an id that is new, so that nothing can
+    keep it out there. One that waits is due when this one was, and expires when this one did.
+    Nothing happens if the task is not as its caller has `seen` it, or if anything of its queue
+    depends on it.
+    """
+    record = queue.records.get(task_id)
+    if record is None:
+        return queue, Requeued()
+    if (obstacle := _obstacle(record, seen)) is not None:
+        return queue, Requeued(record.state, obstacle)
+    change = Change(queue, now)
+    timed = record.state in (State.SCHEDULED, State.RETRY)
+    sent = attrs.evolve(
+        task,
+        run_at_ms=record.run_ms if timed else 0,
+        expires_at_ms=0 if record.terminal else record.expires_ms,
+        relations=attrs.evolve(task.relations, queue=""),
+    )
+    change.send(task.relations.queue, MailKind.TASK, task=sent)
+    change.remove(Transition.REQUEUE, record)
+    change.count("deleted")
+    return change.done(), Requeued(record.state)
+
+
+def _obstacle(record: Record, seen: Version) -> Obstacle | None:
+    if record.state not in _REQUEUED:
+        return Obstacle.STATE
+    if record.version != seen or isinstance(record.envelope, BatchEnvelope):
+        return Obstacle.CHANGED
+    if record.unique:
+        return Obstacle.UNIQUE_KEY
+    if record.group:
+        return Obstacle.GROUP
+    if record.has_dependents and not record.terminal:
+        return Obstacle.DEPENDENTS
+    if record.has_waiters and not record.terminal:
+        return Obstacle.WAITERS
+    return Obstacle.KEPT if record.waits or record.inputs or record.has_steps else None
 
 
 def revive(queue: QueueState, now: int, ids: Sequence[str]) -> tuple[QueueState, States]:

@@ -136,6 +136,7 @@ class OP:
     cancel = Operation(rules.cancel, {_T.CANCEL}, confirm=_RAISE, carries=_NOTHING)
     reschedule = Operation(rules.reschedule, {_T.RESCHEDULE}, confirm=_RAISE, carries=_NOTHING)
     update = Operation(rules.update, {_T.UPDATE}, confirm=_RAISE, carries=Carries.TASKS_IN)
+    requeue = Operation(rules.requeue, {_T.REQUEUE}, confirm=_RAISE, carries=Carries.TASKS_IN)
     revive = Operation(rules.revive, {_T.REVIVE}, confirm=_RAISE, carries=_NOTHING, batched="ids")
     delete = Operation(rules.delete, {_T.DELETE}, confirm=_RAISE, carries=_NOTHING, batched="ids")
     # Its loss costs a waiter the signal, and no task.

@@ -105,6 +105,7 @@ class Store:
     cancel = method_of(OP.cancel)
     reschedule = method_of(OP.reschedule)
     update = method_of(OP.update)
+    requeue = method_of(OP.requeue)
     revive = method_of(OP.revive)
     delete = method_of(OP.delete)
     watch = method_of(OP.watch)

@@ -45,6 +45,7 @@ _REASONS = {
     State.CANCELLED: f"{_ENDED}; retry() runs it again, enqueue_again() makes a new task of it",
 }
 _OTHERWISE = {
+    "queue": "requeue(queue=...) moves the task",
     "delay": "reschedule(delay=...) changes when it is due",
     "run_at": "reschedule(run_at=...) changes when it is due",
 }

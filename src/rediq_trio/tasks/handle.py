@@ -19,6 +19,7 @@ from rediq_trio.store.retrying import raise_access_refused, until_answered
 from rediq_trio.tasks.again import enqueue_again
 from rediq_trio.tasks.changing import reschedule, update
 from rediq_trio.tasks.failures import failure_cause
+from rediq_trio.tasks.moving import requeue
 from rediq_trio.tasks.task_info import make_task_info, read_progress
 from rediq_trio.tasks.too_slow import too_slow
 from rediq_trio.tasks.waiting import RUNNING_HANDLER, lend_slot
@@ -213,6 +214,23 @@ class TaskHandle(Generic[R]):
         """
         most = self._max_payload
         return await update(self._store, self._partition, self._local_id, changes, seen, most)
+
+    async def requeue(self, queue: str) -> TaskHandle[R]:
+        """Move a task that waits for its time, is ready, dead or cancelled to another queue.
+
+        Return the handle of the new task: it has another id, is due when this one was, and
+        begins with new counters. In one step this task is removed, and sent there: if the call is
+        lost, a keeper of this queue brings it, once.
+
+        When cancelled, it may have been moved. Raises `TaskStateError` for a task in another
+        state, and for one that is tied to its queue: by a unique key, a group, tasks that depend
+        on it, someone who waits for its end, or results that it keeps. Raises `TaskChanged`
+        as `update` does, `TaskNotFound`, `PayloadError`, and `ConfigError` for a bad queue.
+        """
+        partition, local_id = await requeue(self._store, self._partition, self._local_id, queue)
+        return TaskHandle(
+            self._store, partition, local_id, self._returns, max_payload=self._max_payload
+        )
 
     async def enqueue_again(self, **changes: Unpack[NewTaskChanges]) -> TaskHandle[R]:
         """Enqueue a new task of the same payload and options, whatever became of this one.

@@ -197,6 +197,9 @@ def _step(transition: Transition, queue: QueueState, before: Record, entry: Entr
             numbers = entry.priority, entry.max_retry, entry.max_crashes
             new = Version(b"", *numbers, before.retention_ms, entry.expires_ms)
             return spec.update(queue, now, entry.id, seen=before.version, new=new)[0]
+        case Transition.REQUEUE:
+            task = NewTask(_PLACEHOLDER, b"", relations=Relations(queue=_PLACEHOLDER))
+            return spec.requeue(queue, now, entry.id, seen=before.version, task=task)[0]
         case Transition.REVIVE:
             return spec.revive(queue, now, [entry.id])[0]
         case Transition.DELETE:

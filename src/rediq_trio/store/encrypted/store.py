@@ -27,6 +27,7 @@ from rediq_trio.spec.messages import (
     NewTask,
     Outcome,
     Report,
+    Requeued,
     Schedule,
     Settled,
     Snoozed,
@@ -182,9 +183,7 @@ class EncryptedStore(Store):
     async def update(
         self, queue: str, task_id: str, *, seen: Version, new: Version, expires_in_ms: int = 0
     ) -> Updated:
-        [record] = await self._store.get(queue, (task_id,))
-        stored = b"" if record is None else record.version.envelope
-        plain = stored and self._decrypted_envelope(stored, "task", queue, task_id)
+        stored, plain = await self._stored_envelope(queue, task_id)
         # What differs from the stored task by its envelope can only be refused: it is not sent.
         seen = attrs.evolve(seen, envelope=stored if plain == seen.envelope else b"")
         if plain == new.envelope:
@@ -195,6 +194,18 @@ class EncryptedStore(Store):
         return await self._store.update(
             queue, task_id, seen=seen, new=new, expires_in_ms=expires_in_ms
         )
+
+    async def requeue(self, queue: str, task_id: str, *, seen: Version, task: NewTask) -> Requeued:
+        stored, plain = await self._stored_envelope(queue, task_id)
+        seen = attrs.evolve(seen, envelope=stored if plain == seen.envelope else b"")
+        encrypted = self._encrypted_task(queue, task)
+        return await self._store.requeue(queue, task_id, seen=seen, task=encrypted)
+
+    async def _stored_envelope(self, queue: str, task_id: str) -> tuple[bytes, bytes]:
+        """Return the envelope of a task as it is stored, and decrypted; both empty without one."""
+        [record] = await self._store.get(queue, (task_id,))
+        stored = b"" if record is None else record.version.envelope
+        return stored, stored and self._decrypted_envelope(stored, "task", queue, task_id)
 
     async def claim(
         self, queue: str, *, limit: int, lease_ms: int, worker: str, nonce: bytes

@@ -27,10 +27,12 @@ from rediq_trio.spec.messages import (
     Lease,
     Mail,
     NewTask,
+    Obstacle,
     Outcome,
     PartlyCompleted,
     Received,
     Report,
+    Requeued,
     Rescheduled,
     Schedule,
     Settled,
@@ -303,6 +305,17 @@ def update(
 
     args = (now, pack_id(task_id), *_version(seen), *_version(new), expires_in_ms)
     return ScriptCall(args, read)
+
+
+def requeue(
+    queue: str, now: Now, task_id: str, *, seen: Version, task: NewTask
+) -> ScriptCall[Requeued]:
+    def read(reply: list[int]) -> Requeued:
+        code, obstacle = reply
+        state = known_states(queue, (task_id,), (code,))[0]
+        return Requeued(state, Obstacle(obstacle) if obstacle else None)
+
+    return ScriptCall((now, pack_id(task_id), *_version(seen), *_task(task)), read)
 
 
 def _version(one: Version) -> tuple[bytes, bytes]:

@@ -135,6 +135,7 @@ class RedisStore(Store):
     cancel = sends(OP.cancel, operation_codec.cancel)
     reschedule = sends(OP.reschedule, operation_codec.reschedule)
     update = sends(OP.update, operation_codec.update)
+    requeue = sends(OP.requeue, operation_codec.requeue)
     revive = sends(OP.revive, operation_codec.of_ids)
     delete = sends(OP.delete, operation_codec.of_ids)
     watch = sends(OP.watch, operation_codec.watch)
