@@ -62,7 +62,7 @@ async def test_a_task_moves_into_a_partition(client: Client) -> None:
         await keyed.requeue("parts")
 
 
-async def test_a_task_that_is_tied_to_its_queue_stays(client: Client) -> None:
+async def test_a_task_that_has_to_stay_in_its_queue_stays(client: Client) -> None:
     unique = await client.enqueue(Task("t", unique=Unique("k")))
     with pytest.raises(TaskStateError, match=r"is pending.*its unique key stays in its queue"):
         await unique.requeue("other")

@@ -155,9 +155,9 @@ class SyncTaskHandle(Generic[R]):
         lost, a keeper of this queue brings it, once.
 
         When cancelled, it may have been moved. Raises `TaskStateError` for a task in another
-        state, and for one that is tied to its queue: by a unique key, a group, tasks that depend
-        on it, someone who waits for its end, or results that it keeps. Raises `TaskChanged`
-        as `update` does, `TaskNotFound`, `PayloadError`, and `ConfigError` for a bad queue.
+        state, and for one that has to stay: with a unique key, a group, tasks that depend on it,
+        someone who waits for its end, or results that it keeps. Raises `TaskChanged` as
+        `update` does, `TaskNotFound`, `PayloadError`, and `ConfigError` for a bad queue.
         """
         return SyncTaskHandle(self._calls, self._calls.call(self._on_trio.requeue, queue))
 

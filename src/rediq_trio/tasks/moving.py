@@ -67,7 +67,7 @@ async def requeue(store: Store, partition: str, local_id: str, queue: str) -> tu
         case obstacle:
             assert answer.state is not None
             raise TaskStateError(
-                task_id, answer.state.value, "free of ties to its queue", _OBSTACLES[obstacle]
+                task_id, answer.state.value, "free to leave its queue", _OBSTACLES[obstacle]
             )
     await relay(store, partition)
     return target, new.id
