@@ -11,6 +11,7 @@ RediqError
 ├── TaskChanged          the caller, or another: the task is not as it was read
 ├── NewerTask            the caller's age: a newer version wrote the task
 ├── ScheduleNotFound     the caller: no schedule has that name
+├── QueueNotEmpty        the caller: something is in the queue that is to be removed
 ├── QueueFull            the world: the queue is bounded and full
 ├── PartlyEnqueued       its cause: `enqueue_many` wrote some tasks, then a step was refused
 ├── TaskFailed           the task: it ended in `dead`
@@ -164,6 +165,15 @@ class ScheduleNotFound(RediqError, LookupError):
     def __init__(self, name: str) -> None:
         super().__init__(f"no schedule is named {quote(name)} in any queue")
         self.name = name
+
+
+class QueueNotEmpty(RediqError):
+    """Something is in the queue, so it was not removed."""
+
+    def __init__(self, queue: str, left: str) -> None:
+        super().__init__(f"queue {queue} is not empty: {left}")
+        self.queue = queue
+        """The queue, or its partition."""
 
 
 class QueueFull(RediqError):

@@ -360,6 +360,19 @@ async def queue_flush(client: Any) -> list[Any]:
     return [await attempt(client.queue("q").flush), await attempt(client.queue("q").flush)]
 
 
+async def queue_remove(client: Any) -> list[Any]:
+    await done(client.enqueue(task("a")))
+    queue = client.queue("q")
+    full = await attempt(queue.remove)
+    await done(queue.flush())
+    return [
+        full,
+        await attempt(queue.remove),
+        await attempt(queue.stats),
+        await attempt(queue.remove),
+    ]
+
+
 async def queue_limit(client: Any) -> list[Any]:
     queue = client.queue("q")
     rate = rediq.Rate(5, 1.0)
@@ -494,6 +507,7 @@ SCENARIOS: dict[str, Callable[[Any], Awaitable[list[Any]]]] = {
     "Queue.pause": queue_pause,
     "Queue.resume": queue_resume,
     "Queue.flush": queue_flush,
+    "Queue.remove": queue_remove,
     "Queue.limit": queue_limit,
     "Queue.limits": queue_limit,
     "Queue.keep_history": queue_keep_history,

@@ -181,6 +181,11 @@ async def _with_dead(behind: Behind) -> Call:
     return lambda store: store.revive(Q, ["t"])
 
 
+async def _with_settings(behind: Behind) -> Call:
+    await behind.bench.store.arrange(Q, fair=True)
+    return lambda store: store.remove_queue(Q, received={})
+
+
 async def _with_group(behind: Behind) -> Call:
     await behind.bench.add("t", relations=Relations(group="g"))
     await behind.bench.store.set_group_rules(Q, rules={"g": GroupRule(1, 1, 1)})
@@ -227,6 +232,7 @@ CALLS: dict[str, tuple[str, Prepare]] = {
     "flush": (RAISE, simply(lambda store: store.flush(Q), "t")),
     "limit": (RAISE, simply(lambda store: store.limit(Q, key="k", concurrency=1))),
     "arrange": (RAISE, simply(lambda store: store.arrange(Q, max_pending=1))),
+    "remove_queue": (RAISE, _with_settings),
     "declare": (RAISE, simply(lambda store: store.declare(Q, schedule=SCHEDULE))),
     "retract": (RAISE, scheduled(lambda store: store.retract(Q, names=["s"]))),
     "retract_others": (

@@ -516,6 +516,18 @@ class Histories(RuleBasedStateMachine):
     def flush(self) -> None:
         self.do("flush")
 
+    @precondition(lambda self: len(self.history) > 20)
+    @rule(emptied=st.booleans(), known=st.sampled_from([None, False, True, True]))
+    def remove_queue(self, emptied: bool, known: bool | None) -> None:
+        if emptied:
+            self.do("flush")
+            self.do("retract", names=["daily", "hourly"])
+            if outbox := self.both.model.outbox:
+                self.do("acknowledge", outbox[-1].seq)
+            self.both.clock.advance(1)
+        received = dict(self.both.model.received)
+        self.do("remove_queue", received=None if known is None else received if known else {"a": 1})
+
     # --- the weather
 
     @rule(by=st.sampled_from([1, 3, 10, 31, 60_000]))

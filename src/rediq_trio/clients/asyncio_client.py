@@ -340,6 +340,17 @@ class AsyncioQueue:
         """
         return await self._calls.call(self._on_trio.flush)
 
+    async def remove(self) -> None:
+        """Remove a queue that is empty: its name, settings, limits, counters and history.
+
+        Each partition is removed in one step, if nothing is in any of them: no task in any
+        state, no schedule, no message to or from another queue, and no unique key whose window
+        is open. Its next task makes the queue anew. When cancelled, or after an error, some
+        partitions may have been removed; call it again. Raises `QueueNotEmpty`, which names
+        what is there.
+        """
+        await self._calls.call(self._on_trio.remove)
+
     async def limit(
         self,
         *,

@@ -69,7 +69,7 @@ class State(enum.StrEnum):
 
 
 TERMINAL = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED})
-"""The states that only revive, delete, flush and purge leave."""
+"""The states that only revive, requeue, delete, flush and purge leave."""
 
 WAITING = frozenset({State.SCHEDULED, State.BLOCKED, State.GROUPED, State.PENDING, State.RETRY})
 """The states in which a task waits to be claimed, and can expire."""

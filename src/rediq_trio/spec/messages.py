@@ -8,7 +8,8 @@ Long, because each field says what it is.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import attrs
 
@@ -385,6 +386,21 @@ class Requeued:
 
     state: State | None = None
     obstacle: Obstacle | None = None
+
+
+@attrs.frozen
+class Removal:
+    """The answer to a `remove_queue`."""
+
+    removed: bool
+    left: Mapping[str, int] = MappingProxyType({})
+    """How many tasks, schedules, messages, endings and unique keys are there, of what is there."""
+    received: Mapping[str, int] = MappingProxyType({})
+    """Queue -> the number of its last message that was handled here."""
+
+
+LEFT = ("tasks", "schedules", "messages", "endings", "unique keys")
+"""What keeps a queue from being removed, in the order in which its script counts it."""
 
 
 States = tuple[State | None, ...]

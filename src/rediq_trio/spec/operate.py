@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from rediq_trio.spec.carried import BatchEnvelope
-from rediq_trio.spec.change import Change
+from rediq_trio.spec.change import SENT_PER_MS, Change
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.history.stream import keep_history, numbers_of, with_entry
 from rediq_trio.spec.ids import pack_id, pack_ref, split_ref
 from rediq_trio.spec.lanes import limit_of
 from rediq_trio.spec.lifecycle import WAITING, State, Transition
 from rediq_trio.spec.messages import (
+    LEFT,
     MailKind,
     NewTask,
     Obstacle,
+    Removal,
     Requeued,
     Rescheduled,
     States,
@@ -315,3 +317,23 @@ def flush(queue: QueueState, now: int) -> tuple[QueueState, int]:
     change.edges.clear()
     change.turns.clear()
     return change.done(), len(gone)
+
+
+def remove_queue(
+    queue: QueueState, now: int, *, received: Mapping[str, int] | None = None
+) -> tuple[QueueState, Removal]:
+    """Remove all that is stored of a queue that is empty: its settings, counters and history.
+
+    `received` is what an earlier answer said of it. The caller has looked since then that no
+    sender has messages for the queue that it knows already: without it, they would be handled
+    again. With None it is only looked at.
+    """
+    # The number of a message that was just sent must not be given again.
+    messages = max(len(queue.outbox), int(queue.sent >= now * SENT_PER_MS))
+    keys = sum(not lock.till_ms or lock.till_ms > now for lock in queue.locks.values())
+    counts = len(queue.records), len(queue.schedules), messages, len(queue.endings), keys
+    left = {name: size for name, size in zip(LEFT, counts, strict=True) if size}
+    known = received is not None and (not queue.received or received == queue.received)
+    removed = known and not left
+    after = QueueState() if removed else queue
+    return after, Removal(removed, left, dict(queue.received))

@@ -147,6 +147,8 @@ class OP:
     limit = Operation(rules.limit, (), confirm=_RAISE, carries=_NOTHING)
     arrange = Operation(rules.arrange, (), confirm=_RAISE, carries=_NOTHING)
 
+    remove_queue = Operation(rules.remove_queue, (), confirm=_RAISE, carries=_NOTHING)
+
     # Schedules.
     agenda = Operation(rules.agenda, (), confirm=_NO, carries=Carries.SCHEDULES_OUT)
     declare = Operation(

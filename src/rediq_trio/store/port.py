@@ -114,6 +114,7 @@ class Store:
     flush = method_of(OP.flush)
     limit = method_of(OP.limit)
     arrange = method_of(OP.arrange)
+    remove_queue = method_of(OP.remove_queue)
     agenda = method_of(OP.agenda)
     declare = method_of(OP.declare)
     retract = method_of(OP.retract)

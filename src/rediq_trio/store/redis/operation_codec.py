@@ -8,7 +8,7 @@ reads the reply. `RedisStore` is made from these and from `spec.operations`; wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -17,6 +17,7 @@ from rediq_trio.spec.groups import NO_RULES, Rules
 from rediq_trio.spec.ids import pack_id, unpack_id
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import (
+    LEFT,
     Agenda,
     Claimed,
     Completed,
@@ -31,6 +32,7 @@ from rediq_trio.spec.messages import (
     Outcome,
     PartlyCompleted,
     Received,
+    Removal,
     Report,
     Requeued,
     Rescheduled,
@@ -373,6 +375,20 @@ def arrange(
 ) -> ScriptCall[None]:
     given = (max_pending, None if fair is None else int(fair), history)
     return ScriptCall((now, *("" if n is None else n for n in given)), _read_nothing)
+
+
+def remove_queue(
+    queue: str, now: Now, *, received: Mapping[str, int] | None = None
+) -> ScriptCall[Removal]:
+    def read(reply: list[Any]) -> Removal:
+        removed, *rest = reply
+        counts, flat = rest[: len(LEFT)], rest[len(LEFT) :]
+        left = {name: size for name, size in zip(LEFT, counts, strict=True) if size}
+        known = {text_of(k): int(n) for k, n in zip(flat[::2], flat[1::2], strict=True)}
+        return Removal(bool(removed), left, known)
+
+    pairs = [part for pair in (received or {}).items() for part in pair]
+    return ScriptCall((now, int(received is not None), *pairs), read)
 
 
 # --- schedules
