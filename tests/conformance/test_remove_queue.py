@@ -65,6 +65,11 @@ async def test_a_queue_with_a_task_stays(bench: Bench, state: State) -> None:
     await left(bench, tasks=1)
 
 
+async def test_a_key_that_a_task_holds_counts_with_the_task(bench: Bench) -> None:
+    await bench.add("t", relations=Relations(unique="u"))
+    await left(bench, tasks=1)
+
+
 async def test_a_queue_with_a_schedule_stays(bench: Bench) -> None:
     schedule = Schedule("s", b"when", NewTask("", b"e"))
     await bench.store.declare(Q, schedule=schedule)

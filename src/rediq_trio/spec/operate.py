@@ -330,7 +330,8 @@ def remove_queue(
     """
     # The number of a message that was just sent must not be given again.
     messages = max(len(queue.outbox), int(queue.sent >= now * SENT_PER_MS))
-    keys = sum(not lock.till_ms or lock.till_ms > now for lock in queue.locks.values())
+    # Any other key has a task that holds it, and is counted with that.
+    keys = sum(lock.till_ms > now for lock in queue.locks.values())
     counts = len(queue.records), len(queue.schedules), messages, len(queue.endings), keys
     left = {name: size for name, size in zip(LEFT, counts, strict=True) if size}
     known = received is not None and (not queue.received or received == queue.received)
