@@ -85,7 +85,7 @@ SETTINGS: dict[str, tuple[Step, ...]] = {
 
 WORLDS: dict[str, tuple[Actor, ...]] = {
     "attempts": (
-        actor("a", "fail release crash cancel reschedule requeue", max_retry=1),
+        actor("a", "fail release crash cancel", max_retry=1),
         actor("b", "snooze complete cancel", priority=40),
         actor("c", "complete watch", delay_ms=TICK, expires_in_ms=2 * TICK),
     ),
@@ -103,7 +103,7 @@ WORLDS: dict[str, tuple[Actor, ...]] = {
         actor("a", "complete fail crash cancel delete revive enqueue", retention_ms=TICK),
         actor(
             "b",
-            "complete cancel delete revive enqueue crash flush update",
+            "complete cancel delete revive enqueue crash flush",
             relations=Relations(needs=("a",)),
         ),
     ),
@@ -154,10 +154,17 @@ WORLDS: dict[str, tuple[Actor, ...]] = {
     "a group that comes back": (
         actor("a", "cancel revive flush update", relations=_GROUPED, expires_in_ms=2 * TICK),
     ),
+    "a task that is changed": (
+        actor("a", "fail cancel reschedule update requeue", max_retry=1, delay_ms=TICK),
+    ),
+    "a blocked task that is changed": (
+        actor("a", "complete"),
+        actor("b", "update", relations=Relations(needs=("a",))),
+    ),
     "waits": (
         actor("a", "complete fail cancel revive delete", retention_ms=TICK),
-        actor("b", "fail delete cancel reschedule update", max_retry=1, expires_in_ms=2 * TICK),
-        actor("c", "complete enqueue delete flush update", delay_ms=TICK),
+        actor("b", "fail delete cancel", max_retry=1, expires_in_ms=2 * TICK),
+        actor("c", "complete enqueue delete flush", delay_ms=TICK),
     ),
 }
 """Each a set of three tasks with what may happen to them: together all that can."""
