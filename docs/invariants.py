@@ -21,7 +21,7 @@ WORDS: Mapping[int, str] = MappingProxyType(
         "nothing. Being active and having a lease are one.",
         4: "`attempt <= max_retry + 1`; only a failure or a timeout uses one up; every claim "
         "raises `deliveries`.",
-        5: "A terminal state changes only by revive, delete and purge.",
+        5: "A terminal state changes only by revive, requeue, delete and purge.",
         6: "At most one task in the window of a unique key; the key names its holder, and is free "
         "once the window ends, also after death, cancellation, deletion and purge.",
         7: "Among ready tasks the lower priority number goes first, then first come, first served.",

@@ -32,9 +32,10 @@ CLASSES = {
 
 IMPORTS = """
 import builtins
+import datetime as dt
 from collections.abc import {abc}
 from types import MappingProxyType
-from typing import Any, Generic, Literal, TypeVar, overload
+from typing import Any, Generic, Literal, TypeVar, Unpack, overload
 
 from rediq_trio._errors import PartlyEnqueued
 from rediq_trio.admin.dead_letters import DeadLetters
@@ -48,7 +49,15 @@ from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.values.bounds import Duration
 from rediq_trio.values.limits import UNSET, QueueLimits, Rate, Unset
 from rediq_trio.values.schedule import Cron, Every
-from rediq_trio.values.task import Progress, QueueStats, Task, TaskInfo, WorkerInfo
+from rediq_trio.values.task import (
+    NewTaskChanges,
+    Progress,
+    QueueStats,
+    Task,
+    TaskChanges,
+    TaskInfo,
+    WorkerInfo,
+)
 from rediq_trio.workflow.build import Workflow
 from rediq_trio.workflow.handle import WorkflowHandle, WorkflowInfo
 
@@ -163,6 +172,7 @@ class Kind:
         yield _indented(_docstring(node), 8)
         passed = [arg.arg for arg in node.args.args[1:]]
         passed += [f"{arg.arg}={arg.arg}" for arg in node.args.kwonlyargs]
+        passed += [f"**{node.args.kwarg.arg}"] if node.args.kwarg else []
         of_trio = f"self._on_trio.{node.name}"
         call = f"{self.wait}self._calls.call({', '.join([of_trio, *passed])})"
         if overloaded:

@@ -17,7 +17,7 @@ from rediq_trio.spec.lifecycle import TERMINAL, TRANSITIONS, WAITING, State, Tra
 
 Point = tuple[float, float]
 
-WIDTH, HEIGHT = 1120, 602
+WIDTH, HEIGHT = 1120, 620
 BOX_WIDTH, BOX_HEIGHT = 124, 40
 START = "start"
 WAITING_BOX = "waiting"
@@ -50,6 +50,9 @@ class Way:
 
 MERGER = (State.GROUPED, State.PENDING)
 """What a batch is drawn as: its members go, and one task comes in their place."""
+
+CHANGES = (Transition.RESCHEDULE, Transition.UPDATE)
+"""What a caller changes of a waiting task: told below, as its edges would cross the frame."""
 
 WAYS: dict[tuple[str, str], Way] = {
     (START, WAITING_BOX): Way((49, 190), (), (104, 190), (72, 174)),
@@ -90,7 +93,9 @@ def grouped() -> dict[tuple[str, str], list[str]]:
             edges[MERGER] = [str(transition)]
             continue
         for source, target in sorted(pairs, key=str):
-            if target is None or (transition is Transition.ENQUEUE and source is not None):
+            if target is None or transition in CHANGES:
+                continue
+            if transition is Transition.ENQUEUE and source is not None:
                 continue
             begin, end = START if source is None else str(source), str(target)
             if source in WAITING and target in TERMINAL:
@@ -120,10 +125,19 @@ def _merges(transition: Transition) -> bool:
 
 def replacements() -> str:
     """Say between which states a task moves that is replaced by one of its unique key."""
-    pairs = [pair for pair in TRANSITIONS[Transition.ENQUEUE] if pair[0] is not None]
+    return f"enqueue of the same unique key: {_moves(Transition.ENQUEUE)}"
+
+
+def changes() -> str:
+    """Say between which states a task moves that a caller changes."""
+    return "; ".join(f"{each}: {_moves(each)}" for each in CHANGES)
+
+
+def _moves(transition: Transition) -> str:
+    pairs = [pair for pair in TRANSITIONS[transition] if pair[0] is not None]
     sources = {source for source, _ in pairs if source is not None}
     targets = {target for _, target in pairs if target is not None}
-    return f"enqueue of the same unique key: {_from(sources)} to {_from(targets)}"
+    return f"{_from(sources)} to {_from(targets)}"
 
 
 def _from(sources: Iterable[State]) -> str:
@@ -163,9 +177,10 @@ def svg() -> str:
     said = (
         "gone: " + "; ".join(removals()),
         "replaced: " + replacements(),
+        "changed: " + changes(),
         "batch: many grouped tasks go, one pending task comes",
     )
-    parts += [_text((20, HEIGHT - 48 + 18 * n), t, "start", small=True) for n, t in enumerate(said)]
+    parts += [_text((20, HEIGHT - 66 + 18 * n), t, "start", small=True) for n, t in enumerate(said)]
     return "\n".join([*parts, "</svg>\n"])
 
 

@@ -7,8 +7,11 @@ RediqError
 ├── UnknownTaskType      the caller: no handler has that name
 ├── DuplicateTask        the caller: that id exists, or that unique key is taken
 ├── TaskNotFound         the caller, or time: no such task, or purged
+├── TaskStateError       the caller, or time: the task is in another state than is needed
+├── TaskChanged          the caller, or another: the task is not as it was read
 ├── NewerTask            the caller's age: a newer version wrote the task
 ├── ScheduleNotFound     the caller: no schedule has that name
+├── QueueNotEmpty        the caller: something is in the queue that is to be removed
 ├── QueueFull            the world: the queue is bounded and full
 ├── PartlyEnqueued       its cause: `enqueue_many` wrote some tasks, then a step was refused
 ├── TaskFailed           the task: it ended in `dead`
@@ -119,6 +122,28 @@ class TaskNotFound(RediqError, LookupError):
         self.task_id = task_id
 
 
+class TaskStateError(RediqError):
+    """The task is in a state in which it cannot be changed so; nothing was changed."""
+
+    def __init__(self, task_id: str, state: str, wanted: str, reason: str) -> None:
+        super().__init__(f"task {quote(task_id)} is {state}, and must be {wanted}: {reason}")
+        self.task_id = task_id
+        self.state = state
+        """The state in which it is: the value of a `State`."""
+
+
+class TaskChanged(RediqError):
+    """The task was changed by someone else since it was read; nothing was changed by this call."""
+
+    def __init__(self, task_id: str, changed: Sequence[str]) -> None:
+        super().__init__(
+            f"task {quote(task_id)} was changed since it was read: {', '.join(changed)}; read it again"
+        )
+        self.task_id = task_id
+        self.changed = tuple(changed)
+        """What was changed: `payload`, or names of options."""
+
+
 class NewerTask(RediqError):
     """A newer version of the library wrote the task, in a format that this one cannot read.
 
@@ -140,6 +165,15 @@ class ScheduleNotFound(RediqError, LookupError):
     def __init__(self, name: str) -> None:
         super().__init__(f"no schedule is named {quote(name)} in any queue")
         self.name = name
+
+
+class QueueNotEmpty(RediqError):
+    """Something is in the queue, so it was not removed."""
+
+    def __init__(self, queue: str, left: str) -> None:
+        super().__init__(f"queue {queue} is not empty: {left}")
+        self.queue = queue
+        """The queue, or its partition."""
 
 
 class QueueFull(RediqError):

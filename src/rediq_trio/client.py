@@ -67,6 +67,7 @@ class Client:
         self._store = store
         self._patient_store = with_patience(store, patience)
         self._max_payload = max_payload
+        self._open = partial(TaskHandle[Any], self._patient_store, max_payload=max_payload)
         self._patience = patience
         self._partition_counts = PartitionCounts(store, patience)
 
@@ -128,9 +129,7 @@ class Client:
         if any(one.new.relations.queue or one.outside(plan.home) for one in nodes):
             await relay(self._store, plan.home)
         handles = {
-            node.name: TaskHandle[Any](
-                self._patient_store, node.queue, node.local_id, node.task.returns
-            )
+            node.name: self._open(node.queue, node.local_id, node.task.returns)
             for node in plan.nodes
         }
         return WorkflowHandle(plan, handles)
@@ -162,10 +161,10 @@ class Client:
         """Return the handle for an answer; raise if the task was rejected."""
         queue, returns = one.task.queue, one.task.returns
         if isinstance(answer, State):
-            return TaskHandle(self._patient_store, queue, one.local_id, returns)
+            return self._open(queue, one.local_id, returns)
         match answer:
             case Answer(AnswerKind.TAKEN | AnswerKind.REPLACED, ref):
-                return TaskHandle(self._patient_store, queue, ref, returns, created=False)
+                return self._open(queue, ref, returns, created=False)
             case Answer(AnswerKind.FULL):
                 raise QueueFull(
                     f"queue {queue} is full: wait for room with enqueue(task, wait=True), "
@@ -174,9 +173,7 @@ class Client:
             case Answer(AnswerKind.MISSING, ref):
                 raise TaskNotFound(f"{queue}/{ref}")
             case _:
-                return TaskHandle(
-                    self._patient_store, queue, one.local_id, returns, created=answer is not None
-                )
+                return self._open(queue, one.local_id, returns, created=answer is not None)
 
     async def _check_elsewhere(self, needs: Iterable[tuple[str, str]]) -> None:
         """Raise `TaskNotFound` if one of these tasks, queue and id, does not exist."""
@@ -242,7 +239,7 @@ class Client:
 
     def task(self, task_id: str) -> TaskHandle[Any]:
         """Return a handle for an id without reading it. Raises `ConfigError` for a malformed id."""
-        return TaskHandle(self._patient_store, *split_id(task_id))
+        return self._open(*split_id(task_id))
 
     def queue(self, name: str) -> Queue:
         """Return a queue by its name without reading it. Raises `ConfigError` for a malformed name."""

@@ -192,6 +192,64 @@ async def task_delete(client: Any) -> list[Any]:
     return [*[await attempt(handle.delete) for _ in range(2)]]
 
 
+async def task_run_now(client: Any) -> list[Any]:
+    handle = await done(client.enqueue(task("a", delay=60)))
+    found = [await attempt(handle.run_now) for _ in range(2)]
+    await done(handle.cancel())
+    none = client.task("q/none")
+    return [*found, await attempt(handle.run_now), await attempt(none.run_now)]
+
+
+async def task_reschedule(client: Any) -> list[Any]:
+    handle = await done(client.enqueue(task("a")))
+    past = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+    return [
+        await attempt(handle.reschedule, delay=60),
+        await attempt(handle.reschedule, run_at=past),
+        await attempt(handle.reschedule),
+        await attempt(handle.reschedule, delay=5, run_at=past),
+        await attempt(handle.reschedule, delay=-1),
+        await attempt(client.task("q/none").reschedule, delay=1),
+    ]
+
+
+async def task_update(client: Any) -> list[Any]:
+    handle = await done(client.enqueue(task("a")))
+    seen = await done(handle.info())
+    found = await attempt(handle.update, payload={"a": 2}, priority=7)
+    return [
+        found,
+        await attempt(handle.update, seen=seen, priority=8),
+        await attempt(handle.update, priority=-1),
+        await attempt(handle.update, queue="other"),
+        (await done(handle.info())).priority,
+        await attempt(client.task("q/none").update, priority=1),
+    ]
+
+
+async def task_enqueue_again(client: Any) -> list[Any]:
+    handle = await done(client.enqueue(task("a", unique=rediq.Unique("k"))))
+    return [
+        await attempt(handle.enqueue_again),
+        await attempt(handle.enqueue_again, id="b", unique=None, priority=7),
+        await attempt(handle.enqueue_again, depends_on="q/a"),
+        await attempt(client.task("q/none").enqueue_again),
+    ]
+
+
+async def task_requeue(client: Any) -> list[Any]:
+    handle = await done(client.enqueue(task("a")))
+    there = await done(handle.requeue("other"))
+    tied = await done(client.enqueue(task("b", unique=rediq.Unique("k"))))
+    return [
+        there.queue,
+        (await done(there.info())).state,
+        await attempt(handle.requeue, "other"),
+        await attempt(tied.requeue, "other"),
+        await attempt(tied.requeue, "q"),
+    ]
+
+
 async def workflow(client: Any) -> Any:
     """Enqueue a workflow that the worker runs."""
     graph = rediq.Workflow("sums")
@@ -303,6 +361,19 @@ async def queue_resume(client: Any) -> list[Any]:
 async def queue_flush(client: Any) -> list[Any]:
     await done(client.enqueue_many([task("a"), task("b")]))
     return [await attempt(client.queue("q").flush), await attempt(client.queue("q").flush)]
+
+
+async def queue_remove(client: Any) -> list[Any]:
+    await done(client.enqueue(task("a")))
+    queue = client.queue("q")
+    full = await attempt(queue.remove)
+    await done(queue.flush())
+    return [
+        full,
+        await attempt(queue.remove),
+        await attempt(queue.stats),
+        await attempt(queue.remove),
+    ]
 
 
 async def queue_limit(client: Any) -> list[Any]:
@@ -418,6 +489,11 @@ SCENARIOS: dict[str, Callable[[Any], Awaitable[list[Any]]]] = {
     "TaskHandle.cancel": task_cancel,
     "TaskHandle.retry": task_retry,
     "TaskHandle.delete": task_delete,
+    "TaskHandle.run_now": task_run_now,
+    "TaskHandle.reschedule": task_reschedule,
+    "TaskHandle.update": task_update,
+    "TaskHandle.enqueue_again": task_enqueue_again,
+    "TaskHandle.requeue": task_requeue,
     "WorkflowHandle.info": workflow_info,
     "WorkflowHandle.result": workflow_result,
     "WorkflowHandle.wait": workflow_wait,
@@ -434,6 +510,7 @@ SCENARIOS: dict[str, Callable[[Any], Awaitable[list[Any]]]] = {
     "Queue.pause": queue_pause,
     "Queue.resume": queue_resume,
     "Queue.flush": queue_flush,
+    "Queue.remove": queue_remove,
     "Queue.limit": queue_limit,
     "Queue.limits": queue_limit,
     "Queue.keep_history": queue_keep_history,

@@ -24,10 +24,12 @@ from rediq_trio.spec.messages import (
     Report,
     Schedule,
     Tick,
+    Version,
     WorkerRecord,
 )
 from rediq_trio.spec.operations import OPERATIONS, Confirm
 from rediq_trio.spec.records import PROPAGATED_AT_ONCE, GroupRule
+from rediq_trio.spec.stored_format import UNSET_RETENTION_MS
 from rediq_trio.store.redis import durability
 from rediq_trio.store.redis.connection.gateway import Gateway, open_gateway, parse_address
 from rediq_trio.store.redis.durability import Durability
@@ -95,6 +97,8 @@ def world(redis_server: Server, monkeypatch: pytest.MonkeyPatch) -> Opened:
 Call = Callable[[RedisStore], Awaitable[Any]]
 Prepare = Callable[[Behind], Awaitable[Call]]
 MESSAGE = Mail(1, Q, MailKind.TASK, task=new("t"))
+VERSION = Version(b"e", 50, 3, 3, UNSET_RETENTION_MS)
+MOVED = NewTask("new", b"e", relations=Relations(queue="other"))
 SCHEDULE = Schedule("s", b"when", NewTask("", b"e"), owner="app", next_ms=START)
 
 
@@ -177,6 +181,11 @@ async def _with_dead(behind: Behind) -> Call:
     return lambda store: store.revive(Q, ["t"])
 
 
+async def _with_settings(behind: Behind) -> Call:
+    await behind.bench.store.arrange(Q, fair=True)
+    return lambda store: store.remove_queue(Q, received={})
+
+
 async def _with_group(behind: Behind) -> Call:
     await behind.bench.add("t", relations=Relations(group="g"))
     await behind.bench.store.set_group_rules(Q, rules={"g": GroupRule(1, 1, 1)})
@@ -208,12 +217,22 @@ CALLS: dict[str, tuple[str, Prepare]] = {
     # Written for a client, or an operator.
     "enqueue": (RAISE, simply(lambda store: store.enqueue(Q, [new("t")]))),
     "cancel": (RAISE, simply(lambda store: store.cancel(Q, "t"), "t")),
+    "reschedule": (RAISE, simply(lambda store: store.reschedule(Q, "t", delay_ms=5), "t")),
+    "update": (
+        RAISE,
+        simply(lambda store: store.update(Q, "t", seen=VERSION, new=VERSION), "t", envelope=b"e"),
+    ),
+    "requeue": (
+        RAISE,
+        simply(lambda store: store.requeue(Q, "t", seen=VERSION, task=MOVED), "t", envelope=b"e"),
+    ),
     "revive": (RAISE, _with_dead),
     "delete": (RAISE, simply(lambda store: store.delete(Q, ["t"]), "t")),
     "pause": (RAISE, simply(lambda store: store.pause(Q))),
     "flush": (RAISE, simply(lambda store: store.flush(Q), "t")),
     "limit": (RAISE, simply(lambda store: store.limit(Q, key="k", concurrency=1))),
     "arrange": (RAISE, simply(lambda store: store.arrange(Q, max_pending=1))),
+    "remove_queue": (RAISE, _with_settings),
     "declare": (RAISE, simply(lambda store: store.declare(Q, schedule=SCHEDULE))),
     "retract": (RAISE, scheduled(lambda store: store.retract(Q, names=["s"]))),
     "retract_others": (

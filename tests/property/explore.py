@@ -152,7 +152,14 @@ WORLDS: dict[str, tuple[Actor, ...]] = {
         actor("c", "delete", relations=_GROUPED, expires_in_ms=3 * TICK),
     ),
     "a group that comes back": (
-        actor("a", "cancel revive flush", relations=_GROUPED, expires_in_ms=2 * TICK),
+        actor("a", "cancel revive flush update", relations=_GROUPED, expires_in_ms=2 * TICK),
+    ),
+    "a task that is changed": (
+        actor("a", "fail cancel reschedule update requeue", max_retry=1, delay_ms=TICK),
+    ),
+    "a blocked task that is changed": (
+        actor("a", "complete"),
+        actor("b", "update", relations=Relations(needs=("a",))),
     ),
     "waits": (
         actor("a", "complete fail cancel revive delete", retention_ms=TICK),
@@ -181,7 +188,7 @@ def canonical(queue: QueueState, now: int) -> Hashable:
                 r.has_waiters,
                 spare > 0,
                 _distance(_due(r), past[r.state], now),
-                alive and r.seq and places.index(r.seq),
+                alive and (r.priority, r.seq and places.index(r.seq)),
                 alive and r.expires_ms and (1, _distance(r.expires_ms, expiries, now)),
                 alive and (r.attempt, r.crashes, r.cancel, r.has_dependents),
                 (
@@ -277,6 +284,15 @@ def _about(each: Actor, record: Record | None) -> Iterator[Step]:
     yield Step("enqueue", ([each.task],))
     if "cancel" in each.may:
         yield Step("cancel", (record.id,))
+    if "reschedule" in each.may:
+        yield Step("reschedule", (record.id,), {"delay_ms": TICK})
+        yield Step("reschedule", (record.id,))
+    if "update" in each.may:
+        new = attrs.evolve(record.version, priority=0)
+        yield Step("update", (record.id,), {"seen": record.version, "new": new})
+    if "requeue" in each.may:
+        moved = NewTask("new", b"e", relations=Relations(queue="other"))
+        yield Step("requeue", (record.id,), {"seen": record.version, "task": moved})
     if "watch" in each.may:
         yield Step("watch", (record.id,))
     for name in ("revive", "delete"):

@@ -33,6 +33,7 @@ from rediq_trio.spec.messages import (
     Snoozed,
     Tick,
     Until,
+    Version,
 )
 from rediq_trio.spec.records import GroupRule
 from rediq_trio.spec.settle import PLAIN_OUTCOMES
@@ -474,6 +475,35 @@ class Histories(RuleBasedStateMachine):
     def cancel_in_hand(self, picked: list[int]) -> None:
         self.do("cancel", self.chosen(picked, None)[0].id)
 
+    @rule(task_id=ids, delay=delays, at=st.sampled_from([None, None, -2, 0, 7]))
+    def reschedule(self, task_id: str, delay: int, at: int | None) -> None:
+        run_at = 0 if at is None else self.both.clock.now + at
+        self.do("reschedule", task_id, delay_ms=delay, run_at_ms=run_at)
+
+    @rule(
+        task_id=ids,
+        task=tasks,
+        expires=st.sampled_from([0, 0, 4, 30]),
+        stale=st.sampled_from([{}] * 6 + [{"envelope": b"x"}, {"priority": 7}, {"expires_ms": 1}]),
+    )
+    def update(self, task_id: str, task: NewTask, expires: int, stale: dict[str, Any]) -> None:
+        record = self.both.model.records.get(task_id)
+        numbers = task.priority, task.max_retry, task.max_crashes, task.retention_ms
+        at = expires and self.both.clock.now + expires
+        new = Version(task.envelope, *numbers, at)
+        seen = attrs.evolve(record.version if record else new, **stale)
+        self.do("update", task_id, seen=seen, new=new, expires_in_ms=task.expires_in_ms)
+
+    @rule(task_id=ids, new_id=ids, stale=st.sampled_from([{}] * 4 + [{"envelope": b"x"}]))
+    def requeue(self, task_id: str, new_id: str, stale: dict[str, Any]) -> None:
+        record = self.both.model.records.get(task_id)
+        if record is None:
+            seen, key = Version(b"e", 1, 1, 1, 1), ""
+        else:
+            seen, key = attrs.evolve(record.version, **stale), record.limit_key
+        task = NewTask(new_id, b"e", relations=Relations(queue=OTHER, limit_key=key))
+        self.do("requeue", task_id, seen=seen, task=task)
+
     @rule(task_ids=some_ids)
     def revive(self, task_ids: list[str]) -> None:
         self.do("revive", task_ids)
@@ -498,6 +528,18 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def flush(self) -> None:
         self.do("flush")
+
+    @precondition(lambda self: len(self.history) > 20)
+    @rule(emptied=st.booleans(), known=st.sampled_from([None, False, True, True]))
+    def remove_queue(self, emptied: bool, known: bool | None) -> None:
+        if emptied:
+            self.do("flush")
+            self.do("retract", names=["daily", "hourly"])
+            if outbox := self.both.model.outbox:
+                self.do("acknowledge", outbox[-1].seq)
+            self.both.clock.advance(1)
+        received = dict(self.both.model.received)
+        self.do("remove_queue", received=None if known is None else received if known else {"a": 1})
 
     # --- the weather
 

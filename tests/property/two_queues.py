@@ -41,6 +41,9 @@ class TwoQueues(RuleBasedStateMachine):
         self.read: list[tuple[str, tuple[Mail, ...]]] = []
         """What relays have read, to be carried at any later time."""
         self.nonce = 0
+        self.numbers = 0
+        self.moved: list[tuple[str, str]] = []
+        """The tasks that came in place of others, of the other queue."""
 
     def do(self, name: str, step: str, *args: Any, **options: Any) -> Any:
         before = self.queues[name]
@@ -54,7 +57,8 @@ class TwoQueues(RuleBasedStateMachine):
         return answer
 
     def fresh(self, name: str, **options: Any) -> NewTask:
-        own = f"t{len(self.made)}"
+        self.numbers += 1
+        own = f"t{self.numbers}"
         self.made.append((name, own))
         return NewTask(own, b"e", **{"retention_ms": 0, "max_retry": 0} | options)
 
@@ -132,6 +136,20 @@ class TwoQueues(RuleBasedStateMachine):
             else:
                 self.do(at, "revive", [own])
 
+    @rule(picked=picks, to=names)
+    def requeue(self, picked: int, to: str) -> None:
+        """Move a task to the other queue, as a client does that has read it."""
+        for at, own in self.chosen([picked]):
+            if at == to:
+                continue
+            seen = self.queues[at].records[own].version
+            new = self.fresh(to, relations=Relations(queue=to))
+            if self.do(at, "requeue", own, seen=seen, task=new).obstacle is None:
+                assert own not in self.queues[at].records
+                self.moved.append((to, new.id))
+            else:
+                self.made.remove((to, new.id))
+
     @rule(name=names)
     def flush(self, name: str) -> None:
         if len(self.made) % 5 == 0:
@@ -181,6 +199,7 @@ class TwoQueues(RuleBasedStateMachine):
                 break
         else:
             raise AssertionError("the queues do not come to rest")
+        assert [self.appeared.get(each) for each in self.moved] == [1] * len(self.moved)
         for name, queue in self.queues.items():
             waiting = [r.id for r in queue.records.values() if r.state is State.BLOCKED]
             assert waiting == [], f"{name}: they wait for ever for {dict(queue.needs)}"

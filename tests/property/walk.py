@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
+
 from rediq_trio.spec.lifecycle import TRANSITIONS, State, Transition
 from rediq_trio.spec.messages import (
     Completed,
@@ -104,6 +106,8 @@ def walk_every_edge(both: Lockstep) -> None:
 
     _walk_dependencies(walk)
     walk.do("flush")
+    _walk_changes(walk)
+    walk.do("flush")
     _walk_replacements(walk)
     walk.do("flush")
     _walk_groups(walk)
@@ -174,6 +178,27 @@ def _walk_groups(walk: Walk) -> None:
     }
     walk.do("batch", ids=["b4"], rules={**rules, "user:1": GroupRule(20, 50_000, 50_000)})
     walk.do("batch", ids=["b4", "b5", "b6", "b7"], rules=rules)
+
+
+def _walk_changes(walk: Walk) -> None:
+    walk.waiting()
+    for task_id in WAITING:
+        seen = walk.both.model.records[task_id].version
+        walk.do("update", task_id, seen=seen, new=attrs.evolve(seen, priority=7, expires_ms=0))
+    for task_id in ("retry", "scheduled"):
+        walk.do("reschedule", task_id)
+        walk.do("reschedule", task_id, delay_ms=100)
+        walk.do("reschedule", task_id, run_at_ms=walk.both.clock.now + 50)
+    walk.fail(walk.active("fails"), delay=500)
+    walk.ended()
+    walk.add("ready")
+    walk.add("later", delay_ms=900)
+    walk.fail(walk.active("again"), delay=500)
+    for task_id in ("ready", "later", "again", "dead", "cancelled"):
+        seen = walk.both.model.records[task_id].version
+        moved = NewTask("new", b"e", relations=Relations(queue="other"))
+        walk.do("requeue", task_id, seen=seen, task=moved)
+    walk.do("reschedule", "fails", delay_ms=100)
 
 
 def _walk_replacements(walk: Walk) -> None:

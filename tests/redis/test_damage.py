@@ -3,7 +3,18 @@
 import pytest
 
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.messages import Completed, Fence, Relations, Released, Report, Stopped, Verdict
+from rediq_trio.spec.messages import (
+    Completed,
+    Fence,
+    Relations,
+    Released,
+    Report,
+    Rescheduled,
+    Stopped,
+    Updated,
+    Verdict,
+    Version,
+)
 from rediq_trio.spec.records import Counters, Lock
 from rediq_trio.store.broadcast import SignalKind
 from tests.conformance.bench import Q, failed, heard, new, snoozed
@@ -183,6 +194,9 @@ async def test_a_damaged_task_cannot_be_operated_on(behind: Behind, raw: bytes) 
     assert await store.get(Q, ["t"]) == (None,)
     assert await store.cancel(Q, "t") is None
     assert await store.watch(Q, "t") is None
+    assert await store.reschedule(Q, "t") == Rescheduled()
+    version = Version(b"e", 1, 1, 1, 1)
+    assert await store.update(Q, "t", seen=version, new=version) == Updated()
     assert await store.revive(Q, ["t"]) == (None,)
     assert await store.delete(Q, ["t"]) == (None,)
     assert await store.enqueue(Q, [new("t")]) == (None,)

@@ -20,11 +20,13 @@ from rediq_trio.spec.messages import (
     Due,
     Mail,
     MailKind,
+    NewTask,
     Received,
     Relations,
     Schedule,
     Tick,
     Verdict,
+    Version,
 )
 from rediq_trio.spec.stored_format import FORMAT_STEP
 from rediq_trio.store.broadcast import SignalKind
@@ -399,6 +401,8 @@ async def test_what_a_client_asks_of_it_is_refused(newer: Newer) -> None:
             handle.cancel,
             handle.retry,
             handle.delete,
+            handle.run_now,
+            handle.enqueue_again,
             handle.result,
             handle.wait,
         ):
@@ -407,6 +411,12 @@ async def test_what_a_client_asks_of_it_is_refused(newer: Newer) -> None:
             ) as told:
                 await ask()
             assert (told.value.task_id, told.value.layout) == ("q/n", 2)
+        version = Version(b"e", 1, 1, 1, 1)
+        with pytest.raises(NewerTask, match="format 2"):
+            await bench.store.update(Q, "n", seen=version, new=version)
+        moved = NewTask("new", b"e", relations=Relations(queue="other"))
+        with pytest.raises(NewerTask, match="format 2"):
+            await bench.store.requeue(Q, "n", seen=version, task=moved)
         assert [info.id for info in await client.queue(Q).tasks("pending")] == ["q/o"]
         assert (await client.queue(Q).stats()).pending == 2
         with pytest.raises(rediq.NewerTask, match="format 2"):

@@ -623,3 +623,63 @@ def test_the_environment_says_whether_clear_text_is_accepted(
     else:
         with pytest.raises(PayloadError, match="not encrypted"):
             encryption.decrypt(b"plain")
+
+
+async def test_what_is_changed_of_a_task_is_encrypted_too(place: Place) -> None:
+    async with client(place, OLD) as us:
+        task = echo.options(delay=1000, unique=Unique(key=MARK)).task("a")
+        handle = await us.enqueue(task)
+        before = await handle.info()
+        [stored] = await place.store.get("default", [handle.id.split("/")[1]])
+        await handle.update(priority=7)
+        [same] = await place.store.get("default", [handle.id.split("/")[1]])
+        assert stored is not None
+        assert same is not None
+        assert same.envelope == stored.envelope
+        await handle.update(payload={"value": MARK}, metadata={"trace": MARK})
+        with pytest.raises(rediq.TaskChanged, match="payload, priority, metadata"):
+            await handle.update(seen=before, priority=3)
+        with pytest.raises(DuplicateTask):
+            await handle.enqueue_again()
+        await handle.cancel()
+        again = await handle.enqueue_again()
+        assert dict((await again.info()).metadata) == {"trace": MARK}
+        with pytest.raises(DuplicateTask):  # its key was not hashed a second time
+            await us.enqueue(task)
+        assert MARK.encode() not in await place.dump()
+    async with client(place, OTHER) as stranger:
+        for call in (again_of(stranger, again), stranger.task(again.id).update(priority=1)):
+            with pytest.raises(PayloadError, match="with a key that is not among those given"):
+                await call
+    async with worker(place, OLD) as server:
+        assert await server.client.task(again.id).result(timeout=WITHIN) == MARK
+
+
+def again_of(stranger: rediq.Client, handle: rediq.TaskHandle[Any]) -> Any:
+    return stranger.task(handle.id).enqueue_again()
+
+
+async def test_a_change_that_comes_twice_is_made_once_though_encrypted_anew(place: Place) -> None:
+    async with client(place, OLD) as us:
+        handle = await us.enqueue(echo.task("a"))
+        own = handle.id.split("/")[1]
+        [record] = await us._store.get("default", [own])
+        assert record is not None
+        other = await us.enqueue(echo.task("b"))
+        [changed] = await us._store.get("default", [other.id.split("/")[1]])
+        assert changed is not None
+        change = {"seen": record.version, "new": changed.version}
+        for _ in range(2):
+            assert (await us._store.update("default", own, **change)).done
+        await us.task(f"default/{own}").update(payload={"value": "c"})
+        assert not (await us._store.update("default", own, **change)).done
+
+
+async def test_a_task_that_is_moved_is_encrypted_for_its_new_queue(place: Place) -> None:
+    async with client(place, OLD) as us:
+        handle = await us.enqueue(echo.options(delay=1000).task(MARK))
+        moved = await handle.requeue("second")
+        assert MARK.encode() not in await place.dump()
+        await moved.run_now()
+    async with worker(place, OLD) as server:
+        assert await server.client.task(moved.id).result(timeout=WITHIN) == MARK

@@ -41,9 +41,10 @@ def test_every_event_has_edges() -> None:
     assert all(TRANSITIONS.values())
 
 
-def test_only_revive_delete_flush_and_purge_leave_a_terminal_state() -> None:
+def test_only_what_is_asked_for_and_a_purge_leave_a_terminal_state() -> None:
     leaving = {transition for transition, source, _ in EDGES if source in TERMINAL}
-    assert leaving == {Transition.REVIVE, Transition.DELETE, Transition.FLUSH, Transition.PURGE}
+    asked = {Transition.REVIVE, Transition.DELETE, Transition.FLUSH, Transition.REQUEUE}
+    assert leaving == {*asked, Transition.PURGE}
 
 
 def test_only_a_claim_makes_a_task_active() -> None:

@@ -15,6 +15,7 @@ from rediq_trio.admin.check import check_queue, plan_repairs
 from rediq_trio.admin.dead_letters import DeadLetters
 from rediq_trio.admin.history_file import history_lines
 from rediq_trio.admin.reading import QueueReader
+from rediq_trio.admin.removal import remove_queue
 from rediq_trio.schedules.declare import is_routed
 from rediq_trio.spec.check.findings import Repair, Violation
 from rediq_trio.spec.check.partitions import ABOUT, partition_repairs, partition_violations
@@ -145,6 +146,17 @@ class Queue:
         removed = await self._store.flush(partition)
         await relay(self._store, partition)
         return removed
+
+    async def remove(self) -> None:
+        """Remove a queue that is empty: its name, settings, limits, counters and history.
+
+        Each partition is removed in one step, if nothing is in any of them: no task in any
+        state, no schedule, no message to or from another queue, and no unique key whose window
+        is open. Its next task makes the queue anew. When cancelled, or after an error, some
+        partitions may have been removed; call it again. Raises `QueueNotEmpty`, which names
+        what is there.
+        """
+        await remove_queue(self._store, self.name, await self._reader.partitions())
 
     async def limit(
         self,

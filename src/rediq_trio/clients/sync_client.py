@@ -6,9 +6,10 @@ Long, because it is generated: `python -m docs.other_clients`.
 from __future__ import annotations
 
 import builtins
+import datetime as dt
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Generic, Literal, TypeVar, overload
+from typing import Any, Generic, Literal, TypeVar, Unpack, overload
 
 from rediq_trio._errors import PartlyEnqueued
 from rediq_trio.admin.dead_letters import DeadLetters
@@ -22,7 +23,15 @@ from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.values.bounds import Duration
 from rediq_trio.values.limits import UNSET, QueueLimits, Rate, Unset
 from rediq_trio.values.schedule import Cron, Every
-from rediq_trio.values.task import Progress, QueueStats, Task, TaskInfo, WorkerInfo
+from rediq_trio.values.task import (
+    NewTaskChanges,
+    Progress,
+    QueueStats,
+    Task,
+    TaskChanges,
+    TaskInfo,
+    WorkerInfo,
+)
 from rediq_trio.workflow.build import Workflow
 from rediq_trio.workflow.handle import WorkflowHandle, WorkflowInfo
 
@@ -105,6 +114,71 @@ class SyncTaskHandle(Generic[R]):
         Raises `TaskNotFound`.
         """
         return self._calls.call(self._on_trio.delete)
+
+    def run_now(self) -> bool:
+        """Make a task that waits for its time, or for its next attempt, ready now.
+
+        True if it was made ready, False if it was ready already. Its attempts stay counted, and
+        it comes after the ready tasks of its priority. When cancelled, it may have happened.
+        Raises `TaskNotFound`, and `TaskStateError` for a task that waits for others or in a
+        group, that runs, or that has ended.
+        """
+        return self._calls.call(self._on_trio.run_now)
+
+    def reschedule(
+        self, *, delay: Duration | None = None, run_at: dt.datetime | None = None
+    ) -> State:
+        """Make a task that is scheduled, in retry or ready due at another time; return its state.
+
+        Pass one of `delay`, seconds from now, 0 to 1 year, and `run_at`, an aware datetime at
+        most 1 year ahead. The state is `scheduled`, or `pending` if the time is now or past. Its
+        attempts stay counted. When cancelled, it may have happened. Raises `ConfigError`,
+        `TaskNotFound`, and `TaskStateError` as `run_now` does.
+        """
+        return self._calls.call(self._on_trio.reschedule, delay=delay, run_at=run_at)
+
+    def update(self, *, seen: TaskInfo | None = None, **changes: Unpack[TaskChanges]) -> State:
+        """Change payload and options of a task that waits, in one step; return its state.
+
+        Pass what is to be another: `payload`, `priority`, `max_retry`, `max_crashes`, `timeout`,
+        `backoff`, `expires` (seconds from now, an aware datetime, or None), `retention` and
+        `metadata`, each as in `Task`. Id and place in the queue stay; with another priority, it
+        comes after the others of that. Its deadline stays too. With `seen`, what `info()`
+        returned, the change is made only if the task is as it was then.
+
+        When cancelled, the change may have been made. Raises `TaskChanged` if someone else
+        changed the task meanwhile, `TaskStateError` if it runs or has ended, `TaskNotFound`,
+        `ConfigError`, `PayloadError` and `PayloadTooLarge`.
+        """
+        return self._calls.call(self._on_trio.update, seen=seen, **changes)
+
+    def requeue(self, queue: str) -> SyncTaskHandle[R]:
+        """Move a task that waits for its time, is ready, dead or cancelled to another queue.
+
+        Return the handle of the new task: it has another id, is due when this one was, and
+        begins with new counters. In one step this task is removed, and sent there: if the call is
+        lost, a keeper of this queue brings it, once.
+
+        When cancelled, it may have been moved. Raises `TaskStateError` for a task in another
+        state, and for one that has to stay: with a unique key, a group, tasks that depend on it,
+        someone who waits for its end, or results that it keeps. Raises `TaskChanged` as
+        `update` does, `TaskNotFound`, `PayloadError`, and `ConfigError` for a bad queue.
+        """
+        return SyncTaskHandle(self._calls, self._calls.call(self._on_trio.requeue, queue))
+
+    def enqueue_again(self, **changes: Unpack[NewTaskChanges]) -> SyncTaskHandle[R]:
+        """Enqueue a new task of the same payload and options, whatever became of this one.
+
+        Pass what is to be another, as for `Task`. The new task has an id of its own, and waits
+        for no time and no other task, unless `delay` or `run_at` is passed. `expires` and
+        `deadline` are as long after the enqueue as they were; those that a revival removed are
+        not there. It has the same unique key, so `DuplicateTask` is raised as long as a task
+        holds that; pass `unique` if the key was to last for a time (`until="expired"`).
+
+        When cancelled, the task may exist. Raises what `enqueue` raises, and `TaskNotFound` if
+        this task is gone.
+        """
+        return SyncTaskHandle(self._calls, self._calls.call(self._on_trio.enqueue_again, **changes))
 
 
 class SyncWorkflowHandle(Generic[R]):
@@ -280,6 +354,17 @@ class SyncQueue:
         be flushed; the others are.
         """
         return self._calls.call(self._on_trio.flush)
+
+    def remove(self) -> None:
+        """Remove a queue that is empty: its name, settings, limits, counters and history.
+
+        Each partition is removed in one step, if nothing is in any of them: no task in any
+        state, no schedule, no message to or from another queue, and no unique key whose window
+        is open. Its next task makes the queue anew. When cancelled, or after an error, some
+        partitions may have been removed; call it again. Raises `QueueNotEmpty`, which names
+        what is there.
+        """
+        self._calls.call(self._on_trio.remove)
 
     def limit(
         self,

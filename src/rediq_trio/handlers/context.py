@@ -213,7 +213,7 @@ class CurrentTask:
         if isinstance(task, Task):  # `prepare` refuses anything else
             check_size(task.payload, self.client._max_payload, what="payload")
         one = prepare(task, self.client._max_payload)
-        handle = TaskHandle[R](self.client._patient_store, task.queue, one.local_id, task.returns)
+        handle = self.client._open(task.queue, one.local_id, task.returns)
         if handle.id in self._child_ids:
             raise DuplicateTask(handle.id)
         size = self._children_size + len(one.new.envelope)

@@ -12,6 +12,10 @@
 
     enqueue ──> grouped x n ──batch──> one pending task, which holds them
 
+    scheduled, retry, pending ──reschedule──> scheduled, or pending at once
+    any that waits ──update──> the same state
+    scheduled, retry, pending, dead, cancelled ──requeue──> a new task of another queue
+
 Theory of operation
 -------------------
 
@@ -65,7 +69,7 @@ class State(enum.StrEnum):
 
 
 TERMINAL = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED})
-"""The states that only revive, delete, flush and purge leave."""
+"""The states that only revive, requeue, delete, flush and purge leave."""
 
 WAITING = frozenset({State.SCHEDULED, State.BLOCKED, State.GROUPED, State.PENDING, State.RETRY})
 """The states in which a task waits to be claimed, and can expire."""
@@ -95,6 +99,12 @@ class Transition(enum.StrEnum):
     RECLAIM = "reclaim"
     EXPIRE = "expire"
     CANCEL = "cancel"
+    RESCHEDULE = "reschedule"
+    """Makes a waiting task due at another time, as someone asked."""
+    UPDATE = "update"
+    """Changes payload and options of a waiting task."""
+    REQUEUE = "requeue"
+    """Removes a task, and sends one of its payload and options to another queue."""
     REVIVE = "revive"
     DELETE = "delete"
     FLUSH = "flush"
@@ -135,6 +145,13 @@ TRANSITIONS: Mapping[Transition, frozenset[Edge]] = MappingProxyType(
         Transition.EXPIRE: _edges(WAITING, [_S.DEAD]),
         # active -> active: the request is recorded, and the task's worker is notified.
         Transition.CANCEL: _edges(WAITING, [_S.CANCELLED]) | _edges([_S.ACTIVE], [_S.ACTIVE]),
+        Transition.RESCHEDULE: _edges([_S.SCHEDULED, _S.RETRY, _S.PENDING], [_S.SCHEDULED])
+        | _edges([_S.SCHEDULED, _S.RETRY], [_S.PENDING]),
+        Transition.UPDATE: frozenset((each, each) for each in WAITING),
+        # The new task is part of a message, and enqueued where that arrives.
+        Transition.REQUEUE: _edges(
+            [_S.SCHEDULED, _S.PENDING, _S.RETRY, _S.DEAD, _S.CANCELLED], [None]
+        ),
         Transition.REVIVE: _edges([_S.DEAD, _S.CANCELLED], [_S.PENDING, _S.BLOCKED, _S.GROUPED]),
         Transition.DELETE: _edges(_ANYWHERE - {_S.ACTIVE}, [None]),
         Transition.FLUSH: _edges(_ANYWHERE, [None]),

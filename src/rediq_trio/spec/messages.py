@@ -8,7 +8,8 @@ Long, because each field says what it is.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import attrs
 
@@ -333,6 +334,79 @@ class PartlyCompleted:
 
     refused: tuple[str, ...]
     """Ids of the children whose id exists, or whose unique key is taken, in their order."""
+
+
+@attrs.frozen
+class Rescheduled:
+    """The answer to a `reschedule`: the state of the task before and after it; None for no task.
+
+    A task that may not be rescheduled is after it what it was before.
+    """
+
+    before: State | None = None
+    after: State | None = None
+
+
+@attrs.frozen
+class Version:
+    """What a caller may change of a waiting task: as it was read, or as it is to be."""
+
+    envelope: bytes
+    priority: int
+    max_retry: int
+    max_crashes: int
+    retention_ms: int
+    expires_ms: int = 0
+
+
+@attrs.frozen
+class Updated:
+    """The answer to an `update`: the state of the task, None for no task, and whether it was done."""
+
+    state: State | None = None
+    done: bool = False
+
+
+class Obstacle(enum.IntEnum):
+    """Why a task was not moved to another queue."""
+
+    STATE = 1
+    """It waits for others or in a group, runs, or has completed."""
+    CHANGED = 2
+    """It is not as its caller has seen it, or is a batch."""
+    UNIQUE_KEY = 3
+    """It has a unique key, which holds within its queue; the other queue might refuse it."""
+    GROUP = 4
+    """It was in a group."""
+    DEPENDENTS = 5
+    """Other tasks wait for its end, or have waited."""
+    WAITERS = 6
+    """Someone waits for its end."""
+    KEPT = 7
+    """It needs tasks of its queue, or results of such tasks or of its steps are stored with it."""
+
+
+@attrs.frozen
+class Requeued:
+    """The answer to a `requeue`: the state in which the task was, None for no task, and why it stays."""
+
+    state: State | None = None
+    obstacle: Obstacle | None = None
+
+
+@attrs.frozen
+class Removal:
+    """The answer to a `remove_queue`."""
+
+    removed: bool
+    left: Mapping[str, int] = MappingProxyType({})
+    """How many tasks, schedules, messages, endings and unique keys are there, of what is there."""
+    received: Mapping[str, int] = MappingProxyType({})
+    """Queue -> the number of its last message that was handled here."""
+
+
+LEFT = ("tasks", "schedules", "messages", "endings", "unique keys")
+"""What keeps a queue from being removed, in the order in which its script counts it."""
 
 
 States = tuple[State | None, ...]

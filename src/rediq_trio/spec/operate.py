@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 
-from rediq_trio.spec.change import Change
+from rediq_trio.spec.carried import BatchEnvelope
+from rediq_trio.spec.change import SENT_PER_MS, Change
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.history.stream import keep_history, numbers_of, with_entry
 from rediq_trio.spec.ids import pack_id, pack_ref, split_ref
 from rediq_trio.spec.lanes import limit_of
 from rediq_trio.spec.lifecycle import WAITING, State, Transition
-from rediq_trio.spec.messages import States, Until
+from rediq_trio.spec.messages import (
+    LEFT,
+    MailKind,
+    NewTask,
+    Obstacle,
+    Removal,
+    Requeued,
+    Rescheduled,
+    States,
+    Until,
+    Updated,
+    Version,
+)
 from rediq_trio.spec.records import NO_LIMIT, QueueState, Record
 
 
@@ -29,6 +42,113 @@ def cancel(queue: QueueState, now: int, task_id: str) -> tuple[QueueState, State
     elif record.state in WAITING:
         change.cancel(Transition.CANCEL, record)
     return change.done(), change.records[task_id].state
+
+
+def reschedule(
+    queue: QueueState, now: int, task_id: str, *, delay_ms: int = 0, run_at_ms: int = 0
+) -> tuple[QueueState, Rescheduled]:
+    """Make a scheduled, pending or retried task due at another time: pending if that is not later.
+
+    The time is `run_at_ms`, or `delay_ms` from now. The counters of the task stay, and so does the
+    place of one that is pending already. Any other task stays as it is: others decide when it
+    is ready, a worker holds it, or it has ended.
+    """
+    record = queue.records.get(task_id)
+    if record is None:
+        return queue, Rescheduled()
+    change = Change(queue, now)
+    after, run_ms = record, run_at_ms or now + delay_ms
+    if record.state in (State.SCHEDULED, State.RETRY, State.PENDING):
+        if run_ms > now:
+            after = change.move(Transition.RESCHEDULE, record, State.SCHEDULED, run_ms=run_ms)
+        elif record.state is not State.PENDING:
+            after = change.ready(Transition.RESCHEDULE, record, run_ms=now)
+    return change.done(), Rescheduled(record.state, after.state)
+
+
+def update(
+    queue: QueueState,
+    now: int,
+    task_id: str,
+    *,
+    seen: Version,
+    new: Version,
+    expires_in_ms: int = 0,
+) -> tuple[QueueState, Updated]:
+    """Change payload and options of a waiting task, if it still is as its caller has `seen` it.
+
+    One that is as it is to be, but for its expiry, is changed as well: the call came before.
+    With `expires_in_ms` from now, and the instant of `new`, the earlier one counts. A pending
+    task with another priority comes after the others of that. A batch is not changed, and no
+    task gets fewer retries, or crashes, than it has used up.
+    """
+    record = queue.records.get(task_id)
+    if record is None:
+        return queue, Updated()
+    expires_ms = min(
+        filter(None, (new.expires_ms, expires_in_ms and now + expires_in_ms)), default=0
+    )
+    found = record.version
+    known = found in (seen, attrs.evolve(new, expires_ms=found.expires_ms))
+    enough = new.max_retry >= record.attempt and new.max_crashes >= record.crashes
+    batch = isinstance(record.envelope, BatchEnvelope)
+    if record.state not in WAITING or not known or not enough or batch:
+        return queue, Updated(record.state)
+    change = Change(queue, now)
+    changed = attrs.asdict(new) | {"expires_ms": expires_ms}
+    if record.state is State.PENDING and new.priority != record.priority:
+        change.ready(Transition.UPDATE, record, **changed)
+    else:
+        change.move(Transition.UPDATE, record, record.state, **changed)
+    return change.done(), Updated(record.state, done=True)
+
+
+_REQUEUED = (State.SCHEDULED, State.PENDING, State.RETRY, State.DEAD, State.CANCELLED)
+
+
+def requeue(
+    queue: QueueState, now: int, task_id: str, *, seen: Version, task: NewTask
+) -> tuple[QueueState, Requeued]:
+    """Remove a task, and send one of its payload and options to another queue, in one step.
+
+    `task` names that queue among its relations, and has an id that is new, so that nothing can
+    keep it out there. One that waits is due when this one was, and expires when this one did.
+    Nothing happens if the task is not as its caller has `seen` it, or if anything of its queue
+    depends on it.
+    """
+    record = queue.records.get(task_id)
+    if record is None:
+        return queue, Requeued()
+    if (obstacle := _obstacle(record, seen)) is not None:
+        return queue, Requeued(record.state, obstacle)
+    change = Change(queue, now)
+    timed = record.state in (State.SCHEDULED, State.RETRY)
+    sent = attrs.evolve(
+        task,
+        run_at_ms=record.run_ms if timed else 0,
+        expires_at_ms=0 if record.terminal else record.expires_ms,
+        relations=attrs.evolve(task.relations, queue=""),
+    )
+    change.send(task.relations.queue, MailKind.TASK, task=sent)
+    change.remove(Transition.REQUEUE, record)
+    change.count("deleted")
+    return change.done(), Requeued(record.state)
+
+
+def _obstacle(record: Record, seen: Version) -> Obstacle | None:
+    if record.state not in _REQUEUED:
+        return Obstacle.STATE
+    if record.version != seen or isinstance(record.envelope, BatchEnvelope):
+        return Obstacle.CHANGED
+    if record.unique:
+        return Obstacle.UNIQUE_KEY
+    if record.group:
+        return Obstacle.GROUP
+    if record.has_dependents and not record.terminal:
+        return Obstacle.DEPENDENTS
+    if record.has_waiters and not record.terminal:
+        return Obstacle.WAITERS
+    return Obstacle.KEPT if record.waits or record.inputs or record.has_steps else None
 
 
 def revive(queue: QueueState, now: int, ids: Sequence[str]) -> tuple[QueueState, States]:
@@ -197,3 +317,24 @@ def flush(queue: QueueState, now: int) -> tuple[QueueState, int]:
     change.edges.clear()
     change.turns.clear()
     return change.done(), len(gone)
+
+
+def remove_queue(
+    queue: QueueState, now: int, *, received: Mapping[str, int] | None = None
+) -> tuple[QueueState, Removal]:
+    """Remove all that is stored of a queue that is empty: its settings, counters and history.
+
+    `received` is what an earlier answer said of it. The caller has looked since then that no
+    sender has messages for the queue that it knows already: without it, they would be handled
+    again. With None it is only looked at.
+    """
+    # The number of a message that was just sent must not be given again.
+    messages = max(len(queue.outbox), int(queue.sent >= now * SENT_PER_MS))
+    # Any other key has a task that holds it, and is counted with that.
+    keys = sum(lock.till_ms > now for lock in queue.locks.values())
+    counts = len(queue.records), len(queue.schedules), messages, len(queue.endings), keys
+    left = {name: size for name, size in zip(LEFT, counts, strict=True) if size}
+    known = received is not None and (not queue.received or received == queue.received)
+    removed = known and not left
+    after = QueueState() if removed else queue
+    return after, Removal(removed, left, dict(queue.received))

@@ -136,6 +136,9 @@ class OP:
 
     # What a caller or an operator does.
     cancel = Operation(rules.cancel, {_T.CANCEL}, confirm=_RAISE, carries=_NOTHING)
+    reschedule = Operation(rules.reschedule, {_T.RESCHEDULE}, confirm=_RAISE, carries=_NOTHING)
+    update = Operation(rules.update, {_T.UPDATE}, confirm=_RAISE, carries=Carries.TASKS_IN)
+    requeue = Operation(rules.requeue, {_T.REQUEUE}, confirm=_RAISE, carries=Carries.TASKS_IN)
     revive = Operation(rules.revive, {_T.REVIVE}, confirm=_RAISE, carries=_NOTHING, batched="ids")
     delete = Operation(rules.delete, {_T.DELETE}, confirm=_RAISE, carries=_NOTHING, batched="ids")
     # Its loss costs a waiter the signal, and no task.
@@ -145,6 +148,8 @@ class OP:
     flush = Operation(rules.flush, {_T.FLUSH}, confirm=_RAISE, carries=_NOTHING)
     limit = Operation(rules.limit, (), confirm=_RAISE, carries=_NOTHING)
     arrange = Operation(rules.arrange, (), confirm=_RAISE, carries=_NOTHING)
+
+    remove_queue = Operation(rules.remove_queue, (), confirm=_RAISE, carries=_NOTHING)
 
     # Schedules.
     agenda = Operation(rules.agenda, (), confirm=_NO, carries=Carries.SCHEDULES_OUT)

@@ -15,7 +15,7 @@ from rediq_trio.spec.carried import BatchEnvelope, Kept, StoredAttempt
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.ids import pack_id
 from rediq_trio.spec.lifecycle import TERMINAL, State, Transition
-from rediq_trio.spec.messages import Mail, Schedule, Until
+from rediq_trio.spec.messages import Mail, Schedule, Until, Version
 
 CANCELLED_GRACE_MS = 60_000
 """How long a cancelled task, and any task that someone waits for, is kept after its end at least, so
@@ -125,6 +125,15 @@ class Record:
         If tasks of one millisecond were ready before, `seq` is the order in which they were last.
         """
         return self.created_ms, self.seq
+
+    @property
+    def version(self) -> Version:
+        """What a caller may change of the task. A batch has an empty envelope, as nobody changes it."""
+        envelope = b"" if isinstance(self.envelope, BatchEnvelope) else self.envelope
+        return Version(
+            envelope, self.priority, self.max_retry, self.max_crashes, self.retention_ms,
+            self.expires_ms,
+        )  # fmt: skip
 
     @property
     def terminal(self) -> bool:

@@ -46,8 +46,12 @@ from rediq_trio.spec.operate import (
     flush,
     limit,
     pause,
+    remove_queue,
+    requeue,
+    reschedule,
     resume,
     revive,
+    update,
     watch,
 )
 from rediq_trio.spec.schedules import (
@@ -66,6 +70,7 @@ from rediq_trio.spec.upkeep import expire, promote, purge, reclaim, unblock
 __all__ = [
     "acknowledge", "agenda", "arrange", "batch", "cancel", "claim", "declare", "delete", "enqueue",
     "expire", "flush", "limit", "pause", "promote", "purge", "receive", "reclaim", "reinstate",
-    "remember", "renew", "report", "resume", "retract", "retract_others", "revive", "set_group_rules",
-    "settle", "suspend", "tick", "trigger", "unblock", "watch",
+    "remember", "remove_queue", "renew", "report", "requeue", "reschedule", "resume", "retract",
+    "retract_others", "revive", "set_group_rules", "settle", "suspend", "tick", "trigger",
+    "unblock", "update", "watch",
 ]  # fmt: skip

@@ -30,7 +30,7 @@ from rediq_trio.spec.groups import Group, groups
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.lanes import ordered
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.messages import Fence, Mail, WorkerRecord
+from rediq_trio.spec.messages import Fence, Mail, Removal, WorkerRecord
 from rediq_trio.spec.operations import Operation
 from rediq_trio.spec.records import Limit, Place, QueueState, Record
 from rediq_trio.store.broadcast import Signal, SignalKind, Topic
@@ -113,6 +113,16 @@ class MemoryStore(Store):
         found = await self.dump(queue)
         start = max(0, after - found.last_entry + len(found.entries))
         return found.entries[start : start + limit]
+
+    async def remove_queue(
+        self, queue: str, /, *, received: Mapping[str, int] | None = None
+    ) -> Removal:
+        answer = await super().remove_queue(queue, received=received)
+        with self._lock:
+            if answer.removed and self._queues.get(queue) == QueueState():
+                self._names.discard(queue)
+                del self._queues[queue]
+        return answer
 
     async def flush(self, queue: str) -> int:
         gone = await super().flush(queue)

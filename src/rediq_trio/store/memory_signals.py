@@ -19,7 +19,8 @@ def signals_of(queue: str, before: QueueState, after: QueueState) -> Iterator[Si
             continue
         moved = old is None or old.state is not new.state
         woken = woken or (moved and new.state is State.PENDING)
-        later = later or (moved and new.state in (State.SCHEDULED, State.RETRY))
+        if new.state in (State.SCHEDULED, State.RETRY):
+            later = later or moved or (old is not None and new.run_ms < old.run_ms)
         if old is not None and new.cancel and not old.cancel:
             yield Signal(queue, SignalKind.CANCEL, task_id)
         if new.has_waiters and moved and new.terminal:

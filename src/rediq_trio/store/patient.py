@@ -16,7 +16,7 @@ import trio
 
 from rediq_trio._errors import ConnectionLost
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.messages import Enqueued, NewTask, States
+from rediq_trio.spec.messages import Enqueued, NewTask, Requeued, States, Version
 from rediq_trio.spec.operations import Operation
 from rediq_trio.store.broadcast import Signal, Topic
 from rediq_trio.store.port import READS, WRITES, Store, implements_store
@@ -35,6 +35,11 @@ def with_patience(store: Store, patience: float) -> Store:
 def without_patience(store: Store) -> Store:
     """Return the store whose calls `with_patience` repeats, or the store itself."""
     return store._store if isinstance(store, PatientStore) else store
+
+
+def patience_of(store: Store) -> float:
+    """Return for how many seconds a store repeats lost calls; 0 for one that does not."""
+    return store._patience if isinstance(store, PatientStore) else 0.0
 
 
 def _repeated(name: str) -> Callable[..., Any]:
@@ -101,6 +106,15 @@ class PatientStore(Store):
     async def delete(self, queue: str, /, ids: Sequence[str]) -> States:
         states, again = await self._do_again(lambda: self._store.delete(queue, ids))
         return tuple(State.DEAD if s is None and again else s for s in states)
+
+    async def requeue(
+        self, queue: str, /, task_id: str, *, seen: Version, task: NewTask
+    ) -> Requeued:
+        def call() -> Awaitable[Requeued]:
+            return self._store.requeue(queue, task_id, seen=seen, task=task)
+
+        answer, again = await self._do_again(call)
+        return Requeued(State.PENDING) if answer.state is None and again else answer
 
     async def retract(self, queue: str, /, *, names: Collection[str]) -> tuple[str, ...]:
         gone, again = await self._do_again(lambda: self._store.retract(queue, names=names))

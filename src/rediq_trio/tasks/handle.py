@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, Unpack
 
 import trio
 
@@ -16,12 +17,15 @@ from rediq_trio.store.port import Store
 from rediq_trio.store.relay import relay
 from rediq_trio.store.retrying import raise_access_refused, until_answered
 from rediq_trio.tasks.described_info import make_described_info
+from rediq_trio.tasks.again import enqueue_again
+from rediq_trio.tasks.changing import reschedule, update
 from rediq_trio.tasks.failures import failure_cause
+from rediq_trio.tasks.moving import requeue
 from rediq_trio.tasks.task_info import make_task_info, read_progress
 from rediq_trio.tasks.too_slow import too_slow
 from rediq_trio.tasks.waiting import RUNNING_HANDLER, lend_slot
-from rediq_trio.values.bounds import Duration, check_seconds, queue_of, to_seconds
-from rediq_trio.values.task import Progress, TaskInfo
+from rediq_trio.values.bounds import MAX_PAYLOAD, Duration, check_seconds, queue_of, to_seconds
+from rediq_trio.values.task import NewTaskChanges, Progress, TaskChanges, TaskInfo
 from rediq_trio.wire.envelope import unpack_value
 from rediq_trio.wire.structuring import make_structurer
 
@@ -42,10 +46,12 @@ class TaskHandle(Generic[R]):
         returns: Any = None,
         *,
         created: bool = True,
+        max_payload: int = MAX_PAYLOAD,
     ) -> None:
         self._store = store
         self._local_id = local_id
         self._returns = returns
+        self._max_payload = max_payload
         self._partition = partition
         self.id = f"{partition}/{local_id}"
         """`"<queue>/<id>"`, with the partition where the queue has some: `"<queue>~3/<id>"`."""
@@ -174,6 +180,88 @@ class TaskHandle(Generic[R]):
         """
         (state,) = await self._store.delete(self._partition, (self._local_id,))
         return await self._changed(state) is not State.ACTIVE
+
+    async def run_now(self) -> bool:
+        """Make a task that waits for its time, or for its next attempt, ready now.
+
+        True if it was made ready, False if it was ready already. Its attempts stay counted, and
+        it comes after the ready tasks of its priority. When cancelled, it may have happened.
+        Raises `TaskNotFound`, and `TaskStateError` for a task that waits for others or in a
+        group, that runs, or that has ended.
+        """
+        answer = await reschedule(self._store, self._partition, self._local_id, delay=0)
+        return answer.before is not State.PENDING
+
+    async def reschedule(
+        self, *, delay: Duration | None = None, run_at: dt.datetime | None = None
+    ) -> State:
+        """Make a task that is scheduled, in retry or ready due at another time; return its state.
+
+        Pass one of `delay`, seconds from now, 0 to 1 year, and `run_at`, an aware datetime at
+        most 1 year ahead. The state is `scheduled`, or `pending` if the time is now or past. Its
+        attempts stay counted. When cancelled, it may have happened. Raises `ConfigError`,
+        `TaskNotFound`, and `TaskStateError` as `run_now` does.
+        """
+        answer = await reschedule(
+            self._store, self._partition, self._local_id, delay=delay, run_at=run_at
+        )
+        assert answer.after is not None
+        return answer.after
+
+    async def update(
+        self, *, seen: TaskInfo | None = None, **changes: Unpack[TaskChanges]
+    ) -> State:
+        """Change payload and options of a task that waits, in one step; return its state.
+
+        Pass what is to be another: `payload`, `priority`, `max_retry`, `max_crashes`, `timeout`,
+        `backoff`, `expires` (seconds from now, an aware datetime, or None), `retention` and
+        `metadata`, each as in `Task`. Id and place in the queue stay; with another priority, it
+        comes after the others of that. Its deadline stays too. With `seen`, what `info()`
+        returned, the change is made only if the task is as it was then.
+
+        When cancelled, the change may have been made. Raises `TaskChanged` if someone else
+        changed the task meanwhile, `TaskStateError` if it runs or has ended, `TaskNotFound`,
+        `ConfigError`, `PayloadError` and `PayloadTooLarge`.
+        """
+        most = self._max_payload
+        return await update(self._store, self._partition, self._local_id, changes, seen, most)
+
+    async def requeue(self, queue: str) -> TaskHandle[R]:
+        """Move a task that waits for its time, is ready, dead or cancelled to another queue.
+
+        Return the handle of the new task: it has another id, is due when this one was, and
+        begins with new counters. In one step this task is removed, and sent there: if the call is
+        lost, a keeper of this queue brings it, once.
+
+        When cancelled, it may have been moved. Raises `TaskStateError` for a task in another
+        state, and for one that has to stay: with a unique key, a group, tasks that depend on it,
+        someone who waits for its end, or results that it keeps. Raises `TaskChanged` as
+        `update` does, `TaskNotFound`, `PayloadError`, and `ConfigError` for a bad queue.
+        """
+        partition, local_id = await requeue(self._store, self._partition, self._local_id, queue)
+        return TaskHandle(
+            self._store, partition, local_id, self._returns, max_payload=self._max_payload
+        )
+
+    async def enqueue_again(self, **changes: Unpack[NewTaskChanges]) -> TaskHandle[R]:
+        """Enqueue a new task of the same payload and options, whatever became of this one.
+
+        Pass what is to be another, as for `Task`. The new task has an id of its own, and waits
+        for no time and no other task, unless `delay` or `run_at` is passed. `expires` and
+        `deadline` are as long after the enqueue as they were; those that a revival removed are
+        not there. It has the same unique key, so `DuplicateTask` is raised as long as a task
+        holds that; pass `unique` if the key was to last for a time (`until="expired"`).
+
+        When cancelled, the task may exist. Raises what `enqueue` raises, and `TaskNotFound` if
+        this task is gone.
+        """
+        partition, local_id, created = await enqueue_again(
+            self._store, self._partition, self._local_id, changes, self._max_payload
+        )
+        return TaskHandle(
+            self._store, partition, local_id, self._returns,
+            created=created, max_payload=self._max_payload,
+        )  # fmt: skip
 
     async def _changed(self, state: State | None) -> State:
         if state is None:

@@ -19,6 +19,7 @@ from rediq_trio.tasks.attempts import make_attempt
 from rediq_trio.tasks.ids import split_id
 from rediq_trio.tasks.instants import instant, instant_or_none
 from rediq_trio.tasks.shown_options import options_of, payload_of
+from rediq_trio.tasks.versions import version_of
 from rediq_trio.values.backoff import DEFAULT_BACKOFF
 from rediq_trio.values.bounds import queue_of
 from rediq_trio.values.task import Progress, QueueStats, TaskInfo, WorkerInfo
@@ -66,6 +67,7 @@ def make_task_info(partition: str, record: Record) -> TaskInfo:
         depends_on=envelope.depends_on,
         group=batch.group if batch else record.group or None,
         members=tuple(f"{partition}/{member.id}" for member in batch.members) if batch else (),
+        version=version_of(record, envelope),
         cursor=pack_cursor(partition, record.state, place_of(record)),
         **payload_of(batch, envelope, unreadable),
         **options_of(record, envelope),

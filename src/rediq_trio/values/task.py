@@ -195,6 +195,33 @@ class TaskOptions(TypedDict, total=False):
     limit_key: str | None
 
 
+class TaskChanges(TypedDict, total=False):
+    """What `TaskHandle.update` changes of a waiting task."""
+
+    payload: Any
+    priority: int
+    max_retry: int
+    max_crashes: int
+    timeout: float | dt.timedelta
+    backoff: Backoff
+    expires: float | dt.timedelta | dt.datetime | None
+    retention: float | dt.timedelta
+    metadata: Mapping[str, str]
+
+
+class NewTaskChanges(TaskChanges, total=False):
+    """What of a task is another in the one that `TaskHandle.enqueue_again` makes."""
+
+    id: str | None
+    queue: str
+    delay: float | dt.timedelta | None
+    run_at: dt.datetime | None
+    deadline: float | dt.timedelta | dt.datetime | None
+    unique: Unique | None
+    group: str | None
+    limit_key: str | None
+
+
 @attrs.frozen(kw_only=True)
 class Task(Generic[R]):
     """A task to be enqueued: an immutable value, checked as it is built.
@@ -351,6 +378,8 @@ class TaskInfo:
     members."""
     members: tuple[str, ...] = ()
     """Ids of the members of a batch, in order; its `type` is that of the first."""
+    version: str = attrs.field(default="", repr=False)
+    """Stands for what can be changed of it: `update(seen=info)` compares it."""
     cursor: str = attrs.field(default="", repr=False)
     """Its place among the tasks in its state: as `after` of `Queue.tasks` and `DeadLetters.list` it
     holds that place even when the task has gone."""

@@ -15,7 +15,16 @@ from rediq_trio.spec import rules as spec
 from rediq_trio.spec.change import Change
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.lifecycle import State, Transition
-from rediq_trio.spec.messages import Completed, Failed, Fence, NewTask, Relations, Snoozed, Until
+from rediq_trio.spec.messages import (
+    Completed,
+    Failed,
+    Fence,
+    NewTask,
+    Relations,
+    Snoozed,
+    Until,
+    Version,
+)
 from rediq_trio.spec.records import QueueState, Record
 from rediq_trio.spec.settle import PLAIN_OUTCOMES
 
@@ -182,6 +191,15 @@ def _step(transition: Transition, queue: QueueState, before: Record, entry: Entr
             return spec.expire(queue, now, limit=1)[0]
         case Transition.CANCEL:
             return spec.cancel(queue, now, entry.id)[0]
+        case Transition.RESCHEDULE:
+            return spec.reschedule(queue, now, entry.id, run_at_ms=entry.run_ms)[0]
+        case Transition.UPDATE:
+            numbers = entry.priority, entry.max_retry, entry.max_crashes
+            new = Version(b"", *numbers, before.retention_ms, entry.expires_ms)
+            return spec.update(queue, now, entry.id, seen=before.version, new=new)[0]
+        case Transition.REQUEUE:
+            task = NewTask(_PLACEHOLDER, b"", relations=Relations(queue=_PLACEHOLDER))
+            return spec.requeue(queue, now, entry.id, seen=before.version, task=task)[0]
         case Transition.REVIVE:
             return spec.revive(queue, now, [entry.id])[0]
         case Transition.DELETE:

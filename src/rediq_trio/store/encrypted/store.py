@@ -29,10 +29,13 @@ from rediq_trio.spec.messages import (
     Outcome,
     Released,
     Report,
+    Requeued,
     Schedule,
     Settled,
     Snoozed,
     Tick,
+    Updated,
+    Version,
 )
 from rediq_trio.spec.operations import OPERATIONS, Carries, Operation
 from rediq_trio.spec.records import Place, Record
@@ -56,6 +59,12 @@ A = TypeVar("A")
 S = TypeVar("S", bound=type)
 
 _DECRYPT_ERRORS: tuple[type[Exception], ...] = (*UNPACK_ERRORS, AttributeError, LookupError)
+
+
+class HashedKey(str):
+    """A unique key as it was read of a task: it is hashed already."""
+
+    __slots__ = ()
 
 
 def encrypt_store(store: Store, encryption: Encryption | None) -> Store:
@@ -132,7 +141,8 @@ class EncryptedStore(Store):
             )
             envelope = _repacked(decrypted, payload, {})
         # The unique key of a schedule's task was hashed when the schedule was declared.
-        if relations.unique and not scheduled:
+        hashed = scheduled or isinstance(relations.unique, HashedKey)
+        if relations.unique and not hashed:
             relations = attrs.evolve(relations, unique=self._encryption.hash_text(relations.unique))
         return attrs.evolve(task, envelope=envelope, relations=relations)
 
@@ -173,6 +183,33 @@ class EncryptedStore(Store):
     ) -> Enqueued:
         encrypted = [self._encrypted_task(queue, task) for task in tasks]
         return await self._store.enqueue(queue, encrypted, atomic=atomic, step=step)
+
+    async def update(
+        self, queue: str, task_id: str, *, seen: Version, new: Version, expires_in_ms: int = 0
+    ) -> Updated:
+        stored, plain = await self._stored_envelope(queue, task_id)
+        # What differs from the stored task by its envelope can only be refused: it is not sent.
+        seen = attrs.evolve(seen, envelope=stored if plain == seen.envelope else b"")
+        if plain == new.envelope:
+            new = attrs.evolve(new, envelope=stored)
+        else:
+            task = self._encrypted_task(queue, NewTask(task_id, new.envelope))
+            new = attrs.evolve(new, envelope=task.envelope)
+        return await self._store.update(
+            queue, task_id, seen=seen, new=new, expires_in_ms=expires_in_ms
+        )
+
+    async def requeue(self, queue: str, task_id: str, *, seen: Version, task: NewTask) -> Requeued:
+        stored, plain = await self._stored_envelope(queue, task_id)
+        seen = attrs.evolve(seen, envelope=stored if plain == seen.envelope else b"")
+        encrypted = self._encrypted_task(queue, task)
+        return await self._store.requeue(queue, task_id, seen=seen, task=encrypted)
+
+    async def _stored_envelope(self, queue: str, task_id: str) -> tuple[bytes, bytes]:
+        """Return the envelope of a task as it is stored, and decrypted; both empty without one."""
+        [record] = await self._store.get(queue, (task_id,))
+        stored = b"" if record is None else record.version.envelope
+        return stored, stored and self._decrypted_envelope(stored, "task", queue, task_id)
 
     async def claim(
         self, queue: str, *, limit: int, lease_ms: int, worker: str, nonce: bytes
@@ -255,6 +292,7 @@ class EncryptedStore(Store):
         return attrs.evolve(
             record,
             envelope=self._decrypted_content(record.envelope, queue, record.id),
+            unique=HashedKey(record.unique),
             result=self._decrypted(record.result, "result", task_ref),
             progress=self._decrypted(record.progress, "progress", task_ref),
             attempts=tuple(

@@ -8,7 +8,7 @@ reads the reply. `RedisStore` is made from these and from `spec.operations`; wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -17,6 +17,7 @@ from rediq_trio.spec.groups import NO_RULES, Rules
 from rediq_trio.spec.ids import pack_id, unpack_id
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import (
+    LEFT,
     Agenda,
     Claimed,
     Completed,
@@ -27,15 +28,21 @@ from rediq_trio.spec.messages import (
     Lease,
     Mail,
     NewTask,
+    Obstacle,
     Outcome,
     PartlyCompleted,
     Received,
+    Removal,
     Report,
+    Requeued,
+    Rescheduled,
     Schedule,
     Settled,
     States,
     Tick,
+    Updated,
     Verdict,
+    Version,
 )
 from rediq_trio.spec.settle import DETAILED, TRANSITION_OF, detail_of
 from rediq_trio.store.port import BATCH
@@ -284,6 +291,43 @@ def cancel(queue: str, now: Now, task_id: str) -> ScriptCall[State | None]:
     return ScriptCall((now, pack_id(task_id)), _state_reader(queue, task_id))
 
 
+def reschedule(
+    queue: str, now: Now, task_id: str, *, delay_ms: int = 0, run_at_ms: int = 0
+) -> ScriptCall[Rescheduled]:
+    def read(codes: list[int]) -> Rescheduled:
+        before, after = codes
+        return Rescheduled(known_states(queue, (task_id,), (before,))[0], state_of(after))
+
+    return ScriptCall((now, pack_id(task_id), delay_ms, run_at_ms), read)
+
+
+def update(
+    queue: str, now: Now, task_id: str, *, seen: Version, new: Version, expires_in_ms: int = 0
+) -> ScriptCall[Updated]:
+    def read(reply: list[int]) -> Updated:
+        code, done = reply
+        return Updated(known_states(queue, (task_id,), (code,))[0], bool(done))
+
+    args = (now, pack_id(task_id), *_version(seen), *_version(new), expires_in_ms)
+    return ScriptCall(args, read)
+
+
+def requeue(
+    queue: str, now: Now, task_id: str, *, seen: Version, task: NewTask
+) -> ScriptCall[Requeued]:
+    def read(reply: list[int]) -> Requeued:
+        code, obstacle = reply
+        state = known_states(queue, (task_id,), (code,))[0]
+        return Requeued(state, Obstacle(obstacle) if obstacle else None)
+
+    return ScriptCall((now, pack_id(task_id), *_version(seen), *_task(task)), read)
+
+
+def _version(one: Version) -> tuple[bytes, bytes]:
+    numbers = one.priority, one.max_retry, one.max_crashes, one.retention_ms, one.expires_ms
+    return one.envelope, pack_for_lua(numbers)
+
+
 def watch(queue: str, now: Now, task_id: str) -> ScriptCall[State | None]:
     return ScriptCall((pack_id(task_id),), _state_reader(queue, task_id))
 
@@ -334,6 +378,20 @@ def arrange(
 ) -> ScriptCall[None]:
     given = (max_pending, None if fair is None else int(fair), history)
     return ScriptCall((now, *("" if n is None else n for n in given)), _read_nothing)
+
+
+def remove_queue(
+    queue: str, now: Now, *, received: Mapping[str, int] | None = None
+) -> ScriptCall[Removal]:
+    def read(reply: list[Any]) -> Removal:
+        removed, *rest = reply
+        counts, flat = rest[: len(LEFT)], rest[len(LEFT) :]
+        left = {name: size for name, size in zip(LEFT, counts, strict=True) if size}
+        known = {text_of(k): int(n) for k, n in zip(flat[::2], flat[1::2], strict=True)}
+        return Removal(bool(removed), left, known)
+
+    pairs = [part for pair in (received or {}).items() for part in pair]
+    return ScriptCall((now, int(received is not None), *pairs), read)
 
 
 # --- schedules

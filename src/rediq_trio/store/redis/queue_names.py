@@ -34,6 +34,11 @@ class QueueNames:
             self._known.add(queue)
         return unconfirmed
 
+    async def remove(self, queue: str) -> None:
+        """Remove a name."""
+        self._known.discard(queue)
+        await self._gateway.write(b"SREM", self._keys.queues, queue, confirm=Confirm.RAISE)
+
     async def _write(self, *command: Any) -> Unconfirmed | None:
         # The caller raises the error after all writes: `Unconfirmed` says that all was written.
         try:

@@ -5,7 +5,7 @@ The operations are made from `spec.operations` and `operation_codec`; what happe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -20,7 +20,7 @@ from rediq_trio.spec.groups import Group
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.ids import pack_id, unpack_id
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.messages import Fence, Mail, WorkerRecord
+from rediq_trio.spec.messages import Fence, Mail, Removal, WorkerRecord
 from rediq_trio.spec.operations import OP, Operation
 from rediq_trio.spec.records import Limit, Place, QueueState, Record
 from rediq_trio.store.broadcast import Signal, Topic
@@ -137,6 +137,9 @@ class RedisStore(Store):
     batch = sends(OP.batch, operation_codec.batch)
     tick = sends(OP.tick, operation_codec.tick)
     cancel = sends(OP.cancel, operation_codec.cancel)
+    reschedule = sends(OP.reschedule, operation_codec.reschedule)
+    update = sends(OP.update, operation_codec.update)
+    requeue = sends(OP.requeue, operation_codec.requeue)
     revive = sends(OP.revive, operation_codec.of_ids)
     delete = sends(OP.delete, operation_codec.of_ids)
     watch = sends(OP.watch, operation_codec.watch)
@@ -145,6 +148,7 @@ class RedisStore(Store):
     flush = sends(OP.flush, operation_codec.flush)
     limit = sends(OP.limit, operation_codec.limit)
     arrange = sends(OP.arrange, operation_codec.arrange)
+    _remove_keys = sends(OP.remove_queue, operation_codec.remove_queue)
     agenda = sends(OP.agenda, operation_codec.agenda)
     declare = sends(OP.declare, operation_codec.declare)
     retract = sends(OP.retract, operation_codec.retract)
@@ -152,6 +156,17 @@ class RedisStore(Store):
     suspend = sends(OP.suspend, operation_codec.suspend)
     reinstate = sends(OP.reinstate, operation_codec.reinstate)
     trigger = sends(OP.trigger, operation_codec.trigger)
+
+    async def remove_queue(
+        self, queue: str, /, *, received: Mapping[str, int] | None = None
+    ) -> Removal:
+        answer = await self._remove_keys(queue, received=received)
+        if answer.removed:
+            await self._names.remove(queue)
+            # A task may have come in between.
+            if (await self.totals(queue)).records:
+                await self._names.add(queue)
+        return answer
 
     async def outbox(self, queue: str, *, limit: int) -> tuple[Mail, ...]:
         key = self._keys.of(queue, ("outbox",))[0]
