@@ -32,6 +32,7 @@ CLASSES = {
 
 IMPORTS = """
 import builtins
+import datetime as dt
 from collections.abc import {abc}
 from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeVar, overload
@@ -48,6 +49,7 @@ from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.values.bounds import Duration
 from rediq_trio.values.limits import UNSET, QueueLimits, Rate, Unset
 from rediq_trio.values.schedule import Cron, Every
+from rediq_trio.values.series import Series
 from rediq_trio.values.task import Progress, QueueStats, Task, TaskInfo, WorkerInfo
 from rediq_trio.workflow.build import Workflow
 from rediq_trio.workflow.handle import WorkflowHandle, WorkflowInfo

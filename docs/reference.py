@@ -168,7 +168,7 @@ def _public(wanted: Any) -> list[Any]:
 
 
 _VALUES = ("TaskInfo", "Progress", "QueueStats", "WorkerInfo", "ServerStats", "Health", "BlockedLoop",
-           "ScheduleInfo",
+           "ScheduleInfo", "Series", "SeriesPoint", "SeriesGap",
            "QueueLimits", "KeyLimit", "WorkflowInfo", "Node", "Violation", "Repair")  # fmt: skip
 
 

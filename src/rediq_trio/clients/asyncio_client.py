@@ -6,6 +6,7 @@ Long, because it is generated: `python -m docs.other_clients`.
 from __future__ import annotations
 
 import builtins
+import datetime as dt
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeVar, overload
@@ -22,6 +23,7 @@ from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.values.bounds import Duration
 from rediq_trio.values.limits import UNSET, QueueLimits, Rate, Unset
 from rediq_trio.values.schedule import Cron, Every
+from rediq_trio.values.series import Series
 from rediq_trio.values.task import Progress, QueueStats, Task, TaskInfo, WorkerInfo
 from rediq_trio.workflow.build import Workflow
 from rediq_trio.workflow.handle import WorkflowHandle, WorkflowInfo
@@ -217,6 +219,19 @@ class AsyncioQueue:
         An error names the partition that could not be read.
         """
         return await self._calls.call(self._on_trio.stats)
+
+    async def series(
+        self, since: dt.timedelta | dt.datetime, until: dt.datetime | None = None
+    ) -> Series:
+        """Read how its numbers have changed over time.
+
+        `since` is how long ago the series begins, up to 30 days, or an aware datetime; `until` is an
+        aware datetime, by default now. Steps are of 10 seconds if `since` is at most 1 hour ago, of 1
+        minute up to 24 hours, else of 10 minutes. Workers sample the queues that they serve, so
+        what happened while none served it, was cut off from Redis, or was lost by a failover, is in
+        the `gaps`. The numbers of a partitioned queue are sums. Raises `ConfigError`.
+        """
+        return await self._calls.call(self._on_trio.series, since, until)
 
     async def partition(self, count: int) -> None:
         """Split the queue into `count` partitions, 2 to 64, each in its own slot; 1 undoes it.

@@ -14,7 +14,7 @@ from types import MappingProxyType, ModuleType
 import attrs
 
 from rediq_trio.spec import change, groups, records, stored_format, upkeep
-from rediq_trio.spec.history import entry
+from rediq_trio.spec.history import entry, samples
 from rediq_trio.spec.messages import AnswerKind, MailKind, Until, Verdict
 from rediq_trio.spec.stored_format import CODE_OF
 
@@ -124,6 +124,11 @@ PRELUDE: tuple[Constants, ...] = (
     *_as_in_python(groups, "MOST_BYTES", "RULES_AT_ONCE"),
     Constants("spec.groups.DEFAULT_RULE", {"DEFAULT_RULE": attrs.astuple(groups.DEFAULT_RULE)}),
     *_as_in_python(entry, "REASON_BYTES", "MOST_NEEDS"),
+    *_as_in_python(
+        samples,
+        *("SERIES_FORMAT", "SAMPLE_STEP_MS", "STEPS_OF", "STEPS_PER_CHUNK", "CHUNKS_KEPT"),
+        *("GAP_MS", "BACK_STEPS", "SAMPLE_MAX", "SAMPLE_GAP", "SAMPLE_CARRIED"),
+    ),
 )
 """All constants that scripts take from the specification."""
 
