@@ -8,7 +8,7 @@ from docs.read_source import attribute_docs, oneline
 from rediq_trio.spec.lifecycle import Transition
 from rediq_trio.spec.records import Record
 from rediq_trio.spec.stored_format import MARKS, RECORD_FIELDS, RELATION_FIELDS
-from rediq_trio.store.redis.keys import KEY_TABLE, Keys
+from rediq_trio.store.redis.keys import KEY_TABLE, STATISTICS_TABLE, Keys
 from rediq_trio.store.redis.prelude import PRELUDE, literal
 from rediq_trio.store.redis.scripts import Script, load_scripts
 
@@ -17,7 +17,7 @@ def keys() -> str:
     """Make the table of a queue's keys."""
     names = Keys("rediq")
     lines = ["| key | type | holds |", "| --- | --- | --- |"]
-    for key in KEY_TABLE:
+    for key in (*KEY_TABLE, *STATISTICS_TABLE):
         lines.append(f"| `{names.of('Q', (key.name,))[0].decode()}` | {key.type} | {key.holds} |")
     records, alive = (key.decode() for key in names.workers)
     lines += [
@@ -33,7 +33,9 @@ def lua_constants() -> str:
     """Make the table of the constants that the scripts have from Python."""
     lines = ["| made from | constants |", "| --- | --- |"]
     for constants in PRELUDE:
-        values = ", ".join(f"`{name} = {literal(value)}`" for name, value in constants.values.items())
+        values = ", ".join(
+            f"`{name} = {literal(value)}`" for name, value in constants.values.items()
+        )
         lines.append(f"| `{constants.source}` | {values} |")
     return "\n".join(lines)
 

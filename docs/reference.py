@@ -168,7 +168,8 @@ def _public(wanted: Any) -> list[Any]:
 
 
 _VALUES = ("TaskInfo", "Dependency", "UniqueKey", "Attempt", "ErrorText", "Progress", "QueueStats",
-           "WorkerInfo", "ServerStats", "Health", "BlockedLoop", "ScheduleInfo",
+           "WorkerInfo", "ServerStats", "Health", "BlockedLoop", "ScheduleInfo", "Series", "SeriesPoint",
+           "SeriesGap",
            "QueueLimits", "KeyLimit", "WorkflowInfo", "Node", "Violation", "Repair")  # fmt: skip
 
 

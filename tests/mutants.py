@@ -77,6 +77,7 @@ THEME_OF = MappingProxyType(
         "unregister": "reading", "list": "reading", "scan": "scanning", "pause": "claim", "promote": "keeping",
         "purge": "purge", "receive": "mail", "reclaim": "keeping",
         "remember": "steps", "renew": "give_back", "report": "signals", "revive": "operating",
+        "sample": "series", "series": "series", "include/oldest_due": "reading",
         "workers": "reading", "settle": "settle", "stats": "reading",
         "unblock": "dependencies", "watch": "operating",
         **dict.fromkeys(
@@ -98,7 +99,7 @@ ALSO = MappingProxyType(
         "arrange": "history", "batch": "damaged_groups", "claim": "limits", "set_group_rules": "damaged_groups",
         "include/intake": "unique", "include/indexes": "limits", "include/record": "damage",
         "include/propagate": "mail", "include/schedule": "damaged_schedules", "promote": "limits",
-        "stats": "limits", "settle": "give_back",
+        "include/oldest_due": "limits", "stats": "limits", "settle": "give_back",
         **dict.fromkeys(
             ("include/index_position", "include/unresolved", "repair_dependency", "repair_group",
              "repair_lane", "repair_member", "repair_schedule", "repair_task", "repair_unique"),

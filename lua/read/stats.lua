@@ -8,7 +8,7 @@
 --          due, -1 for none; paused, seq, sent, turn,
 --          max_pending, fair, history, noted, enqueued, completed, failed, dead, purged,
 --          deleted, batched
--- INCLUDE  clock keys record
+-- INCLUDE  clock keys record oldest_due
 local now = clock(ARGV[1])
 local reply = {redis.call('HLEN', records)}
 local indexes = {
@@ -20,26 +20,8 @@ end
 reply[1 + PENDING] = reply[1 + PENDING] + redis.call('ZCARD', keyed)
 reply[#reply + 1] = redis.call('ZCARD', expiring)
 
-local oldest = -1
-local function note_age(id)
-  local record = load(id)
-  if record then oldest = math.max(oldest, now - record[RUN]) end
-end
--- There are at most 101 priorities, so the loop is bounded.
-local from = '-inf'
-while true do
-  local head = redis.call('ZRANGEBYSCORE', pending, from, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-  if not head[1] then break end
-  note_age(head[1])
-  from = (math.floor(tonumber(head[2]) / PRIORITY_SPAN) + 1) * PRIORITY_SPAN
-end
-for _, index in ipairs({lanes, shut}) do
-  for _, key in ipairs(redis.call('ZRANGE', index, 0, 49)) do
-    local first = with_prefix(keyed, prefix(key), 1)[1]
-    if first then note_age(first:sub(#key + 18)) end
-  end
-end
-reply[#reply + 1] = oldest
+local oldest = oldest_due(pending, keyed, lanes, shut)
+reply[#reply + 1] = oldest and math.max(0, now - oldest) or -1
 local totals = {'paused', 'seq', 'sent', 'turn', 'max_pending', 'fair', 'history', 'noted',
   'enqueued', 'completed', 'failed', 'dead', 'purged', 'deleted', 'batched'}
 for _, total in ipairs(totals) do

@@ -79,6 +79,7 @@ from rediq_trio.values.backoff import Exponential, Fixed, Linear
 from rediq_trio.values.limits import KeyLimit, QueueLimits, Rate
 from rediq_trio.values.related import Dependency, UniqueKey
 from rediq_trio.values.schedule import Cron, Every
+from rediq_trio.values.series import Series, SeriesGap, SeriesPoint
 from rediq_trio.values.task import Progress, QueueStats, Task, TaskInfo, Unique, WorkerInfo
 from rediq_trio.wire.converter import Converter
 from rediq_trio.worker.health import Health
@@ -145,6 +146,9 @@ __all__ = [
     "ScheduleInfo",
     "ScheduleNotFound",
     "Schedules",
+    "Series",
+    "SeriesGap",
+    "SeriesPoint",
     "Server",
     "ServerRefused",
     "ServerStats",

@@ -329,6 +329,13 @@ async def queue_stats(client: Any) -> list[Any]:
     return [await attempt(client.queue("q").stats), client.queue("q").dead]
 
 
+async def queue_series(client: Any) -> list[Any]:
+    await done(client.enqueue_many([task("a"), task("b")]))
+    read = client.queue("q").series
+    found = await done(read(dt.timedelta(minutes=5)))
+    return [type(found), found.step, await attempt(read, 5)]
+
+
 async def queue_partition(client: Any) -> list[Any]:
     queue = client.queue("q")
     found = [await attempt(queue.partition, 2), await attempt(queue.partition, 65)]
@@ -505,6 +512,7 @@ SCENARIOS: dict[str, Callable[[Any], Awaitable[list[Any]]]] = {
     "DeadLetters.retry_all": dead_retry_all,
     "DeadLetters.purge": dead_purge,
     "Queue.stats": queue_stats,
+    "Queue.series": queue_series,
     "Queue.partition": queue_partition,
     "Queue.tasks": queue_tasks,
     "Queue.pause": queue_pause,

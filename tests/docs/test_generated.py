@@ -12,7 +12,7 @@ import pytest
 import rediq_trio as rediq
 from docs import generate, invariants, lua_reference, readme_links
 from rediq_trio.settings import Settings
-from rediq_trio.store.redis.keys import KEY_TABLE, QUEUE_KEYS
+from rediq_trio.store.redis.keys import KEY_TABLE, QUEUE_KEYS, STATISTICS_KEYS, STATISTICS_TABLE
 from rediq_trio.values.task import TaskOptions
 
 REFERENCE = generate.HERE / "reference"
@@ -25,9 +25,10 @@ def test_generated_pages_are_up_to_date() -> None:
 
 
 def test_every_key_of_a_queue_is_described() -> None:
-    assert all(key.holds.endswith(".") and key.holds.count(". ") == 0 for key in KEY_TABLE)
+    described = (*KEY_TABLE, *STATISTICS_TABLE)
+    assert all(key.holds.endswith(".") and key.holds.count(". ") == 0 for key in described)
     rows = re.findall(r"^\| `rediq:{Q}:(\w+)` \|", lua_reference.keys(), re.MULTILINE)
-    assert Counter(rows) == Counter(QUEUE_KEYS)
+    assert Counter(rows) == Counter((*QUEUE_KEYS, *STATISTICS_KEYS))
 
 
 def test_every_public_name_is_in_a_page_of_the_reference() -> None:

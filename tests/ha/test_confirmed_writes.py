@@ -312,6 +312,8 @@ CALLS: dict[str, tuple[str, Prepare]] = {
     "list": (READ, simply(lambda store: store.list(Q, State.PENDING, limit=1), "t")),
     "scan": (READ, simply(lambda store: store.scan(Q, State.PENDING, limit=1), "t")),
     "workers": (READ, simply(lambda store: store.workers())),
+    "sample": (NO, simply(lambda store: store.sample(Q, known=-1, unseen_ms=0), "t")),
+    "series": (READ, simply(lambda store: store.series(Q, level=0, since_ms=-60_000), "t")),
     "stats": (READ, simply(lambda store: store.stats(Q), "t")),
 }
 """What becomes of each script's write, and a call that runs it."""

@@ -13,7 +13,7 @@ from rediq_trio.spec.lifecycle import TRANSITIONS, State, Transition
 from rediq_trio.spec.messages import Outcome
 from rediq_trio.spec.settle import PLAIN_OUTCOMES, TRANSITION_OF
 from rediq_trio.spec.stored_format import RECORD_FIELDS
-from rediq_trio.store.redis.keys import HASHES, INDEX_OF, QUEUE_KEYS
+from rediq_trio.store.redis.keys import HASHES, INDEX_OF, QUEUE_KEYS, STATISTICS_KEYS
 from rediq_trio.store.redis.scripts import (
     Script,
     load_scripts,
@@ -216,7 +216,7 @@ def test_a_script_names_keys_of_a_queue_or_of_the_workers(script: Script) -> Non
     if script.name in ("register", "unregister", "workers"):
         assert names == ["workers", "alive"]
     else:
-        assert set(names) <= set(QUEUE_KEYS)
+        assert set(names) <= {*QUEUE_KEYS, *STATISTICS_KEYS}
         assert names[:2] == ["records", "meta"]
     assert len(set(script.keys)) == len(script.keys)
 

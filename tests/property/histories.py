@@ -466,6 +466,17 @@ class Histories(RuleBasedStateMachine):
     def purge(self, limit: int, max_dead: int) -> None:
         self.do("purge", limit=limit, dead_retention_ms=DEAD_FOR, max_dead=max_dead)
 
+    @rule(
+        later=st.sampled_from([0, 0, 9_000, 30_001]),
+        known=st.sampled_from([-1, -1, 0, 1]),
+        unseen_ms=st.sampled_from([0, 60_000]),
+    )
+    def sample(self, later: int, known: int, unseen_ms: int) -> None:
+        """By a worker that knows the last sample, or one that a failover lost."""
+        self.both.clock.advance(later)
+        known = self.both.model.series.last.step + known if known >= 0 else -1
+        self.do("sample", known=known, unseen_ms=unseen_ms)
+
     @rule(task_id=ids)
     def cancel(self, task_id: str) -> None:
         self.do("cancel", task_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -53,6 +54,7 @@ CALLS: dict[str, Call] = {
     "Client.queues": lambda c, q: c.queues(),
     "Client.workers": lambda c, q: c.workers(),
     "Queue.stats": lambda c, q: c.queue(q).stats(),
+    "Queue.series": lambda c, q: c.queue(q).series(dt.timedelta(hours=1)),
     "Queue.partition": lambda c, q: c.queue("unused").partition(2),
     "Queue.tasks": lambda c, q: c.queue(q).tasks("completed"),
     "Queue.pause": lambda c, q: c.queue(q).pause(),

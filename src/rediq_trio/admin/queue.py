@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -16,6 +17,7 @@ from rediq_trio.admin.dead_letters import DeadLetters
 from rediq_trio.admin.history_file import history_lines
 from rediq_trio.admin.reading import QueueReader
 from rediq_trio.admin.removal import remove_queue
+from rediq_trio.admin.series import read_series
 from rediq_trio.schedules.declare import is_routed
 from rediq_trio.spec.check.findings import Repair, Violation
 from rediq_trio.spec.check.partitions import ABOUT, partition_repairs, partition_violations
@@ -37,6 +39,7 @@ from rediq_trio.values.limits import (
     Unset,
     make_key_limit,
 )
+from rediq_trio.values.series import Series
 from rediq_trio.values.task import QueueStats, TaskInfo
 
 
@@ -61,6 +64,19 @@ class Queue:
         """
         names = await self._reader.partitions()
         return sum_stats(list(map(make_queue_stats, await call_each(names, self._store.stats))))
+
+    async def series(
+        self, since: dt.timedelta | dt.datetime, until: dt.datetime | None = None
+    ) -> Series:
+        """Read how its numbers have changed over time.
+
+        `since` is how long ago the series begins, up to 30 days, or an aware datetime; `until` is an
+        aware datetime, by default now. Steps are of 10 seconds if `since` is at most 1 hour ago, of 1
+        minute up to 24 hours, else of 10 minutes. Workers sample the queues that they serve, so
+        what happened while none served it, was cut off from Redis, or was lost by a failover, is in
+        the `gaps`. The numbers of a partitioned queue are sums. Raises `ConfigError`.
+        """
+        return await read_series(self._store, await self._reader.partitions(), since, until)
 
     async def partition(self, count: int) -> None:
         """Split the queue into `count` partitions, 2 to 64, each in its own slot; 1 undoes it.

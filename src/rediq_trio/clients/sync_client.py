@@ -297,6 +297,17 @@ class SyncQueue:
         """
         return self._calls.call(self._on_trio.stats)
 
+    def series(self, since: dt.timedelta | dt.datetime, until: dt.datetime | None = None) -> Series:
+        """Read how its numbers have changed over time.
+
+        `since` is how long ago the series begins, up to 30 days, or an aware datetime; `until` is an
+        aware datetime, by default now. Steps are of 10 seconds if `since` is at most 1 hour ago, of 1
+        minute up to 24 hours, else of 10 minutes. Workers sample the queues that they serve, so
+        what happened while none served it, was cut off from Redis, or was lost by a failover, is in
+        the `gaps`. The numbers of a partitioned queue are sums. Raises `ConfigError`.
+        """
+        return self._calls.call(self._on_trio.series, since, until)
+
     def partition(self, count: int) -> None:
         """Split the queue into `count` partitions, 2 to 64, each in its own slot; 1 undoes it.
 

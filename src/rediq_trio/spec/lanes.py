@@ -136,6 +136,17 @@ def ordered(queue: QueueState, state: State) -> list[Record]:
     return sorted(found, key=_listed)
 
 
+def oldest_due_ms(queue: QueueState) -> int | None:
+    """Return since when the first task of a priority, or of a limit key, has been due; None for none.
+
+    Of each, only the first is looked at.
+    """
+    heads: dict[int | str, int] = {}
+    for record in ordered(queue, State.PENDING):
+        heads.setdefault(record.limit_key or record.priority, record.run_ms)
+    return min(heads.values(), default=None)
+
+
 def _listed(record: Record) -> tuple[bytes, int, bytes]:
     lane = ""
     if record.state is State.PENDING:

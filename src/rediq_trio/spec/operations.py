@@ -126,6 +126,8 @@ class OP:
     reclaim = Operation(rules.reclaim, {_T.RECLAIM}, confirm=_NO, carries=_NOTHING)
     expire = Operation(rules.expire, {_T.EXPIRE}, confirm=_NO, carries=_NOTHING)
     purge = Operation(rules.purge, {_T.PURGE}, confirm=_NO, carries=_NOTHING)
+    # A step that is lost is a gap.
+    sample = Operation(rules.sample, (), confirm=_NO, carries=_NOTHING)
     set_group_rules = Operation(
         rules.set_group_rules, (), confirm=_NO, carries=_NOTHING, batched="rules"
     )

@@ -13,6 +13,7 @@ import attrs
 
 from rediq_trio.spec.carried import BatchEnvelope, Kept, StoredAttempt
 from rediq_trio.spec.history.entry import Entry
+from rediq_trio.spec.history.samples import NO_SERIES, QueueSeries
 from rediq_trio.spec.ids import pack_id
 from rediq_trio.spec.lifecycle import TERMINAL, State, Transition
 from rediq_trio.spec.messages import Mail, Schedule, Until, Version
@@ -317,3 +318,5 @@ class QueueState:
     """The number of the last entry."""
     entries: tuple[Entry, ...] = ()
     """The last transitions."""
+    series: QueueSeries = NO_SERIES
+    """Its numbers over time."""

@@ -38,6 +38,7 @@ from __future__ import annotations
 
 from rediq_trio.spec.claim import claim, renew
 from rediq_trio.spec.groups import batch, set_group_rules
+from rediq_trio.spec.history.series import sample
 from rediq_trio.spec.intake import acknowledge, enqueue, receive
 from rediq_trio.spec.operate import (
     arrange,
@@ -71,6 +72,6 @@ __all__ = [
     "acknowledge", "agenda", "arrange", "batch", "cancel", "claim", "declare", "delete", "enqueue",
     "expire", "flush", "limit", "pause", "promote", "purge", "receive", "reclaim", "reinstate",
     "remember", "remove_queue", "renew", "report", "requeue", "reschedule", "resume", "retract",
-    "retract_others", "revive", "set_group_rules", "settle", "suspend", "tick", "trigger",
-    "unblock", "update", "watch",
+    "retract_others", "revive", "sample", "set_group_rules", "settle", "suspend", "tick",
+    "trigger", "unblock", "update", "watch",
 ]  # fmt: skip

@@ -28,7 +28,9 @@ from rediq_trio.spec.check.table import View
 from rediq_trio.spec.check.totals import KeyReport, QueueTotals, totals_of
 from rediq_trio.spec.groups import Group, groups
 from rediq_trio.spec.history.entry import Entry
-from rediq_trio.spec.lanes import ordered
+from rediq_trio.spec.history.samples import SeriesRead
+from rediq_trio.spec.history.series import read_series
+from rediq_trio.spec.lanes import oldest_due_ms, ordered
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Fence, Mail, Removal, WorkerRecord
 from rediq_trio.spec.operations import Operation
@@ -166,13 +168,16 @@ class MemoryStore(Store):
 
     async def stats(self, queue: str) -> Stats:
         found = await self.dump(queue)
-        # As on Redis, where only the first task of each priority, or limit key, can be read.
-        heads: dict[int | str, int] = {}
-        for record in ordered(found, State.PENDING):
-            heads.setdefault(record.limit_key or record.priority, record.run_ms)
         sizes = dict(totals_of(found).sizes)
-        age = max(0, self._clock() - min(heads.values())) if heads else -1
+        oldest = oldest_due_ms(found)
+        age = -1 if oldest is None else max(0, self._clock() - oldest)
         return Stats(attrs.evolve(found, records={}), sizes, age)
+
+    async def series(
+        self, queue: str, *, level: int, since_ms: int, until_ms: int = 0
+    ) -> SeriesRead:
+        found = await self.dump(queue)
+        return read_series(found, self._clock(), level=level, since_ms=since_ms, until_ms=until_ms)
 
     async def totals(self, queue: str) -> QueueTotals:
         return totals_of(await self.dump(queue))

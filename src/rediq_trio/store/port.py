@@ -34,6 +34,7 @@ from rediq_trio.spec.check.table import View
 from rediq_trio.spec.check.totals import KeyReport, QueueTotals
 from rediq_trio.spec.groups import Group
 from rediq_trio.spec.history.entry import Entry
+from rediq_trio.spec.history.samples import SeriesRead
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Fence, Mail, WorkerRecord
 from rediq_trio.spec.operations import OP, OPERATIONS, Carries, Operation
@@ -101,6 +102,7 @@ class Store:
     reclaim = method_of(OP.reclaim)
     expire = method_of(OP.expire)
     purge = method_of(OP.purge)
+    sample = method_of(OP.sample)
     set_group_rules = method_of(OP.set_group_rules)
     batch = method_of(OP.batch)
     tick = method_of(OP.tick)
@@ -194,6 +196,12 @@ class Store:
     async def stats(self, queue: str, /) -> Stats:
         raise NotImplementedError
 
+    async def series(
+        self, queue: str, /, *, level: int, since_ms: int, until_ms: int = 0
+    ) -> SeriesRead:
+        """Read samples of one level, at one instant; see `spec.history.series.read_series`."""
+        raise NotImplementedError
+
     async def totals(self, queue: str, /) -> QueueTotals:
         """Read the sizes and totals of the queue, in one atomic step."""
         raise NotImplementedError
@@ -282,7 +290,7 @@ READS: Mapping[str, Carries] = MappingProxyType(
         "dump": Carries.ENCRYPTED,
         **dict.fromkeys(
             ("active_leases", "groups", "history", "key_report", "limits", "list", "partitions",
-             "queues", "stats", "targets", "totals", "views", "workers"),
+             "queues", "series", "stats", "targets", "totals", "views", "workers"),
             Carries.NOTHING,
         ),
     }

@@ -14,6 +14,7 @@ from rediq_trio.store.port import Store
 from rediq_trio.store.redis.codec import read_ending, read_rule
 from rediq_trio.store.redis.connection.gateway import Gateway
 from rediq_trio.store.redis.keys import Keys
+from rediq_trio.store.redis.series_codec import read_all
 from rediq_trio.wire.packing import fields_of
 
 V = TypeVar("V")
@@ -60,6 +61,7 @@ class _Dump:
             revision=int(await self._gateway.read(b"HGET", meta, b"revision") or 0),
             entries=await self._store.history(queue, after=0, limit=1_000_000),
             rules=await read_hash(self._gateway, self._keys, queue, "rules", read_rule),
+            series=read_all(await read_hash(self._gateway, self._keys, queue, "series", bytes)),
         )
 
     async def _zset(self, queue: str, name: str) -> Sequence[tuple[bytes, int]]:

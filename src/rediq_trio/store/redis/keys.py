@@ -129,6 +129,16 @@ KEY_TABLE = (
 )  # fmt: skip
 """Every key that a queue may have, in the order of `include/keys.lua`."""
 
+STATISTICS_TABLE = (
+    QueueKey(
+        "series", "hash",
+        "The queue's numbers over time: the last sample, and the samples of 60 steps by level and number.",
+    ),
+)  # fmt: skip
+"""The keys with statistics of a queue. No task depends on them, so scripts that move tasks do not
+declare them."""
+
+STATISTICS_KEYS = tuple(key.name for key in STATISTICS_TABLE)
 QUEUE_KEYS = tuple(key.name for key in KEY_TABLE)
 """The names of these keys."""
 HASH_KEYS = frozenset(key.name for key in KEY_TABLE if key.type == "hash")

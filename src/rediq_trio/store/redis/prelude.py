@@ -14,11 +14,11 @@ from types import MappingProxyType, ModuleType
 import attrs
 
 from rediq_trio.spec import change, groups, records, stored_format, upkeep
-from rediq_trio.spec.history import entry
+from rediq_trio.spec.history import entry, samples
 from rediq_trio.spec.messages import AnswerKind, MailKind, Obstacle, Until, Verdict
 from rediq_trio.spec.stored_format import CODE_OF
-from rediq_trio.store.reads import description
 from rediq_trio.store import scan
+from rediq_trio.store.reads import description
 
 Value = int | str | bytes | Sequence[int | str] | Mapping[int, str]
 
@@ -129,6 +129,11 @@ PRELUDE: tuple[Constants, ...] = (
     *_as_in_python(entry, "REASON_BYTES", "MOST_NEEDS"),
     *_as_in_python(description, "NAMED_RELATED", "NEEDS_READ"),
     *_as_in_python(scan, "SCAN_STEP", "SCAN_BYTES", "TYPE_AT", "BATCH_HEAD"),
+    *_as_in_python(
+        samples,
+        *("SERIES_FORMAT", "SAMPLE_STEP_MS", "STEPS_OF", "STEPS_PER_CHUNK", "CHUNKS_KEPT"),
+        *("GAP_MS", "BACK_STEPS", "SAMPLE_MAX", "SAMPLE_GAP", "SAMPLE_CARRIED"),
+    ),
 )
 """All constants that scripts take from the specification."""
 

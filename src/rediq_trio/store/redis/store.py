@@ -18,6 +18,7 @@ from rediq_trio.spec.check.table import View
 from rediq_trio.spec.check.totals import KeyReport, QueueTotals
 from rediq_trio.spec.groups import Group
 from rediq_trio.spec.history.entry import Entry
+from rediq_trio.spec.history.samples import SeriesRead
 from rediq_trio.spec.ids import pack_id, unpack_id
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Fence, Mail, Removal, WorkerRecord
@@ -26,7 +27,7 @@ from rediq_trio.spec.records import Limit, Place, QueueState, Record
 from rediq_trio.store.broadcast import Signal, Topic
 from rediq_trio.store.port import BATCH, Stats, Store, check_batch, check_batched, implements_store
 from rediq_trio.store.reads.description import Description
-from rediq_trio.store.redis import operation_codec
+from rediq_trio.store.redis import operation_codec, series_codec
 from rediq_trio.store.redis.check.reader import CheckReader
 from rediq_trio.store.redis.codec import (
     read_limit,
@@ -133,6 +134,7 @@ class RedisStore(Store):
     reclaim = sends(OP.reclaim, operation_codec.limited)
     expire = sends(OP.expire, operation_codec.limited)
     purge = sends(OP.purge, operation_codec.purge)
+    sample = sends(OP.sample, series_codec.sample)
     set_group_rules = sends(OP.set_group_rules, operation_codec.set_group_rules)
     batch = sends(OP.batch, operation_codec.batch)
     tick = sends(OP.tick, operation_codec.tick)
@@ -239,6 +241,12 @@ class RedisStore(Store):
         reply = await self._run("stats", queue, (self._now(),))
         sizes, age, found = read_stats(reply)
         return Stats(found, sizes, age)
+
+    async def series(
+        self, queue: str, *, level: int, since_ms: int, until_ms: int = 0
+    ) -> SeriesRead:
+        reply = await self._run("series", queue, (self._now(), level, since_ms, until_ms))
+        return series_codec.read_series(level, reply)
 
     async def totals(self, queue: str) -> QueueTotals:
         reply = await self._run("stats", queue, (self._now(),))

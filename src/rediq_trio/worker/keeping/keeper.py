@@ -2,9 +2,9 @@
 
 It promotes tasks whose time has come, reclaims expired leases, moves expired tasks to
 dead, notifies dependents, carries messages to other queues, makes batches of groups,
-ticks schedules and purges finished tasks. Each answer says when the duty is next due,
-and the keeper sleeps until then. The longest sleeps are bounded, because the leases and
-tasks of other workers come without a signal.
+ticks schedules, purges finished tasks and samples the queue's numbers. Each answer says when
+the duty is next due, and the keeper sleeps until then. The longest sleeps are bounded, because
+the leases and tasks of other workers come without a signal.
 
 A queue is *idle* when it is empty and none of its duties has work. Every new task sends a
 signal, so an idle queue is only checked for being empty now and then, with one call
@@ -32,6 +32,7 @@ from rediq_trio.store.relay import ReceiverAway, ReportRefused, log_refused, rel
 from rediq_trio.worker.availability.liveness import Liveness
 from rediq_trio.worker.availability.outages import Outages
 from rediq_trio.worker.keeping.batcher import Batcher
+from rediq_trio.worker.keeping.sampler import FIRST_SAMPLE_AFTER, SAMPLE_EVERY, Sampler
 from rediq_trio.worker.keeping.ticker import Ticker
 
 TASKS_PER_STEP = 500
@@ -74,6 +75,8 @@ class _Duty:
     """Whether it moved a task when it was last done, or will at a known time."""
     running: bool = False
     """Whether it is being done, next to the other duties."""
+    idle_sleep: float = IDLE_MAX_SLEEP
+    """Maximum sleep, in seconds, in an idle queue."""
 
     def due_within(self, max_sleep: float) -> None:
         """Make it due in at most `max_sleep` seconds, less up to a fifth at random."""
@@ -107,9 +110,9 @@ class _QueueDuties:
         self.recheck_at = trio.current_time() + every * random.uniform(0.8, 1.0)
         if not self.is_idle:
             self.is_idle = True
-            for duty in self.duties.values():
+            for duty in (each for each in self.duties.values() if each.idle_sleep < math.inf):
                 duty.due_at = math.inf
-                duty.due_within(IDLE_MAX_SLEEP)
+                duty.due_within(duty.idle_sleep)
 
     def leave_idle(self) -> bool:
         """Mark the queue as not idle; return whether it was idle."""
@@ -152,9 +155,11 @@ class Keeper:
     _nursery: trio.Nursery = attrs.field(init=False)
     _ticker: Ticker = attrs.field(init=False)
     _batchers: dict[str, Batcher] = attrs.field(init=False)
+    _samplers: dict[str, Sampler] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._batchers = {q: Batcher(self.store, q, self.rules) for q in self.queues}
+        self._samplers = {queue: Sampler(self.store, queue) for queue in self.queues}
         self._ticker = Ticker(self.store)
 
     async def run(self) -> None:
@@ -181,6 +186,7 @@ class Keeper:
         """Make the duties of a signal due; return whether there is anything to do."""
         if signal.queue in self._batchers:
             self._batchers[signal.queue].handle_signal(signal)
+            self._samplers[signal.queue].handle_signal(signal)
         queue_duties = all_duties[signal.queue]
         was_idle = queue_duties.leave_idle()
         due_now = queue_duties.duties.keys() & {*_DUTIES_OF_SIGNAL.get(signal.kind, ())}
@@ -190,9 +196,8 @@ class Keeper:
         return was_idle or bool(due_now)
 
     def _duties(self, queue: str) -> dict[str, _Duty]:
-        store = self.store
+        store, most = self.store, TASKS_PER_STEP
         keep = {"dead_retention_ms": round(self.dead_retention * 1000), "max_dead": self.max_dead}
-        most = TASKS_PER_STEP
         return {
             "promote": _Duty(lambda: store.promote(queue, limit=most), UNSIGNALLED_MAX_SLEEP),
             "reclaim": _Duty(lambda: store.reclaim(queue, limit=most), RECLAIM_MAX_SLEEP),
@@ -202,7 +207,9 @@ class Keeper:
             "tick": self._tick_duty(queue),
             "batch": _Duty(self._batchers[queue].step, UNSIGNALLED_MAX_SLEEP),
             "purge": _Duty(lambda: store.purge(queue, limit=most, **keep), UNSIGNALLED_MAX_SLEEP),
-        }
+            "sample": _Duty(self._samplers[queue].step, SAMPLE_EVERY, trio.current_time() + FIRST_SAMPLE_AFTER,
+                            had_work=False, idle_sleep=math.inf),
+        }  # fmt: skip
 
     def _relay(self, queue: str) -> Awaitable[Due]:
         return relay_some(self.store, queue, limit=TASKS_PER_STEP, report=self.report_refused)
@@ -264,7 +271,7 @@ class Keeper:
             queue_duties.leave_idle()
         for duty in queue_duties.duties.values():
             while duty.due_at <= trio.current_time() and not duty.running:
-                max_sleep = IDLE_MAX_SLEEP if queue_duties.is_idle else duty.max_sleep
+                max_sleep = duty.idle_sleep if queue_duties.is_idle else duty.max_sleep
                 if duty.needs_others:
                     await self._do_patiently(queue_duties, duty, max_sleep)
                 else:

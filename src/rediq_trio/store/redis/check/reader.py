@@ -19,7 +19,13 @@ from rediq_trio.spec.operations import Confirm
 from rediq_trio.store.redis.check.codec import CODECS, record_of
 from rediq_trio.store.redis.check.scan import STRUCTURES, next_count
 from rediq_trio.store.redis.connection.gateway import Gateway
-from rediq_trio.store.redis.keys import HASH_KEYS, KEY_TABLE, QUEUE_KEYS, Keys
+from rediq_trio.store.redis.keys import (
+    HASH_KEYS,
+    KEY_TABLE,
+    QUEUE_KEYS,
+    STATISTICS_KEYS,
+    Keys,
+)
 from rediq_trio.wire.packing import text_of
 
 VIEWS_PER_CALL = 50
@@ -113,7 +119,8 @@ class CheckReader:
                 wrong_type.append(f"{key.decode()} ({kind.decode()}, not {expected.decode()})")
             if left >= 0:
                 with_ttl.append(key.decode())
-        unknown = await self._unknown(queue, frozenset(names))
+        known = (*names, *self._keys.of(queue, STATISTICS_KEYS))
+        unknown = await self._unknown(queue, frozenset(known))
         return KeyReport(tuple(with_ttl), unknown, tuple(wrong_type))
 
     async def _unknown(self, queue: str, known: frozenset[bytes]) -> tuple[str, ...]:
