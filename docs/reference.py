@@ -167,8 +167,8 @@ def _public(wanted: Any) -> list[Any]:
     return [value for value in found if wanted(value)]
 
 
-_VALUES = ("TaskInfo", "Progress", "QueueStats", "WorkerInfo", "ServerStats", "Health", "BlockedLoop",
-           "ScheduleInfo",
+_VALUES = ("TaskInfo", "Progress", "QueueStats", "Overview", "QueueCounts", "WorkerInfo", "ServerStats",
+           "Health", "BlockedLoop", "ScheduleInfo",
            "QueueLimits", "KeyLimit", "WorkflowInfo", "Node", "Violation", "Repair")  # fmt: skip
 
 

@@ -73,6 +73,7 @@ from rediq_trio.store.memory import MemoryStore
 from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.values.backoff import Exponential, Fixed, Linear
 from rediq_trio.values.limits import KeyLimit, QueueLimits, Rate
+from rediq_trio.values.overview import Overview, QueueCounts
 from rediq_trio.values.schedule import Cron, Every
 from rediq_trio.values.task import Progress, QueueStats, Task, TaskInfo, Unique, WorkerInfo
 from rediq_trio.wire.converter import Converter
@@ -120,11 +121,13 @@ __all__ = [
     "MemoryStore",
     "NewerTask",
     "Node",
+    "Overview",
     "PartlyEnqueued",
     "PayloadError",
     "PayloadTooLarge",
     "Progress",
     "Queue",
+    "QueueCounts",
     "QueueFull",
     "QueueLimits",
     "QueueStats",

@@ -136,9 +136,14 @@ async def _wait_in_line(client: rediq.Client) -> None:
 async def _run(client: rediq.Client) -> None:
     handles = await client.enqueue_many(
         [
-            double.task(1), flaky.task(), report.task(), double.options(delay=0.05).task(2),
-            double.options(limit_key="k").task(3), double.options(limit_key="k").task(4),
-            double.options(queue="spread").task(5), double.options(expires=600).task(6),
+            double.task(1),
+            flaky.task(),
+            report.task(),
+            double.options(delay=0.05).task(2),
+            double.options(limit_key="k").task(3),
+            double.options(limit_key="k").task(4),
+            double.options(queue="spread").task(5),
+            double.options(expires=600).task(6),
             double.options(unique=rediq.Unique(ttl=60)).task(7),
         ]
     )
@@ -216,7 +221,9 @@ async def operate(client: rediq.Client) -> None:
         for state in State:
             for task in await queue.tasks(state):
                 await client.task(task.id).info()
-    await client.schedules().list()
+    await client.overview()
+    for info in await client.schedules().list():
+        await client.schedules().get(info.name)
     await client.workers()
 
 

@@ -35,7 +35,7 @@ from rediq_trio.spec.operations import Operation
 from rediq_trio.spec.records import Limit, Place, QueueState, Record, place_of
 from rediq_trio.store.broadcast import Signal, SignalKind, Topic
 from rediq_trio.store.memory_signals import signals_of
-from rediq_trio.store.port import BATCH, Stats, Store, check_batch, implements_store
+from rediq_trio.store.port import BATCH, Counts, Stats, Store, check_batch, implements_store
 from rediq_trio.store.shared_broadcast import SharedBroadcast
 
 P = ParamSpec("P")
@@ -147,6 +147,19 @@ class MemoryStore(Store):
         sizes = dict(totals_of(found).sizes)
         age = max(0, self._clock() - min(heads.values())) if heads else -1
         return Stats(attrs.evolve(found, records={}), sizes, age)
+
+    async def overview(self, queues: Sequence[str]) -> tuple[int, tuple[Counts, ...]]:
+        check_batch("overview", queues)
+        await trio.lowlevel.checkpoint()
+        found = [self._queues.get(queue, QueueState()) for queue in queues]
+        counts = (Counts(totals_of(each).sizes, each.paused, each.counters) for each in found)
+        return self._clock(), tuple(counts)
+
+    async def with_schedules(self, queues: Sequence[str], name: str = "") -> tuple[str, ...]:
+        check_batch("with_schedules", queues)
+        await trio.lowlevel.checkpoint()
+        found = {queue: self._queues.get(queue, QueueState()).schedules for queue in queues}
+        return tuple(q for q, some in found.items() if (name in some if name else some))
 
     async def totals(self, queue: str) -> QueueTotals:
         return totals_of(await self.dump(queue))

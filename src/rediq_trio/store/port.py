@@ -37,7 +37,7 @@ from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Fence, Mail, WorkerRecord
 from rediq_trio.spec.operations import OP, OPERATIONS, Carries, Operation
-from rediq_trio.spec.records import Limit, Place, QueueState, Record
+from rediq_trio.spec.records import Counters, Limit, Place, QueueState, Record
 from rediq_trio.store.broadcast import Signal, Topic
 
 P = ParamSpec("P")
@@ -162,6 +162,20 @@ class Store:
     async def stats(self, queue: str, /) -> Stats:
         raise NotImplementedError
 
+    async def overview(self, queues: Sequence[str]) -> tuple[int, tuple[Counts, ...]]:
+        """Return the time in ms, and the counts of each queue; `BATCH` at most.
+
+        As `stats` without an age, for many queues at once; a queue is not read in one atomic step.
+        """
+        raise NotImplementedError
+
+    async def with_schedules(self, queues: Sequence[str], name: str = "") -> tuple[str, ...]:
+        """Return those of the queues that have schedules, or one of this name; `BATCH` at most.
+
+        Queues that could not be read are among them: to read their agenda says why.
+        """
+        raise NotImplementedError
+
     async def totals(self, queue: str, /) -> QueueTotals:
         """Read the sizes and totals of the queue, in one atomic step."""
         raise NotImplementedError
@@ -239,6 +253,16 @@ class Stats:
     """The longest time that the first task of a priority has been due; -1 if none is pending."""
 
 
+@attrs.frozen
+class Counts:
+    """The part of a queue in `Store.overview`."""
+
+    sizes: Mapping[State, int]
+    """How many tasks are in each state that has any."""
+    paused: bool
+    counters: Counters
+
+
 OF_THE_STORE = frozenset({"unconfirmed", "listen"})
 """What a `Store` has beside its methods for a queue and for the workers."""
 READS: Mapping[str, Carries] = MappingProxyType(
@@ -247,8 +271,9 @@ READS: Mapping[str, Carries] = MappingProxyType(
         "outbox": Carries.ENCRYPTED,
         "dump": Carries.ENCRYPTED,
         **dict.fromkeys(
-            ("active_leases", "groups", "history", "key_report", "limits", "list", "partitions",
-             "queues", "stats", "targets", "totals", "views", "workers"),
+            ("active_leases", "groups", "history", "key_report", "limits", "list", "overview",
+             "partitions", "queues", "stats", "targets", "totals", "views", "with_schedules",
+             "workers"),
             Carries.NOTHING,
         ),
     }
