@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from types import MappingProxyType
-from typing import cast
 
 from rediq_trio._errors import ConfigError
 from rediq_trio.spec.check.partitions import PartitionCount
@@ -43,7 +42,7 @@ def _checked(names: Iterable[str]) -> list[str]:
     found: object = names
     if isinstance(found, str) or not isinstance(found, Iterable):
         raise ConfigError.of("names", names, "several names of queues, or None for all")
-    return list(dict.fromkeys(check_name("queue", name) for name in cast("Iterable[str]", found)))
+    return list(dict.fromkeys(check_name("queue", name) for name in names))
 
 
 def _summed(several: Sequence[Counts]) -> QueueCounts:

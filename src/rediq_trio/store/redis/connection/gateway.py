@@ -144,8 +144,7 @@ class Gateway:
 
     async def read(self, *command: Any, key: bytes | None = None) -> Any:
         """Send one command that only reads; as `call`. Raises `ValueError` for any other."""
-        if command[0] not in READ_COMMANDS:
-            raise ValueError(f"{command[0]!r} is not known to only read: use write()")
+        _check_reads(command)
         return await self.call(*command, key=key, confirm=Confirm.NO)
 
     async def read_each(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
@@ -154,10 +153,8 @@ class Gateway:
         The reply to a command that fails is its error. Otherwise like `read`.
         """
         for command in commands:
-            if command[0] not in READ_COMMANDS:
-                raise ValueError(f"{command[0]!r} is not known to only read")
-        if self._closed:
-            raise ConnectionLost("the client is closed", sent=False)
+            _check_reads(command)
+        self._check_open()
         if not commands:
             await trio.lowlevel.checkpoint()
             return []
@@ -238,8 +235,7 @@ class Gateway:
         node: RedisNode | None = None,
         merge: MergeInfo | None = None,
     ) -> Any:
-        if self._closed:
-            raise ConnectionLost("the client is closed", sent=False)
+        self._check_open()
         task = trio.lowlevel.current_task()
         if self._confirmer is None:
             confirm = Confirm.NO
@@ -251,6 +247,10 @@ class Gateway:
             return trio.lowlevel.Abort.SUCCEEDED
 
         return await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ConnectionLost("the client is closed", sent=False)
 
     def _pipeline_to(self, node: RedisNode) -> Pipeline:
         pipeline = self._pipelines.get(node)
@@ -318,6 +318,11 @@ class Gateway:
                 self._pipeline_to(topology.node_of(call.key)).put(call)
             if not pipeline.inbox:
                 pipeline.reconnect()
+
+
+def _check_reads(command: Sequence[Any]) -> None:
+    if command[0] not in READ_COMMANDS:
+        raise ValueError(f"{command[0]!r} is not known to only read: use write()")
 
 
 @asynccontextmanager
