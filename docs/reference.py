@@ -167,10 +167,10 @@ def _public(wanted: Any) -> list[Any]:
     return [value for value in found if wanted(value)]
 
 
-_VALUES = ("TaskInfo", "Dependency", "UniqueKey", "Attempt", "ErrorText", "Progress", "QueueStats",
-           "WorkerInfo", "ServerStats", "Health", "BlockedLoop", "ScheduleInfo", "Series", "SeriesPoint",
-           "SeriesGap",
-           "QueueLimits", "KeyLimit", "WorkflowInfo", "Node", "Violation", "Repair")  # fmt: skip
+_VALUES = ("TaskInfo", "Dependency", "UniqueKey", "Attempt", "ErrorText", "Progress",
+           "QueueStats", "Overview", "QueueCounts", "WorkerInfo", "ServerStats", "Health",
+           "BlockedLoop", "ScheduleInfo", "Series", "SeriesPoint", "SeriesGap", "QueueLimits",
+           "KeyLimit", "WorkflowInfo", "Node", "Violation", "Repair")  # fmt: skip
 
 
 def values() -> str:

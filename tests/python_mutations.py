@@ -640,7 +640,7 @@ _TABLE: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
             ("connection-redirects-for-ever", "clusters", "if call.redirects > REDIRECTS_MAX:", "if False:"),
             ("connection-cluster-down-is-an-error", "clusters", "temporary = (redis.exceptions.TryAgainError, redis.exceptions.ClusterDownError)", "temporary = (redis.exceptions.TryAgainError,)", "ha/test_cluster.py::test_a_call_waits_while_nobody_has_its_slot"),
             ("connection-closed-client-takes-calls", "a hang", "        if self._closed:\n            raise ConnectionLost", "        if False:\n            raise ConnectionLost", "redis/test_gateway.py::test_a_closed_client_says_so"),
-            ("connection-read-takes-any-command", "durability", "        if command[0] not in READ_COMMANDS:\n", "        if False:\n", "ha/test_confirmed_writes.py::test_a_command_that_writes_is_refused_as_one_that_reads"),
+            ("connection-read-takes-any-command", "durability", "    if command[0] not in READ_COMMANDS:\n", "    if False:\n", "ha/test_confirmed_writes.py::test_a_command_that_writes_is_refused_as_one_that_reads"),
             ("connection-whole-cluster-needed", "clusters", "if is_login_error(error) or not (left or connected):", "if True:", "ha/test_cluster.py::test_one_master_that_is_down_does_not_keep_a_client_from_the_others"),
         ),
     ),

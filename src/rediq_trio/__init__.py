@@ -78,6 +78,7 @@ from rediq_trio.values.attempt import Attempt, ErrorText
 from rediq_trio.values.backoff import Exponential, Fixed, Linear
 from rediq_trio.values.limits import KeyLimit, QueueLimits, Rate
 from rediq_trio.values.related import Dependency, UniqueKey
+from rediq_trio.values.overview import Overview, QueueCounts
 from rediq_trio.values.schedule import Cron, Every
 from rediq_trio.values.series import Series, SeriesGap, SeriesPoint
 from rediq_trio.values.task import Progress, QueueStats, Task, TaskInfo, Unique, WorkerInfo
@@ -129,11 +130,13 @@ __all__ = [
     "MemoryStore",
     "NewerTask",
     "Node",
+    "Overview",
     "PartlyEnqueued",
     "PayloadError",
     "PayloadTooLarge",
     "Progress",
     "Queue",
+    "QueueCounts",
     "QueueFull",
     "QueueLimits",
     "QueueNotEmpty",

@@ -124,6 +124,13 @@ async def queues(client: Any) -> list[Any]:
     return [before, await done(client.queues())]
 
 
+async def overview(client: Any) -> list[Any]:
+    await done(client.enqueue(task("a")))
+    found = await done(client.overview())
+    some = await done(client.overview(["none"]))
+    return [dict(found.queues), dict(some.queues), await attempt(client.overview, ["a b"])]
+
+
 async def workers(client: Any) -> list[Any]:
     for _ in range(1000):
         if found := await done(client.workers()):
@@ -487,6 +494,7 @@ SCENARIOS: dict[str, Callable[[Any], Awaitable[list[Any]]]] = {
     "Client.task": open_task,
     "Client.queue": open_queue,
     "Client.queues": queues,
+    "Client.overview": overview,
     "Client.schedules": open_schedules,
     "Client.workers": workers,
     "TaskHandle.info": task_info,

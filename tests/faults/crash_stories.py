@@ -433,6 +433,7 @@ LOOKING = Story(
         queue(lambda q: q.tasks("scheduled")),
         lambda stage: stage.client.workers(),
         lambda stage: stage.client.queues(),
+        lambda stage: stage.client.overview(),
         partition,
     ),
 )

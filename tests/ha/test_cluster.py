@@ -57,6 +57,7 @@ async def test_each_queue_is_served_in_its_slot_and_all_hear_signals(healthy: Cl
         await load.wait_progress(100)
         assert await load.lost() == []
         assert sorted(await load.client.queues()) == sorted(QUEUES)
+        assert sorted((await load.client.overview()).queues) == sorted(QUEUES)
     for queue, slot in zip(QUEUES, (LEFT, RIGHT, SOUTH), strict=True):
         keys = healthy.owner(slot).ask("CLUSTER", "GETKEYSINSLOT", slot, 100)
         assert f"rediq:{{{queue}}}:records" in keys

@@ -52,6 +52,7 @@ CALLS: dict[str, Call] = {
     "Client.enqueue": lambda c, q: c.enqueue(task(q)),
     "Client.enqueue_many": lambda c, q: c.enqueue_many([task(q), task(q)]),
     "Client.queues": lambda c, q: c.queues(),
+    "Client.overview": lambda c, q: c.overview(),
     "Client.workers": lambda c, q: c.workers(),
     "Queue.stats": lambda c, q: c.queue(q).stats(),
     "Queue.series": lambda c, q: c.queue(q).series(dt.timedelta(hours=1)),

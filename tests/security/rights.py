@@ -222,7 +222,9 @@ async def operate(client: rediq.Client) -> None:
         for state in State:
             for task in await queue.tasks(state):
                 await client.task(task.id).info()
-    await client.schedules().list()
+    await client.overview()
+    for info in await client.schedules().list():
+        await client.schedules().get(info.name)
     await client.workers()
 
 

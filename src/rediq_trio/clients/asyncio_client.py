@@ -22,6 +22,7 @@ from rediq_trio.spec.lifecycle import State
 from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.values.bounds import Duration
 from rediq_trio.values.limits import UNSET, QueueLimits, Rate, Unset
+from rediq_trio.values.overview import Overview
 from rediq_trio.values.schedule import Cron, Every
 from rediq_trio.values.task import (
     NewTaskChanges,
@@ -595,6 +596,16 @@ class AsyncioClient:
     async def queues(self) -> list[str]:
         """Return the names of all queues that were ever used, sorted."""
         return await self._calls.call(self._on_trio.queues)
+
+    async def overview(self, names: Iterable[str] | None = None) -> Overview:
+        """Count the tasks of many queues by state, and read their totals; of all queues if None.
+
+        It costs Redis some 10 us a queue, a fifth of `Queue.stats`, and has no ages. The numbers
+        are not of one instant: a task that moves meanwhile may be counted twice, or not at all.
+        A queue that was never used has zeros. Raises `ConfigError` for a malformed name, and
+        `ConnectionLost`, which names a queue that could not be read.
+        """
+        return await self._calls.call(self._on_trio.overview, names)
 
     def schedules(self) -> AsyncioSchedules:
         """Return the schedules of all queues without reading them."""

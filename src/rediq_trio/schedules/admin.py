@@ -27,7 +27,7 @@ from rediq_trio.schedules.declare import (
     removed,
 )
 from rediq_trio.spec.messages import Answer, AnswerKind, Schedule
-from rediq_trio.store.port import Store
+from rediq_trio.store.port import BATCH, Store
 from rediq_trio.tasks.for_each import call_each, first_failure, try_each
 from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.tasks.instants import instant_or_none
@@ -114,7 +114,7 @@ class Schedules:
 
     async def _remove(self, name: str, *, except_in: str | None = None) -> bool:
         """Remove a schedule from all queues, or all but one; return whether there was one."""
-        queues = [queue for queue in await self._store.queues() if queue != except_in]
+        queues = [queue for queue in await self._queues_with(name) if queue != except_in]
         return any(await call_each(queues, partial(self._remove_from, name)))
 
     async def _remove_from(self, name: str, queue: str) -> bool:
@@ -187,9 +187,20 @@ class Schedules:
 
     async def _stored(self, name: str | None = None) -> builtins.list[tuple[str, Schedule]]:
         """Return all schedules, or those of a name, with the placeholders for removed ones."""
-        queues = await self._store.queues()
+        queues = await self._queues_with(name)
         stored = await call_each(queues, partial(self._named_in, name=name))
         return [(q, schedule) for q, some in zip(queues, stored, strict=True) for schedule in some]
+
+    async def _queues_with(self, name: str | None) -> builtins.list[str]:
+        """Return the queues that may have schedules, or one of that name, in a call for a thousand.
+
+        Those that cannot be read now are among them.
+        """
+        queues = await self._store.queues()
+        found: builtins.list[str] = []
+        for first in range(0, len(queues), BATCH):
+            found += await self._store.with_schedules(queues[first : first + BATCH], name or "")
+        return found
 
     async def _named_in(self, queue: str, name: str | None) -> builtins.list[Schedule]:
         agenda = await self._store.agenda(queue)
@@ -200,7 +211,7 @@ class Schedules:
     ) -> tuple[builtins.list[tuple[str, Schedule]], RediqError | None]:
         """Return the schedules of that name, usually one, and why a queue could not be read."""
         check_name("name", name)
-        queues = await self._store.queues()
+        queues = await self._queues_with(name)
         stored, failures = await try_each(queues, partial(self._named_in, name=name))
         found = [
             (queue, schedule)

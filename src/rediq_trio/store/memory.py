@@ -37,7 +37,7 @@ from rediq_trio.spec.operations import Operation
 from rediq_trio.spec.records import Limit, Place, QueueState, Record
 from rediq_trio.store.broadcast import Signal, SignalKind, Topic
 from rediq_trio.store.memory_signals import signals_of
-from rediq_trio.store.port import BATCH, Stats, Store, check_batch, implements_store
+from rediq_trio.store.port import BATCH, Counts, Stats, Store, check_batch, implements_store
 from rediq_trio.store.reads.description import Description, description_of
 from rediq_trio.store.scan import ALL, Scanned, Where, scan
 from rediq_trio.store.shared_broadcast import SharedBroadcast
@@ -178,6 +178,19 @@ class MemoryStore(Store):
     ) -> SeriesRead:
         found = await self.dump(queue)
         return read_series(found, self._clock(), level=level, since_ms=since_ms, until_ms=until_ms)
+
+    async def overview(self, queues: Sequence[str]) -> tuple[int, tuple[Counts, ...]]:
+        check_batch("overview", queues)
+        await trio.lowlevel.checkpoint()
+        found = [self._queues.get(queue, QueueState()) for queue in queues]
+        counts = (Counts(totals_of(each).sizes, each.paused, each.counters) for each in found)
+        return self._clock(), tuple(counts)
+
+    async def with_schedules(self, queues: Sequence[str], name: str = "") -> tuple[str, ...]:
+        check_batch("with_schedules", queues)
+        await trio.lowlevel.checkpoint()
+        found = {queue: self._queues.get(queue, QueueState()).schedules for queue in queues}
+        return tuple(q for q, some in found.items() if (name in some if name else some))
 
     async def totals(self, queue: str) -> QueueTotals:
         return totals_of(await self.dump(queue))

@@ -38,7 +38,7 @@ from rediq_trio.spec.history.samples import SeriesRead
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Fence, Mail, WorkerRecord
 from rediq_trio.spec.operations import OP, OPERATIONS, Carries, Operation
-from rediq_trio.spec.records import Limit, Place, QueueState, Record
+from rediq_trio.spec.records import Counters, Limit, Place, QueueState, Record
 from rediq_trio.store.broadcast import Signal, Topic
 from rediq_trio.store.reads.description import Description
 from rediq_trio.store.scan import ALL, Scanned, Where
@@ -202,6 +202,20 @@ class Store:
         """Read samples of one level, at one instant; see `spec.history.series.read_series`."""
         raise NotImplementedError
 
+    async def overview(self, queues: Sequence[str]) -> tuple[int, tuple[Counts, ...]]:
+        """Return the time in ms, and the counts of each queue; `BATCH` at most.
+
+        As `stats` without an age, for many queues at once; a queue is not read in one atomic step.
+        """
+        raise NotImplementedError
+
+    async def with_schedules(self, queues: Sequence[str], name: str = "") -> tuple[str, ...]:
+        """Return those of the queues that have schedules, or one of this name; `BATCH` at most.
+
+        Queues that could not be read are among them: to read their agenda says why.
+        """
+        raise NotImplementedError
+
     async def totals(self, queue: str, /) -> QueueTotals:
         """Read the sizes and totals of the queue, in one atomic step."""
         raise NotImplementedError
@@ -279,6 +293,16 @@ class Stats:
     """The longest time that the first task of a priority has been due; -1 if none is pending."""
 
 
+@attrs.frozen
+class Counts:
+    """The part of a queue in `Store.overview`."""
+
+    sizes: Mapping[State, int]
+    """How many tasks are in each state that has any."""
+    paused: bool
+    counters: Counters
+
+
 OF_THE_STORE = frozenset({"unconfirmed", "listen"})
 """What a `Store` has beside its methods for a queue and for the workers."""
 READS: Mapping[str, Carries] = MappingProxyType(
@@ -289,8 +313,9 @@ READS: Mapping[str, Carries] = MappingProxyType(
         "outbox": Carries.ENCRYPTED,
         "dump": Carries.ENCRYPTED,
         **dict.fromkeys(
-            ("active_leases", "groups", "history", "key_report", "limits", "list", "partitions",
-             "queues", "series", "stats", "targets", "totals", "views", "workers"),
+            ("active_leases", "groups", "history", "key_report", "limits", "list", "overview",
+             "partitions", "queues", "series", "stats", "targets", "totals", "views",
+             "with_schedules", "workers"),
             Carries.NOTHING,
         ),
     }

@@ -25,7 +25,15 @@ from rediq_trio.spec.messages import Fence, Mail, Removal, WorkerRecord
 from rediq_trio.spec.operations import OP, Operation
 from rediq_trio.spec.records import Limit, Place, QueueState, Record
 from rediq_trio.store.broadcast import Signal, Topic
-from rediq_trio.store.port import BATCH, Stats, Store, check_batch, check_batched, implements_store
+from rediq_trio.store.port import (
+    BATCH,
+    Counts,
+    Stats,
+    Store,
+    check_batch,
+    check_batched,
+    implements_store,
+)
 from rediq_trio.store.reads.description import Description
 from rediq_trio.store.redis import operation_codec, series_codec
 from rediq_trio.store.redis.check.reader import CheckReader
@@ -41,6 +49,7 @@ from rediq_trio.store.redis.durability import OTHER_SCRIPT, confirm_of
 from rediq_trio.store.redis.history_codec import read_entry
 from rediq_trio.store.redis.keys import INDEX_OF, Keys
 from rediq_trio.store.redis.operation_codec import Now, ScriptCall
+from rediq_trio.store.redis.overview import find_schedules, read_overview
 from rediq_trio.store.redis.queue_names import QueueNames
 from rediq_trio.store.redis.reads_codec import read_description
 from rediq_trio.store.redis.record_format import refuse_newer
@@ -247,6 +256,15 @@ class RedisStore(Store):
     ) -> SeriesRead:
         reply = await self._run("series", queue, (self._now(), level, since_ms, until_ms))
         return series_codec.read_series(level, reply)
+
+    async def overview(self, queues: Sequence[str]) -> tuple[int, tuple[Counts, ...]]:
+        check_batch("overview", queues)
+        now_ms, counts = await read_overview(self._gateway, self._keys, queues)
+        return self._clock() if self._clock else now_ms, counts
+
+    async def with_schedules(self, queues: Sequence[str], name: str = "") -> tuple[str, ...]:
+        check_batch("with_schedules", queues)
+        return await find_schedules(self._gateway, self._keys, queues, name)
 
     async def totals(self, queue: str) -> QueueTotals:
         reply = await self._run("stats", queue, (self._now(),))

@@ -38,6 +38,7 @@ from rediq_trio.store.redis.connection.replies import reason_of
 from rediq_trio.store.redis.connection.subscriber import Subscriber
 from rediq_trio.store.redis.connection.timeouts import RESPONSE_TIMEOUT, UNSENT_WAIT_MAX
 from rediq_trio.store.redis.connection.tls import connect_error
+from rediq_trio.store.redis.connection.together import CallTogether, Together
 from rediq_trio.store.redis.connection.topology import Cluster, make_topology
 from rediq_trio.store.redis.durability import Durability
 from rediq_trio.store.redis.keys import Keys
@@ -46,10 +47,10 @@ from rediq_trio.store.redis.scripts import Script
 __all__ = ["Gateway", "open_gateway", "parse_address"]
 
 READ_COMMANDS = frozenset({
-    b"HGET", b"HGETALL", b"HKEYS", b"HMGET", b"HSCAN", b"PTTL", b"SCAN", b"SMEMBERS", b"XRANGE",
-    b"ZRANGE", b"ZSCAN",
+    b"HEXISTS", b"HGET", b"HGETALL", b"HKEYS", b"HLEN", b"HMGET", b"HSCAN", b"PTTL", b"SCAN",
+    b"SMEMBERS", b"TIME", b"XRANGE", b"ZCARD", b"ZRANGE", b"ZSCAN",
 })  # fmt: skip
-"""The commands that `Gateway.read` takes."""
+"""The commands that `Gateway.read` and `read_each` take."""
 CLUSTER_RETRY_DELAY = 0.05
 """Seconds until a call is retried that the Cluster cannot serve at the moment."""
 
@@ -143,9 +144,35 @@ class Gateway:
 
     async def read(self, *command: Any, key: bytes | None = None) -> Any:
         """Send one command that only reads; as `call`. Raises `ValueError` for any other."""
-        if command[0] not in READ_COMMANDS:
-            raise ValueError(f"{command[0]!r} is not known to only read: use write()")
+        _check_reads(command)
         return await self.call(*command, key=key, confirm=Confirm.NO)
+
+    async def read_each(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Send commands that only read, all at once; return the replies in order.
+
+        The reply to a command that fails is its error. Otherwise like `read`.
+        """
+        for command in commands:
+            _check_reads(command)
+        self._check_open()
+        if not commands:
+            await trio.lowlevel.checkpoint()
+            return []
+        now = trio.current_time()
+        together = Together([None] * len(commands), trio.lowlevel.current_task())
+        for number, command in enumerate(commands):
+            key = command[1] if len(command) > 1 else b""
+            call = CallTogether(
+                command, None, key, Confirm.NO, now, None, together=together, number=number
+            )
+            self._pipeline_to(self._topology.node_of(key)).put(call)
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            together.waiter = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        replies: list[Any] = await trio.lowlevel.wait_task_rescheduled(abort)
+        return replies
 
     async def write(self, *command: Any, confirm: Confirm) -> Any:
         """Send one command that writes; as `call`."""
@@ -208,8 +235,7 @@ class Gateway:
         node: RedisNode | None = None,
         merge: MergeInfo | None = None,
     ) -> Any:
-        if self._closed:
-            raise ConnectionLost("the client is closed", sent=False)
+        self._check_open()
         task = trio.lowlevel.current_task()
         if self._confirmer is None:
             confirm = Confirm.NO
@@ -221,6 +247,10 @@ class Gateway:
             return trio.lowlevel.Abort.SUCCEEDED
 
         return await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ConnectionLost("the client is closed", sent=False)
 
     def _pipeline_to(self, node: RedisNode) -> Pipeline:
         pipeline = self._pipelines.get(node)
@@ -288,6 +318,11 @@ class Gateway:
                 self._pipeline_to(topology.node_of(call.key)).put(call)
             if not pipeline.inbox:
                 pipeline.reconnect()
+
+
+def _check_reads(command: Sequence[Any]) -> None:
+    if command[0] not in READ_COMMANDS:
+        raise ValueError(f"{command[0]!r} is not known to only read: use write()")
 
 
 @asynccontextmanager
