@@ -75,6 +75,7 @@ from rediq_trio.values.backoff import Exponential, Fixed, Linear
 from rediq_trio.values.limits import KeyLimit, QueueLimits, Rate
 from rediq_trio.values.schedule import Cron, Every
 from rediq_trio.values.task import Progress, QueueStats, Task, TaskInfo, Unique, WorkerInfo
+from rediq_trio.values.workers import RunningTask, WorkerHealth
 from rediq_trio.wire.converter import Converter
 from rediq_trio.worker.health import Health
 from rediq_trio.worker.watchdog import BlockedLoop
@@ -133,6 +134,7 @@ __all__ = [
     "Reject",
     "Repair",
     "Retry",
+    "RunningTask",
     "ScheduleInfo",
     "ScheduleNotFound",
     "Schedules",
@@ -161,6 +163,7 @@ __all__ = [
     "UnknownTaskType",
     "Violation",
     "WorkerCrashed",
+    "WorkerHealth",
     "WorkerInfo",
     "Workflow",
     "WorkflowHandle",

@@ -15,6 +15,7 @@ from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Place, Record, place_of
 from rediq_trio.store.port import Stats
 from rediq_trio.tasks.ids import split_id
+from rediq_trio.tasks.worker_details import pack_details, read_details
 from rediq_trio.values.backoff import DEFAULT_BACKOFF
 from rediq_trio.values.bounds import queue_of
 from rediq_trio.values.task import Progress, QueueStats, TaskInfo, WorkerInfo
@@ -167,6 +168,7 @@ def _bounded(names: tuple[str, ...] | None) -> list[str] | None:
 def pack_worker_info(info: WorkerInfo) -> bytes:
     """Pack a worker's record."""
     more = {"types": _bounded(info.types), "schedules": _bounded(info.schedules)}
+    more |= pack_details(info)
     if info.stuck:
         more["stuck"] = list(info.stuck)
     # Older versions wrote a list of the queues and expect just these fields. They read the keys of
@@ -205,6 +207,7 @@ def _read_worker_info(fields: Any) -> WorkerInfo:
         types=_names(more.get("types")),
         schedules=_names(more.get("schedules")),
         stuck=_names(more.get("stuck")) or (),
+        **read_details(more),
     )
 
 
