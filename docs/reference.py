@@ -23,6 +23,7 @@ from docs.read_source import (
 )
 from docs.read_source import constants as numbers
 from rediq_trio import _errors
+from rediq_trio.cli.flags import flag_of
 from rediq_trio.handlers import exceptions
 from rediq_trio.settings import Settings
 from rediq_trio.spec.lifecycle import TERMINAL, TRANSITIONS, WAITING, State, Transition
@@ -129,7 +130,7 @@ def settings() -> str:
         "| --- | --- | --- | --- | --- |",
     ]
     for field in fields(Settings):
-        flag = "--" + field.name.replace("_", "-")
+        flag = flag_of(field.name)
         lines.append(
             f"| `{field.name}` | `REDIQ_{field.name.upper()}` | `{flag}` "
             f"| {_default(field.name, field.value)} | {oneline(field.doc)} |"
@@ -168,9 +169,9 @@ def _public(wanted: Any) -> list[Any]:
 
 
 _VALUES = ("TaskInfo", "Dependency", "UniqueKey", "Attempt", "ErrorText", "Progress",
-           "QueueStats", "Overview", "QueueCounts", "WorkerInfo", "ServerStats", "Health",
-           "BlockedLoop", "ScheduleInfo", "Series", "SeriesPoint", "SeriesGap", "QueueLimits",
-           "KeyLimit", "WorkflowInfo", "Node", "Violation", "Repair")  # fmt: skip
+           "QueueStats", "Overview", "QueueCounts", "WorkerInfo", "RunningTask", "WorkerHealth",
+           "ServerStats", "Health", "BlockedLoop", "ScheduleInfo", "Series", "SeriesPoint",
+           "SeriesGap", "QueueLimits", "KeyLimit", "WorkflowInfo", "Node", "Violation", "Repair")  # fmt: skip
 
 
 def values() -> str:

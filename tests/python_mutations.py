@@ -67,6 +67,25 @@ _TABLE: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
         ),
     ),
     (
+        "worker/reporting/record.py",
+        "worker/test_worker_record.py",
+        (
+            ("record-progress-always-shown", "encryption", "held.percent if self.shows_progress else None", "held.percent"),
+            ("record-since-the-heartbeat", "running tasks", "now - dt.timedelta(seconds=here - held.started) if held.started else now", "now"),
+            ("record-labels-twice", "settings", '    del found["labels"]\n', ""),
+        ),
+    ),
+    (
+        "tasks/worker_details.py",
+        "tasks/test_worker_details.py",
+        (
+            ("details-any-number-of-tasks", "a bounded record", "tasks[:RUNNING_MAX]", "tasks"),
+            ("details-any-number-of-reasons", "a bounded record", "health.reasons[:HEALTH_REASONS_MAX]", "health.reasons"),
+            ("details-one-bad-spoils-all", "newer records", "except (TypeError, ValueError, OverflowError, OSError):\n        return None", "except ZeroDivisionError:\n        return None"),
+            ("details-more-fields-refused", "newer records", "*each[:5]", "*each"),
+        ),
+    ),
+    (
         "worker/leases.py",
         "actors/test_leases.py",
         (
@@ -138,7 +157,7 @@ _TABLE: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
             ("executor-unstarted-unrecorded", "other workers", "                    self.prefetch.record_unstarted()\n", ""),
             ("executor-next-not-started", "throughput", "            self._start(now)\n            self.lease_table.announce_room()", "            self.lease_table.announce_room()"),
             ("executor-duration-unrecorded", "prefetch", "            self.prefetch.record_attempt(now - held.started)\n", "", "actors/test_executor.py actors/test_prefetch.py test_budgets.py"),
-            ("executor-running-never-forgotten", "throughput", "            self._running.discard(held)\n", ""),
+            ("executor-running-never-forgotten", "throughput", "            self._running.pop(held, None)\n", ""),
             ("executor-released-only-once-set", "outcomes", "            held.settled = True\n", ""),
             ("executor-order-reversed", "order", "held, _ = self._backlog.popleft()\n            if held.is_over", "held, _ = self._backlog.pop()\n            if held.is_over", "actors/test_executor.py test_client.py::test_priorities_decide_who_is_first"),
         ),

@@ -34,6 +34,8 @@ def test_a_worker_renews_three_times_in_a_lease_unless_it_is_told_otherwise() ->
         ("allow_eviction", "off", False),
         ("prefetch", "auto", "auto"),
         ("prefetch", "5", 5),
+        ("labels", "zone=b, rack = 4", {"zone": "b", "rack": "4"}),
+        ("labels", "", {}),
     ],
 )
 def test_a_setting_is_read_from_text(name: str, text: str, value: object) -> None:
@@ -45,13 +47,30 @@ def test_a_setting_is_read_from_text(name: str, text: str, value: object) -> Non
     [
         {"prefetch": -1}, {"prefetch": 1001}, {"queues": {"a": 0}}, {"queues": ("a", "a")},
         {"queues": "a"}, {"queues": ()}, {"durability": "replicated", "replicas": 0},
-        {"durability": "some"}, {"replicas": 1},
+        {"durability": "some"}, {"replicas": 1}, {"labels": ["a"]}, {"labels": {"a b": "x"}},
+        {"labels": {"a": 1}}, {"labels": {"a": "x" * 129}}, {"labels": {"a": "x,y"}},
+        {"labels": {str(n): "" for n in range(17)}}, {"labels": {"a": "x\n"}},
     ],
     ids=str,
 )  # fmt: skip
 def test_a_value_out_of_its_bounds_is_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         Settings(**bad)
+
+
+@pytest.mark.parametrize("text", ["zone", "a=1,a=2"])
+def test_text_that_is_no_list_of_labels_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="must be readable: labels as zone=b,rack=4"):
+        read_setting("labels", text)
+
+
+def test_labels_are_a_copy_that_nobody_can_change() -> None:
+    given = {"zone": "b"}
+    settings = Settings(labels=given)
+    given["zone"] = "c"
+    assert settings.labels == {"zone": "b"}
+    with pytest.raises(TypeError):
+        settings.labels["zone"] = "c"  # type: ignore[index]
 
 
 def test_a_setting_that_there_is_not_is_refused() -> None:

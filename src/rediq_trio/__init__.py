@@ -82,6 +82,7 @@ from rediq_trio.values.overview import Overview, QueueCounts
 from rediq_trio.values.schedule import Cron, Every
 from rediq_trio.values.series import Series, SeriesGap, SeriesPoint
 from rediq_trio.values.task import Progress, QueueStats, Task, TaskInfo, Unique, WorkerInfo
+from rediq_trio.values.workers import RunningTask, WorkerHealth
 from rediq_trio.wire.converter import Converter
 from rediq_trio.worker.health import Health
 from rediq_trio.worker.watchdog import BlockedLoop
@@ -146,6 +147,7 @@ __all__ = [
     "Reject",
     "Repair",
     "Retry",
+    "RunningTask",
     "ScheduleInfo",
     "ScheduleNotFound",
     "Schedules",
@@ -180,6 +182,7 @@ __all__ = [
     "UnknownTaskType",
     "Violation",
     "WorkerCrashed",
+    "WorkerHealth",
     "WorkerInfo",
     "Workflow",
     "WorkflowHandle",

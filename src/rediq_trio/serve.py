@@ -30,7 +30,7 @@ from rediq_trio.store.urls import default_url
 from rediq_trio.tasks.partitions import PartitionCounts
 from rediq_trio.values.task import WorkerInfo
 from rediq_trio.worker.health import Health
-from rediq_trio.worker.unserved import report_unserved
+from rediq_trio.worker.reporting.unserved import report_unserved
 from rediq_trio.worker.worker import Worker
 
 IDLE_CHECK_INTERVAL = 0.1

@@ -23,6 +23,7 @@ from rediq_trio._errors import ConfigError, did_you_mean
 from rediq_trio.spec.history.entry import MAX_HISTORY
 from rediq_trio.store.redis.durability import Durability, Level
 from rediq_trio.values import bounds
+from rediq_trio.values.labels import NO_LABELS, check_labels, parse_labels, to_labels
 from rediq_trio.values.task import DEFAULT_QUEUE
 
 log = logging.getLogger("rediq_trio")
@@ -60,6 +61,7 @@ class ServeOptions(TypedDict, total=False):
     history: int
     patience: float | dt.timedelta
     connect_patience: float | dt.timedelta
+    labels: Mapping[str, str]
 
 
 _QUEUES_BOUND = "a list of names, or a mapping of names to weights"
@@ -210,6 +212,11 @@ class Settings:
     )
     """Seconds for which the worker waits for Redis at its start, 0 to 3,600. The default of
     `rediq run` is 60."""
+    labels: Mapping[str, str] = attrs.field(
+        default=NO_LABELS, converter=to_labels, validator=check_labels
+    )
+    """Names and texts that `WorkerInfo` shows, such as `{"zone": "b"}`: at most 16, names of 1 to 128 of
+    `a-z A-Z 0-9 . _ : -`, texts of at most 128 characters."""
 
     def __attrs_post_init__(self) -> None:
         if self.heartbeat is not None and self.heartbeat > self.lease / 2:
@@ -271,6 +278,7 @@ _READERS: Mapping[str, tuple[Callable[[str], Any], str]] = {
     "bool": (_parse_flag, "true or false"),
     "queues": (_parse_queues, "names as a,b or weights as a=3,b=1"),
     "prefetch": (_parse_prefetch, "auto or a whole number"),
+    "labels": (parse_labels, "labels as zone=b,rack=4"),
 }
 """How the text of a setting is read, and what it must be: by its name, or by its type."""
 

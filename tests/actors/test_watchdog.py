@@ -299,3 +299,22 @@ def test_its_thread_ends_by_itself_when_the_loop_is_gone() -> None:
     thread = trio.run(main)
     thread.join(30)
     assert not thread.is_alive()
+
+
+def test_the_delay_of_the_loop_is_the_longest_of_the_last_checks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(watchdog, "time", clock)
+    watched = Watchdog(LEASE)
+    assert watched.loop_delay() == 0
+    for seconds in (0.5, 0.25):
+        watched._asked, watched._answered = clock.now, None
+        clock.now += seconds
+        assert watched.loop_delay() == pytest.approx(0.5 if seconds < 0.5 else seconds)
+        watched._answer()
+    assert watched.loop_delay() == pytest.approx(0.5)
+    for _ in range(CHECKS_PER_BOUND):
+        watched._asked, watched._answered = clock.now, None
+        watched._answer()
+    assert watched.loop_delay() == 0

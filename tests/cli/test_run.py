@@ -292,7 +292,7 @@ def test_a_wrong_password_is_not_waited_for(cli_place: Place) -> None:
 
 
 SETTINGS = attrs.fields(Settings)
-CANDIDATES = ("0", "2", "true", "replicated", "::1")
+CANDIDATES = ("0", "2", "true", "replicated", "::1", "zone=b,rack=4")
 """Values of settings as text. The first that is valid and not the default stands for a setting."""
 NEEDED = {"replicas": {"durability": "replicated"}}
 """What another setting must be for a setting to have a value."""

@@ -20,7 +20,7 @@ import attrs
 import trio
 
 from rediq_trio._errors import ConfigError
-from rediq_trio.cli.flags import common_flags, flag_of
+from rediq_trio.cli.flags import REPEATED, common_flags, flag_of
 from rediq_trio.cli.load_app import load_app
 from rediq_trio.cli.stop_signals import Stop, ask_when_input_ends, end_process, stop_signals
 from rediq_trio.cli.supervisor import ProcessSupervisor
@@ -55,6 +55,7 @@ _MORE_HELP = {
     "queues": "a,b to serve a first; a=3,b=1 to serve in proportion",
     "name": "with --processes, .1, .2 and so on are added",
     "metrics_port": "with --processes, the first of as many",
+    "labels": "may be given several times",
 }
 """What the help of `rediq run` says of a setting beside what it is."""
 _FLAGS = [field for field in attrs.fields(Settings) if str(field.type) != "bool"]
@@ -75,9 +76,11 @@ def add_command(commands: Any) -> None:
     for field in _FLAGS:
         more = filter(None, (texts.get(field.name, ""), _MORE_HELP.get(field.name)))
         metavar = field.name.split("_")[-1].upper()
+        repeated = field.name in REPEATED
         parser.add_argument(
-            flag_of(field.name), metavar=metavar, help=" ".join(more).replace("%", "%%")
-        )
+            flag_of(field.name), dest=field.name, metavar="NAME=TEXT" if repeated else metavar,
+            action="append" if repeated else "store", help=" ".join(more).replace("%", "%%"),
+        )  # fmt: skip
     for field in _SWITCHES:
         parser.add_argument(
             flag_of(field.name), action="store_true", help=texts.get(field.name, "")
@@ -92,6 +95,7 @@ def add_command(commands: Any) -> None:
 def given_options(arguments: argparse.Namespace) -> tuple[dict[str, str], list[str]]:
     """Return the texts of the settings that were given as flags, and the names of switches."""
     texts = {f.name: getattr(arguments, f.name) for f in _FLAGS}
+    texts |= {name: ",".join(texts[name]) for name in REPEATED if texts[name] is not None}
     switches = [f.name for f in _SWITCHES if getattr(arguments, f.name)]
     return {name: text for name, text in texts.items() if text is not None}, switches
 

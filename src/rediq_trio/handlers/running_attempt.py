@@ -27,6 +27,8 @@ class RunningAttempt(Protocol):
     lease: Lease
     settled: bool
     """Whether its outcome is decided; what comes later does not count."""
+    percent: float | None
+    """The progress that it last reported, 0 to 100."""
     children: list[NewTask]
     """Tasks to enqueue with the completion."""
     child_handles: ChildHandles | None

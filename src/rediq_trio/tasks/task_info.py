@@ -20,6 +20,7 @@ from rediq_trio.tasks.ids import split_id
 from rediq_trio.tasks.instants import instant, instant_or_none
 from rediq_trio.tasks.shown_options import options_of, payload_of
 from rediq_trio.tasks.versions import version_of
+from rediq_trio.tasks.worker_details import pack_details, read_details
 from rediq_trio.values.backoff import DEFAULT_BACKOFF
 from rediq_trio.values.bounds import queue_of
 from rediq_trio.values.task import Progress, QueueStats, TaskInfo, WorkerInfo
@@ -170,6 +171,7 @@ def _bounded(names: tuple[str, ...] | None) -> list[str] | None:
 def pack_worker_info(info: WorkerInfo) -> bytes:
     """Pack a worker's record."""
     more = {"types": _bounded(info.types), "schedules": _bounded(info.schedules)}
+    more |= pack_details(info)
     if info.stuck:
         more["stuck"] = list(info.stuck)
     # Older versions wrote a list of the queues and expect just these fields. They read the keys of
@@ -208,6 +210,7 @@ def _read_worker_info(fields: Any) -> WorkerInfo:
         types=_names(more.get("types")),
         schedules=_names(more.get("schedules")),
         stuck=_names(more.get("stuck")) or (),
+        **read_details(more),
     )
 
 

@@ -21,6 +21,7 @@ from rediq_trio.values.attempt import Attempt
 from rediq_trio.values.backoff import DEFAULT_BACKOFF, Backoff, Exponential, Fixed, Linear
 from rediq_trio.values.related import Dependency, UniqueKey
 from rediq_trio.values.unset import UNSET_MAX_RETRY, UNSET_RETENTION, UNSET_TIMEOUT
+from rediq_trio.values.workers import RunningTask, WorkerHealth, WorkerState
 
 R = TypeVar("R")
 
@@ -471,3 +472,21 @@ class WorkerInfo:
     """The schedules that its app declares, as `"<queue>/<name>"`; None if it does not say."""
     stuck: tuple[str, ...] = ()
     """Ids of tasks whose attempts ran on after their timeout at the last heartbeat, up to 100."""
+    instance: str | None = None
+    """Its name with 8 random digits, which no other start of it has. This and what follows is None if
+    the worker is of an older version."""
+    state: WorkerState | None = None
+    """`"starting"`, `"working"`, `"quiet"` or `"stopping"`."""
+    type_count: int | None = None
+    """How many types it has handlers for, also when `types` is None."""
+    running_tasks: tuple[RunningTask, ...] | None = None
+    """The attempts that ran at the last heartbeat, those first that had run longest, up to 50."""
+    health: WorkerHealth | None = None
+    loop_delay: float | None = None
+    """Seconds by which its event loop was late at most, in the last ten checks of its watchdog, which
+    take a third of the lease."""
+    memory: int | None = None
+    """Bytes of its process in memory; None also where the system does not say."""
+    settings: Mapping[str, Any] | None = None
+    """The settings that it runs with, by name; durations in seconds."""
+    labels: Mapping[str, str] | None = None

@@ -74,6 +74,7 @@ class Attempts:
         except (PayloadError, UnknownTaskType, ConfigError) as error:
             return await self._refuse(held, error)
         envelope = call.envelope
+        held.type = envelope.type
         outcome: AttemptOutcome | None = None
         task: CurrentTask | None = None
         raised: BaseException | None = None

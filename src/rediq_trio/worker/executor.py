@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextvars
 from collections import deque
+from collections.abc import Iterator
 
 import attrs
 import trio
@@ -35,7 +36,8 @@ class Executor:
     _backlog: deque[tuple[HeldLease, float]] = attrs.field(factory=deque)
     _returned: deque[HeldLease] = attrs.field(factory=deque)
     """Tasks that were released unstarted and may not be back in their queues yet."""
-    _running: set[HeldLease] = attrs.field(factory=set)
+    _running: dict[HeldLease, None] = attrs.field(factory=dict[HeldLease, None])
+    """Those that run, in the order in which they were started."""
     _batch_arrived: AutoResetEvent = attrs.field(factory=AutoResetEvent)
     _nursery: trio.Nursery | None = None
     _context: contextvars.Context = attrs.field(factory=contextvars.copy_context)
@@ -80,6 +82,10 @@ class Executor:
         """Return the number of running attempts."""
         return len(self._running)
 
+    def running_attempts(self) -> Iterator[HeldLease]:
+        """Return the running attempts in the order in which they were started."""
+        return iter(tuple(self._running))
+
     def release_unstarted(self) -> None:
         """Release the tasks that were claimed and not started."""
         while self._backlog:
@@ -105,7 +111,7 @@ class Executor:
                 # The event loop was blocked, say: another worker may have started the task.
                 self._lose(held)
                 continue
-            self._running.add(held)
+            self._running[held] = None
             # In the executor's own context: a Trio task inherits the context of its starter,
             # which may be an attempt that has just ended.
             self._context.run(self._nursery.start_soon, self._attempt, held)
@@ -117,7 +123,7 @@ class Executor:
         except StoreError as error:
             self.outages.stop(held.queue, error)
         finally:
-            self._running.discard(held)
+            self._running.pop(held, None)
             if self.lease_table.slots.lending:
                 self.lease_table.slots.forget(held)
             self._settle(held, outcome or released(held))

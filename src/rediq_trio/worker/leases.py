@@ -53,6 +53,10 @@ class HeldLease:
     lease_table: LeaseTable = attrs.field(repr=False)
     started: float = 0.0
     """When its attempt started, on Trio's clock."""
+    type: str = ""
+    """The type of its task, once the attempt has read it."""
+    percent: float | None = None
+    """The progress that the attempt last reported, 0 to 100."""
     scope: trio.CancelScope | None = attrs.field(default=None, repr=False)
     """The cancel scope of the attempt, once it is open."""
     reason: Reason | None = None

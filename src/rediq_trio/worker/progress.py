@@ -43,6 +43,7 @@ class ProgressFlusher:
     def add(self, attempt: RunningAttempt, percent: float, message: str | None) -> None:
         """Store a report until it is written or replaced by a newer one."""
         if not attempt.settled:
+            attempt.percent = percent
             reports = self._queues.get(attempt.queue)
             if reports is None:
                 reports = self._queues[attempt.queue] = _QueueReports()

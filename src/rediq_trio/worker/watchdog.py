@@ -16,6 +16,7 @@ import sysconfig
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from itertools import takewhile
@@ -84,6 +85,8 @@ class Watchdog:
     """The last block, over or not."""
     resumed: float = -float("inf")
     """When watching began, or the loop last ran again after a block, on Trio's clock."""
+    _delays: deque[float] = attrs.field(factory=lambda: deque[float](maxlen=CHECKS_PER_BOUND))
+    """How long the loop took to answer the last checks."""
     _asked: float = 0.0
     _answered: float | None = 0.0
     _blocked: bool = False
@@ -99,6 +102,11 @@ class Watchdog:
         if not self._blocked or last is None:
             return None
         return attrs.evolve(last, seconds=time.monotonic() - self._asked)
+
+    def loop_delay(self) -> float:
+        """Return the most seconds that the loop took to answer one of the last checks."""
+        waiting = 0.0 if self._answered is not None else time.monotonic() - self._asked
+        return max(waiting, *self._delays, 0.0)
 
     @contextmanager
     def watching(self) -> Generator[None]:
@@ -122,7 +130,9 @@ class Watchdog:
         while not over.wait(max(CHECK_INTERVAL_MIN, self.bound / CHECKS_PER_BOUND)):
             if self._answered is not None:
                 self._end(loop, self._answered)
-                self._answered, self._asked = None, time.monotonic()
+                # In this order, so that no other thread sees an old check that waits.
+                self._asked = time.monotonic()
+                self._answered = None
                 try:
                     loop.token.run_sync_soon(self._answer)
                 except trio.RunFinishedError:
@@ -132,6 +142,7 @@ class Watchdog:
 
     def _answer(self) -> None:
         self._answered = time.monotonic()
+        self._delays.append(self._answered - self._asked)
 
     def _end(self, loop: _Loop, answered: float) -> None:
         if not self._blocked or self.last is None:

@@ -18,13 +18,11 @@ import datetime as dt
 import logging
 import math
 import os
-import socket
 
 import trio
 
 from rediq_trio._errors import ConnectionLost, WorkerCrashed
 from rediq_trio._nursery import CapturedError, innermost
-from rediq_trio._version import __version__
 from rediq_trio.client import Client
 from rediq_trio.handlers.app import App
 from rediq_trio.handlers.context import WorkerServices
@@ -32,6 +30,7 @@ from rediq_trio.handlers.lifespan_runner import LifespanRunner
 from rediq_trio.handlers.results import ResultPacker
 from rediq_trio.schedules.declare import AppSchedules
 from rediq_trio.settings import Settings
+from rediq_trio.store.encrypted.store import EncryptedStore
 from rediq_trio.store.port import Store
 from rediq_trio.store.redis.durability import CONFIRM_WITHIN_MS
 from rediq_trio.store.relay import RefusedChild
@@ -39,6 +38,7 @@ from rediq_trio.store.retrying import until_answered
 from rediq_trio.tasks.partitions import PARTITION_COUNTS_FRESH, PartitionCounts, partitions_of
 from rediq_trio.tasks.task_info import pack_worker_info, read_worker_infos
 from rediq_trio.values.task import WorkerInfo
+from rediq_trio.values.workers import WorkerState
 from rediq_trio.worker.attempt import Attempts
 from rediq_trio.worker.availability.outages import PARTITION_TABLE, WORKER_RECORD, Outages
 from rediq_trio.worker.executor import Executor
@@ -54,6 +54,7 @@ from rediq_trio.worker.outcomes.unknown_types import UnknownTypes
 from rediq_trio.worker.poller import Poller
 from rediq_trio.worker.prefetch import Prefetch
 from rediq_trio.worker.progress import ProgressFlusher
+from rediq_trio.worker.reporting.record import RecordMaker
 from rediq_trio.worker.settler import OutcomeCounts, Settler
 from rediq_trio.worker.watchdog import Watchdog
 
@@ -155,23 +156,21 @@ class Worker:
             settings.lease, self.poller.liveness, self.heartbeat, self.settler.liveness, self.keeper.liveness,
             self.watchdog, self._stopping, self.finished, self.stuck, settings.concurrency, outages,
         )  # fmt: skip
+        self._record_maker = RecordMaker(
+            app, settings, self._record_id, self._started_at, self.executor, self.stuck, self.watchdog,
+            self.health_judge, lambda: self.state, not isinstance(store, EncryptedStore),
+        )  # fmt: skip
 
     def info(self) -> WorkerInfo:
         """Return what the worker's heartbeats say about it."""
-        return WorkerInfo(
-            id=self.settings.name,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            queues=tuple(self.settings.queues),
-            concurrency=self.settings.concurrency,
-            running=self.executor.running(),
-            started_at=self._started_at,
-            last_heartbeat=dt.datetime.now(dt.UTC),
-            version=__version__,
-            stuck=self.stuck.ids(),
-            types=tuple(task_type.name for task_type in self._app.types),
-            schedules=tuple(f"{each.queue}/{each.name}" for each in self._app.schedules),
-        )
+        return self._record_maker.info()
+
+    @property
+    def state(self) -> WorkerState:
+        """What the worker is doing as a whole."""
+        if self._stopping.is_set():
+            return "stopping"
+        return "working" if self.started.is_set() else "starting"
 
     async def wait_started(self) -> None:
         """Wait until the lifespans are entered and the actors run; without lifespans, do nothing."""
