@@ -73,7 +73,7 @@ THEME_OF = MappingProxyType(
         "expire": "keeping", "flush": "operating", "include/due": "keeping",
         "include/terminal": "unique", "include/fence": "fences", "include/intake": "dependencies",
         "include/indexes": "keeping", "include/propagate": "dependencies", "inspect": "dependencies",
-        "unregister": "reading", "list": "reading", "pause": "claim", "promote": "keeping",
+        "unregister": "reading", "list": "reading", "pause": "pauses", "promote": "keeping",
         "purge": "purge", "receive": "mail", "reclaim": "keeping",
         "remember": "steps", "renew": "give_back", "report": "signals", "revive": "operating",
         "workers": "reading", "settle": "settle", "stats": "reading",
@@ -97,7 +97,7 @@ ALSO = MappingProxyType(
         "arrange": "history", "batch": "damaged_groups", "claim": "limits", "set_group_rules": "damaged_groups",
         "include/intake": "unique", "include/indexes": "limits", "include/record": "damage",
         "include/propagate": "mail", "include/schedule": "damaged_schedules", "promote": "limits",
-        "stats": "limits", "settle": "give_back",
+        "stats": "older_pauses", "settle": "give_back",
         **dict.fromkeys(
             ("include/index_position", "include/unresolved", "repair_dependency", "repair_group",
              "repair_lane", "repair_member", "repair_schedule", "repair_task", "repair_unique"),

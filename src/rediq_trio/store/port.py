@@ -233,7 +233,8 @@ class Stats:
     """The result of `Store.stats`."""
 
     queue: QueueState
-    """Without records: `paused`, `seq`, the length of its history, and the counters."""
+    """Without records: `paused` with its note and time, `seq`, the length of its history, and the
+    counters."""
     sizes: dict[State, int]
     oldest_pending_age_ms: int
     """The longest time that the first task of a priority has been due; -1 if none is pending."""
@@ -246,9 +247,10 @@ READS: Mapping[str, Carries] = MappingProxyType(
         "get": Carries.TASKS_OUT,
         "outbox": Carries.ENCRYPTED,
         "dump": Carries.ENCRYPTED,
+        "stats": Carries.NOTES_OUT,
         **dict.fromkeys(
             ("active_leases", "groups", "history", "key_report", "limits", "list", "partitions",
-             "queues", "stats", "targets", "totals", "views", "workers"),
+             "queues", "targets", "totals", "views", "workers"),
             Carries.NOTHING,
         ),
     }
