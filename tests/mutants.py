@@ -74,7 +74,7 @@ THEME_OF = MappingProxyType(
         "include/terminal": "unique", "include/fence": "fences", "include/intake": "dependencies",
         "include/indexes": "keeping", "include/propagate": "dependencies", "inspect": "reading",
         "include/contents": "dependencies", "description": "describing", "include/description": "describing",
-        "unregister": "reading", "list": "reading", "scan": "scanning", "pause": "claim", "promote": "keeping",
+        "unregister": "reading", "list": "reading", "scan": "scanning", "pause": "pauses", "promote": "keeping",
         "purge": "purge", "receive": "mail", "reclaim": "keeping",
         "remember": "steps", "renew": "give_back", "report": "signals", "revive": "operating",
         "sample": "series", "series": "series", "include/oldest_due": "reading",
@@ -99,7 +99,7 @@ ALSO = MappingProxyType(
         "arrange": "history", "batch": "damaged_groups", "claim": "limits", "set_group_rules": "damaged_groups",
         "include/intake": "unique", "include/indexes": "limits", "include/record": "damage",
         "include/propagate": "mail", "include/schedule": "damaged_schedules", "promote": "limits",
-        "include/oldest_due": "limits", "stats": "limits", "settle": "give_back",
+        "include/oldest_due": "limits", "stats": "older_pauses", "settle": "give_back",
         **dict.fromkeys(
             ("include/index_position", "include/unresolved", "repair_dependency", "repair_group",
              "repair_lane", "repair_member", "repair_schedule", "repair_task", "repair_unique"),

@@ -7,7 +7,7 @@
 --          oldest task at the head of a priority, or of one of the first limit keys, has been
 --          due, -1 for none; paused, seq, sent, turn,
 --          max_pending, fair, history, noted, enqueued, completed, failed, dead, purged,
---          deleted, batched
+--          deleted, batched; if paused, also since when in ms, 0 for unknown, and the note
 -- INCLUDE  clock keys record oldest_due
 local now = clock(ARGV[1])
 local reply = {redis.call('HLEN', records)}
@@ -26,5 +26,9 @@ local totals = {'paused', 'seq', 'sent', 'turn', 'max_pending', 'fair', 'history
   'enqueued', 'completed', 'failed', 'dead', 'purged', 'deleted', 'batched'}
 for _, total in ipairs(totals) do
   reply[#reply + 1] = tonumber(redis.call('HGET', meta, total) or 0)
+end
+if redis.call('HGET', meta, 'paused') == '1' then
+  reply[#reply + 1] = tonumber(redis.call('HGET', meta, 'paused_since') or 0)
+  reply[#reply + 1] = redis.call('HGET', meta, 'pause_note') or ''
 end
 return reply

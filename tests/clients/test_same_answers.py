@@ -363,7 +363,9 @@ async def queue_tasks(client: Any) -> list[Any]:
 
 async def queue_pause(client: Any) -> list[Any]:
     queue = client.queue("q")
-    return [await attempt(queue.pause), (await done(queue.stats())).paused]
+    paused = await attempt(queue.pause, "reason", by="ada")
+    stats = await done(queue.stats())
+    return [paused, stats.paused, stats.paused_by, stats.paused_reason, stats.paused_since is None]
 
 
 async def queue_resume(client: Any) -> list[Any]:

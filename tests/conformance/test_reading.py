@@ -117,7 +117,7 @@ async def test_stats_count_states_and_totals(bench: Bench) -> None:
         State.CANCELLED: 1,
     }
     counters = Counters(enqueued=9, completed=1, failed=2, dead=1, deleted=1)
-    assert stats.queue == QueueState({}, 9, True, counters)
+    assert stats.queue == QueueState({}, 9, True, counters, paused_since_ms=START)
     assert stats.oldest_pending_age_ms == 4
 
 

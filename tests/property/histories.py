@@ -527,9 +527,9 @@ class Histories(RuleBasedStateMachine):
     def watch(self, task_id: str) -> None:
         self.do("watch", task_id)
 
-    @rule()
-    def pause(self) -> None:
-        self.do("pause")
+    @rule(note=st.sampled_from([b"", b"one", b"\xff\x00"]))
+    def pause(self, note: bytes) -> None:
+        self.do("pause", note)
 
     @rule()
     def resume(self) -> None:

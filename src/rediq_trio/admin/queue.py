@@ -28,6 +28,7 @@ from rediq_trio.store.port import Store
 from rediq_trio.store.relay import relay
 from rediq_trio.tasks.for_each import call_each, naming_lost
 from rediq_trio.tasks.partitions import MAX_PARTITIONS, partitions_of
+from rediq_trio.tasks.pause_note import pack_pause_note
 from rediq_trio.tasks.task_info import make_queue_stats, sum_stats
 from rediq_trio.values.bounds import check_label, check_number
 from rediq_trio.values.limits import (
@@ -138,12 +139,16 @@ class Queue:
         """
         return await self._reader.tasks(state, limit=limit, after=after, newest=newest)
 
-    async def pause(self) -> None:
+    async def pause(self, reason: str = "", by: str = "") -> None:
         """Stop all claims until `resume`; running tasks continue.
 
-        An error names a partition that could not be paused; those that answer are paused.
+        `reason`, any text of at most 1,000 characters, and `by`, who pauses it, at most 128, are kept
+        until `resume`: `stats()` returns them with the time. Pausing a paused queue replaces both, but
+        not the time. An error names a partition that could not be paused; those that answer are
+        paused. Raises `ConfigError`, and then nothing was paused.
         """
-        await call_each(await self._reader.partitions(), self._store.pause)
+        note = pack_pause_note(reason, by)
+        await call_each(await self._reader.partitions(), lambda name: self._store.pause(name, note))
 
     async def resume(self) -> None:
         """Allow claims again after `pause`, in each partition that answers."""

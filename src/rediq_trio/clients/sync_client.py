@@ -347,12 +347,15 @@ class SyncQueue:
         """
         return self._calls.call(self._on_trio.tasks, state, limit=limit, after=after, newest=newest)
 
-    def pause(self) -> None:
+    def pause(self, reason: str = "", by: str = "") -> None:
         """Stop all claims until `resume`; running tasks continue.
 
-        An error names a partition that could not be paused; those that answer are paused.
+        `reason`, any text of at most 1,000 characters, and `by`, who pauses it, at most 128, are kept
+        until `resume`: `stats()` returns them with the time. Pausing a paused queue replaces both, but
+        not the time. An error names a partition that could not be paused; those that answer are
+        paused. Raises `ConfigError`, and then nothing was paused.
         """
-        self._calls.call(self._on_trio.pause)
+        self._calls.call(self._on_trio.pause, reason, by)
 
     def resume(self) -> None:
         """Allow claims again after `pause`, in each partition that answers."""

@@ -228,15 +228,19 @@ def watch(queue: QueueState, now: int, task_id: str) -> tuple[QueueState, State 
     return change.done(), record.state
 
 
-def pause(queue: QueueState, now: int) -> tuple[QueueState, None]:
-    """Pause the queue: claims find nothing until `resume`."""
-    after = attrs.evolve(queue, paused=True)
+def pause(queue: QueueState, now: int, note: bytes = b"") -> tuple[QueueState, None]:
+    """Pause the queue: claims find nothing until `resume`.
+
+    The note is kept until then. Pausing a paused queue replaces the note, not the time.
+    """
+    since = queue.paused_since_ms if queue.paused else now
+    after = attrs.evolve(queue, paused=True, pause_note=note, paused_since_ms=since)
     return with_entry(after, now, "pause", before=(int(queue.paused),), after=(1,)), None
 
 
 def resume(queue: QueueState, now: int) -> tuple[QueueState, None]:
     """Resume the queue: allow claims again."""
-    after = attrs.evolve(queue, paused=False)
+    after = attrs.evolve(queue, paused=False, pause_note=b"", paused_since_ms=0)
     return with_entry(after, now, "resume", before=(int(queue.paused),), after=(0,)), None
 
 

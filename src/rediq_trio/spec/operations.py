@@ -62,6 +62,9 @@ class Carries(enum.Flag):
     SCHEDULES_IN = enum.auto()
     """Envelopes of the tasks that schedules make."""
     SCHEDULES_OUT = enum.auto()
+    NOTES_IN = enum.auto()
+    """What an operator writes for others to read."""
+    NOTES_OUT = enum.auto()
     ENCRYPTED = enum.auto()
     """Envelopes and results that were encrypted before, and stay so."""
 
@@ -145,7 +148,7 @@ class OP:
     delete = Operation(rules.delete, {_T.DELETE}, confirm=_RAISE, carries=_NOTHING, batched="ids")
     # Its loss costs a waiter the signal, and no task.
     watch = Operation(rules.watch, (), confirm=_NO, carries=_NOTHING)
-    pause = Operation(rules.pause, (), confirm=_RAISE, carries=_NOTHING)
+    pause = Operation(rules.pause, (), confirm=_RAISE, carries=Carries.NOTES_IN)
     resume = Operation(rules.resume, (), confirm=_RAISE, carries=_NOTHING)
     flush = Operation(rules.flush, {_T.FLUSH}, confirm=_RAISE, carries=_NOTHING)
     limit = Operation(rules.limit, (), confirm=_RAISE, carries=_NOTHING)

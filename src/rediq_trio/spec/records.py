@@ -279,6 +279,10 @@ class QueueState:
     """The last `seq` that a task got."""
     paused: bool = False
     counters: Counters = Counters()
+    pause_note: bytes = b""
+    """Who paused the queue and why, as the caller packed it; empty if it is not paused."""
+    paused_since_ms: int = 0
+    """When it was paused; 0 if it is not, or if an older version paused it."""
     locks: Mapping[str, Lock] = MappingProxyType({})
     """The unique keys that are taken, even those whose window is over by time."""
     edges: Mapping[str, frozenset[str]] = MappingProxyType({})

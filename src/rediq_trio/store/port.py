@@ -287,7 +287,8 @@ class Stats:
     """The result of `Store.stats`."""
 
     queue: QueueState
-    """Without records: `paused`, `seq`, the length of its history, and the counters."""
+    """Without records: `paused` with its note and time, `seq`, the length of its history, and the
+    counters."""
     sizes: dict[State, int]
     oldest_pending_age_ms: int
     """The longest time that the first task of a priority has been due; -1 if none is pending."""
@@ -312,9 +313,10 @@ READS: Mapping[str, Carries] = MappingProxyType(
         "scan": Carries.TASKS_OUT,
         "outbox": Carries.ENCRYPTED,
         "dump": Carries.ENCRYPTED,
+        "stats": Carries.NOTES_OUT,
         **dict.fromkeys(
             ("active_leases", "groups", "history", "key_report", "limits", "list", "overview",
-             "partitions", "queues", "series", "stats", "targets", "totals", "views",
+             "partitions", "queues", "series", "targets", "totals", "views",
              "with_schedules", "workers"),
             Carries.NOTHING,
         ),

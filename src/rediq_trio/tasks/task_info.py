@@ -21,6 +21,7 @@ from rediq_trio.tasks.instants import instant, instant_or_none
 from rediq_trio.tasks.shown_options import options_of, payload_of
 from rediq_trio.tasks.versions import version_of
 from rediq_trio.tasks.worker_details import pack_details, read_details
+from rediq_trio.tasks.pause_note import PauseNote, read_pause_note
 from rediq_trio.values.backoff import DEFAULT_BACKOFF
 from rediq_trio.values.bounds import queue_of
 from rediq_trio.values.task import Progress, QueueStats, TaskInfo, WorkerInfo
@@ -133,6 +134,7 @@ def read_progress(packed: bytes) -> Progress | None:
 def make_queue_stats(stats: Stats) -> QueueStats:
     """Return the `QueueStats` of a queue's numbers."""
     counters = stats.queue.counters
+    note = read_pause_note(stats.queue.pause_note) or PauseNote(UNREADABLE_TEXT)
     return QueueStats(
         **{state.value: stats.sizes.get(state, 0) for state in State},
         paused=stats.queue.paused,
@@ -144,16 +146,26 @@ def make_queue_stats(stats: Stats) -> QueueStats:
         purged=counters.purged,
         deleted=counters.deleted,
         batched=counters.batched,
+        paused_by=note.by,
+        paused_reason=note.reason,
+        paused_since=instant_or_none(stats.queue.paused_since_ms),
     )
+
+
+_OF_THE_PAUSE = ("paused_by", "paused_reason", "paused_since")
 
 
 def sum_stats(several: Sequence[QueueStats]) -> QueueStats:
     """Return the sum of the numbers of a queue's partitions."""
     if len(several) == 1:
         return several[0]
-    names = [field.name for field in attrs.fields(QueueStats)]
-    sums: dict[str, Any] = {name: sum(getattr(one, name) for one in several) for name in names}
+    numbers = [field.name for field in attrs.fields(QueueStats) if field.type in ("int", int)]
+    sums: dict[str, Any] = {name: sum(getattr(one, name) for one in several) for name in numbers}
     sums["paused"] = all(one.paused for one in several)
+    if sums["paused"]:
+        # It is paused as a whole since the last of them was.
+        last = max(several, key=lambda one: one.paused_since or instant(0))
+        sums |= {name: getattr(last, name) for name in _OF_THE_PAUSE}
     sums["oldest_pending_age"] = max(one.oldest_pending_age for one in several)
     return QueueStats(**sums)
 

@@ -92,6 +92,18 @@ def check_label(field: str, value: object) -> str:
     raise ConfigError.of(field, value, bound)
 
 
+def check_text(field: str, value: object, low: int, high: int) -> str:
+    """Return the value if it is any text of `low` to `high` characters; raise `ConfigError` otherwise."""
+    if isinstance(value, str) and low <= len(value) <= high and _is_unicode(value):
+        return value
+    bound = f"text of {low:,} to {high:,} characters, without surrogates"
+    raise ConfigError.of(field, value, bound)
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def check_number(
     field: str,
     value: object,

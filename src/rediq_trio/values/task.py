@@ -448,6 +448,12 @@ class QueueStats:
     deleted: int = 0
     batched: int = 0
     """Grouped tasks that became part of a batch."""
+    paused_by: str = ""
+    """Who paused the queue, if they said so. Like the reason, text that anybody may have written."""
+    paused_reason: str = ""
+    paused_since: dt.datetime | None = None
+    """When it was paused, by the clock of the server; None if it is not, or if an older version
+    paused it."""
 
 
 @attrs.frozen(kw_only=True)

@@ -41,7 +41,7 @@ from rediq_trio.spec.operations import OPERATIONS, Carries, Operation
 from rediq_trio.spec.records import Place, Record
 from rediq_trio.spec.settle import PLAIN_OUTCOMES, TRANSITION_OF
 from rediq_trio.store.encrypted.keys import Encryption
-from rediq_trio.store.port import METHODS, READS, Store, implements_store
+from rediq_trio.store.port import METHODS, READS, Stats, Store, implements_store
 from rediq_trio.store.reads.description import Description
 from rediq_trio.store.scan import ALL, Scanned, Where
 from rediq_trio.wire.envelope import Envelope, open_envelope, pack_envelope
@@ -315,6 +315,17 @@ class EncryptedStore(Store):
             return self._encryption.decrypt(packed, *what)
         except PayloadError as error:
             return _undecryptable(error)
+
+    async def pause(self, queue: str, note: bytes = b"") -> None:
+        encrypted = note and self._encryption.encrypt(note, "pause", queue)
+        await self._store.pause(queue, encrypted)
+
+    async def stats(self, queue: str) -> Stats:
+        stats = await self._store.stats(queue)
+        if not stats.queue.pause_note:
+            return stats
+        note = self._decrypted(stats.queue.pause_note, "pause", queue)
+        return attrs.evolve(stats, queue=attrs.evolve(stats.queue, pause_note=note))
 
     async def declare(self, queue: str, *, schedule: Schedule) -> bool:
         # Deterministic, because a store compares it with the old one, to see whether it changed.

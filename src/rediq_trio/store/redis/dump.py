@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import attrs
 
@@ -86,11 +86,13 @@ _STATS = ("paused", "seq", "sent", "turn", "max_pending", "fair", "history", "la
 """What `stats.lua` returns of a queue's settings and numbers, in order, before the counters."""
 
 
-def read_stats(reply: list[int]) -> tuple[dict[State, int], int, QueueState]:
+def read_stats(reply: list[Any]) -> tuple[dict[State, int], int, QueueState]:
     """Return the sizes of the states, the age of the oldest pending task, and the rest."""
     # Before these: the number of records, the size of each state, and how many can expire.
     sizes = {state: size for state, size in zip(State, reply[1:], strict=False) if size}
     age, *rest = reply[2 + len(State) :]
     fields = fields_of(_STATS, rest, strict=False)
     fields |= {name: bool(fields[name]) for name in ("paused", "fair")}
+    if fields["paused"]:
+        *rest, fields["paused_since_ms"], fields["pause_note"] = rest
     return sizes, age, QueueState(**fields, counters=Counters(*rest[len(_STATS) :]))

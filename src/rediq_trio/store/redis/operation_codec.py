@@ -341,12 +341,12 @@ def of_ids(queue: str, now: Now, ids: Sequence[str]) -> ScriptCall[States]:
     return ScriptCall([now, *map(pack_id, ids)], read)
 
 
-def pause(queue: str, now: Now) -> ScriptCall[None]:
-    return ScriptCall((now, "1"), _read_nothing)
+def pause(queue: str, now: Now, note: bytes = b"") -> ScriptCall[None]:
+    return ScriptCall((now, "1", note), _read_nothing)
 
 
 def resume(queue: str, now: Now) -> ScriptCall[None]:
-    return ScriptCall((now, "0"), _read_nothing)
+    return ScriptCall((now, "0", b""), _read_nothing)
 
 
 def flush(queue: str, now: Now) -> ScriptCall[int]:
