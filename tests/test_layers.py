@@ -35,6 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("serve",),
     ("clients",),
     ("asyncio",),
+    ("_public",),
     ("rediq_trio",),
     ("cli", "testing"),
     ("__main__",),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import attrs
 import trio
@@ -17,7 +16,7 @@ import rediq_trio as rediq
 from rediq_trio._errors import ConfigError, ConnectionLost
 from rediq_trio.admin.queue import Queue
 from rediq_trio.cli.check_report import Finding, show_advice, show_plan, show_violations, to_json
-from rediq_trio.cli.flags import common_flags
+from rediq_trio.cli.flags import AddParser, common_flags
 from rediq_trio.cli.screen import open_screen
 from rediq_trio.settings import settle_settings
 from rediq_trio.store.urls import default_url, scheme_of
@@ -30,10 +29,8 @@ ROUNDS = 3
 """How often repairs are planned anew: what one repairs may show another."""
 
 
-def add_command(commands: Any) -> None:
-    parser = commands.add_parser(
-        "check",
-        help="check that every invariant of a queue holds",
+def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
+    parser = add_parser(
         description="Check that every invariant holds that can be seen in a live queue, and repair "
         "what needs no guess. It reads in small steps, while workers work.",
     )
@@ -43,6 +40,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--repair", action="store_true", help="show what can be repaired, and ask")
     parser.add_argument("--yes", action="store_true", help="with --repair: do not ask")
     parser.set_defaults(execute=execute)
+    return parser
 
 
 def execute(arguments: argparse.Namespace) -> int:

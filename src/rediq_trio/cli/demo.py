@@ -11,7 +11,6 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import attrs
 import trio
@@ -20,8 +19,10 @@ import rediq_trio as rediq
 from rediq_trio._errors import ConfigError
 from rediq_trio.cli.demo_report import DemoResult, report
 from rediq_trio.cli.demo_tasks import DemoTasks, File, find_files, sha256_of
+from rediq_trio.cli.flags import AddParser
 from rediq_trio.cli.screen import Advance, Screen, open_screen
-from rediq_trio.cli.stop_signals import INTERRUPTED_STATUS, Stop, end_process, stop_signals
+from rediq_trio.cli.statuses import INTERRUPTED
+from rediq_trio.cli.stop_signals import Stop, end_process, stop_signals
 from rediq_trio.settings import read_setting, settle_settings
 from rediq_trio.store.urls import redacted, scheme_of
 
@@ -39,10 +40,8 @@ CANCEL_DELAY = 0.1
 """Seconds after its start at which the demo cancels a task."""
 
 
-def add_command(commands: Any) -> None:
-    parser = commands.add_parser(
-        "demo",
-        help="hash a folder's files through a queue, and check everything",
+def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
+    parser = add_parser(
         description="Start a private Redis and a worker, hash every file of a folder through the "
         "queue, let some tasks fail, die and be cancelled, and check every invariant.",
     )
@@ -52,6 +51,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--url", help="use this server, not a private one (REDIQ_URL)")
     parser.add_argument("--concurrency", metavar="N", help="tasks that run at once (8)")
     parser.set_defaults(execute=execute)
+    return parser
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -93,7 +93,7 @@ class _Demo:
                 result = await self._run()
         if result is None:
             self._screen.say("interrupted: the worker has stopped, its tasks were removed")
-            return INTERRUPTED_STATUS
+            return INTERRUPTED
         return 0 if result.good else 1
 
     async def _run(self) -> DemoResult:
@@ -188,7 +188,7 @@ async def _watch_signals(stop: Stop, scope: trio.CancelScope) -> None:
     await stop.asked.wait()
     scope.cancel()
     await stop.now.wait()
-    end_process("interrupted twice: the process ends now", INTERRUPTED_STATUS)
+    end_process("interrupted twice: the process ends now", INTERRUPTED)
 
 
 async def _watch(queue: rediq.Queue, total: int, advance: Advance) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+AddParser = Callable[..., argparse.ArgumentParser]
+"""Adds the parser of a command, whose name and line of help are known; takes the rest."""
 
 _ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "url": {"help": "where the tasks live (REDIQ_URL)"},

@@ -19,7 +19,7 @@ import trio
 
 from rediq_trio._errors import ConfigError
 from rediq_trio.admin.history_file import QueueHistory, read_histories
-from rediq_trio.cli.flags import common_flags
+from rediq_trio.cli.flags import AddParser, common_flags
 from rediq_trio.client import connect
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.history.replay import Break, replay
@@ -29,10 +29,8 @@ STEPS_SHOWN = 10
 """The number of steps of a task that are shown, up to the one that breaks the specification."""
 
 
-def add_command(commands: Any) -> None:
-    parser = commands.add_parser(
-        "history",
-        help="write the history of a queue",
+def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
+    parser = add_parser(
         description="Write the last transitions of a queue as lines of JSON. "
         "A queue keeps them once history= is set.",
     )
@@ -40,15 +38,18 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--output", metavar="FILE", help="where to write it (standard output)")
     common_flags(parser, "url", "key_prefix")
     parser.set_defaults(execute=_execute_history)
-    parser = commands.add_parser(
-        "replay",
-        help="run a recorded history through the specification",
+    return parser
+
+
+def add_replay(add_parser: AddParser) -> argparse.ArgumentParser:
+    parser = add_parser(
         description="Run a history that 'rediq history' wrote through the specification, "
         "and name the first step that breaks it. Needs no server.",
     )
     parser.add_argument("file", metavar="FILE", help="the history; - for standard input")
     common_flags(parser, "json")
     parser.set_defaults(execute=_execute_replay)
+    return parser
 
 
 def _execute_history(arguments: argparse.Namespace) -> int:

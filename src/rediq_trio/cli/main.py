@@ -1,6 +1,7 @@
 """The command `rediq`: its parser, and how it prints errors.
 
-Exit status: 0 done, 1 failed, 2 used or configured wrongly, 130 interrupted. An error that the
+Exit status: 0 done, 1 failed or found something, 2 used or configured wrongly, 3 what it is about is not
+there, 130 interrupted. An error that the
 library raises on purpose is printed as one line on standard error that says what to do next,
 without a traceback. Any other error is a bug, and its traceback is printed.
 """
@@ -11,6 +12,7 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import NoReturn
 
 from rediq_trio._errors import (
@@ -18,17 +20,20 @@ from rediq_trio._errors import (
     ConnectionLost,
     PayloadError,
     RediqError,
+    ScheduleNotFound,
     ServerRefused,
+    TaskNotFound,
     UnknownTaskType,
     WorkerCrashed,
     did_you_mean,
 )
-from rediq_trio._nursery import innermost
 from rediq_trio._version import __version__
-from rediq_trio.cli.stop_signals import INTERRUPTED_STATUS
+from rediq_trio.cli.commands import COMMANDS
+from rediq_trio.cli.statuses import INTERRUPTED, MISUSED, NOT_THERE, NotThere
 from rediq_trio.store.urls import without_secrets
 
 _MISUSE = (ConfigError, PayloadError, UnknownTaskType)
+_NOT_THERE = (NotThere, TaskNotFound, ScheduleNotFound)
 _NEXT: tuple[tuple[type[RediqError], str], ...] = (
     (ServerRefused, "Try again when Redis takes commands"),
     (ConnectionLost, "Start it, or name another server with --url or REDIQ_URL"),
@@ -43,33 +48,38 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {without_secrets(message)}; see '{self.prog} --help'\n")
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Make the parser of the command line, with all commands."""
-    from rediq_trio.cli import check, demo, history, run
-
+def make_parser(only: str | None = None) -> argparse.ArgumentParser:
+    """Make the parser of the command line: of all commands, or with the arguments of one only."""
     parser = _Parser(
         prog="rediq",
-        description="Background tasks for Trio programs, on Redis.",
+        description="Background tasks for Trio programs, on Redis. Alone, it shows the state of all queues.",
         epilog="REDIQ_URL is the default of --url, REDIQ_LEASE of --lease, and so on.",
     )
     parser.add_argument("--version", action="version", version=f"rediq-trio {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)
-    for command in (demo, run, history, check):
-        command.add_command(commands)
-    for command_parser in commands.choices.values():
-        command_parser.set_defaults(parser=command_parser)
+    for name, command in COMMANDS.items():
+        add_parser = partial(commands.add_parser, name, help=command.help)
+        if only in (None, name):
+            command_parser = command.add(add_parser)
+            command_parser.set_defaults(parser=command_parser)
+        else:
+            add_parser()
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    arguments, unknown = make_parser().parse_known_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv) or ["status", "--brief"]
+    named = next((word for word in given if not word.startswith("-")), "")
+    arguments, unknown = make_parser(named).parse_known_args(given)
     if unknown:
         _refuse_unknown(arguments.parser, unknown)
     try:
         status: int = arguments.execute(arguments)
         sys.stdout.flush()
     except BaseException as error:
+        from rediq_trio._nursery import innermost
+
         failed = _failure(innermost(error), arguments)
         if failed is None:
             raise
@@ -89,14 +99,16 @@ def _failure(error: BaseException, arguments: argparse.Namespace) -> int | None:
     match error:
         case RediqError():
             print(f"rediq: {without_secrets(_explain(error))}", file=sys.stderr)
+            if isinstance(error, _NOT_THERE):
+                return NOT_THERE
             # `check` says with 1 that it found something.
-            return 2 if isinstance(error, _MISUSE) or arguments.command == "check" else 1
+            return MISUSED if isinstance(error, _MISUSE) or arguments.command == "check" else 1
         case BrokenPipeError():
             # The reader of our output has ended. Python would report it again at its exit.
             sys.stdout = None
             return 1
         case KeyboardInterrupt():
-            return INTERRUPTED_STATUS
+            return INTERRUPTED
         case _:
             return None
 

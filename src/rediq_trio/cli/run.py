@@ -20,7 +20,7 @@ import attrs
 import trio
 
 from rediq_trio._errors import ConfigError
-from rediq_trio.cli.flags import REPEATED, common_flags, flag_of
+from rediq_trio.cli.flags import REPEATED, AddParser, common_flags, flag_of
 from rediq_trio.cli.load_app import load_app
 from rediq_trio.cli.stop_signals import Stop, ask_when_input_ends, end_process, stop_signals
 from rediq_trio.cli.supervisor import ProcessSupervisor
@@ -62,10 +62,8 @@ _FLAGS = [field for field in attrs.fields(Settings) if str(field.type) != "bool"
 _SWITCHES = [field for field in attrs.fields(Settings) if str(field.type) == "bool"]
 
 
-def add_command(commands: Any) -> None:
-    parser = commands.add_parser(
-        "run",
-        help="serve an app until a signal",
+def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
+    parser = add_parser(
         description="Serve an app. The first SIGTERM or SIGINT stops it in good order, "
         "the second cancels what runs.",
     )
@@ -90,6 +88,7 @@ def add_command(commands: Any) -> None:
     # For the supervisor's workers, which must not outlive it.
     parser.add_argument("--stop-with-stdin", action="store_true", help=argparse.SUPPRESS)
     parser.set_defaults(execute=execute)
+    return parser
 
 
 def given_options(arguments: argparse.Namespace) -> tuple[dict[str, str], list[str]]:

@@ -15,8 +15,6 @@ import trio
 
 from rediq_trio._nursery import unwrapped_errors
 
-INTERRUPTED_STATUS = 130
-"""The exit status after SIGINT: 128 and the signal's number, as shells have it."""
 REPEATED_WITHIN = 1.0
 """Seconds after the first signal in which the same one again asks for nothing more. A supervisor that
 signals a process and its group sends two within a millisecond."""

@@ -18,7 +18,8 @@ from contextlib import asynccontextmanager
 import attrs
 import trio
 
-from rediq_trio.cli.stop_signals import INTERRUPTED_STATUS, Stop, stop_signals
+from rediq_trio.cli.statuses import INTERRUPTED
+from rediq_trio.cli.stop_signals import Stop, stop_signals
 from rediq_trio.store.urls import embedded_folder, scheme_of
 
 log = logging.getLogger("rediq_trio")
@@ -33,7 +34,7 @@ CRASHES_MAX = 6
 """Crashes in a row after which the supervisor gives up and stops all workers."""
 KILL_MARGIN = 5.0
 """Seconds after the grace periods until a child is killed, once a second signal has come."""
-_STOPPED = (0, INTERRUPTED_STATUS, -signal.SIGTERM, -signal.SIGINT)
+_STOPPED = (0, INTERRUPTED, -signal.SIGTERM, -signal.SIGINT)
 """Exit statuses of a worker that was stopped. Python exits with 130 after a late SIGINT."""
 
 

@@ -1,0 +1,52 @@
+"""The commands of `rediq`, by name: where each is, and its line of help.
+
+A command is imported only when it is called: the help of all of them costs nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from rediq_trio.cli.flags import AddParser
+
+
+class Command(NamedTuple):
+    """A command that is not imported yet."""
+
+    place: str
+    """Its module, below `rediq_trio.cli`, and the function that adds its parser."""
+    help: str
+
+    def add(self, add_parser: AddParser) -> argparse.ArgumentParser:
+        """Import it, and add its parser."""
+        module, _, function = self.place.partition(":")
+        add = getattr(
+            importlib.import_module(f"rediq_trio.cli.{module}"), function or "add_command"
+        )
+        parser: argparse.ArgumentParser = add(add_parser)
+        return parser
+
+
+COMMANDS: Mapping[str, Command] = MappingProxyType(
+    {
+        "demo": Command("demo", "hash a folder's files through a queue, and check everything"),
+        "run": Command("run", "serve an app until a signal"),
+        "status": Command("operate.status", "say what is wrong: alerts over all queues"),
+        "enqueue": Command("operate.enqueue", "enqueue a task, or many from JSON lines"),
+        "queue": Command("operate.queue", "list, show, pause, resume, limit and flush queues"),
+        "task": Command("operate.task", "list, show, wait for, cancel, retry and delete tasks"),
+        "dead": Command("operate.dead", "the dead tasks of queues: list, retry and delete them"),
+        "worker": Command("operate.worker", "list and show the workers"),
+        "schedule": Command(
+            "operate.schedule", "list, add, pause, resume, run and remove schedules"
+        ),
+        "history": Command("history", "write the last transitions of a queue to a file"),
+        "replay": Command("history:add_replay", "run a history through the specification"),
+        "check": Command("check", "check that every invariant of a queue holds"),
+    }
+)
+"""Every command, in the order of the help."""

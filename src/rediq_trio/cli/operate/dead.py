@@ -1,0 +1,51 @@
+"""`rediq dead`: the dead tasks of a queue."""
+
+from __future__ import annotations
+
+import argparse
+
+from rediq_trio.cli.flags import AddParser
+from rediq_trio.cli.operate.session import Session
+from rediq_trio.cli.operate.task import list_in, retry, show
+from rediq_trio.cli.operate.verbs import LIMIT, QUEUE, QUEUES, TASK, TASKS, Verbs
+from rediq_trio.cli.statuses import DONE
+from rediq_trio.observe.words import counted, shown
+from rediq_trio.spec.lifecycle import State
+
+
+def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
+    parser = add_parser(description="List, show, retry and delete dead tasks.")
+    verbs = Verbs.of(parser)
+    verbs.add(
+        "list", list_dead, "list dead tasks", QUEUES, LIMIT,
+        ("--after", {"metavar": "CURSOR", "default": None, "help": "go on behind this place"}),
+    )  # fmt: skip
+    verbs.add("show", show, "show everything about a task", TASK)
+    verbs.add("retry", retry, "make dead tasks ready again", TASKS, destroys=True)
+    verbs.add("retry-all", retry_all, "make all of a queue ready again", QUEUE, destroys=True)
+    verbs.add("delete-all", delete_all, "delete all of a queue", QUEUE, destroys=True)
+    return parser
+
+
+async def list_dead(session: Session) -> int:
+    return await list_in(session, State.DEAD)
+
+
+async def retry_all(session: Session) -> int:
+    name = await session.known(session.arguments.queue)
+    queue = session.client.queue(name)
+    some = counted((await queue.stats()).dead, "dead task")
+    if not await session.agreed(f"retry {some} of {shown(name)}"):
+        return DONE
+    done = await queue.dead.retry_all()
+    return session.done(f"{counted(done, 'task')} ready again", queue=name, retried=done)
+
+
+async def delete_all(session: Session) -> int:
+    name = await session.known(session.arguments.queue)
+    queue = session.client.queue(name)
+    some = counted((await queue.stats()).dead, "dead task")
+    if not await session.agreed(f"delete {some} of {shown(name)}"):
+        return DONE
+    done = await queue.dead.purge()
+    return session.done(f"{counted(done, 'task')} deleted", queue=name, deleted=done)

@@ -1,0 +1,172 @@
+"""`rediq queue`: what an operator sees and changes of queues."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from rediq_trio._errors import ConfigError
+from rediq_trio.cli.flags import AddParser
+from rediq_trio.cli.operate.output import cell
+from rediq_trio.cli.operate.session import Session
+from rediq_trio.cli.operate.status import HEADS, row_of
+from rediq_trio.cli.operate.verbs import QUEUE, QUEUES, Verbs
+from rediq_trio.cli.statuses import DONE
+from rediq_trio.observe.alerts import alerts_of
+from rediq_trio.observe.views import look
+from rediq_trio.observe.words import count, counted, duration, read_duration, shown
+from rediq_trio.spec.lifecycle import State
+from rediq_trio.values.limits import KeyLimit, QueueLimits, Rate
+
+
+def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
+    parser = add_parser(description="List, show, pause, resume, limit and flush queues.")
+    verbs = Verbs.of(parser)
+    verbs.add("list", list_queues, "list queues with their numbers", QUEUES)
+    verbs.add("show", show, "show everything about a queue", QUEUE)
+    verbs.add("pause", pause, "stop all claims; running tasks go on", QUEUE)
+    verbs.add("resume", resume, "allow claims again", QUEUE)
+    verbs.add("flush", flush, "delete every task of a queue", QUEUE, destroys=True)
+    verbs.add(
+        "limit", limit, "show the limits of a queue, or change them", QUEUE,
+        ("--key", {"metavar": "KEY", "help": "a limit key, or * for those without a limit"}),
+        ("--concurrency", {"metavar": "N", "help": "tasks that may run at once; none removes it"}),
+        ("--rate", {"metavar": "N/TIME", "help": "starts in a period, like 100/1m; none removes it"}),
+        ("--max-pending", {"metavar": "N", "help": "tasks that may be pending; none removes it"}),
+        ("--fair", {"choices": ["limit_key", "none"], "help": "whether limit keys take turns"}),
+    )  # fmt: skip
+    return parser
+
+
+async def list_queues(session: Session) -> int:
+    view = await look(session.client, await session.known_queues(session.arguments.queues))
+    for queue in view.queues:
+        session.out.object({"name": queue.name, "at": queue.at, "workers": queue.workers,
+                            "stats": queue.stats})  # fmt: skip
+    session.out.table(HEADS, [row_of(queue) for queue in view.queues])
+    for name, why in view.unread.items():
+        session.out.note(f"rediq: queue {shown(name)}: {why}")
+    if not view.queues and not view.unread:
+        session.out.say("no queue was ever used here")
+    return 1 if view.unread else DONE
+
+
+async def show(session: Session) -> int:
+    name = await session.known(session.arguments.queue)
+    queue, client = session.client.queue(name), session.client
+    view = await look(client, [name])
+    (seen,) = view.queues
+    limits = await queue.limits()
+    schedules = [each for each in await client.schedules().list() if each.queue == name]
+    alerts = [each for each in alerts_of(view) if each.subject == name]
+    session.out.object({
+        "name": name, "at": seen.at, "stats": seen.stats, "workers": seen.workers,
+        "limits": limits, "schedules": [each.name for each in schedules], "alerts": alerts,
+    })  # fmt: skip
+    stats, out = seen.stats, session.out
+    out.fields(f"queue {shown(name)}", [
+        ("state", "paused" if stats.paused else "open"),
+        ("workers", ", ".join(map(shown, seen.workers)) or "none"),
+        ("oldest pending", duration(stats.oldest_pending_age) if stats.pending else "-"),
+        ("schedules", ", ".join(shown(each.name) for each in schedules) or "none"),
+        *limit_rows(limits),
+    ])  # fmt: skip
+    out.fields("tasks now", [
+        (state.value, count(getattr(stats, state.value))) for state in State
+    ])  # fmt: skip
+    out.fields("since the beginning", [
+        ("enqueued", count(stats.enqueued)), ("completed", count(stats.completed_total)),
+        ("failed attempts", count(stats.failed_total)), ("dead", count(stats.dead_total)),
+        ("purged", count(stats.purged)), ("deleted", count(stats.deleted)),
+    ])  # fmt: skip
+    for alert in alerts:
+        out.say(f"{alert.severity}: {alert.text}. {alert.next_step}")
+    return DONE
+
+
+async def pause(session: Session) -> int:
+    name = await session.known(session.arguments.queue)
+    await session.client.queue(name).pause()
+    return session.done(f"{shown(name)} is paused", queue=name, paused=True)
+
+
+async def resume(session: Session) -> int:
+    name = await session.known(session.arguments.queue)
+    await session.client.queue(name).resume()
+    return session.done(f"{shown(name)} is open", queue=name, paused=False)
+
+
+async def flush(session: Session) -> int:
+    name = await session.known(session.arguments.queue)
+    queue = session.client.queue(name)
+    stats = await queue.stats()
+    some = counted(sum(getattr(stats, state.value) for state in State), "task")
+    active = f", {count(stats.active)} of them running" if stats.active else ""
+    if not await session.agreed(f"delete {some} of {shown(name)}{active}"):
+        return DONE
+    gone = await queue.flush()
+    return session.done(f"{counted(gone, 'task')} deleted", queue=name, deleted=gone)
+
+
+async def limit(session: Session) -> int:
+    options = session.arguments
+    name = await session.known(options.queue)
+    queue = session.client.queue(name)
+    changes: dict[str, Any] = {}
+    if options.concurrency is not None:
+        changes["concurrency"] = _number("--concurrency", options.concurrency)
+    if options.max_pending is not None:
+        changes["max_pending"] = _number("--max-pending", options.max_pending)
+    if options.rate is not None:
+        changes["rate"] = _rate(options.rate)
+    if options.fair is not None:
+        changes["fair_by"] = None if options.fair == "none" else options.fair
+    if changes:
+        await queue.limit(key=options.key, **changes)
+    elif options.key is not None:
+        raise ConfigError(
+            "limit: --key says what is limited; say how, with --concurrency or --rate"
+        )
+    limits = await queue.limits()
+    session.out.object({"queue": name, "limits": limits})
+    session.out.fields(f"limits of {shown(name)}", limit_rows(limits) or [("none", "")])
+    return DONE
+
+
+def _number(flag: str, text: str) -> int | None:
+    if text == "none":
+        return None
+    if not text.isdecimal():
+        raise ConfigError.of(flag, text, "a whole number, or none")
+    return int(text)
+
+
+def _rate(text: str) -> Rate | None:
+    if text == "none":
+        return None
+    number, _, period = text.partition("/")
+    try:
+        seconds = read_duration(period if period[:1].isdigit() else f"1{period}")
+        return Rate(int(number), per=seconds)
+    except ValueError:
+        raise ConfigError.of("--rate", text, "like 100/1m, 5/s, or none") from None
+
+
+def limit_rows(limits: QueueLimits) -> list[tuple[str, str]]:
+    """Return the limits of a queue as names and values."""
+    whole = KeyLimit(concurrency=limits.concurrency, rate=limits.rate)
+    rows = [("limit", _said(whole))] if whole != KeyLimit() else []
+    if limits.max_pending is not None:
+        rows.append(("max pending", count(limits.max_pending)))
+    if limits.fair_by is not None:
+        rows.append(("fair by", limits.fair_by))
+    return rows + [(f"limit of {cell(key)}", _said(one)) for key, one in limits.keys.items()]
+
+
+def _said(one: KeyLimit) -> str:
+    parts: list[str] = []
+    if one.concurrency is not None:
+        parts.append(f"{count(one.concurrency)} at once")
+    if one.rate is not None:
+        parts.append(f"{count(one.rate.count)} in {duration(one.rate.per)}")
+    return ", ".join(parts) or "none"

@@ -1,0 +1,149 @@
+"""`rediq schedule`: what an operator sees and changes of schedules."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+
+import attrs
+
+from rediq_trio._errors import ConfigError
+from rediq_trio.cli.flags import AddParser
+from rediq_trio.cli.operate.enqueue import OPTIONS, read_payload, task_of
+from rediq_trio.cli.operate.output import cell
+from rediq_trio.cli.operate.session import Session
+from rediq_trio.cli.operate.verbs import Verbs
+from rediq_trio.cli.statuses import DONE
+from rediq_trio.observe.clock import now
+from rediq_trio.observe.words import instant, read_duration, relative, shown, when
+from rediq_trio.schedules.admin import ScheduleInfo
+from rediq_trio.values.schedule import Cron, Every
+
+HEADS = ("schedule", "queue", "type", "when", "next", "last", "state")
+_NAME = ("name", {"metavar": "NAME", "help": "the schedule's name"})
+_COUNT = ("-n", {"metavar": "N", "type": int, "default": 10, "help": "how many, 1 to 1,000 (10)"})
+
+
+def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
+    parser = add_parser(description="List, show, add, pause, resume, run and remove schedules.")
+    verbs = Verbs.of(parser)
+    verbs.add("list", list_schedules, "list all schedules")
+    verbs.add("show", show, "show a schedule", _NAME)
+    verbs.add("next", show_next, "show the next ticks of a schedule", _NAME, _COUNT)
+    verbs.add(
+        "add", add, "add a schedule, or replace the one of that name", _NAME,
+        ("--every", {"metavar": "TIME", "help": "an interval, like 30s or 1h"}),
+        ("--cron", {"metavar": "LINE", "help": "five fields, like '0 2 * * *'"}),
+        ("--timezone", {"default": "UTC", "help": "of --cron (UTC)"}),
+        ("type", {"metavar": "TYPE", "help": "the type of its tasks"}),
+        ("payload", {"metavar": "JSON or KEY=VALUE", "nargs": "*", "help": "the payload"}),
+        *(option for option in OPTIONS if option[0] in ("--queue", "--priority")),
+    )  # fmt: skip
+    verbs.add("pause", pause, "stop its ticks", _NAME)
+    verbs.add("resume", resume, "let it tick again, from now on", _NAME)
+    verbs.add("run", run, "enqueue one of its tasks now", _NAME)
+    verbs.add("remove", remove, "remove a schedule; its tasks stay", _NAME, destroys=True)
+    return parser
+
+
+async def list_schedules(session: Session) -> int:
+    found = await session.client.schedules().list()
+    for info in found:
+        session.out.object(_facts(info))
+    session.out.table(HEADS, [_row(info) for info in found])
+    if not found:
+        session.out.say("no schedules: declare one with app.schedule, or rediq schedule add")
+    return DONE
+
+
+def _facts(info: ScheduleInfo) -> dict[str, object]:
+    return {**attrs.asdict(info, recurse=False), "when": info.description}
+
+
+def _row(info: ScheduleInfo) -> tuple[str, ...]:
+    return (
+        cell(info.name), cell(info.queue), cell(info.type, 30), shown(info.description),
+        "-" if info.next_run is None else relative(info.next_run, now()),
+        "-" if info.last_run is None else relative(info.last_run, now()),
+        "paused" if info.paused else "open",
+    )  # fmt: skip
+
+
+async def show(session: Session) -> int:
+    _show(session, await session.client.schedules().get(session.arguments.name))
+    return DONE
+
+
+def _show(session: Session, info: ScheduleInfo) -> None:
+    session.out.object(_facts(info))
+    session.out.fields(f"schedule {shown(info.name)}", [
+        ("when", shown(info.description)), ("state", "paused" if info.paused else "open"),
+        ("queue", cell(info.queue)), ("type", cell(info.type)),
+        ("next", when(info.next_run, now())), ("last", when(info.last_run, now())),
+        ("last task", cell(info.last_task_id)),
+        ("declared by", "nobody: it was added at run time" if info.owner is None else cell(info.owner)),
+    ])  # fmt: skip
+
+
+async def show_next(session: Session) -> int:
+    number = session.arguments.n
+    if not 1 <= number <= 1000:
+        raise ConfigError.of("-n", number, "a whole number from 1 to 1,000")
+    info = await session.client.schedules().get(session.arguments.name)
+    if info.when is None:
+        raise ConfigError(f"this version cannot read when the schedule {shown(info.name)} ticks")
+    at, ticks = info.next_run or now(), [info.next_run] if info.next_run else []
+    while len(ticks) < number:
+        at = info.when.next_after(at)
+        ticks.append(at)
+    session.out.object({"name": info.name, "paused": info.paused, "next": ticks})
+    if info.paused:
+        session.out.say("it is paused: these would be its ticks after a resume")
+    for tick in ticks:
+        session.out.say(f"{instant(tick)}  {relative(tick, now())}")
+    return DONE
+
+
+async def add(session: Session) -> int:
+    options = session.arguments
+    if (options.every is None) == (options.cron is None):
+        raise ConfigError("schedule add: give one of --every and --cron")
+    if options.every is not None:
+        try:
+            recurrence: Every | Cron = Every(dt.timedelta(seconds=read_duration(options.every)))
+        except ValueError as error:
+            raise ConfigError(f"--every: {error}") from None
+    else:
+        recurrence = Cron(options.cron, timezone=options.timezone)
+    task = task_of(options, options.type, read_payload(options.payload))
+    _show(session, await session.client.schedules().add(options.name, recurrence, task))
+    return DONE
+
+
+async def pause(session: Session) -> int:
+    name = session.arguments.name
+    await session.client.schedules().pause(name)
+    return session.done(f"{shown(name)} is paused", name=name, paused=True)
+
+
+async def resume(session: Session) -> int:
+    name = session.arguments.name
+    await session.client.schedules().resume(name)
+    return session.done(f"{shown(name)} ticks again", name=name, paused=False)
+
+
+async def run(session: Session) -> int:
+    handle = await session.client.schedules().trigger(session.arguments.name)
+    said = f"enqueued {shown(handle.id)}"
+    if not handle.created:
+        said = f"{shown(handle.id)} holds its unique key: nothing was enqueued"
+    return session.done(said, id=handle.id, created=handle.created)
+
+
+async def remove(session: Session) -> int:
+    schedules, name = session.client.schedules(), session.arguments.name
+    info = await schedules.get(name)
+    if not await session.agreed(f"remove the schedule {shown(name)} of {shown(info.queue)}"):
+        return DONE
+    await schedules.remove(name)
+    return session.done(f"{shown(name)} is removed", name=name, removed=True)

@@ -1,0 +1,113 @@
+"""`rediq status`, and `rediq` alone: what is wrong, and how much there is to do."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from rediq_trio.cli.flags import AddParser
+from rediq_trio.cli.operate.session import Session, operating_flags, time_flag
+from rediq_trio.cli.statuses import DONE, FAILED
+from rediq_trio.observe.alerts import Alert, Severity, alerts_of
+from rediq_trio.observe.sampler import sampling
+from rediq_trio.observe.views import FleetView, QueueView, look
+from rediq_trio.observe.words import count, counted, duration, instant, shown
+
+BRIEF_QUEUES = 5
+"""Queues that `rediq` alone shows."""
+
+
+def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
+    parser = add_parser(
+        description="Say what is wrong: every alert, over all queues and workers. "
+        "Exit status 1 if there is one, for cron and CI.",
+    )
+    parser.add_argument(
+        "--watch", nargs="?", const=2.0, type=time_flag, metavar="TIME",
+        help="go on, looking again after that long (2s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--fail-on", choices=["critical", "warn", "none"], default="warn",
+        help="the least severe alert that makes the exit status 1 (warn)",
+    )  # fmt: skip
+    parser.add_argument("--brief", action="store_true", help="ten lines, and status 0")
+    operating_flags(parser, status)
+    return parser
+
+
+async def status(session: Session) -> int:
+    options = session.arguments
+    if options.watch is None:
+        view = await look(session.client)
+        if options.brief:
+            return _brief(session, view)
+        return _show(session, view)
+    async with sampling(session.client, every=options.watch) as sampler:
+        with sampler.views() as views:
+            found = DONE
+            async for view in views:
+                session.out.say(f"-- {instant(view.at)}")
+                found = _show(session, view)
+            return found
+
+
+def _show(session: Session, view: FleetView) -> int:
+    alerts = alerts_of(view)
+    session.out.object({"at": view.at, "alerts": alerts, "away": view.away})
+    for alert in alerts:
+        session.out.say(line_of(alert))
+        session.out.say(f"          {alert.next_step}")
+    if not alerts:
+        some = f"{counted(len(view.queues), 'queue')}, {counted(len(view.workers), 'worker')}"
+        session.out.say(f"nothing is wrong ({some})")
+    return FAILED if any(_counts(alert, session.arguments.fail_on) for alert in alerts) else DONE
+
+
+def _counts(alert: Alert, fail_on: str) -> bool:
+    return fail_on == "warn" or (fail_on == "critical" and alert.severity is Severity.CRITICAL)
+
+
+def line_of(alert: Alert) -> str:
+    """Return an alert in one line."""
+    return f"{alert.severity:<8}  {shown(alert.subject)}: {alert.text}"
+
+
+def _brief(session: Session, view: FleetView) -> int:
+    out, alerts = session.out, alerts_of(view)
+    out.object({"at": view.at, "queues": view.queues, "workers": view.workers, "alerts": alerts})
+    if not view.queues:
+        out.say("no queue was ever used here")
+        out.say("next: rediq run module:app, rediq enqueue TYPE, rediq --help")
+        return DONE
+    busiest = sorted(view.queues, key=lambda queue: (-queue.waiting, queue.name))
+    out.table(HEADS, [row_of(queue) for queue in busiest[:BRIEF_QUEUES]])
+    if len(busiest) > BRIEF_QUEUES:
+        out.say(f"and {counted(len(busiest) - BRIEF_QUEUES, 'queue')} more: rediq queue list")
+    running = sum(worker.running for worker in view.workers)
+    out.say(f"{counted(len(view.workers), 'worker')}, {counted(running, 'task')} running")
+    out.say(_worst(alerts))
+    out.say(f"next: {alerts[0].next_step if alerts else 'rediq queue show ' + busiest[0].name}")
+    return DONE
+
+
+def _worst(alerts: Sequence[Alert]) -> str:
+    if not alerts:
+        return "nothing is wrong"
+    more = f" (and {len(alerts) - 1} more: rediq status)" if len(alerts) > 1 else ""
+    return line_of(alerts[0]) + more
+
+
+HEADS = ("queue", "pending", "active", "scheduled", "retry", "dead", "oldest", "workers", "state")
+"""The columns of a queue."""
+
+
+def row_of(queue: QueueView) -> tuple[str, ...]:
+    """Return the cells of a queue."""
+    stats = queue.stats
+    age = stats.oldest_pending_age
+    return (
+        shown(queue.name), count(stats.pending), count(stats.active),
+        count(stats.scheduled + stats.blocked + stats.grouped), count(stats.retry),
+        count(stats.dead), duration(age) if stats.pending else "-", count(len(queue.workers)),
+        "paused" if stats.paused else "open",
+    )  # fmt: skip

@@ -1,0 +1,59 @@
+"""Commands that consist of a noun and a verb: `rediq queue pause`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import attrs
+
+from rediq_trio.cli.operate.session import Work, operating_flags
+
+
+@attrs.frozen
+class Verbs:
+    """The verbs of a noun."""
+
+    _commands: Any
+
+    @classmethod
+    def of(cls, parser: argparse.ArgumentParser) -> Verbs:
+        """Begin with the verbs of a parser; one must be given."""
+        return cls(parser.add_subparsers(dest="verb", metavar="verb", required=True))
+
+    def add(
+        self,
+        name: str,
+        work: Work,
+        help: str,
+        *arguments: tuple[str, dict[str, Any]],
+        destroys: bool = False,
+    ) -> None:
+        """Add a verb with its arguments, each a name or flag with the options of argparse."""
+        said = f"{help[0].upper()}{help[1:]}."
+        parser: argparse.ArgumentParser = self._commands.add_parser(
+            name, help=help, description=said
+        )
+        for flag, options in arguments:
+            parser.add_argument(flag, **options)
+        operating_flags(parser, work, destroys=destroys)
+        parser.set_defaults(parser=parser)
+
+
+QUEUE: tuple[str, dict[str, Any]] = ("queue", {"metavar": "QUEUE", "help": "the queue's name"})
+QUEUES: tuple[str, dict[str, Any]] = (
+    "queues",
+    {"metavar": "QUEUE", "nargs": "*", "help": "names of queues (all)"},
+)
+TASK: tuple[str, dict[str, Any]] = (
+    "task",
+    {"metavar": "ID", "help": "the task's id, like emails/0192..."},
+)
+TASKS: tuple[str, dict[str, Any]] = (
+    "tasks",
+    {"metavar": "ID", "nargs": "+", "help": "ids of tasks; - reads them from standard input"},
+)
+LIMIT: tuple[str, dict[str, Any]] = (
+    "--limit",
+    {"metavar": "N", "type": int, "default": 20, "help": "how many, 1 to 1,000 (20)"},
+)

@@ -1,0 +1,1 @@
+"""What the tools show: frozen views of queues, tasks and workers, alerts, and the words for values."""
