@@ -8,6 +8,7 @@ serve                `async with rediq.serve(...)`: a worker and its client
 web                  health and metrics of a worker, over HTTP
 worker               the actors that claim tasks, run them and settle their outcomes
 handlers             what handlers are written with: App, current_task, once
+observe              what tools show: views of all queues, alerts, words
 client               how tasks are enqueued and looked up
 admin                one queue, for its operator: pause, limit, check, dead letters
 workflow  schedules  graphs of tasks; tasks at the ticks of a schedule

@@ -9,8 +9,8 @@ from rediq_trio._errors import ConfigError
 from rediq_trio.spec.check.partitions import PartitionCount
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.store.port import BATCH, Counts, Store
+from rediq_trio.tasks.instants import instant
 from rediq_trio.tasks.partitions import partitions_of
-from rediq_trio.tasks.task_info import instant
 from rediq_trio.values.bounds import check_name, queue_of
 from rediq_trio.values.overview import Overview, QueueCounts
 

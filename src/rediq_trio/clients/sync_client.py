@@ -24,6 +24,7 @@ from rediq_trio.values.bounds import Duration
 from rediq_trio.values.limits import UNSET, QueueLimits, Rate, Unset
 from rediq_trio.values.overview import Overview
 from rediq_trio.values.schedule import Cron, Every
+from rediq_trio.values.series import Series
 from rediq_trio.values.task import (
     NewTaskChanges,
     Progress,

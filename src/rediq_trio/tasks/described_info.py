@@ -8,8 +8,9 @@ import attrs
 
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.store.reads.description import NAMED_RELATED, Description
+from rediq_trio.tasks.instants import instant_or_none
 from rediq_trio.tasks.prepare import reference_to
-from rediq_trio.tasks.task_info import instant_or_none, make_task_info
+from rediq_trio.tasks.task_info import make_task_info
 from rediq_trio.values.related import Dependency, UniqueKey
 from rediq_trio.values.task import TaskInfo
 

@@ -16,11 +16,11 @@ from rediq_trio.store.broadcast import SignalKind
 from rediq_trio.store.port import Store
 from rediq_trio.store.relay import relay
 from rediq_trio.store.retrying import raise_access_refused, until_answered
+from rediq_trio.tasks.changes.again import enqueue_again
+from rediq_trio.tasks.changes.changing import reschedule, update
+from rediq_trio.tasks.changes.moving import requeue
 from rediq_trio.tasks.described_info import make_described_info
-from rediq_trio.tasks.again import enqueue_again
-from rediq_trio.tasks.changing import reschedule, update
 from rediq_trio.tasks.failures import failure_cause
-from rediq_trio.tasks.moving import requeue
 from rediq_trio.tasks.task_info import make_task_info, read_progress
 from rediq_trio.tasks.too_slow import too_slow
 from rediq_trio.tasks.waiting import RUNNING_HANDLER, lend_slot

@@ -16,12 +16,12 @@ from rediq_trio.spec.records import Place, Record, place_of
 from rediq_trio.spec.stored_format import PAYLOAD_MISSING
 from rediq_trio.store.port import Stats
 from rediq_trio.tasks.attempts import make_attempt
+from rediq_trio.tasks.changes.versions import version_of
 from rediq_trio.tasks.ids import split_id
 from rediq_trio.tasks.instants import instant, instant_or_none
-from rediq_trio.tasks.shown_options import options_of, payload_of
-from rediq_trio.tasks.versions import version_of
-from rediq_trio.tasks.worker_details import pack_details, read_details
 from rediq_trio.tasks.pause_note import PauseNote, read_pause_note
+from rediq_trio.tasks.shown_options import options_of, payload_of
+from rediq_trio.tasks.worker_details import pack_details, read_details
 from rediq_trio.values.backoff import DEFAULT_BACKOFF
 from rediq_trio.values.bounds import queue_of
 from rediq_trio.values.task import Progress, QueueStats, TaskInfo, WorkerInfo

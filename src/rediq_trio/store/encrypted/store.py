@@ -10,8 +10,8 @@ import if it passes on anything else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Sequence
+from typing import ParamSpec, TypeVar
 
 import attrs
 
@@ -37,11 +37,12 @@ from rediq_trio.spec.messages import (
     Updated,
     Version,
 )
-from rediq_trio.spec.operations import OPERATIONS, Carries, Operation
+from rediq_trio.spec.operations import Operation
 from rediq_trio.spec.records import Place, Record
 from rediq_trio.spec.settle import PLAIN_OUTCOMES, TRANSITION_OF
 from rediq_trio.store.encrypted.keys import Encryption
-from rediq_trio.store.port import METHODS, READS, Stats, Store, implements_store
+from rediq_trio.store.encrypted.wrapping import wraps_what_is_carried
+from rediq_trio.store.port import Stats, Store
 from rediq_trio.store.reads.description import Description
 from rediq_trio.store.scan import ALL, Scanned, Where
 from rediq_trio.wire.envelope import Envelope, open_envelope, pack_envelope
@@ -56,7 +57,6 @@ from rediq_trio.wire.packing import (
 
 P = ParamSpec("P")
 A = TypeVar("A")
-S = TypeVar("S", bound=type)
 
 _DECRYPT_ERRORS: tuple[type[Exception], ...] = (*UNPACK_ERRORS, AttributeError, LookupError)
 
@@ -79,32 +79,6 @@ def _repacked(envelope: Envelope, payload: bytes, metadata: dict[str, str]) -> b
         envelope.type, payload, envelope.timeout, envelope.backoff, metadata,
         envelope.deadline_ms, envelope.depends_on, max_retry_is_set=envelope.max_retry_is_set,
     )  # fmt: skip
-
-
-def _passed(name: str) -> Callable[..., Any]:
-    def call(self: EncryptedStore, /, *args: Any, **kwargs: Any) -> Any:
-        return getattr(self._store, name)(*args, **kwargs)
-
-    call.__name__ = call.__qualname__ = name
-    return call
-
-
-def wraps_what_is_carried(kind: S) -> S:
-    """Return the class, with methods that pass on what carries nothing to encrypt.
-
-    Raises `TypeError` if it does not define a method that carries envelopes, results, steps or
-    progress which are not encrypted yet.
-    """
-    carried = {**READS} | {name: each.carries for name, each in OPERATIONS.items()}
-    passed = METHODS - vars(kind).keys()
-    if clear := [name for name in carried if carried[name] & ~Carries.ENCRYPTED and name in passed]:
-        raise TypeError(
-            f"{kind.__name__} hands on {', '.join(clear)} unchanged, which would lie in the store in "
-            "clear: wrap it, or say in spec/operations.py that it carries nothing"
-        )
-    for name in passed - OPERATIONS.keys():
-        setattr(kind, name, _passed(name))
-    return implements_store(kind)
 
 
 @wraps_what_is_carried

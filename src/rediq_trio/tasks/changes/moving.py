@@ -11,10 +11,10 @@ from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import NewTask, Obstacle, Relations
 from rediq_trio.store.port import Store
 from rediq_trio.store.relay import relay
-from rediq_trio.tasks.changing import check_state, read_single, repacked
+from rediq_trio.tasks.changes.changing import check_state, read_single, repacked
+from rediq_trio.tasks.changes.versions import changed_parts, version_of
 from rediq_trio.tasks.ids import new_id
 from rediq_trio.tasks.partitions import PartitionCounts
-from rediq_trio.tasks.versions import changed_parts, version_of
 from rediq_trio.values.bounds import check_name, queue_of
 from rediq_trio.values.task import Task
 from rediq_trio.wire.deadlines import deadline_ms

@@ -14,10 +14,10 @@ from rediq_trio.spec.records import Record
 from rediq_trio.store.patient import patience_of
 from rediq_trio.store.port import Store
 from rediq_trio.store.retrying import until_answered
-from rediq_trio.tasks.changing import check_names, read_single
+from rediq_trio.tasks.changes.changing import check_names, read_single
+from rediq_trio.tasks.changes.versions import options_of
 from rediq_trio.tasks.partitions import PartitionCounts
 from rediq_trio.tasks.prepare import prepare
-from rediq_trio.tasks.versions import options_of
 from rediq_trio.values.bounds import MAX_DELAY, PartitionName, queue_of
 from rediq_trio.values.task import NewTaskChanges, Task, TaskChanges
 from rediq_trio.wire.deadlines import deadline_ms

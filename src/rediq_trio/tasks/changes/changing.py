@@ -24,8 +24,8 @@ from rediq_trio.spec.lifecycle import WAITING, State
 from rediq_trio.spec.messages import Rescheduled, Version
 from rediq_trio.spec.records import Record
 from rediq_trio.store.port import Store
+from rediq_trio.tasks.changes.versions import changed_parts, options_of, version_of
 from rediq_trio.tasks.prepare import prepare
-from rediq_trio.tasks.versions import changed_parts, options_of, version_of
 from rediq_trio.values.bounds import MAX_PAYLOAD, Duration
 from rediq_trio.values.task import Task, TaskChanges, TaskInfo, TaskOptions
 from rediq_trio.wire.batch_envelope import batch_of
