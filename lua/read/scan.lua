@@ -128,7 +128,8 @@ end
 
 -- Returns how many bytes else are stored of a task, and these. Only what a record can have is looked for.
 local function contents_of(id, record)
-  local envelope, result, report, input, step, tries = envelope_of(id, record), '', '', '', '', ''
+  local envelope = envelope_of(id, record)
+  local result, report, input, step, tries = '', '', '', '', ''
   if record[STATE] == COMPLETED then result = redis.call('HGET', results, id) or '' end
   if record[DELIVERIES] > 0 then
     report = redis.call('HGET', progress, id) or ''
