@@ -16,7 +16,7 @@ from rediq_trio import State
 from rediq_trio.spec import change
 from rediq_trio.spec.lifecycle import TRANSITIONS, Transition
 from rediq_trio.store import opening
-from rediq_trio.store.redis import dump, store
+from rediq_trio.store.redis import dump, overview, store
 from tests.faults.crash_points import NAMES, WAYS, End, Points, differences, play_in_memory
 from tests.faults.crash_stories import (
     COMING,
@@ -88,7 +88,8 @@ def test_the_stories_go_along_every_edge(monkeypatch: pytest.MonkeyPatch) -> Non
 def commands_of_the_store() -> set[str]:
     """Read from its source which commands the store sends besides scripts."""
     text = "".join(
-        Path(module.__file__ or "").read_text("utf-8") for module in (store, dump, opening)
+        Path(module.__file__ or "").read_text("utf-8")
+        for module in (store, dump, overview, opening)
     )
     return {*re.findall(r'b"([A-Z]{3,})"', text)} - {"COUNT", "WITHSCORES"}
 
