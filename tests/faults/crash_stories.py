@@ -8,13 +8,15 @@ what the specification says, by the same steps.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import attrs
 
 import rediq_trio as rediq
-from rediq_trio import DuplicateTask, QueueFull, State, TaskNotFound, Unique
+from rediq_trio import DuplicateTask, QueueFull, State, TaskNotFound, TaskStateError, Unique
 from rediq_trio.schedules.declare import AppSchedules, ScheduleDeclaration
 from rediq_trio.spec.check.findings import Action, Repair, Target, TargetType
 from rediq_trio.spec.check.member import member_target
@@ -434,6 +436,8 @@ LOOKING = Story(
         lambda stage: stage.client.workers(),
         lambda stage: stage.client.queues(),
         lambda stage: stage.client.overview(),
+        lambda stage: stage.store.sample("a", known=-1, unseen_ms=0),
+        queue(lambda q: q.series(dt.timedelta(hours=1))),
         partition,
     ),
 )
@@ -487,7 +491,49 @@ REPAIRING = Story(
     ),
 )
 
+
+def change(name: str, task_id: str, *args: Any, **changes: Any) -> Step:
+    """Change a task that waits; one that is elsewhere, or runs already, was changed before the cut."""
+
+    async def step(stage: Stage) -> None:
+        with suppress(TaskNotFound, TaskStateError):
+            await getattr(stage.client.task(task_id), name)(*args, **changes)
+
+    return step
+
+
+MOVED = ("scheduled", "pending", "retry", "dead", "cancelled")
+
+CHANGING = Story(
+    "changing",
+    (
+        add(*(task("stubborn", own) for own in ("retry", "sooner", "later")), task("bad", "dead")),
+        work,
+        # Where a worker's claim was cut off, the next one has the task.
+        wait(700),
+        keep("reclaim"),
+        work,
+        change("update", "a/sooner", priority=7),
+        change("reschedule", "a/later", delay=FAR),
+        change("run_now", "a/sooner"),
+        add(
+            task("ok", "scheduled", delay=FAR), task("ok", "pending"),
+            task("ok", "cancelled", delay=FAR), task("ok", "source", delay=FAR),
+            task("ok", "blocked", depends_on="a/source"), task("ok", "grouped", group="g"),
+            task("ok", "early", delay=FAR), task("ok", "late"),
+        ),
+        *(change("update", f"a/{own}", priority=7) for own in ("early", "late", "blocked", "grouped")),
+        change("reschedule", "a/early", delay=FAR / 2),
+        change("run_now", "a/early"),
+        change("reschedule", "a/late", delay=FAR),
+        operate("cancel", "a/cancelled"),
+        *(change("requeue", f"a/{own}", "b") for own in MOVED),
+        queue(lambda q: q.limit(max_pending=5), "empty"),
+        queue(lambda q: q.remove(), "empty"),
+    ),
+)  # fmt: skip
+
 STORIES = (
     COMING, RUNNING, CANCELLING, LAPSING, EXPIRING, REVIVING, DELETING, FLUSHING, PURGING,
-    GROUPING, TYING, LIMITING, SCHEDULING, LOOKING, REPAIRING,
+    GROUPING, TYING, LIMITING, SCHEDULING, LOOKING, REPAIRING, CHANGING,
 )  # fmt: skip
