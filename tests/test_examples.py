@@ -13,6 +13,8 @@ import trio
 import rediq_trio as rediq
 from rediq_trio.store.embedded import open_embedded
 
+pytestmark = pytest.mark.uncounted
+
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 

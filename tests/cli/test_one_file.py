@@ -11,6 +11,8 @@ import pytest
 
 from tests.cli.conftest import WITHIN, Place, cli_environment
 
+pytestmark = pytest.mark.uncounted
+
 PROGRAM = """
 import os, sys
 import trio

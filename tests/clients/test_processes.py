@@ -22,6 +22,8 @@ import rediq_trio as rediq
 from tests.servers import Server
 from tests.test_examples import environment
 
+pytestmark = pytest.mark.uncounted
+
 DEADLINE = 60
 FORKS = ("-W", "ignore:This process:DeprecationWarning")
 """Python 3.12 warns of each fork of a process with threads."""

@@ -29,6 +29,8 @@ from tests.commands import OF_THIS_RUN
 from tests.derived.__main__ import PATCH, ROOT, changes
 from tests.servers import find_servers, require_server
 
+pytestmark = pytest.mark.uncounted
+
 MOST = 15
 """Files that a new outcome may touch: source, tests, documentation and what is generated."""
 WITHIN = 280.0

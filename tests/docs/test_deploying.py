@@ -27,6 +27,8 @@ from tests.cli.conftest import WITHIN, cli_call, cli_environment, eventually
 from tests.servers import require_any_server, running_server
 from tests.test_package import PROJECT
 
+pytestmark = pytest.mark.uncounted
+
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "examples" / "deploy"
 INSTRUCTIONS = {

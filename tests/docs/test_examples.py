@@ -15,6 +15,8 @@ import pytest
 
 from tests.servers import require_any_server, require_embedded, running_server
 
+pytestmark = pytest.mark.uncounted
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 DEADLINE = 60.0
 APART = {"notes_producer"}

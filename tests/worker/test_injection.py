@@ -22,6 +22,8 @@ from tests.worker.story import (
     work_all,
 )
 
+pytestmark = pytest.mark.uncounted
+
 MOST_TICKS = 20_000
 NEVER = 10**9
 
