@@ -5,8 +5,7 @@ of the user's code, and the message without what differs from task to task. A pl
 and a function without a line number, so that an edit above it does not make a known failure new; two
 lines of one function that raise the same error with the same message are one kind.
 
-The message of an error is the user's own, and may be anything. Everything here takes time in
-proportion to its length, which is bounded before.
+The message of an error is the user's own, and may be anything: how much of it is looked at is bounded.
 """
 
 from __future__ import annotations
@@ -25,6 +24,8 @@ KIND_LENGTH = 12
 """Characters of a fingerprint: with 500 kinds, two get the same one once in two billion queues."""
 SAMPLE_TEXT = 400
 """Maximum bytes of a sample's message; of its other texts half as many."""
+MESSAGE_MAX = 1000
+"""Characters of a message that are looked at, at most: some 10 ms of the worst text."""
 NORMALIZED_MAX = 500
 """Maximum characters of a message that count, once what differs is replaced."""
 
@@ -54,7 +55,7 @@ def normalized(message: str) -> str:
     A list of these counts as one, however long it is. A quote that is not closed goes to the
     end, as the message may have been cut.
     """
-    text = _VARYING.sub(_name, message)
+    text = _VARYING.sub(_name, message[:MESSAGE_MAX])
     return _SPACE.sub(" ", _REPEATED.sub(r"\1", text)).strip()[:NORMALIZED_MAX]
 
 
