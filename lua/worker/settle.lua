@@ -227,8 +227,8 @@ if #counted > 0 then
   end
   local too_many = added and redis.call('ZCARD', sightings) - KINDS_KEPT or 0
   if too_many > 0 then
-    local oldest = redis.call('ZPOPMIN', sightings, too_many)
-    for n = 1, #oldest, 2 do redis.call('HDEL', kinds, oldest[n]) end
+    redis.call('HDEL', kinds, unpack(redis.call('ZRANGE', sightings, 0, too_many - 1)))
+    redis.call('ZREMRANGEBYRANK', sightings, 0, too_many - 1)
   end
 end
 count_added()

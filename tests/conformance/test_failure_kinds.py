@@ -7,7 +7,7 @@ import pytest
 from rediq_trio.spec.history.kinds import KIND_TASKS, KINDS_KEPT, StoredKind
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Completed, Failed, Fence, Outcome, Released, Snoozed
-from rediq_trio.store.scan import Where
+from rediq_trio.store.scan import SCAN_BYTES, Where
 from tests.conformance.bench import LEASE, START, Bench, Q
 
 KIND = "a1b2c3d4e5f6"
@@ -240,3 +240,13 @@ async def test_a_scan_chooses_the_tasks_whose_last_attempt_is_of_a_kind(bench: B
     assert await found(OTHER, newest=True) == ["c", "b"]
     assert await found("ffffffffffff") == []
     assert (await bench.store.scan(Q, State.ACTIVE, limit=9, where=Where(kind=KIND))).records == ()
+
+
+async def test_a_server_ends_a_scan_for_a_kind_early_when_the_attempts_are_large(
+    bench: Bench,
+) -> None:
+    detail = b"x" * (SCAN_BYTES // 2)
+    fences = await take(bench, *"abcd")
+    await bench.store.settle(Q, [failed(fence, OTHER, detail=detail) for fence in fences])
+    found = await bench.store.scan(Q, State.DEAD, limit=9, where=Where(kind=KIND))
+    assert (found.records, found.looked_at) == ((), 4 if bench.opened is None else 2)
