@@ -171,7 +171,8 @@ def _public(wanted: Any) -> list[Any]:
 _VALUES = ("TaskInfo", "Dependency", "UniqueKey", "Attempt", "ErrorText", "Progress",
            "QueueStats", "Overview", "QueueCounts", "WorkerInfo", "RunningTask", "WorkerHealth",
            "ServerStats", "Health", "BlockedLoop", "ScheduleInfo", "Series", "SeriesPoint",
-           "SeriesGap", "QueueLimits", "KeyLimit", "WorkflowInfo", "Node", "Violation", "Repair")  # fmt: skip
+           "SeriesGap", "FailureKind", "QueueLimits", "KeyLimit", "WorkflowInfo", "Node",
+           "Violation", "Repair")  # fmt: skip
 
 
 def values() -> str:

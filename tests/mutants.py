@@ -77,6 +77,7 @@ THEME_OF = MappingProxyType(
         "unregister": "reading", "list": "reading", "scan": "scanning", "pause": "pauses", "promote": "keeping",
         "purge": "purge", "receive": "mail", "reclaim": "keeping",
         "remember": "steps", "renew": "give_back", "report": "signals", "revive": "operating",
+        "failure_kinds": "failure_kinds", "include/attempts": "attempts",
         "sample": "series", "series": "series", "include/oldest_due": "reading",
         "workers": "reading", "settle": "settle", "stats": "reading",
         "unblock": "dependencies", "watch": "operating",

@@ -2,4 +2,4 @@
 local records, meta, payloads, results, progress, expiring, pending, scheduled, retry, active,
   completed, dead, cancelled, blocked, grouped, keyed, lanes, shut, permits, turns, limits, rates,
   unique, locks, edges, needs, inputs, endings, outbox, received, steps, groups, rules, schedules,
-  ticks, attempts, history = unpack(KEYS)
+  ticks, attempts, kinds, sightings, history = unpack(KEYS)

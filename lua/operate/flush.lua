@@ -1,5 +1,6 @@
 -- flush: pending, scheduled, blocked, grouped, retry, active, completed, dead, cancelled -> -
--- Removes every task in one step, the active ones too: their outcomes will be stale.
+-- Removes every task in one step, the active ones too: their outcomes will be stale. Forgets the
+-- kinds of failure.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time
 -- RETURNS  how many tasks were removed
@@ -24,7 +25,7 @@ end
 redis.call('UNLINK', records, payloads, results, progress, expiring, pending, scheduled, retry,
   active, completed, dead, cancelled, blocked, grouped, keyed, lanes, shut, permits, turns,
   unique, locks, edges, needs, inputs, endings, steps, groups, rules,
-  attempts)
+  attempts, kinds, sightings)
 if gone > 0 then count('deleted', gone) end
 record_queue_entry(now, 'flush', '', {}, {gone})
 conclude(now)

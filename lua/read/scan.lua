@@ -9,11 +9,12 @@
 --          8 the priority  9 the limit key  10 the packed type, as it stands in an envelope
 --          11 a part of the error  12 the earliest end or enqueue in ms
 --          13 the latest one in ms  14 the latest instant in ms at which it entered its state
+--          15 the packed kind of failure, as it stands at the end of the attempts
 -- RETURNS  now in ms; how many tasks are in the state; how many were looked at; of the last of
 --          these id, score and lane, '' for none; 1 if nothing comes after it, else 0;
 --          microseconds of CPU; then per chosen task an array: id, record, envelope, result,
 --          progress, inputs, steps, attempts, its score as text, each '' when missing. A step
---          ends early after SCAN_BYTES of records
+--          ends early after SCAN_BYTES of records, or of attempts that were looked at
 -- INCLUDE  clock keys record
 -- Returns microseconds of CPU time. Redis 6.2 has no `os.clock`, and time stands still in the
 -- scripts of Valkey.
@@ -29,6 +30,7 @@ local state, limit, backwards = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] ==
 local after, at, lane = ARGV[5], ARGV[6], ARGV[7]
 local priority, limit_key, type_head, reason = tonumber(ARGV[8]), ARGV[9], ARGV[10], ARGV[11]
 local since, till, entered_by = tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
+local kind, tested = ARGV[15], 0
 -- The type begins after the head of an envelope's array and its version.
 local type_from, type_to = TYPE_AT + 1, TYPE_AT + #type_head
 
@@ -121,6 +123,11 @@ local function chosen(id, record)
     local entered = ended > 0 and ended or math.max(record[CREATED], record[STARTED])
     if entered > entered_by then return false end
   end
+  if kind ~= '' then
+    local tries = record[DELIVERIES] > 0 and redis.call('HGET', attempts, id) or ''
+    tested = tested + #tries
+    if tries:sub(-#kind) ~= kind then return false end
+  end
   if type_head == '' then return true end
   local envelope = envelope_of(id, record)
   return envelope:sub(type_from, type_to) == type_head or envelope:sub(1, 2) == BATCH_HEAD
@@ -146,7 +153,7 @@ if backwards then from, to, by = to, from, -1 end
 for n = from, to, by do add_entries(n) end
 
 local reply, bytes, looked = {now, size, 0, '', '', '', 0, 0}, 0, 0
-while looked < #entries / 3 and bytes < SCAN_BYTES do
+while looked < #entries / 3 and bytes + tested < SCAN_BYTES do
   local id, score_text, name = unpack(entries, looked * 3 + 1, looked * 3 + 3)
   looked = looked + 1
   reply[4], reply[5], reply[6] = id, score_text, name

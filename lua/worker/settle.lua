@@ -1,14 +1,15 @@
 -- settle: active -> completed, -, retry, dead, scheduled, pending, cancelled
--- Writes how attempts ended, each by its transition.
+-- Writes how attempts ended, each by its transition, and counts the failures by their kinds.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 transitions, and how many outcomes each has,
---          in turn, packed, and then, if any, two maps by the outcome's number: options of
---          handlers for tasks without their own (complete: retention in ms, fail: max_retry), and
---          what is kept of attempts  3 '1' when tasks come in with an outcome, else '0'; then
---          five per outcome: id, deliveries, nonce, and two
---          arguments of its transition: complete: result, children ('' or a msgpack array of id,
---          envelope and options in turn), which come in with it; fail: error, delay in ms ('' when
---          the error is final); snooze: delay in ms, ''; any other: '', ''
+--          in turn, packed, and then, if any, three maps by the outcome's number: options of
+--          handlers for tasks without their own (complete: retention in ms, fail: max_retry), what
+--          is kept of attempts, and kind and sample of failures, in an array
+--          3 '1' when tasks come in with an outcome, else '0'; then five per outcome: id,
+--          deliveries, nonce, and two arguments of its transition: complete: result, children (''
+--          or a msgpack array of id, envelope and options in turn), which come in with it; fail:
+--          error, delay in ms ('' when the error is final); snooze: delay in ms, ''; any other:
+--          '', ''
 -- RETURNS  per outcome the code of the state the task is in now, 0 when stale; for a completion
 --          that did not enqueue all of its children, an array of the ids of the others
 -- INCLUDE  clock keys record history lanes indexes terminal propagate intake fence attempts
@@ -71,8 +72,10 @@ if ARGV[3] == '0' and #ARGV > 3 then
 end
 
 local runs, run, last, transition = cmsgpack.unpack(ARGV[2]), -1, 0, nil
-local options, details = {}, {}
-if type(runs[#runs]) == 'table' then options, details = runs[#runs - 1], runs[#runs] end
+local options, details, kinds_of, counted = {}, {}, {}, {}
+if type(runs[#runs]) == 'table' then
+  options, details, kinds_of = runs[#runs - 2], runs[#runs - 1], runs[#runs]
+end
 for i = 4, #ARGV, 5 do
   local n, id, raw = (i + 1) / 5, args[i], nil
   if n > last then
@@ -87,7 +90,11 @@ for i = 4, #ARGV, 5 do
   -- A task whose handler was stopped though nobody asked to cancel it stays active.
   if record and (transition ~= 'stop' or record[CANCEL] == 1) then
     local children, successor, waited, refused = nil, nil, false, {}
-    if details[n] then record_attempt(id, record, now, transition, details[n]) end
+    local failure = kinds_of[n]
+    if details[n] then
+      record_attempt(id, record, now, transition, details[n], failure and failure[1])
+    end
+    if failure then counted[#counted + 1] = {id, failure[1], failure[2]} end
     if transition == 'complete' then
       -- The key is free for the children.
       unlock_unless_by_time(id, record)
@@ -194,6 +201,36 @@ end
 write_outcomes()
 if completions > 0 then count('completed', completions) end
 if failures > 0 then count('failed', failures) end
+-- Counts the failures by their kinds: each kind is read and written once, however many there are.
+if #counted > 0 then
+  local seen, added = {}, false
+  for _, failure in ipairs(counted) do
+    local id, kind, sample = unpack(failure)
+    if not seen[kind] then
+      -- Without a field, or with a damaged one, `known` is no array of these.
+      local _, known = pcall(cmsgpack.unpack, redis.call('HGET', kinds, kind))
+      if type(known) ~= 'table' or type(known[KIND_COUNT]) ~= 'number'
+          or type(known[KIND_IDS]) ~= 'table' then
+        known, added = {0, now, sample, {}}, true
+      end
+      seen[kind] = known
+    end
+    local known, ids = seen[kind], {id}
+    for _, other in ipairs(known[KIND_IDS]) do
+      if other ~= id and #ids < KIND_TASKS then ids[#ids + 1] = other end
+    end
+    known[KIND_COUNT], known[KIND_IDS] = known[KIND_COUNT] + 1, ids
+  end
+  for kind, known in pairs(seen) do
+    redis.call('HSET', kinds, kind, cmsgpack.pack(known))
+    redis.call('ZADD', sightings, 'GT', now, kind)
+  end
+  local too_many = added and redis.call('ZCARD', sightings) - KINDS_KEPT or 0
+  if too_many > 0 then
+    redis.call('HDEL', kinds, unpack(redis.call('ZRANGE', sightings, 0, too_many - 1)))
+    redis.call('ZREMRANGEBYRANK', sightings, 0, too_many - 1)
+  end
+end
 count_added()
 wake_on_slot(next(settled) ~= nil)
 conclude(now)

@@ -343,6 +343,13 @@ async def queue_series(client: Any) -> list[Any]:
     return [type(found), found.step, await attempt(read, 5)]
 
 
+async def queue_failures(client: Any) -> list[Any]:
+    await done(client.enqueue_many([task("a"), task("b")]))
+    queue = client.queue("q")
+    found = await attempt(queue.failures)
+    return [found, await attempt(queue.dead.list, kind="0123456789ab")]
+
+
 async def queue_partition(client: Any) -> list[Any]:
     queue = client.queue("q")
     found = [await attempt(queue.partition, 2), await attempt(queue.partition, 65)]
@@ -523,6 +530,7 @@ SCENARIOS: dict[str, Callable[[Any], Awaitable[list[Any]]]] = {
     "DeadLetters.purge": dead_purge,
     "Queue.stats": queue_stats,
     "Queue.series": queue_series,
+    "Queue.failures": queue_failures,
     "Queue.partition": queue_partition,
     "Queue.tasks": queue_tasks,
     "Queue.pause": queue_pause,

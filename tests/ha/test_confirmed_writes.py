@@ -314,6 +314,7 @@ CALLS: dict[str, tuple[str, Prepare]] = {
     "workers": (READ, simply(lambda store: store.workers())),
     "sample": (NO, simply(lambda store: store.sample(Q, known=-1, unseen_ms=0), "t")),
     "series": (READ, simply(lambda store: store.series(Q, level=0, since_ms=-60_000), "t")),
+    "failure_kinds": (READ, simply(lambda store: store.failure_kinds(Q), "t")),
     "stats": (READ, simply(lambda store: store.stats(Q), "t")),
 }
 """What becomes of each script's write, and a call that runs it."""

@@ -59,6 +59,7 @@ workers = st.sampled_from(["w1", "w2"])
 picks = st.lists(st.integers(0, 7), min_size=1, max_size=3)
 """Fences, counted from the newest."""
 details = st.sampled_from([b"", b"detail \xff"])
+kinds = st.sampled_from(["", "k1", "k2"])
 twists = st.sampled_from([None] * 8 + ["nonce", "later", "earlier"])
 
 OTHER = "other"
@@ -141,7 +142,8 @@ OUTCOMES: tuple[MakeOutcome, ...] = (
     lambda fence, children: Completed(fence, b"", children),
     lambda fence, children: Failed(fence, "boom", 5),
     lambda fence, children: Failed(fence, "boom", 5, final=True),
-    lambda fence, children: Failed(fence, "boom", 5, detail=b"how"),
+    lambda fence, children: Failed(fence, "boom", 5, detail=b"how", kind="k1", sample=b"one"),
+    lambda fence, children: Failed(fence, "boom", 5, kind="k3", sample=b"three"),
     lambda fence, children: Released(fence, b"why"),
     lambda fence, children: Completed(fence, b"result", children, retention_ms=7),
     lambda fence, children: Failed(fence, "boom", 5, max_retry=1),
@@ -422,12 +424,23 @@ class Histories(RuleBasedStateMachine):
         delay=delays,
         final=st.sampled_from([False, False, True]),
         detail=details,
+        kind=kinds,
     )
     def fail(
-        self, picked: list[int], twist: str | None, delay: int, final: bool, detail: bytes
+        self,
+        picked: list[int],
+        twist: str | None,
+        delay: int,
+        final: bool,
+        detail: bytes,
+        kind: str,
     ) -> None:
         fences = self.chosen(picked, twist)
-        self.do("settle", [Failed(f, "böom", delay, final, detail=detail) for f in fences])
+        more = {"detail": detail, "kind": kind}
+        self.do(
+            "settle",
+            [Failed(f, "böom", delay, final, sample=f.id.encode(), **more) for f in fences],  # type: ignore[arg-type]
+        )
 
     @precondition(lambda self: self.fences)
     @rule(picked=picks, twist=twists, plain=st.sampled_from([*PLAIN_OUTCOMES]))

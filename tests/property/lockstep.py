@@ -206,7 +206,7 @@ class Lockstep:
         middle = (Clock().now + now) // 2
         filters = [
             ALL, Where(priority=50, error="oo"), Where(limit_key="a", since_ms=middle),
-            Where(type_head=b"\xff", until_ms=middle), Where(entered_by_ms=middle),
+            Where(type_head=b"\xff", until_ms=middle), Where(entered_by_ms=middle), Where(kind="k1"),
         ]  # fmt: skip
         for state, newest in product(State, (False, True)):
             for limit, where in enumerate(filters, start=1):

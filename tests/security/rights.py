@@ -219,6 +219,8 @@ async def operate(client: rediq.Client) -> None:
         await queue.stats()
         await queue.limits()
         assert [line async for line in queue.history_lines()]
+        for kind in await queue.failures():
+            await queue.dead.list(kind=kind.kind)
         for state in State:
             for task in await queue.tasks(state):
                 await client.task(task.id).info()

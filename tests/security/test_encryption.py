@@ -107,6 +107,11 @@ async def echo(value: Any) -> Any:
     return value
 
 
+@app.task("fails", max_retry=0)
+async def fails(value: str) -> None:
+    raise ValueError(value)
+
+
 @app.task("other", max_retry=0)
 async def other(value: Any) -> Any:
     return "swapped"
@@ -283,6 +288,48 @@ async def test_nothing_of_it_can_be_read_in_the_store(place: Place) -> None:
         assert MARK.encode() not in await place.dump()
         assert (await us.queue("default").stats()).grouped == 2
         assert await us.queue("default").check() == []
+
+
+async def test_a_kind_of_failure_is_a_keyed_hash_and_its_sample_is_encrypted(place: Place) -> None:
+    plain: list[str] = []
+    async with worker(place) as server:
+        for text in ("user 'a' is gone", "user 'b' is gone"):
+            await (await server.client.enqueue(fails.options(queue="second").task(text))).wait(
+                WITHIN
+            )
+        (kind,) = await server.client.queue("second").failures()
+        assert (kind.count, kind.message) == (2, "user 'a' is gone")
+        plain.append(kind.kind)
+        await server.client.queue("second").flush()
+    async with worker(place, OLD) as server:
+        us = server.client
+        for text in (f"{MARK} 'a'", f"{MARK} 'b'", "user 'a' is gone"):
+            info = await (await us.enqueue(fails.task(text))).wait(WITHIN)
+        queue = us.queue("default")
+        gone, marked = await queue.failures()
+        assert (marked.count, marked.type, marked.message) == (2, "fails", f"{MARK} 'a'")
+        assert marked.place is not None
+        assert gone.message == "user 'a' is gone"
+        # What is known of an error does not tell whether it is among those that are kept.
+        assert gone.kind not in plain
+        assert len(gone.kind) == len(plain[0])
+        assert [each.kind for each in info.attempts] == [gone.kind]
+        assert [task.id for task in await queue.dead.list(kind=gone.kind)] == [info.id]
+        # The text of the error is kept in clear with the task.
+        await queue.dead.purge()
+        found = await place.dump()
+        assert MARK.encode() not in found
+        assert plain[0].encode() not in found
+        assert b"test_encryption:fails" not in found
+    async with client(place, NEW, OLD) as us:
+        assert await us.queue("default").failures() == (gone, marked)
+    async with client(place, NEW) as us:
+        (other, _) = await us.queue("default").failures()
+        assert (other.kind, other.count, other.type, other.message) == (gone.kind, 1, None, None)
+        assert "encrypted with a key that is not among those given" in (other.unreadable or "")
+    async with client(place) as us:
+        (other, _) = await us.queue("default").failures()
+        assert "this process has no keys" in (other.unreadable or "")
 
 
 async def test_a_batch_gets_its_members_in_clear(place: Place) -> None:

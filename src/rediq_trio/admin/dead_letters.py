@@ -5,10 +5,12 @@ from __future__ import annotations
 from functools import partial
 
 from rediq_trio._errors import NewerTask, TaskNotFound
+from rediq_trio.admin.failure_kinds import check_kind
 from rediq_trio.admin.reading import QueueReader
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.store.port import BATCH
 from rediq_trio.store.relay import relay
+from rediq_trio.store.scan import ALL, Where
 from rediq_trio.tasks.for_each import call_each
 from rediq_trio.values.task import TaskInfo
 
@@ -23,10 +25,27 @@ class DeadLetters:
         self._store = reader.store
 
     async def list(
-        self, *, limit: int = 100, after: str | TaskInfo | None = None, newest: bool = False
+        self,
+        *,
+        limit: int = 100,
+        after: str | TaskInfo | None = None,
+        newest: bool = False,
+        kind: str | None = None,
     ) -> list[TaskInfo]:
-        """Read dead tasks in pages like `Queue.tasks`, the newest last, or first with `newest`."""
-        return await self._reader.tasks(State.DEAD, limit=limit, after=after, newest=newest)
+        """Read dead tasks in pages like `Queue.tasks`, the newest last, or first with `newest`.
+
+        With `kind`, only those whose last attempt failed so: see `Queue.failures`. To find them
+        reads the dead tasks in between, 250 in each call. Raises `ConfigError`, also for
+        a kind that the queue does not know, or has forgotten.
+        """
+        where = ALL
+        if kind is not None:
+            partitions = await self._reader.partitions()
+            known = await check_kind(self._store, self._reader.name, partitions, kind)
+            where = Where(kind=known)
+        return await self._reader.tasks(
+            State.DEAD, limit=limit, after=after, newest=newest, where=where
+        )
 
     async def retry(self, task_id: str) -> bool:
         """Make a dead task ready again, with new counters; return False if nothing changed.

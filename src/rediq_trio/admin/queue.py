@@ -14,6 +14,7 @@ import attrs
 from rediq_trio._errors import ConfigError
 from rediq_trio.admin.check import check_queue, plan_repairs
 from rediq_trio.admin.dead_letters import DeadLetters
+from rediq_trio.admin.failure_kinds import read_failures
 from rediq_trio.admin.history_file import history_lines
 from rediq_trio.admin.reading import QueueReader
 from rediq_trio.admin.removal import remove_queue
@@ -31,6 +32,7 @@ from rediq_trio.tasks.partitions import MAX_PARTITIONS, partitions_of
 from rediq_trio.tasks.pause_note import pack_pause_note
 from rediq_trio.tasks.task_info import make_queue_stats, sum_stats
 from rediq_trio.values.bounds import check_label, check_number
+from rediq_trio.values.failure_kind import FailureKind
 from rediq_trio.values.limits import (
     MAX_PENDING,
     MAX_RATE,
@@ -78,6 +80,17 @@ class Queue:
         the `gaps`. The numbers of a partitioned queue are sums. Raises `ConfigError`.
         """
         return await read_series(self._store, await self._reader.partitions(), since, until)
+
+    async def failures(self) -> tuple[FailureKind, ...]:
+        """Read what has failed, by kind: the last 500 kinds of failure, the newest first.
+
+        Failures of one task type, error type, place and message are of one kind; numbers, ids
+        and quoted texts in the message do not count. An attempt of which nobody said how it failed,
+        because its worker died, is of no kind. Kinds stay when their tasks are retried, deleted or
+        purged; `flush()` and `remove()` forget them. Each partition of a partitioned queue keeps
+        500, and is read at its own instant.
+        """
+        return await read_failures(self._store, await self._reader.partitions())
 
     async def partition(self, count: int) -> None:
         """Split the queue into `count` partitions, 2 to 64, each in its own slot; 1 undoes it.
@@ -157,6 +170,7 @@ class Queue:
     async def flush(self) -> int:
         """Remove every task, in one step for each partition; return how many there were.
 
+        What failed, by kind (`failures`), is forgotten.
         Running tasks are removed too: their handlers are cancelled with reason
         `lease lost`, and their outcomes are rejected. An error names a partition that could not
         be flushed; the others are.
@@ -169,7 +183,7 @@ class Queue:
         return removed
 
     async def remove(self) -> None:
-        """Remove a queue that is empty: its name, settings, limits, counters and history.
+        """Remove a queue that is empty: its name, settings, limits, counters, failures and history.
 
         Each partition is removed in one step, if nothing is in any of them: no task in any
         state, no schedule, no message to or from another queue, and no unique key whose window

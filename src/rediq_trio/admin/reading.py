@@ -10,6 +10,7 @@ from rediq_trio.spec.check.partitions import PartitionCount
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Place, place_of
 from rediq_trio.store.port import BATCH, Store
+from rediq_trio.store.scan import ALL, SCAN_STEP, Where
 from rediq_trio.tasks.for_each import naming_lost
 from rediq_trio.tasks.ids import split_id
 from rediq_trio.tasks.partitions import partitions_of
@@ -52,8 +53,9 @@ class QueueReader:
         limit: int = 100,
         after: str | TaskInfo | None = None,
         newest: bool = False,
+        where: Where = ALL,
     ) -> list[TaskInfo]:
-        """Read tasks in one state; see `Queue.tasks`."""
+        """Read tasks in one state, those that are chosen; see `Queue.tasks`."""
         wanted = read_state(state)
         check_number("limit", limit, 1, BATCH, integer=True)
         check_flag("newest", newest)
@@ -63,12 +65,14 @@ class QueueReader:
             partition, place = await self._begin(after, wanted, partitions)
             if not newest:
                 partitions = partitions[partitions.index(partition) :]
-        scan = QueueScan(self.store, wanted, partitions, newest=newest, after=place)
+        scan = QueueScan(self.store, wanted, partitions, newest=newest, after=place, where=where)
         found: list[Found] = []
         while len(found) < limit and not scan.over:
             # Newest first, each partition has a part of the page.
             share = max(-(-2 * limit // len(partitions)), 10) if newest else RECORDS_AT_ONCE
-            _, more = await scan.step(min(limit - len(found), share, RECORDS_AT_ONCE))
+            size = min(limit - len(found), share, RECORDS_AT_ONCE)
+            # Of tasks that are not chosen, nothing but the test is paid.
+            _, more = await scan.step(size if where is ALL else SCAN_STEP)
             found += more
         infos = [make_task_info(partition, record) for partition, record in found[:limit]]
         if infos:

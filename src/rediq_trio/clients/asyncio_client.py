@@ -21,6 +21,7 @@ from rediq_trio.spec.check.findings import Repair, Violation
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.values.bounds import Duration
+from rediq_trio.values.failure_kind import FailureKind
 from rediq_trio.values.limits import UNSET, QueueLimits, Rate, Unset
 from rediq_trio.values.overview import Overview
 from rediq_trio.values.schedule import Cron, Every
@@ -256,10 +257,22 @@ class AsyncioDeadLetters:
         self._on_trio = on_trio
 
     async def list(
-        self, *, limit: int = 100, after: str | TaskInfo | None = None, newest: bool = False
+        self,
+        *,
+        limit: int = 100,
+        after: str | TaskInfo | None = None,
+        newest: bool = False,
+        kind: str | None = None,
     ) -> list[TaskInfo]:
-        """Read dead tasks in pages like `Queue.tasks`, the newest last, or first with `newest`."""
-        return await self._calls.call(self._on_trio.list, limit=limit, after=after, newest=newest)
+        """Read dead tasks in pages like `Queue.tasks`, the newest last, or first with `newest`.
+
+        With `kind`, only those whose last attempt failed so: see `Queue.failures`. To find them
+        reads the dead tasks in between, 250 in each call. Raises `ConfigError`, also for
+        a kind that the queue does not know, or has forgotten.
+        """
+        return await self._calls.call(
+            self._on_trio.list, limit=limit, after=after, newest=newest, kind=kind
+        )
 
     async def retry(self, task_id: str) -> bool:
         """Make a dead task ready again, with new counters; return False if nothing changed.
@@ -315,6 +328,17 @@ class AsyncioQueue:
         the `gaps`. The numbers of a partitioned queue are sums. Raises `ConfigError`.
         """
         return await self._calls.call(self._on_trio.series, since, until)
+
+    async def failures(self) -> tuple[FailureKind, ...]:
+        """Read what has failed, by kind: the last 500 kinds of failure, the newest first.
+
+        Failures of one task type, error type, place and message are of one kind; numbers, ids
+        and quoted texts in the message do not count. An attempt of which nobody said how it failed,
+        because its worker died, is of no kind. Kinds stay when their tasks are retried, deleted or
+        purged; `flush()` and `remove()` forget them. Each partition of a partitioned queue keeps
+        500, and is read at its own instant.
+        """
+        return await self._calls.call(self._on_trio.failures)
 
     async def partition(self, count: int) -> None:
         """Split the queue into `count` partitions, 2 to 64, each in its own slot; 1 undoes it.
@@ -373,6 +397,7 @@ class AsyncioQueue:
     async def flush(self) -> int:
         """Remove every task, in one step for each partition; return how many there were.
 
+        What failed, by kind (`failures`), is forgotten.
         Running tasks are removed too: their handlers are cancelled with reason
         `lease lost`, and their outcomes are rejected. An error names a partition that could not
         be flushed; the others are.
@@ -380,7 +405,7 @@ class AsyncioQueue:
         return await self._calls.call(self._on_trio.flush)
 
     async def remove(self) -> None:
-        """Remove a queue that is empty: its name, settings, limits, counters and history.
+        """Remove a queue that is empty: its name, settings, limits, counters, failures and history.
 
         Each partition is removed in one step, if nothing is in any of them: no task in any
         state, no schedule, no message to or from another queue, and no unique key whose window

@@ -49,6 +49,7 @@ from rediq_trio.store.memory import MemoryStore
 from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.values.attempt import Attempt, ErrorText
 from rediq_trio.values.backoff import Exponential, Fixed, Linear
+from rediq_trio.values.failure_kind import FailureKind
 from rediq_trio.values.limits import KeyLimit, QueueLimits, Rate
 from rediq_trio.values.overview import Overview, QueueCounts
 from rediq_trio.values.related import Dependency, UniqueKey
@@ -85,6 +86,7 @@ __all__ = [
     "ErrorText",
     "Every",
     "Exponential",
+    "FailureKind",
     "Fixed",
     "Health",
     "KeyLimit",

@@ -40,6 +40,9 @@ class StoredAttempt:
     """What ended it: the value of a `Transition`, of a newer version perhaps an unknown one."""
     detail: bytes = b""
     """What its worker said of it, packed; empty if the worker died."""
+    kind: str = ""
+    """The kind of its failure, see `spec.history.kinds`; empty if it did not fail, or if an older
+    worker made it."""
 
 
 Kept = tuple[str, bytes]

@@ -288,6 +288,10 @@ class Failed:
     """Attempts after the first from now on, because the producer left them unset; None for no change."""
     detail: bytes = b""
     """What is kept of the attempt beside what the queue knows of it, packed; empty to keep no record."""
+    kind: str = ""
+    """The fingerprint of the failure: equal for those of one kind. Empty for one that is not counted."""
+    sample: bytes = b""
+    """What is kept of the first failure of a kind, packed."""
 
 
 @attrs.frozen

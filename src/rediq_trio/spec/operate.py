@@ -11,6 +11,7 @@ import attrs
 from rediq_trio.spec.carried import BatchEnvelope
 from rediq_trio.spec.change import SENT_PER_MS, Change
 from rediq_trio.spec.history.entry import Entry
+from rediq_trio.spec.history.kinds import NO_KINDS
 from rediq_trio.spec.history.stream import keep_history, numbers_of, with_entry
 from rediq_trio.spec.ids import pack_id, pack_ref, split_ref
 from rediq_trio.spec.lanes import limit_of
@@ -305,7 +306,8 @@ def arrange(
 def flush(queue: QueueState, now: int) -> tuple[QueueState, int]:
     """Remove every task, even active ones, whose outcomes will then be stale.
 
-    Unique keys are freed. Limits, schedules and messages to other queues stay.
+    Unique keys are freed, and the kinds of failure are forgotten. Limits, schedules and messages to
+    other queues stay.
     """
     change = Change(queue, now)
     change.endings.extend(change.deferred)
@@ -320,7 +322,7 @@ def flush(queue: QueueState, now: int) -> tuple[QueueState, int]:
     change.locks.clear()
     change.edges.clear()
     change.turns.clear()
-    return change.done(), len(gone)
+    return attrs.evolve(change.done(), kinds=NO_KINDS), len(gone)
 
 
 def remove_queue(

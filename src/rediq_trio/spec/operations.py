@@ -56,6 +56,7 @@ class Carries(enum.Flag):
     RESULTS_IN = enum.auto()
     ERRORS_IN = enum.auto()
     """What is kept of failed attempts."""
+    ERRORS_OUT = enum.auto()
     STEPS_IN = enum.auto()
     """Results of the steps of `once`."""
     PROGRESS_IN = enum.auto()

@@ -13,6 +13,7 @@ import attrs
 
 from rediq_trio.spec.carried import BatchEnvelope, Kept, StoredAttempt
 from rediq_trio.spec.history.entry import Entry
+from rediq_trio.spec.history.kinds import NO_KINDS, StoredKind
 from rediq_trio.spec.history.samples import NO_SERIES, QueueSeries
 from rediq_trio.spec.ids import pack_id
 from rediq_trio.spec.lifecycle import TERMINAL, State, Transition
@@ -140,14 +141,17 @@ class Record:
     def terminal(self) -> bool:
         return self.state in TERMINAL
 
-    def with_attempt(self, now: int, transition: Transition, detail: bytes = b"") -> Record:
+    def with_attempt(
+        self, now: int, transition: Transition, detail: bytes = b"", kind: str = ""
+    ) -> Record:
         """Return the active task with a record of its attempt, which ends now and is still charged.
 
         The worker says what went wrong (`detail`), and the queue adds what it knows of the attempt. So
         one whose worker died has a record too.
         """
         ended = StoredAttempt(
-            self.attempt, self.deliveries, self.worker, self.started_ms, now, transition.value, detail
+            self.attempt, self.deliveries, self.worker, self.started_ms, now, transition.value, detail,
+            kind,
         )  # fmt: skip
         return attrs.evolve(self, attempts=(*self.attempts, ended)[-ATTEMPTS_KEPT:])
 
@@ -324,3 +328,5 @@ class QueueState:
     """The last transitions."""
     series: QueueSeries = NO_SERIES
     """Its numbers over time."""
+    kinds: Mapping[str, StoredKind] = NO_KINDS
+    """Its kinds of failure, by their fingerprints."""

@@ -17,6 +17,7 @@ import attrs
 from rediq_trio.spec.carried import Kept
 from rediq_trio.spec.change import Change
 from rediq_trio.spec.claim import find_delivery
+from rediq_trio.spec.history.kinds import Failure, count_failures
 from rediq_trio.spec.intake import enqueue_promised
 from rediq_trio.spec.lifecycle import State, Transition
 from rediq_trio.spec.messages import (
@@ -67,12 +68,13 @@ def detail_of(outcome: Outcome) -> bytes:
 
 
 def settle(queue: QueueState, now: int, outcomes: Sequence[Outcome]) -> tuple[QueueState, Settled]:
-    """Write how attempts ended, one after the other.
+    """Write how attempts ended, one after the other, and count the failures by their kinds.
 
     An outcome that was settled before changes nothing, so a batch can be repeated.
     """
     change = Change(queue, now)
     answers: list[State | PartlyCompleted | None] = []
+    failures: list[Failure] = []
     for outcome in outcomes:
         record = find_delivery(change, outcome.fence)
         if record is None:
@@ -80,10 +82,16 @@ def settle(queue: QueueState, now: int, outcomes: Sequence[Outcome]) -> tuple[Qu
         elif record.state is not State.ACTIVE:
             answers.append(record.state)
         else:
+            kind = outcome.kind if isinstance(outcome, Failed) else ""
             if detail := detail_of(outcome):
-                record = record.with_attempt(now, TRANSITION_OF[type(outcome)], detail)
+                record = record.with_attempt(now, TRANSITION_OF[type(outcome)], detail, kind)
+            if kind and isinstance(outcome, Failed):
+                failures.append(Failure(record.id, kind, outcome.sample))
             answers.append(_settle(change, record, outcome))
-    return change.done(), tuple(answers)
+    after = change.done()
+    if failures:
+        after = attrs.evolve(after, kinds=count_failures(queue.kinds, now, failures))
+    return after, tuple(answers)
 
 
 def _settle(change: Change, record: Record, outcome: Outcome) -> State | PartlyCompleted:

@@ -54,9 +54,13 @@ UNSET_RETENTION_MS = 3_600_000
 """The retention of a task whose producer left it unset: that of the handler that completes it
 applies. A retention of an hour that was set is one millisecond longer."""
 
-ATTEMPT_FIELDS = ("number", "delivery", "worker", "started_ms", "ended_ms", "transition", "detail")
-"""The fields of the record of an attempt. A task has an array of them, the oldest first. What a
-newer version adds comes after them."""
+ATTEMPT_FIELDS = (
+    "number", "delivery", "worker", "started_ms", "ended_ms", "transition", "detail", "kind",
+)  # fmt: skip
+"""The fields of the record of an attempt; `kind` only if the attempt failed. A task has an array of
+them, the oldest first. What a newer version adds comes after them."""
+KIND_FIELDS = ("count", "first_ms", "sample", "ids")
+"""The fields of what is stored of a kind of failure. What a newer version adds comes after them."""
 
 MAIL_FIELDS = ("seq", "queue", "kind", "id", "ref", "ended_as", "result")
 """The fields of a message to another queue."""

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from types import MappingProxyType
 from typing import ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -28,6 +29,7 @@ from rediq_trio.spec.check.table import View
 from rediq_trio.spec.check.totals import KeyReport, QueueTotals, totals_of
 from rediq_trio.spec.groups import Group, groups
 from rediq_trio.spec.history.entry import Entry
+from rediq_trio.spec.history.kinds import StoredKind, newest_first
 from rediq_trio.spec.history.samples import SeriesRead
 from rediq_trio.spec.history.series import read_series
 from rediq_trio.spec.lanes import oldest_due_ms, ordered
@@ -178,6 +180,10 @@ class MemoryStore(Store):
     ) -> SeriesRead:
         found = await self.dump(queue)
         return read_series(found, self._clock(), level=level, since_ms=since_ms, until_ms=until_ms)
+
+    async def failure_kinds(self, queue: str) -> Mapping[str, StoredKind]:
+        kinds = (await self.dump(queue)).kinds
+        return MappingProxyType({kind: kinds[kind] for kind in newest_first(kinds)})
 
     async def overview(self, queues: Sequence[str]) -> tuple[int, tuple[Counts, ...]]:
         check_batch("overview", queues)

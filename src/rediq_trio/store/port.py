@@ -6,7 +6,7 @@ are those within the queue.
 
 Every method may raise `ConnectionLost`. Whether the operation happened is then unknown, and
 repeating it does no harm. A caller that is cancelled stops waiting: the operation may or may not
-have happened.
+have happened. Long, because there are so many methods.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from rediq_trio.spec.check.table import View
 from rediq_trio.spec.check.totals import KeyReport, QueueTotals
 from rediq_trio.spec.groups import Group
 from rediq_trio.spec.history.entry import Entry
+from rediq_trio.spec.history.kinds import StoredKind
 from rediq_trio.spec.history.samples import SeriesRead
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Fence, Mail, WorkerRecord
@@ -202,6 +203,10 @@ class Store:
         """Read samples of one level, at one instant; see `spec.history.series.read_series`."""
         raise NotImplementedError
 
+    async def failure_kinds(self, queue: str, /) -> Mapping[str, StoredKind]:
+        """Read the kinds of failure by their fingerprints, the one that was seen last first."""
+        raise NotImplementedError
+
     async def overview(self, queues: Sequence[str]) -> tuple[int, tuple[Counts, ...]]:
         """Return the time in ms, and the counts of each queue; `BATCH` at most.
 
@@ -314,6 +319,7 @@ READS: Mapping[str, Carries] = MappingProxyType(
         "outbox": Carries.ENCRYPTED,
         "dump": Carries.ENCRYPTED,
         "stats": Carries.NOTES_OUT,
+        "failure_kinds": Carries.ERRORS_OUT,
         **dict.fromkeys(
             ("active_leases", "groups", "history", "key_report", "limits", "list", "overview",
              "partitions", "queues", "series", "targets", "totals", "views",

@@ -42,6 +42,8 @@ class Where:
     """The latest instant that counts for the age."""
     entered_by_ms: int = 0
     """The latest instant at which it entered its state, see `entered_ms`."""
+    kind: str = ""
+    """The kind of failure of its last attempt."""
 
 
 ALL = Where()
@@ -80,6 +82,11 @@ def entered_ms(record: Record) -> int:
     return record.finished_ms if record.terminal else max(record.created_ms, record.started_ms)
 
 
+def kind_of(record: Record) -> str:
+    """Return the kind of failure of a task's last attempt; '' if it did not fail."""
+    return record.attempts[-1].kind if record.attempts else ""
+
+
 def chosen(record: Record, where: Where) -> bool:
     """Return whether a scan returns a task."""
     return (
@@ -89,6 +96,7 @@ def chosen(record: Record, where: Where) -> bool:
         and aged_ms(record) >= where.since_ms
         and (not where.until_ms or aged_ms(record) <= where.until_ms)
         and (not where.entered_by_ms or entered_ms(record) <= where.entered_by_ms)
+        and where.kind in ("", kind_of(record))
         and (not where.type_head or _begins(record.envelope, where.type_head))
     )
 

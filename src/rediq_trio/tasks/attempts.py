@@ -56,6 +56,7 @@ def make_attempt(stored: StoredAttempt) -> Attempt:
         error_type=_text(detail, "type"),
         message=_text(detail, "message"),
         traceback=_text(detail, "traceback"),
+        kind=stored.kind or None,
         unreadable=unreadable,
     )
 

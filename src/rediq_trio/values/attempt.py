@@ -44,6 +44,9 @@ class Attempt:
     """What went wrong, at most 2,000 bytes; None if there is nothing to say."""
     traceback: str | None = attrs.field(default=None, repr=False)
     """Where the exception was raised, or the timeout stopped the handler; at most 8 KB."""
+    kind: str | None = None
+    """The kind of its failure, see `Queue.failures`; None if it did not fail, or if an older worker
+    made it."""
     unreadable: str | None = None
     """Why type, message and traceback are missing, such as encrypted without the key; None if they
     were read."""

@@ -130,7 +130,9 @@ class Attempts:
         """Log the end of an attempt, and return its outcome with what is kept of it."""
         if not isinstance(outcome.written, Completed):
             package = "" if call is None else package_of(call.function)
-            outcome = with_detail(outcome, error, self.app.redact, package, timed_out=stopped)
+            outcome = with_detail(
+                outcome, error, self.app.redact, package, type_name=type_name, timed_out=stopped
+            )
         self.log.ended(outcome, type_name, error)
         return outcome
 

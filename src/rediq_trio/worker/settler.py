@@ -20,10 +20,12 @@ from rediq_trio.spec import messages
 from rediq_trio.spec.settle import TRANSITION_OF
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.tasks.attempts import pack_detail
+from rediq_trio.tasks.failure_kinds import FailureSample
 from rediq_trio.values.attempt import ErrorText
 from rediq_trio.worker.availability.liveness import Liveness
 from rediq_trio.worker.availability.outages import Outages
 from rediq_trio.worker.leases import AttemptOutcome, HeldLease, LeaseTable
+from rediq_trio.worker.outcomes.detail import with_kind
 from rediq_trio.worker.progress import ProgressFlusher
 
 log = logging.getLogger("rediq_trio")
@@ -191,7 +193,8 @@ class Settler:
         )  # fmt: skip
         detail = pack_detail(ErrorText("PayloadTooLarge", text.partition(": ")[2]))
         failed = messages.Failed(held.fence, text, 0, final=True, detail=detail)
-        await self._settle_part(queue, [(held, failed)])
+        sample = FailureSample(held.type, "PayloadTooLarge", text.partition(": ")[2], "")
+        await self._settle_part(queue, [(held, with_kind(failed, sample))])
 
     async def _settle_damaged(
         self, queue: str, part: Sequence[_SettledItem], error: Exception

@@ -5,18 +5,19 @@ decrypted. A value that cannot be decrypted is replaced by one that raises `Payl
 reason when it is unpacked. So such a task becomes dead with that reason, and the worker goes on.
 
 It passes on what carries nothing to encrypt, as `spec.operations` and `READS` say: it is an error at
-import if it passes on anything else.
+import if it passes on anything else. Long, because so many methods carry something.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ParamSpec, TypeVar
 
 import attrs
 
 from rediq_trio._errors import PayloadError
 from rediq_trio.spec.carried import BatchEnvelope, Kept
+from rediq_trio.spec.history.kinds import StoredKind
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import (
     Agenda,
@@ -83,7 +84,7 @@ def _repacked(envelope: Envelope, payload: bytes, metadata: dict[str, str]) -> b
 
 @wraps_what_is_carried
 class EncryptedStore(Store):
-    """A store whose envelopes, results, steps, progress and attempts are encrypted."""
+    """A store whose envelopes, results, steps, progress, attempts and samples of failures are encrypted."""
 
     def __init__(self, store: Store, encryption: Encryption) -> None:
         self._store = store
@@ -210,7 +211,9 @@ class EncryptedStore(Store):
                 result = self._encryption.encrypt(one.result, "result", f"{queue}/{one.fence.id}")
                 children = tuple(self._encrypted_task(queue, child) for child in one.children)
                 return attrs.evolve(one, result=result, children=children)
-            case Failed() | Snoozed() | Released():
+            case Failed():
+                return self._encrypted_detail(queue, self._encrypted_failure(queue, one))
+            case Snoozed() | Released():
                 return self._encrypted_detail(queue, one)
             case _ if TRANSITION_OF[type(one)] in PLAIN_OUTCOMES:
                 return one
@@ -222,6 +225,22 @@ class EncryptedStore(Store):
             return one
         what = ("attempt", f"{queue}/{one.fence.id}")
         return attrs.evolve(one, detail=self._encryption.encrypt(one.detail, *what))
+
+    def _encrypted_failure(self, queue: str, one: Failed) -> Failed:
+        if not one.kind:
+            return one
+        # A hash of a few words could be found by trying; one with a key cannot.
+        kind = self._encryption.hash_text(one.kind)[: len(one.kind)]
+        return attrs.evolve(
+            one, kind=kind, sample=self._encryption.encrypt(one.sample, "failure", queue)
+        )
+
+    async def failure_kinds(self, queue: str) -> Mapping[str, StoredKind]:
+        kinds = await self._store.failure_kinds(queue)
+        return {
+            name: attrs.evolve(kind, sample=self._decrypted(kind.sample, "failure", queue))
+            for name, kind in kinds.items()
+        }
 
     async def remember(self, queue: str, fence: Fence, step: Kept) -> bool:
         name, result = step

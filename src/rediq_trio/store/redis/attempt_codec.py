@@ -10,7 +10,7 @@ from rediq_trio.spec.stored_format import ATTEMPT_FIELDS
 from rediq_trio.wire.packing import UNPACK_ERRORS, fields_of, text_of, unpack
 
 _ATTEMPT_KINDS = [
-    bytes if name in ("worker", "transition", "detail") else int for name in ATTEMPT_FIELDS
+    bytes if name in ("worker", "transition", "detail", "kind") else int for name in ATTEMPT_FIELDS
 ]
 
 
@@ -32,8 +32,10 @@ def _read(packed: bytes) -> Iterator[StoredAttempt]:
         return
     for each in cast("list[Any]", found) if isinstance(found, list) else ():
         values = cast("list[Any]", each) if isinstance(each, list) else []
+        if len(values) == len(_ATTEMPT_KINDS) - 1:
+            values.append(b"")  # it did not fail, or an older version wrote it
         if [type(value) for value in values[: len(_ATTEMPT_KINDS)]] != _ATTEMPT_KINDS:
             continue
         fields = fields_of(ATTEMPT_FIELDS, values, strict=False)
-        fields |= {name: text_of(fields[name]) for name in ("worker", "transition")}
+        fields |= {name: text_of(fields[name]) for name in ("worker", "transition", "kind")}
         yield StoredAttempt(**fields)

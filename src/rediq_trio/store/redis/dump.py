@@ -61,6 +61,7 @@ class _Dump:
             revision=int(await self._gateway.read(b"HGET", meta, b"revision") or 0),
             entries=await self._store.history(queue, after=0, limit=1_000_000),
             rules=await read_hash(self._gateway, self._keys, queue, "rules", read_rule),
+            kinds=await self._store.failure_kinds(queue),
             series=read_all(await read_hash(self._gateway, self._keys, queue, "series", bytes)),
         )
 

@@ -35,9 +35,9 @@ REPAIRS = frozenset({
 OF_WORKERS = frozenset({"register", "unregister"})
 """Scripts that write heartbeats of workers. A lost one is soon followed by the next."""
 READING = frozenset({
-    "description", "groups", "inspect", "inspect_dependencies", "inspect_groups", "inspect_keys", "inspect_lanes",
-    "inspect_members", "inspect_messages", "inspect_schedules", "inspect_tasks", "inspect_unique",
-    "list", "scan", "series", "stats", "workers",
+    "description", "failure_kinds", "groups", "inspect", "inspect_dependencies", "inspect_groups",
+    "inspect_keys", "inspect_lanes", "inspect_members", "inspect_messages", "inspect_schedules",
+    "inspect_tasks", "inspect_unique", "list", "scan", "series", "stats", "workers",
 })  # fmt: skip
 """Scripts that only read, and are no operations."""
 

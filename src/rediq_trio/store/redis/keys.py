@@ -122,6 +122,11 @@ KEY_TABLE = (
         "see `ATTEMPT_FIELDS`.",
     ),
     QueueKey(
+        "kinds", "hash",
+        "The kinds of failure that were seen last, by their fingerprints: see `KIND_FIELDS`.",
+    ),
+    QueueKey("sightings", "sorted set", "The kinds of failure, by when each was seen last."),
+    QueueKey(
         "history", "stream",
         "The last transitions, by their number, see `ENTRY_FIELDS`; empty unless the queue keeps a "
         "history.",

@@ -24,6 +24,7 @@ from rediq_trio.spec.messages import (
     Death,
     Due,
     Enqueued,
+    Failed,
     Fence,
     Lease,
     Mail,
@@ -212,10 +213,11 @@ def renew(
 
 
 def settle(queue: str, now: Now, outcomes: Sequence[Outcome]) -> ScriptCall[Settled]:
-    runs: list[str | int | dict[int, int] | dict[int, bytes]] = []
+    runs: list[str | int | dict[int, Any]] = []
     args: list[Any] = [now, b"", 0]
     options: dict[int, int] = {}
     details: dict[int, bytes] = {}
+    kinds: dict[int, tuple[str, bytes]] = {}
     for kind, run in groupby(outcomes, type):
         start, detailed = len(args), kind in DETAILED
         for outcome in run:
@@ -228,9 +230,11 @@ def settle(queue: str, now: Now, outcomes: Sequence[Outcome]) -> ScriptCall[Sett
                 options[(len(args) - 3) // 5] = option
             if detailed and (detail := detail_of(outcome)):
                 details[(len(args) - 3) // 5] = detail
+            if isinstance(outcome, Failed) and outcome.kind:
+                kinds[(len(args) - 3) // 5] = (outcome.kind, outcome.sample)
         runs += (TRANSITION_OF[kind], (len(args) - start) // 5)
-    if options or details:
-        runs += (options, details)
+    if options or details or kinds:
+        runs += (options, details, kinds)
     args[1] = pack_for_lua(runs)
     return ScriptCall(args, _read_settled)
 

@@ -14,7 +14,7 @@ from types import MappingProxyType, ModuleType
 import attrs
 
 from rediq_trio.spec import change, groups, records, stored_format, upkeep
-from rediq_trio.spec.history import entry, samples
+from rediq_trio.spec.history import entry, kinds, samples
 from rediq_trio.spec.messages import AnswerKind, MailKind, Obstacle, Until, Verdict
 from rediq_trio.spec.stored_format import CODE_OF
 from rediq_trio.store import scan
@@ -102,6 +102,7 @@ PRELUDE: tuple[Constants, ...] = (
     ),
     _order("LIMIT_FIELDS", "LIMIT_"),
     _order("GROUP_RULE_FIELDS", "RULE_"),
+    _order("KIND_FIELDS", "KIND_"),
     *_as_in_python(stored_format, "BATCH_VERSION", "NIL", "UNSET_RETENTION_MS"),
     Constants(f"{_FORMAT}.ENTRY_FIELDS", {"ENTRY_RELATIONS": len(stored_format.ENTRY_FIELDS)}),
     *_as_in_python(
@@ -127,6 +128,7 @@ PRELUDE: tuple[Constants, ...] = (
     *_as_in_python(groups, "MOST_BYTES", "RULES_AT_ONCE"),
     Constants("spec.groups.DEFAULT_RULE", {"DEFAULT_RULE": attrs.astuple(groups.DEFAULT_RULE)}),
     *_as_in_python(entry, "REASON_BYTES", "MOST_NEEDS"),
+    *_as_in_python(kinds, "KINDS_KEPT", "KIND_TASKS"),
     *_as_in_python(description, "NAMED_RELATED", "NEEDS_READ"),
     *_as_in_python(scan, "SCAN_STEP", "SCAN_BYTES", "TYPE_AT", "BATCH_HEAD"),
     *_as_in_python(

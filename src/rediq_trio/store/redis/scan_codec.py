@@ -12,6 +12,7 @@ from rediq_trio.spec.stored_format import CODE_OF
 from rediq_trio.store.redis.codec import read_task_whole
 from rediq_trio.store.redis.operation_codec import Now
 from rediq_trio.store.scan import Scanned, Where
+from rediq_trio.wire.packing import pack_for_lua
 
 _VALUES_BEFORE = 8
 """How many values of the reply come before the tasks."""
@@ -24,7 +25,9 @@ def scan_args(
     place = (b"", "", "") if after is None else (pack_id(after.id), after.score, after.lane)
     priority = "" if where.priority is None else where.priority
     instants = (where.since_ms or "", where.until_ms or "", where.entered_by_ms or "")
-    tests = (priority, where.limit_key, where.type_head, where.error, *instants)
+    # As it stands at the end of the packed attempts.
+    kind = pack_for_lua(where.kind) if where.kind else b""
+    tests = (priority, where.limit_key, where.type_head, where.error, *instants, kind)
     return (now, CODE_OF[state], limit, "1" if newest else "", *place, *tests)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import attrs
 import trio
 
 from rediq_trio._errors import StoreError, TaskNotFound, Unconfirmed
@@ -18,6 +19,7 @@ from rediq_trio.spec.check.table import View
 from rediq_trio.spec.check.totals import KeyReport, QueueTotals
 from rediq_trio.spec.groups import Group
 from rediq_trio.spec.history.entry import Entry
+from rediq_trio.spec.history.kinds import KINDS_KEPT, StoredKind
 from rediq_trio.spec.history.samples import SeriesRead
 from rediq_trio.spec.ids import pack_id, unpack_id
 from rediq_trio.spec.lifecycle import State
@@ -48,6 +50,7 @@ from rediq_trio.store.redis.dump import dump_queue, read_hash, read_stats
 from rediq_trio.store.redis.durability import OTHER_SCRIPT, confirm_of
 from rediq_trio.store.redis.history_codec import read_entry
 from rediq_trio.store.redis.keys import INDEX_OF, Keys
+from rediq_trio.store.redis.kinds_codec import read_kinds
 from rediq_trio.store.redis.operation_codec import Now, ScriptCall
 from rediq_trio.store.redis.overview import find_schedules, read_overview
 from rediq_trio.store.redis.queue_names import QueueNames
@@ -55,7 +58,7 @@ from rediq_trio.store.redis.reads_codec import read_description
 from rediq_trio.store.redis.record_format import refuse_newer
 from rediq_trio.store.redis.scan_codec import read_scanned, scan_args
 from rediq_trio.store.redis.scripts import Script
-from rediq_trio.store.scan import ALL, SCAN_STEP, Scanned, Where
+from rediq_trio.store.scan import ALL, SCAN_STEP, Scanned, Where, kind_of
 
 P = ParamSpec("P")
 A = TypeVar("A")
@@ -244,7 +247,12 @@ class RedisStore(Store):
         where: Where = ALL,
     ) -> Scanned:
         args = scan_args(self._now(), state, min(limit, SCAN_STEP), after, newest, where)
-        return read_scanned(await self._run("scan", queue, args))
+        scanned = read_scanned(await self._run("scan", queue, args))
+        if not where.kind:
+            return scanned
+        # The script looks at the last bytes of the attempts, which may be a text by chance.
+        records = tuple(one for one in scanned.records if kind_of(one) == where.kind)
+        return attrs.evolve(scanned, records=records)
 
     async def stats(self, queue: str) -> Stats:
         reply = await self._run("stats", queue, (self._now(),))
@@ -256,6 +264,9 @@ class RedisStore(Store):
     ) -> SeriesRead:
         reply = await self._run("series", queue, (self._now(), level, since_ms, until_ms))
         return series_codec.read_series(level, reply)
+
+    async def failure_kinds(self, queue: str) -> Mapping[str, StoredKind]:
+        return read_kinds(await self._run("failure_kinds", queue, (KINDS_KEPT,)))
 
     async def overview(self, queues: Sequence[str]) -> tuple[int, tuple[Counts, ...]]:
         check_batch("overview", queues)

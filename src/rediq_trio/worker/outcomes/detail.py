@@ -14,9 +14,12 @@ import trio
 from rediq_trio._errors import group_members
 from rediq_trio.spec.messages import Failed, Released, Snoozed
 from rediq_trio.tasks.attempts import pack_detail
+from rediq_trio.tasks.failure_kinds import FailureSample, pack_sample
 from rediq_trio.values.attempt import ErrorText
 from rediq_trio.worker.leases import AttemptOutcome, HeldLease, Reason, released
 from rediq_trio.worker.outcomes.error_text import MAX_ERROR_TEXT, cut
+from rediq_trio.worker.outcomes.fingerprint import fingerprint, place_of, shortened
+from rediq_trio.worker.outcomes.log import type_of
 from rediq_trio.worker.outcomes.traceback_text import MAX_TRACEBACK, bytes_of, traceback_text
 
 log = logging.getLogger("rediq_trio")
@@ -36,15 +39,18 @@ def with_detail(
     redact: Redact | None = None,
     package: str = "",
     *,
+    type_name: str | None = None,
     timed_out: bool = False,
 ) -> AttemptOutcome:
     """Return the outcome of an attempt that began, with what is kept of it unless it succeeded.
 
-    `error` is what the handler raised, or what stopped it. `package` is that of the handler.
+    `error` is what the handler raised, or what stopped it. `package` is that of the handler, and
+    `type_name` the type of the task, read from its envelope if it is None.
     """
     match outcome.written:
         case Failed() as failed:
-            told = _described(failed, error, redact, package, timed_out=timed_out)
+            type_name = type_name or type_of(outcome.held.lease.envelope)
+            told = _described(failed, error, redact, package, type_name, timed_out=timed_out)
             return AttemptOutcome(outcome.held, told)
         case Snoozed() as snoozed:
             detail = pack_detail(ErrorText("", ""))
@@ -68,9 +74,12 @@ def _described(
     error: BaseException | None,
     redact: Redact | None,
     package: str,
+    type_name: str,
     *,
     timed_out: bool,
 ) -> Failed:
+    while error is not None and len(parts := group_members(error)) == 1:
+        error = parts[0]
     name = _type_name(error)
     start = f"{name}: " if name and written.error.startswith(f"{name}: ") else ""
     message = written.error[len(start) :]
@@ -88,16 +97,23 @@ def _described(
     left = TEXT_BYTES - bytes_of(text.type) - bytes_of(text.message)
     shown = _traceback(error, left, package) if redact is None else _end(text.traceback, left)
     text = attrs.evolve(text, traceback=shown)
-    return attrs.evolve(written, detail=pack_detail(text, timed_out=timed_out))
+    # Where a traceback may not be kept, the place of the error may not either.
+    place = place_of(error, (package,)) if text.traceback else ""
+    return with_kind(
+        attrs.evolve(written, detail=pack_detail(text, timed_out=timed_out)),
+        FailureSample(type_name, text.type, text.message, place),
+    )
+
+
+def with_kind(written: Failed, sample: FailureSample) -> Failed:
+    """Return a failure with its kind, which is that of all that have the same fingerprint."""
+    kept = pack_sample(shortened(sample))
+    return attrs.evolve(written, kind=fingerprint(sample), sample=kept)
 
 
 def _type_name(error: BaseException | None) -> str:
     """Return the name of what was raised; empty for what only stopped the handler."""
-    if error is None or isinstance(error, trio.Cancelled):
-        return ""
-    while len(parts := group_members(error)) == 1:
-        error = parts[0]
-    return type(error).__name__
+    return "" if error is None or isinstance(error, trio.Cancelled) else type(error).__name__
 
 
 def package_of(function: object) -> str:

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import NamedTuple, cast
 
 import trio
@@ -103,12 +103,22 @@ def _frames(trace: TracebackType | None) -> Iterator[TracebackType]:
 def _line(trace: TracebackType, own: Collection[str]) -> FrameLine:
     frame = trace.tb_frame
     code, file = frame.f_code, frame.f_code.co_filename
-    module = frame.f_globals.get("__name__")
-    module = module if isinstance(module, str) else ""
-    is_own = module.partition(".")[0] in own or not _is_library(file)
+    module, is_own = _module_of(frame), is_own_frame(frame, own)
     number = trace.tb_lineno or 0
     source = _source(file, number, frame.f_globals) if is_own else ""
     return FrameLine(module, file, number, code.co_name, source, is_own)
+
+
+def is_own_frame(frame: FrameType, own: Collection[str]) -> bool:
+    """Return whether a frame is of the user's code; `own` names packages that are, wherever they lie."""
+    if not _is_library(frame.f_code.co_filename):
+        return True
+    return bool(own) and _module_of(frame).partition(".")[0] in own
+
+
+def _module_of(frame: FrameType) -> str:
+    module = frame.f_globals.get("__name__")
+    return module if isinstance(module, str) else ""
 
 
 def _is_library(file: str) -> bool:
