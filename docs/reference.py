@@ -214,8 +214,8 @@ _RAISED = tuple(
 )  # fmt: skip
 """What a handler raises to choose how its attempt ends."""
 _IN_API = ("serve", "connect", "connect_sync", "current_task", "App", "Converter", "TaskType", "Task",
-           "Unique", "Client", "TaskHandle", "Queue", "Rate", "DeadLetters", "Schedules", "Every", "Cron",
-           "Workflow", "chain", "gather", "WorkflowHandle", "Server", "CurrentTask", *_RAISED,
+           "Unique", "Client", "TaskHandle", "Queue", "TaskSearch", "Rate", "DeadLetters", "Schedules", "Every",
+           "Cron", "Workflow", "chain", "gather", "WorkflowHandle", "Server", "CurrentTask", *_RAISED,
            "MemoryStore", "Encryption")  # fmt: skip
 _BUILT = ("App", "Converter", "Task", "Unique", "Rate", "Every", "Cron", "Workflow", *_RAISED,
           "MemoryStore", "Encryption")  # fmt: skip
@@ -240,7 +240,7 @@ def other_clients() -> str:
         "| blocking | on Trio | on asyncio, in `rediq.asyncio` | |",
         "| --- | --- | --- | --- |",
     ]
-    for name in CLASSES:
+    for name in (*CLASSES, "TaskSearch"):
         doc = oneline((inspect.getdoc(getattr(rediq, name)) or "").partition("\n\n")[0])
         lines.append(f"| `Sync{name}` | `{name}` | `Asyncio{name}` | {doc} |")
     return "\n".join(lines)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from rediq_trio.client import connect as connect_trio
-from rediq_trio.clients.asyncio_calls import ANOTHER, AsyncioCalls
+from rediq_trio.clients.asyncio_calls import ANOTHER, AsyncioCalls, AsyncioTaskSearch
 from rediq_trio.clients.asyncio_client import (
     AsyncioClient,
     AsyncioDeadLetters,
@@ -28,6 +28,7 @@ __all__ = [
     "AsyncioQueue",
     "AsyncioSchedules",
     "AsyncioTaskHandle",
+    "AsyncioTaskSearch",
     "AsyncioWorkflowHandle",
     "connect",
 ]

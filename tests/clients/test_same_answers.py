@@ -361,6 +361,26 @@ async def queue_tasks(client: Any) -> list[Any]:
     ]
 
 
+async def queue_find(client: Any) -> list[Any]:
+    await done(client.enqueue_many([task(f"t{number}") for number in range(130)]))
+    queue = client.queue("q")
+    found = queue.find("pending", newest=False, type="none", payload=("a", 1))
+    listed_ids = [info.id for info in await listed(found)]
+    left = queue.find("pending")
+    first = await done(anext(left) if hasattr(left, "__anext__") else next(left))
+    seen = [0 < left.looked_at < 130, left.of, left.unreadable, found.looked_at]
+    await done(left.aclose() if hasattr(left, "aclose") else left.close())
+    return [
+        listed_ids,
+        first,
+        seen,
+        await listed(left),
+        await attempt(queue.find, "x"),
+        await attempt(queue.find, "dead", typ="a"),
+        await attempt(queue.find, "dead", priority=101),
+    ]
+
+
 async def queue_pause(client: Any) -> list[Any]:
     queue = client.queue("q")
     paused = await attempt(queue.pause, "reason", by="ada")
@@ -532,6 +552,7 @@ SCENARIOS: dict[str, Callable[[Any], Awaitable[list[Any]]]] = {
     "Queue.limit": queue_limit,
     "Queue.limits": queue_limit,
     "Queue.keep_history": queue_keep_history,
+    "Queue.find": queue_find,
     "Queue.history_lines": queue_history_lines,
     "Queue.check": queue_check,
     "Queue.repair_plan": queue_repair_plan,

@@ -15,12 +15,13 @@ from rediq_trio._errors import PartlyEnqueued
 from rediq_trio.admin.dead_letters import DeadLetters
 from rediq_trio.admin.queue import Queue
 from rediq_trio.client import Client
-from rediq_trio.clients.asyncio_calls import AsyncioCalls
+from rediq_trio.clients.asyncio_calls import AsyncioCalls, AsyncioTaskSearch
 from rediq_trio.schedules.admin import ScheduleInfo, Schedules
 from rediq_trio.spec.check.findings import Repair, Violation
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.values.bounds import Duration
+from rediq_trio.values.filters import FilterOptions
 from rediq_trio.values.limits import UNSET, QueueLimits, Rate, Unset
 from rediq_trio.values.overview import Overview
 from rediq_trio.values.schedule import Cron, Every
@@ -355,6 +356,26 @@ class AsyncioQueue:
         return await self._calls.call(
             self._on_trio.tasks, state, limit=limit, after=after, newest=newest
         )
+
+    def find(
+        self, state: State | str, *, newest: bool = True, **where: Unpack[FilterOptions]
+    ) -> AsyncioTaskSearch:
+        """Iterate over its tasks in one state that a filter chooses, the newest first.
+
+        Pass what is to be tested, all of which must hold: `type`, its whole name; `error`, a part
+        of the error's text; `metadata`, entries that it has; `limit_key`; `priority`;
+        `older_than` and `younger_than`, in seconds, as a timedelta or as an aware datetime: since
+        its end, or since its enqueue if it has not ended; `payload`, a part of any text in it, or
+        a path and a value such as `("user.id", 7)`. `newest` is as for `tasks`.
+
+        The iterator has `looked_at` and `of`: how many tasks it has looked at, of how many in
+        that state. It reads in steps, and takes at most a tenth of Redis's time. It may be left at
+        any point, also by cancellation. Each task is as it was when its step was read. One that
+        comes into the state meanwhile may be missed, as may one whose place in it changes.
+        `metadata` and `payload` are tested by this process: of encrypted tasks it needs the keys,
+        and `unreadable` counts those that it could not test. Raises `ConfigError`.
+        """
+        return self._calls.search(self._on_trio.find(state, newest=newest, **where))
 
     async def pause(self, reason: str = "", by: str = "") -> None:
         """Stop all claims until `resume`; running tasks continue.

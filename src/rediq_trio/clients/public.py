@@ -27,8 +27,10 @@ from rediq_trio._errors import (
 )
 from rediq_trio.admin.dead_letters import DeadLetters
 from rediq_trio.admin.queue import Queue
+from rediq_trio.admin.search import TaskSearch
 from rediq_trio.client import Client, connect
 from rediq_trio.clients.connect_sync import connect_sync
+from rediq_trio.clients.sync_calls import SyncTaskSearch
 from rediq_trio.clients.sync_client import (
     SyncClient,
     SyncDeadLetters,
@@ -127,6 +129,7 @@ __all__ = [
     "SyncQueue",
     "SyncSchedules",
     "SyncTaskHandle",
+    "SyncTaskSearch",
     "SyncWorkflowHandle",
     "Task",
     "TaskCancelled",
@@ -135,6 +138,7 @@ __all__ = [
     "TaskHandle",
     "TaskInfo",
     "TaskNotFound",
+    "TaskSearch",
     "TaskStateError",
     "TaskType",
     "Unconfirmed",
