@@ -24,6 +24,7 @@ CLASSES = {
     "TaskHandle": "tasks/handle.py",
     "WorkflowHandle": "workflow/handle.py",
     "DeadLetters": "admin/dead_letters.py",
+    "Selection": "admin/selection.py",
     "Queue": "admin/queue.py",
     "Schedules": "schedules/admin.py",
     "Client": "client.py",
@@ -40,6 +41,7 @@ from typing import Any, Generic, Literal, TypeVar, Unpack, overload
 from rediq_trio._errors import PartlyEnqueued
 from rediq_trio.admin.dead_letters import DeadLetters
 from rediq_trio.admin.queue import Queue
+from rediq_trio.admin.selection import Selection
 from rediq_trio.client import Client
 from rediq_trio.clients.{module} import {calls}, {search}
 from rediq_trio.schedules.admin import ScheduleInfo, Schedules
@@ -47,6 +49,7 @@ from rediq_trio.spec.check.findings import Repair, Violation
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.values.bounds import Duration
+from rediq_trio.values.bulk import BulkProgress, SelectionPreview
 from rediq_trio.values.filters import FilterOptions
 from rediq_trio.values.limits import UNSET, QueueLimits, Rate, Unset
 from rediq_trio.values.overview import Overview

@@ -171,7 +171,8 @@ def _public(wanted: Any) -> list[Any]:
 _VALUES = ("TaskInfo", "Dependency", "UniqueKey", "Attempt", "ErrorText", "Progress",
            "QueueStats", "Overview", "QueueCounts", "WorkerInfo", "RunningTask", "WorkerHealth",
            "ServerStats", "Health", "BlockedLoop", "ScheduleInfo", "Series", "SeriesPoint",
-           "SeriesGap", "QueueLimits", "KeyLimit", "WorkflowInfo", "Node", "Violation", "Repair")  # fmt: skip
+           "SeriesGap", "BulkProgress", "SelectionPreview", "Possible",
+           "QueueLimits", "KeyLimit", "WorkflowInfo", "Node", "Violation", "Repair")  # fmt: skip
 
 
 def values() -> str:
@@ -214,7 +215,8 @@ _RAISED = tuple(
 )  # fmt: skip
 """What a handler raises to choose how its attempt ends."""
 _IN_API = ("serve", "connect", "connect_sync", "current_task", "App", "Converter", "TaskType", "Task",
-           "Unique", "Client", "TaskHandle", "Queue", "TaskSearch", "Rate", "DeadLetters", "Schedules", "Every",
+           "Unique", "Client", "TaskHandle", "Queue", "TaskSearch", "Selection",
+           "Rate", "DeadLetters", "Schedules", "Every",
            "Cron", "Workflow", "chain", "gather", "WorkflowHandle", "Server", "CurrentTask", *_RAISED,
            "MemoryStore", "Encryption")  # fmt: skip
 _BUILT = ("App", "Converter", "Task", "Unique", "Rate", "Every", "Cron", "Workflow", *_RAISED,

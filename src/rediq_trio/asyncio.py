@@ -13,6 +13,7 @@ from rediq_trio.clients.asyncio_client import (
     AsyncioDeadLetters,
     AsyncioQueue,
     AsyncioSchedules,
+    AsyncioSelection,
     AsyncioTaskHandle,
     AsyncioWorkflowHandle,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "AsyncioDeadLetters",
     "AsyncioQueue",
     "AsyncioSchedules",
+    "AsyncioSelection",
     "AsyncioTaskHandle",
     "AsyncioTaskSearch",
     "AsyncioWorkflowHandle",

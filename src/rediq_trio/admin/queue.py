@@ -15,13 +15,15 @@ from typing import Literal, Unpack
 import attrs
 
 from rediq_trio._errors import ConfigError
+from rediq_trio.admin.bulk import Selected
 from rediq_trio.admin.check import check_queue, plan_repairs
 from rediq_trio.admin.dead_letters import DeadLetters
 from rediq_trio.admin.filters import read_filter
 from rediq_trio.admin.history_file import history_lines
 from rediq_trio.admin.reading import QueueReader, read_state
 from rediq_trio.admin.removal import remove_queue
-from rediq_trio.admin.search import TaskSearch
+from rediq_trio.admin.search import TaskSearch, read_begun
+from rediq_trio.admin.selection import Selection
 from rediq_trio.admin.series import read_series
 from rediq_trio.schedules.declare import is_routed
 from rediq_trio.spec.check.findings import Repair, Violation
@@ -166,6 +168,20 @@ class Queue:
         check_flag("newest", newest)
         return TaskSearch(
             self._reader, read_state(state), read_filter("find", where), newest=newest
+        )
+
+    async def select(self, state: State | str, **where: Unpack[FilterOptions]) -> Selection:
+        """Select its tasks in one state that a filter chooses, as they are now, to act on them.
+
+        The filter is that of `find`; ages count back from now, by the clock of the server. Only the
+        clock is read: the `Selection` holds the filter and the instant. Raises `ConfigError`.
+        """
+        wanted, of = read_state(state), read_filter("select", where)
+        partitions = await self._reader.partitions()
+        begun = await read_begun(self._reader, wanted, partitions)
+        instants = {name: one.now_ms for name, one in zip(partitions, begun, strict=True)}
+        return Selection(
+            Selected(self._reader, wanted, of, instants, sum(one.size for one in begun))
         )
 
     async def pause(self, reason: str = "", by: str = "") -> None:

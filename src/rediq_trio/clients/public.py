@@ -28,6 +28,7 @@ from rediq_trio._errors import (
 from rediq_trio.admin.dead_letters import DeadLetters
 from rediq_trio.admin.queue import Queue
 from rediq_trio.admin.search import TaskSearch
+from rediq_trio.admin.selection import Selection
 from rediq_trio.client import Client, connect
 from rediq_trio.clients.connect_sync import connect_sync
 from rediq_trio.clients.sync_calls import SyncTaskSearch
@@ -36,6 +37,7 @@ from rediq_trio.clients.sync_client import (
     SyncDeadLetters,
     SyncQueue,
     SyncSchedules,
+    SyncSelection,
     SyncTaskHandle,
     SyncWorkflowHandle,
 )
@@ -51,6 +53,7 @@ from rediq_trio.store.memory import MemoryStore
 from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.values.attempt import Attempt, ErrorText
 from rediq_trio.values.backoff import Exponential, Fixed, Linear
+from rediq_trio.values.bulk import BulkProgress, Possible, SelectionPreview
 from rediq_trio.values.limits import KeyLimit, QueueLimits, Rate
 from rediq_trio.values.overview import Overview, QueueCounts
 from rediq_trio.values.related import Dependency, UniqueKey
@@ -74,6 +77,7 @@ __all__ = [
     "App",
     "Attempt",
     "BlockedLoop",
+    "BulkProgress",
     "Client",
     "ConfigError",
     "ConnectionLost",
@@ -98,6 +102,7 @@ __all__ = [
     "PartlyEnqueued",
     "PayloadError",
     "PayloadTooLarge",
+    "Possible",
     "Progress",
     "Queue",
     "QueueCounts",
@@ -114,6 +119,8 @@ __all__ = [
     "ScheduleInfo",
     "ScheduleNotFound",
     "Schedules",
+    "Selection",
+    "SelectionPreview",
     "Series",
     "SeriesGap",
     "SeriesPoint",
@@ -128,6 +135,7 @@ __all__ = [
     "SyncDeadLetters",
     "SyncQueue",
     "SyncSchedules",
+    "SyncSelection",
     "SyncTaskHandle",
     "SyncTaskSearch",
     "SyncWorkflowHandle",
