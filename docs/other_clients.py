@@ -24,6 +24,7 @@ CLASSES = {
     "TaskHandle": "tasks/handle.py",
     "WorkflowHandle": "workflow/handle.py",
     "DeadLetters": "admin/dead_letters.py",
+    "Selection": "admin/selection.py",
     "Queue": "admin/queue.py",
     "Schedules": "schedules/admin.py",
     "Client": "client.py",
@@ -40,14 +41,17 @@ from typing import Any, Generic, Literal, TypeVar, Unpack, overload
 from rediq_trio._errors import PartlyEnqueued
 from rediq_trio.admin.dead_letters import DeadLetters
 from rediq_trio.admin.queue import Queue
+from rediq_trio.admin.selection import Selection
 from rediq_trio.client import Client
-from rediq_trio.clients.{module} import {calls}
+from rediq_trio.clients.{module} import {calls}, {search}
 from rediq_trio.schedules.admin import ScheduleInfo, Schedules
 from rediq_trio.spec.check.findings import Repair, Violation
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.values.bounds import Duration
 from rediq_trio.values.failure_kind import FailureKind
+from rediq_trio.values.bulk import BulkProgress, SelectionPreview
+from rediq_trio.values.filters import FilterOptions
 from rediq_trio.values.limits import UNSET, QueueLimits, Rate, Unset
 from rediq_trio.values.overview import Overview
 from rediq_trio.values.schedule import Cron, Every
@@ -106,7 +110,9 @@ class Kind:
 
     def source(self) -> str:
         """Return the module's text."""
-        imports = IMPORTS.format(abc=self.abc, module=self.module, calls=self.calls)
+        imports = IMPORTS.format(
+            abc=self.abc, module=self.module, calls=self.calls, search=self.types["TaskSearch"]
+        )
         parts = [
             f'"""{self.title}\n\nLong, because it is generated: `python -m docs.other_clients`.\n"""\n\n'
             f"from __future__ import annotations\n{imports}"
@@ -188,6 +194,8 @@ class Kind:
             yield f"        return self._calls.generate({of_trio}({', '.join(passed)}))"
         elif result.startswith("AsyncIterator"):
             yield f"        return self._calls.iterate({of_trio}({', '.join(passed)}))"
+        elif result == "TaskSearch":
+            yield f"        return self._calls.search({of_trio}({', '.join(passed)}))"
         elif result.startswith("list[TaskHandle"):
             one = f"{self.prefix}TaskHandle(self._calls, handle)"
             yield "        try:"
@@ -257,7 +265,11 @@ KINDS = (
         abc="Callable, Generator, Iterable, Iterator, Mapping, Sequence",
         define="def",
         wait="",
-        types={"AsyncGenerator": "Generator", "AsyncIterator": "Iterator"},
+        types={
+            "AsyncGenerator": "Generator",
+            "AsyncIterator": "Iterator",
+            "TaskSearch": "SyncTaskSearch",
+        },
         closing=CLOSING,
     ),
     Kind(
@@ -269,7 +281,7 @@ KINDS = (
         abc="AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence",
         define="async def",
         wait="await ",
-        types={},
+        types={"TaskSearch": "AsyncioTaskSearch"},
         closing="",
     ),
 )

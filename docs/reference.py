@@ -171,8 +171,8 @@ def _public(wanted: Any) -> list[Any]:
 _VALUES = ("TaskInfo", "Dependency", "UniqueKey", "Attempt", "ErrorText", "Progress",
            "QueueStats", "Overview", "QueueCounts", "WorkerInfo", "RunningTask", "WorkerHealth",
            "ServerStats", "Health", "BlockedLoop", "ScheduleInfo", "Series", "SeriesPoint",
-           "SeriesGap", "FailureKind", "QueueLimits", "KeyLimit", "WorkflowInfo", "Node",
-           "Violation", "Repair")  # fmt: skip
+           "SeriesGap", "FailureKind", "BulkProgress", "SelectionPreview", "Possible",
+           "QueueLimits", "KeyLimit", "WorkflowInfo", "Node", "Violation", "Repair")  # fmt: skip
 
 
 def values() -> str:
@@ -215,8 +215,9 @@ _RAISED = tuple(
 )  # fmt: skip
 """What a handler raises to choose how its attempt ends."""
 _IN_API = ("serve", "connect", "connect_sync", "current_task", "App", "Converter", "TaskType", "Task",
-           "Unique", "Client", "TaskHandle", "Queue", "Rate", "DeadLetters", "Schedules", "Every", "Cron",
-           "Workflow", "chain", "gather", "WorkflowHandle", "Server", "CurrentTask", *_RAISED,
+           "Unique", "Client", "TaskHandle", "Queue", "TaskSearch", "Selection",
+           "Rate", "DeadLetters", "Schedules", "Every",
+           "Cron", "Workflow", "chain", "gather", "WorkflowHandle", "Server", "CurrentTask", *_RAISED,
            "MemoryStore", "Encryption")  # fmt: skip
 _BUILT = ("App", "Converter", "Task", "Unique", "Rate", "Every", "Cron", "Workflow", *_RAISED,
           "MemoryStore", "Encryption")  # fmt: skip
@@ -241,7 +242,7 @@ def other_clients() -> str:
         "| blocking | on Trio | on asyncio, in `rediq.asyncio` | |",
         "| --- | --- | --- | --- |",
     ]
-    for name in CLASSES:
+    for name in (*CLASSES, "TaskSearch"):
         doc = oneline((inspect.getdoc(getattr(rediq, name)) or "").partition("\n\n")[0])
         lines.append(f"| `Sync{name}` | `{name}` | `Asyncio{name}` | {doc} |")
     return "\n".join(lines)

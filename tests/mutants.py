@@ -69,6 +69,7 @@ THEME_OF = MappingProxyType(
         ),
         "batch": "groups", "set_group_rules": "groups", "groups": "groups",
         "acknowledge": "mail", "register": "reading", "cancel": "operating", "claim": "claim",
+        "include/entered": "still",
         "delete": "operating", "enqueue": "dependencies",
         "expire": "keeping", "flush": "operating", "include/due": "keeping",
         "include/terminal": "unique", "include/fence": "fences", "include/intake": "dependencies",

@@ -1,16 +1,18 @@
 -- delete: pending, scheduled, blocked, grouped, retry, completed, dead, cancelled -> -
 -- Removes tasks that no worker holds.
 -- KEYS     all
--- ARGV     1 now in ms, '' for the server's time; then ids
--- RETURNS  per id the code of the state the task was in, 0 for no task. A task stays if the
+-- ARGV     1 now in ms, '' for the server's time  2 the code of the state in which a task must be,
+--          '' for any  3 the latest instant in ms at which it entered it; then ids
+-- RETURNS  per id the code of the state the task was in, 0 for no such task. A task stays if the
 --          answer is the code of `active`, or negative: for a task of a newer format the first
 --          field of its record, negated
--- INCLUDE  clock keys record history lanes indexes terminal propagate
+-- INCLUDE  clock keys record history lanes indexes terminal propagate entered
 local now = clock(ARGV[1])
 local answers, gone = {}, 0
-for i = 2, #ARGV do
+for i = 4, #ARGV do
   local id = ARGV[i]
   local record, newer = load(id)
+  if record and not is_still(record, ARGV[2], ARGV[3]) then record = nil end
   answers[#answers + 1] = record and record[STATE] or -(newer or 0)
   if record and record[STATE] ~= ACTIVE then
     leave_index(id, record)

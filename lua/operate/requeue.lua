@@ -5,14 +5,16 @@
 --          3 the envelope that was seen  4 the numbers that were seen: a msgpack array of
 --          priority, max_retry, max_crashes, retention in ms and expiry in ms, 0 for never
 --          5 the new id, which exists nowhere  6 the new envelope  7 the options of the new task,
---          with the queue that receives it among its relations
--- RETURNS  the code of the state in which the task was, 0 for no task, and why it stays: an
+--          with the queue that receives it among its relations  8 the code of the state in which it
+--          must be, '' for any  9 the latest instant in ms at which it entered it
+-- RETURNS  the code of the state in which the task was, 0 for no such task, and why it stays: an
 --          `Obstacle`, 0 if it was moved; for a task of a newer format, which stays as it is, the
 --          first field of its record, negated, and 0
--- INCLUDE  clock keys record history lanes indexes terminal propagate version
+-- INCLUDE  clock keys record history lanes indexes terminal propagate version entered
 local now, id, seen = clock(ARGV[1]), ARGV[2], cmsgpack.unpack(ARGV[4])
 local record, newer = load(id)
 if not record then return {-(newer or 0), 0} end
+if not is_still(record, ARGV[8], ARGV[9]) then return {0, 0} end
 local state, relations = record[STATE], record[RELATIONS]
 
 local function obstacle()

@@ -1,10 +1,11 @@
 -- revive: dead, cancelled -> pending, blocked, grouped
 -- Makes tasks ready again, as if new except for their deliveries; `expires` is dropped.
 -- KEYS     all
--- ARGV     1 now in ms, '' for the server's time; then ids
--- RETURNS  per id the code of the state the task is in now, 0 for no task; for a task of a newer
---          format, which stays as it is, the first field of its record, negated
--- INCLUDE  clock keys record history lanes indexes terminal propagate intake
+-- ARGV     1 now in ms, '' for the server's time  2 the code of the state in which a task must be,
+--          '' for any  3 the latest instant in ms at which it entered it; then ids
+-- RETURNS  per id the code of the state the task is in now, 0 for no such task; for a task of a
+--          newer format, which stays as it is, the first field of its record, negated
+-- INCLUDE  clock keys record history lanes indexes terminal propagate intake entered
 local now = clock(ARGV[1])
 
 local function needed(id)
@@ -34,9 +35,10 @@ local function revivable(id, record)
 end
 
 local answers = {}
-for i = 2, #ARGV do
+for i = 4, #ARGV do
   local id = ARGV[i]
   local record, newer = load(id)
+  if record and not is_still(record, ARGV[2], ARGV[3]) then record = nil end
   if record and revivable(id, record) then
     local relations, was = record[RELATIONS], record[STATE]
     leave_index(id, record)

@@ -15,7 +15,7 @@
 --          microseconds of CPU; then per chosen task an array: id, record, envelope, result,
 --          progress, inputs, steps, attempts, its score as text, each '' when missing. A step
 --          ends early after SCAN_BYTES of records, or of attempts that were looked at
--- INCLUDE  clock keys record
+-- INCLUDE  clock keys record entered
 -- Returns microseconds of CPU time. Redis 6.2 has no `os.clock`, and time stands still in the
 -- scripts of Valkey.
 local library = rawget(_G, 'os')
@@ -119,10 +119,7 @@ local function chosen(id, record)
   local ended = record[FINISHED]
   local aged = ended > 0 and ended or record[CREATED]
   if since and aged < since or till and aged > till then return false end
-  if entered_by then
-    local entered = ended > 0 and ended or math.max(record[CREATED], record[STARTED])
-    if entered > entered_by then return false end
-  end
+  if entered_by and entered(record) > entered_by then return false end
   if kind ~= '' then
     local tries = record[DELIVERIES] > 0 and redis.call('HGET', attempts, id) or ''
     tested = tested + #tries
@@ -133,7 +130,8 @@ local function chosen(id, record)
   return envelope:sub(type_from, type_to) == type_head or envelope:sub(1, 2) == BATCH_HEAD
 end
 
--- Returns how many bytes else are stored of a task, and these. Only what a record can have is looked for.
+-- Returns how many bytes else are stored of a task, and these. Only what a record can have is
+-- looked for.
 local function contents_of(id, record)
   local envelope = envelope_of(id, record)
   local result, report, input, step, tries = '', '', '', '', ''

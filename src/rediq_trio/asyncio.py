@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from rediq_trio.client import connect as connect_trio
-from rediq_trio.clients.asyncio_calls import ANOTHER, AsyncioCalls
+from rediq_trio.clients.asyncio_calls import ANOTHER, AsyncioCalls, AsyncioTaskSearch
 from rediq_trio.clients.asyncio_client import (
     AsyncioClient,
     AsyncioDeadLetters,
     AsyncioQueue,
     AsyncioSchedules,
+    AsyncioSelection,
     AsyncioTaskHandle,
     AsyncioWorkflowHandle,
 )
@@ -27,7 +28,9 @@ __all__ = [
     "AsyncioDeadLetters",
     "AsyncioQueue",
     "AsyncioSchedules",
+    "AsyncioSelection",
     "AsyncioTaskHandle",
+    "AsyncioTaskSearch",
     "AsyncioWorkflowHandle",
     "connect",
 ]

@@ -368,6 +368,76 @@ async def queue_tasks(client: Any) -> list[Any]:
     ]
 
 
+async def queue_find(client: Any) -> list[Any]:
+    await done(client.enqueue_many([task(f"t{number}") for number in range(130)]))
+    queue = client.queue("q")
+    found = queue.find("pending", newest=False, type="none", payload=("a", 1))
+    listed_ids = [info.id for info in await listed(found)]
+    left = queue.find("pending")
+    first = await done(anext(left) if hasattr(left, "__anext__") else next(left))
+    seen = [0 < left.looked_at < 130, left.of, left.unreadable, found.looked_at]
+    await done(left.aclose() if hasattr(left, "aclose") else left.close())
+    return [
+        listed_ids,
+        first,
+        seen,
+        await listed(left),
+        await attempt(queue.find, "x"),
+        await attempt(queue.find, "dead", typ="a"),
+        await attempt(queue.find, "dead", priority=101),
+    ]
+
+
+async def selected(client: Any, state: str, **where: Any) -> Any:
+    """Enqueue two tasks of which one is dead; return what was selected."""
+    needed = await done(client.enqueue(task("needed", delay=60)))
+    await done(client.enqueue(task("x", depends_on=needed.id)))
+    await done(needed.cancel())
+    return await done(client.queue("q").select(state, **where))
+
+
+async def queue_select(client: Any) -> list[Any]:
+    queue = client.queue("q")
+    return [
+        await attempt(queue.select, "dead"),
+        await attempt(queue.select, "x"),
+        await attempt(queue.select, "dead", typ="a"),
+    ]
+
+
+async def selection_count(client: Any) -> list[Any]:
+    counts = [await attempt((await selected(client, "dead", type="none")).count)]
+    return [*counts, await attempt((await done(client.queue("q").select("retry"))).count)]
+
+
+async def selection_preview(client: Any) -> list[Any]:
+    return [await attempt((await selected(client, "dead")).preview)]
+
+
+async def selection_retry(client: Any) -> list[Any]:
+    selection = await selected(client, "cancelled")
+    found = [await listed(selection.retry(rate=100)), await attempt(selection.retry, rate=0)]
+    return [*found, await attempt(selection.count), await attempt(selection.cancel)]
+
+
+async def selection_cancel(client: Any) -> list[Any]:
+    await done(client.enqueue(task("a")))
+    selection = await done(client.queue("q").select("pending"))
+    return [await listed(selection.cancel()), await attempt(selection.retry)]
+
+
+async def selection_delete(client: Any) -> list[Any]:
+    selection = await selected(client, "dead")
+    return [await listed(selection.delete()), await attempt(selection.count)]
+
+
+async def selection_requeue(client: Any) -> list[Any]:
+    await done(client.enqueue(task("a")))
+    selection = await done(client.queue("q").select("pending"))
+    found = [await listed(selection.requeue("other")), await attempt(selection.requeue, "q")]
+    return [*found, await attempt(selection.requeue, "a b"), await done(client.queues())]
+
+
 async def queue_pause(client: Any) -> list[Any]:
     queue = client.queue("q")
     paused = await attempt(queue.pause, "reason", by="ada")
@@ -540,6 +610,14 @@ SCENARIOS: dict[str, Callable[[Any], Awaitable[list[Any]]]] = {
     "Queue.limit": queue_limit,
     "Queue.limits": queue_limit,
     "Queue.keep_history": queue_keep_history,
+    "Queue.find": queue_find,
+    "Queue.select": queue_select,
+    "Selection.count": selection_count,
+    "Selection.preview": selection_preview,
+    "Selection.retry": selection_retry,
+    "Selection.cancel": selection_cancel,
+    "Selection.delete": selection_delete,
+    "Selection.requeue": selection_requeue,
     "Queue.history_lines": queue_history_lines,
     "Queue.check": queue_check,
     "Queue.repair_plan": queue_repair_plan,

@@ -22,6 +22,7 @@ from rediq_trio.spec.messages import (
     Completed,
     Failed,
     Fence,
+    InState,
     Mail,
     MailKind,
     NewTask,
@@ -52,6 +53,8 @@ DEAD_FOR = 40
 LEASES = (1, 10, 30)
 
 ids = st.sampled_from(IDS)
+stays = st.sampled_from([None, None, 0, -1, 1])
+"""By how much a change may come after a task entered its state; None for a change of any task."""
 some_ids = st.lists(ids, min_size=1, max_size=3)
 limits = st.sampled_from([1, 2, 100])
 delays = st.sampled_from([0, 1, 5, 20])
@@ -490,9 +493,16 @@ class Histories(RuleBasedStateMachine):
         known = self.both.model.series.last.step + known if known >= 0 else -1
         self.do("sample", known=known, unseen_ms=unseen_ms)
 
-    @rule(task_id=ids)
-    def cancel(self, task_id: str) -> None:
-        self.do("cancel", task_id)
+    def still(self, task_id: str, by: int | None) -> dict[str, Any]:
+        """Return what a task must still be for a change: its state, since some instant."""
+        record = self.both.model.records.get(task_id)
+        if by is None or record is None:
+            return {}
+        return {"still": InState(record.state if by else State.DEAD, record.entered_ms + by)}
+
+    @rule(task_id=ids, by=stays)
+    def cancel(self, task_id: str, by: int | None) -> None:
+        self.do("cancel", task_id, **self.still(task_id, by))
 
     @precondition(lambda self: self.fences)
     @rule(picked=picks)
@@ -518,23 +528,23 @@ class Histories(RuleBasedStateMachine):
         seen = attrs.evolve(record.version if record else new, **stale)
         self.do("update", task_id, seen=seen, new=new, expires_in_ms=task.expires_in_ms)
 
-    @rule(task_id=ids, new_id=ids, stale=st.sampled_from([{}] * 4 + [{"envelope": b"x"}]))
-    def requeue(self, task_id: str, new_id: str, stale: dict[str, Any]) -> None:
+    @rule(task_id=ids, new_id=ids, stale=st.sampled_from([{}] * 4 + [{"envelope": b"x"}]), by=stays)
+    def requeue(self, task_id: str, new_id: str, stale: dict[str, Any], by: int | None) -> None:
         record = self.both.model.records.get(task_id)
         if record is None:
             seen, key = Version(b"e", 1, 1, 1, 1), ""
         else:
             seen, key = attrs.evolve(record.version, **stale), record.limit_key
         task = NewTask(new_id, b"e", relations=Relations(queue=OTHER, limit_key=key))
-        self.do("requeue", task_id, seen=seen, task=task)
+        self.do("requeue", task_id, seen=seen, task=task, **self.still(task_id, by))
 
-    @rule(task_ids=some_ids)
-    def revive(self, task_ids: list[str]) -> None:
-        self.do("revive", task_ids)
+    @rule(task_ids=some_ids, by=stays)
+    def revive(self, task_ids: list[str], by: int | None) -> None:
+        self.do("revive", task_ids, **self.still(task_ids[0] if task_ids else "", by))
 
-    @rule(task_ids=some_ids)
-    def delete(self, task_ids: list[str]) -> None:
-        self.do("delete", task_ids)
+    @rule(task_ids=some_ids, by=stays)
+    def delete(self, task_ids: list[str], by: int | None) -> None:
+        self.do("delete", task_ids, **self.still(task_ids[0] if task_ids else "", by))
 
     @rule(task_id=ids)
     def watch(self, task_id: str) -> None:

@@ -8,6 +8,7 @@ from rediq_trio._errors import NewerTask, TaskNotFound
 from rediq_trio.admin.failure_kinds import check_kind
 from rediq_trio.admin.reading import QueueReader
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.messages import InState
 from rediq_trio.store.port import BATCH
 from rediq_trio.store.relay import relay
 from rediq_trio.store.scan import ALL, Where
@@ -82,7 +83,9 @@ class DeadLetters:
     async def _change_partition(self, revive: bool, name: str) -> int:
         change = self._store.revive if revive else self._store.delete
         good = _REVIVED if revive else (State.DEAD,)
-        # The ids are read first: revived tasks may die again meanwhile.
+        # Tasks may be revived and die again meanwhile: those are not meant.
+        begun = await self._store.scan(name, State.DEAD, limit=0)
+        still = InState(State.DEAD, begun.now_ms)
         left, done = await self._ids(name), 0
         while left:
             before = done
@@ -90,7 +93,7 @@ class DeadLetters:
             for first in range(0, len(left), BATCH):
                 part = left[first : first + BATCH]
                 try:
-                    states = await change(name, part)
+                    states = await change(name, part, still=still)
                 except NewerTask:
                     continue  # it is the only one of these, and it stays
                 done += sum(state in good for state in states)

@@ -1,4 +1,7 @@
-"""Queue: what an operator reads and changes of one queue."""
+"""Queue: what an operator reads and changes of one queue.
+
+Long, because each method says what it promises.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,21 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, Unpack
 
 import attrs
 
 from rediq_trio._errors import ConfigError
+from rediq_trio.admin.bulk import Selected
 from rediq_trio.admin.check import check_queue, plan_repairs
 from rediq_trio.admin.dead_letters import DeadLetters
 from rediq_trio.admin.failure_kinds import read_failures
+from rediq_trio.admin.filters import read_filter
 from rediq_trio.admin.history_file import history_lines
-from rediq_trio.admin.reading import QueueReader
+from rediq_trio.admin.reading import QueueReader, read_state
 from rediq_trio.admin.removal import remove_queue
+from rediq_trio.admin.search import TaskSearch, read_begun
+from rediq_trio.admin.selection import Selection
 from rediq_trio.admin.series import read_series
 from rediq_trio.schedules.declare import is_routed
 from rediq_trio.spec.check.findings import Repair, Violation
@@ -31,8 +38,9 @@ from rediq_trio.tasks.for_each import call_each, naming_lost
 from rediq_trio.tasks.partitions import MAX_PARTITIONS, partitions_of
 from rediq_trio.tasks.pause_note import pack_pause_note
 from rediq_trio.tasks.task_info import make_queue_stats, sum_stats
-from rediq_trio.values.bounds import check_label, check_number
+from rediq_trio.values.bounds import check_flag, check_label, check_number
 from rediq_trio.values.failure_kind import FailureKind
+from rediq_trio.values.filters import FilterOptions
 from rediq_trio.values.limits import (
     MAX_PENDING,
     MAX_RATE,
@@ -151,6 +159,43 @@ class Queue:
         of the last group by name.
         """
         return await self._reader.tasks(state, limit=limit, after=after, newest=newest)
+
+    def find(
+        self, state: State | str, *, newest: bool = True, **where: Unpack[FilterOptions]
+    ) -> TaskSearch:
+        """Iterate over its tasks in one state that a filter chooses, the newest first.
+
+        Pass what is to be tested, all of which must hold: `type`, its whole name; `error`, a part
+        of the error's text; `metadata`, entries that it has; `limit_key`; `priority`;
+        `older_than` and `younger_than`, in seconds, as a timedelta or as an aware datetime: since
+        its end, or since its enqueue if it has not ended; `payload`, a part of any text in it, or
+        a path and a value such as `("user.id", 7)`. `newest` is as for `tasks`.
+
+        The iterator has `looked_at` and `of`: how many tasks it has looked at, of how many in
+        that state. It reads in steps, and takes at most a tenth of Redis's time. It may be left at
+        any point, also by cancellation. Each task is as it was when its step was read. One that
+        comes into the state meanwhile may be missed, as may one whose place in it changes.
+        `metadata` and `payload` are tested by this process: of encrypted tasks it needs the keys,
+        and `unreadable` counts those that it could not test. Raises `ConfigError`.
+        """
+        check_flag("newest", newest)
+        return TaskSearch(
+            self._reader, read_state(state), read_filter("find", where), newest=newest
+        )
+
+    async def select(self, state: State | str, **where: Unpack[FilterOptions]) -> Selection:
+        """Select its tasks in one state that a filter chooses, as they are now, to act on them.
+
+        The filter is that of `find`; ages count back from now, by the clock of the server. Only the
+        clock is read: the `Selection` holds the filter and the instant. Raises `ConfigError`.
+        """
+        wanted, of = read_state(state), read_filter("select", where)
+        partitions = await self._reader.partitions()
+        begun = await read_begun(self._reader, wanted, partitions)
+        instants = {name: one.now_ms for name, one in zip(partitions, begun, strict=True)}
+        return Selection(
+            Selected(self._reader, wanted, of, instants, sum(one.size for one in begun))
+        )
 
     async def pause(self, reason: str = "", by: str = "") -> None:
         """Stop all claims until `resume`; running tasks continue.

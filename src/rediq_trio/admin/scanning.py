@@ -42,6 +42,8 @@ class QueueScan:
         }
         self._waiting: list[Found] = []
         self.looked_at = 0
+        self.last_partition = ""
+        """The partition that the last step looked at."""
 
     @property
     def over(self) -> bool:
@@ -57,6 +59,7 @@ class QueueScan:
                 where=self._where,
             )  # fmt: skip
         self.looked_at += scanned.looked_at
+        self.last_partition = name
         if scanned.over:
             del self._left[name]
         else:

@@ -15,8 +15,10 @@ from typing import Any, Generic, ParamSpec, TypeVar
 import trio
 
 from rediq_trio._errors import ConfigError
+from rediq_trio.admin.search import TaskSearch
 from rediq_trio.clients.sync_calls import take_chunk
 from rediq_trio.clients.trio_thread import ThreadCall, TrioThread
+from rediq_trio.values.task import TaskInfo
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -136,6 +138,10 @@ class AsyncioCalls:
         """Iterate over what the Trio thread iterates over."""
         return _AwaitedItems(self, items)
 
+    def search(self, search: TaskSearch) -> AsyncioTaskSearch:
+        """Iterate over what a search finds in the Trio thread."""
+        return AsyncioTaskSearch(self, search)
+
     async def generate(self, items: AsyncGenerator[T]) -> AsyncGenerator[T]:
         """Yield what an async generator yields, which is closed with this one."""
         try:
@@ -159,3 +165,42 @@ class _AwaitedItems(Generic[T]):
         anext: Any = self._items.__anext__
         item: T = await self._calls.call(anext)
         return item
+
+
+class AsyncioTaskSearch:
+    """An async iterator of the tasks that `AsyncioQueue.find` finds. It may be left at any point."""
+
+    def __init__(self, calls: AsyncioCalls, search: TaskSearch) -> None:
+        self._calls = calls
+        self._search = search
+        self._taken: deque[TaskInfo] = deque()
+
+    @property
+    def looked_at(self) -> int:
+        """How many tasks it has looked at."""
+        return self._search.looked_at
+
+    @property
+    def of(self) -> int | None:
+        """How many tasks are in the state, as it was last seen; None before the first step."""
+        return self._search.of
+
+    @property
+    def unreadable(self) -> int:
+        """How many of them this process cannot read, of those where that matters."""
+        return self._search.unreadable
+
+    def __aiter__(self) -> AsyncioTaskSearch:
+        return self
+
+    async def __anext__(self) -> TaskInfo:
+        if not self._taken:
+            self._taken += await self._calls.call(self._search.take)
+        if not self._taken:
+            raise StopAsyncIteration
+        return self._taken.popleft()
+
+    async def aclose(self) -> None:
+        """End the search: whatever comes next is its end. It need not be called."""
+        await self._calls.call(self._search.aclose)
+        self._taken.clear()

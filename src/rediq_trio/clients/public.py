@@ -27,13 +27,17 @@ from rediq_trio._errors import (
 )
 from rediq_trio.admin.dead_letters import DeadLetters
 from rediq_trio.admin.queue import Queue
+from rediq_trio.admin.search import TaskSearch
+from rediq_trio.admin.selection import Selection
 from rediq_trio.client import Client, connect
 from rediq_trio.clients.connect_sync import connect_sync
+from rediq_trio.clients.sync_calls import SyncTaskSearch
 from rediq_trio.clients.sync_client import (
     SyncClient,
     SyncDeadLetters,
     SyncQueue,
     SyncSchedules,
+    SyncSelection,
     SyncTaskHandle,
     SyncWorkflowHandle,
 )
@@ -49,6 +53,7 @@ from rediq_trio.store.memory import MemoryStore
 from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.values.attempt import Attempt, ErrorText
 from rediq_trio.values.backoff import Exponential, Fixed, Linear
+from rediq_trio.values.bulk import BulkProgress, Possible, SelectionPreview
 from rediq_trio.values.failure_kind import FailureKind
 from rediq_trio.values.limits import KeyLimit, QueueLimits, Rate
 from rediq_trio.values.overview import Overview, QueueCounts
@@ -73,6 +78,7 @@ __all__ = [
     "App",
     "Attempt",
     "BlockedLoop",
+    "BulkProgress",
     "Client",
     "ConfigError",
     "ConnectionLost",
@@ -98,6 +104,7 @@ __all__ = [
     "PartlyEnqueued",
     "PayloadError",
     "PayloadTooLarge",
+    "Possible",
     "Progress",
     "Queue",
     "QueueCounts",
@@ -114,6 +121,8 @@ __all__ = [
     "ScheduleInfo",
     "ScheduleNotFound",
     "Schedules",
+    "Selection",
+    "SelectionPreview",
     "Series",
     "SeriesGap",
     "SeriesPoint",
@@ -128,7 +137,9 @@ __all__ = [
     "SyncDeadLetters",
     "SyncQueue",
     "SyncSchedules",
+    "SyncSelection",
     "SyncTaskHandle",
+    "SyncTaskSearch",
     "SyncWorkflowHandle",
     "Task",
     "TaskCancelled",
@@ -137,6 +148,7 @@ __all__ = [
     "TaskHandle",
     "TaskInfo",
     "TaskNotFound",
+    "TaskSearch",
     "TaskStateError",
     "TaskType",
     "Unconfirmed",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import trio
 
 from rediq_trio._errors import ConfigError
+from rediq_trio.admin.search import TaskSearch
 from rediq_trio.clients.trio_thread import ThreadCall, TrioThread
+from rediq_trio.values.task import TaskInfo
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -59,6 +62,10 @@ class SyncCalls:
         finally:
             if self._thread.usable() and not trio.lowlevel.in_trio_run():
                 self.call(items.aclose)
+
+    def search(self, search: TaskSearch) -> SyncTaskSearch:
+        """Iterate over what a search finds in the Trio thread."""
+        return SyncTaskSearch(self, search)
 
     def close(self) -> None:
         """Close the client, and wait until it is closed. Calls that run raise `ConnectionLost`."""
@@ -110,3 +117,42 @@ class _Items(Generic[T]):
         except StopAsyncIteration:
             raise StopIteration from None
         return item
+
+
+class SyncTaskSearch:
+    """An iterator of the tasks that `SyncQueue.find` finds. It may be left at any point."""
+
+    def __init__(self, calls: SyncCalls, search: TaskSearch) -> None:
+        self._calls = calls
+        self._search = search
+        self._taken: deque[TaskInfo] = deque()
+
+    @property
+    def looked_at(self) -> int:
+        """How many tasks it has looked at."""
+        return self._search.looked_at
+
+    @property
+    def of(self) -> int | None:
+        """How many tasks are in the state, as it was last seen; None before the first step."""
+        return self._search.of
+
+    @property
+    def unreadable(self) -> int:
+        """How many of them this process cannot read, of those where that matters."""
+        return self._search.unreadable
+
+    def __iter__(self) -> SyncTaskSearch:
+        return self
+
+    def __next__(self) -> TaskInfo:
+        if not self._taken:
+            self._taken += self._calls.call(self._search.take)
+        if not self._taken:
+            raise StopIteration
+        return self._taken.popleft()
+
+    def close(self) -> None:
+        """End the search: whatever comes next is its end. It need not be called."""
+        self._calls.call(self._search.aclose)
+        self._taken.clear()

@@ -14,14 +14,17 @@ from typing import Any, Generic, Literal, TypeVar, Unpack, overload
 from rediq_trio._errors import PartlyEnqueued
 from rediq_trio.admin.dead_letters import DeadLetters
 from rediq_trio.admin.queue import Queue
+from rediq_trio.admin.selection import Selection
 from rediq_trio.client import Client
-from rediq_trio.clients.sync_calls import SyncCalls
+from rediq_trio.clients.sync_calls import SyncCalls, SyncTaskSearch
 from rediq_trio.schedules.admin import ScheduleInfo, Schedules
 from rediq_trio.spec.check.findings import Repair, Violation
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.values.bounds import Duration
 from rediq_trio.values.failure_kind import FailureKind
+from rediq_trio.values.bulk import BulkProgress, SelectionPreview
+from rediq_trio.values.filters import FilterOptions
 from rediq_trio.values.limits import UNSET, QueueLimits, Rate, Unset
 from rediq_trio.values.overview import Overview
 from rediq_trio.values.schedule import Cron, Every
@@ -291,6 +294,73 @@ class SyncDeadLetters:
         return self._calls.call(self._on_trio.purge)
 
 
+class SyncSelection:
+    """The tasks in one state that a filter chose at one instant. Made by `Queue.select`.
+
+    It holds the filter and the instant, not the tasks. What is done to them is done to those that
+    are still in that state, and have been since then, to the millisecond. So it may be left half-way,
+    done again, and done while tasks come and go: what came later is never touched.
+
+    Each change is an async iterator of `BulkProgress`, which works step by step and only while it
+    is iterated. A step takes well under a second; when one is cancelled, its tasks may have been changed
+    without being counted. What a step refused is not an error: see `preview`.
+    """
+
+    def __init__(self, calls: SyncCalls, on_trio: Selection) -> None:
+        self._calls = calls
+        self._on_trio = on_trio
+        self.queue = on_trio.queue
+        """The name of its queue."""
+        self.state = on_trio.state
+        """The state of its tasks."""
+        self.at: dt.datetime = on_trio.at
+        """The instant, by the clock of the server; of a partitioned queue the latest of its servers'."""
+
+    def __repr__(self) -> str:
+        return repr(self._on_trio).replace("Selection", "SyncSelection", 1)
+
+    def count(self) -> int:
+        """Count the tasks that are still as they were selected. Each one is looked at."""
+        return self._calls.call(self._on_trio.count)
+
+    def preview(self) -> SelectionPreview:
+        """Count what can be done of them, and what cannot be, by the reason; nothing is changed.
+
+        What one change makes possible is not counted: a task that needs another one can be retried
+        once that one was.
+        """
+        return self._calls.call(self._on_trio.preview)
+
+    def retry(self, *, rate: float | None = None) -> Iterator[BulkProgress]:
+        """Make dead or cancelled tasks ready again, with new counters, the oldest first.
+
+        `rate` is how many a second, above 0 to 1,000,000; None for as fast as it goes. A task whose
+        unique key has another holder, or that needs a task which did not complete, stays as it is;
+        those that were refused are tried again at the end, as long as any is retried. Raises
+        `ConfigError` for another state.
+        """
+        return self._calls.iterate(self._on_trio.retry(rate=rate))
+
+    def cancel(self) -> Iterator[BulkProgress]:
+        """Cancel tasks that wait, or ask the workers of active ones to.
+
+        Raises `ConfigError` for tasks that have ended.
+        """
+        return self._calls.iterate(self._on_trio.cancel())
+
+    def delete(self) -> Iterator[BulkProgress]:
+        """Remove tasks with their results. Raises `ConfigError` for active ones: cancel them first."""
+        return self._calls.iterate(self._on_trio.delete())
+
+    def requeue(self, queue: str) -> Iterator[BulkProgress]:
+        """Move tasks to another queue, as `TaskHandle.requeue` does, each in one step.
+
+        Those that have to stay are refused. Raises `ConfigError` for a bad queue, and for tasks
+        that are blocked, grouped, active or completed.
+        """
+        return self._calls.iterate(self._on_trio.requeue(queue))
+
+
 class SyncQueue:
     """One queue, by its name. Made by `Client.queue`."""
 
@@ -371,6 +441,34 @@ class SyncQueue:
         of the last group by name.
         """
         return self._calls.call(self._on_trio.tasks, state, limit=limit, after=after, newest=newest)
+
+    def find(
+        self, state: State | str, *, newest: bool = True, **where: Unpack[FilterOptions]
+    ) -> SyncTaskSearch:
+        """Iterate over its tasks in one state that a filter chooses, the newest first.
+
+        Pass what is to be tested, all of which must hold: `type`, its whole name; `error`, a part
+        of the error's text; `metadata`, entries that it has; `limit_key`; `priority`;
+        `older_than` and `younger_than`, in seconds, as a timedelta or as an aware datetime: since
+        its end, or since its enqueue if it has not ended; `payload`, a part of any text in it, or
+        a path and a value such as `("user.id", 7)`. `newest` is as for `tasks`.
+
+        The iterator has `looked_at` and `of`: how many tasks it has looked at, of how many in
+        that state. It reads in steps, and takes at most a tenth of Redis's time. It may be left at
+        any point, also by cancellation. Each task is as it was when its step was read. One that
+        comes into the state meanwhile may be missed, as may one whose place in it changes.
+        `metadata` and `payload` are tested by this process: of encrypted tasks it needs the keys,
+        and `unreadable` counts those that it could not test. Raises `ConfigError`.
+        """
+        return self._calls.search(self._on_trio.find(state, newest=newest, **where))
+
+    def select(self, state: State | str, **where: Unpack[FilterOptions]) -> SyncSelection:
+        """Select its tasks in one state that a filter chooses, as they are now, to act on them.
+
+        The filter is that of `find`; ages count back from now, by the clock of the server. Only the
+        clock is read: the `Selection` holds the filter and the instant. Raises `ConfigError`.
+        """
+        return SyncSelection(self._calls, self._calls.call(self._on_trio.select, state, **where))
 
     def pause(self, reason: str = "", by: str = "") -> None:
         """Stop all claims until `resume`; running tasks continue.

@@ -204,6 +204,15 @@ class Agenda:
 
 
 @attrs.frozen
+class InState:
+    """What a task must still be for a change: in a state, which it entered at an instant or before."""
+
+    state: State
+    entered_by_ms: int
+    """The latest instant, compared with `Record.entered_ms`."""
+
+
+@attrs.frozen
 class Fence:
     """The name of one delivery of one task. Every write of a worker about the task carries it."""
 

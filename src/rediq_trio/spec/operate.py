@@ -18,11 +18,8 @@ from rediq_trio.spec.lanes import limit_of
 from rediq_trio.spec.lifecycle import WAITING, State, Transition
 from rediq_trio.spec.messages import (
     LEFT,
-    MailKind,
-    NewTask,
-    Obstacle,
+    InState,
     Removal,
-    Requeued,
     Rescheduled,
     States,
     Until,
@@ -32,10 +29,22 @@ from rediq_trio.spec.messages import (
 from rediq_trio.spec.records import NO_LIMIT, QueueState, Record
 
 
-def cancel(queue: QueueState, now: int, task_id: str) -> tuple[QueueState, State | None]:
-    """Cancel a waiting task, or ask the worker of an active one to; return the task's state."""
+def is_still(record: Record, still: InState | None) -> bool:
+    """Return whether a task is still as it must be; None is for any task."""
+    return still is None or (
+        record.state is still.state and record.entered_ms <= still.entered_by_ms
+    )
+
+
+def cancel(
+    queue: QueueState, now: int, task_id: str, *, still: InState | None = None
+) -> tuple[QueueState, State | None]:
+    """Cancel a waiting task, or ask the worker of an active one to; return the task's state.
+
+    None for a task that does not exist, or is not `still` as it was.
+    """
     record = queue.records.get(task_id)
-    if record is None:
+    if record is None or not is_still(record, still):
         return queue, None
     change = Change(queue, now)
     if record.state is State.ACTIVE:
@@ -104,67 +113,24 @@ def update(
     return change.done(), Updated(record.state, done=True)
 
 
-_REQUEUED = (State.SCHEDULED, State.PENDING, State.RETRY, State.DEAD, State.CANCELLED)
-
-
-def requeue(
-    queue: QueueState, now: int, task_id: str, *, seen: Version, task: NewTask
-) -> tuple[QueueState, Requeued]:
-    """Remove a task, and send one of its payload and options to another queue, in one step.
-
-    `task` names that queue among its relations, and has an id that is new, so that nothing can
-    keep it out there. One that waits is due when this one was, and expires when this one did.
-    Nothing happens if the task is not as its caller has `seen` it, or if anything of its queue
-    depends on it.
-    """
-    record = queue.records.get(task_id)
-    if record is None:
-        return queue, Requeued()
-    if (obstacle := _obstacle(record, seen)) is not None:
-        return queue, Requeued(record.state, obstacle)
-    change = Change(queue, now)
-    timed = record.state in (State.SCHEDULED, State.RETRY)
-    sent = attrs.evolve(
-        task,
-        run_at_ms=record.run_ms if timed else 0,
-        expires_at_ms=0 if record.terminal else record.expires_ms,
-        relations=attrs.evolve(task.relations, queue=""),
-    )
-    change.send(task.relations.queue, MailKind.TASK, task=sent)
-    change.remove(Transition.REQUEUE, record)
-    change.count("deleted")
-    return change.done(), Requeued(record.state)
-
-
-def _obstacle(record: Record, seen: Version) -> Obstacle | None:
-    if record.state not in _REQUEUED:
-        return Obstacle.STATE
-    if record.version != seen or isinstance(record.envelope, BatchEnvelope):
-        return Obstacle.CHANGED
-    if record.unique:
-        return Obstacle.UNIQUE_KEY
-    if record.group:
-        return Obstacle.GROUP
-    if record.has_dependents and not record.terminal:
-        return Obstacle.DEPENDENTS
-    if record.has_waiters and not record.terminal:
-        return Obstacle.WAITERS
-    return Obstacle.KEPT if record.waits or record.inputs or record.has_steps else None
-
-
-def revive(queue: QueueState, now: int, ids: Sequence[str]) -> tuple[QueueState, States]:
+def revive(
+    queue: QueueState, now: int, ids: Sequence[str], *, still: InState | None = None
+) -> tuple[QueueState, States]:
     """Make dead and cancelled tasks ready again, like new tasks except for their deliveries.
 
     `expires` is removed: whoever revives a task wants it to run. A task that still waits for
     others is blocked again. A task stays as it is if one that it needs, in its queue, did not
     complete, or if its unique key has another holder. Return the state of each task now, None
-    for one that does not exist.
+    for one that does not exist, or was not `still` as it was.
     """
     change = Change(queue, now)
     answers: list[State | None] = []
     for task_id in ids:
         record = change.records.get(task_id)
-        if record is not None and _revivable(change, record):
+        if record is None or not is_still(record, still):
+            answers.append(None)
+            continue
+        if _revivable(change, record):
             fresh: dict[str, Any] = {"attempt": 0, "crashes": 0, "snoozes": 0, "cancel": False}
             fresh |= {"nonce": b"", "error": "", "expires_ms": 0, "finished_ms": 0, "purge_ms": 0}
             if record.unique and record.until is not Until.EXPIRED:
@@ -179,8 +145,7 @@ def revive(queue: QueueState, now: int, ids: Sequence[str]) -> tuple[QueueState,
                 change.move(Transition.REVIVE, record, State.GROUPED, run_ms=now, **fresh)
             else:
                 change.ready(Transition.REVIVE, record, run_ms=now, **fresh)
-        current = change.records.get(task_id)
-        answers.append(None if current is None else current.state)
+        answers.append(change.records[task_id].state)
     return change.done(), tuple(answers)
 
 
@@ -202,17 +167,23 @@ def _failed(change: Change, ref: str) -> bool:
     return source is None or source.state in (State.DEAD, State.CANCELLED, State.GROUPED)
 
 
-def delete(queue: QueueState, now: int, ids: Sequence[str]) -> tuple[QueueState, States]:
+def delete(
+    queue: QueueState, now: int, ids: Sequence[str], *, still: InState | None = None
+) -> tuple[QueueState, States]:
     """Remove tasks that no worker holds; return the state each was in, None for a missing one.
 
-    The answer `active` means that the task is still there.
+    One that is not `still` as it was counts as missing. The answer `active` means that the task
+    is still there.
     """
     change = Change(queue, now)
     answers: list[State | None] = []
     for task_id in ids:
         record = change.records.get(task_id)
-        answers.append(None if record is None else record.state)
-        if record is not None and record.state is not State.ACTIVE:
+        if record is None or not is_still(record, still):
+            answers.append(None)
+            continue
+        answers.append(record.state)
+        if record.state is not State.ACTIVE:
             change.remove(Transition.DELETE, record)
             change.count("deleted")
     return change.done(), tuple(answers)

@@ -121,6 +121,18 @@ class Record:
                 return self.finished_ms
 
     @property
+    def entered_ms(self) -> int:
+        """When the task entered its state, as far as its record tells: never later than it did.
+
+        Of an ended task it is the end, and of a pending one at least the time at which it was due.
+        When a task that has run waits for its time again is not stored: its last start counts.
+        """
+        if self.terminal:
+            return self.finished_ms
+        due_ms = self.run_ms if self.state is State.PENDING else 0
+        return max(self.created_ms, self.started_ms, due_ms)
+
+    @property
     def enqueue_order(self) -> tuple[int, int]:
         """Orders tasks that become ready together: by the time of their enqueue, then by `seq`.
 

@@ -48,13 +48,13 @@ from rediq_trio.spec.operate import (
     limit,
     pause,
     remove_queue,
-    requeue,
     reschedule,
     resume,
     revive,
     update,
     watch,
 )
+from rediq_trio.spec.requeue import requeue
 from rediq_trio.spec.schedules import (
     agenda,
     declare,

@@ -16,7 +16,7 @@ import trio
 
 from rediq_trio._errors import ConnectionLost
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.messages import Enqueued, NewTask, Requeued, States, Version
+from rediq_trio.spec.messages import Enqueued, InState, NewTask, Requeued, States, Version
 from rediq_trio.spec.operations import Operation
 from rediq_trio.store.broadcast import Signal, Topic
 from rediq_trio.store.port import READS, WRITES, Store, implements_store
@@ -103,15 +103,38 @@ class PatientStore(Store):
     ) -> Enqueued:
         return await self._store.enqueue(queue, tasks, atomic=atomic, step=step)
 
-    async def delete(self, queue: str, /, ids: Sequence[str]) -> States:
-        states, again = await self._do_again(lambda: self._store.delete(queue, ids))
+    async def delete(
+        self, queue: str, /, ids: Sequence[str], *, still: InState | None = None
+    ) -> States:
+        states, again = await self._do_again(lambda: self._store.delete(queue, ids, still=still))
         return tuple(State.DEAD if s is None and again else s for s in states)
 
+    async def revive(
+        self, queue: str, /, ids: Sequence[str], *, still: InState | None = None
+    ) -> States:
+        states, again = await self._do_again(lambda: self._store.revive(queue, ids, still=still))
+        # What the first call revived is not in its state any more.
+        lost = again and still is not None
+        return tuple(State.PENDING if s is None and lost else s for s in states)
+
+    async def cancel(
+        self, queue: str, /, task_id: str, *, still: InState | None = None
+    ) -> State | None:
+        state, again = await self._do_again(lambda: self._store.cancel(queue, task_id, still=still))
+        return State.CANCELLED if state is None and again and still is not None else state
+
     async def requeue(
-        self, queue: str, /, task_id: str, *, seen: Version, task: NewTask
+        self,
+        queue: str,
+        /,
+        task_id: str,
+        *,
+        seen: Version,
+        task: NewTask,
+        still: InState | None = None,
     ) -> Requeued:
         def call() -> Awaitable[Requeued]:
-            return self._store.requeue(queue, task_id, seen=seen, task=task)
+            return self._store.requeue(queue, task_id, seen=seen, task=task, still=still)
 
         answer, again = await self._do_again(call)
         return Requeued(State.PENDING) if answer.state is None and again else answer

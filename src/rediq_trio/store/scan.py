@@ -41,7 +41,7 @@ class Where:
     until_ms: int = 0
     """The latest instant that counts for the age."""
     entered_by_ms: int = 0
-    """The latest instant at which it entered its state, see `entered_ms`."""
+    """The latest instant at which it entered its state, see `Record.entered_ms`."""
     kind: str = ""
     """The kind of failure of its last attempt."""
 
@@ -73,15 +73,6 @@ def aged_ms(record: Record) -> int:
     return record.finished_ms if record.terminal else record.created_ms
 
 
-def entered_ms(record: Record) -> int:
-    """Return when a task entered its state, as far as its record tells.
-
-    Of an ended task, this is its end. Of any other it is its last start, or its enqueue: when a
-    task that had started waits again is not stored.
-    """
-    return record.finished_ms if record.terminal else max(record.created_ms, record.started_ms)
-
-
 def kind_of(record: Record) -> str:
     """Return the kind of failure of a task's last attempt; '' if it did not fail."""
     return record.attempts[-1].kind if record.attempts else ""
@@ -95,7 +86,7 @@ def chosen(record: Record, where: Where) -> bool:
         and where.error in record.error
         and aged_ms(record) >= where.since_ms
         and (not where.until_ms or aged_ms(record) <= where.until_ms)
-        and (not where.entered_by_ms or entered_ms(record) <= where.entered_by_ms)
+        and (not where.entered_by_ms or record.entered_ms <= where.entered_by_ms)
         and where.kind in ("", kind_of(record))
         and (not where.type_head or _begins(record.envelope, where.type_head))
     )

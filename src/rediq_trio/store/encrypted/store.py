@@ -26,6 +26,7 @@ from rediq_trio.spec.messages import (
     Enqueued,
     Failed,
     Fence,
+    InState,
     NewTask,
     Outcome,
     Released,
@@ -174,11 +175,19 @@ class EncryptedStore(Store):
             queue, task_id, seen=seen, new=new, expires_in_ms=expires_in_ms
         )
 
-    async def requeue(self, queue: str, task_id: str, *, seen: Version, task: NewTask) -> Requeued:
+    async def requeue(
+        self,
+        queue: str,
+        task_id: str,
+        *,
+        seen: Version,
+        task: NewTask,
+        still: InState | None = None,
+    ) -> Requeued:
         stored, plain = await self._stored_envelope(queue, task_id)
         seen = attrs.evolve(seen, envelope=stored if plain == seen.envelope else b"")
         encrypted = self._encrypted_task(queue, task)
-        return await self._store.requeue(queue, task_id, seen=seen, task=encrypted)
+        return await self._store.requeue(queue, task_id, seen=seen, task=encrypted, still=still)
 
     async def _stored_envelope(self, queue: str, task_id: str) -> tuple[bytes, bytes]:
         """Return the envelope of a task as it is stored, and decrypted; both empty without one."""

@@ -26,6 +26,7 @@ from rediq_trio.spec.messages import (
     Enqueued,
     Failed,
     Fence,
+    InState,
     Lease,
     Mail,
     NewTask,
@@ -46,6 +47,7 @@ from rediq_trio.spec.messages import (
     Version,
 )
 from rediq_trio.spec.settle import DETAILED, TRANSITION_OF, detail_of
+from rediq_trio.spec.stored_format import CODE_OF
 from rediq_trio.store.port import BATCH
 from rediq_trio.store.redis.codec import (
     answer_of,
@@ -291,8 +293,10 @@ def tick(
 # --- what a caller or an operator does
 
 
-def cancel(queue: str, now: Now, task_id: str) -> ScriptCall[State | None]:
-    return ScriptCall((now, pack_id(task_id)), _state_reader(queue, task_id))
+def cancel(
+    queue: str, now: Now, task_id: str, *, still: InState | None = None
+) -> ScriptCall[State | None]:
+    return ScriptCall((now, pack_id(task_id), *_still(still)), _state_reader(queue, task_id))
 
 
 def reschedule(
@@ -317,14 +321,25 @@ def update(
 
 
 def requeue(
-    queue: str, now: Now, task_id: str, *, seen: Version, task: NewTask
+    queue: str,
+    now: Now,
+    task_id: str,
+    *,
+    seen: Version,
+    task: NewTask,
+    still: InState | None = None,
 ) -> ScriptCall[Requeued]:
     def read(reply: list[int]) -> Requeued:
         code, obstacle = reply
         state = known_states(queue, (task_id,), (code,))[0]
         return Requeued(state, Obstacle(obstacle) if obstacle else None)
 
-    return ScriptCall((now, pack_id(task_id), *_version(seen), *_task(task)), read)
+    args = (now, pack_id(task_id), *_version(seen), *_task(task), *_still(still))
+    return ScriptCall(args, read)
+
+
+def _still(still: InState | None) -> tuple[int | str, int | str]:
+    return ("", "") if still is None else (CODE_OF[still.state], still.entered_by_ms)
 
 
 def _version(one: Version) -> tuple[bytes, bytes]:
@@ -336,13 +351,15 @@ def watch(queue: str, now: Now, task_id: str) -> ScriptCall[State | None]:
     return ScriptCall((pack_id(task_id),), _state_reader(queue, task_id))
 
 
-def of_ids(queue: str, now: Now, ids: Sequence[str]) -> ScriptCall[States]:
-    """Send what revive and delete take: ids."""
+def of_ids(
+    queue: str, now: Now, ids: Sequence[str], *, still: InState | None = None
+) -> ScriptCall[States]:
+    """Send what revive and delete take: ids, and what their tasks must still be."""
 
     def read(codes: list[int]) -> States:
         return known_states(queue, ids, codes)
 
-    return ScriptCall([now, *map(pack_id, ids)], read)
+    return ScriptCall([now, *_still(still), *map(pack_id, ids)], read)
 
 
 def pause(queue: str, now: Now, note: bytes = b"") -> ScriptCall[None]:

@@ -6,9 +6,11 @@ from typing import Any
 
 import attrs
 
-from rediq_trio._errors import ConfigError, TaskChanged, TaskNotFound, TaskStateError
+from rediq_trio._errors import ConfigError, PayloadError, TaskChanged, TaskNotFound, TaskStateError
+from rediq_trio.spec.carried import BatchEnvelope
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.messages import NewTask, Obstacle, Relations
+from rediq_trio.spec.messages import InState, NewTask, Obstacle, Relations, Requeued
+from rediq_trio.spec.records import Record
 from rediq_trio.store.port import Store
 from rediq_trio.store.relay import relay
 from rediq_trio.tasks.changes.changing import check_state, read_single, repacked
@@ -18,6 +20,7 @@ from rediq_trio.tasks.partitions import PartitionCounts
 from rediq_trio.values.bounds import check_name, queue_of
 from rediq_trio.values.task import Task
 from rediq_trio.wire.deadlines import deadline_ms
+from rediq_trio.wire.envelope import open_envelope
 
 MOVED = (State.SCHEDULED, State.PENDING, State.RETRY, State.DEAD, State.CANCELLED)
 _ELSE = "stays in its queue; enqueue_again(queue=...) makes a new task elsewhere"
@@ -40,20 +43,9 @@ async def requeue(store: Store, partition: str, local_id: str, queue: str) -> tu
     check_state(task_id, record.state, MOVED)
     partition_counts = PartitionCounts(store)
     await partition_counts.refresh()
-    where = Task[Any]("requeue", queue=queue, limit_key=record.limit_key or None)
-    target = partition_counts.router()(where).queue
-    # A deadline in seconds counts from the enqueue: that of this task, not of the new one.
-    ends_ms = 0 if record.terminal else deadline_ms(record, envelope.deadline_ms)
-    new = NewTask(
-        id=new_id(),
-        envelope=repacked(attrs.evolve(envelope, deadline_ms=ends_ms)),
-        priority=record.priority,
-        max_retry=record.max_retry,
-        max_crashes=record.max_crashes,
-        retention_ms=record.retention_ms,
-        relations=Relations(queue=target, limit_key=record.limit_key),
-    )
-    answer = await store.requeue(partition, local_id, seen=record.version, task=new)
+    moved = await move_record(store, partition, record, partition_counts, queue)
+    assert moved is not None
+    answer, target, moved_id = moved
     match answer.obstacle:
         case None:
             if answer.state is None:
@@ -70,4 +62,40 @@ async def requeue(store: Store, partition: str, local_id: str, queue: str) -> tu
                 task_id, answer.state.value, "free to leave its queue", _OBSTACLES[obstacle]
             )
     await relay(store, partition)
-    return target, new.id
+    return target, moved_id
+
+
+async def move_record(
+    store: Store,
+    partition: str,
+    record: Record,
+    partition_counts: PartitionCounts,
+    queue: str,
+    *,
+    still: InState | None = None,
+) -> tuple[Requeued, str, str] | None:
+    """Move a task that was just read; return the answer, and partition and id of the new task.
+
+    None, and nothing was asked, for a batch and for a task whose envelope cannot be opened.
+    """
+    if isinstance(record.envelope, BatchEnvelope):
+        return None
+    try:
+        envelope = open_envelope(record.envelope)
+    except PayloadError:
+        return None
+    where = Task[Any]("requeue", queue=queue, limit_key=record.limit_key or None)
+    target = partition_counts.router()(where).queue
+    # A deadline in seconds counts from the enqueue: that of this task, not of the new one.
+    ends_ms = 0 if record.terminal else deadline_ms(record, envelope.deadline_ms)
+    new = NewTask(
+        id=new_id(),
+        envelope=repacked(attrs.evolve(envelope, deadline_ms=ends_ms)),
+        priority=record.priority,
+        max_retry=record.max_retry,
+        max_crashes=record.max_crashes,
+        retention_ms=record.retention_ms,
+        relations=Relations(queue=target, limit_key=record.limit_key),
+    )
+    answer = await store.requeue(partition, record.id, seen=record.version, task=new, still=still)
+    return answer, target, new.id
