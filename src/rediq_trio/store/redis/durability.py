@@ -37,7 +37,7 @@ OF_WORKERS = frozenset({"register", "unregister"})
 READING = frozenset({
     "description", "groups", "inspect", "inspect_dependencies", "inspect_groups", "inspect_keys", "inspect_lanes",
     "inspect_members", "inspect_messages", "inspect_schedules", "inspect_tasks", "inspect_unique",
-    "list", "scan", "series", "stats", "workers",
+    "list", "scan", "series", "situation", "states", "stats", "workers",
 })  # fmt: skip
 """Scripts that only read, and are no operations."""
 

@@ -18,7 +18,7 @@ from rediq_trio.spec.history import entry, samples
 from rediq_trio.spec.messages import AnswerKind, MailKind, Obstacle, Until, Verdict
 from rediq_trio.spec.stored_format import CODE_OF
 from rediq_trio.store import scan
-from rediq_trio.store.reads import description
+from rediq_trio.store.reads import description, situation
 
 Value = int | str | bytes | Sequence[int | str] | Mapping[int, str]
 
@@ -128,6 +128,7 @@ PRELUDE: tuple[Constants, ...] = (
     Constants("spec.groups.DEFAULT_RULE", {"DEFAULT_RULE": attrs.astuple(groups.DEFAULT_RULE)}),
     *_as_in_python(entry, "REASON_BYTES", "MOST_NEEDS"),
     *_as_in_python(description, "NAMED_RELATED", "NEEDS_READ"),
+    *_as_in_python(situation, "ACTIVE_READ"),
     *_as_in_python(scan, "SCAN_STEP", "SCAN_BYTES", "TYPE_AT", "BATCH_HEAD"),
     *_as_in_python(
         samples,
