@@ -10,7 +10,7 @@ from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import NO_LIMIT, Limit, QueueState, Record
 from rediq_trio.store.reads.description import Description, description_of
 
-ACTIVE_READ = 100
+ACTIVE_READ = 50
 """Active tasks among which one read finds the oldest, at most; with more, none is looked at."""
 
 
