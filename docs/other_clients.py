@@ -65,6 +65,7 @@ from rediq_trio.values.task import (
     TaskInfo,
     WorkerInfo,
 )
+from rediq_trio.values.why import Why
 from rediq_trio.workflow.build import Workflow
 from rediq_trio.workflow.handle import WorkflowHandle, WorkflowInfo
 

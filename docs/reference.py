@@ -32,6 +32,7 @@ from rediq_trio.store.redis.scripts import load_scripts
 from rediq_trio.values.backoff import Exponential, Fixed, Linear
 from rediq_trio.values.limits import UNSET
 from rediq_trio.values.task import Task, TaskOptions
+from rediq_trio.values.why import WhyKind
 
 SHOWN_DEFAULTS = {"name": "host:pid:random"}
 """Defaults that are worked out at run time."""
@@ -169,6 +170,7 @@ def _public(wanted: Any) -> list[Any]:
 
 
 _VALUES = ("TaskInfo", "Dependency", "UniqueKey", "Attempt", "ErrorText", "Progress",
+           "Why", "WhyPart",
            "QueueStats", "Overview", "QueueCounts", "WorkerInfo", "RunningTask", "WorkerHealth",
            "ServerStats", "Health", "BlockedLoop", "ScheduleInfo", "Series", "SeriesPoint",
            "SeriesGap", "FailureKind", "BulkProgress", "SelectionPreview", "Possible",
@@ -185,17 +187,23 @@ def values() -> str:
         for field in fields(kind):
             rows.append(f"| `{field.name}` | {_type(hints[field.name])} | {oneline(field.doc)} |")
         parts.append(f"### {name}\n\n{tidy(kind.__doc__ or '')}\n\n" + "\n".join(rows))
-    rows = ["| member | meaning |", "| --- | --- |"]
-    rows += [f"| `{m.name}` = `'{m.value}'` | {oneline(m.doc)} |" for m in members(State)]
-    said = "Where a task is; a `str`, so it compares equal to its value."
-    parts.append(f"### State\n\n{said}\n\n" + "\n".join(rows))
+    parts.append(_members_of(WhyKind, "What a part of a `Why` is about, with its `data`"))
+    parts.append(_members_of(State, "Where a task is"))
     return "\n\n".join(parts)
+
+
+def _members_of(kind: type[enum.StrEnum], said: str) -> str:
+    rows = ["| member | meaning |", "| --- | --- |"]
+    rows += [f"| `{m.name}` = `'{m.value}'` | {oneline(m.doc)} |" for m in members(kind)]
+    said = f"{said}; a `str`, so it compares equal to its value."
+    return f"### {kind.__name__}\n\n{said}\n\n" + "\n".join(rows)
 
 
 def _type(hint: Any) -> str:
     text = hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint)
     for module in (
         "rediq_trio.values.task.",
+        "rediq_trio.values.why.",
         "rediq_trio.spec.lifecycle.",
         "rediq_trio.values.schedule.",
         "rediq_trio.values.limits.",

@@ -75,6 +75,7 @@ THEME_OF = MappingProxyType(
         "include/terminal": "unique", "include/fence": "fences", "include/intake": "dependencies",
         "include/indexes": "keeping", "include/propagate": "dependencies", "inspect": "reading",
         "include/contents": "dependencies", "description": "describing", "include/description": "describing",
+        "situation": "situation", "states": "situation",
         "unregister": "reading", "list": "reading", "scan": "scanning", "pause": "pauses", "promote": "keeping",
         "purge": "purge", "receive": "mail", "reclaim": "keeping",
         "remember": "steps", "renew": "give_back", "report": "signals", "revive": "operating",

@@ -30,6 +30,8 @@ from rediq_trio.spec.records import Place, QueueState, Record
 from rediq_trio.spec.settle import TRANSITION_OF
 from rediq_trio.store.memory import MemoryStore
 from rediq_trio.store.reads.description import description_of
+from rediq_trio.store.reads.situation import situation_of
+from rediq_trio.store.reads.states import states_of
 from rediq_trio.store.scan import ALL, Where, scan
 from rediq_trio.testing.judge.invariants import order_violations, step_violations, violations
 from tests.conformance.bench import Bench, Clock, Q
@@ -180,6 +182,8 @@ class Lockstep:
         for task_id in sorted(self.model.records)[self.turn % 6 :][:1]:
             described = description_of(self.model, self.clock.now, task_id)
             assert await store.description(Q, task_id) == described
+            situated = situation_of(self.model, self.clock.now, task_id)
+            assert await store.situation(Q, task_id) == situated
         for view in await store.views(Q, ids):
             assert list(violations_of(view)) == []
         opened, now = self._portal.opened, self.clock.now
@@ -204,6 +208,10 @@ class Lockstep:
         """Compare what scans find, both ways, in steps of different lengths, by each filter."""
         store, now = self._portal.opened.store, self.clock.now
         middle = (Clock().now + now) // 2
+        named = [*sorted(self.model.records), "nobody"]
+        assert await store.states(Q, named) == states_of(self.model, now, named)
+        for task_id in named:
+            assert await store.situation(Q, task_id) == situation_of(self.model, now, task_id)
         filters = [
             ALL, Where(priority=50, error="oo"), Where(limit_key="a", since_ms=middle),
             Where(type_head=b"\xff", until_ms=middle), Where(entered_by_ms=middle), Where(kind="k1"),

@@ -38,6 +38,7 @@ from rediq_trio.values.task import (
     TaskInfo,
     WorkerInfo,
 )
+from rediq_trio.values.why import Why
 from rediq_trio.workflow.build import Workflow
 from rediq_trio.workflow.handle import WorkflowHandle, WorkflowInfo
 
@@ -67,6 +68,16 @@ class AsyncioTaskHandle(Generic[R]):
         queues know is left out: `TaskInfo.dependencies` says what this one was notified of.
         """
         return await self._calls.call(self._on_trio.info)
+
+    async def why(self) -> Why:
+        """Find out why the task waits, on what it runs or how it ended, in one sentence and its parts.
+
+        All that the task's own queue knows is one read, true at one instant. The live workers, the
+        rate of the last minute and the states of tasks in other queues are read right after; those
+        parts carry instants of their own. Nothing is changed, and cancelling the call leaves nothing.
+        Raises `TaskNotFound` when the task does not exist or exists no longer, as after a flush.
+        """
+        return await self._calls.call(self._on_trio.why)
 
     async def result(self, timeout: Duration | None = None) -> R:
         """Wait until the task has ended, and return its result.

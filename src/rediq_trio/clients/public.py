@@ -61,6 +61,7 @@ from rediq_trio.values.related import Dependency, UniqueKey
 from rediq_trio.values.schedule import Cron, Every
 from rediq_trio.values.series import Series, SeriesGap, SeriesPoint
 from rediq_trio.values.task import Progress, QueueStats, Task, TaskInfo, Unique, WorkerInfo
+from rediq_trio.values.why import Why, WhyKind, WhyPart
 from rediq_trio.values.workers import RunningTask, WorkerHealth
 from rediq_trio.wire.converter import Converter
 from rediq_trio.worker.health import Health
@@ -156,6 +157,9 @@ __all__ = [
     "UniqueKey",
     "UnknownTaskType",
     "Violation",
+    "Why",
+    "WhyKind",
+    "WhyPart",
     "WorkerCrashed",
     "WorkerHealth",
     "WorkerInfo",

@@ -41,6 +41,8 @@ from rediq_trio.store.broadcast import Signal, SignalKind, Topic
 from rediq_trio.store.memory_signals import signals_of
 from rediq_trio.store.port import BATCH, Counts, Stats, Store, check_batch, implements_store
 from rediq_trio.store.reads.description import Description, description_of
+from rediq_trio.store.reads.situation import Situation, situation_of
+from rediq_trio.store.reads.states import StatesRead, states_of
 from rediq_trio.store.scan import ALL, Scanned, Where, scan
 from rediq_trio.store.shared_broadcast import SharedBroadcast
 
@@ -141,6 +143,13 @@ class MemoryStore(Store):
 
     async def description(self, queue: str, task_id: str) -> Description | None:
         return description_of(await self.dump(queue), self._clock(), task_id)
+
+    async def situation(self, queue: str, task_id: str) -> Situation | None:
+        return situation_of(await self.dump(queue), self._clock(), task_id)
+
+    async def states(self, queue: str, ids: Sequence[str]) -> StatesRead:
+        check_batch("states", ids)
+        return states_of(await self.dump(queue), self._clock(), ids)
 
     async def list(
         self, queue: str, state: State, *, limit: int, after: str | None = None

@@ -42,6 +42,8 @@ from rediq_trio.spec.operations import OP, OPERATIONS, Carries, Operation
 from rediq_trio.spec.records import Counters, Limit, Place, QueueState, Record
 from rediq_trio.store.broadcast import Signal, Topic
 from rediq_trio.store.reads.description import Description
+from rediq_trio.store.reads.situation import Situation
+from rediq_trio.store.reads.states import StatesRead
 from rediq_trio.store.scan import ALL, Scanned, Where
 
 P = ParamSpec("P")
@@ -164,6 +166,17 @@ class Store:
 
         Raises `NewerTask` as `get` does.
         """
+        raise NotImplementedError
+
+    async def situation(self, queue: str, /, task_id: str) -> Situation | None:
+        """Read a task with all of its queue that decides when it runs, in one atomic step.
+
+        None if there is no such task. One that a newer version wrote is not an error.
+        """
+        raise NotImplementedError
+
+    async def states(self, queue: str, /, ids: Sequence[str]) -> StatesRead:
+        """Read the states of tasks, in one atomic step; `BATCH` at most."""
         raise NotImplementedError
 
     async def list(
@@ -316,13 +329,14 @@ READS: Mapping[str, Carries] = MappingProxyType(
         "get": Carries.TASKS_OUT,
         "description": Carries.TASKS_OUT,
         "scan": Carries.TASKS_OUT,
+        "situation": Carries.TASKS_OUT | Carries.NOTES_OUT,
         "outbox": Carries.ENCRYPTED,
         "dump": Carries.ENCRYPTED,
         "stats": Carries.NOTES_OUT,
         "failure_kinds": Carries.ERRORS_OUT,
         **dict.fromkeys(
             ("active_leases", "groups", "history", "key_report", "limits", "list", "overview",
-             "partitions", "queues", "series", "targets", "totals", "views",
+             "partitions", "queues", "series", "states", "targets", "totals", "views",
              "with_schedules", "workers"),
             Carries.NOTHING,
         ),

@@ -24,8 +24,10 @@ from rediq_trio.tasks.failures import failure_cause
 from rediq_trio.tasks.task_info import make_task_info, read_progress
 from rediq_trio.tasks.too_slow import too_slow
 from rediq_trio.tasks.waiting import RUNNING_HANDLER, lend_slot
+from rediq_trio.tasks.why.explain import explain
 from rediq_trio.values.bounds import MAX_PAYLOAD, Duration, check_seconds, queue_of, to_seconds
 from rediq_trio.values.task import NewTaskChanges, Progress, TaskChanges, TaskInfo
+from rediq_trio.values.why import Why
 from rediq_trio.wire.envelope import unpack_value
 from rediq_trio.wire.structuring import make_structurer
 
@@ -73,6 +75,16 @@ class TaskHandle(Generic[R]):
         if found is None:
             raise TaskNotFound(self.id)
         return make_described_info(self._partition, found)
+
+    async def why(self) -> Why:
+        """Find out why the task waits, on what it runs or how it ended, in one sentence and its parts.
+
+        All that the task's own queue knows is one read, true at one instant. The live workers, the
+        rate of the last minute and the states of tasks in other queues are read right after; those
+        parts carry instants of their own. Nothing is changed, and cancelling the call leaves nothing.
+        Raises `TaskNotFound` when the task does not exist or exists no longer, as after a flush.
+        """
+        return await explain(self._store, self._partition, self._local_id)
 
     async def _record(self) -> Record:
         (record,) = await self._store.get(self._partition, (self._local_id,))

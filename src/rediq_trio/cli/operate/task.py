@@ -16,6 +16,7 @@ from rediq_trio.cli.flags import AddParser
 from rediq_trio.cli.operate.output import cell
 from rediq_trio.cli.operate.session import Session
 from rediq_trio.cli.operate.verbs import LIMIT, QUEUES, TASK, TASKS, Verbs
+from rediq_trio.cli.operate.why import explain_task
 from rediq_trio.cli.statuses import DONE, FAILED, NOT_THERE
 from rediq_trio.observe.as_json import plain
 from rediq_trio.observe.clock import now
@@ -41,6 +42,7 @@ def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
                      "help": "go on behind this place: the last line of a page says which"}),
     )  # fmt: skip
     verbs.add("show", show, "show everything about a task", TASK)
+    verbs.add("why", explain_task, "say why a task waits, or how it ended", TASK)
     verbs.add("wait", wait, "wait until a task has ended, and show its progress", TASK)
     verbs.add(
         "cancel", cancel, "cancel tasks; those that run are asked to end", TASKS, destroys=True

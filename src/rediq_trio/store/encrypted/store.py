@@ -46,6 +46,7 @@ from rediq_trio.store.encrypted.keys import Encryption
 from rediq_trio.store.encrypted.wrapping import wraps_what_is_carried
 from rediq_trio.store.port import Stats, Store
 from rediq_trio.store.reads.description import Description
+from rediq_trio.store.reads.situation import Situation
 from rediq_trio.store.scan import ALL, Scanned, Where
 from rediq_trio.wire.envelope import Envelope, open_envelope, pack_envelope
 from rediq_trio.wire.packing import (
@@ -270,8 +271,18 @@ class EncryptedStore(Store):
         return tuple(None if one is None else self._decrypted_record(queue, one) for one in records)
 
     async def description(self, queue: str, task_id: str) -> Description | None:
-        found = await self._store.description(queue, task_id)
+        return self._decrypted_description(queue, await self._store.description(queue, task_id))
+
+    def _decrypted_description(self, queue: str, found: Description | None) -> Description | None:
         return found and attrs.evolve(found, record=self._decrypted_record(queue, found.record))
+
+    async def situation(self, queue: str, task_id: str) -> Situation | None:
+        found = await self._store.situation(queue, task_id)
+        if found is None:
+            return None
+        note = self._decrypted(found.pause_note, "pause", queue)
+        described = self._decrypted_description(queue, found.description)
+        return attrs.evolve(found, pause_note=note, description=described)
 
     async def scan(
         self,

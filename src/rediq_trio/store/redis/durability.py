@@ -37,7 +37,8 @@ OF_WORKERS = frozenset({"register", "unregister"})
 READING = frozenset({
     "description", "failure_kinds", "groups", "inspect", "inspect_dependencies", "inspect_groups",
     "inspect_keys", "inspect_lanes", "inspect_members", "inspect_messages", "inspect_schedules",
-    "inspect_tasks", "inspect_unique", "list", "scan", "series", "stats", "workers",
+    "inspect_tasks", "inspect_unique", "list", "scan", "series", "situation",
+    "states", "stats", "workers",
 })  # fmt: skip
 """Scripts that only read, and are no operations."""
 

@@ -18,7 +18,7 @@ from rediq_trio.spec.history import entry, kinds, samples
 from rediq_trio.spec.messages import AnswerKind, MailKind, Obstacle, Until, Verdict
 from rediq_trio.spec.stored_format import CODE_OF
 from rediq_trio.store import scan
-from rediq_trio.store.reads import description
+from rediq_trio.store.reads import description, situation
 
 Value = int | str | bytes | Sequence[int | str] | Mapping[int, str]
 
@@ -130,6 +130,7 @@ PRELUDE: tuple[Constants, ...] = (
     *_as_in_python(entry, "REASON_BYTES", "MOST_NEEDS"),
     *_as_in_python(kinds, "KINDS_KEPT", "KIND_TASKS"),
     *_as_in_python(description, "NAMED_RELATED", "NEEDS_READ"),
+    *_as_in_python(situation, "ACTIVE_READ"),
     *_as_in_python(scan, "SCAN_STEP", "SCAN_BYTES", "TYPE_AT", "BATCH_HEAD"),
     *_as_in_python(
         samples,

@@ -37,6 +37,8 @@ from rediq_trio.store.port import (
     implements_store,
 )
 from rediq_trio.store.reads.description import Description
+from rediq_trio.store.reads.situation import Situation
+from rediq_trio.store.reads.states import StatesRead
 from rediq_trio.store.redis import operation_codec, series_codec
 from rediq_trio.store.redis.check.reader import CheckReader
 from rediq_trio.store.redis.codec import (
@@ -54,7 +56,7 @@ from rediq_trio.store.redis.kinds_codec import read_kinds
 from rediq_trio.store.redis.operation_codec import Now, ScriptCall
 from rediq_trio.store.redis.overview import find_schedules, read_overview
 from rediq_trio.store.redis.queue_names import QueueNames
-from rediq_trio.store.redis.reads_codec import read_description
+from rediq_trio.store.redis.reads_codec import read_description, read_situation, read_states
 from rediq_trio.store.redis.record_format import refuse_newer
 from rediq_trio.store.redis.scan_codec import read_scanned, scan_args
 from rediq_trio.store.redis.scripts import Script
@@ -222,6 +224,14 @@ class RedisStore(Store):
     async def description(self, queue: str, task_id: str) -> Description | None:
         now, reply = await self._run("description", queue, (self._now(), pack_id(task_id)))
         return read_description(f"{queue}/{task_id}", now, reply)
+
+    async def situation(self, queue: str, task_id: str) -> Situation | None:
+        reply = await self._run("situation", queue, (self._now(), pack_id(task_id)))
+        return read_situation(f"{queue}/{task_id}", reply)
+
+    async def states(self, queue: str, ids: Sequence[str]) -> StatesRead:
+        check_batch("states", ids)
+        return read_states(await self._run("states", queue, (self._now(), *map(pack_id, ids))))
 
     async def list(
         self, queue: str, state: State, *, limit: int, after: str | None = None
