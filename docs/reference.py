@@ -171,7 +171,8 @@ def _public(wanted: Any) -> list[Any]:
 _VALUES = ("TaskInfo", "Dependency", "UniqueKey", "Attempt", "ErrorText", "Progress",
            "QueueStats", "Overview", "QueueCounts", "WorkerInfo", "RunningTask", "WorkerHealth",
            "ServerStats", "Health", "BlockedLoop", "ScheduleInfo", "Series", "SeriesPoint",
-           "SeriesGap", "QueueLimits", "KeyLimit", "WorkflowInfo", "Node", "Violation", "Repair")  # fmt: skip
+           "SeriesGap", "QueueLimits", "KeyLimit", "QueueTargets", "AuditEntry", "Mark", "WorkflowInfo", "Node",
+           "Violation", "Repair")  # fmt: skip
 
 
 def values() -> str:
@@ -198,6 +199,8 @@ def _type(hint: Any) -> str:
         "rediq_trio.spec.lifecycle.",
         "rediq_trio.values.schedule.",
         "rediq_trio.values.limits.",
+        "rediq_trio.values.audit.",
+        "rediq_trio.values.targets.",
         "rediq_trio.worker.watchdog.",
         "collections.abc.",
         "typing.",

@@ -68,7 +68,7 @@ THEME_OF = MappingProxyType(
             "schedules",
         ),
         "batch": "groups", "set_group_rules": "groups", "groups": "groups",
-        "acknowledge": "mail", "register": "reading", "cancel": "operating", "claim": "claim",
+        "acknowledge": "mail", "register": "reading", "log": "logbook", "cancel": "operating", "claim": "claim",
         "delete": "operating", "enqueue": "dependencies",
         "expire": "keeping", "flush": "operating", "include/due": "keeping",
         "include/terminal": "unique", "include/fence": "fences", "include/intake": "dependencies",

@@ -7,6 +7,7 @@ from functools import partial
 from rediq_trio._errors import NewerTask, TaskNotFound
 from rediq_trio.admin.reading import QueueReader
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.store.audit.audited import audited
 from rediq_trio.store.port import BATCH
 from rediq_trio.store.relay import relay
 from rediq_trio.tasks.for_each import call_each
@@ -28,6 +29,7 @@ class DeadLetters:
         """Read dead tasks in pages like `Queue.tasks`, the newest last, or first with `newest`."""
         return await self._reader.tasks(State.DEAD, limit=limit, after=after, newest=newest)
 
+    @audited("queue", "_reader.name")
     async def retry(self, task_id: str) -> bool:
         """Make a dead task ready again, with new counters; return False if nothing changed.
 
@@ -45,6 +47,7 @@ class DeadLetters:
         await relay(self._store, partition)
         return state in _REVIVED
 
+    @audited("queue", "_reader.name")
     async def retry_all(self) -> int:
         """Make the tasks that are dead now ready again, in batches; return how many.
 
@@ -52,6 +55,7 @@ class DeadLetters:
         """
         return await self._change_all(revive=True)
 
+    @audited("queue", "_reader.name")
     async def purge(self) -> int:
         """Delete the tasks that are dead now, in batches; return how many."""
         return await self._change_all(revive=False)

@@ -6,6 +6,7 @@ from rediq_trio._errors import (
     ConnectionLost,
     DuplicateTask,
     NewerTask,
+    NotAudited,
     PartlyEnqueued,
     PayloadError,
     PayloadTooLarge,
@@ -48,12 +49,14 @@ from rediq_trio.store.encrypted.keys import Encryption
 from rediq_trio.store.memory import MemoryStore
 from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.values.attempt import Attempt, ErrorText
+from rediq_trio.values.audit import AuditEntry, Mark
 from rediq_trio.values.backoff import Exponential, Fixed, Linear
 from rediq_trio.values.limits import KeyLimit, QueueLimits, Rate
 from rediq_trio.values.overview import Overview, QueueCounts
 from rediq_trio.values.related import Dependency, UniqueKey
 from rediq_trio.values.schedule import Cron, Every
 from rediq_trio.values.series import Series, SeriesGap, SeriesPoint
+from rediq_trio.values.targets import QueueTargets
 from rediq_trio.values.task import Progress, QueueStats, Task, TaskInfo, Unique, WorkerInfo
 from rediq_trio.values.workers import RunningTask, WorkerHealth
 from rediq_trio.wire.converter import Converter
@@ -71,6 +74,7 @@ __all__ = [
     "AccessRefused",
     "App",
     "Attempt",
+    "AuditEntry",
     "BlockedLoop",
     "Client",
     "ConfigError",
@@ -89,9 +93,11 @@ __all__ = [
     "Health",
     "KeyLimit",
     "Linear",
+    "Mark",
     "MemoryStore",
     "NewerTask",
     "Node",
+    "NotAudited",
     "Overview",
     "PartlyEnqueued",
     "PayloadError",
@@ -103,6 +109,7 @@ __all__ = [
     "QueueLimits",
     "QueueNotEmpty",
     "QueueStats",
+    "QueueTargets",
     "Rate",
     "RediqError",
     "Reject",
