@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from docs.read_source import attribute_docs, oneline
+from rediq_trio.spec.history.logbook import Logbook
 from rediq_trio.spec.lifecycle import Transition
 from rediq_trio.spec.records import Record
 from rediq_trio.spec.stored_format import MARKS, RECORD_FIELDS, RELATION_FIELDS
@@ -22,6 +23,9 @@ def keys() -> str:
     records, alive = (key.decode() for key in names.workers)
     lines += [
         f"| `{names.queues.decode()}` | set | The names of the queues ever used. |",
+        f"| `{names.logbooks[Logbook.AUDIT].decode()}` | stream | What people did through tools, the last "
+        "10,000: one field each, named by the nonce of the line. |",
+        f"| `{names.logbooks[Logbook.MARKS].decode()}` | stream | The last 200 marks, likewise. |",
         f"| `{names.partitions.decode()}` | hash | How many partitions each partitioned queue has. |",
         f"| `{records}` | hash | What each worker said of itself in its last heartbeat, by its id. |",
         f"| `{alive}` | sorted set | The workers, by until when each counts as alive. |",

@@ -169,12 +169,12 @@ def _public(wanted: Any) -> list[Any]:
     return [value for value in found if wanted(value)]
 
 
-_VALUES = ("TaskInfo", "Dependency", "UniqueKey", "Attempt", "ErrorText", "Progress",
-           "Why", "WhyPart",
-           "QueueStats", "Overview", "QueueCounts", "WorkerInfo", "RunningTask", "WorkerHealth",
-           "ServerStats", "Health", "BlockedLoop", "ScheduleInfo", "Series", "SeriesPoint",
-           "SeriesGap", "FailureKind", "BulkProgress", "SelectionPreview", "Possible",
-           "QueueLimits", "KeyLimit", "WorkflowInfo", "Node", "Violation", "Repair")  # fmt: skip
+_VALUES = ("TaskInfo", "Dependency", "UniqueKey", "Attempt", "ErrorText", "Progress", "Why",
+           "WhyPart", "QueueStats", "Overview", "QueueCounts", "WorkerInfo", "RunningTask",
+           "WorkerHealth", "ServerStats", "Health", "BlockedLoop", "ScheduleInfo", "Series",
+           "SeriesPoint", "SeriesGap", "FailureKind", "BulkProgress", "SelectionPreview",
+           "Possible", "QueueLimits", "KeyLimit", "QueueTargets", "AuditEntry", "Mark",
+           "WorkflowInfo", "Node", "Violation", "Repair")  # fmt: skip
 
 
 def values() -> str:
@@ -207,6 +207,8 @@ def _type(hint: Any) -> str:
         "rediq_trio.spec.lifecycle.",
         "rediq_trio.values.schedule.",
         "rediq_trio.values.limits.",
+        "rediq_trio.values.audit.",
+        "rediq_trio.values.targets.",
         "rediq_trio.worker.watchdog.",
         "collections.abc.",
         "typing.",

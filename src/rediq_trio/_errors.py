@@ -20,6 +20,7 @@ RediqError
 │   └── ServerRefused    the world: Redis answered that it cannot take the command now
 │       └── AccessRefused  the caller, a ConfigError too: login, permission or kind of URL
 ├── Unconfirmed          the world: less durable than was asked
+├── NotAudited           its cause: a change was made, and has no entry in the audit
 ├── StaleLease           the world: another worker holds the task by now
 ├── StoreError           us, or damaged data: a command that Redis will never take
 └── WorkerCrashed        us: an actor of the worker has a bug
@@ -263,6 +264,18 @@ class Unconfirmed(RediqError):
         """What the write was answered."""
         self.ids: tuple[str, ...] = ()
         """The ids of the written tasks, if it was an enqueue."""
+
+
+class NotAudited(RediqError):
+    """The change was made, but its entry in the audit could not be written, for the chained cause."""
+
+    def __init__(self, what: str, reason: BaseException, *, answer: object = None) -> None:
+        super().__init__(
+            f"{what} was done, but has no entry in the audit: {reason}; do not do it again, and "
+            "make a note of it with Client.mark() when Redis can be written"
+        )
+        self.answer = answer
+        """What the change returned."""
 
 
 class StaleLease(RediqError):

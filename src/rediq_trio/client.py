@@ -16,12 +16,15 @@ from rediq_trio._errors import (
     TaskNotFound,
     Unconfirmed,
 )
+from rediq_trio.admin.logbooks import read_audit, read_marks, write_mark
 from rediq_trio.admin.overview import read_overview
 from rediq_trio.admin.queue import Queue
 from rediq_trio.schedules.admin import Schedules
 from rediq_trio.settings import settle_patience, warn_misspelt_variables
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Answer, AnswerKind, Enqueued, NewTask
+from rediq_trio.store.audit.acting import ActingStore, Actor
+from rediq_trio.store.audit.audited import audited
 from rediq_trio.store.encrypted.keys import Encryption, resolve_encryption
 from rediq_trio.store.encrypted.store import encrypt_store
 from rediq_trio.store.opening import open_store
@@ -43,6 +46,7 @@ from rediq_trio.tasks.partitions import PartitionCounts
 from rediq_trio.tasks.prepare import PreparedTask, prepare
 from rediq_trio.tasks.task_info import read_worker_infos
 from rediq_trio.tasks.waiting import lend_slot
+from rediq_trio.values.audit import AuditEntry, Mark
 from rediq_trio.values.bounds import (
     MAX_PAYLOAD,
     PATIENCE,
@@ -79,6 +83,7 @@ class Client:
     @overload
     async def enqueue(self, task: Workflow[R], *, wait: bool = False) -> WorkflowHandle[R]: ...
 
+    @audited()
     async def enqueue(self, task: Task[Any] | Workflow[Any], *, wait: bool = False) -> Any:
         """Enqueue a task, or all tasks of a workflow, all or nothing; return its handle.
 
@@ -136,6 +141,7 @@ class Client:
         }
         return WorkflowHandle(plan, handles)
 
+    @audited()
     async def enqueue_many(
         self, tasks: Iterable[Task[R]], *, wait: bool = False
     ) -> list[TaskHandle[R]]:
@@ -268,6 +274,41 @@ class Client:
     async def workers(self) -> list[WorkerInfo]:
         """Return the live workers, as of their last heartbeats, ordered by id."""
         return read_worker_infos(await self._patient_store.workers())
+
+    def acting(self, *, who: str, tool: str = "", where: str = "") -> Client:
+        """Return this client for a person at a tool: each of their changes has an entry in the audit.
+
+        It covers what this client and what it opens change. An entry is written after its call, also
+        if that fails or is cancelled. `who`: 1 to 128 characters, a login for example; `tool`: at
+        most 64; `where`: at most 200, an address for example. Both clients are closed together.
+        Raises `ConfigError`. Each change raises `NotAudited` if it was made without an entry.
+        """
+        store = ActingStore(self._store, Actor.of(who, tool, where), self._patience)
+        return Client(store, max_payload=self._max_payload, patience=self._patience)
+
+    async def audit(
+        self, *, newest: bool = True, limit: int = 100, after: AuditEntry | str | None = None
+    ) -> tuple[AuditEntry, ...]:
+        """Read what people did through tools: the last 10,000 changes, the newest first.
+
+        With `newest=False` the oldest comes first. `limit` is 1 to 1,000; for the next page, pass the
+        last entry, or its id, as `after`. What programs do is not there, see `acting`. Raises
+        `ConfigError`.
+        """
+        return await read_audit(self._patient_store, newest=newest, limit=limit, after=after)
+
+    @audited()
+    async def mark(self, text: str, by: str = "") -> Mark:
+        """Make a mark at this instant, for whoever looks at charts: a deployment, for example.
+
+        `text` has 1 to 200 characters; `by`, who makes it, at most 128, by default the person for
+        whom the client is `acting`. When cancelled, it may have been made. Raises `ConfigError`.
+        """
+        return await write_mark(self._patient_store, text, by)
+
+    async def marks(self) -> tuple[Mark, ...]:
+        """Read the last 200 marks, the newest first."""
+        return await read_marks(self._patient_store)
 
 
 @trio_context("from asyncio use rediq.asyncio.connect(), from blocking code rediq.connect_sync()")

@@ -482,6 +482,51 @@ async def queue_limit(client: Any) -> list[Any]:
     ]
 
 
+async def queue_targets(client: Any) -> list[Any]:
+    queue = client.queue("q")
+    return [
+        await attempt(queue.targets, latency=30, failures=0.5),
+        await attempt(queue.targets, latency=None),
+        await attempt(queue.targets),
+        await attempt(queue.targets, failures=2),
+        (await done(queue.stats())).targets.failures == 0.5,
+    ]
+
+
+async def acting(client: Any) -> list[Any]:
+    person = client.acting(who="ada", tool="t", where="w")
+    handle = await done(person.enqueue(task("a")))
+    await done(handle.cancel())
+    await done(person.queue("q").pause())
+    await done(client.queue("q").resume())
+    await attempt(person.queue("q").dead.retry, "q/none")
+    entries = await done(client.audit())
+    seen = [
+        (e.who, e.tool, e.where, e.what, dict(e.selection), e.count, e.outcome, e.detail)
+        for e in entries
+    ]
+    pages = [
+        await done(client.audit(newest=False, limit=1)) == entries[-1:],
+        await done(client.audit(limit=1, after=entries[0])) == entries[1:2],
+        await done(client.audit(after=entries[0].id)) == entries[1:],
+    ]
+    refused = [
+        await attempt(client.acting, who=""),
+        await attempt(client.audit, limit=0),
+        await attempt(client.audit, after="none"),
+    ]
+    return [seen, pages, refused]
+
+
+async def mark(client: Any) -> list[Any]:
+    return [
+        await attempt(client.mark, "v1", "ada"),
+        await attempt(client.acting(who="bob").mark, "v2"),
+        await attempt(client.mark, ""),
+        await attempt(client.marks),
+    ]
+
+
 async def queue_keep_history(client: Any) -> list[Any]:
     queue = client.queue("q")
     return [await attempt(queue.keep_history, 5), await attempt(queue.keep_history, -1)]
@@ -576,6 +621,10 @@ SCENARIOS: dict[str, Callable[[Any], Awaitable[list[Any]]]] = {
     "Client.overview": overview,
     "Client.schedules": open_schedules,
     "Client.workers": workers,
+    "Client.acting": acting,
+    "Client.audit": acting,
+    "Client.mark": mark,
+    "Client.marks": mark,
     "TaskHandle.info": task_info,
     "TaskHandle.result": task_result,
     "TaskHandle.wait": task_wait,
@@ -609,6 +658,7 @@ SCENARIOS: dict[str, Callable[[Any], Awaitable[list[Any]]]] = {
     "Queue.remove": queue_remove,
     "Queue.limit": queue_limit,
     "Queue.limits": queue_limit,
+    "Queue.targets": queue_targets,
     "Queue.keep_history": queue_keep_history,
     "Queue.find": queue_find,
     "Queue.select": queue_select,

@@ -875,3 +875,22 @@ async def test_a_claim_that_finds_nothing_allowed_wakes_nobody(bench: Bench) -> 
         assert await bench.take() == []
         await bench.store.promote(Q, limit=10)
         await silent(signals, SignalKind.WAKE, SignalKind.DUE)
+
+
+async def test_targets_are_kept_and_each_can_be_left(bench: Bench) -> None:
+    async def found() -> tuple[int, int]:
+        queue = (await bench.store.stats(Q)).queue
+        return queue.target_latency_ms, queue.target_failures_ppm
+
+    assert await found() == (0, 0)
+    await bench.store.arrange(Q, target_latency_ms=1500, target_failures_ppm=10)
+    assert await found() == (1500, 10)
+    await bench.store.arrange(Q, target_latency_ms=0)
+    await bench.store.arrange(Q, max_pending=5)
+    assert await found() == (0, 10)
+    await bench.store.arrange(Q, target_latency_ms=7, target_failures_ppm=0)
+    await bench.store.pause(Q)
+    assert await found() == (7, 0)
+    assert (await bench.dump()).target_latency_ms == 7
+    await bench.store.flush(Q)
+    assert await found() == (7, 0)

@@ -14,6 +14,7 @@ import rediq_trio
 from rediq_trio import Unconfirmed
 from rediq_trio.admin.queue import Queue
 from rediq_trio.spec.check.findings import Action, Target, TargetType
+from rediq_trio.spec.history.logbook import Logbook
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import (
     Completed,
@@ -260,6 +261,7 @@ CALLS: dict[str, tuple[str, Prepare]] = {
     # Written again soon.
     "acknowledge": (NO, _with_message),
     "batch": (NO, _with_group),
+    "log": (RAISE, simply(lambda store: store.log(Logbook.AUDIT, nonce=b"n", data=b"d"))),
     "register": (NO, simply(lambda store: store.register(WorkerRecord("w", b"data", 10**6)))),
     "expire": (NO, _with_expired),
     "set_group_rules": (
@@ -346,7 +348,9 @@ async def test_each_script_is_confirmed_as_the_table_says(world: World, script: 
 
 def test_each_script_is_an_operations_or_named_apart() -> None:
     of_operations = {durability.OTHER_SCRIPT.get(name, name) for name in OPERATIONS}
-    apart = (durability.REPAIRS, durability.OF_WORKERS, durability.READING)
+    apart = (
+        durability.REPAIRS, durability.OF_WORKERS, durability.OF_PEOPLE, durability.READING,
+    )  # fmt: skip
     named = [*of_operations, *(name for some in apart for name in some)]
     assert sorted(named) == sorted(load_scripts())
     with pytest.raises(LookupError, match="the script defer is of no operation"):

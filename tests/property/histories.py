@@ -276,9 +276,19 @@ class Histories(RuleBasedStateMachine):
         most=st.sampled_from([None, 0, 1, 3]),
         fair=st.sampled_from([None, False, True]),
         history=st.sampled_from([None, None, 0, 2, 5, 1000]),
+        latency=st.sampled_from([None, 0, 30_000]),
+        failures=st.sampled_from([None, 0, 10_000]),
     )
-    def arrange(self, most: int | None, fair: bool | None, history: int | None) -> None:
-        self.do("arrange", max_pending=most, fair=fair, history=history)
+    def arrange(
+        self,
+        most: int | None,
+        fair: bool | None,
+        history: int | None,
+        latency: int | None,
+        failures: int | None,
+    ) -> None:
+        targets = {"target_latency_ms": latency, "target_failures_ppm": failures}
+        self.do("arrange", max_pending=most, fair=fair, history=history, **targets)
 
     @rule(limit=st.sampled_from([1, 2, 100]))
     def unblock(self, limit: int) -> None:

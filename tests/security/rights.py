@@ -108,7 +108,10 @@ async def _arrange(client: rediq.Client) -> None:
     queue = client.queue("default")
     await queue.limit(concurrency=100, rate=Rate(1000, 1), max_pending=1000, fair_by="limit_key")
     await queue.limit(key="*", concurrency=2, rate=Rate(1000, 1))
-    await queue.pause()
+    await queue.targets(latency=30, failures=0.5)
+    person = client.acting(who="ada")
+    await person.mark("a pause")
+    await person.queue("default").pause()
     await queue.resume()
 
 
@@ -225,6 +228,8 @@ async def operate(client: rediq.Client) -> None:
             for task in await queue.tasks(state):
                 await client.task(task.id).info()
     await client.overview()
+    assert [each.what for each in await client.audit()][-1] == "Client.mark"
+    assert [mark.text for mark in await client.marks()] == ["a pause"]
     for info in await client.schedules().list():
         await client.schedules().get(info.name)
     await client.workers()

@@ -89,6 +89,7 @@ async def test_a_user_that_reads_sees_everything_and_changes_nothing(server: Ser
     async with user(server, "rediq", line_of("rediq")) as (_, url):
         async with rediq.connect(url) as client:
             await client.queue("q").limit(concurrency=3)
+            await client.acting(who="ada").mark("a pause")
             handle = await client.enqueue(rediq.Task("t", None, queue="q", id="one"))
             await client.schedules().add("s", rediq.Every(60), rediq.Task("t", None, queue="q"))
         reader = user(server, "rediq-reader", line_of("rediq-reader"), empty=False)
@@ -106,6 +107,8 @@ async def test_a_user_that_reads_sees_everything_and_changes_nothing(server: Ser
                 lambda: queue.partition(2),
                 lambda: queue.limit(concurrency=1),
                 lambda: client.schedules().remove("s"),
+                lambda: client.mark("a mark"),
+                lambda: queue.targets(latency=1),
             ):  # fmt: skip
                 with pytest.raises(ConfigError):
                     await change()

@@ -9,6 +9,7 @@ from rediq_trio.admin.failure_kinds import check_kind
 from rediq_trio.admin.reading import QueueReader
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import InState
+from rediq_trio.store.audit.audited import audited
 from rediq_trio.store.port import BATCH
 from rediq_trio.store.relay import relay
 from rediq_trio.store.scan import ALL, Where
@@ -48,6 +49,7 @@ class DeadLetters:
             State.DEAD, limit=limit, after=after, newest=newest, where=where
         )
 
+    @audited("queue", "_reader.name")
     async def retry(self, task_id: str) -> bool:
         """Make a dead task ready again, with new counters; return False if nothing changed.
 
@@ -65,6 +67,7 @@ class DeadLetters:
         await relay(self._store, partition)
         return state in _REVIVED
 
+    @audited("queue", "_reader.name")
     async def retry_all(self) -> int:
         """Make the tasks that are dead now ready again, in batches; return how many.
 
@@ -72,6 +75,7 @@ class DeadLetters:
         """
         return await self._change_all(revive=True)
 
+    @audited("queue", "_reader.name")
     async def purge(self) -> int:
         """Delete the tasks that are dead now, in batches; return how many."""
         return await self._change_all(revive=False)

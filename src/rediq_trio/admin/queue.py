@@ -32,13 +32,14 @@ from rediq_trio.spec.check.partitions import ABOUT, partition_repairs, partition
 from rediq_trio.spec.history.entry import MAX_HISTORY
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import ANY_KEY, NO_LIMIT
+from rediq_trio.store.audit.audited import audited
 from rediq_trio.store.port import Store
 from rediq_trio.store.relay import relay
 from rediq_trio.tasks.for_each import call_each, naming_lost
 from rediq_trio.tasks.partitions import MAX_PARTITIONS, partitions_of
 from rediq_trio.tasks.pause_note import pack_pause_note
 from rediq_trio.tasks.task_info import make_queue_stats, sum_stats
-from rediq_trio.values.bounds import check_flag, check_label, check_number
+from rediq_trio.values.bounds import Duration, check_flag, check_label, check_number
 from rediq_trio.values.failure_kind import FailureKind
 from rediq_trio.values.filters import FilterOptions
 from rediq_trio.values.limits import (
@@ -51,6 +52,7 @@ from rediq_trio.values.limits import (
     make_key_limit,
 )
 from rediq_trio.values.series import Series
+from rediq_trio.values.targets import NO_TARGETS, QueueTargets, pack_targets
 from rediq_trio.values.task import QueueStats, TaskInfo
 
 
@@ -100,6 +102,7 @@ class Queue:
         """
         return await read_failures(self._store, await self._reader.partitions())
 
+    @audited("queue", "name")
     async def partition(self, count: int) -> None:
         """Split the queue into `count` partitions, 2 to 64, each in its own slot; 1 undoes it.
 
@@ -117,7 +120,10 @@ class Queue:
             return
         if bound := await self._partition_bound(before):
             raise ConfigError.of("count", count, bound)
+        kept = await self.targets()
         await self._store.set_partitions(self.name, count)
+        if kept != NO_TARGETS:
+            await self._set_targets(latency=kept.latency, failures=kept.failures)
 
     async def _partition_bound(self, before: Sequence[str]) -> str | None:
         """Return what the count must be now, and why; None for any number."""
@@ -197,6 +203,7 @@ class Queue:
             Selected(self._reader, wanted, of, instants, sum(one.size for one in begun))
         )
 
+    @audited("queue", "name")
     async def pause(self, reason: str = "", by: str = "") -> None:
         """Stop all claims until `resume`; running tasks continue.
 
@@ -208,10 +215,12 @@ class Queue:
         note = pack_pause_note(reason, by)
         await call_each(await self._reader.partitions(), lambda name: self._store.pause(name, note))
 
+    @audited("queue", "name")
     async def resume(self) -> None:
         """Allow claims again after `pause`, in each partition that answers."""
         await call_each(await self._reader.partitions(), self._store.resume)
 
+    @audited("queue", "name")
     async def flush(self) -> int:
         """Remove every task, in one step for each partition; return how many there were.
 
@@ -227,6 +236,7 @@ class Queue:
         await relay(self._store, partition)
         return removed
 
+    @audited("queue", "name")
     async def remove(self) -> None:
         """Remove a queue that is empty: its name, settings, limits, counters, failures and history.
 
@@ -238,6 +248,7 @@ class Queue:
         """
         await remove_queue(self._store, self.name, await self._reader.partitions())
 
+    @audited("queue", "name")
     async def limit(
         self,
         *,
@@ -311,6 +322,31 @@ class Queue:
             keys=MappingProxyType({key: make_key_limit(keys[key]) for key in sorted(keys)}),
         )
 
+    async def targets(
+        self,
+        *,
+        latency: Duration | Unset | None = UNSET,
+        failures: float | Unset | None = UNSET,
+    ) -> QueueTargets:
+        """Set what its operators expect of the queue; return what is expected now.
+
+        A target that is not passed stays; None removes it. `latency`: how long a pending task may
+        wait, seconds, 0.001 to 1 year. `failures`: the share of ended attempts that may fail,
+        0.000001 to 1. Targets hold nothing back: `stats()` shows them, and tools alert when one is
+        missed. The call may be repeated. Raises `ConfigError`, and then nothing was written.
+        """
+        if latency is not UNSET or failures is not UNSET:
+            await self._set_targets(latency=latency, failures=failures)
+        return (await self.stats()).targets
+
+    @audited("queue", "name", what="Queue.targets")
+    async def _set_targets(
+        self, *, latency: Duration | Unset | None = UNSET, failures: float | Unset | None = UNSET
+    ) -> None:
+        change = partial(self._store.arrange, **pack_targets(latency, failures))
+        await call_each(await self._reader.partitions(), change)
+
+    @audited("queue", "name")
     async def keep_history(self, count: int) -> None:
         """Keep the last `count` transitions of the queue, 0 to 1,000,000; 0 deletes them.
 
@@ -368,6 +404,7 @@ class Queue:
             plan = [*(attrs.evolve(one, queue=self.name) for one in some), *plan]
         return plan
 
+    @audited("queue", "name")
     async def repair(self, plan: Sequence[Repair]) -> list[Repair]:
         """Make the repairs of a plan; return those that changed something.
 

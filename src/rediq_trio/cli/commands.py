@@ -44,6 +44,8 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "schedule": Command(
             "operate.schedule", "list, add, pause, resume, run and remove schedules"
         ),
+        "audit": Command("operate.audit", "list what people did through tools"),
+        "mark": Command("operate.mark", "make a mark in the charts, like a deployment"),
         "history": Command("history", "write the last transitions of a queue to a file"),
         "replay": Command("history:add_replay", "run a history through the specification"),
         "check": Command("check", "check that every invariant of a queue holds"),

@@ -6,6 +6,7 @@ from rediq_trio._errors import (
     ConnectionLost,
     DuplicateTask,
     NewerTask,
+    NotAudited,
     PartlyEnqueued,
     PayloadError,
     PayloadTooLarge,
@@ -52,6 +53,7 @@ from rediq_trio.store.encrypted.keys import Encryption
 from rediq_trio.store.memory import MemoryStore
 from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.values.attempt import Attempt, ErrorText
+from rediq_trio.values.audit import AuditEntry, Mark
 from rediq_trio.values.backoff import Exponential, Fixed, Linear
 from rediq_trio.values.bulk import BulkProgress, Possible, SelectionPreview
 from rediq_trio.values.failure_kind import FailureKind
@@ -60,6 +62,7 @@ from rediq_trio.values.overview import Overview, QueueCounts
 from rediq_trio.values.related import Dependency, UniqueKey
 from rediq_trio.values.schedule import Cron, Every
 from rediq_trio.values.series import Series, SeriesGap, SeriesPoint
+from rediq_trio.values.targets import QueueTargets
 from rediq_trio.values.task import Progress, QueueStats, Task, TaskInfo, Unique, WorkerInfo
 from rediq_trio.values.why import Why, WhyKind, WhyPart
 from rediq_trio.values.workers import RunningTask, WorkerHealth
@@ -78,6 +81,7 @@ __all__ = [
     "AccessRefused",
     "App",
     "Attempt",
+    "AuditEntry",
     "BlockedLoop",
     "BulkProgress",
     "Client",
@@ -98,9 +102,11 @@ __all__ = [
     "Health",
     "KeyLimit",
     "Linear",
+    "Mark",
     "MemoryStore",
     "NewerTask",
     "Node",
+    "NotAudited",
     "Overview",
     "PartlyEnqueued",
     "PayloadError",
@@ -113,6 +119,7 @@ __all__ = [
     "QueueLimits",
     "QueueNotEmpty",
     "QueueStats",
+    "QueueTargets",
     "Rate",
     "RediqError",
     "Reject",

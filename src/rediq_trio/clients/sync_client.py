@@ -21,6 +21,7 @@ from rediq_trio.schedules.admin import ScheduleInfo, Schedules
 from rediq_trio.spec.check.findings import Repair, Violation
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.tasks.handle import TaskHandle
+from rediq_trio.values.audit import AuditEntry, Mark
 from rediq_trio.values.bounds import Duration
 from rediq_trio.values.failure_kind import FailureKind
 from rediq_trio.values.bulk import BulkProgress, SelectionPreview
@@ -29,6 +30,7 @@ from rediq_trio.values.limits import UNSET, QueueLimits, Rate, Unset
 from rediq_trio.values.overview import Overview
 from rediq_trio.values.schedule import Cron, Every
 from rediq_trio.values.series import Series
+from rediq_trio.values.targets import QueueTargets
 from rediq_trio.values.task import (
     NewTaskChanges,
     Progress,
@@ -552,6 +554,18 @@ class SyncQueue:
         """Read the limits of the queue and of each limit key."""
         return self._calls.call(self._on_trio.limits)
 
+    def targets(
+        self, *, latency: Duration | Unset | None = UNSET, failures: float | Unset | None = UNSET
+    ) -> QueueTargets:
+        """Set what its operators expect of the queue; return what is expected now.
+
+        A target that is not passed stays; None removes it. `latency`: how long a pending task may
+        wait, seconds, 0.001 to 1 year. `failures`: the share of ended attempts that may fail,
+        0.000001 to 1. Targets hold nothing back: `stats()` shows them, and tools alert when one is
+        missed. The call may be repeated. Raises `ConfigError`, and then nothing was written.
+        """
+        return self._calls.call(self._on_trio.targets, latency=latency, failures=failures)
+
     def keep_history(self, count: int) -> None:
         """Keep the last `count` transitions of the queue, 0 to 1,000,000; 0 deletes them.
 
@@ -740,6 +754,39 @@ class SyncClient:
     def workers(self) -> list[WorkerInfo]:
         """Return the live workers, as of their last heartbeats, ordered by id."""
         return self._calls.call(self._on_trio.workers)
+
+    def acting(self, *, who: str, tool: str = "", where: str = "") -> SyncClient:
+        """Return this client for a person at a tool: each of their changes has an entry in the audit.
+
+        It covers what this client and what it opens change. An entry is written after its call, also
+        if that fails or is cancelled. `who`: 1 to 128 characters, a login for example; `tool`: at
+        most 64; `where`: at most 200, an address for example. Both clients are closed together.
+        Raises `ConfigError`. Each change raises `NotAudited` if it was made without an entry.
+        """
+        return SyncClient(self._calls, self._on_trio.acting(who=who, tool=tool, where=where))
+
+    def audit(
+        self, *, newest: bool = True, limit: int = 100, after: AuditEntry | str | None = None
+    ) -> tuple[AuditEntry, ...]:
+        """Read what people did through tools: the last 10,000 changes, the newest first.
+
+        With `newest=False` the oldest comes first. `limit` is 1 to 1,000; for the next page, pass the
+        last entry, or its id, as `after`. What programs do is not there, see `acting`. Raises
+        `ConfigError`.
+        """
+        return self._calls.call(self._on_trio.audit, newest=newest, limit=limit, after=after)
+
+    def mark(self, text: str, by: str = "") -> Mark:
+        """Make a mark at this instant, for whoever looks at charts: a deployment, for example.
+
+        `text` has 1 to 200 characters; `by`, who makes it, at most 128, by default the person for
+        whom the client is `acting`. When cancelled, it may have been made. Raises `ConfigError`.
+        """
+        return self._calls.call(self._on_trio.mark, text, by)
+
+    def marks(self) -> tuple[Mark, ...]:
+        """Read the last 200 marks, the newest first."""
+        return self._calls.call(self._on_trio.marks)
 
     def close(self) -> None:
         """Close the client, and wait until it is closed. May be called again.

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 import attrs
 
 from rediq_trio.observe.views import FleetView
-from rediq_trio.observe.words import counted, duration, shown
+from rediq_trio.observe.words import counted, duration, share, shown
 
 LATE = 60.0
-"""Seconds that the oldest pending task may wait before an alert."""
+"""Seconds that the oldest pending task may wait before an alert, in a queue without a target."""
 
 
 class Severity(enum.StrEnum):
@@ -72,9 +72,18 @@ def _unserved(view: FleetView) -> Iterator[tuple[str, str]]:
 
 def _late(view: FleetView) -> Iterator[tuple[str, str]]:
     for queue in view.queues:
-        age = queue.stats.oldest_pending_age
-        if age > LATE and queue.workers and not queue.stats.paused:
-            yield queue.name, f"its oldest pending task has waited for {duration(age)}"
+        age, target = queue.stats.oldest_pending_age, queue.stats.targets.latency
+        if age > (target or LATE) and queue.workers and not queue.stats.paused:
+            bound = f", its target is {duration(target)}" if target else ""
+            yield queue.name, f"its oldest pending task has waited for {duration(age)}{bound}"
+
+
+def _failing(view: FleetView) -> Iterator[tuple[str, str]]:
+    for queue in view.queues:
+        target, failures = queue.stats.targets.failures, queue.failures
+        if target and failures is not None and failures > target:
+            some = f"{share(failures)} of the last attempts failed"
+            yield queue.name, f"{some}, its target is {share(target)}"
 
 
 def _paused(view: FleetView) -> Iterator[tuple[str, str]]:
@@ -110,8 +119,13 @@ RULES: tuple[Rule, ...] = (
         "start one: rediq run module:app --queues {}", _unserved,
     ),
     Rule(
-        "late", Severity.WARN, f"The oldest pending task has waited for more than {LATE:g} s.",
+        "late", Severity.WARN,
+        f"The oldest pending task has waited for longer than the target of its queue, or {LATE:g} s.",
         "add workers, or look at what runs: rediq worker list", _late,
+    ),
+    Rule(
+        "failing", Severity.WARN, "More attempts fail than the target of their queue allows.",
+        "rediq dead list {}", _failing,
     ),
     Rule(
         "paused", Severity.WARN, "A paused queue has pending tasks.",

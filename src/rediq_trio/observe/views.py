@@ -11,10 +11,15 @@ import attrs
 from rediq_trio.client import Client
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.tasks.for_each import try_each
+from rediq_trio.values.series import SeriesGap, SeriesPoint
 from rediq_trio.values.task import QueueStats, WorkerInfo
 
 WAITING = (State.PENDING, State.SCHEDULED, State.RETRY, State.BLOCKED, State.GROUPED)
 """The states of tasks that will run without a person's doing."""
+FAILURES_SINCE = dt.timedelta(minutes=10)
+"""The time whose attempts are compared with a target."""
+FAILURES_LEAST = 20
+"""Ended attempts below which a share says nothing."""
 
 
 @attrs.frozen(kw_only=True)
@@ -29,6 +34,9 @@ class QueueView:
     """Ids of the live workers that serve it."""
     rate: float | None = None
     """Completed tasks in a second since the view before; None for the first."""
+    failures: float | None = None
+    """The share of the attempts that ended in the last 10 minutes and failed; None for a queue without
+    a target for it, and where fewer than 20 ended."""
 
     @property
     def waiting(self) -> int:
@@ -80,11 +88,30 @@ async def look(
     stats, failures = await try_each(found, lambda name: client.queue(name).stats())
     if failures and not stats:
         raise failures[next(iter(failures))]
+    failing = await _failures(client, stats)
     queues = tuple(
-        _queue_view(name, at, stats[name], workers, before) for name in found if name in stats
+        attrs.evolve(
+            _queue_view(name, at, stats[name], workers, before), failures=failing.get(name)
+        )
+        for name in found
+        if name in stats
     )
     unread = {name: " ".join(str(error).split()) for name, error in failures.items()}
     return FleetView(at=at, queues=queues, workers=workers, unread=MappingProxyType(unread))
+
+
+async def _failures(client: Client, stats: Mapping[str, QueueStats]) -> dict[str, float]:
+    """Return which share of the last attempts failed, of the queues with a target for it."""
+    wanted = [name for name, one in stats.items() if one.targets.failures is not None]
+    series, _ = await try_each(wanted, lambda name: client.queue(name).series(FAILURES_SINCE))
+    shares: dict[str, float] = {}
+    for name, one in series.items():
+        parts: list[SeriesPoint | SeriesGap] = [*one.points, *one.gaps]
+        failed = sum(part.failed for part in parts)
+        ended = failed + sum(part.completed for part in parts)
+        if ended >= FAILURES_LEAST:
+            shares[name] = failed / ended
+    return shares
 
 
 def _queue_view(

@@ -27,6 +27,7 @@ from rediq_trio.schedules.declare import (
     removed,
 )
 from rediq_trio.spec.messages import Answer, AnswerKind, Schedule
+from rediq_trio.store.audit.audited import audited
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.tasks.for_each import call_each, first_failure, try_each
 from rediq_trio.tasks.handle import TaskHandle
@@ -85,6 +86,7 @@ class Schedules:
         queue, schedule = await self._find(name)
         return _describe(queue, schedule)
 
+    @audited()
     async def add(self, name: str, when: Every | Cron, task: Task[Any]) -> ScheduleInfo:
         """Add a schedule, or replace the one of that name in whichever queue it is.
 
@@ -102,6 +104,7 @@ class Schedules:
         await self._remove(name, except_in=task.queue)
         return await self.get(name)
 
+    @audited()
     async def remove(self, name: str) -> None:
         """Remove a schedule; its tasks stay. Raises `ScheduleNotFound` if there is none.
 
@@ -131,6 +134,7 @@ class Schedules:
                 gone = True
         return gone
 
+    @audited()
     async def pause(self, name: str) -> None:
         """Stop the ticks of a schedule until `resume`; raise `ScheduleNotFound` if there is none."""
         found, failure = await self._search(name)
@@ -141,6 +145,7 @@ class Schedules:
         if not found:
             raise ScheduleNotFound(name)
 
+    @audited()
     async def resume(self, name: str) -> None:
         """Resume a schedule from now on; ticks during the pause do not count as missed.
 
@@ -162,6 +167,7 @@ class Schedules:
             now = (await self._store.agenda(queue, due=1)).now_ms
             await self._store.reinstate(queue, name=name, next_ms=when.next_ms(now) or 0)
 
+    @audited()
     async def trigger(self, name: str) -> TaskHandle[Any]:
         """Enqueue one task of a schedule now, even while it is paused; its ticks do not change.
 

@@ -258,11 +258,17 @@ def arrange(
     max_pending: int | None = None,
     fair: bool | None = None,
     history: int | None = None,
+    target_latency_ms: int | None = None,
+    target_failures_ppm: int | None = None,
 ) -> tuple[QueueState, None]:
-    """Set how many tasks may be pending, whether claims are fair, and how much history is kept.
+    """Set how many tasks may be pending, whether claims are fair, the length of the history, and targets.
 
-    `max_pending` 0 is for any number, `history` 0 for no entries. None leaves a setting as it is.
+    0 is for any number of pending tasks, no entries, and no target. None leaves a setting as it is.
     """
+    if target_latency_ms is not None:
+        queue = attrs.evolve(queue, target_latency_ms=target_latency_ms)
+    if target_failures_ppm is not None:
+        queue = attrs.evolve(queue, target_failures_ppm=target_failures_ppm)
     if max_pending is not None:
         queue = attrs.evolve(queue, max_pending=max_pending)
     if fair is not None:

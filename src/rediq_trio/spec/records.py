@@ -336,6 +336,10 @@ class QueueState:
     """How many entries of its history the queue keeps; 0 for none."""
     last_entry: int = 0
     """The number of the last entry."""
+    target_latency_ms: int = 0
+    """How long a pending task may wait before its operators want to know; 0 for no target."""
+    target_failures_ppm: int = 0
+    """How many of a million attempts may fail before they want to know; 0 for no target."""
     entries: tuple[Entry, ...] = ()
     """The last transitions."""
     series: QueueSeries = NO_SERIES

@@ -30,6 +30,14 @@ from rediq_trio.spec.check.totals import KeyReport, QueueTotals, totals_of
 from rediq_trio.spec.groups import Group, groups
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.history.kinds import StoredKind, newest_first
+from rediq_trio.spec.history.logbook import (
+    LOGBOOK_SIZES,
+    LinePlace,
+    Logbook,
+    LogLine,
+    log,
+    read_lines,
+)
 from rediq_trio.spec.history.samples import SeriesRead
 from rediq_trio.spec.history.series import read_series
 from rediq_trio.spec.lanes import oldest_due_ms, ordered
@@ -82,6 +90,7 @@ class MemoryStore(Store):
         self._names: set[str] = set()
         """The names of the queues that were ever used."""
         self._partitions: dict[str, int] = {}
+        self._logbooks: dict[Logbook, tuple[LogLine, ...]] = {}
         self._broadcast = SharedBroadcast()
         self._lock = threading.Lock()
 
@@ -282,6 +291,22 @@ class MemoryStore(Store):
             if count > 1:
                 self._partitions[queue] = count
                 self._names.add(f"{queue}~{count - 1}")
+
+    async def log(self, logbook: Logbook, *, nonce: bytes, data: bytes) -> LinePlace:
+        await trio.lowlevel.checkpoint()
+        with self._lock:
+            before = self._logbooks.get(logbook, ())
+            after, place = log(
+                before, self._clock(), most=LOGBOOK_SIZES[logbook], nonce=nonce, data=data
+            )
+            self._logbooks[logbook] = after
+        return place
+
+    async def logged(
+        self, logbook: Logbook, *, limit: int, after: LinePlace | None = None, newest: bool = False
+    ) -> tuple[LogLine, ...]:
+        await trio.lowlevel.checkpoint()
+        return read_lines(self._logbooks.get(logbook, ()), limit=limit, after=after, newest=newest)
 
     def listen(
         self, topics: Iterable[Topic]

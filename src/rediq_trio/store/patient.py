@@ -51,7 +51,7 @@ def _repeated(name: str) -> Callable[..., Any]:
 
 
 def _repeats_what_is_no_operation(kind: S) -> S:
-    for name in READS.keys() | WRITES:
+    for name in READS.keys() | WRITES.keys():
         setattr(kind, name, _repeated(name))
     return implements_store(kind)
 

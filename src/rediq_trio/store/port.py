@@ -35,6 +35,7 @@ from rediq_trio.spec.check.totals import KeyReport, QueueTotals
 from rediq_trio.spec.groups import Group
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.history.kinds import StoredKind
+from rediq_trio.spec.history.logbook import LinePlace, Logbook, LogLine
 from rediq_trio.spec.history.samples import SeriesRead
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Fence, Mail, WorkerRecord
@@ -293,6 +294,16 @@ class Store:
         """
         raise NotImplementedError
 
+    async def log(self, logbook: Logbook, *, nonce: bytes, data: bytes) -> LinePlace:
+        """Add a line to a logbook, once for a nonce, and return its place; see `spec.history.logbook`."""
+        raise NotImplementedError
+
+    async def logged(
+        self, logbook: Logbook, *, limit: int, after: LinePlace | None = None, newest: bool = False
+    ) -> tuple[LogLine, ...]:
+        """Read the lines after a place, or before it and backwards with `newest`."""
+        raise NotImplementedError
+
     def listen(
         self, topics: Iterable[Topic]
     ) -> AbstractContextManager[trio.MemoryReceiveChannel[Signal]]:
@@ -334,6 +345,7 @@ READS: Mapping[str, Carries] = MappingProxyType(
         "dump": Carries.ENCRYPTED,
         "stats": Carries.NOTES_OUT,
         "failure_kinds": Carries.ERRORS_OUT,
+        "logged": Carries.NOTES_OUT,
         **dict.fromkeys(
             ("active_leases", "groups", "history", "key_report", "limits", "list", "overview",
              "partitions", "queues", "series", "states", "targets", "totals", "views",
@@ -343,8 +355,13 @@ READS: Mapping[str, Carries] = MappingProxyType(
     }
 )  # fmt: skip
 """What is read of queues and workers beside the operations, with what it carries."""
-WRITES = frozenset({"register", "repair", "set_partitions", "unregister"})
-"""What is written beside the operations. It carries nothing of a task."""
+WRITES: Mapping[str, Carries] = MappingProxyType(
+    {
+        "log": Carries.NOTES_IN,
+        **dict.fromkeys(("register", "repair", "set_partitions", "unregister"), Carries.NOTHING),
+    }
+)
+"""What is written beside the operations, with what it carries."""
 
 METHODS = frozenset(name for name in vars(Store) if not name.startswith("_"))
 """Every method of `Store`, by name."""
@@ -352,7 +369,7 @@ METHODS = frozenset(name for name in vars(Store) if not name.startswith("_"))
 
 def unclassified_methods(operations: Collection[str]) -> list[str]:
     """Return the methods of `Store` that are nothing, and the operations that it does not have."""
-    return sorted(METHODS ^ ({*operations} | READS.keys() | WRITES | OF_THE_STORE))
+    return sorted(METHODS ^ ({*operations} | READS.keys() | WRITES.keys() | OF_THE_STORE))
 
 
 if _unclassified := unclassified_methods(OPERATIONS.keys()):

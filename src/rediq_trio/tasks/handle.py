@@ -12,6 +12,7 @@ import trio
 from rediq_trio._errors import ConnectionLost, TaskCancelled, TaskFailed, TaskNotFound
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Record
+from rediq_trio.store.audit.audited import audited
 from rediq_trio.store.broadcast import SignalKind
 from rediq_trio.store.port import Store
 from rediq_trio.store.relay import relay
@@ -166,6 +167,7 @@ class TaskHandle(Generic[R]):
         """
         return _ProgressFeed(self)
 
+    @audited("task", "id")
     async def cancel(self) -> State:
         """Cancel the task, or ask the worker that runs it to; return its state.
 
@@ -175,6 +177,7 @@ class TaskHandle(Generic[R]):
         """
         return await self._changed(await self._store.cancel(self._partition, self._local_id))
 
+    @audited("task", "id")
     async def retry(self) -> State:
         """Make a dead or cancelled task ready again, with new counters; return its state.
 
@@ -185,6 +188,7 @@ class TaskHandle(Generic[R]):
         (state,) = await self._store.revive(self._partition, (self._local_id,))
         return await self._changed(state)
 
+    @audited("task", "id")
     async def delete(self) -> bool:
         """Remove the task with its result; return False if a worker holds it: cancel it first.
 
@@ -193,6 +197,7 @@ class TaskHandle(Generic[R]):
         (state,) = await self._store.delete(self._partition, (self._local_id,))
         return await self._changed(state) is not State.ACTIVE
 
+    @audited("task", "id")
     async def run_now(self) -> bool:
         """Make a task that waits for its time, or for its next attempt, ready now.
 
@@ -204,6 +209,7 @@ class TaskHandle(Generic[R]):
         answer = await reschedule(self._store, self._partition, self._local_id, delay=0)
         return answer.before is not State.PENDING
 
+    @audited("task", "id")
     async def reschedule(
         self, *, delay: Duration | None = None, run_at: dt.datetime | None = None
     ) -> State:
@@ -220,6 +226,7 @@ class TaskHandle(Generic[R]):
         assert answer.after is not None
         return answer.after
 
+    @audited("task", "id")
     async def update(
         self, *, seen: TaskInfo | None = None, **changes: Unpack[TaskChanges]
     ) -> State:
@@ -238,6 +245,7 @@ class TaskHandle(Generic[R]):
         most = self._max_payload
         return await update(self._store, self._partition, self._local_id, changes, seen, most)
 
+    @audited("task", "id")
     async def requeue(self, queue: str) -> TaskHandle[R]:
         """Move a task that waits for its time, is ready, dead or cancelled to another queue.
 
@@ -255,6 +263,7 @@ class TaskHandle(Generic[R]):
             self._store, partition, local_id, self._returns, max_payload=self._max_payload
         )
 
+    @audited("task", "id")
     async def enqueue_again(self, **changes: Unpack[NewTaskChanges]) -> TaskHandle[R]:
         """Enqueue a new task of the same payload and options, whatever became of this one.
 

@@ -24,6 +24,7 @@ from rediq_trio.tasks.shown_options import options_of, payload_of
 from rediq_trio.tasks.worker_details import pack_details, read_details
 from rediq_trio.values.backoff import DEFAULT_BACKOFF
 from rediq_trio.values.bounds import queue_of
+from rediq_trio.values.targets import NO_TARGETS, read_targets
 from rediq_trio.values.task import Progress, QueueStats, TaskInfo, WorkerInfo
 from rediq_trio.values.unset import UNSET_TIMEOUT
 from rediq_trio.wire.batch_envelope import batch_of
@@ -149,6 +150,7 @@ def make_queue_stats(stats: Stats) -> QueueStats:
         paused_by=note.by,
         paused_reason=note.reason,
         paused_since=instant_or_none(stats.queue.paused_since_ms),
+        targets=read_targets(stats.queue),
     )
 
 
@@ -166,6 +168,10 @@ def sum_stats(several: Sequence[QueueStats]) -> QueueStats:
         # It is paused as a whole since the last of them was.
         last = max(several, key=lambda one: one.paused_since or instant(0))
         sums |= {name: getattr(last, name) for name in _OF_THE_PAUSE}
+    # Partitions may differ only while they are set.
+    sums["targets"] = next(
+        (one.targets for one in several if one.targets != NO_TARGETS), NO_TARGETS
+    )
     sums["oldest_pending_age"] = max(one.oldest_pending_age for one in several)
     return QueueStats(**sums)
 

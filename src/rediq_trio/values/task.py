@@ -20,6 +20,7 @@ from rediq_trio.values import bounds
 from rediq_trio.values.attempt import Attempt
 from rediq_trio.values.backoff import DEFAULT_BACKOFF, Backoff, Exponential, Fixed, Linear
 from rediq_trio.values.related import Dependency, UniqueKey
+from rediq_trio.values.targets import NO_TARGETS, QueueTargets
 from rediq_trio.values.unset import UNSET_MAX_RETRY, UNSET_RETENTION, UNSET_TIMEOUT
 from rediq_trio.values.workers import RunningTask, WorkerHealth, WorkerState
 
@@ -454,6 +455,8 @@ class QueueStats:
     paused_since: dt.datetime | None = None
     """When it was paused, by the clock of the server; None if it is not, or if an older version
     paused it."""
+    targets: QueueTargets = NO_TARGETS
+    """What its operators expect of it."""
 
 
 @attrs.frozen(kw_only=True)

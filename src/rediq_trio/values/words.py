@@ -105,6 +105,11 @@ def when(at: dt.datetime | None, now: dt.datetime) -> str:
     return "-" if at is None else f"{instant(at)} ({relative(at, now)})"
 
 
+def share(part: float) -> str:
+    """Return a small share of 1 in percent, to two digits: "0.5 %", "12 %", "0.0001 %"."""
+    return f"{float(f'{part * 100:.2g}'):.10f}".rstrip("0").rstrip(".") + " %"
+
+
 def percent(part: float) -> str:
     """Return a share of 1 in percent: "37 %"."""
     return f"{part * 100:.0f} %"

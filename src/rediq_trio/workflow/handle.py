@@ -25,6 +25,7 @@ from rediq_trio._errors import (
 )
 from rediq_trio._nursery import unwrapped_errors
 from rediq_trio.spec.lifecycle import TERMINAL, State
+from rediq_trio.store.audit.audited import audited
 from rediq_trio.store.port import BATCH
 from rediq_trio.store.relay import relay
 from rediq_trio.store.retrying import until_answered
@@ -70,6 +71,7 @@ class WorkflowHandle(Generic[R]):
         if missing := self._needs.keys() - handles.keys():
             raise ConfigError(f"WorkflowHandle: no handle for node {min(missing)!r}")
         self._sinks = tuple(node.name for node in plan.sinks)
+        self._store = handles[self._sinks[0]]._store
         self.name = plan.name
         """The workflow's name."""
         self.handles: Mapping[str, TaskHandle[Any]] = MappingProxyType(
@@ -211,6 +213,7 @@ class WorkflowHandle(Generic[R]):
         error = await too_slow(handle._store, handle._partition, handle._local_id, timeout)
         return trio.TooSlowError(f"node {name!r}: {error}")
 
+    @audited("workflow", "id")
     async def cancel(self) -> dict[str, State | None]:
         """Cancel every task that has not ended; return the state of each, None if purged.
 

@@ -13,6 +13,7 @@ import trio
 from rediq_trio._errors import ConfigError, RediqError, did_you_mean
 from rediq_trio.cli.flags import common_flags
 from rediq_trio.cli.operate.output import Output, open_output
+from rediq_trio.cli.operate.person import acting_person
 from rediq_trio.cli.statuses import DONE, FAILED, NotThere
 from rediq_trio.client import Client, connect
 from rediq_trio.observe.words import duration, read_duration, shown
@@ -112,7 +113,7 @@ async def _work(arguments: argparse.Namespace, url: str, prefix: str) -> int:
     with trio.move_on_after(arguments.timeout) as scope:
         async with connect(url, key_prefix=prefix) as client:
             out = open_output(json=arguments.json, color=not arguments.no_color)
-            status = await arguments.work(Session(client, out, arguments))
+            status = await arguments.work(Session(acting_person(client), out, arguments))
     if scope.cancelled_caught:
         raise GaveUp(
             f"it was not done within {duration(arguments.timeout)}: some of it may have been, "

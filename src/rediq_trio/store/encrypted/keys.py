@@ -81,7 +81,8 @@ def _read_key(given: object) -> bytes:
 
 
 class Encryption:
-    """Keys that hide payloads, metadata, results, steps, progress and attempts from whoever reads Redis.
+    """Keys that hide payloads, metadata, results, steps, progress, attempts, notes and the audit from
+    whoever reads Redis.
 
     The first key encrypts; any of them may decrypt. `keys`: texts made by `generate_key`, or 32
     bytes each. `allow_clear` accepts unencrypted payloads too, while encryption is introduced;

@@ -18,6 +18,7 @@ import attrs
 from rediq_trio._errors import PayloadError
 from rediq_trio.spec.carried import BatchEnvelope, Kept
 from rediq_trio.spec.history.kinds import StoredKind
+from rediq_trio.spec.history.logbook import LinePlace, Logbook, LogLine
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import (
     Agenda,
@@ -339,6 +340,18 @@ class EncryptedStore(Store):
             return stats
         note = self._decrypted(stats.queue.pause_note, "pause", queue)
         return attrs.evolve(stats, queue=attrs.evolve(stats.queue, pause_note=note))
+
+    async def log(self, logbook: Logbook, *, nonce: bytes, data: bytes) -> LinePlace:
+        encrypted = self._encryption.encrypt(data, logbook.value)
+        return await self._store.log(logbook, nonce=nonce, data=encrypted)
+
+    async def logged(
+        self, logbook: Logbook, *, limit: int, after: LinePlace | None = None, newest: bool = False
+    ) -> tuple[LogLine, ...]:
+        lines = await self._store.logged(logbook, limit=limit, after=after, newest=newest)
+        return tuple(
+            attrs.evolve(line, data=self._decrypted(line.data, logbook.value)) for line in lines
+        )
 
     async def declare(self, queue: str, *, schedule: Schedule) -> bool:
         # Deterministic, because a store compares it with the old one, to see whether it changed.

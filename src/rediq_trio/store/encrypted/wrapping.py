@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from rediq_trio.spec.operations import OPERATIONS, Carries
-from rediq_trio.store.port import METHODS, READS, Store, implements_store
+from rediq_trio.store.port import METHODS, READS, WRITES, Store, implements_store
 
 S = TypeVar("S", bound=type[Store])
 
@@ -31,7 +31,7 @@ def wraps_what_is_carried(kind: S) -> S:
     Raises `TypeError` if it does not define a method that carries envelopes, results, steps or
     progress which are not encrypted yet.
     """
-    carried = {**READS} | {name: each.carries for name, each in OPERATIONS.items()}
+    carried = {**READS, **WRITES} | {name: each.carries for name, each in OPERATIONS.items()}
     passed = METHODS - vars(kind).keys()
     if clear := [name for name in carried if carried[name] & ~Carries.ENCRYPTED and name in passed]:
         raise TypeError(

@@ -83,7 +83,10 @@ class _Dump:
         return found
 
 
-_STATS = ("paused", "seq", "sent", "turn", "max_pending", "fair", "history", "last_entry")
+_STATS = (
+    "paused", "seq", "sent", "turn", "max_pending", "fair", "history", "last_entry",
+    "target_latency_ms", "target_failures_ppm",
+)  # fmt: skip
 """What `stats.lua` returns of a queue's settings and numbers, in order, before the counters."""
 
 

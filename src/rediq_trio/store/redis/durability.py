@@ -34,6 +34,8 @@ REPAIRS = frozenset({
 """Scripts of repairs, which are no operations."""
 OF_WORKERS = frozenset({"register", "unregister"})
 """Scripts that write heartbeats of workers. A lost one is soon followed by the next."""
+OF_PEOPLE = frozenset({"log"})
+"""Scripts that write what people did."""
 READING = frozenset({
     "description", "failure_kinds", "groups", "inspect", "inspect_dependencies", "inspect_groups",
     "inspect_keys", "inspect_lanes", "inspect_members", "inspect_messages", "inspect_schedules",
@@ -44,7 +46,7 @@ READING = frozenset({
 
 _CONFIRM: Mapping[str, Confirm] = MappingProxyType({
     **{OTHER_SCRIPT.get(name, name): each.confirm for name, each in OPERATIONS.items()},
-    **dict.fromkeys(REPAIRS, Confirm.RAISE),
+    **dict.fromkeys(REPAIRS | OF_PEOPLE, Confirm.RAISE),
     **dict.fromkeys(READING | OF_WORKERS, Confirm.NO),
 })  # fmt: skip
 

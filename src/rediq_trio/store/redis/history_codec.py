@@ -1,10 +1,14 @@
-"""Read the entries of a history from Redis."""
+"""Read from the streams of Redis: the entries of a history, and the lines of logbooks.
+
+A line is an entry with one field, which is named by the nonce of its line.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from rediq_trio.spec.history.entry import Entry
+from rediq_trio.spec.history.logbook import LinePlace, LogLine
 from rediq_trio.spec.ids import unpack_id, unpack_ref
 from rediq_trio.spec.stored_format import ENTRY_FIELDS, ENTRY_RELATION_FIELDS, QUEUE_ENTRY_FIELDS
 from rediq_trio.store.redis.codec import state_of
@@ -39,3 +43,26 @@ def _read(step: int, packed: bytes) -> Entry:
     return Entry(
         step, id=unpack_id(local_id), source=state_of(source), target=state_of(target), **fields
     )
+
+
+def read_place(stream_id: bytes) -> LinePlace:
+    """Return the place of a line by its id in the stream."""
+    ms, _, number = stream_id.partition(b"-")
+    return int(ms), int(number)
+
+
+def read_line(entry: Any) -> LogLine:
+    """Return a line; anything that somebody else wrote into the stream has no data."""
+    stream_id, fields = entry
+    nonce, data, *more = fields
+    return LogLine(read_place(stream_id), nonce, b"" if more else data)
+
+
+def lines_command(
+    key: bytes, *, limit: int, after: LinePlace | None, newest: bool
+) -> tuple[Any, ...]:
+    """Return the command that reads lines."""
+    border = b"" if after is None else b"(%d-%d" % after
+    if newest:
+        return (b"XREVRANGE", key, border or b"+", b"-", b"COUNT", limit)
+    return (b"XRANGE", key, border or b"-", b"+", b"COUNT", limit)

@@ -10,6 +10,7 @@ from typing import Literal
 
 import attrs
 
+from rediq_trio.spec.history.logbook import Logbook
 from rediq_trio.spec.lifecycle import State
 
 INDEX_OF = {state: state.value for state in State}
@@ -160,6 +161,8 @@ class Keys:
         """The key of the hash with the number of partitions of each partitioned queue."""
         self.queues = f"{prefix}/queues".encode()
         """The key of the set of all queues that were ever used."""
+        self.logbooks = {logbook: f"{prefix}/{logbook}".encode() for logbook in Logbook}
+        """The key of the stream of each logbook."""
         self._cache: dict[tuple[str, tuple[str, ...]], list[bytes]] = {}
 
     def of(self, queue: str, names: tuple[str, ...]) -> list[bytes]:

@@ -396,8 +396,11 @@ def arrange(
     max_pending: int | None = None,
     fair: bool | None = None,
     history: int | None = None,
+    target_latency_ms: int | None = None,
+    target_failures_ppm: int | None = None,
 ) -> ScriptCall[None]:
-    given = (max_pending, None if fair is None else int(fair), history)
+    is_fair = None if fair is None else int(fair)
+    given = (max_pending, is_fair, history, target_latency_ms, target_failures_ppm)
     return ScriptCall((now, *("" if n is None else n for n in given)), _read_nothing)
 
 

@@ -20,6 +20,13 @@ from rediq_trio.spec.check.totals import KeyReport, QueueTotals
 from rediq_trio.spec.groups import Group
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.history.kinds import KINDS_KEPT, StoredKind
+from rediq_trio.spec.history.logbook import (
+    LOGBOOK_SIZES,
+    NONCES_COMPARED,
+    LinePlace,
+    Logbook,
+    LogLine,
+)
 from rediq_trio.spec.history.samples import SeriesRead
 from rediq_trio.spec.ids import pack_id, unpack_id
 from rediq_trio.spec.lifecycle import State
@@ -50,7 +57,12 @@ from rediq_trio.store.redis.codec import (
 from rediq_trio.store.redis.connection.gateway import Gateway
 from rediq_trio.store.redis.dump import dump_queue, read_hash, read_stats
 from rediq_trio.store.redis.durability import OTHER_SCRIPT, confirm_of
-from rediq_trio.store.redis.history_codec import read_entry
+from rediq_trio.store.redis.history_codec import (
+    lines_command,
+    read_entry,
+    read_line,
+    read_place,
+)
 from rediq_trio.store.redis.keys import INDEX_OF, Keys
 from rediq_trio.store.redis.kinds_codec import read_kinds
 from rediq_trio.store.redis.operation_codec import Now, ScriptCall
@@ -337,6 +349,18 @@ class RedisStore(Store):
 
     async def set_partitions(self, queue: str, count: int) -> None:
         await self._names.set_partitions(queue, count)
+
+    async def log(self, logbook: Logbook, *, nonce: bytes, data: bytes) -> LinePlace:
+        args = (self._now(), LOGBOOK_SIZES[logbook], NONCES_COMPARED, nonce, data)
+        script, keys = self._scripts["log"], [self._keys.logbooks[logbook]]
+        return read_place(await self._gateway.run(script, keys, args, confirm_of("log")))
+
+    async def logged(
+        self, logbook: Logbook, *, limit: int, after: LinePlace | None = None, newest: bool = False
+    ) -> tuple[LogLine, ...]:
+        key = self._keys.logbooks[logbook]
+        command = lines_command(key, limit=limit, after=after, newest=newest)
+        return tuple(map(read_line, await self._gateway.read(*command)))
 
     def listen(
         self, topics: Iterable[Topic]
