@@ -23,8 +23,8 @@ from rediq_trio.spec.lifecycle import State
 from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.values.audit import AuditEntry, Mark
 from rediq_trio.values.bounds import Duration
-from rediq_trio.values.failure_kind import FailureKind
 from rediq_trio.values.bulk import BulkProgress, SelectionPreview
+from rediq_trio.values.failure_kind import FailureKind
 from rediq_trio.values.filters import FilterOptions
 from rediq_trio.values.limits import UNSET, QueueLimits, Rate, Unset
 from rediq_trio.values.overview import Overview
