@@ -9,12 +9,9 @@ from types import MappingProxyType
 import attrs
 
 from rediq_trio.client import Client
-from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.lifecycle import WAITING, State
 from rediq_trio.tasks.for_each import try_each
 from rediq_trio.values.task import QueueStats, WorkerInfo
-
-WAITING = (State.PENDING, State.SCHEDULED, State.RETRY, State.BLOCKED, State.GROUPED)
-"""The states of tasks that will run without a person's doing."""
 
 
 @attrs.frozen(kw_only=True)

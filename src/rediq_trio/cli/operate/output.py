@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -82,11 +83,10 @@ class Output:
 
     def _rich(self, heads: Row, rows: Sequence[Row]) -> None:
         assert self._console is not None
-        from rich import box
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+        table = Table(box=None, pad_edge=False, header_style="bold")
         for n, head in enumerate(heads):
             last = n + 1 == len(heads)
             table.add_column(
@@ -100,6 +100,8 @@ class Output:
 
 def open_output(*, json: bool, color: bool) -> Output:
     """Return an output that fits standard output."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # in a locale that has no "…"
     if not json and sys.stdout.isatty():
         with suppress(ImportError):
             from rich.console import Console

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from rediq_trio._errors import ConfigError
 from rediq_trio.cli.flags import AddParser
 from rediq_trio.cli.operate.session import Session, operating_flags, time_flag
 from rediq_trio.cli.statuses import DONE, FAILED
@@ -15,11 +16,13 @@ from rediq_trio.observe.words import count, counted, duration, instant, shown
 
 BRIEF_QUEUES = 5
 """Queues that `rediq` alone shows."""
+WATCH_MIN = 0.1
+"""Seconds between two readings, at least."""
 
 
 def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
     parser = add_parser(
-        description="Say what is wrong: every alert, over all queues and workers. "
+        description="Show what is wrong: every alert, over all queues and workers. "
         "Exit status 1 if there is one, for cron and CI.",
     )
     parser.add_argument(
@@ -42,6 +45,8 @@ async def status(session: Session) -> int:
         if options.brief:
             return _brief(session, view)
         return _show(session, view)
+    if options.watch < WATCH_MIN:
+        raise ConfigError.of("--watch", options.watch, f"at least {WATCH_MIN:g} seconds")
     async with sampling(session.client, every=options.watch) as sampler:
         with sampler.views() as views:
             found = DONE
@@ -56,7 +61,7 @@ def _show(session: Session, view: FleetView) -> int:
     session.out.object({"at": view.at, "alerts": alerts, "away": view.away})
     for alert in alerts:
         session.out.say(line_of(alert))
-        session.out.say(f"          {alert.next_step}")
+        session.out.say(f"          {shown(alert.next_step)}")
     if not alerts:
         some = f"{counted(len(view.queues), 'queue')}, {counted(len(view.workers), 'worker')}"
         session.out.say(f"nothing is wrong ({some})")
@@ -69,7 +74,7 @@ def _counts(alert: Alert, fail_on: str) -> bool:
 
 def line_of(alert: Alert) -> str:
     """Return an alert in one line."""
-    return f"{alert.severity:<8}  {shown(alert.subject)}: {alert.text}"
+    return f"{alert.severity:<8}  {shown(alert.subject)}: {shown(alert.text)}"
 
 
 def _brief(session: Session, view: FleetView) -> int:
@@ -80,13 +85,15 @@ def _brief(session: Session, view: FleetView) -> int:
         out.say("next: rediq run module:app, rediq enqueue TYPE, rediq --help")
         return DONE
     busiest = sorted(view.queues, key=lambda queue: (-queue.waiting, queue.name))
-    out.table(HEADS, [row_of(queue) for queue in busiest[:BRIEF_QUEUES]])
+    out.table(QUEUE_HEADS, [row_of(queue) for queue in busiest[:BRIEF_QUEUES]])
     if len(busiest) > BRIEF_QUEUES:
         out.say(f"and {counted(len(busiest) - BRIEF_QUEUES, 'queue')} more: rediq queue list")
     running = sum(worker.running for worker in view.workers)
     out.say(f"{counted(len(view.workers), 'worker')}, {counted(running, 'task')} running")
     out.say(_worst(alerts))
-    out.say(f"next: {alerts[0].next_step if alerts else 'rediq queue show ' + busiest[0].name}")
+    out.say(
+        f"next: {shown(alerts[0].next_step) if alerts else 'rediq queue show ' + busiest[0].name}"
+    )
     return DONE
 
 
@@ -97,7 +104,17 @@ def _worst(alerts: Sequence[Alert]) -> str:
     return line_of(alerts[0]) + more
 
 
-HEADS = ("queue", "pending", "active", "scheduled", "retry", "dead", "oldest", "workers", "state")
+QUEUE_HEADS = (
+    "queue",
+    "pending",
+    "active",
+    "scheduled",
+    "retry",
+    "dead",
+    "oldest",
+    "workers",
+    "state",
+)
 """The columns of a queue."""
 
 

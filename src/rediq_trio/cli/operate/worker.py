@@ -16,7 +16,7 @@ from rediq_trio.observe.clock import now
 from rediq_trio.observe.words import count, relative, shown, when
 from rediq_trio.values.task import WorkerInfo
 
-HEADS = ("worker", "host", "running", "started", "heard", "version", "queues")
+WORKER_HEADS = ("worker", "host", "running", "started", "heard", "version", "queues")
 
 
 def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
@@ -34,7 +34,7 @@ async def list_workers(session: Session) -> int:
     workers = await session.client.workers()
     for worker in workers:
         session.out.object(attrs.asdict(worker, recurse=False))
-    session.out.table(HEADS, [row_of(worker) for worker in workers])
+    session.out.table(WORKER_HEADS, [row_of(worker) for worker in workers])
     if not workers:
         session.out.say("no worker is alive: start one with rediq run module:app")
     return DONE
