@@ -90,7 +90,7 @@ app = rediq.App()
 @app.task("good")
 async def good(number: int = 1) -> dict[str, int]:
     """Return a result, with progress."""
-    await rediq.current_task().progress(50, HOSTILE)
+    rediq.current_task().progress(50, HOSTILE)
     return {"twice": number * 2}
 
 
@@ -476,12 +476,21 @@ def test_workers_are_listed_and_shown(typed: Typed) -> None:
     ]
 
     async def look() -> tuple[Said, ...]:
-        options: Any = {"queues": ["emails"], "key_prefix": typed.place.prefix, "name": "w1"}
+        options: Any = {
+            "queues": ["emails"],
+            "key_prefix": typed.place.prefix,
+            "name": "worker-one",
+        }
         async with rediq.serve(app, typed.place.url, **options):
             async with typed.place.client() as client:
                 while not await client.workers():
                     await trio.sleep(0.02)
-            calls = (("list",), ("show", "w1"), ("show", "w1", "--json"), ("show", "w2"))
+            calls = (
+                ("list",),
+                ("show", "worker-one"),
+                ("show", "worker-one", "--json"),
+                ("show", "worker-on"),
+            )
             return tuple([await run(*call) for call in calls])
 
     async def run(*call: str) -> Said:
@@ -492,12 +501,12 @@ def test_workers_are_listed_and_shown(typed: Typed) -> None:
         return await trio.to_thread.run_sync(in_thread)
 
     listed, shown, as_json, other = trio.run(look)
-    assert listed.lines[1].split()[0] == "w1"
-    assert shown.lines[0] == "worker w1"
+    assert listed.lines[1].split()[0] == "worker-one"
+    assert shown.lines[0] == "worker worker-one"
     assert ["types", "bad,", "good"] in [line.split() for line in shown.lines]
     assert {*as_json.objects[0]} - {"rediq"} == {field.name for field in attrs.fields(WorkerInfo)}
     assert (other.status, other.err) == (
-        3, "rediq: there is no live worker w2; did you mean w1?\n",
+        3, "rediq: there is no live worker worker-on; did you mean worker-one?\n",
     )  # fmt: skip
 
 
@@ -552,7 +561,7 @@ def test_a_schedule_is_added_shown_run_paused_and_removed(typed: Typed) -> None:
         (2, ("task", "list", "--limit=1001"), "--limit=1001: must be"),
         (2, ("task", "list", "--limit=x"), "argument --limit: invalid int value: 'x'"),
         (2, ("task", "list", "--state=lost"), "invalid choice: 'lost'"),
-        (2, ("task", "list", "emails", "--after=nonsense"), "after="),
+        (2, ("task", "list", "emails", "--after=nonsense"), "--after: id='nonsense': must be"),
         (2, ("task", "list", "emails", "o", "--after=x"), "there is no queue o"),
         (2, ("task", "reschedule", "emails/a"), "pass one of --delay and --at"),
         (2, ("task", "reschedule", "emails/a", "--at=2020-01-01T00:00Z"), "must be in the future"),
@@ -574,7 +583,7 @@ def test_a_schedule_is_added_shown_run_paused_and_removed(typed: Typed) -> None:
         (2, ("queue", "limit", "emails", "--key=k"), "pass --concurrency or --rate"),
         (2, ("schedule", "add", "s", "good"), "pass one of --every and --cron"),
         (2, ("schedule", "add", "s", "--every=x", "good"), "--every: 'x': must be a duration"),
-        (2, ("schedule", "add", "s", "--cron=x", "good"), "cron"),
+        (2, ("schedule", "add", "s", "--cron=x", "good"), "--cron: line='x': must be the 5 fields"),
         (2, ("schedule", "next", "nightly", "-n=0"), "-n=0: must be a whole number from 1"),
         (2, ("status", "--watch=0"), "--watch=0.0: must be at least 0.1 seconds"),
         (2, ("status", "--fail-on=x"), "invalid choice: 'x'"),

@@ -104,7 +104,12 @@ async def list_in(session: Session, state: str) -> int:
         if len(rows) < options.limit:
             left = options.limit - len(rows)
             queue = session.client.queue(name)
-            rows += await queue.tasks(state, limit=left, after=options.after, newest=options.newest)
+            try:
+                rows += await queue.tasks(
+                    state, limit=left, after=options.after, newest=options.newest
+                )
+            except ConfigError as error:
+                raise ConfigError(f"--after: {error}") from None
     for info in rows:
         session.out.object(attrs.asdict(info, recurse=False))
     session.out.table(TASK_HEADS, [row_of(info) for info in rows])

@@ -31,6 +31,9 @@ async def cancel(session: Session) -> int:
 
 async def retry(session: Session) -> int:
     async def one(handle: TaskHandle[Any]) -> str:
+        before = (await handle.info()).state
+        if before not in (State.DEAD, State.CANCELLED):
+            return f"not changed: it is {before}"
         state = await handle.retry()
         good = state in (State.PENDING, State.BLOCKED, State.GROUPED)
         return f"ready again: {state}" if good else f"not changed: it is {state}"
