@@ -350,10 +350,8 @@ def test_a_flush_says_how_many_and_needs_a_yes(typed: Typed) -> None:
 def test_a_queue_is_removed_when_it_is_empty(typed: Typed) -> None:
     put(typed.place, task())
     status, said = typed.one_line("queue", "remove", "emails", "--yes")
-    assert (status, said) == (
-        1,
-        "rediq: queue emails is not empty: 1 pending task",
-    ) or "not empty" in said
+    assert status == 1
+    assert said.startswith("rediq: queue emails is not empty: ")
     typed("queue", "flush", "emails", "--yes")
     assert typed("queue", "remove", "emails", "--yes", "--json").objects == [
         {"rediq": 1, "queue": "emails", "removed": True}

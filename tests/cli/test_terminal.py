@@ -159,7 +159,9 @@ def test_without_rich_it_is_plain_text(cli_place: Place, no_rich: dict[str, str]
     assert lines[1].split()[:2] == ["emails", "2"]
 
 
-@pytest.mark.parametrize(("answer", "left"), [("y\n", 0), ("YES\n", 0), ("\n", 2), ("no\n", 2), ("\x04", 2)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("answer", "left"), [("y\n", 0), ("YES\n", 0), ("\n", 2), ("no\n", 2), ("\x04", 2)]
+)
 def test_what_destroys_asks_first(answer: str, left: int, cli_place: Place) -> None:
     put(cli_place)
     with terminal("queue", "flush", "emails", *cli_place.flags) as shown:

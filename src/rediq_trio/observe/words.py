@@ -12,7 +12,9 @@ import re
 _HOSTILE = re.compile(
     # C0 and C1 controls with DEL; the characters that order text from right to left, or hide in it;
     # surrogates, which no terminal can encode; line and paragraph separators.
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]"
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff"
+    # Marks of annotations, and tags, which no one sees.
+    "\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 
 
@@ -38,7 +40,7 @@ def duration(seconds: float) -> str:
         return "for ever"
     if seconds < 0:
         return "-" + duration(-seconds)
-    if seconds < 1:
+    if seconds < 0.9995:
         return f"{round(seconds * 1000)} ms" if seconds else "0 s"
     if seconds < 9.95:
         return f"{seconds:.1f} s"

@@ -6,18 +6,19 @@ import argparse
 import getpass
 import os
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 from rediq_trio._errors import ConfigError
 from rediq_trio.cli.flags import AddParser
-from rediq_trio.cli.operate.output import cell
+from rediq_trio.cli.operate.output import Output, cell
 from rediq_trio.cli.operate.session import Session
 from rediq_trio.cli.operate.status import QUEUE_HEADS, row_of
 from rediq_trio.cli.operate.verbs import QUEUE, QUEUES, Verbs
-from rediq_trio.cli.statuses import DONE
+from rediq_trio.cli.statuses import DONE, FAILED
 from rediq_trio.observe.alerts import alerts_of
 from rediq_trio.observe.clock import now
-from rediq_trio.observe.views import look
+from rediq_trio.observe.views import FleetView, look
 from rediq_trio.observe.words import count, counted, duration, read_duration, shown, when
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.values.limits import KeyLimit, QueueLimits, Rate
@@ -57,35 +58,46 @@ def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
 
 async def list_queues(session: Session) -> int:
     view = await look(session.client, await session.known_queues(session.arguments.queues))
+    show_list(session.out, view)
+    return FAILED if view.unread else DONE
+
+
+def show_list(out: Output, view: FleetView) -> None:
+    """Print a line, or an object, of each queue."""
     for queue in view.queues:
-        session.out.object({"name": queue.name, "at": queue.at, "workers": queue.workers,
-                            "stats": queue.stats})  # fmt: skip
-    session.out.table(QUEUE_HEADS, [row_of(queue) for queue in view.queues])
+        out.object({"name": queue.name, "at": queue.at, "workers": queue.workers,
+                    "stats": queue.stats})  # fmt: skip
+    out.table(QUEUE_HEADS, [row_of(queue) for queue in view.queues])
     for name, why in view.unread.items():
-        session.out.note(f"rediq: queue {shown(name)}: {why}")
+        out.note(f"rediq: queue {shown(name)}: {shown(why)}")
     if not view.queues and not view.unread:
-        session.out.say("no queue was ever used here")
-    return 1 if view.unread else DONE
+        out.say("no queue was ever used here")
 
 
 async def show(session: Session) -> int:
     name = await session.known(session.arguments.queue)
-    queue, client = session.client.queue(name), session.client
+    client = session.client
     view = await look(client, [name])
+    limits = await client.queue(name).limits()
+    schedules = [each.name for each in await client.schedules().list() if each.queue == name]
+    show_queue(session.out, view, limits, schedules)
+    return DONE
+
+
+def show_queue(out: Output, view: FleetView, limits: QueueLimits, schedules: Sequence[str]) -> None:
+    """Print all that is known about the one queue of a view."""
     (seen,) = view.queues
-    limits = await queue.limits()
-    schedules = [each for each in await client.schedules().list() if each.queue == name]
-    alerts = [each for each in alerts_of(view) if each.subject == name]
-    session.out.object({
-        "name": name, "at": seen.at, "stats": seen.stats, "workers": seen.workers,
-        "limits": limits, "schedules": [each.name for each in schedules], "alerts": alerts,
+    alerts = [each for each in alerts_of(view) if each.subject == seen.name]
+    out.object({
+        "name": seen.name, "at": seen.at, "stats": seen.stats, "workers": seen.workers,
+        "limits": limits, "schedules": schedules, "alerts": alerts,
     })  # fmt: skip
-    stats, out = seen.stats, session.out
-    out.fields(f"queue {shown(name)}", [
+    stats = seen.stats
+    out.fields(f"queue {shown(seen.name)}", [
         ("state", state_text(stats)),
         ("workers", ", ".join(map(shown, seen.workers)) or "none"),
         ("oldest pending", duration(stats.oldest_pending_age) if stats.pending else "-"),
-        ("schedules", ", ".join(shown(each.name) for each in schedules) or "none"),
+        ("schedules", ", ".join(map(shown, schedules)) or "none"),
         *limit_rows(limits),
     ])  # fmt: skip
     out.fields("tasks now", [
@@ -95,10 +107,10 @@ async def show(session: Session) -> int:
         ("enqueued", count(stats.enqueued)), ("completed", count(stats.completed_total)),
         ("failed attempts", count(stats.failed_total)), ("dead", count(stats.dead_total)),
         ("purged", count(stats.purged)), ("deleted", count(stats.deleted)),
+        ("became batches", count(stats.batched)),
     ])  # fmt: skip
     for alert in alerts:
         out.say(f"{alert.severity}: {shown(alert.text)}. {shown(alert.next_step)}")
-    return DONE
 
 
 async def pause(session: Session) -> int:

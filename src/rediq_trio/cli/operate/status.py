@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from rediq_trio._errors import ConfigError
 from rediq_trio.cli.flags import AddParser
+from rediq_trio.cli.operate.output import Output
 from rediq_trio.cli.operate.session import Session, operating_flags, time_flag
 from rediq_trio.cli.statuses import DONE, FAILED
 from rediq_trio.observe.alerts import Alert, Severity, alerts_of
@@ -43,7 +44,7 @@ async def status(session: Session) -> int:
     if options.watch is None:
         view = await look(session.client)
         if options.brief:
-            return _brief(session, view)
+            return show_brief(session.out, view)
         return _show(session, view)
     if options.watch < WATCH_MIN:
         raise ConfigError.of("--watch", options.watch, f"at least {WATCH_MIN:g} seconds")
@@ -77,8 +78,9 @@ def line_of(alert: Alert) -> str:
     return f"{alert.severity:<8}  {shown(alert.subject)}: {shown(alert.text)}"
 
 
-def _brief(session: Session, view: FleetView) -> int:
-    out, alerts = session.out, alerts_of(view)
+def show_brief(out: Output, view: FleetView) -> int:
+    """Print a view in ten lines."""
+    alerts = alerts_of(view)
     out.object({"at": view.at, "queues": view.queues, "workers": view.workers, "alerts": alerts})
     if not view.queues:
         out.say("no queue was ever used here")
