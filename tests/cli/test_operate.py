@@ -255,6 +255,8 @@ def test_json_lines_are_enqueued_in_bulk(typed: Typed) -> None:
     text = "\n\n".join(json.dumps(line) for line in lines)
     said = typed.piped(text, "enqueue", "-")
     assert (said.status, said.out, said.err) == (0, "3 tasks enqueued\n", "")
+    said = typed.piped(text, "enqueue", "-")
+    assert (said.status, said.out) == (0, "0 tasks enqueued, 3 there already\n")
     found = typed("task", "list", "emails", "--json").objects
     assert [(each["id"], each["payload"]) for each in found] == [
         (f"emails/t{n}", {"number": n}) for n in range(3)
