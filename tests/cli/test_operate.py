@@ -17,6 +17,7 @@ import rediq_trio as rediq
 from rediq_trio.cli.commands import COMMANDS
 from rediq_trio.cli.main import main
 from rediq_trio.observe.as_json import plain
+from rediq_trio.observe.words import shown
 from rediq_trio.values.task import QueueStats, TaskInfo, WorkerInfo
 from tests.cli.conftest import HERE, WITHIN, Place, cli_call, cli_environment
 
@@ -310,11 +311,11 @@ def test_a_queue_is_listed_shown_paused_and_resumed(typed: Typed) -> None:
     assert [each["name"] for each in typed("queue", "list", "--json", "other").objects] == ["other"]
     said = typed("queue", "pause", "emails", "--reason", HOSTILE)
     assert (said.status, said.out) == (0, "emails is paused\n")
-    shown = typed("queue", "show", "emails")
-    assert shown.lines[0] == "queue emails"
-    assert shown.lines[1].split()[:3] == ["state", "paused", "by"]
-    assert shown.lines[1].endswith(f": {ESCAPED}")
-    assert "warn: it is paused with 2 pending tasks. rediq queue resume emails" in shown.lines
+    seen = typed("queue", "show", "emails")
+    assert seen.lines[0] == "queue emails"
+    assert seen.lines[1].split()[:3] == ["state", "paused", "by"]
+    assert seen.lines[1].endswith(f": {ESCAPED}")
+    assert "warn: it is paused with 2 pending tasks. rediq queue resume emails" in seen.lines
     (found,) = typed("queue", "show", "emails", "--json").objects
     assert found["stats"] | {"oldest_pending_age": 0} == plain(
         attrs.evolve(stats_of(typed.place, "emails"), oldest_pending_age=0)
@@ -391,6 +392,12 @@ def test_a_task_is_shown_with_its_text_as_escapes(typed: Typed) -> None:
         assert said.status == 0
         assert ESCAPED[:20] in said.out
         assert not {*"\x1b\u202e\x9b\u2028"} & {*said.out}
+    said = typed("task", "show", task_id)
+    rows = [line.split(None, 1) for line in said.lines if line.startswith("  ")]
+    payload = json.dumps({"text": HOSTILE}, ensure_ascii=False)
+    assert ["payload", shown(payload)] in rows
+    assert any(line.startswith("attempt 1, delivery 1: failed at ") for line in said.lines)
+    assert any(line.lstrip().startswith("raise ValueError(text)") for line in said.lines)
     (found,) = typed("task", "show", task_id, "--json").objects
     assert {*found} - {"rediq"} == {field.name for field in attrs.fields(TaskInfo)}
     assert (found["state"], found["metadata"]) == ("dead", {"k": HOSTILE})
@@ -500,10 +507,10 @@ def test_workers_are_listed_and_shown(typed: Typed) -> None:
 
         return await trio.to_thread.run_sync(in_thread)
 
-    listed, shown, as_json, other = trio.run(look)
+    listed, seen, as_json, other = trio.run(look)
     assert listed.lines[1].split()[0] == "worker-one"
-    assert shown.lines[0] == "worker worker-one"
-    assert ["types", "bad,", "good"] in [line.split() for line in shown.lines]
+    assert seen.lines[0] == "worker worker-one"
+    assert ["types", "bad,", "good"] in [line.split() for line in seen.lines]
     assert {*as_json.objects[0]} - {"rediq"} == {field.name for field in attrs.fields(WorkerInfo)}
     assert (other.status, other.err) == (
         3, "rediq: there is no live worker worker-on; did you mean worker-one?\n",

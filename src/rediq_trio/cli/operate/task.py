@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
 import attrs
@@ -22,6 +21,7 @@ from rediq_trio.cli.operate.task_changes import (
     run_now,
 )
 from rediq_trio.cli.operate.task_flags import OPTIONS
+from rediq_trio.cli.operate.task_shown import show_info
 from rediq_trio.cli.operate.verbs import (
     AFTER,
     LIMIT,
@@ -33,16 +33,13 @@ from rediq_trio.cli.operate.verbs import (
     check_count,
 )
 from rediq_trio.cli.statuses import DONE, FAILED
-from rediq_trio.observe.as_json import plain
 from rediq_trio.observe.clock import now
-from rediq_trio.observe.words import count, counted, relative, shown, when
+from rediq_trio.observe.words import relative, shown
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.values.task import TaskInfo
 
 TASK_HEADS = ("task", "type", "state", "attempt", "priority", "due", "worker", "error")
-VALUE_MAX = 2_000
-"""Characters of a result that are shown to people; `--json` has all of it."""
 
 
 def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
@@ -133,43 +130,8 @@ def row_of(info: TaskInfo) -> tuple[str, ...]:
 
 async def show(session: Session) -> int:
     info = await session.task_info(session.client.task(session.arguments.task))
-    show_info(session, info)
+    show_info(session.out, info)
     return DONE
-
-
-def show_info(session: Session, info: TaskInfo) -> None:
-    """Print all that is known about a task."""
-    session.out.object(attrs.asdict(info, recurse=False))
-    at, rows = now(), [("type", cell(info.type)), ("state", info.state.value)]
-    rows += [
-        ("attempt", f"{count(info.attempt)} of {count(info.max_retry + 1)}"),
-        ("deliveries", f"{count(info.deliveries)}, crashes {count(info.crashes)}"),
-        ("priority", str(info.priority)),
-        ("created", when(info.created_at, at)), ("due", when(info.run_at, at)),
-        ("started", when(info.started_at, at)), ("finished", when(info.finished_at, at)),
-        ("worker", cell(info.worker)),
-    ]  # fmt: skip
-    if info.deadline is not None:
-        rows.append(("deadline", when(info.deadline, at)))
-    if info.progress is not None:
-        said = cell(info.progress.message)
-        rows.append(("progress", f"{info.progress.percent:g} % {said if said != '-' else ''}"))
-    rows += [("depends on", cell(one)) for one in info.depends_on]
-    if info.group is not None:
-        rows.append(("group", cell(info.group)))
-    if info.members:
-        rows.append(("members", counted(len(info.members), "task")))
-    rows += [("metadata", f"{shown(k)}={shown(v)}") for k, v in info.metadata.items()]
-    if info.error is not None:
-        rows.append(("error", cell(info.error)))
-    if info.state is State.COMPLETED:
-        rows.append(("result", value_text(info.result)))
-    session.out.fields(f"task {shown(info.id)}", rows)
-
-
-def value_text(value: Any) -> str:
-    """Return a payload or a result as one line for people."""
-    return shown(json.dumps(plain(value), ensure_ascii=False), VALUE_MAX)
 
 
 async def wait(session: Session) -> int:
@@ -183,5 +145,5 @@ async def follow(session: Session, handle: TaskHandle[Any]) -> int:
     async for progress in handle.progress():
         session.out.say(f"{progress.percent:g} % {shown(progress.message or '')}".rstrip())
     info = await handle.wait()
-    show_info(session, info)
+    show_info(session.out, info)
     return DONE if info.state is State.COMPLETED else FAILED
