@@ -157,7 +157,7 @@ def test_alone_it_shows_the_state_in_ten_lines(typed: Typed) -> None:
     said = typed()
     assert (said.status, len(said.lines)) == (0, 10)
     assert said.lines[0].split() == [
-        "queue", "pending", "active", "scheduled", "retry", "dead", "oldest", "workers", "state",
+        "queue", "pending", "active", "scheduled", "retry", "dead", "oldest", "workers", "state", "rate",
     ]  # fmt: skip
     assert [line.split()[:2] for line in said.lines[1:6]] == [
         ["q6", "7"], ["q5", "6"], ["q4", "5"], ["q3", "4"], ["q2", "3"],
@@ -360,6 +360,29 @@ def test_a_queue_is_removed_when_it_is_empty(typed: Typed) -> None:
         {"rediq": 1, "queue": "emails", "removed": True}
     ]
     assert typed("queue", "list").lines == ["no queue was ever used here"]
+
+
+def test_the_series_of_a_queue_are_shown(typed: Typed) -> None:
+    put(typed.place, task(), task())
+    assert typed("queue", "series", "emails").lines[-1] == (
+        "no samples of emails: workers that serve it take them"
+    )
+    work(typed.place, "emails")
+    since = "--since=10m"
+    (found,) = typed("queue", "series", "emails", since, "--json").objects
+    said = typed("queue", "series", "emails", since)
+    counts = [each["completed"] for each in (*found["points"], *found["gaps"])]
+    assert found["step"] == 10
+    assert sum(counts) == 2
+    rows = [line for line in said.lines if line.startswith("20")]
+    gaps = [line for line in said.lines if line.startswith("not sampled from ")]
+    assert [len(rows), len(gaps)] == [len(found["points"]), len(found["gaps"])]
+    assert (
+        sum(int(row.split()[3]) for row in rows) + sum("2 completed" in gap for gap in gaps) * 2
+        == 2
+    )
+    status, line = typed.one_line("queue", "series", "emails", "--since=31d")
+    assert (status, line.startswith("rediq: --since: ")) == (2, True)
 
 
 # task and dead

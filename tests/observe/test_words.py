@@ -64,6 +64,15 @@ def test_ordinals(number: int, text: str) -> None:
     assert words.ordinal(number) == text
 
 
+@pytest.mark.parametrize(
+    ("per_second", "text"),
+    [(0, "0/s"), (1234.4, "1,234/s"), (9.96, "10/s"), (1.46, "1.5/s"), (0.94, "56/min"),
+     (1 / 60, "1/min"), (1 / 3600, "1/h")],
+)  # fmt: skip
+def test_rates_have_the_unit_that_fits(per_second: float, text: str) -> None:
+    assert words.rate(per_second) == text
+
+
 def test_counts_have_their_thousands_apart() -> None:
     assert words.count(12_345) == "12,345"
     assert [words.counted(n, "task") for n in (0, 1, 12_345)] == [

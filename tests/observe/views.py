@@ -19,8 +19,10 @@ def worker(name: str = "w", **more: Any) -> WorkerInfo:
     return WorkerInfo(**given | more)
 
 
-def queue(name: str = "q", *, workers: tuple[str, ...] = ("w",), **stats: Any) -> QueueView:
-    return QueueView(name=name, at=AT, stats=QueueStats(**stats), workers=workers)
+def queue(
+    name: str = "q", *, workers: tuple[str, ...] = ("w",), rate: float | None = None, **stats: Any
+) -> QueueView:
+    return QueueView(name=name, at=AT, stats=QueueStats(**stats), workers=workers, rate=rate)
 
 
 def fleet(*queues: QueueView, **more: Any) -> FleetView:

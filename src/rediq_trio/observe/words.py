@@ -72,6 +72,18 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def rate(per_second: float) -> str:
+    """Return how often something happens: "12/s", "1.5/s", "40/min", "3/h"."""
+    if per_second >= 0.95 or per_second == 0:
+        return (
+            f"{per_second:,.0f}/s"
+            if per_second >= 9.95 or not per_second
+            else f"{per_second:.1f}/s"
+        )
+    per_minute = per_second * 60
+    return f"{per_minute:.0f}/min" if per_minute >= 0.95 else f"{per_second * 3600:.0f}/h"
+
+
 def ordinal(number: int) -> str:
     """Return "1st", "2nd", "3rd", "412th"."""
     last = (

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 Row = Sequence[str]
 
-RIGHT = frozenset({"#", "pending", "active", "scheduled", "retry", "blocked", "grouped", "dead",
-                   "tasks", "running", "attempt", "priority", "workers", "rate"})  # fmt: skip
+RIGHT = frozenset({
+    "pending", "active", "scheduled", "retry", "dead", "enqueued", "completed", "failed", "deaths",
+    "running", "attempt", "priority", "workers", "rate",
+})  # fmt: skip
 """Columns of numbers, by their heads."""
 STYLES: Mapping[str, str] = {
     "dead": "red",

@@ -12,7 +12,8 @@ from typing import Any
 from rediq_trio._errors import ConfigError
 from rediq_trio.cli.flags import AddParser
 from rediq_trio.cli.operate.output import Output, cell
-from rediq_trio.cli.operate.session import Session
+from rediq_trio.cli.operate.series import SINCE, show_series
+from rediq_trio.cli.operate.session import Session, time_flag
 from rediq_trio.cli.operate.status import QUEUE_HEADS, row_of
 from rediq_trio.cli.operate.verbs import QUEUE, QUEUES, Verbs
 from rediq_trio.cli.statuses import DONE, FAILED
@@ -33,6 +34,11 @@ def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
     verbs = Verbs.of(parser)
     verbs.add("list", list_queues, "list queues with their numbers", QUEUES)
     verbs.add("show", show, "show everything about a queue", QUEUE)
+    verbs.add(
+        "series", show_series, "show how its numbers have changed", QUEUE,
+        ("--since", {"metavar": "TIME", "type": time_flag, "default": SINCE,
+                     "help": "how long ago it begins, at most 30d (5m)"}),
+    )  # fmt: skip
     verbs.add(
         "pause",
         pause,
