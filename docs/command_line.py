@@ -88,7 +88,7 @@ def _arguments(parser: argparse.ArgumentParser) -> str:
     words = ""
     for action in parser._actions:
         if not action.option_strings:
-            name = _value(action)
+            name = _value(action).strip("[]")
             words += {"*": f" [{name} ...]", "+": f" {name} ...", "?": f" [{name}]"}.get(
                 str(action.nargs), f" {name}"
             )
