@@ -35,10 +35,22 @@ class Terminal:
 
     child: subprocess.Popen[bytes]
     screen: int
+    path: str
     seen: bytes = b""
 
     def type(self, text: str) -> None:
         os.write(self.screen, text.encode())
+
+    def wait_read(self) -> None:
+        """Wait until the command has read all that was typed."""
+        side = os.open(self.path, os.O_RDWR | os.O_NOCTTY)
+        try:
+            give_up = time.monotonic() + WITHIN
+            while struct.unpack("i", fcntl.ioctl(side, termios.FIONREAD, b"\0" * 4))[0]:
+                assert time.monotonic() < give_up, self.text
+                time.sleep(0.02)
+        finally:
+            os.close(side)
 
     def read_until(self, text: str) -> str:
         """Read until the text was seen; an empty one is never seen, so this reads to the end."""
@@ -71,6 +83,7 @@ class Terminal:
 def terminal(*arguments: str, stdout: int | None = None, **more: str) -> Iterator[Terminal]:
     """Run the command on a terminal of its own."""
     screen, side = pty.openpty()
+    path = os.ttyname(side)
     fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
     environment = cli_environment(**({"TERM": "xterm-256color"} | more))
     for name in ("NO_COLOR", "COLUMNS", "FORCE_COLOR"):
@@ -83,7 +96,7 @@ def terminal(*arguments: str, stdout: int | None = None, **more: str) -> Iterato
     )  # fmt: skip
     os.close(side)
     try:
-        yield Terminal(child, screen)
+        yield Terminal(child, screen, path)
     finally:
         if child.poll() is None:
             child.kill()
@@ -202,7 +215,9 @@ def test_ctrl_c_while_it_reads_lines_ends_with_130(
     arguments: tuple[str, ...], cli_place: Place
 ) -> None:
     with terminal(*arguments, "--timeout=100", *cli_place.flags) as shown:
-        time.sleep(3)
+        shown.type("\n")
+        shown.read_until("\n")  # its echo
+        shown.wait_read()
         shown.child.send_signal(signal.SIGINT)
         status, text = shown.end()
     assert status == 130

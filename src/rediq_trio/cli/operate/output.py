@@ -102,8 +102,9 @@ class Output:
 
 def open_output(*, json: bool, color: bool) -> Output:
     """Return an output that fits standard output."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # in a locale that has no "…"
+    printed: object = sys.stdout
+    if isinstance(printed, io.TextIOWrapper):
+        printed.reconfigure(errors="backslashreplace")  # in a locale that has no "…"
     if not json and sys.stdout.isatty():
         with suppress(ImportError):
             from rich.console import Console
