@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from docs import (
+    command_line,
     invariants,
     layer_picture,
     lua_loading,
@@ -44,6 +45,9 @@ BLOCKS: Mapping[str, Callable[[], str]] = MappingProxyType(
         "other_clients": reference.other_clients,
         "signals": reference.signals,
         "invariants": invariants.table,
+        "commands": command_line.commands,
+        "common_flags": command_line.common,
+        "alerts": command_line.alerts,
         "keys": lua_reference.keys,
         "lua_constants": lua_reference.lua_constants,
         "record": lua_reference.record,

@@ -19,7 +19,7 @@ def test_the_version_is_that_of_the_distribution() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "required: command; see 'rediq --help'"),
+        (("--key-prefix=x", "run", "served:app"), "unrecognized arguments: --key-prefix=x"),
         (("frobnicate",), "invalid choice: 'frobnicate'"),
         (("run",), "see 'rediq run --help'"),
         (("run", "served:app", "--url", "foo://x"), "url='foo://x'"),

@@ -35,7 +35,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
     {
         "demo": Command("demo", "hash a folder's files through a queue, and check everything"),
         "run": Command("run", "serve an app until a signal"),
-        "status": Command("operate.status", "say what is wrong: alerts over all queues"),
+        "status": Command("operate.status", "show what is wrong: alerts over all queues"),
         "enqueue": Command("operate.enqueue", "enqueue a task, or many from JSON lines"),
         "queue": Command("operate.queue", "list, show, pause, resume, limit and flush queues"),
         "task": Command("operate.task", "list, show, wait for, cancel, retry and delete tasks"),

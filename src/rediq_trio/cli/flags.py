@@ -14,13 +14,13 @@ _ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "key_prefix": {"metavar": "PREFIX", "help": "what all keys begin with (rediq)"},
     "json": {"action": "store_true", "help": "print JSON"},
 }
-REPEATED = {"labels": "--label"}
+REPEATED_FLAGS = {"labels": "--label"}
 """Settings whose flag may be given several times, one item each, with their flags."""
 
 
 def flag_of(name: str) -> str:
     """Return the flag of a setting: `--key-prefix` for `key_prefix`."""
-    return REPEATED.get(name) or "--" + name.replace("_", "-")
+    return REPEATED_FLAGS.get(name) or "--" + name.replace("_", "-")
 
 
 def common_flags(parser: argparse.ArgumentParser, *names: str) -> None:

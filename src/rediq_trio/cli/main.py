@@ -30,6 +30,7 @@ from rediq_trio._errors import (
 from rediq_trio._version import __version__
 from rediq_trio.cli.commands import COMMANDS
 from rediq_trio.cli.statuses import INTERRUPTED, MISUSED, NOT_THERE, NotThere
+from rediq_trio.observe.words import shown
 from rediq_trio.store.urls import without_secrets
 
 _MISUSE = (ConfigError, PayloadError, UnknownTaskType)
@@ -37,6 +38,8 @@ _NOT_THERE = (NotThere, TaskNotFound, ScheduleNotFound)
 _NEXT: tuple[tuple[type[RediqError], str], ...] = (
     (ServerRefused, "Try again when Redis takes commands"),
     (ConnectionLost, "Start it, or name another server with --url or REDIQ_URL"),
+    (TaskNotFound, "See 'rediq task list'"),
+    (ScheduleNotFound, "See 'rediq schedule list'"),
     (WorkerCrashed, "This is a bug: run it again with --log-level debug and report what it says"),
 )
 """What to do next, for messages that do not say it."""
@@ -45,7 +48,7 @@ _NEXT: tuple[tuple[type[RediqError], str], ...] = (
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         # The message quotes arguments, which may contain the password of a URL.
-        self.exit(2, f"{self.prog}: {without_secrets(message)}; see '{self.prog} --help'\n")
+        self.exit(2, f"{self.prog}: {shown(without_secrets(message))}; see '{self.prog} --help'\n")
 
 
 def make_parser(only: str | None = None) -> argparse.ArgumentParser:
@@ -69,10 +72,12 @@ def make_parser(only: str | None = None) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    given = list(sys.argv[1:] if argv is None else argv) or ["status", "--brief"]
+    given = list(sys.argv[1:] if argv is None else argv)
+    if not given or _has_flags_only(given):
+        given = ["status", "--brief", *given]
     named = next((word for word in given if not word.startswith("-")), "")
     arguments, unknown = make_parser(named).parse_known_args(given)
-    if unknown:
+    if unknown and not _added(arguments, unknown):
         _refuse_unknown(arguments.parser, unknown)
     try:
         status: int = arguments.execute(arguments)
@@ -87,6 +92,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
+def _has_flags_only(given: Sequence[str]) -> bool:
+    # `rediq --url URL` is `rediq` alone, of another server.
+    help = {"-h", "--help", "--version"}
+    return given[0].startswith("--") and not (help | COMMANDS.keys()) & set(given)
+
+
+def _added(arguments: argparse.Namespace, unknown: Sequence[str]) -> bool:
+    """Add words that came after a flag to the argument that takes several: argparse does not."""
+    several = [
+        action.dest
+        for action in arguments.parser._actions
+        if not action.option_strings and action.nargs in ("*", "+")
+    ]
+    if not several or any(word.startswith("-") for word in unknown):
+        return False
+    setattr(arguments, several[0], [*getattr(arguments, several[0]), *unknown])
+    return True
+
+
 def _refuse_unknown(parser: argparse.ArgumentParser, unknown: Sequence[str]) -> NoReturn:
     known = re.findall(r"--[a-z][a-z-]+", parser.format_help())
     flags = (argument.partition("=")[0] for argument in unknown)
@@ -98,7 +122,7 @@ def _failure(error: BaseException, arguments: argparse.Namespace) -> int | None:
     """Print what went wrong and return the exit status; return None for a bug."""
     match error:
         case RediqError():
-            print(f"rediq: {without_secrets(_explain(error))}", file=sys.stderr)
+            print(f"rediq: {shown(without_secrets(_explain(error)))}", file=sys.stderr)
             if isinstance(error, _NOT_THERE):
                 return NOT_THERE
             # `check` says with 1 that it found something.

@@ -20,7 +20,7 @@ import attrs
 import trio
 
 from rediq_trio._errors import ConfigError
-from rediq_trio.cli.flags import REPEATED, AddParser, common_flags, flag_of
+from rediq_trio.cli.flags import REPEATED_FLAGS, AddParser, common_flags, flag_of
 from rediq_trio.cli.load_app import load_app
 from rediq_trio.cli.stop_signals import Stop, ask_when_input_ends, end_process, stop_signals
 from rediq_trio.cli.supervisor import ProcessSupervisor
@@ -74,7 +74,7 @@ def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
     for field in _FLAGS:
         more = filter(None, (texts.get(field.name, ""), _MORE_HELP.get(field.name)))
         metavar = field.name.split("_")[-1].upper()
-        repeated = field.name in REPEATED
+        repeated = field.name in REPEATED_FLAGS
         parser.add_argument(
             flag_of(field.name), dest=field.name, metavar="NAME=TEXT" if repeated else metavar,
             action="append" if repeated else "store", help=" ".join(more).replace("%", "%%"),
@@ -94,7 +94,7 @@ def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
 def given_options(arguments: argparse.Namespace) -> tuple[dict[str, str], list[str]]:
     """Return the texts of the settings that were given as flags, and the names of switches."""
     texts = {f.name: getattr(arguments, f.name) for f in _FLAGS}
-    texts |= {name: ",".join(texts[name]) for name in REPEATED if texts[name] is not None}
+    texts |= {name: ",".join(texts[name]) for name in REPEATED_FLAGS if texts[name] is not None}
     switches = [f.name for f in _SWITCHES if getattr(arguments, f.name)]
     return {name: text for name, text in texts.items() if text is not None}, switches
 

@@ -37,11 +37,11 @@ class Alert:
     """What to look at or to do."""
 
 
-Found = Iterable[tuple[str, str]]
+SubjectTexts = Iterable[tuple[str, str]]
 
 
 @attrs.frozen
-class Rule:
+class AlertRule:
     """A rule over a view."""
 
     name: str
@@ -50,7 +50,7 @@ class Rule:
     """What it finds, in the words of the documentation."""
     next_step: str
     """What to do; `{}` stands for the subject."""
-    find: Callable[[FleetView], Found]
+    find: Callable[[FleetView], SubjectTexts]
     """Returns what is wrong: subjects, each with a sentence."""
 
 
@@ -105,37 +105,37 @@ def _stuck(view: FleetView) -> Iterator[tuple[str, str]]:
             yield worker.id, f"{some} ran on after its timeout: {shown(worker.stuck[0], 60)}"
 
 
-RULES: tuple[Rule, ...] = (
-    Rule(
+RULES: tuple[AlertRule, ...] = (
+    AlertRule(
         "redis-away", Severity.CRITICAL, "Redis cannot be read.",
         "start Redis, or name another server with --url", _away,
     ),
-    Rule(
+    AlertRule(
         "queue-unread", Severity.CRITICAL, "A queue cannot be read: its shard is away, or refuses.",
         "look at the server of its slot: rediq queue show {}", _unread,
     ),
-    Rule(
+    AlertRule(
         "no-worker", Severity.CRITICAL, "A queue has waiting tasks, and no live worker serves it.",
         "start one: rediq run module:app --queues {}", _unserved,
     ),
-    Rule(
+    AlertRule(
         "late", Severity.WARN,
         f"The oldest pending task has waited for longer than the target of its queue, or {LATE:g} s.",
         "add workers, or look at what runs: rediq worker list", _late,
     ),
-    Rule(
+    AlertRule(
         "failing", Severity.WARN, "More attempts fail than the target of their queue allows.",
         "rediq dead list {}", _failing,
     ),
-    Rule(
+    AlertRule(
         "paused", Severity.WARN, "A paused queue has pending tasks.",
         "rediq queue resume {}", _paused,
     ),
-    Rule(
+    AlertRule(
         "dead", Severity.WARN, "A queue has dead tasks.",
         "rediq dead list {}", _dead,
     ),
-    Rule(
+    AlertRule(
         "stuck", Severity.WARN, "A handler runs on after its timeout, and cannot be cancelled.",
         "restart the worker {}", _stuck,
     ),

@@ -19,7 +19,7 @@ EVERY = 2.0
 _Channel = tuple[trio.MemorySendChannel[FleetView], trio.MemoryReceiveChannel[FleetView]]
 
 
-class Sampler:
+class ViewSampler:
     """Hands each new view to whoever looks. Made by `sampling`."""
 
     def __init__(self, client: Client, every: float) -> None:
@@ -76,13 +76,13 @@ class Sampler:
 
 
 @asynccontextmanager
-async def sampling(client: Client, *, every: float = EVERY) -> AsyncGenerator[Sampler]:
+async def sampling(client: Client, *, every: float = EVERY) -> AsyncGenerator[ViewSampler]:
     """Run a sampler while the block lasts.
 
     However many look at once, the queues are read once in `every` seconds, and never when nobody
     looks. While Redis is away, views are those of before, with the reason in `away`.
     """
-    sampler = Sampler(client, every)
+    sampler = ViewSampler(client, every)
     async with unwrapped_errors() as captured, trio.open_nursery() as nursery:
         nursery.start_soon(sampler.run)
         with captured:

@@ -9,13 +9,11 @@ from types import MappingProxyType
 import attrs
 
 from rediq_trio.client import Client
-from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.lifecycle import WAITING, State
 from rediq_trio.tasks.for_each import try_each
 from rediq_trio.values.series import SeriesGap, SeriesPoint
 from rediq_trio.values.task import QueueStats, WorkerInfo
 
-WAITING = (State.PENDING, State.SCHEDULED, State.RETRY, State.BLOCKED, State.GROUPED)
-"""The states of tasks that will run without a person's doing."""
 FAILURES_SINCE = dt.timedelta(minutes=10)
 """The time whose attempts are compared with a target."""
 FAILURES_LEAST = 20

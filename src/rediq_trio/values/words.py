@@ -12,7 +12,9 @@ import re
 _HOSTILE = re.compile(
     # C0 and C1 controls with DEL; the characters that order text from right to left, or hide in it;
     # surrogates, which no terminal can encode; line and paragraph separators.
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]"
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff"
+    # Marks of annotations, and tags, which no one sees.
+    "\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 
 
@@ -38,7 +40,7 @@ def duration(seconds: float) -> str:
         return "for ever"
     if seconds < 0:
         return "-" + duration(-seconds)
-    if seconds < 1:
+    if seconds < 0.9995:
         return f"{round(seconds * 1000)} ms" if seconds else "0 s"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
@@ -68,6 +70,18 @@ def count(number: int) -> str:
 def counted(number: int, one: str, many: str | None = None) -> str:
     """Return a number with what it counts: "1 task", "12,345 tasks"."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def rate(per_second: float) -> str:
+    """Return how often something happens: "12/s", "1.5/s", "40/min", "3/h"."""
+    if per_second >= 0.95 or per_second == 0:
+        return (
+            f"{per_second:,.0f}/s"
+            if per_second >= 9.95 or not per_second
+            else f"{per_second:.1f}/s"
+        )
+    per_minute = per_second * 60
+    return f"{per_minute:.0f}/min" if per_minute >= 0.95 else f"{per_second * 3600:.0f}/h"
 
 
 def ordinal(number: int) -> str:
@@ -105,14 +119,14 @@ def when(at: dt.datetime | None, now: dt.datetime) -> str:
     return "-" if at is None else f"{instant(at)} ({relative(at, now)})"
 
 
-def share(part: float) -> str:
-    """Return a small share of 1 in percent, to two digits: "0.5 %", "12 %", "0.0001 %"."""
-    return f"{float(f'{part * 100:.2g}'):.10f}".rstrip("0").rstrip(".") + " %"
-
-
 def percent(part: float) -> str:
     """Return a share of 1 in percent: "37 %"."""
     return f"{part * 100:.0f} %"
+
+
+def share(part: float) -> str:
+    """Return a small share of 1 in percent, to two digits: "0.5 %", "12 %", "0.0001 %"."""
+    return f"{float(f'{part * 100:.2g}'):.10f}".rstrip("0").rstrip(".") + " %"
 
 
 def read_duration(text: str) -> float:

@@ -6,8 +6,9 @@ import argparse
 
 from rediq_trio.cli.flags import AddParser
 from rediq_trio.cli.operate.session import Session
-from rediq_trio.cli.operate.task import list_in, retry, show
-from rediq_trio.cli.operate.verbs import LIMIT, QUEUE, QUEUES, TASK, TASKS, Verbs
+from rediq_trio.cli.operate.task import list_in, show
+from rediq_trio.cli.operate.task_changes import retry
+from rediq_trio.cli.operate.verbs import AFTER, LIMIT, NEWEST, QUEUE, QUEUES, TASK, TASKS, Verbs
 from rediq_trio.cli.statuses import DONE
 from rediq_trio.observe.words import counted, shown
 from rediq_trio.spec.lifecycle import State
@@ -18,7 +19,7 @@ def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
     verbs = Verbs.of(parser)
     verbs.add(
         "list", list_dead, "list dead tasks", QUEUES, LIMIT,
-        ("--after", {"metavar": "CURSOR", "default": None, "help": "go on behind this place"}),
+        NEWEST, AFTER,
     )  # fmt: skip
     verbs.add("show", show, "show everything about a task", TASK)
     verbs.add("retry", retry, "make dead tasks ready again", TASKS, destroys=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 
 Row = Sequence[str]
 
-RIGHT = frozenset({"#", "pending", "active", "scheduled", "retry", "blocked", "grouped", "dead",
-                   "tasks", "running", "attempt", "priority", "workers", "rate"})  # fmt: skip
+RIGHT = frozenset({
+    "pending", "active", "scheduled", "retry", "dead", "enqueued", "completed", "failed", "deaths",
+    "running", "attempt", "priority", "workers", "rate",
+})  # fmt: skip
 """Columns of numbers, by their heads."""
 STYLES: Mapping[str, str] = {
     "dead": "red",
@@ -82,11 +85,10 @@ class Output:
 
     def _rich(self, heads: Row, rows: Sequence[Row]) -> None:
         assert self._console is not None
-        from rich import box
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+        table = Table(box=None, pad_edge=False, header_style="bold")
         for n, head in enumerate(heads):
             last = n + 1 == len(heads)
             table.add_column(
@@ -100,6 +102,9 @@ class Output:
 
 def open_output(*, json: bool, color: bool) -> Output:
     """Return an output that fits standard output."""
+    printed: object = sys.stdout
+    if isinstance(printed, io.TextIOWrapper):
+        printed.reconfigure(errors="backslashreplace")  # in a locale that has no "…"
     if not json and sys.stdout.isatty():
         with suppress(ImportError):
             from rich.console import Console

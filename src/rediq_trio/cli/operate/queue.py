@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import getpass
+import os
+import socket
+from collections.abc import Sequence
 from typing import Any
 
 from rediq_trio._errors import ConfigError
 from rediq_trio.cli.flags import AddParser
-from rediq_trio.cli.operate.output import cell
-from rediq_trio.cli.operate.session import Session
-from rediq_trio.cli.operate.status import HEADS, row_of
+from rediq_trio.cli.operate.output import Output, cell
+from rediq_trio.cli.operate.series import SINCE, show_series
+from rediq_trio.cli.operate.session import Session, time_flag
+from rediq_trio.cli.operate.status import QUEUE_HEADS, row_of
 from rediq_trio.cli.operate.verbs import QUEUE, QUEUES, Verbs
-from rediq_trio.cli.statuses import DONE
+from rediq_trio.cli.statuses import DONE, FAILED
 from rediq_trio.observe.alerts import alerts_of
-from rediq_trio.observe.views import look
-from rediq_trio.observe.words import count, counted, duration, read_duration, shown
+from rediq_trio.observe.clock import now
+from rediq_trio.observe.views import FleetView, look
+from rediq_trio.observe.words import count, counted, duration, read_duration, shown, when
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.values.limits import KeyLimit, QueueLimits, Rate
+from rediq_trio.values.task import QueueStats
+
+WHO_MAX = 128
+"""Characters of who paused a queue."""
 
 
 def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
@@ -24,8 +34,21 @@ def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
     verbs = Verbs.of(parser)
     verbs.add("list", list_queues, "list queues with their numbers", QUEUES)
     verbs.add("show", show, "show everything about a queue", QUEUE)
-    verbs.add("pause", pause, "stop all claims; running tasks go on", QUEUE)
-    verbs.add("resume", resume, "allow claims again", QUEUE)
+    verbs.add(
+        "series", show_series, "show how its numbers have changed", QUEUE,
+        ("--since", {"metavar": "TIME", "type": time_flag, "default": SINCE,
+                     "help": "how long ago it begins, at most 30d (5m)"}),
+    )  # fmt: skip
+    verbs.add(
+        "pause",
+        pause,
+        "stop all claims; running tasks continue",
+        QUEUE,
+        ("--reason", {"default": "", "help": "why; kept and shown until resume"}),
+        changes=True,
+    )
+    verbs.add("resume", resume, "allow claims again", QUEUE, changes=True)
+    verbs.add("remove", remove, "remove a queue that is empty", QUEUE, destroys=True)
     verbs.add("flush", flush, "delete every task of a queue", QUEUE, destroys=True)
     verbs.add(
         "limit", limit, "show the limits of a queue, or change them", QUEUE,
@@ -34,41 +57,53 @@ def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
         ("--rate", {"metavar": "N/TIME", "help": "starts in a period, like 100/1m; none removes it"}),
         ("--max-pending", {"metavar": "N", "help": "tasks that may be pending; none removes it"}),
         ("--fair", {"choices": ["limit_key", "none"], "help": "whether limit keys take turns"}),
+        changes=True,
     )  # fmt: skip
     return parser
 
 
 async def list_queues(session: Session) -> int:
     view = await look(session.client, await session.known_queues(session.arguments.queues))
+    show_list(session.out, view)
+    return FAILED if view.unread else DONE
+
+
+def show_list(out: Output, view: FleetView) -> None:
+    """Print a line, or an object, of each queue."""
     for queue in view.queues:
-        session.out.object({"name": queue.name, "at": queue.at, "workers": queue.workers,
-                            "stats": queue.stats})  # fmt: skip
-    session.out.table(HEADS, [row_of(queue) for queue in view.queues])
+        out.object({"name": queue.name, "at": queue.at, "workers": queue.workers,
+                    "stats": queue.stats})  # fmt: skip
+    out.table(QUEUE_HEADS, [row_of(queue) for queue in view.queues])
     for name, why in view.unread.items():
-        session.out.note(f"rediq: queue {shown(name)}: {why}")
+        out.note(f"rediq: queue {shown(name)}: {shown(why)}")
     if not view.queues and not view.unread:
-        session.out.say("no queue was ever used here")
-    return 1 if view.unread else DONE
+        out.say("no queue was ever used here")
 
 
 async def show(session: Session) -> int:
     name = await session.known(session.arguments.queue)
-    queue, client = session.client.queue(name), session.client
+    client = session.client
     view = await look(client, [name])
+    limits = await client.queue(name).limits()
+    schedules = [each.name for each in await client.schedules().list() if each.queue == name]
+    show_queue(session.out, view, limits, schedules)
+    return DONE
+
+
+def show_queue(out: Output, view: FleetView, limits: QueueLimits, schedules: Sequence[str]) -> None:
+    """Print all that is known about the one queue of a view."""
     (seen,) = view.queues
-    limits = await queue.limits()
-    schedules = [each for each in await client.schedules().list() if each.queue == name]
-    alerts = [each for each in alerts_of(view) if each.subject == name]
-    session.out.object({
-        "name": name, "at": seen.at, "stats": seen.stats, "workers": seen.workers,
-        "limits": limits, "schedules": [each.name for each in schedules], "alerts": alerts,
+    alerts = [each for each in alerts_of(view) if each.subject == seen.name]
+    out.object({
+        "name": seen.name, "at": seen.at, "stats": seen.stats, "workers": seen.workers,
+        "limits": limits, "schedules": schedules, "alerts": alerts,
     })  # fmt: skip
-    stats, out = seen.stats, session.out
-    out.fields(f"queue {shown(name)}", [
-        ("state", "paused" if stats.paused else "open"),
+    stats = seen.stats
+    out.fields(f"queue {shown(seen.name)}", [
+        ("state", state_text(stats)),
         ("workers", ", ".join(map(shown, seen.workers)) or "none"),
         ("oldest pending", duration(stats.oldest_pending_age) if stats.pending else "-"),
-        ("schedules", ", ".join(shown(each.name) for each in schedules) or "none"),
+        ("schedules", ", ".join(map(shown, schedules)) or "none"),
         *limit_rows(limits),
     ])  # fmt: skip
     out.fields("tasks now", [
@@ -78,22 +113,34 @@ async def show(session: Session) -> int:
         ("enqueued", count(stats.enqueued)), ("completed", count(stats.completed_total)),
         ("failed attempts", count(stats.failed_total)), ("dead", count(stats.dead_total)),
         ("purged", count(stats.purged)), ("deleted", count(stats.deleted)),
+        ("became batches", count(stats.batched)),
     ])  # fmt: skip
     for alert in alerts:
-        out.say(f"{alert.severity}: {alert.text}. {alert.next_step}")
-    return DONE
+        out.say(f"{alert.severity}: {shown(alert.text)}. {shown(alert.next_step)}")
 
 
 async def pause(session: Session) -> int:
     name = await session.known(session.arguments.queue)
-    await session.client.queue(name).pause()
+    if not await session.agreed(f"pause {shown(name)}"):
+        return DONE
+    await session.client.queue(name).pause(session.arguments.reason, who())
     return session.done(f"{shown(name)} is paused", queue=name, paused=True)
 
 
 async def resume(session: Session) -> int:
     name = await session.known(session.arguments.queue)
+    if not await session.agreed(f"resume {shown(name)}"):
+        return DONE
     await session.client.queue(name).resume()
     return session.done(f"{shown(name)} is open", queue=name, paused=False)
+
+
+async def remove(session: Session) -> int:
+    name = await session.known(session.arguments.queue)
+    if not await session.agreed(f"remove the queue {shown(name)} with its settings and counters"):
+        return DONE
+    await session.client.queue(name).remove()
+    return session.done(f"{shown(name)} is removed", queue=name, removed=True)
 
 
 async def flush(session: Session) -> int:
@@ -122,10 +169,12 @@ async def limit(session: Session) -> int:
     if options.fair is not None:
         changes["fair_by"] = None if options.fair == "none" else options.fair
     if changes:
+        if not await session.agreed(f"set {', '.join(changes)} of {shown(name)}"):
+            return DONE
         await queue.limit(key=options.key, **changes)
     elif options.key is not None:
         raise ConfigError(
-            "limit: --key says what is limited; say how, with --concurrency or --rate"
+            "limit: --key names what is limited; pass --concurrency or --rate for its limit"
         )
     limits = await queue.limits()
     session.out.object({"queue": name, "limits": limits})
@@ -144,12 +193,35 @@ def _number(flag: str, text: str) -> int | None:
 def _rate(text: str) -> Rate | None:
     if text == "none":
         return None
-    number, _, period = text.partition("/")
+    number, mark, period = text.partition("/")
     try:
+        if not mark:
+            raise ValueError
         seconds = read_duration(period if period[:1].isdigit() else f"1{period}")
         return Rate(int(number), per=seconds)
+    except ConfigError:
+        raise
     except ValueError:
         raise ConfigError.of("--rate", text, "like 100/1m, 5/s, or none") from None
+
+
+def who() -> str:
+    """Return who runs the command: the user's name at that of the machine."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = f"user {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"[:WHO_MAX]
+
+
+def state_text(stats: QueueStats) -> str:
+    """Return whether a queue is paused, by whom, since when and why."""
+    if not stats.paused:
+        return "open"
+    by = f" by {shown(stats.paused_by)}" if stats.paused_by else ""
+    since = f", {when(stats.paused_since, now())}" if stats.paused_since else ""
+    why = f": {shown(stats.paused_reason)}" if stats.paused_reason else ""
+    return f"paused{by}{since}{why}"
 
 
 def limit_rows(limits: QueueLimits) -> list[tuple[str, str]]:

@@ -7,42 +7,45 @@ import datetime as dt
 
 import attrs
 
-from rediq_trio._errors import ConfigError
+from rediq_trio._errors import ConfigError, ScheduleNotFound, did_you_mean
 from rediq_trio.cli.flags import AddParser
-from rediq_trio.cli.operate.enqueue import OPTIONS, read_payload, task_of
 from rediq_trio.cli.operate.output import cell
 from rediq_trio.cli.operate.session import Session
-from rediq_trio.cli.operate.verbs import Verbs
-from rediq_trio.cli.statuses import DONE
+from rediq_trio.cli.operate.task_flags import OPTIONS, read_payload, task_of
+from rediq_trio.cli.operate.verbs import Verbs, check_count
+from rediq_trio.cli.statuses import DONE, NotThere
 from rediq_trio.observe.clock import now
 from rediq_trio.observe.words import instant, read_duration, relative, shown, when
 from rediq_trio.schedules.admin import ScheduleInfo
 from rediq_trio.values.schedule import Cron, Every
 
-HEADS = ("schedule", "queue", "type", "when", "next", "last", "state")
-_NAME = ("name", {"metavar": "NAME", "help": "the schedule's name"})
-_COUNT = ("-n", {"metavar": "N", "type": int, "default": 10, "help": "how many, 1 to 1,000 (10)"})
+SCHEDULE_HEADS = ("schedule", "queue", "type", "when", "next", "last", "state")
+SCHEDULE_NAME = ("name", {"metavar": "NAME", "help": "the schedule's name"})
+TICKS_SHOWN = (
+    "-n",
+    {"metavar": "N", "type": int, "default": 10, "help": "how many, 1 to 1,000 (10)"},
+)
 
 
 def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
     parser = add_parser(description="List, show, add, pause, resume, run and remove schedules.")
     verbs = Verbs.of(parser)
     verbs.add("list", list_schedules, "list all schedules")
-    verbs.add("show", show, "show a schedule", _NAME)
-    verbs.add("next", show_next, "show the next ticks of a schedule", _NAME, _COUNT)
+    verbs.add("show", show, "show a schedule", SCHEDULE_NAME)
+    verbs.add("next", show_next, "show the next ticks of a schedule", SCHEDULE_NAME, TICKS_SHOWN)
     verbs.add(
-        "add", add, "add a schedule, or replace the one of that name", _NAME,
+        "add", add, "add a schedule, or replace the one of that name", SCHEDULE_NAME,
         ("--every", {"metavar": "TIME", "help": "an interval, like 30s or 1h"}),
         ("--cron", {"metavar": "LINE", "help": "five fields, like '0 2 * * *'"}),
         ("--timezone", {"default": "UTC", "help": "of --cron (UTC)"}),
         ("type", {"metavar": "TYPE", "help": "the type of its tasks"}),
         ("payload", {"metavar": "JSON or KEY=VALUE", "nargs": "*", "help": "the payload"}),
-        *(option for option in OPTIONS if option[0] in ("--queue", "--priority")),
+        *(option for option in OPTIONS if option[0] in ("--queue", "--priority")), changes=True,
     )  # fmt: skip
-    verbs.add("pause", pause, "stop its ticks", _NAME)
-    verbs.add("resume", resume, "let it tick again, from now on", _NAME)
-    verbs.add("run", run, "enqueue one of its tasks now", _NAME)
-    verbs.add("remove", remove, "remove a schedule; its tasks stay", _NAME, destroys=True)
+    verbs.add("pause", pause, "stop its ticks", SCHEDULE_NAME, changes=True)
+    verbs.add("resume", resume, "make it tick again, from now on", SCHEDULE_NAME, changes=True)
+    verbs.add("run", run, "enqueue one of its tasks now", SCHEDULE_NAME, changes=True)
+    verbs.add("remove", remove, "remove a schedule; its tasks stay", SCHEDULE_NAME, destroys=True)
     return parser
 
 
@@ -50,7 +53,7 @@ async def list_schedules(session: Session) -> int:
     found = await session.client.schedules().list()
     for info in found:
         session.out.object(_facts(info))
-    session.out.table(HEADS, [_row(info) for info in found])
+    session.out.table(SCHEDULE_HEADS, [_row(info) for info in found])
     if not found:
         session.out.say("no schedules: declare one with app.schedule, or rediq schedule add")
     return DONE
@@ -70,8 +73,19 @@ def _row(info: ScheduleInfo) -> tuple[str, ...]:
 
 
 async def show(session: Session) -> int:
-    _show(session, await session.client.schedules().get(session.arguments.name))
+    _show(session, await known_schedule(session))
     return DONE
+
+
+async def known_schedule(session: Session) -> ScheduleInfo:
+    """Return the schedule that the command names; raise `NotThere` if there is none."""
+    schedules, name = session.client.schedules(), session.arguments.name
+    try:
+        return await schedules.get(name)
+    except ScheduleNotFound:
+        names = [each.name for each in await schedules.list()]
+        hint = did_you_mean(name, names) or "; see 'rediq schedule list'"
+        raise NotThere(f"there is no schedule {shown(name)}{hint}") from None
 
 
 def _show(session: Session, info: ScheduleInfo) -> None:
@@ -86,10 +100,8 @@ def _show(session: Session, info: ScheduleInfo) -> None:
 
 
 async def show_next(session: Session) -> int:
-    number = session.arguments.n
-    if not 1 <= number <= 1000:
-        raise ConfigError.of("-n", number, "a whole number from 1 to 1,000")
-    info = await session.client.schedules().get(session.arguments.name)
+    number = check_count("-n", session.arguments.n)
+    info = await known_schedule(session)
     if info.when is None:
         raise ConfigError(f"this version cannot read when the schedule {shown(info.name)} ticks")
     at, ticks = info.next_run or now(), [info.next_run] if info.next_run else []
@@ -107,33 +119,45 @@ async def show_next(session: Session) -> int:
 async def add(session: Session) -> int:
     options = session.arguments
     if (options.every is None) == (options.cron is None):
-        raise ConfigError("schedule add: give one of --every and --cron")
+        raise ConfigError("schedule add: pass one of --every and --cron")
     if options.every is not None:
         try:
             recurrence: Every | Cron = Every(dt.timedelta(seconds=read_duration(options.every)))
         except ValueError as error:
             raise ConfigError(f"--every: {error}") from None
     else:
-        recurrence = Cron(options.cron, timezone=options.timezone)
+        try:
+            recurrence = Cron(options.cron, timezone=options.timezone)
+        except ConfigError as error:
+            raise ConfigError(f"--cron: {error}") from None
     task = task_of(options, options.type, read_payload(options.payload))
+    if not await session.agreed(f"add or replace the schedule {shown(options.name)}"):
+        return DONE
     _show(session, await session.client.schedules().add(options.name, recurrence, task))
     return DONE
 
 
 async def pause(session: Session) -> int:
-    name = session.arguments.name
+    name = (await known_schedule(session)).name
+    if not await session.agreed(f"pause the schedule {shown(name)}"):
+        return DONE
     await session.client.schedules().pause(name)
     return session.done(f"{shown(name)} is paused", name=name, paused=True)
 
 
 async def resume(session: Session) -> int:
-    name = session.arguments.name
+    name = (await known_schedule(session)).name
+    if not await session.agreed(f"resume the schedule {shown(name)}"):
+        return DONE
     await session.client.schedules().resume(name)
     return session.done(f"{shown(name)} ticks again", name=name, paused=False)
 
 
 async def run(session: Session) -> int:
-    handle = await session.client.schedules().trigger(session.arguments.name)
+    name = (await known_schedule(session)).name
+    if not await session.agreed(f"enqueue a task of the schedule {shown(name)}"):
+        return DONE
+    handle = await session.client.schedules().trigger(name)
     said = f"enqueued {shown(handle.id)}"
     if not handle.created:
         said = f"{shown(handle.id)} holds its unique key: nothing was enqueued"
@@ -141,8 +165,8 @@ async def run(session: Session) -> int:
 
 
 async def remove(session: Session) -> int:
-    schedules, name = session.client.schedules(), session.arguments.name
-    info = await schedules.get(name)
+    info = await known_schedule(session)
+    schedules, name = session.client.schedules(), info.name
     if not await session.agreed(f"remove the schedule {shown(name)} of {shown(info.queue)}"):
         return DONE
     await schedules.remove(name)

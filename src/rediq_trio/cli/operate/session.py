@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import attrs
 import trio
 
-from rediq_trio._errors import ConfigError, RediqError, did_you_mean
+from rediq_trio._errors import ConfigError, RediqError, TaskNotFound, did_you_mean
 from rediq_trio.cli.flags import common_flags
 from rediq_trio.cli.operate.output import Output, open_output
 from rediq_trio.cli.operate.person import acting_person
+from rediq_trio.cli.operate.stdin import answer_to, is_asked
 from rediq_trio.cli.statuses import DONE, FAILED, NotThere
 from rediq_trio.client import Client, connect
 from rediq_trio.observe.words import duration, read_duration, shown
 from rediq_trio.settings import settle_settings
 from rediq_trio.store.urls import default_url, scheme_of
-from rediq_trio.values.bounds import check_name
+from rediq_trio.tasks.handle import TaskHandle
+from rediq_trio.values.bounds import check_name, queue_of
+from rediq_trio.values.task import TaskInfo
 
 
 class GaveUp(RediqError):
@@ -49,24 +52,38 @@ class Session:
             return await self.client.queues()
         return [await self.known(name) for name in dict.fromkeys(names)]
 
+    async def task_info(self, handle: TaskHandle[Any]) -> TaskInfo:
+        """Read a task; raise `NotThere` if its queue is not there, else `TaskNotFound`."""
+        try:
+            return await handle.info()
+        except TaskNotFound:
+            await self.known(queue_of(handle.id.partition("/")[0]))
+            raise
+
     async def agreed(self, what: str) -> bool:
-        """Say what will be done, and ask whether to; `--yes` says so, and `--dry-run` never does."""
+        """Ask whether to do what destroys something, and return the answer.
+
+        With `--yes` nobody is asked, and with `--dry-run` it is only told what would be done. What
+        destroys nothing is agreed to.
+        """
         if self.arguments.dry_run:
             self.out.note(f"would {what}; nothing was changed")
+            self.out.object({"dry_run": True, "would": what})
             return False
-        if self.arguments.yes:
+        if getattr(self.arguments, "yes", True):
             return True
-        if not sys.stdin.isatty():
-            raise ConfigError(f"this would {what}: say so with --yes, or look with --dry-run")
-        question = f"{what[0].upper()}{what[1:]}? [y/N] "
-        answer = await trio.to_thread.run_sync(input, question, abandon_on_cancel=True)
-        if answer.strip().lower() in ("y", "yes"):
+        if not is_asked():
+            raise ConfigError(
+                f"this would {what}, and nobody can be asked: pass --yes to do it, --dry-run to look"
+            )
+        answer = await answer_to(f"{what[0].upper()}{what[1:]}? [y/N] ")
+        if answer.lower() in ("y", "yes"):
             return True
         self.out.note("nothing was changed")
         return False
 
     def done(self, text: str, **facts: object) -> int:
-        """Say what was done, in one line or as one object; return the status."""
+        """Print what was done, as one line or as one object; return the status."""
         self.out.say(text)
         self.out.object(facts)
         return DONE
@@ -75,8 +92,14 @@ class Session:
 Work = Callable[[Session], Awaitable[int]]
 
 
-def operating_flags(parser: argparse.ArgumentParser, work: Work, *, destroys: bool = False) -> None:
-    """Add what all of these commands take, and what this one does."""
+def operating_flags(
+    parser: argparse.ArgumentParser, work: Work, *, changes: bool = False, destroys: bool = False
+) -> None:
+    """Add what all of these commands take, and what this one does.
+
+    One that `changes` something has `--dry-run`; one that `destroys` something asks before it does,
+    and has `--yes` too.
+    """
     common_flags(parser, "url", "key_prefix", "json")
     parser.add_argument("--no-color", action="store_true", help="no colors (NO_COLOR)")
     parser.add_argument(
@@ -85,7 +108,8 @@ def operating_flags(parser: argparse.ArgumentParser, work: Work, *, destroys: bo
     )  # fmt: skip
     if destroys:
         parser.add_argument("--yes", action="store_true", help="do not ask")
-        parser.add_argument("--dry-run", action="store_true", help="say what would be done")
+    if changes or destroys:
+        parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
     parser.set_defaults(execute=execute, work=work)
 
 
@@ -117,6 +141,6 @@ async def _work(arguments: argparse.Namespace, url: str, prefix: str) -> int:
     if scope.cancelled_caught:
         raise GaveUp(
             f"it was not done within {duration(arguments.timeout)}: some of it may have been, "
-            "and doing it again does no harm. Give it longer with --timeout"
+            "and it can be done again. Give it longer with --timeout"
         )
     return status

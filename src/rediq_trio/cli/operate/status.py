@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 from collections.abc import Sequence
 
+import attrs
+
+from rediq_trio._errors import ConfigError
 from rediq_trio.cli.flags import AddParser
+from rediq_trio.cli.operate.output import Output
 from rediq_trio.cli.operate.session import Session, operating_flags, time_flag
 from rediq_trio.cli.statuses import DONE, FAILED
+from rediq_trio.client import Client
 from rediq_trio.observe.alerts import Alert, Severity, alerts_of
 from rediq_trio.observe.sampler import sampling
 from rediq_trio.observe.views import FleetView, QueueView, look
-from rediq_trio.observe.words import count, counted, duration, instant, shown
+from rediq_trio.observe.words import count, counted, duration, instant, rate, shown
+from rediq_trio.tasks.for_each import try_each
 
 BRIEF_QUEUES = 5
 """Queues that `rediq` alone shows."""
+RATES_OVER = dt.timedelta(minutes=1)
+"""The time over which rates are averaged."""
+WATCH_MIN = 0.1
+"""Seconds between two readings, at least."""
 
 
 def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
     parser = add_parser(
-        description="Say what is wrong: every alert, over all queues and workers. "
+        description="Show what is wrong: every alert, over all queues and workers. "
         "Exit status 1 if there is one, for cron and CI.",
     )
     parser.add_argument(
@@ -40,8 +51,10 @@ async def status(session: Session) -> int:
     if options.watch is None:
         view = await look(session.client)
         if options.brief:
-            return _brief(session, view)
+            return show_brief(session.out, await with_rates(session.client, view))
         return _show(session, view)
+    if options.watch < WATCH_MIN:
+        raise ConfigError.of("--watch", options.watch, f"at least {WATCH_MIN:g} seconds")
     async with sampling(session.client, every=options.watch) as sampler:
         with sampler.views() as views:
             found = DONE
@@ -56,7 +69,7 @@ def _show(session: Session, view: FleetView) -> int:
     session.out.object({"at": view.at, "alerts": alerts, "away": view.away})
     for alert in alerts:
         session.out.say(line_of(alert))
-        session.out.say(f"          {alert.next_step}")
+        session.out.say(f"          {shown(alert.next_step)}")
     if not alerts:
         some = f"{counted(len(view.queues), 'queue')}, {counted(len(view.workers), 'worker')}"
         session.out.say(f"nothing is wrong ({some})")
@@ -69,24 +82,46 @@ def _counts(alert: Alert, fail_on: str) -> bool:
 
 def line_of(alert: Alert) -> str:
     """Return an alert in one line."""
-    return f"{alert.severity:<8}  {shown(alert.subject)}: {alert.text}"
+    return f"{alert.severity:<8}  {shown(alert.subject)}: {shown(alert.text)}"
 
 
-def _brief(session: Session, view: FleetView) -> int:
-    out, alerts = session.out, alerts_of(view)
+async def with_rates(client: Client, view: FleetView) -> FleetView:
+    """Return the view with the rates of its busiest queues over the last minute."""
+    names = [queue.name for queue in busiest(view)]
+    series, _ = await try_each(names, lambda name: client.queue(name).series(RATES_OVER))
+    rates = {
+        name: sum(point.completed for point in found.points) / (len(found.points) * found.step)
+        for name, found in series.items()
+        if found.points
+    }
+    queues = tuple(attrs.evolve(each, rate=rates.get(each.name)) for each in view.queues)
+    return attrs.evolve(view, queues=queues)
+
+
+def busiest(view: FleetView) -> list[QueueView]:
+    """Return the queues with the most waiting tasks, the first the busiest."""
+    return sorted(view.queues, key=lambda queue: (-queue.waiting, queue.name))[:BRIEF_QUEUES]
+
+
+def show_brief(out: Output, view: FleetView) -> int:
+    """Print a view in ten lines."""
+    alerts = alerts_of(view)
     out.object({"at": view.at, "queues": view.queues, "workers": view.workers, "alerts": alerts})
     if not view.queues:
         out.say("no queue was ever used here")
         out.say("next: rediq run module:app, rediq enqueue TYPE, rediq --help")
         return DONE
-    busiest = sorted(view.queues, key=lambda queue: (-queue.waiting, queue.name))
-    out.table(HEADS, [row_of(queue) for queue in busiest[:BRIEF_QUEUES]])
-    if len(busiest) > BRIEF_QUEUES:
-        out.say(f"and {counted(len(busiest) - BRIEF_QUEUES, 'queue')} more: rediq queue list")
+    first = busiest(view)
+    rows = [(*row_of(queue), "-" if queue.rate is None else rate(queue.rate)) for queue in first]
+    out.table((*QUEUE_HEADS, "rate"), rows)
+    if (more := len(view.queues) - len(first)) > 0:
+        out.say(f"and {counted(more, 'queue')} more: rediq queue list")
     running = sum(worker.running for worker in view.workers)
     out.say(f"{counted(len(view.workers), 'worker')}, {counted(running, 'task')} running")
     out.say(_worst(alerts))
-    out.say(f"next: {alerts[0].next_step if alerts else 'rediq queue show ' + busiest[0].name}")
+    out.say(
+        f"next: {shown(alerts[0].next_step) if alerts else 'rediq queue show ' + first[0].name}"
+    )
     return DONE
 
 
@@ -97,7 +132,17 @@ def _worst(alerts: Sequence[Alert]) -> str:
     return line_of(alerts[0]) + more
 
 
-HEADS = ("queue", "pending", "active", "scheduled", "retry", "dead", "oldest", "workers", "state")
+QUEUE_HEADS = (
+    "queue",
+    "pending",
+    "active",
+    "scheduled",
+    "retry",
+    "dead",
+    "oldest",
+    "workers",
+    "state",
+)
 """The columns of a queue."""
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from rediq_trio._errors import ConfigError
 from rediq_trio.cli.operate.session import Work, operating_flags
 
 
@@ -27,6 +28,7 @@ class Verbs:
         work: Work,
         help: str,
         *arguments: tuple[str, dict[str, Any]],
+        changes: bool = False,
         destroys: bool = False,
     ) -> None:
         """Add a verb with its arguments, each a name or flag with the options of argparse."""
@@ -36,7 +38,7 @@ class Verbs:
         )
         for flag, options in arguments:
             parser.add_argument(flag, **options)
-        operating_flags(parser, work, destroys=destroys)
+        operating_flags(parser, work, changes=changes, destroys=destroys)
         parser.set_defaults(parser=parser)
 
 
@@ -57,3 +59,20 @@ LIMIT: tuple[str, dict[str, Any]] = (
     "--limit",
     {"metavar": "N", "type": int, "default": 20, "help": "how many, 1 to 1,000 (20)"},
 )
+NEWEST: tuple[str, dict[str, Any]] = (
+    "--newest",
+    {"action": "store_true", "help": "the newest first"},
+)
+AFTER: tuple[str, dict[str, Any]] = (
+    "--after",
+    {"metavar": "CURSOR", "help": "continue after this place: the last line of a page names it"},
+)
+LIST_MAX = 1_000
+"""Rows of a list, at most."""
+
+
+def check_count(flag: str, number: int) -> int:
+    """Return how many rows were asked for; raise `ConfigError` for none, or too many."""
+    if not 1 <= number <= LIST_MAX:
+        raise ConfigError.of(flag, number, f"a whole number from 1 to {LIST_MAX:,}")
+    return number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 
 import attrs
 
@@ -13,10 +14,10 @@ from rediq_trio.cli.operate.session import Session
 from rediq_trio.cli.operate.verbs import Verbs
 from rediq_trio.cli.statuses import DONE, NotThere
 from rediq_trio.observe.clock import now
-from rediq_trio.observe.words import count, relative, shown, when
+from rediq_trio.observe.words import count, duration, relative, shown, size, when
 from rediq_trio.values.task import WorkerInfo
 
-HEADS = ("worker", "host", "running", "started", "heard", "version", "queues")
+WORKER_HEADS = ("worker", "host", "running", "started", "heard", "version", "queues")
 
 
 def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
@@ -34,7 +35,7 @@ async def list_workers(session: Session) -> int:
     workers = await session.client.workers()
     for worker in workers:
         session.out.object(attrs.asdict(worker, recurse=False))
-    session.out.table(HEADS, [row_of(worker) for worker in workers])
+    session.out.table(WORKER_HEADS, [row_of(worker) for worker in workers])
     if not workers:
         session.out.say("no worker is alive: start one with rediq run module:app")
     return DONE
@@ -66,6 +67,28 @@ async def show(session: Session) -> int:
         ("heard", when(worker.last_heartbeat, now())),
         ("queues", ", ".join(map(shown, worker.queues))),
         ("types", types),
+        *_details(worker),
         *(("ran on after its timeout", cell(task)) for task in worker.stuck),
     ])  # fmt: skip
+    for task in worker.running_tasks or ():
+        percent = "" if task.percent is None else f", {task.percent:g} %"
+        since = f"attempt {count(task.attempt)}, since {when(task.since, now())}"
+        session.out.say(f"runs {shown(task.id)} ({shown(task.type)}), {since}{percent}")
     return DONE
+
+
+def _details(worker: WorkerInfo) -> Iterator[tuple[str, str]]:
+    """Yield what workers of this version say, and older ones do not."""
+    if worker.state is not None:
+        yield "state", cell(worker.state)
+    if worker.health is not None:
+        health = worker.health
+        alive = "alive" if health.alive else "not alive"
+        yield "health", f"{alive}, {'ready' if health.ready else 'not ready'}"
+        yield from (("", shown(reason)) for reason in health.reasons)
+    if worker.loop_delay is not None:
+        yield "loop delay", duration(worker.loop_delay)
+    if worker.memory is not None:
+        yield "memory", size(worker.memory)
+    for name, value in (worker.labels or {}).items():
+        yield "label", f"{shown(name)}={shown(value)}"
