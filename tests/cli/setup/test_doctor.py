@@ -19,7 +19,7 @@ import trio
 import rediq_trio as rediq
 from rediq_trio.cli.main import main
 from rediq_trio.cli.setup.diagnosis import Diagnosis, judge_persistence, judge_server
-from rediq_trio.cli.setup.rights import COMMANDS, READER_COMMANDS
+from rediq_trio.cli.setup.permissions import READER_COMMANDS, WORKER_COMMANDS
 from rediq_trio.store.redis.connection.gateway import Gateway, open_gateway, parse_address
 from rediq_trio.store.redis.keys import Keys
 from tests.cli.conftest import cli_call
@@ -223,7 +223,7 @@ def missing(found: dict[str, dict[str, Any]]) -> set[str]:
 
 
 def test_the_rights_are_those_of_the_documentation() -> None:
-    assert {f"+{name}" for name in COMMANDS} | {"~rediq:*", "~rediq/*", "&rediq:*"} == {
+    assert {f"+{name}" for name in WORKER_COMMANDS} | {"~rediq:*", "~rediq/*", "&rediq:*"} == {
         *rights_of("rediq")
     }
     readers = {right for right in rights_of("rediq-reader") if right[0] == "+"}
@@ -447,7 +447,7 @@ def test_a_server_that_cannot_write_its_file_is_found(
     [
         (("--url=memory://",), "must be that of a server"),
         (("--url=foo://x",), "url='foo://x'"),
-        (("--url=redis://h:1/0?nonsense=1",), "nonsense"),
+        (("--url=redis://h:1/0?nonsense=1",), "its query has an unknown option"),
         (("--queue=a b",), "queue='a b'"),
         (("--key-prefix=a b",), "key_prefix='a b'"),
         (("--timeout=soon",), "'soon': must be a duration"),

@@ -34,7 +34,7 @@ class ChildrenReports:
     _nursery: trio.Nursery
     _ready: set[int] = attrs.field(factory=set[int])
     """The children that run and are ready."""
-    _heard_at: dict[int, float] = attrs.field(factory=dict[int, float])
+    _alive_at: dict[int, float] = attrs.field(factory=dict[int, float])
     """When each of them last said that it is alive."""
     _all_ready: bool = False
 
@@ -67,7 +67,7 @@ class ChildrenReports:
                 if "READY=1" in lines:
                     self._ready.add(number)
                 if {"READY=1", "WATCHDOG=1"} & {*lines}:
-                    self._heard_at[number] = trio.current_time()
+                    self._alive_at[number] = trio.current_time()
                 if "READY=1" in lines and len(self._ready) == self._count and not self._all_ready:
                     self._all_ready = True
                     self._manager.send("READY=1", self._status())
@@ -82,7 +82,7 @@ class ChildrenReports:
 
     def _alive(self, watchdog: float) -> bool:
         """Return whether each child that has been ready is alive; one that starts again may be late."""
-        oldest = min((self._heard_at[number] for number in self._ready), default=None)
+        oldest = min((self._alive_at[number] for number in self._ready), default=None)
         return oldest is None or trio.current_time() - oldest < watchdog * _LATE_AFTER
 
     def _status(self) -> str:

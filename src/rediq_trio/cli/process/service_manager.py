@@ -95,20 +95,20 @@ class ServiceManager:
         except OSError as error:
             if not self._warned:
                 self._warned = True
-                log.warning("the service manager at %s=%s does not hear this process: %s",
+                log.warning("the service manager at %s=%s cannot be reached: %s",
                             SOCKET_VARIABLE, self._address, error)  # fmt: skip
 
     def starting(self, text: str, within: float) -> None:
-        """Say what the start waits for, and for how many seconds at most."""
+        """Report what the start waits for, and for how many seconds at most."""
         self.send(_status(text), _extended(within))
 
     def stopping(self, text: str, within: float) -> None:
-        """Say that the stop has begun, and how many seconds it may take."""
+        """Report that the stop has begun, and how many seconds it may take."""
         self.send("STOPPING=1", _status(text), _extended(within))
 
     @contextmanager
     def reporting(self, report: Callable[[], SelfReport]) -> Generator[None]:
-        """Say that the process is ready, and go on reporting from a thread until the block ends."""
+        """Report that the process is ready, and go on from a thread until the block ends."""
         if not self.listens:
             yield
             return

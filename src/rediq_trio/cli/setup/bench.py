@@ -40,7 +40,7 @@ ENQUEUED_AT_ONCE = 1_000
 REMOVE_WITHIN = 30.0
 """Seconds for removing the queue, also after Ctrl-C."""
 _SETTLED_POLL_INTERVAL = 0.005
-_KIND = "bench:no-op"
+_NO_OP = "bench:no-op"
 
 
 def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
@@ -196,7 +196,7 @@ class _Bench:
         )
 
     def _task(self, sent: float) -> Task[None]:
-        return Task[None](_KIND, {"sent": sent}, queue=self._queue, retention=0)
+        return Task[None](_NO_OP, {"sent": sent}, queue=self._queue, retention=0)
 
     def _app(self) -> App:
         app = App("bench")
@@ -206,7 +206,7 @@ class _Bench:
                 self._waits.append(time.monotonic() - sent)
                 self._started.set()
 
-        app.task(_KIND, queue=self._queue)(no_op)
+        app.task(_NO_OP, queue=self._queue)(no_op)
         return app
 
 

@@ -27,7 +27,7 @@ def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
         description="Print a script that completes commands, flags and choices. For bash: "
         'eval "$(rediq completion bash)"',
     )
-    parser.add_argument("shell", choices=[*_SCRIPTS], help="the shell that is to read it")
+    parser.add_argument("shell", choices=[*_SHELLS], help="the shell that is to read it")
     parser.set_defaults(execute=execute)
     return parser
 
@@ -35,7 +35,7 @@ def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
 def execute(arguments: argparse.Namespace) -> int:
     from rediq_trio.cli.main import make_parser  # this command is one of its commands
 
-    sys.stdout.write(_SCRIPTS[arguments.shell](list(levels_of(make_parser()))))
+    sys.stdout.write(_SHELLS[arguments.shell](list(levels_of(make_parser()))))
     return DONE
 
 
@@ -60,7 +60,7 @@ class FlagWords:
 
 
 @attrs.frozen
-class Level:
+class CommandLevel:
     """What may be typed after a command, or after its verb."""
 
     path: str
@@ -77,7 +77,7 @@ class Level:
         return [word.text for word in self.commands] + list(self.choices) + spelled
 
 
-def levels_of(parser: argparse.ArgumentParser, path: str = PROGRAM) -> Iterator[Level]:
+def levels_of(parser: argparse.ArgumentParser, path: str = PROGRAM) -> Iterator[CommandLevel]:
     """Yield what may be typed after a parser's command, and after each command below it."""
     below: Mapping[str, argparse.ArgumentParser] = {}
     commands: list[Word] = []
@@ -94,7 +94,7 @@ def levels_of(parser: argparse.ArgumentParser, path: str = PROGRAM) -> Iterator[
             flags.append(_flag(action))
         else:
             choices += map(str, action.choices or ())
-    yield Level(path, tuple(commands), tuple(flags), tuple(choices))
+    yield CommandLevel(path, tuple(commands), tuple(flags), tuple(choices))
     for name, child in below.items():
         yield from levels_of(child, f"{path} {name}")
 
@@ -111,7 +111,7 @@ def _line(text: str | None) -> str:
     return " ".join((text or "").replace("%%", "%").split())
 
 
-def bash_script(levels: Sequence[Level]) -> str:
+def bash_script(levels: Sequence[CommandLevel]) -> str:
     """Return the script for bash."""
     paths = " | ".join(f'"{level.path}"' for level in levels[1:])
     words = "\n".join(
@@ -123,7 +123,7 @@ def bash_script(levels: Sequence[Level]) -> str:
     )  # fmt: skip
 
 
-def _values(levels: Sequence[Level], offer: Callable[[Sequence[str]], str]) -> str:
+def _values(levels: Sequence[CommandLevel], offer: Callable[[Sequence[str]], str]) -> str:
     """Return the branches for the values of flags: those with choices, and all others."""
     branches: list[str] = []
     for level in levels:
@@ -139,7 +139,7 @@ def _values(levels: Sequence[Level], offer: Callable[[Sequence[str]], str]) -> s
     return "\n".join(branches)
 
 
-def zsh_script(levels: Sequence[Level]) -> str:
+def zsh_script(levels: Sequence[CommandLevel]) -> str:
     """Return the script for zsh, with a line of help for each word."""
     paths = " | ".join(f'"{level.path}"' for level in levels[1:])
     words = "\n".join(
@@ -156,7 +156,7 @@ def zsh_script(levels: Sequence[Level]) -> str:
     return _filled(_ZSH, PATHS=paths, WORDS=words, VALUES=values)
 
 
-def _zsh_items(level: Level) -> Iterator[str]:
+def _zsh_items(level: CommandLevel) -> Iterator[str]:
     for word in level.commands:
         yield shlex.quote(f"{word.text}:{word.help}")
     yield from map(shlex.quote, level.choices)
@@ -165,7 +165,7 @@ def _zsh_items(level: Level) -> Iterator[str]:
             yield shlex.quote(f"{spelling}:{flag.help}")
 
 
-def fish_script(levels: Sequence[Level]) -> str:
+def fish_script(levels: Sequence[CommandLevel]) -> str:
     """Return the script for fish."""
     paths = " ".join(shlex.quote(level.path) for level in levels[1:])
     lines: list[str] = []
@@ -267,6 +267,6 @@ function __rediq_at
 end
 @WORDS@
 """
-_SCRIPTS: Mapping[str, Callable[[Sequence[Level]], str]] = MappingProxyType(
+_SHELLS: Mapping[str, Callable[[Sequence[CommandLevel]], str]] = MappingProxyType(
     {"bash": bash_script, "zsh": zsh_script, "fish": fish_script}
 )

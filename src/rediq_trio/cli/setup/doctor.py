@@ -29,8 +29,8 @@ from rediq_trio.cli.setup.diagnosis import (
     unknown,
     wrong,
 )
-from rediq_trio.cli.setup.rights import look_at_rights
-from rediq_trio.cli.setup.stored import clock_apart, look_at_stored
+from rediq_trio.cli.setup.permissions import look_at_rights
+from rediq_trio.cli.setup.queue_samples import clock_apart, sample_queues
 from rediq_trio.cli.statuses import DONE, FAILED
 from rediq_trio.cli.supervisor import shared_server
 from rediq_trio.observe.words import shown
@@ -156,7 +156,7 @@ class _Doctor:
         await self._try("latency", self._look_at_latency(gateway))
         await self._try("clock", self._look_at_clock(gateway))
         await self._try("rights", self._look_at_rights(gateway, url))
-        await self._try("stored", look_at_stored(gateway, self._prefix))
+        await self._try("stored", sample_queues(gateway, self._prefix))
 
     async def _try(self, name: str, look: Awaitable[Iterable[Diagnosis]]) -> None:
         """Add what a look finds; what cannot be looked at is a line too."""

@@ -39,7 +39,7 @@ READER_COMMANDS = frozenset({
     "zlexcount", "zrange", "zrangebylex", "zrangebyscore", "zrank", "zrevrangebylex", "zscan", "zscore",
 })  # fmt: skip
 """The commands that suffice to look at everything."""
-COMMANDS = frozenset({*_TRIED, *_DIRECT, "eval", "evalsha", "publish", "subscribe"})
+WORKER_COMMANDS = frozenset({*_TRIED, *_DIRECT, "eval", "evalsha", "publish", "subscribe"})
 """The commands that a worker needs; docs/security.md has them in a line for Redis."""
 
 _SCRIPT = """
@@ -58,9 +58,9 @@ for line in string.gmatch(ARGV[1], '[^;]+') do
         end
     end
 end
-local heard = redis.pcall('publish', ARGV[2], '')
-if type(heard) == 'table' and heard['err'] then
-    denied[#denied + 1] = 'publish ' .. heard['err']
+local sent = redis.pcall('publish', ARGV[2], '')
+if type(sent) == 'table' and sent['err'] then
+    denied[#denied + 1] = 'publish ' .. sent['err']
 end
 if removes then
     redis.pcall('unlink', KEYS[1])
@@ -123,7 +123,7 @@ def judge_rights(missing: Set[str], prefix: str) -> Diagnosis:
         return ok("rights", "all that a worker needs")
     named = " ".join(sorted(missing))
     text = f"missing: {named}"
-    if not missing - {f"+{command}" for command in COMMANDS - READER_COMMANDS}:
+    if not missing - {f"+{command}" for command in WORKER_COMMANDS - READER_COMMANDS}:
         text += " (it may look at everything, but neither work nor enqueue)"
     next_step = f"ACL SETUSER USER {named}; docs/security.md has the whole line"
     if f"~{prefix}:*" in missing:

@@ -28,7 +28,7 @@ NAMED = 3
 """Queues or keys that a line names."""
 
 
-async def look_at_stored(gateway: Gateway, prefix: str) -> list[Diagnosis]:
+async def sample_queues(gateway: Gateway, prefix: str) -> list[Diagnosis]:
     """Look at the formats of records, at leases that ran out, and at keys that belong to no queue."""
     keys = Keys(prefix)
     names = [name.decode() for name in await gateway.read(b"SMEMBERS", keys.queues)]
