@@ -64,3 +64,10 @@ def block(seconds: float) -> str:
     print("in its thread", file=sys.stderr, flush=True)
     time.sleep(seconds)
     return "slept"
+
+
+@app.task("block-loop", timeout=1000)
+async def block_loop(seconds: float) -> str:
+    """Block the event loop."""
+    time.sleep(seconds)  # noqa: ASYNC251  (what is tested)
+    return "it runs again"

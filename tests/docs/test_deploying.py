@@ -22,6 +22,7 @@ import yaml
 
 import rediq_trio as rediq
 from rediq_trio.cli.main import make_parser
+from rediq_trio.cli.process.service_manager import ServiceManager
 from rediq_trio.settings import Settings
 from tests.cli.conftest import WITHIN, cli_call, cli_environment, eventually
 from tests.servers import require_any_server, running_server
@@ -76,6 +77,15 @@ def test_the_unit_starts_in_the_folder_of_the_app_and_starts_again(unit: ConfigP
 
 def test_the_unit_waits_for_longer_than_a_worker_takes_to_stop(unit: ConfigParser) -> None:
     assert float(unit["Service"]["TimeoutStopSec"]) > graces()
+
+
+def test_systemd_watches_the_worker_for_longer_than_a_report_takes(unit: ConfigParser) -> None:
+    assert unit["Service"]["Type"] == "notify"
+    assert "NotifyAccess" not in unit["Service"]  # the parent reports, which is the default
+    variables = {"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": unit["Service"]["WatchdogSec"] + "000000"}
+    manager = ServiceManager.of(variables)
+    assert manager.watchdog is not None
+    assert manager.interval * 3 <= manager.watchdog
 
 
 def test_the_unit_does_not_repeat_a_start_that_cannot_succeed(unit: ConfigParser) -> None:

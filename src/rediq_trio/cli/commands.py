@@ -49,6 +49,9 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "history": Command("history", "write the last transitions of a queue to a file"),
         "replay": Command("history:add_replay", "run a history through the specification"),
         "check": Command("check", "check that every invariant of a queue holds"),
+        "doctor": Command("setup.doctor", "check the server and the way to it, and say what to do"),
+        "bench": Command("setup.bench", "measure how many tasks a worker works in a second"),
+        "completion": Command("setup.completion", "print a completion script for a shell"),
     }
 )
 """Every command, in the order of the help."""

@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from typing import Any, cast
 
 import attrs
@@ -22,6 +23,8 @@ import trio
 from rediq_trio._errors import ConfigError
 from rediq_trio.cli.flags import REPEATED_FLAGS, AddParser, common_flags, flag_of
 from rediq_trio.cli.load_app import load_app
+from rediq_trio.cli.process.reload import Reloader, watched_folder
+from rediq_trio.cli.process.service_manager import SelfReport, ServiceManager
 from rediq_trio.cli.stop_signals import Stop, ask_when_input_ends, end_process, stop_signals
 from rediq_trio.cli.supervisor import ProcessSupervisor
 from rediq_trio.handlers.app import App
@@ -39,6 +42,8 @@ log = logging.getLogger("rediq_trio")
 
 EXIT_MARGIN = 2.0
 """Seconds after the grace periods until a worker is considered stuck."""
+START_MARGIN = 30.0
+"""Seconds after `connect_patience` until the first claim, for the service manager."""
 PROCESSES_MAX = 1024
 CONNECT_PATIENCE = 60.0
 """The default of `connect_patience` here, where Redis may start later than its workers."""
@@ -83,6 +88,10 @@ def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
         parser.add_argument(
             flag_of(field.name), action="store_true", help=texts.get(field.name, "")
         )
+    parser.add_argument(
+        "--reload", action="store_true",
+        help="start again when a Python file of the app's folder changes",
+    )  # fmt: skip
     levels = ("debug", "info", "warning", "error")
     parser.add_argument("--log-level", choices=levels, default="info", help="what to log (info)")
     # For the supervisor's workers, which must not outlive it.
@@ -114,6 +123,17 @@ def execute(arguments: argparse.Namespace) -> int:
     url = arguments.url or default_url()
     scheme = scheme_of(url)
     count = read_processes(arguments.processes)
+    manager = ServiceManager.of(os.environ)
+    if arguments.reload:
+        if count > 1:
+            raise ConfigError.of("processes", count, "1 with --reload")
+        _log_to_stderr(arguments.log_level)
+        manager.send("READY=1")
+        command = _command(arguments, texts, switches)
+        folder = watched_folder(arguments.app, os.getcwd())
+        # The app, which would tell whether it has lifespans, is not imported here.
+        graces = settings.shutdown_grace + 2 * settings.cleanup_grace
+        return trio.run(Reloader(command, url, folder, graces).run)
     thresholds = gc.get_threshold()
     app = load_app(arguments.app)
     if "queues" not in options and not os.environ.get("REDIQ_QUEUES"):
@@ -126,17 +146,24 @@ def execute(arguments: argparse.Namespace) -> int:
     if count == 1:
         if gc.isenabled() and gc.get_threshold() == thresholds:  # the app has not configured it
             tune_garbage_collector()
-        worker = _Worker(app, url, cast("ServeOptions", options), settings)
+        worker = _Worker(app, url, cast("ServeOptions", options), settings, manager)
         return trio.run(worker.run, arguments.stop_with_stdin)
     if scheme == "memory":
         raise ConfigError.of("processes", count, "1 with memory://, which is for one process")
     named = texts.pop("name", None) or os.environ.get("REDIQ_NAME")
     texts.pop("metrics_port", None)
-    flags = [f"{flag_of(name)}={text}" for name, text in texts.items()] + [*map(flag_of, switches)]
-    command = (arguments.app, f"--log-level={arguments.log_level}", *flags)
+    command = _command(arguments, texts, switches)
     graces = _graces(app, settings)
     ports = _ports(settings.metrics_port, count)
-    return trio.run(ProcessSupervisor(command, url, count, named, graces, ports).run)
+    return trio.run(ProcessSupervisor(command, url, count, named, graces, ports, manager).run)
+
+
+def _command(
+    arguments: argparse.Namespace, texts: Mapping[str, str], switches: Iterable[str]
+) -> tuple[str, ...]:
+    """Return the arguments of a `rediq run` that is a child of this one."""
+    flags = [f"{flag_of(name)}={text}" for name, text in texts.items()] + [*map(flag_of, switches)]
+    return (arguments.app, f"--log-level={arguments.log_level}", *flags)
 
 
 def tune_garbage_collector() -> None:
@@ -187,6 +214,7 @@ class _Worker:
     _url: str
     _options: ServeOptions
     _settings: Settings
+    _manager: ServiceManager
     _scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _server: Server | None = None
 
@@ -196,18 +224,21 @@ class _Worker:
             nursery.start_soon(self._watch_signals, stop)
             if stop_with_stdin:
                 nursery.start_soon(ask_when_input_ends, stop)
-            with self._scope:
-                await self._serve(stop)
+            with self._scope, ExitStack() as reporting:
+                await self._serve(stop, reporting)
         log.info("stopped")
         return 0
 
-    async def _serve(self, stop: Stop) -> None:
+    async def _serve(self, stop: Stop, reporting: ExitStack) -> None:
         settings, types = self._settings, len(self._app.types)
+        self._manager.starting("connecting", settings.connect_patience + START_MARGIN)
         async with serve(self._app, self._url, **self._options) as server:
             self._server = server
             where, queues = redacted(self._url), ", ".join(settings.queues)
             log.info("worker %s serves %s on %s: %d handlers, %d at once", server.info().id,
                      queues, where, types, settings.concurrency)  # fmt: skip
+            # Until after the stop, in which the worker is still to be watched.
+            reporting.enter_context(self._manager.reporting(self._report))
             async with trio.open_nursery() as waiting:
                 waiting.start_soon(_cancel_after, server.wait_stopped, waiting.cancel_scope)
                 waiting.start_soon(_cancel_after, stop.asked.wait, waiting.cancel_scope)
@@ -220,6 +251,7 @@ class _Worker:
         log.info("stopping: running handlers have %g s; a second signal cancels them now",
                  settings.shutdown_grace)  # fmt: skip
         graces = _graces(self._app, settings)
+        self._manager.stopping("stopping", graces + EXIT_MARGIN)
         with trio.move_on_after(graces + EXIT_MARGIN):
             await stop.now.wait()
         if not stop.now.is_set():
@@ -227,8 +259,20 @@ class _Worker:
             await stop.now.wait()
         log.warning("second signal: cancelling what runs")
         self._scope.cancel()
-        await trio.sleep(graces - settings.shutdown_grace + EXIT_MARGIN)
+        left = graces - settings.shutdown_grace + EXIT_MARGIN
+        self._manager.stopping("stopping now", left)
+        await trio.sleep(left)
         end_process(f"{self._stuck()}; the process ends without them")
+
+    def _report(self) -> SelfReport:
+        """Return what the worker says of itself; called from another thread too."""
+        assert self._server is not None
+        stats, health = self._server.stats(), self._server.health()
+        numbers = (
+            f"{stats.running:,} running, {stats.completed:,} completed, {stats.failed:,} failed"
+        )
+        reasons = "; ".join(health.reasons)
+        return SelfReport(health.alive, f"{reasons}: {numbers}" if reasons else numbers)
 
     def _stuck(self) -> str:
         if self._server is None:

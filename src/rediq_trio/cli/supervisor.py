@@ -18,6 +18,8 @@ from contextlib import asynccontextmanager
 import attrs
 import trio
 
+from rediq_trio.cli.process.children_reports import ChildrenReports, hear_children
+from rediq_trio.cli.process.service_manager import ServiceManager
 from rediq_trio.cli.statuses import INTERRUPTED
 from rediq_trio.cli.stop_signals import Stop, stop_signals
 from rediq_trio.store.urls import embedded_folder, scheme_of
@@ -50,6 +52,7 @@ class ProcessSupervisor:
     _graces: float
     _ports: Sequence[int] | None
     """The ports of the workers' health servers, in the order of the workers."""
+    _manager: ServiceManager
     _children: dict[int, trio.Process] = attrs.field(factory=dict[int, trio.Process])
     _stopping: trio.Event = attrs.field(factory=trio.Event)
     _failed: bool = False
@@ -58,18 +61,24 @@ class ProcessSupervisor:
         """Keep the workers running until a signal comes or all have ended; return the exit status."""
         async with stop_signals() as (stop, nursery):
             nursery.start_soon(self._watch_signals, stop)
-            async with _shared_server(self._url) as url, trio.open_nursery() as supervising:
+            async with (
+                shared_server(self._url) as url,
+                hear_children(self._manager, self._count) as reports,
+                trio.open_nursery() as supervising,
+            ):
                 environment = {**os.environ, "REDIQ_URL": url}
                 for number in range(1, self._count + 1):
-                    supervising.start_soon(self._supervise, number, environment)
+                    supervising.start_soon(self._supervise, number, environment, reports)
         log.info("all workers have ended")
         return 1 if self._failed else 0
 
     async def _watch_signals(self, stop: Stop) -> None:
         await stop.asked.wait()
         log.info("stopping %d workers; a second signal stops them now", len(self._children))
+        self._manager.stopping("stopping", self._graces + KILL_MARGIN)
         self._stop()
         await stop.now.wait()
+        self._manager.stopping("stopping now", self._graces + 2 * KILL_MARGIN)
         # Not SIGTERM again: a pending signal absorbs another of the same number.
         self._signal_all(signal.SIGINT)
         await trio.sleep(self._graces + KILL_MARGIN)
@@ -84,12 +93,15 @@ class ProcessSupervisor:
         for child in self._children.values():
             child.send_signal(number)
 
-    async def _supervise(self, number: int, environment: dict[str, str]) -> None:
+    async def _supervise(
+        self, number: int, environment: dict[str, str], reports: ChildrenReports
+    ) -> None:
         """Run one worker, and start it again after each crash."""
         crashes = 0
         while not self._stopping.is_set():
             begun = trio.current_time()
-            code = await self._run_once(number, environment)
+            async with reports.child(number) as variables:
+                code = await self._run_once(number, environment | variables)
             if code == 0 or self._stopping.is_set():
                 # A child that the signal killed before it listened had claimed nothing, and one
                 # that it killed at the very end had given everything back.
@@ -129,7 +141,7 @@ class ProcessSupervisor:
 
 
 @asynccontextmanager
-async def _shared_server(url: str) -> AsyncGenerator[str]:
+async def shared_server(url: str) -> AsyncGenerator[str]:
     """Yield a URL that other processes can use; start the server of an embedded one."""
     if scheme_of(url) != "embedded":
         yield url

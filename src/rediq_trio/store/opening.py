@@ -131,15 +131,15 @@ async def _open_server(
     async with opened as gateway:
         for node, info in (await gateway.call_each(b"INFO")).items():
             where = str(redacted(url)) if len(gateway.nodes) == 1 else str(node)
-            _check_server(where, _fields(info), allow_eviction=allow_eviction)
+            _check_server(where, info_fields(info), allow_eviction=allow_eviction)
             if durability.level == "fsynced":
-                _check_fsync(where, _fields(info))
+                _check_fsync(where, info_fields(info))
         yield RedisStore(gateway, scripts, keys)
 
 
 def _check_server(where: str, info: dict[str, str], *, allow_eviction: bool) -> None:
     version = info.get("redis_version", "0.0")
-    if _parts(version) < OLDEST_SERVER:
+    if version_parts(version) < OLDEST_SERVER:
         raise ConfigError(f"the server at {where} is Redis {version}: 6.2 or later is needed")
     if info.get("redis_mode") == "sentinel":
         raise ConfigError(
@@ -155,7 +155,7 @@ def _check_server(where: str, info: dict[str, str], *, allow_eviction: bool) -> 
 
 def _check_fsync(where: str, info: dict[str, str]) -> None:
     version = info.get("redis_version", "0.0")
-    if _parts(version) < FSYNC_SERVER:
+    if version_parts(version) < FSYNC_SERVER:
         raise ConfigError(
             f"durability='fsynced': the server at {where} is Redis {version}; WAITAOF needs 7.2 or "
             "Valkey. Use durability='replicated', or 'memory' with appendfsync always"
@@ -166,10 +166,12 @@ def _check_fsync(where: str, info: dict[str, str]) -> None:
         )
 
 
-def _parts(version: str) -> tuple[int, ...]:
+def version_parts(version: str) -> tuple[int, ...]:
+    """Return the first two numbers of a server's version."""
     return tuple(map(int, version.split(".")[:2]))
 
 
-def _fields(info: bytes) -> dict[str, str]:
+def info_fields(info: bytes) -> dict[str, str]:
+    """Return what a server says of itself, by its names."""
     lines = info.decode("utf-8", "replace").splitlines()
     return dict(line.split(":", 1) for line in lines if ":" in line)
