@@ -1195,7 +1195,7 @@ MUTANTS = tuple(
             ("a flush forgets the kinds", "flush", "attempts, kinds, sightings)", "attempts, sightings)"),
             ("a flush forgets when kinds were seen", "flush", "attempts, kinds, sightings)", "attempts, kinds)"),
             ("the newest kind comes first", "failure_kinds", "'REV', ", ""),
-            ("a queue without kinds can be read", "failure_kinds", "if #names == 0 then return {} end\n", ""),
+            ("a queue without kinds can be read", "failure_kinds", "if #seen == 0 then return {} end\n", ""),
             ("a scan tests the kind", "scan", "    if tries:sub(-#kind) ~= kind then return false end\n", ""),
             ("a scan for no kind finds all", "scan", "  if kind ~= '' then\n", "  if true then\n"),
             ("a scan of long attempts ends early", "scan", "bytes + tested < SCAN_BYTES", "bytes < SCAN_BYTES"),

@@ -7,7 +7,7 @@ import re
 import msgpack
 import pytest
 
-from rediq_trio.spec.history.kinds import StoredKind
+from rediq_trio.spec.history.kinds import KINDS_KEPT, StoredKind
 from rediq_trio.wire.packing import pack_for_lua
 from tests.conformance.bench import START, Q
 from tests.conformance.test_failure_kinds import KIND, SAMPLE, failed, kinds, take
@@ -68,3 +68,16 @@ async def test_a_failure_costs_three_commands_whatever_there_is(behind: Behind) 
     with_kind = await cost(failed(fences[12]), failed(fences[13]))
     more = {name: with_kind[name] - without[name] for name in with_kind}
     assert more == {"hget": 1, "hset": 1, "zadd": 1, "zcard": 0, "zremrangebyrank": 0, "hdel": 0}
+
+
+async def test_kinds_that_are_too_many_leave_nothing(behind: Behind) -> None:
+    count = KINDS_KEPT + 3
+    fences = await take(behind.bench, *(f"t{n}" for n in range(count)))
+    names = [f"{n:012x}" for n in range(count)]
+    for start, end in ((0, 2), (2, KINDS_KEPT), (KINDS_KEPT, count)):
+        pairs = zip(fences[start:end], names[start:end], strict=True)
+        await behind.bench.store.settle(Q, [failed(fence, kind) for fence, kind in pairs])
+        behind.bench.clock.advance(1)
+        expected = [name.encode() for name in names[max(0, end - KINDS_KEPT) : end]]
+        assert await behind.raw("ZRANGE", "sightings", 0, -1) == expected
+        assert sorted(await behind.raw("HKEYS", "kinds")) == expected

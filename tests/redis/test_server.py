@@ -44,7 +44,7 @@ async def fill(bench: Bench) -> None:
     await bench.store.report(Q, [Report(fence, b"p")])
     await bench.add("retry", expires_in_ms=10**9)
     [lease] = await bench.take()
-    outcome = attrs.evolve(failed(lease.fence), detail=b"d")
+    outcome = attrs.evolve(failed(lease.fence), detail=b"d", kind="k")
     await bench.store.settle(Q, [outcome])
     await bench.add("pending", expires_in_ms=10**9, envelope=LONG)
     await bench.add("scheduled", expires_in_ms=10**9, delay_ms=5)

@@ -17,7 +17,8 @@ _KIND_TYPES = [int, int, bytes, list]
 def read_kinds(reply: Sequence[Any]) -> Mapping[str, StoredKind]:
     """Read an answer of `failure_kinds.lua`, without what cannot be decoded."""
     found: dict[str, StoredKind] = {}
-    for kind, last, packed in zip(reply[::3], reply[1::3], reply[2::3], strict=True):
+    seen, stored_kinds = reply or ((), ())
+    for kind, last, packed in zip(seen[::2], seen[1::2], stored_kinds, strict=True):
         if (stored := _read(packed, round(float(last)))) is not None:
             found[text_of(kind)] = stored
     return MappingProxyType(found)
