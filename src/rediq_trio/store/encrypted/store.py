@@ -5,7 +5,7 @@ decrypted. A value that cannot be decrypted is replaced by one that raises `Payl
 reason when it is unpacked. So such a task becomes dead with that reason, and the worker goes on.
 
 It passes on what carries nothing to encrypt, as `spec.operations` and `READS` say: it is an error at
-import if it passes on anything else.
+import if it passes on anything else. Long, because it wraps each operation that carries anything.
 """
 
 from __future__ import annotations
