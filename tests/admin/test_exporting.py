@@ -159,7 +159,7 @@ HEAD = '{"rediq_tasks": 1}\n'
         (HEAD + '{"id": "a", "type": "t", "unique": "x"}\n{"end": 1}', "line 2"),
         (HEAD + '{"id": "a", "type": "t", "unique": ["k", "x", false]}\n{"end": 1}', "line 2"),
         (HEAD + '{"id": "a", "type": "t", "payload": {"$x": 1}}\n{"end": 1}', r"line 2 .* '\$x'"),
-        (HEAD + '{"sealed": "AAAA"}\n{"end": 1}', "line 2 .* no keys"),
+        (HEAD + '{"ciphertext": "AAAA"}\n{"end": 1}', "line 2 .* no keys"),
     ],
 )
 async def test_a_bad_file_is_refused_before_anything_is_enqueued(

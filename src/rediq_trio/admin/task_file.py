@@ -80,15 +80,15 @@ class TaskFile:
         """
         try:
             for fields in _fields_of(record):
-                yield self._sealed(_line(fields))
+                yield self._encrypted(_line(fields))
         except PayloadError as error:
             raise PayloadError(f"{partition}/{record.id} cannot be exported: {error}") from error
 
-    def _sealed(self, line: str) -> str:
+    def _encrypted(self, line: str) -> str:
         if self._encryption is None:
             return line
-        sealed = self._encryption.encrypt(line.encode(), "task file", self._queue)
-        return _line({"sealed": base64.b64encode(sealed).decode()})
+        ciphertext = self._encryption.encrypt(line.encode(), "task file", self._queue)
+        return _line({"ciphertext": base64.b64encode(ciphertext).decode()})
 
     def read(self, lines: Iterable[str]) -> Iterator[ReadTask]:
         """Read the tasks of a file; raise `ConfigError` that names the first bad line."""
@@ -121,12 +121,12 @@ class TaskFile:
             raise ValueError(f"it is encrypted for the queue {fields.get('queue')!r}")
 
     def _opened(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
-        if "sealed" not in fields:
+        if "ciphertext" not in fields:
             return fields
         if self._encryption is None:
             raise ValueError("the task is encrypted, and this process has no keys")
-        sealed = base64.b64decode(str(fields["sealed"]), validate=True)
-        return _object(self._encryption.decrypt(sealed, "task file", self._queue).decode())
+        ciphertext = base64.b64decode(str(fields["ciphertext"]), validate=True)
+        return _object(self._encryption.decrypt(ciphertext, "task file", self._queue).decode())
 
 
 def _line(fields: Mapping[str, Any]) -> str:
