@@ -34,6 +34,7 @@ CLASSES = {
 IMPORTS = """
 import builtins
 import datetime as dt
+import os
 from collections.abc import {abc}
 from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeVar, Unpack, overload

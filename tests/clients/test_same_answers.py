@@ -7,6 +7,8 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import attrs
@@ -438,6 +440,27 @@ async def selection_requeue(client: Any) -> list[Any]:
     return [*found, await attempt(selection.requeue, "a b"), await done(client.queues())]
 
 
+async def selection_export(client: Any) -> list[Any]:
+    selection = await selected(client, "dead")
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "tasks.jsonl"
+        found = [await attempt(selection.export, path), len(path.read_text().splitlines())]
+        assert isinstance(await attempt(selection.export, path), rediq.ConfigError)
+        assert isinstance(await attempt(selection.export, Path(folder) / "no" / "a"), OSError)
+    return found
+
+
+async def queue_import_tasks(client: Any) -> list[Any]:
+    selection = await selected(client, "dead")
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "tasks.jsonl"
+        await done(selection.export(path))
+        queue = client.queue("other")
+        found = [await listed(queue.import_tasks(path)), await listed(queue.import_tasks(path))]
+        path.write_text("no")
+        return [*found, await attempt(listed, queue.import_tasks(path))]
+
+
 async def queue_pause(client: Any) -> list[Any]:
     queue = client.queue("q")
     paused = await attempt(queue.pause, "reason", by="ada")
@@ -662,6 +685,8 @@ SCENARIOS: dict[str, Callable[[Any], Awaitable[list[Any]]]] = {
     "Queue.keep_history": queue_keep_history,
     "Queue.find": queue_find,
     "Queue.select": queue_select,
+    "Queue.import_tasks": queue_import_tasks,
+    "Selection.export": selection_export,
     "Selection.count": selection_count,
     "Selection.preview": selection_preview,
     "Selection.retry": selection_retry,

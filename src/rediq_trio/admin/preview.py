@@ -9,10 +9,10 @@ from types import MappingProxyType
 from rediq_trio._errors import NewerTask
 from rediq_trio.admin.bulk import Selected, SelectedScan
 from rediq_trio.spec.ids import split_ref
+from rediq_trio.spec.intake import obstacle_of
 from rediq_trio.spec.lifecycle import WAITING, State
 from rediq_trio.spec.messages import Obstacle, Until
 from rediq_trio.spec.records import Record
-from rediq_trio.spec.requeue import obstacle_of
 from rediq_trio.store.port import Store
 from rediq_trio.store.reads.description import Description
 from rediq_trio.tasks.for_each import first_failure, try_each
@@ -24,7 +24,7 @@ NOT_ENDED = "it has not ended"
 COMPLETED = "it has completed"
 KEY_TAKEN = "its unique key has another holder"
 NEEDED_FAILED = "a task that it needs did not complete: retry that one first"
-GONE = "it is gone"
+IS_GONE = "it is gone"
 STAYS = MappingProxyType(
     {
         Obstacle.UNIQUE_KEY: "it has a unique key",
@@ -86,7 +86,7 @@ async def _retried(store: Store, name: str, records: Sequence[Record], state: St
 
 def _refusal(one: Description | None) -> str:
     if one is None:
-        return GONE
+        return IS_GONE
     record = one.record
     keyed = record.unique and record.until is not Until.EXPIRED
     # Of a key with a time, the window may be over.

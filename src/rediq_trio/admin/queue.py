@@ -6,7 +6,8 @@ Long, because each method says what it promises.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import AsyncGenerator, Callable, Sequence
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 from types import MappingProxyType
@@ -18,6 +19,7 @@ from rediq_trio._errors import ConfigError
 from rediq_trio.admin.bulk import Selected
 from rediq_trio.admin.check import check_queue, plan_repairs
 from rediq_trio.admin.dead_letters import DeadLetters
+from rediq_trio.admin.exporting import TaskImport
 from rediq_trio.admin.failure_kinds import read_failures
 from rediq_trio.admin.filters import read_filter
 from rediq_trio.admin.history_file import history_lines
@@ -40,6 +42,7 @@ from rediq_trio.tasks.partitions import MAX_PARTITIONS, partitions_of
 from rediq_trio.tasks.pause_note import pack_pause_note
 from rediq_trio.tasks.task_info import make_queue_stats, sum_stats
 from rediq_trio.values.bounds import Duration, check_flag, check_label, check_number
+from rediq_trio.values.bulk import BulkProgress
 from rediq_trio.values.failure_kind import FailureKind
 from rediq_trio.values.filters import FilterOptions
 from rediq_trio.values.limits import (
@@ -202,6 +205,17 @@ class Queue:
         return Selection(
             Selected(self._reader, wanted, of, instants, sum(one.size for one in begun))
         )
+
+    def import_tasks(self, path: str | os.PathLike[str]) -> AsyncIterator[BulkProgress]:
+        """Enqueue the tasks of a file that `Selection.export` wrote, whatever queue they are of.
+
+        Each has the id, payload and options that it had, and begins with new counters; it
+        does not wait for the tasks that it depended on. One whose id exists, or whose unique key is
+        taken, is refused, so it may be left half-way and done again. The whole file is read first:
+        nothing is enqueued of a bad one. Iterating raises `ConfigError` with the first bad line, also
+        for one that is encrypted with other keys or for another queue, `QueueFull` and `OSError`.
+        """
+        return TaskImport(self._reader, path)
 
     @audited("queue", "name")
     async def pause(self, reason: str = "", by: str = "") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import AsyncIterator
 
 from rediq_trio._errors import ConfigError
@@ -15,6 +16,7 @@ from rediq_trio.admin.bulk import (
     moving,
     reviving,
 )
+from rediq_trio.admin.exporting import export
 from rediq_trio.admin.preview import preview
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.tasks.instants import instant
@@ -103,6 +105,16 @@ class Selection:
             "requeue", State.SCHEDULED, State.PENDING, State.RETRY, State.DEAD, State.CANCELLED
         )
         return BulkRun(self._selected, moving(self._store, queue))
+
+    async def export(self, path: str | os.PathLike[str]) -> int:
+        """Write the tasks to a new file that `Queue.import_tasks` reads; return how many.
+
+        The file has a line of JSON for each task, and one for each member of a batch. With keys,
+        what is in the lines is encrypted. It is whole or not there: when cancelled, or after an
+        error, nothing is left. Raises `ConfigError` if the file exists, `PayloadError` for a task
+        that this process cannot read, and `OSError`.
+        """
+        return await export(self._selected, path, self.at.isoformat())
 
     def _check_state(self, method: str, *good: State) -> None:
         if self.state not in good:

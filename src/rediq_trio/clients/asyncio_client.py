@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import builtins
 import datetime as dt
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeVar, Unpack, overload
@@ -377,6 +378,16 @@ class AsyncioSelection:
         """
         return self._calls.iterate(self._on_trio.requeue(queue))
 
+    async def export(self, path: str | os.PathLike[str]) -> int:
+        """Write the tasks to a new file that `Queue.import_tasks` reads; return how many.
+
+        The file has a line of JSON for each task, and one for each member of a batch. With keys,
+        what is in the lines is encrypted. It is whole or not there: when cancelled, or after an
+        error, nothing is left. Raises `ConfigError` if the file exists, `PayloadError` for a task
+        that this process cannot read, and `OSError`.
+        """
+        return await self._calls.call(self._on_trio.export, path)
+
 
 class AsyncioQueue:
     """One queue, by its name. Made by `Client.queue`."""
@@ -492,6 +503,17 @@ class AsyncioQueue:
         return AsyncioSelection(
             self._calls, await self._calls.call(self._on_trio.select, state, **where)
         )
+
+    def import_tasks(self, path: str | os.PathLike[str]) -> AsyncIterator[BulkProgress]:
+        """Enqueue the tasks of a file that `Selection.export` wrote, whatever queue they are of.
+
+        Each has the id, payload and options that it had, and begins with new counters; it
+        does not wait for the tasks that it depended on. One whose id exists, or whose unique key is
+        taken, is refused, so it may be left half-way and done again. The whole file is read first:
+        nothing is enqueued of a bad one. Iterating raises `ConfigError` with the first bad line, also
+        for one that is encrypted with other keys or for another queue, `QueueFull` and `OSError`.
+        """
+        return self._calls.iterate(self._on_trio.import_tasks(path))
 
     async def pause(self, reason: str = "", by: str = "") -> None:
         """Stop all claims until `resume`; running tasks continue.

@@ -29,13 +29,6 @@ from rediq_trio.spec.messages import (
 from rediq_trio.spec.records import NO_LIMIT, QueueState, Record
 
 
-def is_still(record: Record, still: InState | None) -> bool:
-    """Return whether a task is still as it must be; None is for any task."""
-    return still is None or (
-        record.state is still.state and record.entered_ms <= still.entered_by_ms
-    )
-
-
 def cancel(
     queue: QueueState, now: int, task_id: str, *, still: InState | None = None
 ) -> tuple[QueueState, State | None]:
@@ -44,7 +37,7 @@ def cancel(
     None for a task that does not exist, or is not `still` as it was.
     """
     record = queue.records.get(task_id)
-    if record is None or not is_still(record, still):
+    if record is None or not record.is_still(still):
         return queue, None
     change = Change(queue, now)
     if record.state is State.ACTIVE:
@@ -127,7 +120,7 @@ def revive(
     answers: list[State | None] = []
     for task_id in ids:
         record = change.records.get(task_id)
-        if record is None or not is_still(record, still):
+        if record is None or not record.is_still(still):
             answers.append(None)
             continue
         if _revivable(change, record):
@@ -179,7 +172,7 @@ def delete(
     answers: list[State | None] = []
     for task_id in ids:
         record = change.records.get(task_id)
-        if record is None or not is_still(record, still):
+        if record is None or not record.is_still(still):
             answers.append(None)
             continue
         answers.append(record.state)

@@ -17,7 +17,7 @@ from rediq_trio.spec.history.kinds import NO_KINDS, StoredKind
 from rediq_trio.spec.history.samples import NO_SERIES, QueueSeries
 from rediq_trio.spec.ids import pack_id
 from rediq_trio.spec.lifecycle import TERMINAL, State, Transition
-from rediq_trio.spec.messages import Mail, Schedule, Until, Version
+from rediq_trio.spec.messages import InState, Mail, Schedule, Until, Version
 
 CANCELLED_GRACE_MS = 60_000
 """How long a cancelled task, and any task that someone waits for, is kept after its end at least, so
@@ -131,6 +131,12 @@ class Record:
             return self.finished_ms
         due_ms = self.run_ms if self.state is State.PENDING else 0
         return max(self.created_ms, self.started_ms, due_ms)
+
+    def is_still(self, still: InState | None) -> bool:
+        """Return whether the task is still as it must be; None is for any task."""
+        return still is None or (
+            self.state is still.state and self.entered_ms <= still.entered_by_ms
+        )
 
     @property
     def enqueue_order(self) -> tuple[int, int]:

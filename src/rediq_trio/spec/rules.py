@@ -39,7 +39,7 @@ from __future__ import annotations
 from rediq_trio.spec.claim import claim, renew
 from rediq_trio.spec.groups import batch, set_group_rules
 from rediq_trio.spec.history.series import sample
-from rediq_trio.spec.intake import acknowledge, enqueue, receive
+from rediq_trio.spec.intake import acknowledge, enqueue, receive, requeue
 from rediq_trio.spec.operate import (
     arrange,
     cancel,
@@ -54,7 +54,6 @@ from rediq_trio.spec.operate import (
     update,
     watch,
 )
-from rediq_trio.spec.requeue import requeue
 from rediq_trio.spec.schedules import (
     agenda,
     declare,

@@ -78,6 +78,11 @@ def encrypt_store(store: Store, encryption: Encryption | None) -> Store:
     return EncryptedStore(store, encryption)
 
 
+def encryption_of(store: Store) -> Encryption | None:
+    """Return the keys of a store that encrypts; None for any other."""
+    return store._encryption if isinstance(store, EncryptedStore) else None
+
+
 def _repacked(envelope: Envelope, payload: bytes, metadata: dict[str, str]) -> bytes:
     return pack_envelope(
         envelope.type, payload, envelope.timeout, envelope.backoff, metadata,
