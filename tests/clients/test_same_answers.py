@@ -57,7 +57,9 @@ def plain(value: Any, prefix: str) -> Any:
         return {name: plain(found, prefix) for name, found in value.items()}
     if isinstance(value, list | tuple):
         return [plain(each, prefix) for each in value]
-    if type(value).__module__.startswith("rediq_trio") and not isinstance(value, State):
+    if type(value).__module__.startswith("rediq_trio") and not isinstance(
+        value, State | rediq.WhyKind
+    ):
         name = type(value).__name__
         assert name.startswith(prefix)
         assert name.removeprefix(prefix) in other_clients.CLASSES
@@ -148,6 +150,11 @@ async def open_schedules(client: Any) -> list[Any]:
 async def task_info(client: Any) -> list[Any]:
     handle = await done(client.enqueue(task("a")))
     return [await attempt(handle.info), await attempt(client.task("q/none").info)]
+
+
+async def task_why(client: Any) -> list[Any]:
+    handle = await done(client.enqueue(task("a")))
+    return [await attempt(handle.why), await attempt(client.task("q/none").why)]
 
 
 async def task_result(client: Any) -> list[Any]:
@@ -649,6 +656,7 @@ SCENARIOS: dict[str, Callable[[Any], Awaitable[list[Any]]]] = {
     "Client.mark": mark,
     "Client.marks": mark,
     "TaskHandle.info": task_info,
+    "TaskHandle.why": task_why,
     "TaskHandle.result": task_result,
     "TaskHandle.wait": task_wait,
     "TaskHandle.progress": task_progress,

@@ -84,8 +84,9 @@ async def test_lanes_that_are_shut_count_too(bench: Bench) -> None:
 
 async def test_the_use_of_limits_is_said_with_the_oldest_that_runs(bench: Bench) -> None:
     await bench.store.limit(Q, key="*", concurrency=2)
-    await bench.store.limit(Q, key="", concurrency=4)
     await bench.add("plain")
+    assert (await situated(bench, "plain")).whole == LimitUse()
+    await bench.store.limit(Q, key="", concurrency=4)
     await bench.take()
     for n in range(2):
         bench.clock.advance(1)
