@@ -283,6 +283,7 @@ FLUSHING = Story(
         one(task("ok", "elsewhere", "b", depends_on="a/scheduled")),
         operate("cancel", "a/cancelled"),
         queue(lambda q: q.flush()),
+        lambda stage: stage.client.mark("flushed"),
         run(),
         settle,
     ),

@@ -63,6 +63,23 @@ async def test_each_queue_is_served_in_its_slot_and_all_hear_signals(healthy: Cl
         assert f"rediq:{{{queue}}}:records" in keys
 
 
+async def test_logbooks_are_in_one_slot_each_wherever_their_entries_come_from(
+    healthy: Cluster,
+) -> None:
+    async with rediq.connect(healthy.url) as client:
+        person = client.acting(who="ada")
+        for queue in QUEUES:
+            await person.queue(queue).pause()
+            await person.queue(queue).resume()
+        await person.mark("version 1")
+        found = await client.audit(limit=7)
+        assert [entry.selection.get("queue") for entry in found[::-1]] == [
+            *(queue for queue in QUEUES for _ in range(2)), None,
+        ]  # fmt: skip
+        assert (await client.marks())[0].text == "version 1"
+        assert {"audit", "marks"} & {*await client.queues()} == set()
+
+
 async def test_dependencies_and_workflows_cross_nodes(healthy: Cluster) -> None:
     app = rediq.App()
 
