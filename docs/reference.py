@@ -170,7 +170,7 @@ def _public(wanted: Any) -> list[Any]:
 
 _VALUES = ("TaskInfo", "Dependency", "UniqueKey", "Attempt", "ErrorText", "Progress",
            "QueueStats", "Overview", "QueueCounts", "WorkerInfo", "RunningTask", "WorkerHealth",
-           "ServerStats", "Health", "BlockedLoop", "ScheduleInfo", "Series", "SeriesPoint",
+           "HeardOrder", "ServerStats", "Health", "BlockedLoop", "ScheduleInfo", "Series", "SeriesPoint",
            "SeriesGap", "QueueLimits", "KeyLimit", "WorkflowInfo", "Node", "Violation", "Repair")  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from rediq_trio.clients.asyncio_client import (
     AsyncioQueue,
     AsyncioSchedules,
     AsyncioTaskHandle,
+    AsyncioWorkerHandle,
     AsyncioWorkflowHandle,
 )
 from rediq_trio.clients.trio_thread import TrioThread
@@ -28,6 +29,7 @@ __all__ = [
     "AsyncioQueue",
     "AsyncioSchedules",
     "AsyncioTaskHandle",
+    "AsyncioWorkerHandle",
     "AsyncioWorkflowHandle",
     "connect",
 ]

@@ -25,6 +25,7 @@ from rediq_trio.spec.messages import (
     Schedule,
     Tick,
     Version,
+    WorkerOrder,
     WorkerRecord,
 )
 from rediq_trio.spec.operations import OPERATIONS, Confirm
@@ -208,6 +209,11 @@ async def _with_worker(behind: Behind) -> Call:
     return lambda store: store.unregister("w")
 
 
+async def _with_live_worker(behind: Behind) -> Call:
+    await behind.bench.store.register(WorkerRecord("w", b"data", 10**6))
+    return lambda store: store.order("w", WorkerOrder("1", b"o"), queue=Q)
+
+
 def _look(kind: TargetType, name: str, other: str = "", raw: tuple[bytes, ...] = ()) -> Prepare:
     subject = Target(kind, name, other, raw=raw or (name.encode(),))
     return simply(lambda store: store.views(Q, [subject]), "t")
@@ -260,6 +266,7 @@ CALLS: dict[str, tuple[str, Prepare]] = {
     # Written again soon.
     "acknowledge": (NO, _with_message),
     "batch": (NO, _with_group),
+    "order": (NO, _with_live_worker),
     "register": (NO, simply(lambda store: store.register(WorkerRecord("w", b"data", 10**6)))),
     "expire": (NO, _with_expired),
     "set_group_rules": (

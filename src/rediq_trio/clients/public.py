@@ -6,6 +6,7 @@ from rediq_trio._errors import (
     ConnectionLost,
     DuplicateTask,
     NewerTask,
+    OrderRefused,
     PartlyEnqueued,
     PayloadError,
     PayloadTooLarge,
@@ -24,9 +25,11 @@ from rediq_trio._errors import (
     Unconfirmed,
     UnknownTaskType,
     WorkerCrashed,
+    WorkerNotFound,
 )
 from rediq_trio.admin.dead_letters import DeadLetters
 from rediq_trio.admin.queue import Queue
+from rediq_trio.admin.worker_handle import WorkerHandle
 from rediq_trio.client import Client, connect
 from rediq_trio.clients.connect_sync import connect_sync
 from rediq_trio.clients.sync_client import (
@@ -35,6 +38,7 @@ from rediq_trio.clients.sync_client import (
     SyncQueue,
     SyncSchedules,
     SyncTaskHandle,
+    SyncWorkerHandle,
     SyncWorkflowHandle,
 )
 from rediq_trio.handlers.app import App, TaskType
@@ -55,7 +59,7 @@ from rediq_trio.values.related import Dependency, UniqueKey
 from rediq_trio.values.schedule import Cron, Every
 from rediq_trio.values.series import Series, SeriesGap, SeriesPoint
 from rediq_trio.values.task import Progress, QueueStats, Task, TaskInfo, Unique, WorkerInfo
-from rediq_trio.values.workers import RunningTask, WorkerHealth
+from rediq_trio.values.workers import HeardOrder, RunningTask, WorkerHealth
 from rediq_trio.wire.converter import Converter
 from rediq_trio.worker.health import Health
 from rediq_trio.worker.watchdog import BlockedLoop
@@ -87,11 +91,13 @@ __all__ = [
     "Exponential",
     "Fixed",
     "Health",
+    "HeardOrder",
     "KeyLimit",
     "Linear",
     "MemoryStore",
     "NewerTask",
     "Node",
+    "OrderRefused",
     "Overview",
     "PartlyEnqueued",
     "PayloadError",
@@ -127,6 +133,7 @@ __all__ = [
     "SyncQueue",
     "SyncSchedules",
     "SyncTaskHandle",
+    "SyncWorkerHandle",
     "SyncWorkflowHandle",
     "Task",
     "TaskCancelled",
@@ -143,8 +150,10 @@ __all__ = [
     "UnknownTaskType",
     "Violation",
     "WorkerCrashed",
+    "WorkerHandle",
     "WorkerHealth",
     "WorkerInfo",
+    "WorkerNotFound",
     "Workflow",
     "WorkflowHandle",
     "WorkflowInfo",

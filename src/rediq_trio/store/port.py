@@ -7,6 +7,8 @@ are those within the queue.
 Every method may raise `ConnectionLost`. Whether the operation happened is then unknown, and
 repeating it does no harm. A caller that is cancelled stops waiting: the operation may or may not
 have happened.
+
+Long, because each method says what is promised of it.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ from rediq_trio.spec.groups import Group
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.history.samples import SeriesRead
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.messages import Fence, Mail, WorkerRecord
+from rediq_trio.spec.messages import Fence, Mail, OrderAnswer, WorkerOrder, WorkerRecord
 from rediq_trio.spec.operations import OP, OPERATIONS, Carries, Operation
 from rediq_trio.spec.records import Counters, Limit, Place, QueueState, Record
 from rediq_trio.store.broadcast import Signal, Topic
@@ -252,13 +254,19 @@ class Store:
         """Read the whole queue as the specification's value. For tests: not bounded."""
         raise NotImplementedError
 
-    async def register(self, worker: WorkerRecord) -> None:
+    async def register(self, worker: WorkerRecord) -> tuple[WorkerOrder, ...]:
+        """Store a worker's heartbeat; return the orders to it that it has not heard."""
         raise NotImplementedError
 
     async def unregister(self, worker_id: str) -> None:
         raise NotImplementedError
 
-    async def workers(self) -> tuple[bytes, ...]:
+    async def workers(self, only: str = "") -> tuple[bytes, ...]:
+        """Read the data of the records of all live workers, or of only one."""
+        raise NotImplementedError
+
+    async def order(self, worker_id: str, order: WorkerOrder, *, queue: str) -> OrderAnswer:
+        """Give an order to the worker with this record, which serves the queue; it hears it soon."""
         raise NotImplementedError
 
     async def queues(self) -> tuple[str, ...]:
@@ -323,7 +331,7 @@ READS: Mapping[str, Carries] = MappingProxyType(
     }
 )  # fmt: skip
 """What is read of queues and workers beside the operations, with what it carries."""
-WRITES = frozenset({"register", "repair", "set_partitions", "unregister"})
+WRITES = frozenset({"order", "register", "repair", "set_partitions", "unregister"})
 """What is written beside the operations. It carries nothing of a task."""
 
 METHODS = frozenset(name for name in vars(Store) if not name.startswith("_"))
