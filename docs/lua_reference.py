@@ -25,7 +25,7 @@ def keys() -> str:
         f"| `{names.partitions.decode()}` | hash | How many partitions each partitioned queue has. |",
         f"| `{records}` | hash | What each worker said of itself in its last heartbeat, by its id. |",
         f"| `{alive}` | sorted set | The workers, by until when each counts as alive. |",
-        f"| `{orders}` | hash | The orders that each worker has not heard, by its id, each with its id. |",
+        f"| `{orders}` | hash | The orders that each worker has not received, by its id, each with its id. |",
     ]
     return "\n".join(lines)
 

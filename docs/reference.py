@@ -170,7 +170,7 @@ def _public(wanted: Any) -> list[Any]:
 
 _VALUES = ("TaskInfo", "Dependency", "UniqueKey", "Attempt", "ErrorText", "Progress",
            "QueueStats", "Overview", "QueueCounts", "WorkerInfo", "RunningTask", "WorkerHealth",
-           "HeardOrder", "ServerStats", "Health", "BlockedLoop", "ScheduleInfo", "Series", "SeriesPoint",
+           "ReceivedOrder", "ServerStats", "Health", "BlockedLoop", "ScheduleInfo", "Series", "SeriesPoint",
            "SeriesGap", "QueueLimits", "KeyLimit", "WorkflowInfo", "Node", "Violation", "Repair")  # fmt: skip
 
 
@@ -214,7 +214,7 @@ _RAISED = tuple(
 )  # fmt: skip
 """What a handler raises to choose how its attempt ends."""
 _IN_API = ("serve", "connect", "connect_sync", "current_task", "App", "Converter", "TaskType", "Task",
-           "Unique", "Client", "TaskHandle", "Queue", "Rate", "DeadLetters", "Schedules", "Every", "Cron",
+           "Unique", "Client", "TaskHandle", "Queue", "Rate", "DeadLetters", "Schedules", "WorkerHandle", "Every", "Cron",
            "Workflow", "chain", "gather", "WorkflowHandle", "Server", "CurrentTask", *_RAISED,
            "MemoryStore", "Encryption")  # fmt: skip
 _BUILT = ("App", "Converter", "Task", "Unique", "Rate", "Every", "Cron", "Workflow", *_RAISED,

@@ -857,7 +857,7 @@ MUTANTS = tuple(
             ("silent workers are forgotten", "register", "redis.call('HDEL', KEYS[1], id)", ""),
             ("the orders of silent workers are forgotten", "register", "  redis.call('HDEL', KEYS[3], id)\n", ""),
             ("the orders of a worker that leaves are forgotten", "unregister", "redis.call('HDEL', KEYS[3], ARGV[1])", ""),
-            ("an order that is heard does not come again", "register", "if not heard[order[1]] then", "if true then"),
+            ("an order that is heard does not come again", "register", "if not received[order[1]] then", "if true then"),
             ("what is left of the orders is written", "register", "redis.call('HSET', KEYS[3], ARGV[2], cmsgpack.pack(left))", ""),
             ("no orders are left", "register", "if #left == 0 then", "if false then"),
             ("one worker is read", "workers", "if ARGV[2] == '' then", "if true then"),

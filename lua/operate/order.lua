@@ -1,10 +1,10 @@
 -- order: no edge
--- Adds an order to those that a live worker has not heard, unless it is one of them, and
+-- Adds an order to those that a live worker has not received, unless it is one of them, and
 -- notifies the worker.
 -- KEYS     1 alive  2 orders
 -- ARGV     1 now in ms, '' for the server's time  2 worker  3 the order's id  4 its data
 --          5 channel of a queue that the worker serves
--- RETURNS  0 if the worker is not alive, 1 if the order is given, 2 if too many are not heard
+-- RETURNS  0 if the worker is not alive, 1 if the order is given, 2 if too many are not received
 -- INCLUDE  clock
 local now = clock(ARGV[1])
 local till = redis.call('ZSCORE', KEYS[1], ARGV[2])

@@ -1,9 +1,9 @@
 -- register: no edge
 -- Stores a worker's heartbeat, removes workers whose last one is too old, and returns the orders
--- that the worker has not heard.
+-- that the worker has not received.
 -- KEYS     1 workers  2 alive  3 orders
 -- ARGV     1 now in ms, '' for the server's time  2 worker  3 ms until it no longer
---          counts as alive  4 its data; then the ids of orders that it has heard
+--          counts as alive  4 its data; then the ids of orders that it has received
 -- RETURNS  array of {id, data}, the oldest first
 -- INCLUDE  clock due
 local now = clock(ARGV[1])
@@ -16,10 +16,10 @@ redis.call('HSET', KEYS[1], ARGV[2], ARGV[4])
 redis.call('ZADD', KEYS[2], now + tonumber(ARGV[3]), ARGV[2])
 local packed = redis.call('HGET', KEYS[3], ARGV[2])
 if not packed then return {} end
-local heard, left = {}, {}
-for i = 5, #ARGV do heard[ARGV[i]] = true end
+local received, left = {}, {}
+for i = 5, #ARGV do received[ARGV[i]] = true end
 for _, order in ipairs(cmsgpack.unpack(packed)) do
-  if not heard[order[1]] then left[#left + 1] = order end
+  if not received[order[1]] then left[#left + 1] = order end
 end
 if #left == 0 then
   redis.call('HDEL', KEYS[3], ARGV[2])

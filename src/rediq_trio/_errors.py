@@ -178,7 +178,7 @@ class WorkerNotFound(RediqError, LookupError):
 
 
 class OrderRefused(RediqError):
-    """A live worker does not carry out an order, because of its version or because it hears none."""
+    """A live worker does not carry out an order, because of its version or because it takes none."""
 
     def __init__(self, worker: str, reason: str) -> None:
         super().__init__(f"worker {worker} did not take the order: {reason}")

@@ -17,7 +17,7 @@ from rediq_trio import ConfigError, MemoryStore, OrderRefused, State, WorkerInfo
 from rediq_trio.spec.messages import ORDERS_MAX, WorkerOrder, WorkerRecord
 from rediq_trio.tasks.task_info import pack_worker_info, read_worker_info
 from rediq_trio.wire.orders import pack_order
-from rediq_trio.worker.reporting.orders import STACKS_KEPT, OrderBook
+from rediq_trio.worker.reporting.orders import STACKS_KEPT, OrderInbox
 from tests.actors.parts import Watched
 from tests.servers import Server
 
@@ -150,7 +150,7 @@ async def test_orders_that_are_repeated_do_no_harm(place: Place) -> None:
         assert info.orders is not None
         assert [order.name for order in info.orders] == ["quiet", "quiet", "work", "work"]
         assert len({order.id for order in info.orders}) == 4
-        assert info.orders == tuple(sorted(info.orders, key=lambda order: order.heard_at))
+        assert info.orders == tuple(sorted(info.orders, key=lambda order: order.received_at))
 
 
 async def test_an_order_given_again_after_a_later_one_is_not_carried_out_again(
@@ -359,7 +359,7 @@ async def test_a_worker_that_hears_nothing_takes_a_bounded_number_of_orders() ->
         await store.register(WorkerRecord("deaf#1", pack_worker_info(deaf), 60_000))
         for n in range(ORDERS_MAX):
             await store.order("deaf#1", WorkerOrder(str(n), pack_order("work")), queue="default")
-        with pytest.raises(OrderRefused, match="16 orders wait to be heard"):
+        with pytest.raises(OrderRefused, match="16 orders wait to be received"):
             await server.client.worker("deaf").quiet()
 
 
@@ -379,12 +379,12 @@ async def test_a_worker_that_ends_before_it_hears_is_an_error() -> None:
 async def test_stacks_are_forgotten_after_a_while() -> None:
     async def nothing() -> None: ...
 
-    book = OrderBook("w", nothing, lambda: None, lambda _: None, lambda: {"q/t": "here"})
-    assert await book.hear([WorkerOrder("1", pack_order("stacks"))])
+    book = OrderInbox("w", nothing, lambda: None, lambda _: None, lambda: {"q/t": "here"})
+    assert await book.receive([WorkerOrder("1", pack_order("stacks"))])
     assert [order.stacks for order in book.shown()] == [{"q/t": "here"}]
     await trio.sleep(STACKS_KEPT)
     assert [order.stacks for order in book.shown()] == [None]
-    assert not await book.hear([WorkerOrder("1", pack_order("stacks"))])
+    assert not await book.receive([WorkerOrder("1", pack_order("stacks"))])
 
 
 async def test_orders_of_a_record_are_read_as_they_were_written() -> None:

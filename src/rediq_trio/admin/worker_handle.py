@@ -1,7 +1,7 @@
 """WorkerHandle: one live worker, and the orders that it takes.
 
 An order is given to one start of a worker, its *instance*, and never to another one that has the same
-name. It is given again until the worker's record says that it was heard: so neither a lost signal nor a
+name. It is given again until the worker's record says that it was received: so neither a lost signal nor a
 failover loses it, and the worker carries it out once.
 """
 
@@ -18,7 +18,7 @@ from rediq_trio.store.port import Store
 from rediq_trio.tasks.task_info import read_worker_infos
 from rediq_trio.values.bounds import Duration, check_seconds, check_text, to_seconds
 from rediq_trio.values.task import WorkerInfo
-from rediq_trio.values.workers import HeardOrder
+from rediq_trio.values.workers import ReceivedOrder
 from rediq_trio.wire.orders import pack_order
 
 WORKER_NAME_MAX = 300
@@ -26,19 +26,19 @@ WORKER_NAME_MAX = 300
 GRACE_MAX = 86_400.0
 """Maximum seconds of grace of an order to stop, 1 day; as of the setting."""
 FIRST_LOOK, LONGEST_LOOK = 0.02, 0.25
-"""Seconds between two looks at the record of a worker that is to hear an order."""
+"""Seconds between two looks at the record of a worker that is to receive an order."""
 FIRST_REPEAT, LONGEST_REPEAT = 1.0, 5.0
-"""Seconds until an order is given again that was not heard."""
+"""Seconds until an order is given again that was not received."""
 
 
 class WorkerHandle:
     """One live worker, by its id or its instance. Made by `Client.worker`; every method asks the store.
 
-    An order is heard within a second while Redis answers. Its method returns once the worker's record
+    An order is received within a second while Redis answers. Its method returns once the worker's record
     says so, and raises `WorkerNotFound` if no live worker has that name or the worker ends before,
     `ConfigError` if several live workers have the name, `OrderRefused` if the worker's version does not
     take the order, and `ConnectionLost`. When cancelled, or after `ConnectionLost`, the worker may
-    have heard the order; giving it again does no harm.
+    have received the order; giving it again does no harm.
     """
 
     def __init__(self, store: Store, worker_id: str) -> None:
@@ -77,7 +77,7 @@ class WorkerHandle:
         await self._order("work")
 
     async def stop(self, *, grace: Duration | None = None) -> None:
-        """Order the worker to stop gracefully, as by a signal; return when it has heard it.
+        """Order the worker to stop gracefully, as by a signal; return when it has received it.
 
         Running handlers have `grace` seconds, 0 to 86,400, by default the worker's `shutdown_grace`. A
         second order can shorten the grace. `rediq run` ends then, with status 0: whatever supervises
@@ -95,11 +95,11 @@ class WorkerHandle:
         and the calls of its thread if it has one; no local variable and no line of source. At most
         50 attempts, 8,000 characters of each and 64,000 of all.
         """
-        heard = await self._order("stacks")
-        return dict((heard and heard.stacks) or {})
+        received = await self._order("stacks")
+        return dict((received and received.stacks) or {})
 
-    async def _order(self, name: str, seconds: float | None = None) -> HeardOrder | None:
-        """Give an order, wait until it is heard, and return it; None if the worker has stopped by it."""
+    async def _order(self, name: str, seconds: float | None = None) -> ReceivedOrder | None:
+        """Send an order, wait until it is received, and return it; None if the worker has stopped by it."""
         info = await self.info()
         instance = info.instance
         if instance is None or info.orders is None:
@@ -111,23 +111,23 @@ class WorkerHandle:
         while True:
             given = await self._store.order(instance, order, queue=info.queues[0])
             if given is OrderAnswer.TOO_MANY:
-                reason = f"{ORDERS_MAX} orders wait to be heard: is its event loop blocked?"
+                reason = f"{ORDERS_MAX} orders wait to be received: is its event loop blocked?"
                 raise OrderRefused(info.id, reason)
             if given is OrderAnswer.NO_WORKER:
                 if name == "stop":
                     return None
-                raise WorkerNotFound(self.id, " any more: it ended before it heard the order")
+                raise WorkerNotFound(self.id, " any more: it ended before it received the order")
             again = trio.current_time() + repeat
             while trio.current_time() < again:
-                if heard := await self._heard(instance, order.id):
-                    if heard.refused is not None:
-                        raise OrderRefused(info.id, heard.refused)
-                    return heard
+                if received := await self._find(instance, order.id):
+                    if received.refused is not None:
+                        raise OrderRefused(info.id, received.refused)
+                    return received
                 await trio.sleep(look)
                 look = min(LONGEST_LOOK, look * 1.5)
             repeat = min(LONGEST_REPEAT, repeat * 2)
 
-    async def _heard(self, instance: str, order_id: str) -> HeardOrder | None:
+    async def _find(self, instance: str, order_id: str) -> ReceivedOrder | None:
         for worker in read_worker_infos(await self._store.workers(instance)):
             for order in worker.orders or ():
                 if order.id == order_id:

@@ -59,7 +59,7 @@ from rediq_trio.values.related import Dependency, UniqueKey
 from rediq_trio.values.schedule import Cron, Every
 from rediq_trio.values.series import Series, SeriesGap, SeriesPoint
 from rediq_trio.values.task import Progress, QueueStats, Task, TaskInfo, Unique, WorkerInfo
-from rediq_trio.values.workers import HeardOrder, RunningTask, WorkerHealth
+from rediq_trio.values.workers import ReceivedOrder, RunningTask, WorkerHealth
 from rediq_trio.wire.converter import Converter
 from rediq_trio.worker.health import Health
 from rediq_trio.worker.watchdog import BlockedLoop
@@ -91,7 +91,6 @@ __all__ = [
     "Exponential",
     "Fixed",
     "Health",
-    "HeardOrder",
     "KeyLimit",
     "Linear",
     "MemoryStore",
@@ -110,6 +109,7 @@ __all__ = [
     "QueueNotEmpty",
     "QueueStats",
     "Rate",
+    "ReceivedOrder",
     "RediqError",
     "Reject",
     "Repair",

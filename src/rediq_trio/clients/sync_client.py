@@ -526,11 +526,11 @@ class SyncSchedules:
 class SyncWorkerHandle:
     """One live worker, by its id or its instance. Made by `Client.worker`; every method asks the store.
 
-    An order is heard within a second while Redis answers. Its method returns once the worker's record
+    An order is received within a second while Redis answers. Its method returns once the worker's record
     says so, and raises `WorkerNotFound` if no live worker has that name or the worker ends before,
     `ConfigError` if several live workers have the name, `OrderRefused` if the worker's version does not
     take the order, and `ConnectionLost`. When cancelled, or after `ConnectionLost`, the worker may
-    have heard the order; giving it again does no harm.
+    have received the order; giving it again does no harm.
     """
 
     def __init__(self, calls: SyncCalls, on_trio: WorkerHandle) -> None:
@@ -562,7 +562,7 @@ class SyncWorkerHandle:
         self._calls.call(self._on_trio.work)
 
     def stop(self, *, grace: Duration | None = None) -> None:
-        """Order the worker to stop gracefully, as by a signal; return when it has heard it.
+        """Order the worker to stop gracefully, as by a signal; return when it has received it.
 
         Running handlers have `grace` seconds, 0 to 86,400, by default the worker's `shutdown_grace`. A
         second order can shorten the grace. `rediq run` ends then, with status 0: whatever supervises

@@ -446,8 +446,8 @@ class WorkerRecord:
     data: bytes
     ttl_ms: int
     """Milliseconds for which the worker counts as alive without another heartbeat."""
-    heard: tuple[str, ...] = ()
-    """Ids of orders that it has heard, which are not to be returned to it again."""
+    received: tuple[str, ...] = ()
+    """Ids of orders that it has received, which are not to be returned to it again."""
 
 
 class OrderAnswer(enum.IntEnum):
@@ -456,10 +456,10 @@ class OrderAnswer(enum.IntEnum):
     NO_WORKER = 0
     """No worker with such a record is alive. Nothing was written."""
     GIVEN = 1
-    """The order waits to be heard, or has waited before."""
+    """The order waits to be received, or has waited before."""
     TOO_MANY = 2
-    """`ORDERS_MAX` orders wait to be heard. Nothing was written."""
+    """`ORDERS_MAX` orders wait to be received. Nothing was written."""
 
 
 ORDERS_MAX = 16
-"""Maximum orders of one worker that wait to be heard."""
+"""Maximum orders of one worker that wait to be received."""

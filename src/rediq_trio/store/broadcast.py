@@ -41,7 +41,7 @@ class SignalKind(enum.StrEnum):
     PROGRESS = "progress"
     """A task with a waiter reported progress."""
     ORDER = "order"
-    """A worker of the queue has an order to hear; `id` is that of its record."""
+    """A worker of the queue has an order to receive; `id` is that of its record."""
     RESYNC = "resync"
     """Signals may have been lost, or the subscription is new: read the store."""
 

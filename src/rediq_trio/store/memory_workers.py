@@ -9,7 +9,7 @@ from rediq_trio.spec.messages import ORDERS_MAX, OrderAnswer, WorkerOrder, Worke
 
 @attrs.define(eq=False)
 class WorkerTable:
-    """What live workers said of themselves, and the orders that they have not heard yet."""
+    """What live workers said of themselves, and the orders that they have not received yet."""
 
     _records: dict[str, tuple[int, bytes]] = attrs.field(factory=dict[str, tuple[int, bytes]])
     """Each with the instant until which it counts."""
@@ -18,12 +18,12 @@ class WorkerTable:
     )
 
     def register(self, now: int, worker: WorkerRecord) -> tuple[WorkerOrder, ...]:
-        """Store a heartbeat, forget silent workers, and return the orders that are not heard."""
+        """Store a heartbeat, forget silent workers, and return the orders that are not received."""
         for silent in [name for name in self._records if not self._alive(now, name)]:
             self.unregister(silent)
         self._records[worker.id] = (now + worker.ttl_ms, worker.data)
         orders = self._orders.pop(worker.id, ())
-        if left := tuple(order for order in orders if order.id not in worker.heard):
+        if left := tuple(order for order in orders if order.id not in worker.received):
             self._orders[worker.id] = left
         return left
 
@@ -38,7 +38,7 @@ class WorkerTable:
         return tuple(self._records[name][1] for name in names if self._alive(now, name))
 
     def order(self, now: int, worker_id: str, order: WorkerOrder) -> OrderAnswer:
-        """Add an order to those that a worker has not heard, unless it is one of them."""
+        """Add an order to those that a worker has not received, unless it is one of them."""
         if not self._alive(now, worker_id):
             self._orders.pop(worker_id, None)
             return OrderAnswer.NO_WORKER

@@ -255,7 +255,7 @@ class Store:
         raise NotImplementedError
 
     async def register(self, worker: WorkerRecord) -> tuple[WorkerOrder, ...]:
-        """Store a worker's heartbeat; return the orders to it that it has not heard."""
+        """Store a worker's heartbeat; return the orders to it that it has not received."""
         raise NotImplementedError
 
     async def unregister(self, worker_id: str) -> None:
@@ -266,7 +266,7 @@ class Store:
         raise NotImplementedError
 
     async def order(self, worker_id: str, order: WorkerOrder, *, queue: str) -> OrderAnswer:
-        """Give an order to the worker with this record, which serves the queue; it hears it soon."""
+        """Give an order to the worker with this record, which serves the queue; it receives it soon."""
         raise NotImplementedError
 
     async def queues(self) -> tuple[str, ...]:

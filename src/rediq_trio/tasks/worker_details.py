@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast, get_args
 
 from rediq_trio.values.task import WorkerInfo
-from rediq_trio.values.workers import HeardOrder, RunningTask, WorkerHealth, WorkerState
+from rediq_trio.values.workers import ReceivedOrder, RunningTask, WorkerHealth, WorkerState
 
 RUNNING_MAX = 50
 """Maximum running tasks that a worker's record names."""
 HEALTH_REASONS_MAX, HEALTH_REASON_MAX = 10, 500
 """Maximum reasons of its health that a worker's record has, and characters of each."""
 ORDERS_SHOWN = 10
-"""Maximum orders that a worker's record says it has heard."""
+"""Maximum orders that a worker's record says it has received."""
 
 
 def pack_details(info: WorkerInfo) -> dict[str, Any]:
@@ -53,9 +53,9 @@ def _plain_task(task: RunningTask) -> list[Any]:
     return [task.id, task.type, task.attempt, task.since.timestamp(), task.percent]
 
 
-def _plain_order(order: HeardOrder) -> list[Any]:
+def _plain_order(order: ReceivedOrder) -> list[Any]:
     stacks = None if order.stacks is None else dict(order.stacks)
-    return [order.id, order.name, order.heard_at.timestamp(), order.refused, stacks]
+    return [order.id, order.name, order.received_at.timestamp(), order.refused, stacks]
 
 
 def _read_or_none(read: Callable[[Any], Any], value: Any) -> Any:
@@ -100,15 +100,15 @@ def _health(value: Any) -> WorkerHealth:
     return WorkerHealth(alive=bool(alive), ready=bool(ready), reasons=tuple(map(str, reasons)))
 
 
-def _orders(value: Iterable[Any]) -> tuple[HeardOrder, ...]:
+def _orders(value: Iterable[Any]) -> tuple[ReceivedOrder, ...]:
     return tuple(_order(*each[:5]) for each in value)
 
 
-def _order(ident: Any, name: Any, heard_at: Any, refused: Any, stacks: Any) -> HeardOrder:
-    return HeardOrder(
+def _order(ident: Any, name: Any, received_at: Any, refused: Any, stacks: Any) -> ReceivedOrder:
+    return ReceivedOrder(
         id=_text(ident),
         name=_text(name),
-        heard_at=dt.datetime.fromtimestamp(heard_at, dt.UTC),
+        received_at=dt.datetime.fromtimestamp(received_at, dt.UTC),
         refused=None if refused is None else _text(refused),
         stacks=None if stacks is None else _texts(stacks),
     )

@@ -21,7 +21,7 @@ from rediq_trio.values.attempt import Attempt
 from rediq_trio.values.backoff import DEFAULT_BACKOFF, Backoff, Exponential, Fixed, Linear
 from rediq_trio.values.related import Dependency, UniqueKey
 from rediq_trio.values.unset import UNSET_MAX_RETRY, UNSET_RETENTION, UNSET_TIMEOUT
-from rediq_trio.values.workers import HeardOrder, RunningTask, WorkerHealth, WorkerState
+from rediq_trio.values.workers import ReceivedOrder, RunningTask, WorkerHealth, WorkerState
 
 R = TypeVar("R")
 
@@ -496,5 +496,5 @@ class WorkerInfo:
     settings: Mapping[str, Any] | None = None
     """The settings that it runs with, by name; durations in seconds."""
     labels: Mapping[str, str] | None = None
-    orders: tuple[HeardOrder, ...] | None = None
-    """The orders that it has heard, up to 10, the newest last; None also if its version hears none."""
+    orders: tuple[ReceivedOrder, ...] | None = None
+    """The orders that it has received, up to 10, the newest last; None also if its version takes none."""

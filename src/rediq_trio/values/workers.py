@@ -40,14 +40,14 @@ class WorkerHealth:
 
 
 @attrs.frozen(kw_only=True)
-class HeardOrder:
-    """An order that a worker has heard, see `WorkerHandle`."""
+class ReceivedOrder:
+    """An order that a worker has received, see `WorkerHandle`."""
 
     id: str
     """Drawn by whoever gave it."""
     name: str
     """`"quiet"`, `"work"`, `"stop"` or `"stacks"`."""
-    heard_at: dt.datetime
+    received_at: dt.datetime
     """By the worker's clock."""
     refused: str | None = None
     """Why the worker did not carry it out; None if it did."""

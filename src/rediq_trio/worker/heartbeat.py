@@ -25,7 +25,7 @@ from rediq_trio.worker.availability.outages import WORKER_RECORD, Outages
 from rediq_trio.worker.leases import HeldLease, LeaseTable, Reason, margin
 
 
-async def _hear_nothing(_orders: Sequence[WorkerOrder]) -> bool:
+async def _receive_nothing(_orders: Sequence[WorkerOrder]) -> bool:
     return False
 
 
@@ -46,10 +46,10 @@ class Heartbeat:
     """Seconds between two beats."""
     pack_info: Callable[[], bytes]
     """Returns the worker's record: what `Client.workers` shows of it."""
-    hear: Callable[[Sequence[WorkerOrder]], Awaitable[bool]] = _hear_nothing
+    receive: Callable[[Sequence[WorkerOrder]], Awaitable[bool]] = _receive_nothing
     """Carries out orders to the worker; returns whether its record has to say so now."""
-    heard: Callable[[], tuple[str, ...]] = tuple
-    """Returns the ids of the orders that it has heard."""
+    received: Callable[[], tuple[str, ...]] = tuple
+    """Returns the ids of the orders that it has received."""
     liveness: Liveness = attrs.field(factory=Liveness)
     outages: Outages = attrs.field(factory=Outages)
     last_beat: float = attrs.field(factory=trio.current_time)
@@ -110,9 +110,9 @@ class Heartbeat:
         ttl_ms = round(self.interval * RECORD_BEATS * 1000)
         while True:
             self._order_signalled = False
-            record = WorkerRecord(self.worker, self.pack_info(), ttl_ms, self.heard())
+            record = WorkerRecord(self.worker, self.pack_info(), ttl_ms, self.received())
             orders = await self.store.register(record)
-            if not (await self.hear(orders) or self._order_signalled):
+            if not (await self.receive(orders) or self._order_signalled):
                 return
 
     async def _renew_queue(self, queue: str) -> None:

@@ -54,7 +54,7 @@ from rediq_trio.worker.outcomes.unknown_types import UnknownTypes
 from rediq_trio.worker.poller import Poller
 from rediq_trio.worker.prefetch import Prefetch
 from rediq_trio.worker.progress import ProgressFlusher
-from rediq_trio.worker.reporting.orders import OrderBook
+from rediq_trio.worker.reporting.orders import OrderInbox
 from rediq_trio.worker.reporting.record import RecordMaker
 from rediq_trio.worker.reporting.stacks import stacks_of
 from rediq_trio.worker.settler import OutcomeCounts, Settler
@@ -141,13 +141,10 @@ class Worker:
             store, lease_table, self.flusher, outcomes_out, self.outcome_counts, outages=outages,
             alone=len(queues) == 1,
         )  # fmt: skip
-        self.orders = orders = OrderBook(
-            settings.name, self.poller.be_quiet, self.poller.go_on, self.begin_stop,
-            lambda: stacks_of(self.executor.attempt_tasks()),
-        )  # fmt: skip
+        self.orders = orders = self._take_orders()
         self.heartbeat = Heartbeat(
             store, queues, lease_table, self._record_id, settings.lease, settings.beat,
-            lambda: pack_worker_info(self.info()), orders.hear, orders.heard_ids, outages=outages,
+            lambda: pack_worker_info(self.info()), orders.receive, orders.received_ids, outages=outages,
         )  # fmt: skip
         rules = {name: each.rule for name, each in app.aggregators.items()}
         schedule_queues = tuple(sorted({schedule.queue for schedule in app.schedules} - {*queues}))
@@ -166,6 +163,13 @@ class Worker:
         self._record_maker = RecordMaker(
             app, settings, self._record_id, self._started_at, self.executor, self.stuck, self.watchdog,
             self.health_judge, lambda: self.state, not isinstance(store, EncryptedStore), orders.shown,
+        )  # fmt: skip
+
+    def _take_orders(self) -> OrderInbox:
+        poller, executor = self.poller, self.executor
+        return OrderInbox(
+            self.settings.name, poller.be_quiet, poller.go_on, self.begin_stop,
+            lambda: stacks_of(executor.attempt_tasks()),
         )  # fmt: skip
 
     def info(self) -> WorkerInfo:

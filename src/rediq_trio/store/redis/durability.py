@@ -34,7 +34,7 @@ REPAIRS = frozenset({
 """Scripts of repairs, which are no operations."""
 OF_WORKERS = frozenset({"order", "register", "unregister"})
 """Scripts that write heartbeats of workers, and orders to them. A lost heartbeat is soon followed by the
-next; an order is given again until the worker has said that it heard it."""
+next; an order is given again until the worker has said that it received it."""
 READING = frozenset({
     "description", "groups", "inspect", "inspect_dependencies", "inspect_groups", "inspect_keys", "inspect_lanes",
     "inspect_members", "inspect_messages", "inspect_schedules", "inspect_tasks", "inspect_unique",

@@ -302,7 +302,7 @@ class RedisStore(Store):
         return await dump_queue(self, self._gateway, self._keys, queue)
 
     async def register(self, worker: WorkerRecord) -> tuple[WorkerOrder, ...]:
-        args = (self._now(), worker.id, worker.ttl_ms, worker.data, *worker.heard)
+        args = (self._now(), worker.id, worker.ttl_ms, worker.data, *worker.received)
         orders = await self._run_workers("register", args)
         return tuple(WorkerOrder(name.decode(), data) for name, data in orders)
 

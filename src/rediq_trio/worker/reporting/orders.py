@@ -1,7 +1,7 @@
-"""The orders that a worker hears: from what the store returns to what the worker does.
+"""The orders that a worker receives: from what the store returns to what the worker does.
 
 The heartbeat hands them on, one call at a time, and then writes the record again, which says that they
-were heard. An order comes again until such a record is written, and after an answer that its giver
+were received. An order comes again until such a record is written, and after an answer that its giver
 lost; so the worker remembers the ids, and carries each out once.
 """
 
@@ -18,7 +18,7 @@ from rediq_trio._errors import PayloadError
 from rediq_trio._version import __version__
 from rediq_trio.spec.messages import ORDERS_MAX, WorkerOrder
 from rediq_trio.tasks.worker_details import ORDERS_SHOWN
-from rediq_trio.values.workers import HeardOrder
+from rediq_trio.values.workers import ReceivedOrder
 from rediq_trio.wire.orders import read_order
 
 STACKS_KEPT = 30.0
@@ -30,8 +30,8 @@ log = logging.getLogger("rediq_trio")
 
 
 @attrs.define(eq=False)
-class OrderBook:
-    """The orders that one worker has heard."""
+class OrderInbox:
+    """The orders that one worker has received."""
 
     worker: str
     """The worker's name, for the log."""
@@ -40,38 +40,38 @@ class OrderBook:
     stop: Callable[[float | None], None]
     """Takes the seconds that running handlers have; None for those of the settings."""
     stacks: Callable[[], Mapping[str, str]]
-    _heard: dict[str, HeardOrder] = attrs.field(factory=dict[str, HeardOrder])
+    _received: dict[str, ReceivedOrder] = attrs.field(factory=dict[str, ReceivedOrder])
     """By their ids, the oldest first."""
     _stacks_until: float = 0.0
     """When the stacks of the orders are to be forgotten, on Trio's clock."""
 
-    def heard_ids(self) -> tuple[str, ...]:
+    def received_ids(self) -> tuple[str, ...]:
         """Return the ids that the store need not return again."""
-        return tuple(self._heard)[-ORDERS_MAX:]
+        return tuple(self._received)[-ORDERS_MAX:]
 
-    def shown(self) -> tuple[HeardOrder, ...]:
+    def shown(self) -> tuple[ReceivedOrder, ...]:
         """Return the orders that the worker's record names, the newest last."""
         if self._stacks_until and self._stacks_until <= trio.current_time():
             self._stacks_until = 0.0
-            for name, order in self._heard.items():
+            for name, order in self._received.items():
                 if order.stacks is not None:
-                    self._heard[name] = attrs.evolve(order, stacks=None)
-        return tuple(self._heard.values())[-ORDERS_SHOWN:]
+                    self._received[name] = attrs.evolve(order, stacks=None)
+        return tuple(self._received.values())[-ORDERS_SHOWN:]
 
-    async def hear(self, orders: Sequence[WorkerOrder]) -> bool:
+    async def receive(self, orders: Sequence[WorkerOrder]) -> bool:
         """Carry out the orders that are new, in their order; return whether there were any."""
-        new = [order for order in orders if order.id not in self._heard]
+        new = [order for order in orders if order.id not in self._received]
         for order in new:
-            self._heard[order.id] = heard = await self._carry_out(order)
-            if heard.refused is None:
-                log.info("worker %s: order %s", self.worker, heard.name)
+            self._received[order.id] = received = await self._carry_out(order)
+            if received.refused is None:
+                log.info("worker %s: order %s", self.worker, received.name)
             else:
-                log.warning("worker %s: order %s: %s", self.worker, heard.name, heard.refused)
-        for old in tuple(self._heard)[:-ORDERS_REMEMBERED]:
-            del self._heard[old]
+                log.warning("worker %s: order %s: %s", self.worker, received.name, received.refused)
+        for old in tuple(self._received)[:-ORDERS_REMEMBERED]:
+            del self._received[old]
         return bool(new)
 
-    async def _carry_out(self, order: WorkerOrder) -> HeardOrder:
+    async def _carry_out(self, order: WorkerOrder) -> ReceivedOrder:
         name, refused, stacks = "(unreadable)", None, None
         try:
             name, seconds = read_order(order.data)
@@ -95,7 +95,11 @@ class OrderBook:
 
     def _note(
         self, order: WorkerOrder, name: str, refused: str | None, stacks: Mapping[str, str] | None
-    ) -> HeardOrder:
-        return HeardOrder(
-            id=order.id, name=name, heard_at=dt.datetime.now(dt.UTC), refused=refused, stacks=stacks
+    ) -> ReceivedOrder:
+        return ReceivedOrder(
+            id=order.id,
+            name=name,
+            received_at=dt.datetime.now(dt.UTC),
+            refused=refused,
+            stacks=stacks,
         )
