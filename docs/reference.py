@@ -214,8 +214,8 @@ _RAISED = tuple(
 )  # fmt: skip
 """What a handler raises to choose how its attempt ends."""
 _IN_API = ("serve", "connect", "connect_sync", "current_task", "App", "Converter", "TaskType", "Task",
-           "Unique", "Client", "TaskHandle", "Queue", "Rate", "DeadLetters", "Schedules", "WorkerHandle", "Every", "Cron",
-           "Workflow", "chain", "gather", "WorkflowHandle", "Server", "CurrentTask", *_RAISED,
+           "Unique", "Client", "TaskHandle", "Queue", "Rate", "DeadLetters", "Schedules", "WorkerHandle",
+           "Every", "Cron", "Workflow", "chain", "gather", "WorkflowHandle", "Server", "CurrentTask", *_RAISED,
            "MemoryStore", "Encryption")  # fmt: skip
 _BUILT = ("App", "Converter", "Task", "Unique", "Rate", "Every", "Cron", "Workflow", *_RAISED,
           "MemoryStore", "Encryption")  # fmt: skip

@@ -103,8 +103,7 @@ class Worker:
         self._wire()
 
     def _wire(self) -> None:
-        app = self._app
-        settings, store, lease_table = self.settings, self.store, self.lease_table
+        app, settings, store, lease_table = self._app, self.settings, self.store, self.lease_table
         ahead = None if settings.prefetch == "auto" else settings.prefetch
         prefetch = Prefetch(settings.concurrency, ahead)
         # In fact bounded: no more items can be sent than there are leases in the table.
@@ -141,7 +140,7 @@ class Worker:
             store, lease_table, self.flusher, outcomes_out, self.outcome_counts, outages=outages,
             alone=len(queues) == 1,
         )  # fmt: skip
-        self.orders = orders = self._take_orders()
+        orders = self._take_orders()
         self.heartbeat = Heartbeat(
             store, queues, lease_table, self._record_id, settings.lease, settings.beat,
             lambda: pack_worker_info(self.info()), orders.receive, orders.received_ids, outages=outages,

@@ -9,11 +9,11 @@ from rediq_trio.cli.operate.verbs import Verbs
 from rediq_trio.cli.statuses import DONE
 from rediq_trio.observe.words import counted, duration, shown
 
-WORKER: tuple[str, dict[str, Any]] = (
+_ORDERED: tuple[str, dict[str, Any]] = (
     "worker",
     {"metavar": "WORKER", "help": "the worker's id, or its instance if several have the id"},
 )
-GRACE: tuple[str, dict[str, Any]] = (
+_STOP_GRACE: tuple[str, dict[str, Any]] = (
     "--grace",
     {"metavar": "TIME", "type": time_flag, "help": "how long running handlers have (its setting)"},
 )
@@ -21,10 +21,10 @@ GRACE: tuple[str, dict[str, Any]] = (
 
 def add_orders(verbs: Verbs) -> None:
     """Add the verbs that order a worker to do something."""
-    verbs.add("quiet", quiet, "let a worker claim no more tasks and finish those it has", WORKER)
-    verbs.add("work", work, "let a quiet worker claim tasks again", WORKER)
-    verbs.add("stop", stop, "stop a worker gracefully", WORKER, GRACE, destroys=True)
-    verbs.add("stacks", stacks, "show where the running attempts of a worker are", WORKER)
+    verbs.add("quiet", quiet, "let a worker claim no more tasks and finish those it has", _ORDERED)
+    verbs.add("work", work, "let a quiet worker claim tasks again", _ORDERED)
+    verbs.add("stop", stop, "stop a worker gracefully", _ORDERED, _STOP_GRACE, destroys=True)
+    verbs.add("stacks", stacks, "show where the running attempts of a worker are", _ORDERED)
 
 
 async def quiet(session: Session) -> int:
