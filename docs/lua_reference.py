@@ -20,7 +20,7 @@ def keys() -> str:
     lines = ["| key | type | holds |", "| --- | --- | --- |"]
     for key in (*KEY_TABLE, *STATISTICS_TABLE):
         lines.append(f"| `{names.of('Q', (key.name,))[0].decode()}` | {key.type} | {key.holds} |")
-    records, alive = (key.decode() for key in names.workers)
+    records, alive, orders = (key.decode() for key in names.workers.values())
     lines += [
         f"| `{names.queues.decode()}` | set | The names of the queues ever used. |",
         f"| `{names.logbooks[Logbook.AUDIT].decode()}` | stream | What people did through tools, the last "
@@ -29,6 +29,7 @@ def keys() -> str:
         f"| `{names.partitions.decode()}` | hash | How many partitions each partitioned queue has. |",
         f"| `{records}` | hash | What each worker said of itself in its last heartbeat, by its id. |",
         f"| `{alive}` | sorted set | The workers, by until when each counts as alive. |",
+        f"| `{orders}` | hash | The orders that each worker has not received, by its id, each with its id. |",
     ]
     return "\n".join(lines)
 

@@ -27,6 +27,7 @@ CLASSES = {
     "Selection": "admin/selection.py",
     "Queue": "admin/queue.py",
     "Schedules": "schedules/admin.py",
+    "WorkerHandle": "admin/worker_handle.py",
     "Client": "client.py",
 }
 """The classes that a client consists of, each with its module; a class comes after those it makes."""
@@ -43,6 +44,7 @@ from rediq_trio._errors import PartlyEnqueued
 from rediq_trio.admin.dead_letters import DeadLetters
 from rediq_trio.admin.queue import Queue
 from rediq_trio.admin.selection import Selection
+from rediq_trio.admin.worker_handle import WorkerHandle
 from rediq_trio.client import Client
 from rediq_trio.clients.{module} import {calls}, {search}
 from rediq_trio.schedules.admin import ScheduleInfo, Schedules

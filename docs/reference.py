@@ -171,10 +171,10 @@ def _public(wanted: Any) -> list[Any]:
 
 _VALUES = ("TaskInfo", "Dependency", "UniqueKey", "Attempt", "ErrorText", "Progress", "Why",
            "WhyPart", "QueueStats", "Overview", "QueueCounts", "WorkerInfo", "RunningTask",
-           "WorkerHealth", "ServerStats", "Health", "BlockedLoop", "ScheduleInfo", "Series",
-           "SeriesPoint", "SeriesGap", "FailureKind", "BulkProgress", "SelectionPreview",
-           "Possible", "QueueLimits", "KeyLimit", "QueueTargets", "AuditEntry", "Mark",
-           "WorkflowInfo", "Node", "Violation", "Repair")  # fmt: skip
+           "WorkerHealth", "ReceivedOrder", "ServerStats", "Health", "BlockedLoop",
+           "ScheduleInfo", "Series", "SeriesPoint", "SeriesGap", "FailureKind", "BulkProgress",
+           "SelectionPreview", "Possible", "QueueLimits", "KeyLimit", "QueueTargets",
+           "AuditEntry", "Mark", "WorkflowInfo", "Node", "Violation", "Repair")  # fmt: skip
 
 
 def values() -> str:
@@ -226,7 +226,7 @@ _RAISED = tuple(
 """What a handler raises to choose how its attempt ends."""
 _IN_API = ("serve", "connect", "connect_sync", "current_task", "App", "Converter", "TaskType", "Task",
            "Unique", "Client", "TaskHandle", "Queue", "TaskSearch", "Selection",
-           "Rate", "DeadLetters", "Schedules", "Every",
+           "Rate", "DeadLetters", "Schedules", "WorkerHandle", "Every",
            "Cron", "Workflow", "chain", "gather", "WorkflowHandle", "Server", "CurrentTask", *_RAISED,
            "MemoryStore", "Encryption")  # fmt: skip
 _BUILT = ("App", "Converter", "Task", "Unique", "Rate", "Every", "Cron", "Workflow", *_RAISED,

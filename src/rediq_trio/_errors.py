@@ -11,6 +11,8 @@ RediqError
 ├── TaskChanged          the caller, or another: the task is not as it was read
 ├── NewerTask            the caller's age: a newer version wrote the task
 ├── ScheduleNotFound     the caller: no schedule has that name
+├── WorkerNotFound       the caller, or time: no live worker has that name
+├── OrderRefused         the worker's age: its version does not take the order
 ├── QueueNotEmpty        the caller: something is in the queue that is to be removed
 ├── QueueFull            the world: the queue is bounded and full
 ├── PartlyEnqueued       its cause: `enqueue_many` wrote some tasks, then a step was refused
@@ -166,6 +168,22 @@ class ScheduleNotFound(RediqError, LookupError):
     def __init__(self, name: str) -> None:
         super().__init__(f"no schedule is named {quote(name)} in any queue")
         self.name = name
+
+
+class WorkerNotFound(RediqError, LookupError):
+    """No live worker has that name: it never did, or it has ended."""
+
+    def __init__(self, worker: str, more: str) -> None:
+        super().__init__(f"no live worker is named {quote(worker)}{more}")
+        self.worker = worker
+
+
+class OrderRefused(RediqError):
+    """A live worker does not carry out an order, because of its version or because it takes none."""
+
+    def __init__(self, worker: str, reason: str) -> None:
+        super().__init__(f"worker {worker} did not take the order: {reason}")
+        self.worker = worker
 
 
 class QueueNotEmpty(RediqError):

@@ -15,6 +15,7 @@ from rediq_trio.clients.asyncio_client import (
     AsyncioSchedules,
     AsyncioSelection,
     AsyncioTaskHandle,
+    AsyncioWorkerHandle,
     AsyncioWorkflowHandle,
 )
 from rediq_trio.clients.trio_thread import TrioThread
@@ -31,6 +32,7 @@ __all__ = [
     "AsyncioSelection",
     "AsyncioTaskHandle",
     "AsyncioTaskSearch",
+    "AsyncioWorkerHandle",
     "AsyncioWorkflowHandle",
     "connect",
 ]

@@ -19,6 +19,7 @@ from rediq_trio._errors import (
 from rediq_trio.admin.logbooks import read_audit, read_marks, write_mark
 from rediq_trio.admin.overview import read_overview
 from rediq_trio.admin.queue import Queue
+from rediq_trio.admin.worker_handle import WorkerHandle, check_worker_name
 from rediq_trio.schedules.admin import Schedules
 from rediq_trio.settings import settle_patience, warn_misspelt_variables
 from rediq_trio.spec.lifecycle import State
@@ -270,6 +271,13 @@ class Client:
     def schedules(self) -> Schedules:
         """Return the schedules of all queues without reading them."""
         return Schedules(self._patient_store, self._max_payload)
+
+    def worker(self, worker_id: str) -> WorkerHandle:
+        """Return a live worker by its id, or its instance, without reading it.
+
+        Raises `ConfigError` for what cannot be a worker's name.
+        """
+        return WorkerHandle(self._patient_store, check_worker_name(worker_id))
 
     async def workers(self) -> list[WorkerInfo]:
         """Return the live workers, as of their last heartbeats, ordered by id."""

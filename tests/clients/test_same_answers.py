@@ -143,6 +143,33 @@ async def workers(client: Any) -> list[Any]:
     return [len(found), found[0].queues]
 
 
+async def worker_of(client: Any) -> Any:
+    await workers(client)
+    (info,) = await done(client.workers())
+    return client.worker(info.id)
+
+
+async def open_worker(client: Any) -> list[Any]:
+    return [client.worker("w").id, await attempt(client.worker, "")]
+
+
+async def worker_info(client: Any) -> list[Any]:
+    found = await done((await worker_of(client)).info())
+    missing = await attempt(client.worker("none").info)
+    return [found.queues, found.state, type(missing), missing.worker]
+
+
+def by_order(method: str, **options: Any) -> Callable[[Any], Awaitable[list[Any]]]:
+    async def scenario(client: Any) -> list[Any]:
+        worker = await worker_of(client)
+        call = getattr(worker, method)
+        missing = await attempt(getattr(client.worker("none"), method), **options)
+        # A name of the worker that is alive is drawn.
+        return [await attempt(call, **options), type(missing), missing.worker]
+
+    return scenario
+
+
 async def open_schedules(client: Any) -> list[Any]:
     return [await done(client.schedules().list())]
 
@@ -655,6 +682,12 @@ SCENARIOS: dict[str, Callable[[Any], Awaitable[list[Any]]]] = {
     "Client.audit": acting,
     "Client.mark": mark,
     "Client.marks": mark,
+    "Client.worker": open_worker,
+    "WorkerHandle.info": worker_info,
+    "WorkerHandle.quiet": by_order("quiet"),
+    "WorkerHandle.work": by_order("work"),
+    "WorkerHandle.stop": by_order("stop", grace=0),
+    "WorkerHandle.stacks": by_order("stacks"),
     "TaskHandle.info": task_info,
     "TaskHandle.why": task_why,
     "TaskHandle.result": task_result,
@@ -714,7 +747,8 @@ SCENARIOS: dict[str, Callable[[Any], Awaitable[list[Any]]]] = {
     "Schedules.trigger": schedule_trigger,
 }
 SERVED = {
-    "Client.workers", "TaskHandle.result", "TaskHandle.wait", "TaskHandle.progress",
+    "Client.workers", "WorkerHandle.info", "WorkerHandle.quiet", "WorkerHandle.work",
+    "WorkerHandle.stop", "WorkerHandle.stacks", "TaskHandle.result", "TaskHandle.wait", "TaskHandle.progress",
     "WorkflowHandle.result", "WorkflowHandle.wait", "DeadLetters.list", "DeadLetters.retry",
     "DeadLetters.retry_all", "DeadLetters.purge",
 }  # fmt: skip

@@ -26,6 +26,7 @@ from rediq_trio.spec.messages import (
     Schedule,
     Tick,
     Version,
+    WorkerOrder,
     WorkerRecord,
 )
 from rediq_trio.spec.operations import OPERATIONS, Confirm
@@ -209,6 +210,11 @@ async def _with_worker(behind: Behind) -> Call:
     return lambda store: store.unregister("w")
 
 
+async def _with_live_worker(behind: Behind) -> Call:
+    await behind.bench.store.register(WorkerRecord("w", b"data", 10**6))
+    return lambda store: store.order("w", WorkerOrder("1", b"o"), queue=Q)
+
+
 def _look(kind: TargetType, name: str, other: str = "", raw: tuple[bytes, ...] = ()) -> Prepare:
     subject = Target(kind, name, other, raw=raw or (name.encode(),))
     return simply(lambda store: store.views(Q, [subject]), "t")
@@ -262,6 +268,7 @@ CALLS: dict[str, tuple[str, Prepare]] = {
     "acknowledge": (NO, _with_message),
     "batch": (NO, _with_group),
     "log": (RAISE, simply(lambda store: store.log(Logbook.AUDIT, nonce=b"n", data=b"d"))),
+    "order": (NO, _with_live_worker),
     "register": (NO, simply(lambda store: store.register(WorkerRecord("w", b"data", 10**6)))),
     "expire": (NO, _with_expired),
     "set_group_rules": (

@@ -17,6 +17,7 @@ from rediq_trio.spec.messages import (
     Relations,
     Report,
     Schedule,
+    WorkerOrder,
     WorkerRecord,
 )
 from rediq_trio.spec.records import PROPAGATED_AT_ONCE, GroupRule
@@ -87,8 +88,9 @@ OF_THE_QUEUE = ("meta", "limits", "rates", "outbox", "received", "schedules", "t
 async def test_no_key_carries_a_ttl(behind: Behind) -> None:
     await fill(behind.bench)
     await behind.bench.store.register(WorkerRecord("w", b"w", 5))
+    await behind.bench.store.order("w", WorkerOrder("1", b"o"), queue=Q)
     assert {name: await behind.raw("PTTL", name) for name in USED} == dict.fromkeys(USED, -1)
-    for key in [*behind.keys.workers, behind.keys.queues]:
+    for key in [*behind.keys.workers.values(), behind.keys.queues]:
         assert await behind.gateway.call(b"PTTL", key) == -1
 
 
@@ -218,9 +220,38 @@ async def test_a_beat_drops_what_silent_workers_said(behind: Behind) -> None:
     await behind.bench.store.register(WorkerRecord("w1", b"1", 50))
     behind.bench.clock.advance(50)
     await behind.bench.store.register(WorkerRecord("w2", b"2", 50))
-    records, alive = behind.keys.workers
+    records, alive, _ = behind.keys.workers.values()
     assert await behind.gateway.call(b"HKEYS", records) == [b"w2"]
     assert await behind.gateway.call(b"ZCARD", alive) == 1
+
+
+async def test_orders_that_nobody_will_hear_are_not_kept(behind: Behind) -> None:
+    store, order = behind.bench.store, WorkerOrder("1", b"o")
+    orders = behind.keys.workers["orders"]
+
+    async def kept() -> list[bytes]:
+        found: list[bytes] = await behind.gateway.call(b"HKEYS", orders)
+        return found
+
+    async def give() -> None:
+        await store.register(WorkerRecord("w", b"1", 50))
+        await store.order("w", order, queue=Q)
+        assert await kept() == [b"w"]
+
+    await give()
+    await store.register(WorkerRecord("w", b"1", 50, ("1",)))
+    assert await kept() == []
+    await give()
+    behind.bench.clock.advance(50)
+    await store.order("w", order, queue=Q)
+    assert await kept() == []
+    await give()
+    behind.bench.clock.advance(50)
+    await store.register(WorkerRecord("other", b"2", 50))
+    assert await kept() == []
+    await give()
+    await store.unregister("w")
+    assert await kept() == []
 
 
 async def test_two_prefixes_on_one_server_are_apart(behind: Behind, server: Server) -> None:

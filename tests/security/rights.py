@@ -196,9 +196,18 @@ async def _stop(client: rediq.Client) -> None:
         while (await handle.info()).state is not State.ACTIVE:
             await trio.sleep(0.01)
         assert await client.workers()
+        await _give_orders(client)
         await handle.cancel()
         assert (await handle.wait()).state is State.CANCELLED
         assert await handle.delete()
+
+
+async def _give_orders(client: rediq.Client) -> None:
+    (info,) = await client.workers()
+    worker = client.worker(info.id)
+    await worker.quiet()
+    assert await worker.stacks()
+    await worker.work()
 
 
 async def _schedules(client: rediq.Client) -> None:

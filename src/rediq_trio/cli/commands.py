@@ -40,7 +40,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "queue": Command("operate.queue", "list, show, pause, resume, limit and flush queues"),
         "task": Command("operate.task", "list, show, wait for, cancel, retry and delete tasks"),
         "dead": Command("operate.dead", "the dead tasks of queues: list, retry and delete them"),
-        "worker": Command("operate.worker", "list and show the workers"),
+        "worker": Command("operate.worker", "list, show, quiet and stop the workers"),
         "schedule": Command(
             "operate.schedule", "list, add, pause, resume, run and remove schedules"
         ),

@@ -25,6 +25,7 @@ from rediq_trio._errors import (
     TaskNotFound,
     UnknownTaskType,
     WorkerCrashed,
+    WorkerNotFound,
     did_you_mean,
 )
 from rediq_trio._version import __version__
@@ -34,7 +35,7 @@ from rediq_trio.observe.words import shown
 from rediq_trio.store.urls import without_secrets
 
 _MISUSE = (ConfigError, PayloadError, UnknownTaskType)
-_NOT_THERE = (NotThere, TaskNotFound, ScheduleNotFound)
+_NOT_THERE = (NotThere, TaskNotFound, ScheduleNotFound, WorkerNotFound)
 _NEXT: tuple[tuple[type[RediqError], str], ...] = (
     (ServerRefused, "Try again when Redis takes commands"),
     (ConnectionLost, "Start it, or name another server with --url or REDIQ_URL"),

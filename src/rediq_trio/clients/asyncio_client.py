@@ -16,6 +16,7 @@ from rediq_trio._errors import PartlyEnqueued
 from rediq_trio.admin.dead_letters import DeadLetters
 from rediq_trio.admin.queue import Queue
 from rediq_trio.admin.selection import Selection
+from rediq_trio.admin.worker_handle import WorkerHandle
 from rediq_trio.client import Client
 from rediq_trio.clients.asyncio_calls import AsyncioCalls, AsyncioTaskSearch
 from rediq_trio.schedules.admin import ScheduleInfo, Schedules
@@ -702,6 +703,63 @@ class AsyncioSchedules:
         return AsyncioTaskHandle(self._calls, await self._calls.call(self._on_trio.trigger, name))
 
 
+class AsyncioWorkerHandle:
+    """One live worker, by its id or its instance. Made by `Client.worker`; every method asks the store.
+
+    An order is received within a second while Redis answers. Its method returns once the worker's record
+    says so, and raises `WorkerNotFound` if no live worker has that name or the worker ends before,
+    `ConfigError` if several live workers have the name, `OrderRefused` if the worker's version does not
+    take the order, and `ConnectionLost`. When cancelled, or after `ConnectionLost`, the worker may
+    have received the order; giving it again does no harm.
+    """
+
+    def __init__(self, calls: AsyncioCalls, on_trio: WorkerHandle) -> None:
+        self._calls = calls
+        self._on_trio = on_trio
+        self.id = on_trio.id
+        """The id or the instance of the worker, as it was given."""
+
+    def __repr__(self) -> str:
+        return repr(self._on_trio).replace("WorkerHandle", "AsyncioWorkerHandle", 1)
+
+    async def info(self) -> WorkerInfo:
+        """Return what the worker said in its last heartbeat.
+
+        Raises `WorkerNotFound` if no live worker has that name, and `ConfigError` if several have.
+        """
+        return await self._calls.call(self._on_trio.info)
+
+    async def quiet(self) -> None:
+        """Order the worker to claim no more tasks, until `work` or its end.
+
+        Tasks that it has claimed run on, its leases are renewed, and it does a keeper's duties. Once
+        this returns it claims nothing, but for a claim that its Redis has not answered for a second.
+        """
+        await self._calls.call(self._on_trio.quiet)
+
+    async def work(self) -> None:
+        """Order the worker to claim tasks again; one that is not quiet goes on as before."""
+        await self._calls.call(self._on_trio.work)
+
+    async def stop(self, *, grace: Duration | None = None) -> None:
+        """Order the worker to stop gracefully, as by a signal; return when it has received it.
+
+        Running handlers have `grace` seconds, 0 to 86,400, by default the worker's `shutdown_grace`. A
+        second order can shorten the grace. `rediq run` ends then, with status 0: whatever supervises
+        it may start it again.
+        """
+        await self._calls.call(self._on_trio.stop, grace=grace)
+
+    async def stacks(self) -> dict[str, str]:
+        """Ask the worker where its running attempts are; return a text for each, by its task's id.
+
+        The text is the tree of the attempt's Trio tasks, with the file, line and function of each call,
+        and the calls of its thread if it has one; no local variable and no line of source. At most
+        50 attempts, 8,000 characters of each and 64,000 of all.
+        """
+        return await self._calls.call(self._on_trio.stacks)
+
+
 class AsyncioClient:
     """Enqueues tasks, and opens tasks, queues and schedules. Made by `connect` and by `serve`."""
 
@@ -786,6 +844,13 @@ class AsyncioClient:
     def schedules(self) -> AsyncioSchedules:
         """Return the schedules of all queues without reading them."""
         return AsyncioSchedules(self._calls, self._on_trio.schedules())
+
+    def worker(self, worker_id: str) -> AsyncioWorkerHandle:
+        """Return a live worker by its id, or its instance, without reading it.
+
+        Raises `ConfigError` for what cannot be a worker's name.
+        """
+        return AsyncioWorkerHandle(self._calls, self._on_trio.worker(worker_id))
 
     async def workers(self) -> list[WorkerInfo]:
         """Return the live workers, as of their last heartbeats, ordered by id."""

@@ -7,6 +7,7 @@ from rediq_trio._errors import (
     DuplicateTask,
     NewerTask,
     NotAudited,
+    OrderRefused,
     PartlyEnqueued,
     PayloadError,
     PayloadTooLarge,
@@ -25,11 +26,13 @@ from rediq_trio._errors import (
     Unconfirmed,
     UnknownTaskType,
     WorkerCrashed,
+    WorkerNotFound,
 )
 from rediq_trio.admin.dead_letters import DeadLetters
 from rediq_trio.admin.queue import Queue
 from rediq_trio.admin.search import TaskSearch
 from rediq_trio.admin.selection import Selection
+from rediq_trio.admin.worker_handle import WorkerHandle
 from rediq_trio.client import Client, connect
 from rediq_trio.clients.connect_sync import connect_sync
 from rediq_trio.clients.sync_calls import SyncTaskSearch
@@ -40,6 +43,7 @@ from rediq_trio.clients.sync_client import (
     SyncSchedules,
     SyncSelection,
     SyncTaskHandle,
+    SyncWorkerHandle,
     SyncWorkflowHandle,
 )
 from rediq_trio.handlers.app import App, TaskType
@@ -65,7 +69,7 @@ from rediq_trio.values.series import Series, SeriesGap, SeriesPoint
 from rediq_trio.values.targets import QueueTargets
 from rediq_trio.values.task import Progress, QueueStats, Task, TaskInfo, Unique, WorkerInfo
 from rediq_trio.values.why import Why, WhyKind, WhyPart
-from rediq_trio.values.workers import RunningTask, WorkerHealth
+from rediq_trio.values.workers import ReceivedOrder, RunningTask, WorkerHealth
 from rediq_trio.wire.converter import Converter
 from rediq_trio.worker.health import Health
 from rediq_trio.worker.watchdog import BlockedLoop
@@ -107,6 +111,7 @@ __all__ = [
     "NewerTask",
     "Node",
     "NotAudited",
+    "OrderRefused",
     "Overview",
     "PartlyEnqueued",
     "PayloadError",
@@ -121,6 +126,7 @@ __all__ = [
     "QueueStats",
     "QueueTargets",
     "Rate",
+    "ReceivedOrder",
     "RediqError",
     "Reject",
     "Repair",
@@ -148,6 +154,7 @@ __all__ = [
     "SyncSelection",
     "SyncTaskHandle",
     "SyncTaskSearch",
+    "SyncWorkerHandle",
     "SyncWorkflowHandle",
     "Task",
     "TaskCancelled",
@@ -168,8 +175,10 @@ __all__ = [
     "WhyKind",
     "WhyPart",
     "WorkerCrashed",
+    "WorkerHandle",
     "WorkerHealth",
     "WorkerInfo",
+    "WorkerNotFound",
     "Workflow",
     "WorkflowHandle",
     "WorkflowInfo",

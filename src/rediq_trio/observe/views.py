@@ -29,7 +29,7 @@ class QueueView:
     """When it was read."""
     stats: QueueStats
     workers: tuple[str, ...]
-    """Ids of the live workers that serve it."""
+    """Ids of the live workers that serve it, without those that are quiet."""
     rate: float | None = None
     """Completed tasks in a second since the view before; None for the first."""
     failures: float | None = None
@@ -119,7 +119,7 @@ def _queue_view(
     workers: Sequence[WorkerInfo],
     before: FleetView | None,
 ) -> QueueView:
-    serving = tuple(worker.id for worker in workers if name in worker.queues)
+    serving = tuple(w.id for w in workers if name in w.queues and w.state != "quiet")
     last = None if before is None else before.queue(name)
     rate = None
     if last is not None and (elapsed := (at - last.at).total_seconds()) > 0:

@@ -442,6 +442,16 @@ class Due:
 
 
 @attrs.frozen
+class WorkerOrder:
+    """An order to a worker, from whoever operates it."""
+
+    id: str
+    """Drawn by whoever gives it: the same order given again has the same id."""
+    data: bytes
+    """What it says, packed; a store never reads it."""
+
+
+@attrs.frozen
 class WorkerRecord:
     """A worker's heartbeat."""
 
@@ -449,3 +459,20 @@ class WorkerRecord:
     data: bytes
     ttl_ms: int
     """Milliseconds for which the worker counts as alive without another heartbeat."""
+    received: tuple[str, ...] = ()
+    """Ids of orders that it has received, which are not to be returned to it again."""
+
+
+class OrderAnswer(enum.IntEnum):
+    """The answer to whoever gives an order to a worker."""
+
+    NO_WORKER = 0
+    """No worker with such a record is alive. Nothing was written."""
+    GIVEN = 1
+    """The order waits to be received, or has waited before."""
+    TOO_MANY = 2
+    """`ORDERS_MAX` orders wait to be received. Nothing was written."""
+
+
+ORDERS_MAX = 16
+"""Maximum orders of one worker that wait to be received."""

@@ -40,6 +40,8 @@ class SignalKind(enum.StrEnum):
     """A task with a waiter reached a terminal state, or was deleted."""
     PROGRESS = "progress"
     """A task with a waiter reported progress."""
+    ORDER = "order"
+    """A worker of the queue has an order to receive; `id` is that of its record."""
     RESYNC = "resync"
     """Signals may have been lost, or the subscription is new: read the store."""
 
@@ -51,7 +53,8 @@ class Signal:
     queue: str
     kind: SignalKind
     id: str = ""
-    """The id within the queue of the task that the signal is about, or the group's name."""
+    """The id within the queue of the task that the signal is about; or the group's name, or the id
+    of the worker's record."""
 
 
 Topic = tuple[str, str]

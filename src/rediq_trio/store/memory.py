@@ -42,11 +42,19 @@ from rediq_trio.spec.history.samples import SeriesRead
 from rediq_trio.spec.history.series import read_series
 from rediq_trio.spec.lanes import oldest_due_ms, ordered
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.messages import Fence, Mail, Removal, WorkerRecord
+from rediq_trio.spec.messages import (
+    Fence,
+    Mail,
+    OrderAnswer,
+    Removal,
+    WorkerOrder,
+    WorkerRecord,
+)
 from rediq_trio.spec.operations import Operation
 from rediq_trio.spec.records import Limit, Place, QueueState, Record
 from rediq_trio.store.broadcast import Signal, SignalKind, Topic
 from rediq_trio.store.memory_signals import signals_of
+from rediq_trio.store.memory_workers import WorkerTable
 from rediq_trio.store.port import BATCH, Counts, Stats, Store, check_batch, implements_store
 from rediq_trio.store.reads.description import Description, description_of
 from rediq_trio.store.reads.situation import Situation, situation_of
@@ -86,7 +94,7 @@ class MemoryStore(Store):
     def __init__(self, clock: Callable[[], int] | None = None) -> None:
         self._clock = clock or _trio_clock()
         self._queues: dict[str, QueueState] = {}
-        self._workers: dict[str, tuple[int, bytes]] = {}
+        self._workers = WorkerTable()
         self._names: set[str] = set()
         """The names of the queues that were ever used."""
         self._partitions: dict[str, int] = {}
@@ -256,22 +264,28 @@ class MemoryStore(Store):
         await trio.lowlevel.checkpoint()
         return self._queues.get(queue, QueueState())
 
-    async def register(self, worker: WorkerRecord) -> None:
+    async def register(self, worker: WorkerRecord) -> tuple[WorkerOrder, ...]:
         await trio.lowlevel.checkpoint()
         with self._lock:
-            self._workers[worker.id] = (self._clock() + worker.ttl_ms, worker.data)
+            return self._workers.register(self._clock(), worker)
 
     async def unregister(self, worker_id: str) -> None:
         await trio.lowlevel.checkpoint()
         with self._lock:
-            self._workers.pop(worker_id, None)
+            self._workers.unregister(worker_id)
 
-    async def workers(self) -> tuple[bytes, ...]:
+    async def workers(self, only: str = "") -> tuple[bytes, ...]:
         await trio.lowlevel.checkpoint()
         with self._lock:
-            now = self._clock()
-            alive = {name: said for name, (till, said) in self._workers.items() if till > now}
-        return tuple(alive[name] for name in sorted(alive))
+            return self._workers.records(self._clock(), only)
+
+    async def order(self, worker_id: str, order: WorkerOrder, *, queue: str) -> OrderAnswer:
+        await trio.lowlevel.checkpoint()
+        with self._lock:
+            answer = self._workers.order(self._clock(), worker_id, order)
+        if answer is OrderAnswer.GIVEN:
+            self._broadcast.publish(Signal(queue, SignalKind.ORDER, worker_id))
+        return answer
 
     async def queues(self) -> tuple[str, ...]:
         await trio.lowlevel.checkpoint()

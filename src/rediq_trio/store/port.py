@@ -38,7 +38,7 @@ from rediq_trio.spec.history.kinds import StoredKind
 from rediq_trio.spec.history.logbook import LinePlace, Logbook, LogLine
 from rediq_trio.spec.history.samples import SeriesRead
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.messages import Fence, Mail, WorkerRecord
+from rediq_trio.spec.messages import Fence, Mail, OrderAnswer, WorkerOrder, WorkerRecord
 from rediq_trio.spec.operations import OP, OPERATIONS, Carries, Operation
 from rediq_trio.spec.records import Counters, Limit, Place, QueueState, Record
 from rediq_trio.store.broadcast import Signal, Topic
@@ -271,13 +271,19 @@ class Store:
         """Read the whole queue as the specification's value. For tests: not bounded."""
         raise NotImplementedError
 
-    async def register(self, worker: WorkerRecord) -> None:
+    async def register(self, worker: WorkerRecord) -> tuple[WorkerOrder, ...]:
+        """Store a worker's heartbeat; return the orders to it that it has not received."""
         raise NotImplementedError
 
     async def unregister(self, worker_id: str) -> None:
         raise NotImplementedError
 
-    async def workers(self) -> tuple[bytes, ...]:
+    async def workers(self, only: str = "") -> tuple[bytes, ...]:
+        """Read the data of the records of all live workers, or of only one."""
+        raise NotImplementedError
+
+    async def order(self, worker_id: str, order: WorkerOrder, *, queue: str) -> OrderAnswer:
+        """Give an order to the worker with this record, which serves the queue; it receives it soon."""
         raise NotImplementedError
 
     async def queues(self) -> tuple[str, ...]:
@@ -358,7 +364,9 @@ READS: Mapping[str, Carries] = MappingProxyType(
 WRITES: Mapping[str, Carries] = MappingProxyType(
     {
         "log": Carries.NOTES_IN,
-        **dict.fromkeys(("register", "repair", "set_partitions", "unregister"), Carries.NOTHING),
+        **dict.fromkeys(
+            ("order", "register", "repair", "set_partitions", "unregister"), Carries.NOTHING
+        ),
     }
 )
 """What is written beside the operations, with what it carries."""

@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast, get_args
 
 from rediq_trio.values.task import WorkerInfo
-from rediq_trio.values.workers import RunningTask, WorkerHealth, WorkerState
+from rediq_trio.values.workers import ReceivedOrder, RunningTask, WorkerHealth, WorkerState
 
 RUNNING_MAX = 50
 """Maximum running tasks that a worker's record names."""
 HEALTH_REASONS_MAX, HEALTH_REASON_MAX = 10, 500
 """Maximum reasons of its health that a worker's record has, and characters of each."""
+ORDERS_SHOWN = 10
+"""Maximum orders that a worker's record says it has received."""
 
 
 def pack_details(info: WorkerInfo) -> dict[str, Any]:
@@ -35,6 +37,9 @@ def pack_details(info: WorkerInfo) -> dict[str, Any]:
         "memory": info.memory,
         "settings": None if info.settings is None else dict(info.settings),
         "labels": None if info.labels is None else dict(info.labels),
+        "orders": None if info.orders is None else [
+            _plain_order(order) for order in info.orders[-ORDERS_SHOWN:]
+        ],
     }  # fmt: skip
     return {name: value for name, value in details.items() if value is not None}
 
@@ -46,6 +51,11 @@ def read_details(found: Mapping[str, Any]) -> dict[str, Any]:
 
 def _plain_task(task: RunningTask) -> list[Any]:
     return [task.id, task.type, task.attempt, task.since.timestamp(), task.percent]
+
+
+def _plain_order(order: ReceivedOrder) -> list[Any]:
+    stacks = None if order.stacks is None else dict(order.stacks)
+    return [order.id, order.name, order.received_at.timestamp(), order.refused, stacks]
 
 
 def _read_or_none(read: Callable[[Any], Any], value: Any) -> Any:
@@ -90,6 +100,20 @@ def _health(value: Any) -> WorkerHealth:
     return WorkerHealth(alive=bool(alive), ready=bool(ready), reasons=tuple(map(str, reasons)))
 
 
+def _orders(value: Iterable[Any]) -> tuple[ReceivedOrder, ...]:
+    return tuple(_order(*each[:5]) for each in value)
+
+
+def _order(ident: Any, name: Any, received_at: Any, refused: Any, stacks: Any) -> ReceivedOrder:
+    return ReceivedOrder(
+        id=_text(ident),
+        name=_text(name),
+        received_at=dt.datetime.fromtimestamp(received_at, dt.UTC),
+        refused=None if refused is None else _text(refused),
+        stacks=None if stacks is None else _texts(stacks),
+    )
+
+
 def _mapping(value: object) -> dict[str, Any]:
     return dict(cast("Mapping[str, Any]", value))
 
@@ -108,5 +132,6 @@ _DETAILS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("memory", "memory", _count),
     ("settings", "settings", _mapping),
     ("labels", "labels", _texts),
+    ("orders", "orders", _orders),
 )
 """The name of each detail in a record, the field of `WorkerInfo`, and how it is read."""

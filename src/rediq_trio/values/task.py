@@ -22,7 +22,7 @@ from rediq_trio.values.backoff import DEFAULT_BACKOFF, Backoff, Exponential, Fix
 from rediq_trio.values.related import Dependency, UniqueKey
 from rediq_trio.values.targets import NO_TARGETS, QueueTargets
 from rediq_trio.values.unset import UNSET_MAX_RETRY, UNSET_RETENTION, UNSET_TIMEOUT
-from rediq_trio.values.workers import RunningTask, WorkerHealth, WorkerState
+from rediq_trio.values.workers import ReceivedOrder, RunningTask, WorkerHealth, WorkerState
 
 R = TypeVar("R")
 
@@ -499,3 +499,5 @@ class WorkerInfo:
     settings: Mapping[str, Any] | None = None
     """The settings that it runs with, by name; durations in seconds."""
     labels: Mapping[str, str] | None = None
+    orders: tuple[ReceivedOrder, ...] | None = None
+    """The orders that it has received, up to 10, the newest last; None also if its version takes none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Literal
 
 import attrs
@@ -36,3 +37,20 @@ class WorkerHealth:
     ready: bool
     reasons: tuple[str, ...] = ()
     """Why it was not ready, each a sentence, up to 10; empty when it was."""
+
+
+@attrs.frozen(kw_only=True)
+class ReceivedOrder:
+    """An order that a worker has received, see `WorkerHandle`."""
+
+    id: str
+    """Drawn by whoever gave it."""
+    name: str
+    """`"quiet"`, `"work"`, `"stop"` or `"stacks"`."""
+    received_at: dt.datetime
+    """By the worker's clock."""
+    refused: str | None = None
+    """Why the worker did not carry it out; None if it did."""
+    stacks: Mapping[str, str] | None = attrs.field(default=None, repr=False)
+    """The answer to `"stacks"`, which the worker forgets after 30 s: the tree of Trio tasks of each
+    running attempt, by the id of its task."""

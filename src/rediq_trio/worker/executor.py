@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextvars
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import attrs
 import trio
@@ -36,8 +36,11 @@ class Executor:
     _backlog: deque[tuple[HeldLease, float]] = attrs.field(factory=deque)
     _returned: deque[HeldLease] = attrs.field(factory=deque)
     """Tasks that were released unstarted and may not be back in their queues yet."""
-    _running: dict[HeldLease, None] = attrs.field(factory=dict[HeldLease, None])
-    """Those that run, in the order in which they were started."""
+    _running: dict[HeldLease, trio.lowlevel.Task | None] = attrs.field(
+        factory=dict[HeldLease, trio.lowlevel.Task | None]
+    )
+    """Those that run, in the order in which they were started, each with its Trio task once it has
+    begun."""
     _batch_arrived: AutoResetEvent = attrs.field(factory=AutoResetEvent)
     _nursery: trio.Nursery | None = None
     _context: contextvars.Context = attrs.field(factory=contextvars.copy_context)
@@ -86,6 +89,10 @@ class Executor:
         """Return the running attempts in the order in which they were started."""
         return iter(tuple(self._running))
 
+    def attempt_tasks(self) -> Mapping[HeldLease, trio.lowlevel.Task | None]:
+        """Return the running attempts as `running_attempts` does, each with its Trio task."""
+        return dict(self._running)
+
     def release_unstarted(self) -> None:
         """Release the tasks that were claimed and not started."""
         while self._backlog:
@@ -118,6 +125,7 @@ class Executor:
 
     async def _attempt(self, held: HeldLease) -> None:
         outcome: AttemptOutcome | None = None
+        self._running[held] = trio.lowlevel.current_task()
         try:
             outcome = await self.attempts.run(held)
         except StoreError as error:

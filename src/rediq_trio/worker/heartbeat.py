@@ -11,18 +11,23 @@ Each queue is renewed by itself, all at the same time: one that is away costs th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import attrs
 import trio
 
 from rediq_trio._errors import ConnectionLost, StoreError
-from rediq_trio.spec.messages import Verdict, WorkerRecord
+from rediq_trio.spec.messages import Verdict, WorkerOrder, WorkerRecord
 from rediq_trio.store.broadcast import Signal, SignalKind
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.worker.availability.liveness import Liveness
 from rediq_trio.worker.availability.outages import WORKER_RECORD, Outages
 from rediq_trio.worker.leases import HeldLease, LeaseTable, Reason, margin
+
+
+async def _receive_nothing(_orders: Sequence[WorkerOrder]) -> bool:
+    return False
+
 
 RECORD_BEATS = 4
 """Beats for which a worker's record counts without another heartbeat."""
@@ -41,6 +46,10 @@ class Heartbeat:
     """Seconds between two beats."""
     pack_info: Callable[[], bytes]
     """Returns the worker's record: what `Client.workers` shows of it."""
+    receive: Callable[[Sequence[WorkerOrder]], Awaitable[bool]] = _receive_nothing
+    """Carries out orders to the worker; returns whether its record has to say so now."""
+    received: Callable[[], tuple[str, ...]] = tuple
+    """Returns the ids of the orders that it has received."""
     liveness: Liveness = attrs.field(factory=Liveness)
     outages: Outages = attrs.field(factory=Outages)
     last_beat: float = attrs.field(factory=trio.current_time)
@@ -51,6 +60,8 @@ class Heartbeat:
         factory=dict[str, dict[HeldLease, None]]
     )
     """Leases that a signal named, for each queue of which such leases are being renewed."""
+    _order_signalled: bool = False
+    """Whether a signal named an order while the worker's record was being written."""
 
     async def run(self) -> None:
         """Beat until cancelled."""
@@ -96,10 +107,13 @@ class Heartbeat:
             self.last_beat = trio.current_time()
 
     async def _register(self) -> None:
-        record = WorkerRecord(
-            self.worker, self.pack_info(), round(self.interval * RECORD_BEATS * 1000)
-        )
-        await self.store.register(record)
+        ttl_ms = round(self.interval * RECORD_BEATS * 1000)
+        while True:
+            self._order_signalled = False
+            record = WorkerRecord(self.worker, self.pack_info(), ttl_ms, self.received())
+            orders = await self.store.register(record)
+            if not (await self.receive(orders) or self._order_signalled):
+                return
 
     async def _renew_queue(self, queue: str) -> None:
         await self._renew(queue, [held for held in self.lease_table if held.queue == queue])
@@ -156,6 +170,9 @@ class Heartbeat:
         with self.store.listen([(queue, "") for queue in self.queues]) as signals:
             while True:
                 signal = await signals.receive()
+                if signal.kind is SignalKind.ORDER and signal.id == self.worker:
+                    self._register_now(nursery)
+                    continue
                 if not (affected := self._affected(signal)):
                     continue
                 if (waiting := self._signalled.get(signal.queue)) is not None:
@@ -163,6 +180,14 @@ class Heartbeat:
                 else:
                     self._signalled[signal.queue] = dict.fromkeys(affected)
                     nursery.start_soon(self._renew_signalled, signal.queue)
+
+    def _register_now(self, nursery: trio.Nursery) -> None:
+        """Write the worker's record without waiting for the next beat, because of an order."""
+        if WORKER_RECORD in self._unanswered:
+            self._order_signalled = True
+        else:
+            self._unanswered.add(WORKER_RECORD)
+            nursery.start_soon(self._repeat, WORKER_RECORD)
 
     async def _renew_signalled(self, queue: str) -> None:
         while leases := self._signalled[queue]:

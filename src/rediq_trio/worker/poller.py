@@ -14,6 +14,8 @@ others in the same round.
 
 A queue that does not answer is *away*: it is skipped, and probed in the background until it
 answers (`probes`). The order and the weights hold among the others.
+
+Long, because all that decides what is claimed next is here.
 """
 
 from __future__ import annotations
@@ -105,6 +107,8 @@ class Poller:
     """When each partition last answered a claim, on Trio's clock."""
     _sleep: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     """The sleep of `run` after this round: none if a queue has answered again meanwhile."""
+    quiet: bool = False
+    """Whether nothing is claimed, because someone has ordered so; `go_on` ends it."""
 
     def __attrs_post_init__(self) -> None:
         queues = self.queues
@@ -125,7 +129,7 @@ class Poller:
                     self._sleep = trio.CancelScope()
                     if await self._round(nursery):
                         longest = self._rate_waits.limit_sleep(self._longest_wait())
-                        self.liveness.sleep(longest)
+                        self.liveness.sleep(longest, idle=self.quiet)
                         self._sleep.deadline = trio.current_time() + longest
                         with self._sleep:
                             while not self._handle_signal(await signals.receive()):
@@ -136,6 +140,19 @@ class Poller:
         """Limit the claims under way to `seconds`. Leases of a later answer expire."""
         for scope in self._claiming:
             scope.deadline = trio.current_time() + seconds
+
+    async def be_quiet(self) -> None:
+        """Claim nothing from now on; wait up to `CLAIM_PATIENCE` s for claims that are under way."""
+        self.quiet = True
+        with trio.move_on_after(CLAIM_PATIENCE):
+            while self._claiming:
+                await trio.sleep(0.01)
+
+    def go_on(self) -> None:
+        """Claim again, from all queues at once."""
+        self.quiet = False
+        self._ready.update(self._next_polls)
+        self._sleep.cancel()
 
     def _add_answering(self, partition: str) -> None:
         """Poll a partition that answers again."""
@@ -288,6 +305,10 @@ class Poller:
         self, queue: str, limit: int, claim: _Claim, nursery: trio.Nursery
     ) -> None:
         """Claim; a queue that does not answer is away until a probe is answered."""
+        if self.quiet:
+            # No checkpoint follows until the claim is sent.
+            claim.answered.set()
+            return
         try:
             claim.count, claim.more = await self._claim_now(queue, limit)
         except ConnectionLost as lost:

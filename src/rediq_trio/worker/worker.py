@@ -54,7 +54,9 @@ from rediq_trio.worker.outcomes.unknown_types import UnknownTypes
 from rediq_trio.worker.poller import Poller
 from rediq_trio.worker.prefetch import Prefetch
 from rediq_trio.worker.progress import ProgressFlusher
+from rediq_trio.worker.reporting.orders import OrderInbox
 from rediq_trio.worker.reporting.record import RecordMaker
+from rediq_trio.worker.reporting.stacks import stacks_of
 from rediq_trio.worker.settler import OutcomeCounts, Settler
 from rediq_trio.worker.watchdog import Watchdog
 
@@ -96,12 +98,12 @@ class Worker:
         self._started_at = dt.datetime.now(dt.UTC)
         self._stopping = trio.Event()
         self._grace = trio.CancelScope()
+        self._shutdown_grace = settings.shutdown_grace
         self._cleanup_began = -math.inf
         self._wire()
 
     def _wire(self) -> None:
-        app = self._app
-        settings, store, lease_table = self.settings, self.store, self.lease_table
+        app, settings, store, lease_table = self._app, self.settings, self.store, self.lease_table
         ahead = None if settings.prefetch == "auto" else settings.prefetch
         prefetch = Prefetch(settings.concurrency, ahead)
         # In fact bounded: no more items can be sent than there are leases in the table.
@@ -138,9 +140,10 @@ class Worker:
             store, lease_table, self.flusher, outcomes_out, self.outcome_counts, outages=outages,
             alone=len(queues) == 1,
         )  # fmt: skip
+        orders = self._take_orders()
         self.heartbeat = Heartbeat(
             store, queues, lease_table, self._record_id, settings.lease, settings.beat,
-            lambda: pack_worker_info(self.info()), outages=outages,
+            lambda: pack_worker_info(self.info()), orders.receive, orders.received_ids, outages=outages,
         )  # fmt: skip
         rules = {name: each.rule for name, each in app.aggregators.items()}
         schedule_queues = tuple(sorted({schedule.queue for schedule in app.schedules} - {*queues}))
@@ -158,7 +161,14 @@ class Worker:
         )  # fmt: skip
         self._record_maker = RecordMaker(
             app, settings, self._record_id, self._started_at, self.executor, self.stuck, self.watchdog,
-            self.health_judge, lambda: self.state, not isinstance(store, EncryptedStore),
+            self.health_judge, lambda: self.state, not isinstance(store, EncryptedStore), orders.shown,
+        )  # fmt: skip
+
+    def _take_orders(self) -> OrderInbox:
+        poller, executor = self.poller, self.executor
+        return OrderInbox(
+            self.settings.name, poller.be_quiet, poller.go_on, self.begin_stop,
+            lambda: stacks_of(executor.attempt_tasks()),
         )  # fmt: skip
 
     def info(self) -> WorkerInfo:
@@ -170,15 +180,25 @@ class Worker:
         """What the worker is doing as a whole."""
         if self._stopping.is_set():
             return "stopping"
-        return "working" if self.started.is_set() else "starting"
+        if not self.started.is_set():
+            return "starting"
+        return "quiet" if self.poller.quiet else "working"
 
     async def wait_started(self) -> None:
         """Wait until the lifespans are entered and the actors run; without lifespans, do nothing."""
         if self.lifespans.ordered:
             await self.started.wait()
 
-    def begin_stop(self) -> None:
-        """Begin a graceful stop: running handlers have `shutdown_grace` seconds."""
+    def begin_stop(self, grace: float | None = None) -> None:
+        """Begin a graceful stop: running handlers have `grace` seconds, by default `shutdown_grace`.
+
+        A later call can shorten the grace, and cannot extend it.
+        """
+        grace = self.settings.shutdown_grace if grace is None else grace
+        self._shutdown_grace = (
+            min(self._shutdown_grace, grace) if self._stopping.is_set() else grace
+        )
+        self._grace.deadline = min(self._grace.deadline, trio.current_time() + grace)
         if not self._stopping.is_set():
             self._stopping.set()
             self.lease_table.shutting_down = True
@@ -316,7 +336,7 @@ class Worker:
         self.executor.release_unstarted()
         idle, settings = self.executor.idle, self.settings
         with self._grace:
-            self._grace.deadline = trio.current_time() + settings.shutdown_grace
+            self._grace.deadline = trio.current_time() + self._shutdown_grace
             await idle.wait()
         self._cleanup_began = trio.current_time()
         if not idle.is_set():

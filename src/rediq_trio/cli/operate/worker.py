@@ -9,6 +9,7 @@ import attrs
 
 from rediq_trio._errors import did_you_mean
 from rediq_trio.cli.flags import AddParser
+from rediq_trio.cli.operate.orders import add_orders
 from rediq_trio.cli.operate.output import cell
 from rediq_trio.cli.operate.session import Session
 from rediq_trio.cli.operate.verbs import Verbs
@@ -21,13 +22,14 @@ WORKER_HEADS = ("worker", "host", "running", "started", "heard", "version", "que
 
 
 def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
-    parser = add_parser(description="List and show the live workers.")
+    parser = add_parser(description="List and show the live workers, and give them orders.")
     verbs = Verbs.of(parser)
     verbs.add("list", list_workers, "list the live workers")
     verbs.add(
         "show", show, "show everything that a worker said",
         ("worker", {"metavar": "WORKER", "help": "the worker's id"}),
     )  # fmt: skip
+    add_orders(verbs)
     return parser
 
 
@@ -62,6 +64,7 @@ async def show(session: Session) -> int:
     session.out.fields(f"worker {shown(worker.id)}", [
         ("host", f"{cell(worker.host)}, process {worker.pid}"),
         ("version", cell(worker.version)),
+        ("state", cell(worker.state)),
         ("running", f"{count(worker.running)} of {count(worker.concurrency)}"),
         ("started", when(worker.started_at, now())),
         ("heard", when(worker.last_heartbeat, now())),

@@ -32,8 +32,9 @@ REPAIRS = frozenset({
     "repair_task", "repair_totals", "repair_unique",
 })  # fmt: skip
 """Scripts of repairs, which are no operations."""
-OF_WORKERS = frozenset({"register", "unregister"})
-"""Scripts that write heartbeats of workers. A lost one is soon followed by the next."""
+OF_WORKERS = frozenset({"order", "register", "unregister"})
+"""Scripts that write heartbeats of workers, and orders to them. A lost heartbeat is soon followed by the
+next; an order is given again until the worker has said that it received it."""
 OF_PEOPLE = frozenset({"log"})
 """Scripts that write what people did."""
 READING = frozenset({

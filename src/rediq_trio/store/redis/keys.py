@@ -155,8 +155,11 @@ class Keys:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self.workers = [f"{prefix}/{{workers}}/{name}".encode() for name in ("records", "alive")]
-        """The keys of the workers' records, in the order in which the scripts take them."""
+        self.workers = {
+            key: f"{prefix}/{{workers}}/{name}".encode()
+            for key, name in (("workers", "records"), ("alive", "alive"), ("orders", "orders"))
+        }
+        """The keys of the workers' records and orders, by what the scripts call them."""
         self.partitions = f"{prefix}/partitions".encode()
         """The key of the hash with the number of partitions of each partitioned queue."""
         self.queues = f"{prefix}/queues".encode()

@@ -13,9 +13,16 @@ from types import MappingProxyType, ModuleType
 
 import attrs
 
-from rediq_trio.spec import change, groups, records, stored_format, upkeep
+from rediq_trio.spec import change, groups, messages, records, stored_format, upkeep
 from rediq_trio.spec.history import entry, kinds, samples
-from rediq_trio.spec.messages import AnswerKind, MailKind, Obstacle, Until, Verdict
+from rediq_trio.spec.messages import (
+    AnswerKind,
+    MailKind,
+    Obstacle,
+    OrderAnswer,
+    Until,
+    Verdict,
+)
 from rediq_trio.spec.stored_format import CODE_OF
 from rediq_trio.store import scan
 from rediq_trio.store.reads import description, situation
@@ -72,7 +79,9 @@ def _order(name: str, prefix: str = "", *more: str) -> Constants:
     return Constants(f"{_FORMAT}.{name}", positions)
 
 
-def _members(kind: type[AnswerKind | MailKind | Obstacle | Verdict], prefix: str = "") -> Constants:
+def _members(
+    kind: type[AnswerKind | MailKind | Obstacle | OrderAnswer | Verdict], prefix: str = ""
+) -> Constants:
     values = {prefix + member.name: member.value for member in kind}
     return Constants(f"spec.messages.{kind.__name__}", values)
 
@@ -123,6 +132,8 @@ PRELUDE: tuple[Constants, ...] = (
     _members(MailKind),
     _members(Verdict, "LEASE_"),
     _members(Obstacle, "OBSTACLE_"),
+    _members(OrderAnswer, "ORDER_"),
+    *_as_in_python(messages, "ORDERS_MAX"),
     *_as_in_python(upkeep, "ENDINGS"),
     *_as_in_python(change, "SENT_PER_MS"),
     *_as_in_python(groups, "MOST_BYTES", "RULES_AT_ONCE"),

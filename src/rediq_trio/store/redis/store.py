@@ -30,7 +30,14 @@ from rediq_trio.spec.history.logbook import (
 from rediq_trio.spec.history.samples import SeriesRead
 from rediq_trio.spec.ids import pack_id, unpack_id
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.messages import Fence, Mail, Removal, WorkerRecord
+from rediq_trio.spec.messages import (
+    Fence,
+    Mail,
+    OrderAnswer,
+    Removal,
+    WorkerOrder,
+    WorkerRecord,
+)
 from rediq_trio.spec.operations import OP, Operation
 from rediq_trio.spec.records import Limit, Place, QueueState, Record
 from rediq_trio.store.broadcast import Signal, Topic
@@ -327,18 +334,24 @@ class RedisStore(Store):
     async def dump(self, queue: str) -> QueueState:
         return await dump_queue(self, self._gateway, self._keys, queue)
 
-    async def register(self, worker: WorkerRecord) -> None:
-        args = (self._now(), worker.id, worker.ttl_ms, worker.data)
-        await self._run_workers("register", args)
+    async def register(self, worker: WorkerRecord) -> tuple[WorkerOrder, ...]:
+        args = (self._now(), worker.id, worker.ttl_ms, worker.data, *worker.received)
+        orders = await self._run_workers("register", args)
+        return tuple(WorkerOrder(name.decode(), data) for name, data in orders)
 
     async def unregister(self, worker_id: str) -> None:
         await self._run_workers("unregister", (worker_id,))
 
-    async def workers(self) -> tuple[bytes, ...]:
-        return tuple(await self._run_workers("workers", (self._now(),)))
+    async def workers(self, only: str = "") -> tuple[bytes, ...]:
+        return tuple(await self._run_workers("workers", (self._now(), only)))
+
+    async def order(self, worker_id: str, order: WorkerOrder, *, queue: str) -> OrderAnswer:
+        args = (self._now(), worker_id, order.id, order.data, self._keys.channel(queue))
+        return OrderAnswer(await self._run_workers("order", args))
 
     async def _run_workers(self, name: str, args: Sequence[Any]) -> Any:
-        script, keys = self._scripts[name], self._keys.workers
+        script = self._scripts[name]
+        keys = [self._keys.workers[key] for key in script.keys]
         return await self._gateway.run(script, keys, args, confirm_of(name))
 
     async def queues(self) -> tuple[str, ...]:

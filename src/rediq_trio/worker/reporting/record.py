@@ -21,7 +21,7 @@ from rediq_trio.handlers.app import App
 from rediq_trio.settings import Settings
 from rediq_trio.tasks.worker_details import RUNNING_MAX
 from rediq_trio.values.task import WorkerInfo
-from rediq_trio.values.workers import RunningTask, WorkerHealth, WorkerState
+from rediq_trio.values.workers import ReceivedOrder, RunningTask, WorkerHealth, WorkerState
 from rediq_trio.worker.executor import Executor
 from rediq_trio.worker.health import HealthJudge
 from rediq_trio.worker.leases import HeldLease
@@ -46,6 +46,8 @@ class RecordMaker:
     state: Callable[[], WorkerState]
     shows_progress: bool
     """Whether the progress of tasks may be read by all; False where it is encrypted."""
+    orders: Callable[[], tuple[ReceivedOrder, ...]] = tuple
+    """Returns the orders that the worker has received."""
     _settings: Mapping[str, Any] = attrs.field(init=False)
     _types: tuple[str, ...] = attrs.field(init=False)
     _schedules: tuple[str, ...] = attrs.field(init=False)
@@ -81,6 +83,7 @@ class RecordMaker:
             memory=resident_bytes(),
             settings=self._settings,
             labels=settings.labels,
+            orders=self.orders(),
         )
 
     def _running_tasks(self) -> tuple[RunningTask, ...]:
