@@ -31,8 +31,8 @@ from rediq_trio.store.broadcast import SignalKind
 from rediq_trio.store.redis.scripts import load_scripts
 from rediq_trio.values.backoff import Exponential, Fixed, Linear
 from rediq_trio.values.limits import UNSET
+from rediq_trio.values.observed.why import WhyKind
 from rediq_trio.values.task import Task, TaskOptions
-from rediq_trio.values.why import WhyKind
 
 SHOWN_DEFAULTS = {"name": "host:pid:random"}
 """Defaults that are worked out at run time."""
@@ -203,11 +203,11 @@ def _type(hint: Any) -> str:
     text = hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint)
     for module in (
         "rediq_trio.values.task.",
-        "rediq_trio.values.why.",
+        "rediq_trio.values.observed.why.",
         "rediq_trio.spec.lifecycle.",
         "rediq_trio.values.schedule.",
         "rediq_trio.values.limits.",
-        "rediq_trio.values.audit.",
+        "rediq_trio.values.observed.audit.",
         "rediq_trio.values.targets.",
         "rediq_trio.worker.watchdog.",
         "collections.abc.",

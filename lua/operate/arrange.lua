@@ -5,15 +5,14 @@
 -- ARGV     1 now in ms, '' for the server's time  2 how many tasks may be pending, 0 for
 --          any number, '' to leave it  3 '1' when fair, '0' when not, '' to leave it
 --          4 how many entries of its history the queue keeps, 0 for none, '' to leave it
---          5 how many ms a pending task may wait  6 how many of a million attempts may fail;
---          0 for no target, '' to leave it
+--          5 how many ms a pending task may wait  6 how many of a million attempts may fail,
+--          both 0 for no target and '' to leave it
 -- RETURNS  1
 -- INCLUDE  clock keys record history lanes queue_entry
 local now, is, size = clock(ARGV[1]), ARGV[3], tonumber(ARGV[4])
 if ARGV[2] ~= '' then redis.call('HSET', meta, 'max_pending', ARGV[2]) end
-for n, target in ipairs({'target_latency_ms', 'target_failures_ppm'}) do
-  if ARGV[4 + n] ~= '' then redis.call('HSET', meta, target, ARGV[4 + n]) end
-end
+if ARGV[5] ~= '' then redis.call('HSET', meta, 'target_latency_ms', ARGV[5]) end
+if ARGV[6] ~= '' then redis.call('HSET', meta, 'target_failures_ppm', ARGV[6]) end
 if is ~= '' then
   local was = redis.call('HGET', meta, 'fair') or '0'
   redis.call('HSET', meta, 'fair', is)

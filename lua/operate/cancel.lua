@@ -1,8 +1,9 @@
 -- cancel: pending, scheduled, blocked, grouped, retry -> cancelled; active -> active
 -- Cancels a waiting task; for an active one, records the request and notifies its worker.
 -- KEYS     all
--- ARGV     1 now in ms, '' for the server's time  2 id  3 the code of the state in which it must be,
---          '' for any  4 the latest instant in ms at which it entered it
+-- ARGV     1 now in ms, '' for the server's time  2 id
+--          3 the code of the state in which it must be, '' for any
+--          4 the latest instant in ms at which it entered it
 -- RETURNS  the code of the state the task is in now, 0 for no such task; for a task of a newer
 --          format, which stays as it is, the first field of its record, negated
 -- INCLUDE  clock keys record history lanes indexes terminal propagate entered

@@ -6,8 +6,9 @@
 --          retry, completed, dead and cancelled; how many can expire; for how many ms the
 --          oldest task at the head of a priority, or of one of the first limit keys, has been
 --          due, -1 for none; paused, seq, sent, turn,
---          max_pending, fair, history, noted, target_latency_ms, target_failures_ppm, enqueued, completed, failed, dead, purged,
---          deleted, batched; if paused, also since when in ms, 0 for unknown, and the note
+--          max_pending, fair, history, noted, target_latency_ms, target_failures_ppm,
+--          enqueued, completed, failed, dead, purged, deleted, batched; if paused, also since
+--          when in ms, 0 for unknown, and the note
 -- INCLUDE  clock keys record oldest_due
 local now = clock(ARGV[1])
 local reply = {redis.call('HLEN', records)}

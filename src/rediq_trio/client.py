@@ -47,7 +47,6 @@ from rediq_trio.tasks.partitions import PartitionCounts
 from rediq_trio.tasks.prepare import PreparedTask, prepare
 from rediq_trio.tasks.task_info import read_worker_infos
 from rediq_trio.tasks.waiting import lend_slot
-from rediq_trio.values.audit import AuditEntry, Mark
 from rediq_trio.values.bounds import (
     MAX_PAYLOAD,
     PATIENCE,
@@ -56,7 +55,8 @@ from rediq_trio.values.bounds import (
     check_number,
     queue_of,
 )
-from rediq_trio.values.overview import Overview
+from rediq_trio.values.observed.audit import AuditEntry, Mark
+from rediq_trio.values.observed.overview import Overview
 from rediq_trio.values.task import Task, WorkerInfo
 from rediq_trio.workflow.build import Workflow
 from rediq_trio.workflow.handle import WorkflowHandle

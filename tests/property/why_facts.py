@@ -18,8 +18,8 @@ from rediq_trio.tasks.described_info import id_of
 from rediq_trio.tasks.instants import instant
 from rediq_trio.tasks.pause_note import PauseNote, read_pause_note
 from rediq_trio.tasks.task_info import make_task_info
+from rediq_trio.values.observed.why import WhyKind, WhyPart
 from rediq_trio.values.task import WorkerInfo
-from rediq_trio.values.why import WhyKind, WhyPart
 from tests.conformance.bench import Q
 
 

@@ -30,7 +30,7 @@ from rediq_trio.tasks.changes.moving import move_record
 from rediq_trio.tasks.for_each import first_failure, try_each
 from rediq_trio.tasks.partitions import PartitionCounts
 from rediq_trio.tasks.task_info import make_task_info
-from rediq_trio.values.bulk import BulkProgress
+from rediq_trio.values.observed.bulk import BulkProgress
 
 BULK_SHARE = 0.5
 """The part of Redis's time that reading may take, at most, while many tasks are changed."""

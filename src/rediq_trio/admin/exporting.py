@@ -21,7 +21,7 @@ from rediq_trio.store.patient import without_patience
 from rediq_trio.tasks.partitions import PartitionCounts, PartitionRouter
 from rediq_trio.tasks.prepare import prepare
 from rediq_trio.values.bounds import PartitionName
-from rediq_trio.values.bulk import BulkProgress
+from rediq_trio.values.observed.bulk import BulkProgress
 
 IMPORTED_AT_ONCE = 100
 """Tasks that one step of an import enqueues."""

@@ -9,7 +9,7 @@ from rediq_trio.spec.history.kinds import StoredKind
 from rediq_trio.store.port import Store
 from rediq_trio.tasks.failure_kinds import make_failure_kind
 from rediq_trio.tasks.for_each import call_each
-from rediq_trio.values.failure_kind import FailureKind
+from rediq_trio.values.observed.failure_kind import FailureKind
 
 
 async def read_failures(store: Store, partitions: Sequence[str]) -> tuple[FailureKind, ...]:

@@ -15,8 +15,8 @@ from rediq_trio.store.audit.audited import NONCE_BYTES
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.tasks.instants import instant
 from rediq_trio.tasks.task_info import UNREADABLE_TEXT
-from rediq_trio.values.audit import MARK_BY_MAX, MARK_MAX, AuditEntry, Mark
 from rediq_trio.values.bounds import check_flag, check_number, check_text
+from rediq_trio.values.observed.audit import MARK_BY_MAX, MARK_MAX, AuditEntry, Mark
 from rediq_trio.wire.envelope import pack_value, unpack_value
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from rediq_trio.store.port import BATCH, Counts, Store
 from rediq_trio.tasks.instants import instant
 from rediq_trio.tasks.partitions import partitions_of
 from rediq_trio.values.bounds import check_name, queue_of
-from rediq_trio.values.overview import Overview, QueueCounts
+from rediq_trio.values.observed.overview import Overview, QueueCounts
 
 
 async def read_overview(store: Store, names: Iterable[str] | None) -> Overview:

@@ -16,7 +16,7 @@ from rediq_trio.spec.records import Record
 from rediq_trio.store.port import Store
 from rediq_trio.store.reads.description import Description
 from rediq_trio.tasks.for_each import first_failure, try_each
-from rediq_trio.values.bulk import Possible, SelectionPreview
+from rediq_trio.values.observed.bulk import Possible, SelectionPreview
 
 ACTIVE = "a worker runs it: cancel it first"
 ENDED = "it has ended"

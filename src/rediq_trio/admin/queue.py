@@ -42,8 +42,6 @@ from rediq_trio.tasks.partitions import MAX_PARTITIONS, partitions_of
 from rediq_trio.tasks.pause_note import pack_pause_note
 from rediq_trio.tasks.task_info import make_queue_stats, sum_stats
 from rediq_trio.values.bounds import Duration, check_flag, check_label, check_number
-from rediq_trio.values.bulk import BulkProgress
-from rediq_trio.values.failure_kind import FailureKind
 from rediq_trio.values.filters import FilterOptions
 from rediq_trio.values.limits import (
     MAX_PENDING,
@@ -54,7 +52,9 @@ from rediq_trio.values.limits import (
     Unset,
     make_key_limit,
 )
-from rediq_trio.values.series import Series
+from rediq_trio.values.observed.bulk import BulkProgress
+from rediq_trio.values.observed.failure_kind import FailureKind
+from rediq_trio.values.observed.series import Series
 from rediq_trio.values.targets import NO_TARGETS, QueueTargets, pack_targets
 from rediq_trio.values.task import QueueStats, TaskInfo
 

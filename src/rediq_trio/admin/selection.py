@@ -21,8 +21,8 @@ from rediq_trio.admin.preview import preview
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.tasks.instants import instant
 from rediq_trio.values.bounds import check_name, check_number
-from rediq_trio.values.bulk import BulkProgress, SelectionPreview
 from rediq_trio.values.limits import MAX_RATE
+from rediq_trio.values.observed.bulk import BulkProgress, SelectionPreview
 
 
 class Selection:

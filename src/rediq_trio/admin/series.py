@@ -29,7 +29,7 @@ from rediq_trio.spec.history.samples import (
 from rediq_trio.store.port import Store
 from rediq_trio.tasks.for_each import call_each
 from rediq_trio.tasks.instants import instant
-from rediq_trio.values.series import Series, SeriesGap, SeriesPoint
+from rediq_trio.values.observed.series import Series, SeriesGap, SeriesPoint
 
 SERIES_MAX = dt.timedelta(days=30)
 """How far back series go."""

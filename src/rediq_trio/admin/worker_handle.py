@@ -17,8 +17,8 @@ from rediq_trio.spec.messages import ORDERS_MAX, OrderAnswer, WorkerOrder
 from rediq_trio.store.port import Store
 from rediq_trio.tasks.task_info import read_worker_infos
 from rediq_trio.values.bounds import Duration, check_seconds, check_text, to_seconds
+from rediq_trio.values.observed.workers import ReceivedOrder
 from rediq_trio.values.task import WorkerInfo
-from rediq_trio.values.workers import ReceivedOrder
 from rediq_trio.wire.orders import pack_order
 
 WORKER_NAME_MAX = 300

@@ -56,20 +56,20 @@ from rediq_trio.spec.lifecycle import State
 from rediq_trio.store.encrypted.keys import Encryption
 from rediq_trio.store.memory import MemoryStore
 from rediq_trio.tasks.handle import TaskHandle
-from rediq_trio.values.attempt import Attempt, ErrorText
-from rediq_trio.values.audit import AuditEntry, Mark
 from rediq_trio.values.backoff import Exponential, Fixed, Linear
-from rediq_trio.values.bulk import BulkProgress, Possible, SelectionPreview
-from rediq_trio.values.failure_kind import FailureKind
 from rediq_trio.values.limits import KeyLimit, QueueLimits, Rate
-from rediq_trio.values.overview import Overview, QueueCounts
-from rediq_trio.values.related import Dependency, UniqueKey
+from rediq_trio.values.observed.attempt import Attempt, ErrorText
+from rediq_trio.values.observed.audit import AuditEntry, Mark
+from rediq_trio.values.observed.bulk import BulkProgress, Possible, SelectionPreview
+from rediq_trio.values.observed.failure_kind import FailureKind
+from rediq_trio.values.observed.overview import Overview, QueueCounts
+from rediq_trio.values.observed.related import Dependency, UniqueKey
+from rediq_trio.values.observed.series import Series, SeriesGap, SeriesPoint
+from rediq_trio.values.observed.why import Why, WhyKind, WhyPart
+from rediq_trio.values.observed.workers import ReceivedOrder, RunningTask, WorkerHealth
 from rediq_trio.values.schedule import Cron, Every
-from rediq_trio.values.series import Series, SeriesGap, SeriesPoint
 from rediq_trio.values.targets import QueueTargets
 from rediq_trio.values.task import Progress, QueueStats, Task, TaskInfo, Unique, WorkerInfo
-from rediq_trio.values.why import Why, WhyKind, WhyPart
-from rediq_trio.values.workers import ReceivedOrder, RunningTask, WorkerHealth
 from rediq_trio.wire.converter import Converter
 from rediq_trio.worker.health import Health
 from rediq_trio.worker.watchdog import BlockedLoop

@@ -38,8 +38,8 @@ from rediq_trio.handlers.options import HandlerOptions, handler_options
 from rediq_trio.handlers.retry_rules import ExceptionTypes, RetryFunction, RetryRules, retry_rules
 from rediq_trio.schedules.declare import ScheduleDeclaration, pack_schedule
 from rediq_trio.spec.groups import matching
-from rediq_trio.values.attempt import ErrorText
 from rediq_trio.values.bounds import Duration, check_name
+from rediq_trio.values.observed.attempt import ErrorText
 from rediq_trio.values.schedule import Cron, Every
 from rediq_trio.values.task import DEFAULT_QUEUE, Task, TaskOptions
 from rediq_trio.wire.converter import Converter

@@ -11,7 +11,7 @@ import attrs
 from rediq_trio.client import Client
 from rediq_trio.spec.lifecycle import WAITING, State
 from rediq_trio.tasks.for_each import try_each
-from rediq_trio.values.series import SeriesGap, SeriesPoint
+from rediq_trio.values.observed.series import SeriesGap, SeriesPoint
 from rediq_trio.values.task import QueueStats, WorkerInfo
 
 FAILURES_SINCE = dt.timedelta(minutes=10)

@@ -10,7 +10,7 @@ from rediq_trio._errors import PayloadError
 from rediq_trio.spec.carried import StoredAttempt
 from rediq_trio.spec.lifecycle import Transition
 from rediq_trio.tasks.instants import instant
-from rediq_trio.values.attempt import Attempt, ErrorText
+from rediq_trio.values.observed.attempt import Attempt, ErrorText
 from rediq_trio.wire.envelope import unpack_value
 from rediq_trio.wire.packing import pack
 

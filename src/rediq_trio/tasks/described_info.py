@@ -11,7 +11,7 @@ from rediq_trio.store.reads.description import NAMED_RELATED, Description
 from rediq_trio.tasks.instants import instant_or_none
 from rediq_trio.tasks.prepare import reference_to
 from rediq_trio.tasks.task_info import make_task_info
-from rediq_trio.values.related import Dependency, UniqueKey
+from rediq_trio.values.observed.related import Dependency, UniqueKey
 from rediq_trio.values.task import TaskInfo
 
 

@@ -9,7 +9,7 @@ import attrs
 from rediq_trio._errors import PayloadError
 from rediq_trio.spec.history.kinds import KIND_TASKS, StoredKind
 from rediq_trio.tasks.instants import instant
-from rediq_trio.values.failure_kind import FailureKind
+from rediq_trio.values.observed.failure_kind import FailureKind
 from rediq_trio.wire.envelope import unpack_value
 from rediq_trio.wire.packing import pack
 

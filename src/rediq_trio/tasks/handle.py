@@ -27,8 +27,8 @@ from rediq_trio.tasks.too_slow import too_slow
 from rediq_trio.tasks.waiting import RUNNING_HANDLER, lend_slot
 from rediq_trio.tasks.why.explain import explain
 from rediq_trio.values.bounds import MAX_PAYLOAD, Duration, check_seconds, queue_of, to_seconds
+from rediq_trio.values.observed.why import Why
 from rediq_trio.values.task import NewTaskChanges, Progress, TaskChanges, TaskInfo
-from rediq_trio.values.why import Why
 from rediq_trio.wire.envelope import unpack_value
 from rediq_trio.wire.structuring import make_structurer
 

@@ -10,7 +10,7 @@ from rediq_trio.spec.messages import Until
 from rediq_trio.spec.records import Record
 from rediq_trio.spec.stored_format import UNSET_RETENTION_MS
 from rediq_trio.values.backoff import DEFAULT_BACKOFF
-from rediq_trio.values.related import UniqueKey
+from rediq_trio.values.observed.related import UniqueKey
 from rediq_trio.values.unset import UnsetFloat
 from rediq_trio.wire.batch_envelope import open_member, size_of
 from rediq_trio.wire.envelope import Envelope, unpack_value

@@ -10,8 +10,8 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast, get_args
 
+from rediq_trio.values.observed.workers import ReceivedOrder, RunningTask, WorkerHealth, WorkerState
 from rediq_trio.values.task import WorkerInfo
-from rediq_trio.values.workers import ReceivedOrder, RunningTask, WorkerHealth, WorkerState
 
 RUNNING_MAX = 50
 """Maximum running tasks that a worker's record names."""

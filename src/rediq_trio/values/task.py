@@ -17,12 +17,12 @@ from attrs.validators import optional
 from rediq_trio._errors import ConfigError
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.values import bounds
-from rediq_trio.values.attempt import Attempt
 from rediq_trio.values.backoff import DEFAULT_BACKOFF, Backoff, Exponential, Fixed, Linear
-from rediq_trio.values.related import Dependency, UniqueKey
+from rediq_trio.values.observed.attempt import Attempt
+from rediq_trio.values.observed.related import Dependency, UniqueKey
+from rediq_trio.values.observed.workers import ReceivedOrder, RunningTask, WorkerHealth, WorkerState
 from rediq_trio.values.targets import NO_TARGETS, QueueTargets
 from rediq_trio.values.unset import UNSET_MAX_RETRY, UNSET_RETENTION, UNSET_TIMEOUT
-from rediq_trio.values.workers import ReceivedOrder, RunningTask, WorkerHealth, WorkerState
 
 R = TypeVar("R")
 

@@ -21,7 +21,7 @@ from rediq_trio.spec.settle import TRANSITION_OF
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.tasks.attempts import pack_detail
 from rediq_trio.tasks.failure_kinds import FailureSample
-from rediq_trio.values.attempt import ErrorText
+from rediq_trio.values.observed.attempt import ErrorText
 from rediq_trio.worker.availability.liveness import Liveness
 from rediq_trio.worker.availability.outages import Outages
 from rediq_trio.worker.leases import AttemptOutcome, HeldLease, LeaseTable

@@ -37,8 +37,8 @@ from rediq_trio.store.relay import RefusedChild
 from rediq_trio.store.retrying import until_answered
 from rediq_trio.tasks.partitions import PARTITION_COUNTS_FRESH, PartitionCounts, partitions_of
 from rediq_trio.tasks.task_info import pack_worker_info, read_worker_infos
+from rediq_trio.values.observed.workers import WorkerState
 from rediq_trio.values.task import WorkerInfo
-from rediq_trio.values.workers import WorkerState
 from rediq_trio.worker.attempt import Attempts
 from rediq_trio.worker.availability.outages import PARTITION_TABLE, WORKER_RECORD, Outages
 from rediq_trio.worker.executor import Executor

@@ -12,7 +12,7 @@ from rediq_trio.cli.operate.session import Session, operating_flags
 from rediq_trio.cli.operate.verbs import LIMIT
 from rediq_trio.cli.statuses import DONE
 from rediq_trio.observe.words import count, instant, shown
-from rediq_trio.values.audit import AuditEntry
+from rediq_trio.values.observed.audit import AuditEntry
 
 _COLUMNS = ("when", "who", "tool", "what", "selection", "#", "outcome")
 SELECTION_MAX, OUTCOME_MAX = 60, 60

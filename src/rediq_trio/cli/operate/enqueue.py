@@ -14,7 +14,7 @@ from rediq_trio.cli.flags import AddParser
 from rediq_trio.cli.operate.session import Session, operating_flags
 from rediq_trio.cli.operate.stdin import input_lines
 from rediq_trio.cli.operate.task import follow
-from rediq_trio.cli.operate.task_flags import (
+from rediq_trio.cli.operate.tasks.flags import (
     OPTIONS,
     read_instant,
     read_json,

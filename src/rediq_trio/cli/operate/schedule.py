@@ -11,7 +11,7 @@ from rediq_trio._errors import ConfigError, ScheduleNotFound, did_you_mean
 from rediq_trio.cli.flags import AddParser
 from rediq_trio.cli.operate.output import cell
 from rediq_trio.cli.operate.session import Session
-from rediq_trio.cli.operate.task_flags import OPTIONS, read_payload, task_of
+from rediq_trio.cli.operate.tasks.flags import OPTIONS, read_payload, task_of
 from rediq_trio.cli.operate.verbs import Verbs, check_count
 from rediq_trio.cli.statuses import DONE, NotThere
 from rediq_trio.observe.clock import now

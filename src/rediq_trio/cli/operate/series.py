@@ -10,7 +10,7 @@ from rediq_trio._errors import ConfigError
 from rediq_trio.cli.operate.session import Session
 from rediq_trio.cli.statuses import DONE
 from rediq_trio.observe.words import count, duration, instant, shown
-from rediq_trio.values.series import SeriesGap, SeriesPoint
+from rediq_trio.values.observed.series import SeriesGap, SeriesPoint
 
 SINCE = 300.0
 """Seconds that are shown without `--since`."""

@@ -11,7 +11,7 @@ from rediq_trio._errors import ConfigError
 from rediq_trio.cli.flags import AddParser
 from rediq_trio.cli.operate.output import cell
 from rediq_trio.cli.operate.session import Session
-from rediq_trio.cli.operate.task_changes import (
+from rediq_trio.cli.operate.tasks.changes import (
     again,
     cancel,
     delete,
@@ -20,8 +20,9 @@ from rediq_trio.cli.operate.task_changes import (
     retry,
     run_now,
 )
-from rediq_trio.cli.operate.task_flags import OPTIONS
-from rediq_trio.cli.operate.task_shown import show_info
+from rediq_trio.cli.operate.tasks.flags import OPTIONS
+from rediq_trio.cli.operate.tasks.shown import show_info
+from rediq_trio.cli.operate.tasks.why import explain_task
 from rediq_trio.cli.operate.verbs import (
     AFTER,
     LIMIT,
@@ -32,7 +33,6 @@ from rediq_trio.cli.operate.verbs import (
     Verbs,
     check_count,
 )
-from rediq_trio.cli.operate.why import explain_task
 from rediq_trio.cli.statuses import DONE, FAILED
 from rediq_trio.observe.clock import now
 from rediq_trio.observe.words import relative, shown

@@ -27,8 +27,8 @@ from rediq_trio.tasks.why.part_makers import (
 )
 from rediq_trio.tasks.why.recent_rate import RATE_SINCE_MS, recent_rate
 from rediq_trio.values.bounds import queue_of
+from rediq_trio.values.observed.why import Why, WhyKind, WhyPart
 from rediq_trio.values.task import TaskInfo, WorkerInfo
-from rediq_trio.values.why import Why, WhyKind, WhyPart
 from rediq_trio.values.words import counted, duration, shown
 
 _RANK = {kind: rank for rank, kind in enumerate(WhyKind)}

@@ -20,8 +20,8 @@ from rediq_trio.tasks.described_info import id_of
 from rediq_trio.tasks.instants import instant, instant_or_none
 from rediq_trio.tasks.pause_note import PauseNote, read_pause_note
 from rediq_trio.tasks.task_info import UNREADABLE_TEXT
+from rediq_trio.values.observed.why import WhyKind, WhyPart
 from rediq_trio.values.task import TaskInfo
-from rediq_trio.values.why import WhyKind, WhyPart
 from rediq_trio.values.words import counted, duration, ordinal, shown
 
 TEXT_MAX = 200

@@ -15,7 +15,7 @@ from rediq_trio._errors import group_members
 from rediq_trio.spec.messages import Failed, Released, Snoozed
 from rediq_trio.tasks.attempts import pack_detail
 from rediq_trio.tasks.failure_kinds import FailureSample, pack_sample
-from rediq_trio.values.attempt import ErrorText
+from rediq_trio.values.observed.attempt import ErrorText
 from rediq_trio.worker.leases import AttemptOutcome, HeldLease, Reason, released
 from rediq_trio.worker.outcomes.error_text import MAX_ERROR_TEXT, cut
 from rediq_trio.worker.outcomes.fingerprint import fingerprint, place_of, shortened

@@ -18,7 +18,7 @@ from rediq_trio._errors import PayloadError
 from rediq_trio._version import __version__
 from rediq_trio.spec.messages import ORDERS_MAX, WorkerOrder
 from rediq_trio.tasks.worker_details import ORDERS_SHOWN
-from rediq_trio.values.workers import ReceivedOrder
+from rediq_trio.values.observed.workers import ReceivedOrder
 from rediq_trio.wire.orders import read_order
 
 STACKS_KEPT = 30.0

@@ -20,8 +20,8 @@ from rediq_trio._version import __version__
 from rediq_trio.handlers.app import App
 from rediq_trio.settings import Settings
 from rediq_trio.tasks.worker_details import RUNNING_MAX
+from rediq_trio.values.observed.workers import ReceivedOrder, RunningTask, WorkerHealth, WorkerState
 from rediq_trio.values.task import WorkerInfo
-from rediq_trio.values.workers import ReceivedOrder, RunningTask, WorkerHealth, WorkerState
 from rediq_trio.worker.executor import Executor
 from rediq_trio.worker.health import HealthJudge
 from rediq_trio.worker.leases import HeldLease

@@ -14,7 +14,7 @@ from rediq_trio.observe.as_json import plain
 from rediq_trio.observe.clock import now
 from rediq_trio.observe.words import count, counted, duration, instant, shown, size, when
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.values.related import Dependency, UniqueKey
+from rediq_trio.values.observed.related import Dependency, UniqueKey
 from rediq_trio.values.task import TaskInfo
 
 VALUE_MAX = 2_000

@@ -1,0 +1,1 @@
+"""What `rediq task` does to one task, and shows of it."""
