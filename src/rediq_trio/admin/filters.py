@@ -44,7 +44,7 @@ class TaskFilter:
 
     type: str | None = None
     error: str | None = None
-    metadata: Mapping[str, str] = attrs.field(factory=dict)
+    metadata: Mapping[str, str] = attrs.field(factory=dict[str, str])
     limit_key: str | None = None
     priority: int | None = None
     older_than: float | dt.datetime | None = None
@@ -130,7 +130,7 @@ def _checked_metadata(value: Any) -> dict[str, str]:
         f"a mapping of at most {MAX_METADATA} texts of {MAX_METADATA_TEXT:,} characters to texts"
     )
     if not isinstance(value, Mapping) or len(cast("Mapping[Any, Any]", value)) > MAX_METADATA:
-        raise ConfigError.of("metadata", value, bound)
+        raise ConfigError.of("metadata", cast("Any", value), bound)
     found = dict(cast("Mapping[Any, Any]", value))
     for each in (*found.keys(), *found.values()):
         if not isinstance(each, str) or len(each) > MAX_METADATA_TEXT:
@@ -139,9 +139,10 @@ def _checked_metadata(value: Any) -> dict[str, str]:
 
 
 def _check_payload(value: Any) -> None:
-    path = value[0] if isinstance(value, tuple) and len(cast("Any", value)) == 2 else value
+    parts = cast("tuple[Any, ...]", value) if isinstance(value, tuple) else ()
+    path: Any = parts[0] if len(parts) == 2 else cast("Any", value)
     if not isinstance(path, str) or not 1 <= len(path) <= SOUGHT_MAX:
-        raise ConfigError.of("payload", value, PAYLOAD_WANTED)
+        raise ConfigError.of("payload", cast("Any", value), PAYLOAD_WANTED)
 
 
 def _ms_of(age: float | dt.datetime, now_ms: int) -> int:

@@ -221,13 +221,15 @@ def from_json(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     found = cast("dict[str, Any]", value)
-    match [*found.items()]:
-        case [("$bytes", str(text))]:
-            return base64.b64decode(text, validate=True)
-        case [("$float", "nan" | "inf" | "-inf" as text)]:
-            return float(text)
-        case [("$map", list(pairs))]:
-            return {from_json(key): from_json(each) for key, each in cast("list[Any]", pairs)}
+    if len(found) == 1:
+        ((name, inner),) = found.items()
+        if name == "$bytes" and isinstance(inner, str):
+            return base64.b64decode(inner, validate=True)
+        if name == "$float" and inner in ("nan", "inf", "-inf"):
+            return float(inner)
+        if name == "$map" and isinstance(inner, list):
+            pairs = cast("list[Any]", inner)
+            return {from_json(key): from_json(each) for key, each in pairs}
     if strange := [key for key in found if key.startswith("$")]:
         raise ValueError(f"there is no {strange[0]!r}")
     return {key: from_json(each) for key, each in found.items()}
