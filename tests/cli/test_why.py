@@ -13,7 +13,7 @@ from tests.cli.conftest import Place, cli_call
 def test_why_a_task_waits_is_said_in_lines_and_as_json(cli_place: Place) -> None:
     async def main() -> None:
         async with cli_place.client() as client:
-            await client.enqueue(Task("t", id="a", queue="q"))
+            await client.enqueue(Task[None]("t", id="a", queue="q"))
             await client.queue("q").pause("a\x1bdeployment", by="ops")
 
     trio.run(main)

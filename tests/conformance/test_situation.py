@@ -105,6 +105,15 @@ async def test_the_use_of_limits_is_said_with_the_oldest_that_runs(bench: Bench)
     assert (await situated(bench, "waits")).whole == whole
 
 
+async def test_the_oldest_of_the_queue_may_have_a_limit_key(bench: Bench) -> None:
+    await bench.store.limit(Q, key="", concurrency=2)
+    await bench.active("a", **keyed("k"))
+    bench.clock.advance(5)
+    await bench.active("plain")
+    await bench.add("t")
+    assert (await situated(bench)).whole.oldest_ms == START
+
+
 async def test_the_use_of_a_rate_is_said(bench: Bench) -> None:
     await bench.store.limit(Q, key="a", count=1, period_ms=500)
     await bench.add("a1", "t", **keyed("a"))

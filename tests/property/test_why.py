@@ -15,7 +15,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from rediq_trio import MemoryStore, State, Why, WhyKind, WorkerInfo
 from rediq_trio.spec import rules as spec
 from rediq_trio.spec.lifecycle import WAITING
-from rediq_trio.spec.messages import Completed, Failed, NewTask, Relations, WorkerRecord
+from rediq_trio.spec.messages import Completed, NewTask, Relations, WorkerRecord
 from rediq_trio.spec.records import QueueState, Record
 from rediq_trio.store.reads.situation import situation_of
 from rediq_trio.tasks.instants import instant
@@ -195,11 +195,9 @@ def walk_causes(walk: Walk) -> None:
     """Hold tasks by limits, dependencies elsewhere and a pause, in a queue that has a rate."""
     clock = walk.both.clock
     walk.do("flush")
-    for settle in (Completed, Failed):
-        fence = walk.active("first")
-        outcome = settle(fence, b"r") if settle is Completed else settle(fence, "no", 5, True)
-        walk.do("settle", [outcome])
-        walk.do("delete", ["first"])
+    walk.do("settle", [Completed(walk.active("completes"), b"r")])
+    walk.fail(walk.active("fails"), final=True)
+    walk.do("delete", ["completes", "fails"])
     clock.advance(10_000)
     walk.do("sample", known=-1, unseen_ms=0)
     for n in range(6):

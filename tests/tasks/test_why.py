@@ -44,7 +44,7 @@ async def test_a_task_that_is_not_there_raises() -> None:
     async with rediq.connect(MemoryStore()) as client:
         with pytest.raises(TaskNotFound, match="no task 'q/none'"):
             await client.task("q/none").why()
-        handle = await client.enqueue(Task("t", queue="q"))
+        handle = await client.enqueue(Task[None]("t", queue="q"))
         await client.queue("q").flush()
         with pytest.raises(TaskNotFound):
             await handle.why()
@@ -111,7 +111,7 @@ async def test_a_queue_that_has_stood_still_gives_no_seconds() -> None:
 
 async def test_an_unknown_type_names_the_versions_that_run() -> None:
     async with rediq.serve(app, MemoryStore(), queues=["q"]) as server:
-        handle = await server.client.enqueue(Task("mail:send", queue="q", delay=60))
+        handle = await server.client.enqueue(Task[None]("mail:send", queue="q", delay=60))
         await trio.sleep(30)
         text = clause(await handle.why(), WhyKind.UNKNOWN_TYPE)
         assert text == (
@@ -122,11 +122,11 @@ async def test_an_unknown_type_names_the_versions_that_run() -> None:
 
 async def test_tasks_that_are_waited_for_have_their_states_in_other_queues_too() -> None:
     async with rediq.connect(MemoryStore()) as client:
-        near = await client.enqueue(Task("t", id="near", queue="q", delay=9))
-        far = await client.enqueue(Task("t", id="far", queue="p", delay=9))
-        many = await client.enqueue_many([Task("t", id=f"n{n}", queue="p") for n in range(7)])
+        near = await client.enqueue(Task[None]("t", id="near", queue="q", delay=9))
+        far = await client.enqueue(Task[None]("t", id="far", queue="p", delay=9))
+        many = await client.enqueue_many([Task[None]("t", id=f"n{n}", queue="p") for n in range(7)])
         needs = [near, far, *many]
-        waits = await client.enqueue(Task("t", id="waits", queue="q", depends_on=needs))
+        waits = await client.enqueue(Task[None]("t", id="waits", queue="q", depends_on=needs))
         why = await waits.why()
         text = clause(why, WhyKind.DEPENDENCIES)
         assert text.startswith("it waits for 9 tasks: ")
@@ -144,7 +144,7 @@ async def test_tasks_that_are_waited_for_have_their_states_in_other_queues_too()
 async def test_notes_of_an_encrypted_queue_are_read() -> None:
     keys = Encryption([Encryption.generate_key()])
     async with rediq.connect(MemoryStore(), encryption=keys) as client:
-        handle = await client.enqueue(Task("t", queue="q", unique=Unique("k")))
+        handle = await client.enqueue(Task[None]("t", queue="q", unique=Unique("k")))
         await client.queue("q").pause("because", by="ops")
         text = clause(await handle.why(), WhyKind.PAUSED)
         assert text.startswith("the queue is paused by ops for ")
@@ -154,7 +154,7 @@ async def test_notes_of_an_encrypted_queue_are_read() -> None:
 async def test_a_task_of_a_partition_is_counted_there() -> None:
     async with rediq.connect(MemoryStore()) as client:
         await client.queue("q").partition(2)
-        handles = await client.enqueue_many([Task("t", queue="q") for _ in range(10)])
+        handles = await client.enqueue_many([Task[None]("t", queue="q") for _ in range(10)])
         for handle in handles:
             why = await handle.why()
             assert clause(why, WhyKind.UNSERVED) == "no live worker serves the queue q"
