@@ -216,7 +216,7 @@ _RAISED = tuple(
 _IN_API = ("serve", "connect", "connect_sync", "current_task", "App", "Converter", "TaskType", "Task",
            "Unique", "Client", "TaskHandle", "Queue", "Rate", "DeadLetters", "Schedules", "Every", "Cron",
            "Workflow", "chain", "gather", "WorkflowHandle", "Server", "CurrentTask", *_RAISED,
-           "MemoryStore", "Encryption")  # fmt: skip
+           "MemoryStore", "Encryption", "logging_filter")  # fmt: skip
 _BUILT = ("App", "Converter", "Task", "Unique", "Rate", "Every", "Cron", "Workflow", *_RAISED,
           "MemoryStore", "Encryption")  # fmt: skip
 """Classes that a user makes values of."""

@@ -22,6 +22,7 @@ import trio
 from rediq_trio._errors import ConfigError
 from rediq_trio.cli.flags import REPEATED, AddParser, common_flags, flag_of
 from rediq_trio.cli.load_app import load_app
+from rediq_trio.cli.log_format import FORMATTERS, log_to_stderr
 from rediq_trio.cli.stop_signals import Stop, ask_when_input_ends, end_process, stop_signals
 from rediq_trio.cli.supervisor import ProcessSupervisor
 from rediq_trio.handlers.app import App
@@ -85,6 +86,7 @@ def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
         )
     levels = ("debug", "info", "warning", "error")
     parser.add_argument("--log-level", choices=levels, default="info", help="what to log (info)")
+    parser.add_argument("--log-format", choices=[*FORMATTERS], help="how to log it (text)")
     # For the supervisor's workers, which must not outlive it.
     parser.add_argument("--stop-with-stdin", action="store_true", help=argparse.SUPPRESS)
     parser.set_defaults(execute=execute)
@@ -119,7 +121,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if "queues" not in options and not os.environ.get("REDIQ_QUEUES"):
         options["queues"] = dict.fromkeys(app.queues, 1.0)
         settings = attrs.evolve(settings, queues=options["queues"])
-    _log_to_stderr(arguments.log_level)
+    log_to_stderr(arguments.log_level, arguments.log_format)
     if arguments.url and shows_password(arguments.url):
         log.warning("--url holds a password, and every user of this machine can see the command "
                     "lines of processes: set REDIQ_URL instead")  # fmt: skip
@@ -133,6 +135,8 @@ def execute(arguments: argparse.Namespace) -> int:
     named = texts.pop("name", None) or os.environ.get("REDIQ_NAME")
     texts.pop("metrics_port", None)
     flags = [f"{flag_of(name)}={text}" for name, text in texts.items()] + [*map(flag_of, switches)]
+    if arguments.log_format is not None:
+        flags.append(f"--log-format={arguments.log_format}")
     command = (arguments.app, f"--log-level={arguments.log_level}", *flags)
     graces = _graces(app, settings)
     ports = _ports(settings.metrics_port, count)
@@ -171,12 +175,6 @@ def _ports(first: int | None, count: int) -> list[int] | None:
         bound = f"at most {65_536 - count} with {count} processes"
         raise ConfigError.of("metrics_port", first, bound)
     return [*range(first, first + count)]
-
-
-def _log_to_stderr(level: str) -> None:
-    # Without effect if the app's module has configured logging.
-    logging.basicConfig(format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
-    log.setLevel(level.upper())
 
 
 @attrs.define(eq=False)

@@ -141,7 +141,7 @@ class Executor:
             held.over = True
             self.outages.limiter.warning(
                 "task %s/%s: its lease is over before it was started", *held.key,
-                extra={"queue": held.queue, "task": held.task_id},
+                extra={"queue": held.queue, "task_id": held.task_id},
             )  # fmt: skip
         held.cancel(Reason.LEASE_LOST)
         self._settle(held, AttemptOutcome(held, None))

@@ -148,7 +148,7 @@ class Heartbeat:
         else:
             text = "task %s/%s: its lease is lost, the attempt is cancelled"
         self.outages.limiter.warning(
-            text, *held.key, extra={"queue": held.queue, "task": held.task_id}
+            text, *held.key, extra={"queue": held.queue, "task_id": held.task_id}
         )
         held.cancel(Reason.LEASE_LOST)
 

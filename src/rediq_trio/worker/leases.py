@@ -55,6 +55,8 @@ class HeldLease:
     """When its attempt started, on Trio's clock."""
     type: str = ""
     """The type of its task, once the attempt has read it."""
+    trace_id: str | None = None
+    """The id of the trace that its task belongs to, once the attempt has read it; None without one."""
     percent: float | None = None
     """The progress that the attempt last reported, 0 to 100."""
     scope: trio.CancelScope | None = attrs.field(default=None, repr=False)

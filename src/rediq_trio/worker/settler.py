@@ -16,6 +16,7 @@ import attrs
 import trio
 
 from rediq_trio._errors import ConnectionLost, PayloadTooLarge
+from rediq_trio.observe.words import shown
 from rediq_trio.spec import messages
 from rediq_trio.spec.settle import TRANSITION_OF
 from rediq_trio.store.port import BATCH, Store
@@ -154,7 +155,7 @@ class Settler:
                 self.outcome_counts.stale += 1
                 self.outages.limiter.warning(
                     "task %s/%s: its lease was over, the outcome was rejected", *held.key,
-                    extra={"queue": held.queue, "task": held.task_id},
+                    extra={"queue": held.queue, "task_id": held.task_id},
                 )  # fmt: skip
             else:
                 self.outcome_counts.settled[type(outcome)] += 1
@@ -186,8 +187,8 @@ class Settler:
             return
         text = f"PayloadTooLarge: its result and children: {error}"
         log.error(
-            "task %s/%s: dead: %s", *held.key, text,
-            extra={"queue": held.queue, "task": held.task_id},
+            "task %s/%s: dead: %s", *held.key, shown(text),
+            extra={"queue": held.queue, "task_id": held.task_id},
         )  # fmt: skip
         detail = pack_detail(ErrorText("PayloadTooLarge", text.partition(": ")[2]))
         failed = messages.Failed(held.fence, text, 0, final=True, detail=detail)
@@ -205,7 +206,7 @@ class Settler:
         self.outcome_counts.unsettled += 1
         self.outages.limiter.warning(
             "task %s/%s: its outcome cannot be written, and its lease runs out: %s", *held.key, error,
-            extra={"queue": held.queue, "task": held.task_id},
+            extra={"queue": held.queue, "task_id": held.task_id},
         )  # fmt: skip
         self._drop(held)
 

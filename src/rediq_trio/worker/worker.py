@@ -114,7 +114,7 @@ class Worker:
             app,
             WorkerServices(
                 self.client, self.flusher.add, settings.cleanup_grace,
-                ResultPacker(settings.result_bound), self.lifespans,
+                ResultPacker(settings.result_bound), self.lifespans, settings.name,
             ),
             settings.max_payload,
             trio.CapacityLimiter(settings.threads),
