@@ -142,7 +142,7 @@ class Heartbeat:
 
     def _mark_lost(self, held: HeldLease) -> None:
         """Cancel the attempt of a lease that is over, once."""
-        held.over = True
+        held.mark_over()
         if held.settled:
             text = "task %s/%s: its lease is over and its outcome is not written yet; another worker may run it"
         else:

@@ -24,7 +24,7 @@ from rediq_trio.tasks.attempts import pack_detail
 from rediq_trio.values.attempt import ErrorText
 from rediq_trio.worker.availability.liveness import Liveness
 from rediq_trio.worker.availability.outages import Outages
-from rediq_trio.worker.leases import AttemptOutcome, HeldLease, LeaseTable
+from rediq_trio.worker.leases import AttemptOutcome, HeldLease, LeaseTable, counted_as
 from rediq_trio.worker.progress import ProgressFlusher
 
 log = logging.getLogger("rediq_trio")
@@ -33,10 +33,6 @@ OUTCOMES_AT_ONCE = 512
 """Maximum number of outcomes that are settled together."""
 CHILDREN_NAMED = 10
 """Maximum number of tasks that a warning names."""
-
-
-_COUNTED_AS: dict[type[messages.Outcome], str] = {messages.Stopped: "cancelled"}
-"""What a count is named, where that is not the name of the outcome."""
 
 
 @attrs.define
@@ -53,7 +49,7 @@ class OutcomeCounts:
 
     def by_name(self) -> dict[str, int]:
         """Return the counts of settled and stale outcomes, as statistics and metrics name them."""
-        named = ((_COUNTED_AS.get(kind, kind.__name__.lower()), kind) for kind in TRANSITION_OF)
+        named = ((counted_as(kind), kind) for kind in TRANSITION_OF)
         return {name: self.settled[kind] for name, kind in named} | {"stale": self.stale}
 
 
@@ -153,6 +149,7 @@ class Settler:
         for (held, outcome), state in zip(part, states, strict=True):
             if state is None:
                 self.outcome_counts.stale += 1
+                held.mark_over()
                 self.outages.limiter.warning(
                     "task %s/%s: its lease was over, the outcome was rejected", *held.key,
                     extra={"queue": held.queue, "task_id": held.task_id},

@@ -30,6 +30,7 @@ from rediq_trio.handlers.lifespan_runner import LifespanRunner
 from rediq_trio.handlers.results import ResultPacker
 from rediq_trio.schedules.declare import AppSchedules
 from rediq_trio.settings import Settings
+from rediq_trio.store.call_meter import CallMeter
 from rediq_trio.store.encrypted.store import EncryptedStore
 from rediq_trio.store.port import Store
 from rediq_trio.store.redis.durability import CONFIRM_WITHIN_MS
@@ -54,6 +55,7 @@ from rediq_trio.worker.outcomes.unknown_types import UnknownTypes
 from rediq_trio.worker.poller import Poller
 from rediq_trio.worker.prefetch import Prefetch
 from rediq_trio.worker.progress import ProgressFlusher
+from rediq_trio.worker.reporting.attempt_times import AttemptTimes
 from rediq_trio.worker.reporting.record import RecordMaker
 from rediq_trio.worker.settler import OutcomeCounts, Settler
 from rediq_trio.worker.watchdog import Watchdog
@@ -77,6 +79,7 @@ class Worker:
         settings: Settings,
         partition_counts: PartitionCounts,
         app_schedules: AppSchedules,
+        meter: CallMeter | None = None,
     ) -> None:
         self.settings = settings
         self._app = app
@@ -85,6 +88,10 @@ class Worker:
         self.store = store
         self.client = Client(store, max_payload=settings.max_payload, patience=settings.patience)
         self.outcome_counts = OutcomeCounts()
+        self.meter = meter
+        """The calls of its store, for the metrics; None if nobody asks for them."""
+        self.times = None if settings.metrics_port is None else AttemptTimes()
+        """The times of its attempts, likewise."""
         self.started = trio.Event()
         """Set when the lifespans are entered, and its actors run."""
         self.finished = trio.Event()
@@ -129,7 +136,9 @@ class Worker:
         queues = tuple(partition for some in partitions.values() for partition in some)
         self.partitions = queues
         """The queues it serves, with their partitions."""
-        self.executor = Executor(attempts, lease_table, prefetch, leases_out, outcomes_in, outages)
+        self.executor = Executor(
+            attempts, lease_table, prefetch, leases_out, outcomes_in, outages, self.times
+        )
         self.poller = Poller(
             store, settings.queues, settings.name, settings.lease, lease_table, prefetch,
             self.executor.waiting, leases_in, partitions, outages=outages, report_deaths=self.deaths.add,
