@@ -7,8 +7,8 @@
 --          is of a newer format and so stays with those after it, the first field of its record,
 --          negated; the end of the leases in ms; if no task remains, ms until a rate allows a
 --          start, else or if none waits for one, -1; then six per lease: id, deliveries, attempt,
---          max_retry, envelope, when it was due; then, if any task is dead now, an array of the id, attempt and
---          reason of each
+--          max_retry, envelope, when it was due; then, if any task is dead now, an array of the id,
+--          attempt and reason of each
 -- INCLUDE  clock keys record history lanes indexes terminal propagate deaths
 local settings = redis.call('HMGET', meta, 'paused', 'fair', 'history')
 if settings[1] == '1' then return {0, 0, -1} end

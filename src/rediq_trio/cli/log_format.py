@@ -22,10 +22,12 @@ from rediq_trio.observe.words import shown
 log = logging.getLogger("rediq_trio")
 
 _INDENT = "  "
-_OWN = "rediq_trio"
+_LIBRARY = "rediq_trio"
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """The attributes that each record has."""
-_ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+_RaisedInfo = (
+    tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+)
 
 
 class TextFormatter(logging.Formatter):
@@ -43,13 +45,13 @@ class TextFormatter(logging.Formatter):
             lines += (_INDENT + shown(line) for line in record.stack_info.split("\n"))
         return "\n".join(lines)
 
-    def formatException(self, ei: _ExcInfo) -> str:
+    def formatException(self, ei: _RaisedInfo) -> str:
         text = "".join(_escaped(ei).format()).rstrip("\n")
         return "\n".join(_INDENT + shown(line) for line in text.split("\n"))
 
     def _message(self, record: logging.LogRecord) -> list[str]:
         text = record.getMessage()
-        if record.name.partition(".")[0] != _OWN:
+        if record.name.partition(".")[0] != _LIBRARY:
             return [shown(text)]
         # The worker's own messages contain stacks, and in them no text of a task.
         return [shown(line) for line in text.split("\n")]
@@ -114,7 +116,7 @@ def _task_of(record: logging.LogRecord, message: str) -> str:
     return f" [{' '.join(f'{name}={shown(str(fields[name]))}' for name in named)}]"
 
 
-def _escaped(found: _ExcInfo) -> traceback.TracebackException:
+def _escaped(found: _RaisedInfo) -> traceback.TracebackException:
     """Return an error with its traceback, and with the newlines of its messages as escapes."""
     kind, error, trace = found
     assert kind is not None

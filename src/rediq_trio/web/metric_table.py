@@ -45,7 +45,7 @@ class MetricKind(enum.StrEnum):
     INFO = "info"
 
 
-Sample = tuple[tuple[str, ...], float | Histogram]
+MetricSample = tuple[tuple[str, ...], float | Histogram]
 """The values of the labels of one series, and its value."""
 
 
@@ -58,34 +58,34 @@ class MetricRow:
     kind: MetricKind
     text: str
     """What it means, in one sentence."""
-    read: Callable[[Scrape], Iterable[Sample]]
+    read: Callable[[Scrape], Iterable[MetricSample]]
     """Returns its series."""
     labels: tuple[str, ...] = ()
 
 
-def _of_health(value: Callable[[Health], float]) -> Callable[[Scrape], Iterable[Sample]]:
+def _of_health(value: Callable[[Health], float]) -> Callable[[Scrape], Iterable[MetricSample]]:
     return lambda scraped: [((), float(value(scraped.health)))]
 
 
-def _of_worker(value: Callable[[Worker], float]) -> Callable[[Scrape], Iterable[Sample]]:
+def _of_worker(value: Callable[[Worker], float]) -> Callable[[Scrape], Iterable[MetricSample]]:
     return lambda scraped: [] if scraped.worker is None else [((), float(value(scraped.worker)))]
 
 
-def _of_queues(value: Callable[[QueueStats], float]) -> Callable[[Scrape], Iterable[Sample]]:
-    def read(scraped: Scrape) -> Iterator[Sample]:
+def _of_queues(value: Callable[[QueueStats], float]) -> Callable[[Scrape], Iterable[MetricSample]]:
+    def read(scraped: Scrape) -> Iterator[MetricSample]:
         for queue, stats in (scraped.stats or {}).items():
             yield (queue,), float(value(stats))
 
     return read
 
 
-def _tasks(scraped: Scrape) -> Iterator[Sample]:
+def _tasks(scraped: Scrape) -> Iterator[MetricSample]:
     for queue, stats in (scraped.stats or {}).items():
         for state in State:
             yield (queue, str(state)), float(getattr(stats, state.value))
 
 
-def _outcomes(scraped: Scrape) -> Iterator[Sample]:
+def _outcomes(scraped: Scrape) -> Iterator[MetricSample]:
     if scraped.worker is not None:
         for outcome, number in scraped.worker.outcome_counts.by_name().items():
             yield (outcome,), number
@@ -93,8 +93,8 @@ def _outcomes(scraped: Scrape) -> Iterator[Sample]:
 
 def _of_attempts(
     value: Callable[[Times], float | Histogram],
-) -> Callable[[Scrape], Iterable[Sample]]:
-    def read(scraped: Scrape) -> Iterator[Sample]:
+) -> Callable[[Scrape], Iterable[MetricSample]]:
+    def read(scraped: Scrape) -> Iterator[MetricSample]:
         if scraped.worker is not None and (found := scraped.worker.times) is not None:
             # A copy, made at once: the event loop may add a series meanwhile.
             for key, times in found.times.copy().items():
@@ -103,19 +103,19 @@ def _of_attempts(
     return read
 
 
-def _calls(scraped: Scrape) -> Iterator[Sample]:
+def _calls(scraped: Scrape) -> Iterator[MetricSample]:
     if scraped.worker is not None and (meter := scraped.worker.meter) is not None:
         for script, seconds in meter.seconds.copy().items():
             yield (script,), seconds
 
 
-def _batches(scraped: Scrape) -> Iterator[Sample]:
+def _batches(scraped: Scrape) -> Iterator[MetricSample]:
     if scraped.worker is not None and (meter := scraped.worker.meter) is not None:
         for script, sizes in meter.items.copy().items():
             yield (script,), sizes
 
 
-def _build(_: Scrape) -> Iterator[Sample]:
+def _build(_: Scrape) -> Iterator[MetricSample]:
     yield (__version__, platform.python_version(), version("trio")), 1.0
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import attrs
 
 from rediq_trio.spec import messages
+from rediq_trio.tasks.attempts import TIMED_OUT
 from rediq_trio.values.bounds import queue_of
 from rediq_trio.values.histogram import Histogram
 from rediq_trio.worker.leases import AttemptOutcome, HeldLease, counted_as
@@ -18,8 +19,6 @@ TYPES_MAX = 200
 """Types whose attempts are counted apart."""
 OTHER_TYPES = "(other)"
 """Stands for all types beyond `TYPES_MAX`, and for tasks whose type has no handler."""
-TIMED_OUT = "timed out"
-"""The outcome of an attempt that its timeout or deadline ended, as in `Attempt.outcome`."""
 LOST = "lost"
 """The outcome of an attempt whose lease was over before it ended: it is not settled."""
 
