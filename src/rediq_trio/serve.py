@@ -231,9 +231,8 @@ async def serve(
     app_schedules = AppSchedules.of(app.name, app.schedules, settings.max_payload)
     meter = None if settings.metrics_port is None else CallMeter()
     opened = _open(settings, default_url() if url is None else url, meter)
-    health_server = _open_health_server(settings)
     async with (
-        health_server as attach,
+        _open_health_server(settings) as attach,
         opened as clear,
         unwrapped_errors() as captured,
         trio.open_nursery() as nursery,
