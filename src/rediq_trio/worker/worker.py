@@ -105,6 +105,7 @@ class Worker:
         self._grace = trio.CancelScope()
         self._cleanup_began = -math.inf
         self._wire()
+        self.executor.times = self.times
 
     def _wire(self) -> None:
         app = self._app
@@ -136,9 +137,7 @@ class Worker:
         queues = tuple(partition for some in partitions.values() for partition in some)
         self.partitions = queues
         """The queues it serves, with their partitions."""
-        self.executor = Executor(
-            attempts, lease_table, prefetch, leases_out, outcomes_in, outages, self.times
-        )
+        self.executor = Executor(attempts, lease_table, prefetch, leases_out, outcomes_in, outages)
         self.poller = Poller(
             store, settings.queues, settings.name, settings.lease, lease_table, prefetch,
             self.executor.waiting, leases_in, partitions, outages=outages, report_deaths=self.deaths.add,
