@@ -76,9 +76,7 @@ class Attempts:
         except (PayloadError, UnknownTaskType, ConfigError) as error:
             return await self._refuse(held, error)
         envelope = call.envelope
-        held.type = envelope.type
-        if envelope.metadata:
-            held.trace_id = trace_id_of(envelope.metadata)
+        held.type, held.trace_id = envelope.type, trace_id_of(envelope.metadata)
         outcome: AttemptOutcome | None = None
         task: CurrentTask | None = None
         raised: BaseException | None = None
