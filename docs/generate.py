@@ -21,6 +21,7 @@ from docs import (
     lua_loading,
     lua_reference,
     measured,
+    metric_tables,
     programs,
     readme_links,
     reference,
@@ -57,6 +58,10 @@ BLOCKS: Mapping[str, Callable[[], str]] = MappingProxyType(
         "scaling": measured.scaling,
         "links": readme_links.addresses,
         "rates": measured.rates,
+        "attempt_metrics": metric_tables.attempts,
+        "worker_metrics": metric_tables.worker,
+        "store_metrics": metric_tables.store,
+        "queue_metrics": metric_tables.queues,
         "workflow": lambda: f"```text\n{workflow_example.mermaid()}```",
     }
 )

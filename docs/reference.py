@@ -228,7 +228,7 @@ _IN_API = ("serve", "connect", "connect_sync", "current_task", "App", "Converter
            "Unique", "Client", "TaskHandle", "Queue", "TaskSearch", "Selection",
            "Rate", "DeadLetters", "Schedules", "WorkerHandle", "Every",
            "Cron", "Workflow", "chain", "gather", "WorkflowHandle", "Server", "CurrentTask", *_RAISED,
-           "MemoryStore", "Encryption")  # fmt: skip
+           "MemoryStore", "Encryption", "logging_filter")  # fmt: skip
 _BUILT = ("App", "Converter", "Task", "Unique", "Rate", "Every", "Cron", "Workflow", *_RAISED,
           "MemoryStore", "Encryption")  # fmt: skip
 """Classes that a user makes values of."""

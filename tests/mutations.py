@@ -249,6 +249,7 @@ MUTANTS = tuple(
             ("a claim buries what has no payload", "claim", "elseif not envelope then", "elseif false then"),
             ("a claim tells what remains", "claim", "reply[1] = redis.call('ZCARD', pending) + redis.call('ZCARD', lanes)", ""),
             ("a claim names its worker", "claim", "record[WORKER], record[NONCE] = ARGV[4], ARGV[5]", "record[NONCE] = ARGV[5]"),
+            ("a claim says since when the task has waited", "claim", "envelope, record[RUN]", "envelope, record[CREATED]"),
             ("a claim leases to the one token", "claim", "record[WORKER], record[NONCE] = ARGV[4], ARGV[5]", "record[WORKER] = ARGV[4]"),
             ("a window until the start ends with it", "claim", "if record[RELATIONS][UNTIL] == UNTIL_STARTED then unlock(id, record) end", ""),
             ("other windows outlive the start", "claim", "if record[RELATIONS][UNTIL] == UNTIL_STARTED then unlock(id, record) end", "unlock(id, record)"),

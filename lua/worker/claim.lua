@@ -6,9 +6,9 @@
 -- RETURNS  how many tasks a further claim would find at least, 0 when paused; or, if the next task
 --          is of a newer format and so stays with those after it, the first field of its record,
 --          negated; the end of the leases in ms; if no task remains, ms until a rate allows a
---          start, else or if none waits for one, -1; then five per lease: id, deliveries, attempt,
---          max_retry, envelope; then, if any task is dead now, an array of the id, attempt and
---          reason of each
+--          start, else or if none waits for one, -1; then six per lease: id, deliveries, attempt,
+--          max_retry, envelope, when it was due; then, if any task is dead now, an array of the id,
+--          attempt and reason of each
 -- INCLUDE  clock keys record history lanes indexes terminal propagate deaths
 local settings = redis.call('HMGET', meta, 'paused', 'fair', 'history')
 if settings[1] == '1' then return {0, 0, -1} end
@@ -54,7 +54,7 @@ local function lease_or_bury(id, record)
   leases[#leases + 1], leases[#leases + 2] = lease_end, id
   local n = #reply
   reply[n + 1], reply[n + 2], reply[n + 3] = id, record[DELIVERIES], record[ATTEMPT]
-  reply[n + 4], reply[n + 5] = record[MAX_RETRY], envelope
+  reply[n + 4], reply[n + 5], reply[n + 6] = record[MAX_RETRY], envelope, record[RUN]
   return true
 end
 

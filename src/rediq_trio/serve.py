@@ -17,6 +17,7 @@ from rediq_trio.handlers.app import App
 from rediq_trio.schedules.declare import AppSchedules
 from rediq_trio.settings import ServeOptions, Settings, settle_settings, warn_misspelt_variables
 from rediq_trio.spec.records import PROPAGATED_AT_ONCE
+from rediq_trio.store.call_meter import CallMeter
 from rediq_trio.store.encrypted.keys import Encryption, resolve_encryption
 from rediq_trio.store.encrypted.store import encrypt_store
 from rediq_trio.store.opening import open_store
@@ -175,7 +176,9 @@ async def _open_health_server(
         yield health_server.attach
 
 
-def _open(settings: Settings, where: str | Store) -> AbstractAsyncContextManager[Store]:
+def _open(
+    settings: Settings, where: str | Store, meter: CallMeter | None
+) -> AbstractAsyncContextManager[Store]:
     return open_store(
         where,
         key_prefix=settings.key_prefix,
@@ -184,6 +187,7 @@ def _open(settings: Settings, where: str | Store) -> AbstractAsyncContextManager
         # At most a lease, so that a hanging connection is noticed before the lease is over.
         response_timeout=min(RESPONSE_TIMEOUT, max(1.0, settings.lease)),
         connect_patience=settings.connect_patience,
+        meter=meter,
     )
 
 
@@ -225,10 +229,10 @@ async def serve(
     warn_misspelt_variables()
     encryption = resolve_encryption(encryption)
     app_schedules = AppSchedules.of(app.name, app.schedules, settings.max_payload)
-    opened = _open(settings, default_url() if url is None else url)
-    health_server = _open_health_server(settings)
+    meter = None if settings.metrics_port is None else CallMeter()
+    opened = _open(settings, default_url() if url is None else url, meter)
     async with (
-        health_server as attach,
+        _open_health_server(settings) as attach,
         opened as clear,
         unwrapped_errors() as captured,
         trio.open_nursery() as nursery,
@@ -238,7 +242,7 @@ async def serve(
         partition_counts = PartitionCounts(store, settings.patience)
         await partition_counts.refresh_if_old()
         await _keep_histories(with_patience(store, settings.patience), settings)
-        worker = Worker(app, store, settings, partition_counts, app_schedules)
+        worker = Worker(app, store, settings, partition_counts, app_schedules, meter)
         await report_unserved(app, worker.client, settings.queues)
         server = Server(worker)
         # Not `nursery.start`: when cancelled, it would wait for the worker, which waits for a stop.

@@ -10,6 +10,7 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio import MemoryStore
+from rediq_trio.handlers.log_fields import TASK_FIELDS
 from rediq_trio.spec.messages import Failed, NewTask, Released, Snoozed
 from rediq_trio.tasks.failures import KEPT
 from tests.actors.parts import Bench, Q, new_task, until
@@ -32,6 +33,8 @@ def app() -> rediq.App:
                     raise OSError("refused")
                 except OSError as error:
                     raise rediq.Retry(7) from error
+            case "lines":
+                raise ValueError("one\nERROR two\x1b[31m\u2028three")
             case _:
                 raise ValueError("bad")
 
@@ -110,10 +113,22 @@ async def test_each_failure_has_one_record_with_its_traceback_and_fields(
     assert record.exc_info is not None
     assert record.exc_info[0] is error
     assert record.exc_info[2] is not None
-    fields = {name: record.__dict__[name] for name in ("id", "type", "queue", "attempt", "worker")}
+    fields = {name: record.__dict__[name] for name in TASK_FIELDS}
     assert fields == {
-        "id": f"{Q}/{task.id}", "type": kind, "queue": Q, "attempt": 1, "worker": "worker",
+        "task_id": f"{Q}/{task.id}", "type": kind, "queue": Q, "attempt": 1, "worker": "worker",
+        "trace_id": None,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("max_retry", [0, 3])
+async def test_the_text_of_an_error_is_on_one_line(
+    max_retry: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = new_task("raise", {"kind": "lines"}, max_retry=max_retry)
+    (record,) = await records_of(task, caplog)
+    text = record.getMessage()
+    assert text.endswith(r"ValueError: one\nERROR two\x1b[31m\u2028three")
+    assert text.splitlines() == [text]
 
 
 async def test_a_timeout_shows_where_the_handler_stood(caplog: pytest.LogCaptureFixture) -> None:

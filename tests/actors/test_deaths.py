@@ -49,7 +49,7 @@ async def test_a_death_is_one_error_with_the_fields_of_an_attempt(
         f"task {Q}~1/t (send), attempt 2: dead: its worker died under it 4 times"
     )
     assert record.levelname == "ERROR"
-    fields = {"id": f"{Q}~1/t", "type": "send", "queue": Q, "attempt": 2, "worker": "w1"}
+    fields = {"task_id": f"{Q}~1/t", "type": "send", "queue": Q, "attempt": 2, "worker": "w1"}
     assert fields.items() <= vars(record).items()
 
 

@@ -1,6 +1,7 @@
 """The app that the tests of the command line serve: run in this folder, as `served:app`."""
 
 import gc
+import logging
 import os
 import sys
 import time
@@ -16,6 +17,9 @@ if (wish := os.environ.get("SERVED_COLLECTS")) == "off":
     gc.disable()
 elif wish:
     gc.set_threshold(int(wish))
+
+if "SERVED_CONFIGURES_LOGGING" in os.environ:
+    logging.basicConfig(format="mine: %(message)s")
 
 already_frozen = gc.get_freeze_count()  # by Python itself: some versions do
 
@@ -33,6 +37,13 @@ async def pid() -> int:
 async def collector() -> list[int]:
     """Give the garbage collector's thresholds, and how much it leaves alone since this was imported."""
     return [*gc.get_threshold(), gc.get_freeze_count() - already_frozen]
+
+
+@app.task("warn", max_retry=0)
+async def warn(text: str) -> None:
+    """Log a text, and fail with it."""
+    logging.getLogger("shop").warning(text)
+    raise ValueError(text)
 
 
 @app.task("sleep", timeout=1000)

@@ -17,7 +17,7 @@ async def test_a_claim_leases_a_task(bench: Bench) -> None:
     nonce = b"\x00\xff\r\n1234"
     claimed = await bench.store.claim(Q, limit=1, lease_ms=LEASE, worker="w", nonce=nonce)
     till = START + 5 + LEASE
-    lease = Lease(Fence("t", 1, nonce), 1, 7, b"envelope of t", till)
+    lease = Lease(Fence("t", 1, nonce), 1, 7, b"envelope of t", till, START)
     assert claimed == Claimed((lease,), 0)
     assert await bench.record() == attrs.evolve(
         before,
@@ -29,6 +29,15 @@ async def test_a_claim_leases_a_task(bench: Bench) -> None:
         lease_ms=till,
         started_ms=START + 5,
     )
+
+
+async def test_a_lease_says_when_its_task_was_due(bench: Bench) -> None:
+    await bench.add("now", "later", "again")
+    await bench.add("delayed", delay_ms=100)
+    bench.clock.advance(400)
+    await bench.store.promote(Q, limit=10)
+    due = {lease.fence.id: lease.run_ms for lease in await bench.take(4)}
+    assert due == {"now": START, "later": START, "again": START, "delayed": START + 100}
 
 
 async def test_an_empty_queue_gives_nothing(bench: Bench) -> None:

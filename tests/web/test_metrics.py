@@ -9,21 +9,14 @@ import trio
 from prometheus_client.parser import text_string_to_metric_families
 
 import rediq_trio as rediq
-from rediq_trio.web.metrics import (
-    HEALTH_GAUGES,
-    OUTCOMES,
-    QUEUE_COUNTERS,
-    QUEUE_GAUGES,
-    WORKER_GAUGES,
-    Scrape,
-    exposition,
-)
+from rediq_trio.web.metric_table import METRICS, OUTCOMES, MetricKind, MetricRow, Scrape
+from rediq_trio.web.metrics import exposition
 from rediq_trio.web.queue_stats import STATS_MAX_AGE
 from rediq_trio.worker.health import NOT_STARTED
 from tests.actors.parts import Watched
 
 app = rediq.App()
-PAGE = Path(__file__).parents[2] / "docs" / "health.md"
+PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
@@ -123,20 +116,24 @@ async def test_a_queue_that_is_away_leaves_out_only_its_own_numbers(refused_afte
 
 
 def test_before_the_worker_has_started_there_is_its_health_alone() -> None:
-    found = parsed(exposition(Scrape(NOT_STARTED, None, None)).decode())
+    found = parsed(exposition(Scrape(NOT_STARTED, None, None))[0].decode())
     assert (found["rediq_worker_alive", ()], found["rediq_worker_ready", ()]) == (1, 0)
     assert ("rediq_worker_running", ()) not in found
 
 
-@pytest.mark.parametrize(
-    "name",
-    [*HEALTH_GAUGES, *WORKER_GAUGES, *QUEUE_GAUGES, *QUEUE_COUNTERS, "rediq_queue_tasks", "rediq_queues_read",
-     "rediq_worker_outcomes_total", "rediq_worker_loop_blocks_total", "rediq_worker_unconfirmed_total",
-     "rediq_worker_children_refused_total"],
-)  # fmt: skip
+@pytest.mark.parametrize("name", [row.name for row in METRICS])
 def test_every_name_is_in_the_documentation(name: str) -> None:
     rows = re.findall(r"^\| `(\w+)` \|", PAGE.read_text("utf-8"), re.MULTILINE)
     assert rows.count(name) == 1
+
+
+@pytest.mark.parametrize("row", METRICS, ids=lambda row: row.name)
+def test_names_follow_the_conventions(row: MetricRow) -> None:
+    assert re.fullmatch(r"rediq_[a-z_]+", row.name)
+    assert row.name.endswith("_total") == (row.kind is MetricKind.COUNTER)
+    assert row.name.endswith("_info") == (row.kind is MetricKind.INFO)
+    assert not {*row.labels} & {"worker", "task", "task_id", "id", "error", "le", "quantile"}
+    assert row.text.endswith(".")
 
 
 def test_every_outcome_that_is_counted_has_its_label() -> None:

@@ -343,5 +343,5 @@ async def test_a_child_that_another_queue_refuses_is_reported(
     assert [(r.levelname, vars(r)["queue"], vars(r)["parent"]) for r in warned] == [
         ("WARNING", "other", handle.id)
     ] * 2
-    assert vars(warned[0])["id"] == "other/there"
-    assert vars(warned[1])["id"].startswith("other/")
+    assert vars(warned[0])["task_id"] == "other/there"
+    assert vars(warned[1])["task_id"].startswith("other/")

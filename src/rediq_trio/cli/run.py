@@ -23,6 +23,7 @@ import trio
 from rediq_trio._errors import ConfigError
 from rediq_trio.cli.flags import REPEATED_FLAGS, AddParser, common_flags, flag_of
 from rediq_trio.cli.load_app import load_app
+from rediq_trio.cli.log_format import FORMATTERS, log_to_stderr
 from rediq_trio.cli.process.reload import Reloader, watched_folder
 from rediq_trio.cli.process.service_manager import SelfReport, ServiceManager
 from rediq_trio.cli.stop_signals import Stop, ask_when_input_ends, end_process, stop_signals
@@ -94,6 +95,7 @@ def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
     )  # fmt: skip
     levels = ("debug", "info", "warning", "error")
     parser.add_argument("--log-level", choices=levels, default="info", help="what to log (info)")
+    parser.add_argument("--log-format", choices=[*FORMATTERS], help="how to log it (text)")
     # For the supervisor's workers, which must not outlive it.
     parser.add_argument("--stop-with-stdin", action="store_true", help=argparse.SUPPRESS)
     parser.set_defaults(execute=execute)
@@ -127,7 +129,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.reload:
         if count > 1:
             raise ConfigError.of("processes", count, "1 with --reload")
-        _log_to_stderr(arguments.log_level)
+        log_to_stderr(arguments.log_level, arguments.log_format)
         manager.send("READY=1")
         command = _command(arguments, texts, switches)
         folder = watched_folder(arguments.app, os.getcwd())
@@ -139,7 +141,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if "queues" not in options and not os.environ.get("REDIQ_QUEUES"):
         options["queues"] = dict.fromkeys(app.queues, 1.0)
         settings = attrs.evolve(settings, queues=options["queues"])
-    _log_to_stderr(arguments.log_level)
+    log_to_stderr(arguments.log_level, arguments.log_format)
     if arguments.url and shows_password(arguments.url):
         log.warning("--url holds a password, and every user of this machine can see the command "
                     "lines of processes: set REDIQ_URL instead")  # fmt: skip
@@ -163,6 +165,8 @@ def _command(
 ) -> tuple[str, ...]:
     """Return the arguments of a `rediq run` that is a child of this one."""
     flags = [f"{flag_of(name)}={text}" for name, text in texts.items()] + [*map(flag_of, switches)]
+    if arguments.log_format is not None:
+        flags.append(f"--log-format={arguments.log_format}")
     return (arguments.app, f"--log-level={arguments.log_level}", *flags)
 
 
@@ -198,12 +202,6 @@ def _ports(first: int | None, count: int) -> list[int] | None:
         bound = f"at most {65_536 - count} with {count} processes"
         raise ConfigError.of("metrics_port", first, bound)
     return [*range(first, first + count)]
-
-
-def _log_to_stderr(level: str) -> None:
-    # Without effect if the app's module has configured logging.
-    logging.basicConfig(format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
-    log.setLevel(level.upper())
 
 
 @attrs.define(eq=False)

@@ -49,6 +49,7 @@ from rediq_trio.clients.sync_client import (
 from rediq_trio.handlers.app import App, TaskType
 from rediq_trio.handlers.context import CurrentTask, current_task
 from rediq_trio.handlers.exceptions import Reject, Retry, Snooze
+from rediq_trio.handlers.log_fields import logging_filter
 from rediq_trio.schedules.admin import ScheduleInfo, Schedules
 from rediq_trio.serve import Server, ServerStats, serve
 from rediq_trio.spec.check.findings import Repair, Violation
@@ -186,6 +187,7 @@ __all__ = [
     "connect",
     "connect_sync",
     "current_task",
+    "logging_filter",
     "gather",
     "serve",
 ]

@@ -49,6 +49,8 @@ class WorkerServices:
     """Packs the results of handlers and of their steps."""
     lifespans: Lifespans = attrs.field(factory=Lifespans)
     """The lifespans of the served app, and what they yielded."""
+    worker: str = "worker"
+    """The name of the worker."""
 
 
 class CurrentTask:
@@ -95,6 +97,17 @@ class CurrentTask:
     def attempt(self) -> int:
         """The number of this attempt, from 1."""
         return self._attempt.lease.attempt
+
+    @property
+    def worker(self) -> str:
+        """The name of the worker that runs it."""
+        return self._services.worker
+
+    @property
+    def trace_id(self) -> str | None:
+        """The id of the trace that it belongs to, 32 hexadecimal digits, from `traceparent` in its
+        metadata; None without a valid one."""
+        return self._attempt.trace_id
 
     @property
     def max_retry(self) -> int:

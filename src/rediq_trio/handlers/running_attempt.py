@@ -29,6 +29,8 @@ class RunningAttempt(Protocol):
     """Whether its outcome is decided; what comes later does not count."""
     percent: float | None
     """The progress that it last reported, 0 to 100."""
+    trace_id: str | None
+    """The id of the trace that the task belongs to; None without one."""
     children: list[NewTask]
     """Tasks to enqueue with the completion."""
     child_handles: ChildHandles | None

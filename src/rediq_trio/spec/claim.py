@@ -56,7 +56,7 @@ def claim(
         lanes.started(record)
         fence = Fence(record.id, record.deliveries, nonce)
         end = record.lease_ms
-        leases.append(Lease(fence, record.attempt, record.max_retry, record.envelope, end))
+        leases.append(Lease(fence, record.attempt, record.max_retry, record.envelope, end, record.run_ms))
     remaining, after = lanes.remaining(), change.done()
     start = None if remaining else next_start(after, now)
     next_in = None if start is None else start - now

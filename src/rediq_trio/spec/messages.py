@@ -234,6 +234,8 @@ class Lease:
     envelope: bytes | BatchEnvelope
     lease_ms: int
     """When the lease runs out unless it is renewed, by the store's clock."""
+    run_ms: int = 0
+    """When the task was due, by the store's clock: since then it waited."""
 
 
 @attrs.frozen

@@ -11,6 +11,7 @@ from functools import partial
 import trio
 
 from rediq_trio._errors import ConfigError, ConnectionLost, quote
+from rediq_trio.store.call_meter import CallMeter
 from rediq_trio.store.memory import MemoryStore
 from rediq_trio.store.named_memory import named_store
 from rediq_trio.store.port import Store
@@ -39,15 +40,16 @@ async def open_store(
     durability: Durability = IN_MEMORY,
     response_timeout: float = RESPONSE_TIMEOUT,
     connect_patience: float = 0.0,
+    meter: CallMeter | None = None,
 ) -> AsyncGenerator[Store]:
     """Open the store that the URL names, and close it after the block.
 
     A store in place of the URL is yielded unchanged and stays open. `response_timeout` is the time
     in seconds that Redis may take to answer before the connection is closed. A server that cannot be
-    reached is tried again for `connect_patience` seconds. Raises `ConfigError`
-    for a bad URL, for a server that is older than 6.2, may evict keys (unless `allow_eviction`)
-    or cannot confirm writes as `durability` asks, and `ConnectionLost` if the server cannot be
-    reached.
+    reached is tried again for `connect_patience` seconds. `meter` counts the calls of a server.
+    Raises `ConfigError` for a bad URL, for a server that is older than 6.2, may evict keys (unless
+    `allow_eviction`) or cannot confirm writes as `durability` asks, and `ConnectionLost` if the
+    server cannot be reached.
     """
     if not isinstance(url, str):
         if not hasattr(url, "claim"):
@@ -68,7 +70,7 @@ async def open_store(
 
             url = await stack.enter_async_context(open_embedded(embedded_folder(url)))
         server = partial(
-            _open_server, url, key_prefix, allow_eviction, durability, response_timeout
+            _open_server, url, key_prefix, allow_eviction, durability, response_timeout, meter
         )
         yield await _wait_open(stack, server, connect_patience)
 
@@ -118,6 +120,7 @@ async def _open_server(
     allow_eviction: bool,
     durability: Durability,
     response_timeout: float,
+    meter: CallMeter | None,
 ) -> AsyncGenerator[Store]:
     # Imported late: redis-py and trio-asyncio take a while, and memory:// has no need of them.
     from rediq_trio.store.redis.connection.gateway import open_gateway, parse_address
@@ -134,7 +137,7 @@ async def _open_server(
             _check_server(where, info_fields(info), allow_eviction=allow_eviction)
             if durability.level == "fsynced":
                 _check_fsync(where, info_fields(info))
-        yield RedisStore(gateway, scripts, keys)
+        yield RedisStore(gateway, scripts, keys, meter=meter)
 
 
 def _check_server(where: str, info: dict[str, str], *, allow_eviction: bool) -> None:

@@ -47,7 +47,7 @@ class RefusedChild:
         warn(
             "task %s completed, and enqueue_after did not enqueue %s, as the id exists or its unique "
             "key is taken",
-            self.parent, self.id, extra={"id": self.id, "queue": self.queue, "parent": self.parent},
+            self.parent, self.id, extra={"task_id": self.id, "queue": self.queue, "parent": self.parent},
         )  # fmt: skip
 
 

@@ -22,7 +22,6 @@ import attrs
 import hypercorn.trio
 import trio
 from hypercorn.config import Config
-from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -30,7 +29,8 @@ from starlette.routing import Route
 
 from rediq_trio._errors import ConfigError, WorkerCrashed
 from rediq_trio._nursery import unwrapped_errors
-from rediq_trio.web.metrics import Scrape, exposition
+from rediq_trio.web.metric_table import Scrape
+from rediq_trio.web.metrics import exposition
 from rediq_trio.web.queue_stats import StatsReader
 from rediq_trio.worker.health import NOT_STARTED, Health
 from rediq_trio.worker.worker import Worker
@@ -61,7 +61,8 @@ class HealthServer:
 
     def attach(self, worker: Worker, nursery: trio.Nursery) -> int:
         """Serve the health of a worker, read its queues in `nursery`, and return the port."""
-        reader = StatsReader(worker.client, tuple(worker.settings.queues))
+        forget = None if worker.times is None else worker.times.forget
+        reader = StatsReader(worker.client, tuple(worker.settings.queues), forget)
         nursery.start_soon(reader.run)
         self._reader, self._worker = reader, worker
         return self.port
@@ -111,8 +112,10 @@ class HealthServer:
 
             return answer
 
-        async def metrics(_: Request) -> Response:
-            return Response(exposition(await self.scrape()), 200, _NO_STORE, CONTENT_TYPE_LATEST)
+        async def metrics(request: Request) -> Response:
+            accept = request.headers.get("accept", "")
+            body, media_type = exposition(await self.scrape(), accept)
+            return Response(body, 200, _NO_STORE | {"Vary": "Accept"}, media_type)
 
         pages = {
             "/healthz": probe(lambda health: health.alive),

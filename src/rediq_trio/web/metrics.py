@@ -1,93 +1,17 @@
-"""Metrics of a worker and of its queues, in Prometheus' format.
-
-The names are tables, because dashboards and alerts depend on them. The number of series is bounded
-by the queues that the worker serves; no label comes from a task.
-"""
+"""A scrape, in Prometheus' text format or in OpenMetrics, which has exemplars."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Iterator
 
 import attrs
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+import prometheus_client.core as client
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from rediq_trio.spec.lifecycle import State
-from rediq_trio.values.task import QueueStats
-from rediq_trio.web.queue_stats import StatsByQueue
-from rediq_trio.worker.health import Health
-from rediq_trio.worker.settler import OutcomeCounts
-from rediq_trio.worker.worker import Worker
-
-
-@attrs.frozen
-class Scrape:
-    """The values of one scrape."""
-
-    health: Health
-    worker: Worker | None
-    """None until it has started."""
-    stats: StatsByQueue | None
-    """None when they could not be read."""
-
-
-HEALTH_GAUGES: Mapping[str, tuple[str, Callable[[Health], float]]] = MappingProxyType(
-    {
-        "rediq_worker_alive": ("1 unless a restart would help the worker.", lambda h: h.alive),
-        "rediq_worker_ready": ("1 when the worker does its work now.", lambda h: h.ready),
-        "rediq_worker_connected": ("1 when Redis answered the last call.", lambda h: h.connected),
-        "rediq_worker_last_poll_age_seconds": (
-            "Seconds since the poller got an answer, or had no room for more.", lambda h: h.last_poll,
-        ),
-        "rediq_worker_last_beat_age_seconds": (
-            "Seconds since the leases were renewed and the worker's record written.",
-            lambda h: h.last_beat,
-        ),
-        "rediq_worker_loop_blocked_seconds": (
-            "Seconds for which the event loop has been blocked by now; 0 when it runs.",
-            lambda h: 0.0 if h.blocked is None else h.blocked.seconds,
-        ),
-    }
-)  # fmt: skip
-"""Gauges of every worker, by name."""
-
-WORKER_GAUGES: Mapping[str, tuple[str, Callable[[Worker], float]]] = MappingProxyType(
-    {
-        "rediq_worker_running": ("Attempts that run now.", lambda w: w.executor.running()),
-        "rediq_worker_held": ("Leases in hand: claimed, not yet settled.", lambda w: len(w.lease_table)),
-        "rediq_worker_concurrency": ("Attempts that may run at once.", lambda w: w.settings.concurrency),
-        "rediq_worker_stuck": (
-            "Attempts that run on although their timeout and cleanup_grace are over.", lambda w: w.stuck.count,
-        ),
-    }
-)  # fmt: skip
-"""Gauges of a worker that has started, by name."""
-
-OUTCOMES = tuple(OutcomeCounts().by_name())
-"""The labels of `rediq_worker_outcomes_total`."""
-
-QUEUE_GAUGES: Mapping[str, tuple[str, Callable[[QueueStats], float]]] = MappingProxyType(
-    {
-        "rediq_queue_paused": ("1 when the queue is paused.", lambda s: s.paused),
-        "rediq_queue_oldest_pending_age_seconds": (
-            "Seconds that the longest-waiting ready task has waited; 0 for none.",
-            lambda s: s.oldest_pending_age,
-        ),
-    }
-)  # fmt: skip
-"""Gauges of each queue that the worker serves, by name."""
-
-QUEUE_COUNTERS: Mapping[str, tuple[str, Callable[[QueueStats], float]]] = MappingProxyType(
-    {
-        "rediq_queue_enqueued_total": ("Tasks enqueued.", lambda s: s.enqueued),
-        "rediq_queue_completed_total": ("Tasks completed.", lambda s: s.completed_total),
-        "rediq_queue_failed_total": ("Attempts failed, retried or not.", lambda s: s.failed_total),
-        "rediq_queue_dead_total": ("Tasks that went to dead.", lambda s: s.dead_total),
-    }
-)
-"""Counters of each queue that the worker serves, by name. Every worker reports the same values."""
+from rediq_trio.values.histogram import Histogram
+from rediq_trio.web.metric_table import METRICS, MetricKind, MetricRow, Scrape
 
 
 @attrs.frozen(eq=False)
@@ -96,53 +20,57 @@ class _ScrapeCollector(Collector):
 
     _scraped: Scrape
 
-    def collect(self) -> Iterator[Metric]:
-        scraped = self._scraped
-        for name, (text, value) in HEALTH_GAUGES.items():
-            yield GaugeMetricFamily(name, text, float(value(scraped.health)))
-        text = "Times that the event loop was blocked for longer than a third of the lease."
-        yield CounterMetricFamily("rediq_worker_loop_blocks_total", text, scraped.health.blocks)
-        if scraped.worker is not None:
-            yield from _worker(scraped.worker)
-        text = "1 when any queue's numbers could be read; without them, they are left out."
-        yield GaugeMetricFamily("rediq_queues_read", text, float(scraped.stats is not None))
-        if scraped.stats is not None:
-            yield from _queues(scraped.stats)
+    def collect(self) -> Iterator[client.Metric]:
+        for row in METRICS:
+            family = _family(row, self._scraped)
+            if family.samples:
+                yield family
 
 
-def _worker(worker: Worker) -> Iterator[Metric]:
-    for name, (text, value) in WORKER_GAUGES.items():
-        yield GaugeMetricFamily(name, text, float(value(worker)))
-    text = "Outcomes that this worker has settled; stale ones were refused."
-    outcomes = CounterMetricFamily("rediq_worker_outcomes_total", text, labels=("outcome",))
-    for outcome, count in worker.outcome_counts.by_name().items():
-        outcomes.add_metric((outcome,), count)
-    yield outcomes
-    text = "Tasks of enqueue_after whose ids or unique keys were taken."
-    refused = worker.outcome_counts.children_refused
-    yield CounterMetricFamily("rediq_worker_children_refused_total", text, refused)
-    text = "Attempts that ran on although their timeout and cleanup_grace were over."
-    yield CounterMetricFamily("rediq_worker_stuck_attempts_total", text, worker.stuck.total)
-    text = "Writes that were made, and not confirmed as durability asks for."
-    yield CounterMetricFamily("rediq_worker_unconfirmed_total", text, worker.store.unconfirmed)
+def _family(row: MetricRow, scraped: Scrape) -> client.Metric:
+    """Return the series of one metric."""
+    if row.kind is MetricKind.HISTOGRAM:
+        histograms = client.HistogramMetricFamily(row.name, row.text, labels=row.labels)
+        for labels, value in row.read(scraped):
+            assert isinstance(value, Histogram)
+            histograms.add_metric(labels, _buckets(value), value.total)
+        return histograms
+    if row.kind is MetricKind.INFO:
+        infos = client.InfoMetricFamily(row.name.removesuffix("_info"), row.text)
+        for labels, _ in row.read(scraped):
+            infos.add_metric((), dict(zip(row.labels, labels, strict=True)))
+        return infos
+    family: client.CounterMetricFamily | client.GaugeMetricFamily
+    if row.kind is MetricKind.COUNTER:
+        family = client.CounterMetricFamily(row.name, row.text, labels=row.labels)
+    else:
+        family = client.GaugeMetricFamily(row.name, row.text, labels=row.labels)
+    for labels, value in row.read(scraped):
+        assert not isinstance(value, Histogram)
+        family.add_metric(labels, value)
+    return family
 
 
-def _queues(queue_stats: StatsByQueue) -> Iterator[Metric]:
-    tasks = GaugeMetricFamily("rediq_queue_tasks", "Tasks by state.", labels=("queue", "state"))
-    for queue, stats in queue_stats.items():
-        for state in State:
-            tasks.add_metric((queue, str(state)), getattr(stats, state.value))
-    yield tasks
-    for kind, table in ((GaugeMetricFamily, QUEUE_GAUGES), (CounterMetricFamily, QUEUE_COUNTERS)):
-        for name, (text, value) in table.items():
-            family = kind(name, text, labels=("queue",))
-            for queue, stats in queue_stats.items():
-                family.add_metric((queue,), float(value(stats)))
-            yield family
+def _buckets(
+    histogram: Histogram,
+) -> list[tuple[str, float] | tuple[str, float, client.Exemplar]]:
+    """Return the buckets with their bounds as text, the last one without a bound."""
+    found: list[tuple[str, float] | tuple[str, float, client.Exemplar]] = []
+    exemplars = histogram.exemplars.copy()
+    bounds = [*map(str, histogram.bounds), "+Inf"]
+    for number, (bound, count) in enumerate(zip(bounds, histogram.cumulative(), strict=True)):
+        if (seen := exemplars.get(number)) is None or not count:
+            found.append((bound, count))
+        else:
+            of_trace = {"trace_id": seen.trace_id}
+            exemplar = client.Exemplar(of_trace, seen.value, seen.seen_at)
+            found.append((bound, count, exemplar))
+    return found
 
 
-def exposition(scraped: Scrape) -> bytes:
-    """Return a scrape in Prometheus' text format."""
+def exposition(scraped: Scrape, accept: str = "") -> tuple[bytes, str]:
+    """Return a scrape with its media type: OpenMetrics if the header `Accept` asks for it, else text."""
     registry = CollectorRegistry()
     registry.register(_ScrapeCollector(scraped))
-    return generate_latest(registry)
+    encode, media_type = choose_encoder(accept)
+    return encode(registry), media_type

@@ -3,12 +3,15 @@
 However many requests there are, the queues are read at most once in `STATS_MAX_AGE` seconds, and
 once at a time. While the worker's loop is blocked, or Redis is away, a request gets no statistics
 rather than old ones. Each queue is read by itself: one that is away leaves out only its own.
+
+A queue that had tasks, and of which nothing is left, not even how many were enqueued, is gone: it was
+removed. It is left out until tasks are enqueued there again.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import attrs
 import trio
@@ -39,6 +42,10 @@ class StatsReader:
 
     client: Client
     queues: Sequence[str]
+    forget: Callable[[str], None] | None = None
+    """Is called with each queue that is found to be gone."""
+    _seen: set[str] = attrs.field(factory=set)
+    """Queues in which tasks were enqueued, those that are gone since included."""
     _limiter: LogLimiter = attrs.field(factory=lambda: LogLimiter(log))
     _wanted: AutoResetEvent = attrs.field(factory=AutoResetEvent)
     _token: trio.lowlevel.TrioToken = attrs.field(factory=trio.lowlevel.current_trio_token)
@@ -87,7 +94,19 @@ class StatsReader:
                     for _ in range(min(QUEUES_READ_AT_ONCE, len(self.queues))):
                         nursery.start_soon(read_some, names)
         self._unread = {*self.queues} - found.keys()
-        return {name: found[name] for name in self.queues if name in found} or None
+        if not found:
+            return None
+        return {name: found[name] for name in self.queues if self._is_there(name, found.get(name))}
+
+    def _is_there(self, name: str, stats: QueueStats | None) -> bool:
+        """Return whether the numbers of a queue were read, and the queue is not gone."""
+        if stats is None:
+            return False
+        if stats.enqueued:
+            self._seen.add(name)
+        elif name in self._seen and self.forget is not None:
+            self.forget(name)
+        return stats.enqueued > 0 or name not in self._seen
 
     async def stats(self) -> StatsByQueue | None:
         """Return statistics of the last moments; None if they cannot be read now.

@@ -23,6 +23,8 @@ from rediq_trio._errors import (
 )
 from rediq_trio.handlers.app import App, Middleware
 from rediq_trio.handlers.context import CURRENT, CurrentTask, WorkerServices
+from rediq_trio.handlers.log_fields import bind_structlog
+from rediq_trio.handlers.trace_context import trace_id_of
 from rediq_trio.spec.messages import Completed, Failed, Stopped
 from rediq_trio.tasks.instants import instant
 from rediq_trio.wire.deadlines import deadline_ms
@@ -74,7 +76,7 @@ class Attempts:
         except (PayloadError, UnknownTaskType, ConfigError) as error:
             return await self._refuse(held, error)
         envelope = call.envelope
-        held.type = envelope.type
+        held.type, held.trace_id = envelope.type, trace_id_of(envelope.metadata)
         outcome: AttemptOutcome | None = None
         task: CurrentTask | None = None
         raised: BaseException | None = None
@@ -86,6 +88,7 @@ class Attempts:
                     return late
                 task = CurrentTask(self.services, held, call)
                 CURRENT.set(task)
+                bind_structlog(task)
                 try:
                     value = await self._begin(held, task, call)
                     if value is None:

@@ -21,6 +21,7 @@ from rediq_trio.worker.availability.outages import Outages
 from rediq_trio.worker.leases import AttemptOutcome, HeldLease, LeaseTable, Reason, released
 from rediq_trio.worker.outcomes.detail import interrupted
 from rediq_trio.worker.prefetch import UNSTARTED_MAX, Prefetch
+from rediq_trio.worker.reporting.attempt_times import AttemptTimes
 
 
 @attrs.define(eq=False)
@@ -33,6 +34,8 @@ class Executor:
     leases: trio.MemoryReceiveChannel[list[HeldLease]]
     outcomes: trio.MemorySendChannel[AttemptOutcome]
     outages: Outages = attrs.field(factory=Outages)
+    times: AttemptTimes | None = None
+    """Counts the attempts for the metrics; None if nobody asks for them."""
     _backlog: deque[tuple[HeldLease, float]] = attrs.field(factory=deque)
     _returned: deque[HeldLease] = attrs.field(factory=deque)
     """Tasks that were released unstarted and may not be back in their queues yet."""
@@ -134,8 +137,11 @@ class Executor:
             self._running.pop(held, None)
             if self.lease_table.slots.lending:
                 self.lease_table.slots.forget(held)
-            self._settle(held, outcome or released(held))
+            outcome = outcome or released(held)
             now = trio.current_time()
+            if self.times is not None and not held.settled:
+                self.times.add(held, outcome, now)
+            self._settle(held, outcome)
             self.prefetch.record_attempt(now - held.started)
             self._start(now)
             self.lease_table.announce_room()
@@ -146,10 +152,10 @@ class Executor:
 
     def _lose(self, held: HeldLease) -> None:
         if not held.over:
-            held.over = True
+            held.mark_over()
             self.outages.limiter.warning(
                 "task %s/%s: its lease is over before it was started", *held.key,
-                extra={"queue": held.queue, "task": held.task_id},
+                extra={"queue": held.queue, "task_id": held.task_id},
             )  # fmt: skip
         held.cancel(Reason.LEASE_LOST)
         self._settle(held, AttemptOutcome(held, None))

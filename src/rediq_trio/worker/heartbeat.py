@@ -156,13 +156,13 @@ class Heartbeat:
 
     def _mark_lost(self, held: HeldLease) -> None:
         """Cancel the attempt of a lease that is over, once."""
-        held.over = True
+        held.mark_over()
         if held.settled:
             text = "task %s/%s: its lease is over and its outcome is not written yet; another worker may run it"
         else:
             text = "task %s/%s: its lease is lost, the attempt is cancelled"
         self.outages.limiter.warning(
-            text, *held.key, extra={"queue": held.queue, "task": held.task_id}
+            text, *held.key, extra={"queue": held.queue, "task_id": held.task_id}
         )
         held.cancel(Reason.LEASE_LOST)
 

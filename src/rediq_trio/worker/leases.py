@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from types import MappingProxyType
 
 import attrs
 import trio
 
 from rediq_trio.handlers.running_attempt import ChildHandles
-from rediq_trio.spec.messages import Failed, Fence, Lease, NewTask, Outcome, Released
+from rediq_trio.spec.messages import Failed, Fence, Lease, NewTask, Outcome, Released, Stopped
 from rediq_trio.worker.slots import Slots
 
 SAFETY_SHARE = 0.1
@@ -55,6 +56,8 @@ class HeldLease:
     """When its attempt started, on Trio's clock."""
     type: str = ""
     """The type of its task, once the attempt has read it."""
+    trace_id: str | None = None
+    """The id of the trace that its task belongs to, once the attempt has read it; None without one."""
     percent: float | None = None
     """The progress that the attempt last reported, 0 to 100."""
     scope: trio.CancelScope | None = attrs.field(default=None, repr=False)
@@ -88,9 +91,20 @@ class HeldLease:
         """`"<queue>/<id>"` of the task."""
         return f"{self.queue}/{self.lease.fence.id}"
 
+    def mark_over(self) -> None:
+        """Note that the lease is over before its outcome is written; it is counted once."""
+        if not self.over:
+            self.over = True
+            self.lease_table.lost += 1
+
+    def ended_by_time(self) -> bool:
+        """Return whether the timeout or the deadline ended the attempt."""
+        return self.reason is None and self.scope is not None and self.scope.cancelled_caught
+
     def cancel(self, reason: Reason) -> None:
         """Cancel the attempt; only the first reason is kept."""
-        self.over = self.over or reason is Reason.LEASE_LOST
+        if reason is Reason.LEASE_LOST:
+            self.mark_over()
         if self.reason is None:
             self.reason = reason
             if self.scope is not None:
@@ -162,6 +176,8 @@ class LeaseTable:
     def __init__(self) -> None:
         self._held: dict[tuple[str, str], HeldLease] = {}
         self.shutting_down = False
+        self.lost = 0
+        """Leases that were over before their outcomes were written, so far."""
         self.room = trio.lowlevel.ParkingLot()
         """The poller waits here for a lease to leave or for an attempt to end."""
         self.slots = Slots()
@@ -190,7 +206,6 @@ class LeaseTable:
             key = (queue, lease.fence.id)
             old = self._held.get(key)
             if old is not None:
-                old.over = True
                 old.cancel(Reason.LEASE_LOST)
             self._held[key] = held = HeldLease(queue, lease, safe_until, clock_offset, key, self)
             taken.append(held)
@@ -224,6 +239,15 @@ class LeaseTable:
             (h.safe_until for h in self._held.values() if not h.over),
             default=math.inf,
         )
+
+
+_COUNTED_AS: Mapping[type[Outcome], str] = MappingProxyType({Stopped: "cancelled"})
+"""What a count is named, where that is not the name of the outcome."""
+
+
+def counted_as(kind: type[Outcome]) -> str:
+    """Return what statistics and metrics call an outcome."""
+    return _COUNTED_AS.get(kind, kind.__name__.lower())
 
 
 @attrs.frozen(eq=False)

@@ -16,6 +16,7 @@ import attrs
 import trio
 
 from rediq_trio._errors import ConnectionLost, PayloadTooLarge
+from rediq_trio.observe.words import shown
 from rediq_trio.spec import messages
 from rediq_trio.spec.settle import TRANSITION_OF
 from rediq_trio.store.port import BATCH, Store
@@ -24,7 +25,7 @@ from rediq_trio.tasks.failure_kinds import FailureSample
 from rediq_trio.values.observed.attempt import ErrorText
 from rediq_trio.worker.availability.liveness import Liveness
 from rediq_trio.worker.availability.outages import Outages
-from rediq_trio.worker.leases import AttemptOutcome, HeldLease, LeaseTable
+from rediq_trio.worker.leases import AttemptOutcome, HeldLease, LeaseTable, counted_as
 from rediq_trio.worker.outcomes.detail import with_kind
 from rediq_trio.worker.progress import ProgressFlusher
 
@@ -34,10 +35,6 @@ OUTCOMES_AT_ONCE = 512
 """Maximum number of outcomes that are settled together."""
 CHILDREN_NAMED = 10
 """Maximum number of tasks that a warning names."""
-
-
-_COUNTED_AS: dict[type[messages.Outcome], str] = {messages.Stopped: "cancelled"}
-"""What a count is named, where that is not the name of the outcome."""
 
 
 @attrs.define
@@ -54,7 +51,7 @@ class OutcomeCounts:
 
     def by_name(self) -> dict[str, int]:
         """Return the counts of settled and stale outcomes, as statistics and metrics name them."""
-        named = ((_COUNTED_AS.get(kind, kind.__name__.lower()), kind) for kind in TRANSITION_OF)
+        named = ((counted_as(kind), kind) for kind in TRANSITION_OF)
         return {name: self.settled[kind] for name, kind in named} | {"stale": self.stale}
 
 
@@ -154,9 +151,10 @@ class Settler:
         for (held, outcome), state in zip(part, states, strict=True):
             if state is None:
                 self.outcome_counts.stale += 1
+                held.mark_over()
                 self.outages.limiter.warning(
                     "task %s/%s: its lease was over, the outcome was rejected", *held.key,
-                    extra={"queue": held.queue, "task": held.task_id},
+                    extra={"queue": held.queue, "task_id": held.task_id},
                 )  # fmt: skip
             else:
                 self.outcome_counts.settled[type(outcome)] += 1
@@ -188,8 +186,8 @@ class Settler:
             return
         text = f"PayloadTooLarge: its result and children: {error}"
         log.error(
-            "task %s/%s: dead: %s", *held.key, text,
-            extra={"queue": held.queue, "task": held.task_id},
+            "task %s/%s: dead: %s", *held.key, shown(text),
+            extra={"queue": held.queue, "task_id": held.task_id},
         )  # fmt: skip
         detail = pack_detail(ErrorText("PayloadTooLarge", text.partition(": ")[2]))
         failed = messages.Failed(held.fence, text, 0, final=True, detail=detail)
@@ -208,7 +206,7 @@ class Settler:
         self.outcome_counts.unsettled += 1
         self.outages.limiter.warning(
             "task %s/%s: its outcome cannot be written, and its lease runs out: %s", *held.key, error,
-            extra={"queue": held.queue, "task": held.task_id},
+            extra={"queue": held.queue, "task_id": held.task_id},
         )  # fmt: skip
         self._drop(held)
 

@@ -30,6 +30,7 @@ from rediq_trio.handlers.lifespan_runner import LifespanRunner
 from rediq_trio.handlers.results import ResultPacker
 from rediq_trio.schedules.declare import AppSchedules
 from rediq_trio.settings import Settings
+from rediq_trio.store.call_meter import CallMeter
 from rediq_trio.store.encrypted.store import EncryptedStore
 from rediq_trio.store.port import Store
 from rediq_trio.store.redis.durability import CONFIRM_WITHIN_MS
@@ -54,6 +55,7 @@ from rediq_trio.worker.outcomes.unknown_types import UnknownTypes
 from rediq_trio.worker.poller import Poller
 from rediq_trio.worker.prefetch import Prefetch
 from rediq_trio.worker.progress import ProgressFlusher
+from rediq_trio.worker.reporting.attempt_times import AttemptTimes
 from rediq_trio.worker.reporting.orders import OrderInbox
 from rediq_trio.worker.reporting.record import RecordMaker
 from rediq_trio.worker.reporting.stacks import stacks_of
@@ -79,6 +81,7 @@ class Worker:
         settings: Settings,
         partition_counts: PartitionCounts,
         app_schedules: AppSchedules,
+        meter: CallMeter | None = None,
     ) -> None:
         self.settings = settings
         self._app = app
@@ -87,6 +90,10 @@ class Worker:
         self.store = store
         self.client = Client(store, max_payload=settings.max_payload, patience=settings.patience)
         self.outcome_counts = OutcomeCounts()
+        self.meter = meter
+        """The calls of its store, for the metrics; None if nobody asks for them."""
+        self.times = None if settings.metrics_port is None else AttemptTimes()
+        """The times of its attempts, likewise."""
         self.started = trio.Event()
         """Set when the lifespans are entered, and its actors run."""
         self.finished = trio.Event()
@@ -101,6 +108,7 @@ class Worker:
         self._shutdown_grace = settings.shutdown_grace
         self._cleanup_began = -math.inf
         self._wire()
+        self.executor.times = self.times
 
     def _wire(self) -> None:
         app, settings, store, lease_table = self._app, self.settings, self.store, self.lease_table
@@ -116,7 +124,7 @@ class Worker:
             app,
             WorkerServices(
                 self.client, self.flusher.add, settings.cleanup_grace,
-                ResultPacker(settings.result_bound), self.lifespans,
+                ResultPacker(settings.result_bound), self.lifespans, settings.name,
             ),
             settings.max_payload,
             trio.CapacityLimiter(settings.threads),

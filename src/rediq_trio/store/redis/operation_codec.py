@@ -191,8 +191,9 @@ def claim(
                 reply[i + 3],
                 read_envelope(reply[i + 4]),
                 till,
+                reply[i + 5],
             )
-            for i in range(3, len(reply), 5)
+            for i in range(3, len(reply), 6)
         ]
         return Claimed(
             tuple(leases),

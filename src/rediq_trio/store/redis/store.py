@@ -5,6 +5,7 @@ The operations are made from `spec.operations` and `operation_codec`; what happe
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -41,6 +42,7 @@ from rediq_trio.spec.messages import (
 from rediq_trio.spec.operations import OP, Operation
 from rediq_trio.spec.records import Limit, Place, QueueState, Record
 from rediq_trio.store.broadcast import Signal, Topic
+from rediq_trio.store.call_meter import CallMeter
 from rediq_trio.store.port import (
     BATCH,
     Counts,
@@ -104,6 +106,8 @@ def sends(
             unconfirmed.answer = sent.read(unconfirmed.answer)
             raise
         answer = sent.read(reply)
+        if self._meter is not None:
+            self._meter.add_items(operation, args, kwargs, answer)
         if short is not None:
             short.answer = answer
             raise short
@@ -123,12 +127,18 @@ class RedisStore(Store):
     """
 
     def __init__(
-        self, gateway: Gateway, scripts: dict[str, Script], keys: Keys, clock: Clock | None = None
+        self,
+        gateway: Gateway,
+        scripts: dict[str, Script],
+        keys: Keys,
+        clock: Clock | None = None,
+        meter: CallMeter | None = None,
     ) -> None:
         self._gateway = gateway
         self._scripts = scripts
         self._keys = keys
         self._clock = clock
+        self._meter = meter
         self._names = QueueNames(gateway, keys)
         self._check = CheckReader(gateway, keys, self._run, self._now)
 
@@ -148,8 +158,24 @@ class RedisStore(Store):
     ) -> Any:
         script = self._scripts[name]
         names = tuple(swap.get(key, key) for key in script.keys) if swap else script.keys
-        keys, confirm = self._keys.of(queue, names), confirm_of(name)
-        return await self._gateway.run(script, keys, args, confirm, head=head, items=items)
+        return await self._send(script, self._keys.of(queue, names), args, head, items)
+
+    async def _send(
+        self,
+        script: Script,
+        keys: Sequence[bytes],
+        args: Sequence[Any],
+        head: int = 0,
+        items: int = 0,
+    ) -> Any:
+        confirm = confirm_of(script.name)
+        if self._meter is None:
+            return await self._gateway.run(script, keys, args, confirm, head=head, items=items)
+        begun = time.perf_counter()
+        try:
+            return await self._gateway.run(script, keys, args, confirm, head=head, items=items)
+        finally:
+            self._meter.add(script.name, time.perf_counter() - begun)
 
     def _now(self) -> int | str:
         return self._clock() if self._clock else ""
@@ -352,7 +378,7 @@ class RedisStore(Store):
     async def _run_workers(self, name: str, args: Sequence[Any]) -> Any:
         script = self._scripts[name]
         keys = [self._keys.workers[key] for key in script.keys]
-        return await self._gateway.run(script, keys, args, confirm_of(name))
+        return await self._send(script, keys, args)
 
     async def queues(self) -> tuple[str, ...]:
         return await self._names.read()

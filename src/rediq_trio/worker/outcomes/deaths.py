@@ -18,6 +18,7 @@ import attrs
 import trio
 
 from rediq_trio._errors import RediqError
+from rediq_trio.observe.words import shown
 from rediq_trio.spec.messages import Death
 from rediq_trio.store.port import Store
 from rediq_trio.tasks.task_info import UNREADABLE_TEXT
@@ -77,12 +78,12 @@ class DeathLog:
     def _log(self, queue: str, death: Death, type_name: str) -> None:
         task_id = f"{queue}/{death.id}"
         fields = {
-            "id": task_id,
+            "task_id": task_id,
             "type": type_name,
             "queue": queue_of(queue),
             "attempt": death.attempt,
             "worker": self.worker,
         }
         self.limiter.error(
-            _DEAD_TEXT, task_id, type_name, death.attempt, death.reason, extra=fields
+            _DEAD_TEXT, task_id, shown(type_name), death.attempt, shown(death.reason), extra=fields
         )

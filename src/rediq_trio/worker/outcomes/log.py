@@ -1,8 +1,8 @@
 """What the log says of the end of an attempt: one record each, with the traceback of a failure.
 
 A failed attempt that is retried is a WARNING, a task that goes to dead is an ERROR, whatever
-led to it. An end that nobody needs to look at is DEBUG. Each record has the fields `id`,
-`type`, `queue`, `attempt` and `worker`, for log services that search by them.
+led to it. An end that nobody needs to look at is DEBUG. Each record has the fields
+of `TASK_FIELDS`, for log services that search by them. What was raised is written on one line.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import attrs
 import trio
 
 from rediq_trio._errors import PayloadError, flatten_group
+from rediq_trio.observe.words import shown
 from rediq_trio.spec.carried import BatchEnvelope
 from rediq_trio.spec.messages import Failed
 from rediq_trio.tasks.failures import remember_failure
@@ -59,7 +60,7 @@ class AttemptLog:
     def interrupted(self, held: HeldLease, type_name: str, error: BaseException) -> None:
         """Record what a handler raised because a shutdown cancelled it."""
         text = "interrupted by the stop of its worker, and released: %s"
-        self._write(logging.INFO, text, held, type_name, error, error_text(error))
+        self._write(logging.INFO, text, held, type_name, error, shown(error_text(error)))
 
     def stuck(self, held: HeldLease, type_name: str | None, seconds: float, stacks: str) -> None:
         """Record that an attempt runs on after its timeout. `stacks` says where it stands."""
@@ -74,13 +75,13 @@ class AttemptLog:
         self, held: HeldLease, written: Failed, type_name: str, error: BaseException | None
     ) -> None:
         if written.final or held.lease.attempt > held.lease.max_retry:
-            self._write(logging.ERROR, "dead: %s", held, type_name, error, written.error)
+            self._write(logging.ERROR, "dead: %s", held, type_name, error, shown(written.error))
             if error is not None and not isinstance(error, trio.Cancelled):
                 remember_failure(held.task_id, written.error, error)
         else:
             text = "failed, and is retried in %.3g s: %s"
             delay = written.delay_ms / 1000
-            self._write(logging.WARNING, text, held, type_name, error, delay, written.error)
+            self._write(logging.WARNING, text, held, type_name, error, delay, shown(written.error))
 
     def _write(
         self,
@@ -92,14 +93,15 @@ class AttemptLog:
         *values: object,
     ) -> None:
         fields: dict[str, Any] = {
-            "id": held.task_id,
+            "task_id": held.task_id,
             "type": type_name,
             "queue": queue_of(held.queue),
             "attempt": held.lease.attempt,
             "worker": self.worker,
+            "trace_id": held.trace_id,
         }
         text = f"task %s (%s), attempt %d: {text}"
-        start = (held.task_id, type_name, held.lease.attempt)
+        start = (held.task_id, shown(type_name), held.lease.attempt)
         try:
             found = None if error is None else _exc_info(error)
             log.log(level, text, *start, *values, exc_info=found, extra=fields)
@@ -109,10 +111,10 @@ class AttemptLog:
             # An exception that cannot be shown, or a record factory that has one of the fields.
             # Neither can end the worker, nor hide the end of the task.
             text += " (its record is incomplete: %s)"
-            shown = None if error is None else _in_short(error)
+            stand_in = None if error is None else _in_short(error)
             extra = None if isinstance(broken, KeyError) else fields
             name = type(broken).__name__
-            log.log(level, text, *start, *values, name, exc_info=shown, extra=extra)
+            log.log(level, text, *start, *values, name, exc_info=stand_in, extra=extra)
 
 
 def _is_encodable(error: BaseException) -> bool:
