@@ -11,7 +11,7 @@ from rediq_trio.spec.records import Record
 from rediq_trio.spec.stored_format import MARKS, RECORD_FIELDS, RELATION_FIELDS
 from rediq_trio.store.redis.keys import KEY_TABLE, STATISTICS_TABLE, Keys
 from rediq_trio.store.redis.prelude import PRELUDE, literal
-from rediq_trio.store.redis.scripts import Script, load_scripts
+from rediq_trio.store.redis.scripts import ALL_KEYS, Script, load_scripts
 
 
 def keys() -> str:
@@ -79,8 +79,8 @@ def _section(script: Script) -> str:
 def _cell(name: str, text: str) -> str:
     # Numbered parts stand two blanks apart in a header; a line of the table shows them so.
     text = text.replace("|", "\\|")
-    if text == "all":
-        return "all, in the order of the table above"
+    if name == "KEYS" and text in ALL_KEYS:
+        return f"{text}, in the order of the table above"
     if name == "KEYS":
         return (
             ", ".join(f"{number} `{key}`" for number, key in re.findall(r"(\d+) ([a-z]+)", text))

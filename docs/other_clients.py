@@ -51,15 +51,16 @@ from rediq_trio.schedules.admin import ScheduleInfo, Schedules
 from rediq_trio.spec.check.findings import Repair, Violation
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.tasks.handle import TaskHandle
-from rediq_trio.values.observed.audit import AuditEntry, Mark
 from rediq_trio.values.bounds import Duration
-from rediq_trio.values.observed.bulk import BulkProgress, SelectionPreview
-from rediq_trio.values.observed.failure_kind import FailureKind
 from rediq_trio.values.filters import FilterOptions
 from rediq_trio.values.limits import UNSET, QueueLimits, Rate, Unset
+from rediq_trio.values.observed.audit import AuditEntry, Mark
+from rediq_trio.values.observed.bulk import BulkProgress, SelectionPreview
+from rediq_trio.values.observed.failure_kind import FailureKind
 from rediq_trio.values.observed.overview import Overview
-from rediq_trio.values.schedule import Cron, Every
 from rediq_trio.values.observed.series import Series
+from rediq_trio.values.observed.why import Why
+from rediq_trio.values.schedule import Cron, Every
 from rediq_trio.values.targets import QueueTargets
 from rediq_trio.values.task import (
     NewTaskChanges,
@@ -70,7 +71,6 @@ from rediq_trio.values.task import (
     TaskInfo,
     WorkerInfo,
 )
-from rediq_trio.values.observed.why import Why
 from rediq_trio.workflow.build import Workflow
 from rediq_trio.workflow.handle import WorkflowHandle, WorkflowInfo
 

@@ -1,6 +1,6 @@
 -- remove_queue: no edge
 -- Removes all that is stored of a queue that is empty: its settings, counters and history.
--- KEYS     all
+-- KEYS     all, then those with statistics
 -- ARGV     1 now in ms, '' for the server's time  2 '1' to remove it, '0' only to look;
 --          then two per queue that it has received messages of, as an earlier answer said:
 --          name, number of the last one

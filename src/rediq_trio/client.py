@@ -1,4 +1,7 @@
-"""Client: how a producer enqueues tasks, and an operator reads queues."""
+"""Client: how a producer enqueues tasks, and an operator reads queues.
+
+Long, because each method says what it promises.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ import rediq_trio as rediq
 from rediq_trio import ConfigError, Encryption, MemoryStore, Task
 from rediq_trio.admin.filters import read_filter
 from rediq_trio.admin.search import LEAST_STEP, STEP_SECONDS, Throttle
-from rediq_trio.store.scan import SCAN_STEP, Scanned
+from rediq_trio.store.reads.scan import SCAN_STEP, Scanned
 from tests.servers import Server, require_any_server
 
 Where = tuple[Any, dict[str, Any]]

@@ -7,7 +7,7 @@ import pytest
 from rediq_trio.spec.history.kinds import KIND_TASKS, KINDS_KEPT, StoredKind
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Completed, Failed, Fence, Outcome, Released, Snoozed
-from rediq_trio.store.scan import SCAN_BYTES, Where
+from rediq_trio.store.reads.scan import SCAN_BYTES, Where
 from tests.conformance.bench import LEASE, START, Bench, Q
 
 KIND = "a1b2c3d4e5f6"

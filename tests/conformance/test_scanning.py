@@ -10,7 +10,7 @@ import pytest
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Completed, Relations, Report
 from rediq_trio.spec.records import Place, place_of
-from rediq_trio.store.scan import BATCH_HEAD, SCAN_BYTES, SCAN_STEP, Scanned, Where
+from rediq_trio.store.reads.scan import BATCH_HEAD, SCAN_BYTES, SCAN_STEP, Scanned, Where
 from tests.conformance.bench import START, Bench, Q, failed
 
 UUID7 = "018f3b2c-0000-7abc-8def-0123456789ab"

@@ -15,6 +15,7 @@ from rediq_trio.spec.settle import PLAIN_OUTCOMES, TRANSITION_OF
 from rediq_trio.spec.stored_format import RECORD_FIELDS
 from rediq_trio.store.redis.keys import HASHES, INDEX_OF, QUEUE_KEYS, STATISTICS_KEYS
 from rediq_trio.store.redis.scripts import (
+    ALL_KEYS,
     Script,
     load_scripts,
     lua_folder,
@@ -48,7 +49,7 @@ def words(text: str) -> set[str]:
 
 def all_keys() -> list[Script]:
     """Give the scripts that may touch every key."""
-    return [script for script in SCRIPTS.values() if script.sections["KEYS"] == "all"]
+    return [script for script in SCRIPTS.values() if script.sections["KEYS"] in ALL_KEYS]
 
 
 def snippets(script: Script) -> list[str]:
@@ -129,7 +130,7 @@ def test_every_section_is_there(script: Script) -> None:
 @every_script
 def test_the_keys_that_are_declared_are_those_that_are_used(script: Script) -> None:
     used = {int(n) for n in re.findall(r"KEYS\[(\d+)\]", body(script))}
-    if script.sections["KEYS"] == "all":
+    if script.sections["KEYS"] in ALL_KEYS:
         assert "keys" in snippets(script)
         assert not used
         return
@@ -143,7 +144,14 @@ def test_all_keys_are_named_in_the_order_in_which_they_are_sent() -> None:
     names = re.search(r"^local ([a-z, \n]+) = unpack\(KEYS\)$", included("keys"), re.MULTILINE)
     assert names is not None
     assert tuple(re.findall(r"[a-z]+", names[1])) == QUEUE_KEYS
-    assert all(script.keys == QUEUE_KEYS for script in all_keys())
+    assert all(script.keys[: len(QUEUE_KEYS)] == QUEUE_KEYS for script in all_keys())
+
+
+def test_a_script_that_writes_history_declares_no_key_after_it() -> None:
+    with_statistics = [script for script in all_keys() if script.keys != QUEUE_KEYS]
+    assert [script.name for script in with_statistics] == ["remove_queue"]
+    assert all(script.keys == (*QUEUE_KEYS, *STATISTICS_KEYS) for script in with_statistics)
+    assert not any("history" in snippets(script) for script in with_statistics)
 
 
 def test_the_history_is_the_last_key_as_its_snippet_has_it() -> None:

@@ -30,9 +30,9 @@ from rediq_trio.spec.records import Place, QueueState, Record
 from rediq_trio.spec.settle import TRANSITION_OF
 from rediq_trio.store.memory import MemoryStore
 from rediq_trio.store.reads.description import description_of
+from rediq_trio.store.reads.scan import ALL, Where, scan
 from rediq_trio.store.reads.situation import situation_of
 from rediq_trio.store.reads.states import states_of
-from rediq_trio.store.scan import ALL, Where, scan
 from rediq_trio.testing.judge.invariants import order_violations, step_violations, violations
 from tests.conformance.bench import Bench, Clock, Q
 from tests.derived.state import derived_violations

@@ -24,8 +24,8 @@ from rediq_trio.spec.lifecycle import WAITING, State
 from rediq_trio.spec.messages import InState
 from rediq_trio.spec.records import Record
 from rediq_trio.store.port import Store
+from rediq_trio.store.reads.scan import SCAN_STEP
 from rediq_trio.store.relay import relay
-from rediq_trio.store.scan import SCAN_STEP
 from rediq_trio.tasks.changes.moving import move_record
 from rediq_trio.tasks.for_each import first_failure, try_each
 from rediq_trio.tasks.partitions import PartitionCounts

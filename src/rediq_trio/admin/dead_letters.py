@@ -11,8 +11,8 @@ from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import InState
 from rediq_trio.store.audit.audited import audited
 from rediq_trio.store.port import BATCH
+from rediq_trio.store.reads.scan import ALL, Where
 from rediq_trio.store.relay import relay
-from rediq_trio.store.scan import ALL, Where
 from rediq_trio.tasks.for_each import call_each
 from rediq_trio.values.task import TaskInfo
 

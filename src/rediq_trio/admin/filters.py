@@ -14,7 +14,7 @@ from typing import Any, cast
 import attrs
 
 from rediq_trio._errors import ConfigError, did_you_mean
-from rediq_trio.store.scan import Where
+from rediq_trio.store.reads.scan import Where
 from rediq_trio.values.bounds import (
     MAX_METADATA,
     MAX_METADATA_TEXT,

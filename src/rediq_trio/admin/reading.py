@@ -10,7 +10,7 @@ from rediq_trio.spec.check.partitions import PartitionCount
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Place, place_of
 from rediq_trio.store.port import BATCH, Store
-from rediq_trio.store.scan import ALL, SCAN_STEP, Where
+from rediq_trio.store.reads.scan import ALL, SCAN_STEP, Where
 from rediq_trio.tasks.for_each import naming_lost
 from rediq_trio.tasks.ids import split_id
 from rediq_trio.tasks.partitions import partitions_of

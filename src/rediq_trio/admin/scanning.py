@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Place, Record, place_of
 from rediq_trio.store.port import Store
-from rediq_trio.store.scan import ALL, SCAN_STEP, Scanned, Where
+from rediq_trio.store.reads.scan import ALL, SCAN_STEP, Scanned, Where
 from rediq_trio.tasks.for_each import naming_lost
 
 Found = tuple[str, Record]

@@ -16,7 +16,7 @@ from rediq_trio.admin.filters import TaskFilter
 from rediq_trio.admin.reading import QueueReader
 from rediq_trio.admin.scanning import QueueScan
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.store.scan import SCAN_STEP, Scanned
+from rediq_trio.store.reads.scan import SCAN_STEP, Scanned
 from rediq_trio.tasks.for_each import naming_lost
 from rediq_trio.tasks.task_info import make_task_info
 from rediq_trio.values.task import TaskInfo

@@ -2,6 +2,8 @@
 
 Instants and durations are whole milliseconds (`_ms`), because both stores must compute the same
 numbers. The requests to a queue, and its answers, are in `messages`.
+
+Long, because a record and what lies beside it are read together.
 """
 
 from __future__ import annotations

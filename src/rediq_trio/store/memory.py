@@ -57,9 +57,9 @@ from rediq_trio.store.memory_signals import signals_of
 from rediq_trio.store.memory_workers import WorkerTable
 from rediq_trio.store.port import BATCH, Counts, Stats, Store, check_batch, implements_store
 from rediq_trio.store.reads.description import Description, description_of
+from rediq_trio.store.reads.scan import ALL, Scanned, Where, scan
 from rediq_trio.store.reads.situation import Situation, situation_of
 from rediq_trio.store.reads.states import StatesRead, states_of
-from rediq_trio.store.scan import ALL, Scanned, Where, scan
 from rediq_trio.store.shared_broadcast import SharedBroadcast
 
 P = ParamSpec("P")

@@ -43,9 +43,9 @@ from rediq_trio.spec.operations import OP, OPERATIONS, Carries, Operation
 from rediq_trio.spec.records import Counters, Limit, Place, QueueState, Record
 from rediq_trio.store.broadcast import Signal, Topic
 from rediq_trio.store.reads.description import Description
+from rediq_trio.store.reads.scan import ALL, Scanned, Where
 from rediq_trio.store.reads.situation import Situation
 from rediq_trio.store.reads.states import StatesRead
-from rediq_trio.store.scan import ALL, Scanned, Where
 
 P = ParamSpec("P")
 A = TypeVar("A")

@@ -10,6 +10,8 @@ The nesting is the order of the shutdown: each nursery ends after the one inside
 lease is renewed until its outcome is written, and an outcome is written for every lease.
 All of it is shielded. A cancellation from outside becomes a call of `stop_now`, because it
 would otherwise end all nurseries at once, and outcomes would be lost.
+
+Long, because all actors are made and ended here.
 """
 
 from __future__ import annotations

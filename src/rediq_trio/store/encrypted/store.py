@@ -47,8 +47,8 @@ from rediq_trio.store.encrypted.keys import Encryption
 from rediq_trio.store.encrypted.wrapping import wraps_what_is_carried
 from rediq_trio.store.port import Stats, Store
 from rediq_trio.store.reads.description import Description
+from rediq_trio.store.reads.scan import ALL, Scanned, Where
 from rediq_trio.store.reads.situation import Situation
-from rediq_trio.store.scan import ALL, Scanned, Where
 from rediq_trio.wire.envelope import Envelope, open_envelope, pack_envelope
 from rediq_trio.wire.packing import (
     UNDECRYPTED,

@@ -24,8 +24,7 @@ from rediq_trio.spec.messages import (
     Verdict,
 )
 from rediq_trio.spec.stored_format import CODE_OF
-from rediq_trio.store import scan
-from rediq_trio.store.reads import description, situation
+from rediq_trio.store.reads import description, scan, situation
 
 Value = int | str | bytes | Sequence[int | str] | Mapping[int, str]
 

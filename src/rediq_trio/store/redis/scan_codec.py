@@ -9,9 +9,9 @@ from rediq_trio.spec.ids import pack_id, unpack_id
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Place
 from rediq_trio.spec.stored_format import CODE_OF
+from rediq_trio.store.reads.scan import Scanned, Where
 from rediq_trio.store.redis.codec import read_task_whole
 from rediq_trio.store.redis.operation_codec import Now
-from rediq_trio.store.scan import Scanned, Where
 from rediq_trio.wire.packing import pack_for_lua
 
 _VALUES_BEFORE = 8

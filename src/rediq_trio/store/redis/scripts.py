@@ -19,9 +19,13 @@ from types import MappingProxyType
 import attrs
 
 from rediq_trio._errors import ConfigError
-from rediq_trio.store.redis.keys import QUEUE_KEYS
+from rediq_trio.store.redis.keys import QUEUE_KEYS, STATISTICS_KEYS
 from rediq_trio.store.redis.prelude import CONSTANTS, SOURCES
 
+ALL_KEYS = MappingProxyType(
+    {"all": QUEUE_KEYS, "all, then those with statistics": (*QUEUE_KEYS, *STATISTICS_KEYS)}
+)
+"""The keys of a script by what its header says, if it does not number them."""
 _SECTION = re.compile(r"^-- (KEYS|ARGV|RETURNS|INCLUDE) +(.*)$")
 _MORE = re.compile(r"^--  +(.*)$")
 _KEY = re.compile(r"(\d+) ([a-z]+)")
@@ -120,8 +124,7 @@ def _load(path: Path, folder: Path) -> Script:
     source = inlined(tuple(parts))  # hashable: the run of the mutants caches what is joined
     declared = sections.get("KEYS", "")
     keys = tuple(key for _, key in _KEY.findall(declared))
-    if declared == "all":
-        keys = QUEUE_KEYS
+    keys = ALL_KEYS.get(declared, keys)
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
     return Script(name, edges, summary, MappingProxyType(sections), keys, source, sha)
 

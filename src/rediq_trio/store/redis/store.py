@@ -1,6 +1,8 @@
 """RedisStore: the operations of a queue as Lua scripts, and what is read beside them.
 
 The operations are made from `spec.operations` and `operation_codec`; what happens is in `lua/`.
+
+Long, because each read has a method of its own.
 """
 
 from __future__ import annotations
@@ -53,6 +55,7 @@ from rediq_trio.store.port import (
     implements_store,
 )
 from rediq_trio.store.reads.description import Description
+from rediq_trio.store.reads.scan import ALL, SCAN_STEP, Scanned, Where, kind_of
 from rediq_trio.store.reads.situation import Situation
 from rediq_trio.store.reads.states import StatesRead
 from rediq_trio.store.redis import operation_codec, series_codec
@@ -81,7 +84,6 @@ from rediq_trio.store.redis.reads_codec import read_description, read_situation,
 from rediq_trio.store.redis.record_format import refuse_newer
 from rediq_trio.store.redis.scan_codec import read_scanned, scan_args
 from rediq_trio.store.redis.scripts import Script
-from rediq_trio.store.scan import ALL, SCAN_STEP, Scanned, Where, kind_of
 
 P = ParamSpec("P")
 A = TypeVar("A")
