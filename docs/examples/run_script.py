@@ -20,7 +20,7 @@ async def main() -> None:
         script = load_scripts()["cancel"]
         keys = Keys("rediq").of("emails", script.keys)
         print(script.sections["ARGV"])
-        print("answer:", server.eval(script.source, len(keys), *keys, NOW, "first"))
+        print("answer:", server.eval(script.source, len(keys), *keys, NOW, "first", "", ""))
         for name in ("pending", "cancelled"):
             (key,) = Keys("rediq").of("emails", (name,))
             print(name, server.zrange(key, 0, -1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import inspect
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from rediq_trio import AuditEntry, ConfigError, ConnectionLost, Encryption, Memo
 from rediq_trio._errors import NotAudited, RediqError, TaskNotFound, Unconfirmed
 from rediq_trio.admin.dead_letters import DeadLetters
 from rediq_trio.admin.queue import Queue
+from rediq_trio.admin.selection import Selection
+from rediq_trio.admin.worker_handle import WorkerHandle
 from rediq_trio.client import Client
 from rediq_trio.schedules.admin import Schedules
 from rediq_trio.spec.history.logbook import LinePlace, Logbook
@@ -114,14 +117,18 @@ async def test_each_change_has_one_entry() -> None:
 
 
 READING = {
-    Client: {"acting", "audit", "marks", "overview", "queue", "queues", "schedules", "task", "workers"},
-    Queue: {"check", "history_lines", "limits", "repair_plan", "series", "stats", "targets", "tasks"},
+    Client: {"acting", "audit", "marks", "overview", "queue", "queues", "schedules", "task", "worker", "workers"},
+    Queue: {"check", "failures", "find", "history_lines", "import_tasks", "limits", "repair_plan",
+            "select", "series", "stats", "targets", "tasks"},
+    Selection: {"cancel", "count", "delete", "export", "preview", "requeue", "retry"},
+    WorkerHandle: {"info", "stacks"},
     DeadLetters: {"list"},
     Schedules: {"get", "list"},
-    TaskHandle: {"info", "progress", "result", "wait"},
+    TaskHandle: {"info", "progress", "result", "wait", "why"},
     WorkflowHandle: {"info", "mermaid", "result", "svg", "wait"},
 }  # fmt: skip
-"""The methods that change nothing by themselves: `targets` calls what does."""
+"""The methods that change nothing by themselves: `targets` calls what does, those of a selection and
+`import_tasks` return iterators that do."""
 
 
 @pytest.mark.parametrize("kind", READING, ids=lambda kind: kind.__name__)
@@ -129,6 +136,32 @@ def test_every_method_that_changes_something_is_audited(kind: type) -> None:
     methods = {n for n, m in inspect.getmembers(kind, inspect.isfunction) if not n.startswith("_")}
     audited = {name for name in methods if hasattr(getattr(kind, name), "__wrapped__")}
     assert methods - audited == READING[kind]
+
+
+async def test_a_change_step_by_step_has_an_entry_before_it_and_one_at_its_end() -> None:
+    async with rediq.connect(MemoryStore()) as client:
+        await client.enqueue_many([Task("t", queue="q") for _ in range(3)])
+        selection = await person(client).queue("q").select("pending", type="t")
+        steps = [step async for step in selection.cancel()]
+        end, begin = await client.audit()
+        assert steps[-1].done == 3
+        assert (begin.what, begin.detail, begin.count) == ("Selection.cancel", "begun", None)
+        assert (end.what, end.detail, end.count, end.outcome) == ("Selection.cancel", "", 3, "done")
+        assert dict(end.selection) == {
+            "queue": "q", "state": "pending", "at": selection.at.isoformat(), "type": "t",
+        }  # fmt: skip
+
+
+async def test_a_change_step_by_step_that_fails_says_why(tmp_path: Path) -> None:
+    async with rediq.connect(MemoryStore()) as client:
+        path = tmp_path / "bad"
+        path.write_text("no task", "utf-8")
+        with pytest.raises(ConfigError):
+            await anext(person(client).queue("q").import_tasks(path))
+        failed, begun = await client.audit()
+        assert (begun.what, begun.detail) == ("Queue.import_tasks", "begun")
+        assert (failed.outcome, failed.count) == ("failed", None)
+        assert failed.detail.startswith("ConfigError: ")
 
 
 async def test_a_workflow_that_is_cancelled_is_one_entry() -> None:

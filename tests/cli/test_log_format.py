@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trio
 
-from rediq_trio.cli.log_format import JsonFormatter, TextFormatter
+from rediq_trio.cli.process.log_format import JsonFormatter, TextFormatter
 from tests.cli.conftest import WITHIN, Place, Start, call, eventually
 
 HOSTILE = "one\nERROR two\r\x1b[31m\x00\u2028\u202ethree"

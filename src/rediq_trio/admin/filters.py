@@ -31,6 +31,8 @@ from rediq_trio.values.filters import FilterOptions
 from rediq_trio.values.task import TaskInfo
 from rediq_trio.wire.packing import pack
 
+KIND_MAX = 64
+"""Maximum characters of a kind of failure that is looked for."""
 SOUGHT_MAX = 1000
 """Maximum characters of a part of a text that is looked for, and of a path."""
 PAYLOAD_WANTED = (
@@ -44,6 +46,7 @@ class TaskFilter:
 
     type: str | None = None
     error: str | None = None
+    kind: str | None = None
     metadata: Mapping[str, str] = attrs.field(factory=dict[str, str])
     limit_key: str | None = None
     priority: int | None = None
@@ -71,10 +74,21 @@ class TaskFilter:
             limit_key=self.limit_key or "",
             type_head=b"" if self.type is None else pack(self.type),
             error=self.error or "",
+            kind=self.kind or "",
             since_ms=max(0, since),
             until_ms=max(1, until) if self.older_than is not None else 0,
             entered_by_ms=entered_by_ms,
         )
+
+    def described(self) -> dict[str, str]:
+        """Return what it tests, for an audit: of payload and metadata only that they are tested."""
+        said = {
+            name: str(value)
+            for name, value in attrs.asdict(self, recurse=False).items()
+            if value is not None and name not in ("metadata", "payload")
+        }
+        hidden = {"metadata": bool(self.metadata), "payload": self.payload is not None}
+        return said | {name: "(not kept)" for name, tested in hidden.items() if tested}
 
     def chooses(self, info: TaskInfo) -> bool:
         """Return whether it chooses a task that the store has chosen."""
@@ -104,6 +118,8 @@ def read_filter(method: str, options: Mapping[str, Any]) -> TaskFilter:
         check_text("type", given["type"], 1, MAX_TYPE)
     if "error" in given:
         check_text("error", given["error"], 1, SOUGHT_MAX)
+    if "kind" in given:
+        check_text("kind", given["kind"], 1, KIND_MAX)
     if "limit_key" in given:
         check_label("limit_key", given["limit_key"])
     if "priority" in given:

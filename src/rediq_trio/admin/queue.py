@@ -35,6 +35,7 @@ from rediq_trio.spec.history.entry import MAX_HISTORY
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import ANY_KEY, NO_LIMIT
 from rediq_trio.store.audit.audited import audited
+from rediq_trio.store.audit.steps import audited_steps
 from rediq_trio.store.port import Store
 from rediq_trio.store.relay import relay
 from rediq_trio.tasks.for_each import call_each, naming_lost
@@ -175,8 +176,8 @@ class Queue:
         """Iterate over its tasks in one state that a filter chooses, the newest first.
 
         Pass what is to be tested, all of which must hold: `type`, its whole name; `error`, a part
-        of the error's text; `metadata`, entries that it has; `limit_key`; `priority`;
-        `older_than` and `younger_than`, in seconds, as a timedelta or as an aware datetime: since
+        of the error's text; `kind`, the kind of failure of its last attempt; `metadata`, entries
+        that it has; `limit_key`; `priority`; `older_than` and `younger_than`, in seconds, as a timedelta or as an aware datetime: since
         its end, or since its enqueue if it has not ended; `payload`, a part of any text in it, or
         a path and a value such as `("user.id", 7)`. `newest` is as for `tasks`.
 
@@ -215,7 +216,10 @@ class Queue:
         nothing is enqueued of a bad one. Iterating raises `ConfigError` with the first bad line, also
         for one that is encrypted with other keys or for another queue, `QueueFull` and `OSError`.
         """
-        return TaskImport(self._reader, path)
+        what = {"queue": self.name, "path": os.fspath(path)}
+        return audited_steps(
+            self._store, "Queue.import_tasks", what, TaskImport(self._reader, path)
+        )
 
     @audited("queue", "name")
     async def pause(self, reason: str = "", by: str = "") -> None:

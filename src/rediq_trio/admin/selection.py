@@ -19,6 +19,7 @@ from rediq_trio.admin.bulk import (
 from rediq_trio.admin.exporting import export
 from rediq_trio.admin.preview import preview
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.store.audit.steps import audited_steps
 from rediq_trio.tasks.instants import instant
 from rediq_trio.values.bounds import check_name, check_number
 from rediq_trio.values.limits import MAX_RATE
@@ -76,7 +77,9 @@ class Selection:
         self._check_state("retry", State.DEAD, State.CANCELLED)
         if rate is not None:
             check_number("rate", rate, 0, MAX_RATE, above=True)
-        return BulkRun(self._selected, reviving(self._store), rate=rate, again=True)
+        return self._audited(
+            "retry", BulkRun(self._selected, reviving(self._store), rate=rate, again=True)
+        )
 
     def cancel(self) -> AsyncIterator[BulkProgress]:
         """Cancel tasks that wait, or ask the workers of active ones to.
@@ -85,12 +88,12 @@ class Selection:
         """
         ended = (State.COMPLETED, State.DEAD, State.CANCELLED)
         self._check_state("cancel", *(state for state in State if state not in ended))
-        return BulkRun(self._selected, cancelling(self._store))
+        return self._audited("cancel", BulkRun(self._selected, cancelling(self._store)))
 
     def delete(self) -> AsyncIterator[BulkProgress]:
         """Remove tasks with their results. Raises `ConfigError` for active ones: cancel them first."""
         self._check_state("delete", *(state for state in State if state is not State.ACTIVE))
-        return BulkRun(self._selected, deleting(self._store))
+        return self._audited("delete", BulkRun(self._selected, deleting(self._store)))
 
     def requeue(self, queue: str) -> AsyncIterator[BulkProgress]:
         """Move tasks to another queue, as `TaskHandle.requeue` does, each in one step.
@@ -104,7 +107,9 @@ class Selection:
         self._check_state(
             "requeue", State.SCHEDULED, State.PENDING, State.RETRY, State.DEAD, State.CANCELLED
         )
-        return BulkRun(self._selected, moving(self._store, queue))
+        return self._audited(
+            "requeue", BulkRun(self._selected, moving(self._store, queue)), to=queue
+        )
 
     async def export(self, path: str | os.PathLike[str]) -> int:
         """Write the tasks to a new file that `Queue.import_tasks` reads; return how many.
@@ -115,6 +120,17 @@ class Selection:
         that this process cannot read, and `OSError`.
         """
         return await export(self._selected, path, self.at.isoformat())
+
+    def _audited(
+        self, method: str, steps: AsyncIterator[BulkProgress], **more: str
+    ) -> AsyncIterator[BulkProgress]:
+        where = {"queue": self.queue, "state": self.state.value, "at": self.at.isoformat()}
+        return audited_steps(
+            self._store,
+            f"Selection.{method}",
+            where | self._selected.wanted.described() | more,
+            steps,
+        )
 
     def _check_state(self, method: str, *good: State) -> None:
         if self.state not in good:

@@ -14,6 +14,7 @@ import trio
 
 from rediq_trio._errors import ConfigError, OrderRefused, WorkerNotFound, did_you_mean, name_some
 from rediq_trio.spec.messages import ORDERS_MAX, OrderAnswer, WorkerOrder
+from rediq_trio.store.audit.audited import audited
 from rediq_trio.store.port import Store
 from rediq_trio.tasks.task_info import read_worker_infos
 from rediq_trio.values.bounds import Duration, check_seconds, check_text, to_seconds
@@ -64,6 +65,7 @@ class WorkerHandle:
             raise ConfigError.of("worker", self.id, bound)
         return found[0]
 
+    @audited("worker", "id")
     async def quiet(self) -> None:
         """Order the worker to claim no more tasks, until `work` or its end.
 
@@ -72,10 +74,12 @@ class WorkerHandle:
         """
         await self._order("quiet")
 
+    @audited("worker", "id")
     async def work(self) -> None:
         """Order the worker to claim tasks again; one that is not quiet goes on as before."""
         await self._order("work")
 
+    @audited("worker", "id")
     async def stop(self, *, grace: Duration | None = None) -> None:
         """Order the worker to stop gracefully, as by a signal; return when it has received it.
 

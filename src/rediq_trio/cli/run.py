@@ -23,7 +23,7 @@ import trio
 from rediq_trio._errors import ConfigError
 from rediq_trio.cli.flags import REPEATED_FLAGS, AddParser, common_flags, flag_of
 from rediq_trio.cli.load_app import load_app
-from rediq_trio.cli.log_format import FORMATTERS, log_to_stderr
+from rediq_trio.cli.process.log_format import FORMATTERS, log_to_stderr
 from rediq_trio.cli.process.reload import Reloader, watched_folder
 from rediq_trio.cli.process.service_manager import SelfReport, ServiceManager
 from rediq_trio.cli.stop_signals import Stop, ask_when_input_ends, end_process, stop_signals

@@ -473,8 +473,8 @@ class SyncQueue:
         """Iterate over its tasks in one state that a filter chooses, the newest first.
 
         Pass what is to be tested, all of which must hold: `type`, its whole name; `error`, a part
-        of the error's text; `metadata`, entries that it has; `limit_key`; `priority`;
-        `older_than` and `younger_than`, in seconds, as a timedelta or as an aware datetime: since
+        of the error's text; `kind`, the kind of failure of its last attempt; `metadata`, entries
+        that it has; `limit_key`; `priority`; `older_than` and `younger_than`, in seconds, as a timedelta or as an aware datetime: since
         its end, or since its enqueue if it has not ended; `payload`, a part of any text in it, or
         a path and a value such as `("user.id", 7)`. `newest` is as for `tasks`.
 

@@ -283,7 +283,7 @@ class Store:
         raise NotImplementedError
 
     async def order(self, worker_id: str, order: WorkerOrder, *, queue: str) -> OrderAnswer:
-        """Give an order to the worker with this record, which serves the queue; it receives it soon."""
+        """Send an order to the worker with this record, which serves the queue; it receives it soon."""
         raise NotImplementedError
 
     async def queues(self) -> tuple[str, ...]:

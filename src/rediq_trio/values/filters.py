@@ -16,6 +16,8 @@ class FilterOptions(TypedDict, total=False):
     """The whole name of the type; of a batch, that of its members."""
     error: str
     """A part of the error's text, 1 to 1,000 characters."""
+    kind: str
+    """The kind of failure of its last attempt, as `Queue.failures` names it."""
     metadata: Mapping[str, str]
     """Entries that it has among its metadata."""
     limit_key: str

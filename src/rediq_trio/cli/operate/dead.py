@@ -7,9 +7,9 @@ import argparse
 from rediq_trio.cli.flags import AddParser
 from rediq_trio.cli.operate.session import Session
 from rediq_trio.cli.operate.task import list_in, show
-from rediq_trio.cli.operate.tasks.changes import retry
 from rediq_trio.cli.operate.verbs import AFTER, LIMIT, NEWEST, QUEUE, QUEUES, TASK, TASKS, Verbs
 from rediq_trio.cli.statuses import DONE
+from rediq_trio.cli.tasks.changes import retry
 from rediq_trio.observe.words import counted, shown
 from rediq_trio.spec.lifecycle import State
 

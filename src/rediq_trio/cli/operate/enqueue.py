@@ -14,14 +14,14 @@ from rediq_trio.cli.flags import AddParser
 from rediq_trio.cli.operate.session import Session, operating_flags
 from rediq_trio.cli.operate.stdin import input_lines
 from rediq_trio.cli.operate.task import follow
-from rediq_trio.cli.operate.tasks.flags import (
+from rediq_trio.cli.statuses import DONE
+from rediq_trio.cli.tasks.flags import (
     OPTIONS,
     read_instant,
     read_json,
     read_payload,
     task_of,
 )
-from rediq_trio.cli.statuses import DONE
 from rediq_trio.observe.words import count, counted, shown
 from rediq_trio.values.task import Task, Unique
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import getpass
-import os
-import socket
 from collections.abc import Sequence
 from typing import Any
 
 from rediq_trio._errors import ConfigError
 from rediq_trio.cli.flags import AddParser
 from rediq_trio.cli.operate.output import Output, cell
+from rediq_trio.cli.operate.person import person
 from rediq_trio.cli.operate.series import SINCE, show_series
 from rediq_trio.cli.operate.session import Session, time_flag
 from rediq_trio.cli.operate.status import QUEUE_HEADS, row_of
@@ -24,9 +22,6 @@ from rediq_trio.observe.words import count, counted, duration, read_duration, sh
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.values.limits import KeyLimit, QueueLimits, Rate
 from rediq_trio.values.task import QueueStats
-
-WHO_MAX = 128
-"""Characters of who paused a queue."""
 
 
 def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
@@ -123,7 +118,7 @@ async def pause(session: Session) -> int:
     name = await session.known(session.arguments.queue)
     if not await session.agreed(f"pause {shown(name)}"):
         return DONE
-    await session.client.queue(name).pause(session.arguments.reason, who())
+    await session.client.queue(name).pause(session.arguments.reason, person())
     return session.done(f"{shown(name)} is paused", queue=name, paused=True)
 
 
@@ -203,15 +198,6 @@ def _rate(text: str) -> Rate | None:
         raise
     except ValueError:
         raise ConfigError.of("--rate", text, "like 100/1m, 5/s, or none") from None
-
-
-def who() -> str:
-    """Return who runs the command: the user's name at that of the machine."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = f"user {os.getuid()}"
-    return f"{user}@{socket.gethostname()}"[:WHO_MAX]
 
 
 def state_text(stats: QueueStats) -> str:

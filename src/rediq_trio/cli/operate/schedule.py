@@ -11,9 +11,9 @@ from rediq_trio._errors import ConfigError, ScheduleNotFound, did_you_mean
 from rediq_trio.cli.flags import AddParser
 from rediq_trio.cli.operate.output import cell
 from rediq_trio.cli.operate.session import Session
-from rediq_trio.cli.operate.tasks.flags import OPTIONS, read_payload, task_of
 from rediq_trio.cli.operate.verbs import Verbs, check_count
 from rediq_trio.cli.statuses import DONE, NotThere
+from rediq_trio.cli.tasks.flags import OPTIONS, read_payload, task_of
 from rediq_trio.observe.clock import now
 from rediq_trio.observe.words import instant, read_duration, relative, shown, when
 from rediq_trio.schedules.admin import ScheduleInfo

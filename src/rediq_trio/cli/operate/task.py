@@ -11,18 +11,6 @@ from rediq_trio._errors import ConfigError
 from rediq_trio.cli.flags import AddParser
 from rediq_trio.cli.operate.output import cell
 from rediq_trio.cli.operate.session import Session
-from rediq_trio.cli.operate.tasks.changes import (
-    again,
-    cancel,
-    delete,
-    requeue,
-    reschedule,
-    retry,
-    run_now,
-)
-from rediq_trio.cli.operate.tasks.flags import OPTIONS
-from rediq_trio.cli.operate.tasks.shown import show_info
-from rediq_trio.cli.operate.tasks.why import explain_task
 from rediq_trio.cli.operate.verbs import (
     AFTER,
     LIMIT,
@@ -34,6 +22,18 @@ from rediq_trio.cli.operate.verbs import (
     check_count,
 )
 from rediq_trio.cli.statuses import DONE, FAILED
+from rediq_trio.cli.tasks.changes import (
+    again,
+    cancel,
+    delete,
+    requeue,
+    reschedule,
+    retry,
+    run_now,
+)
+from rediq_trio.cli.tasks.flags import OPTIONS
+from rediq_trio.cli.tasks.shown import show_info
+from rediq_trio.cli.tasks.why import explain_task
 from rediq_trio.observe.clock import now
 from rediq_trio.observe.words import relative, shown
 from rediq_trio.spec.lifecycle import State

@@ -36,7 +36,7 @@ from rediq_trio.values.task import Task
 TASKS_MAX = 1_000_000
 SINGLE_TASKS = 200
 """Tasks that are enqueued one at a time, to measure how long one waits for an idle worker."""
-ENQUEUED_AT_ONCE = 1_000
+BENCH_BATCH = 1_000
 REMOVE_WITHIN = 30.0
 """Seconds for removing the queue, also after Ctrl-C."""
 _SETTLED_POLL_INTERVAL = 0.005
@@ -176,8 +176,8 @@ class _Bench:
 
     async def _measure(self, client: Client, url: str) -> Measured:
         begun = time.monotonic()
-        for first in range(0, self._tasks, ENQUEUED_AT_ONCE):
-            some = min(ENQUEUED_AT_ONCE, self._tasks - first)
+        for first in range(0, self._tasks, BENCH_BATCH):
+            some = min(BENCH_BATCH, self._tasks - first)
             await client.enqueue_many([self._task(0.0) for _ in range(some)])
         enqueued = time.monotonic()
         async with serve(

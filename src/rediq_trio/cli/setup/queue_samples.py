@@ -65,7 +65,7 @@ async def _look_at_leases(gateway: Gateway, keys: Keys, queues: Sequence[str]) -
     lapsed: dict[str, int] = {}
     for queue in queues:
         (active,) = keys.of(queue, ("active",))
-        if found := await gateway.call(b"ZCOUNT", active, b"-inf", until):
+        if found := await gateway.read(b"ZCOUNT", active, b"-inf", until):
             lapsed[queue] = found
     if not lapsed:
         return ok("leases", "none ran out unseen")

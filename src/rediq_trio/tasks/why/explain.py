@@ -20,7 +20,7 @@ from rediq_trio.tasks.for_each import call_each
 from rediq_trio.tasks.task_info import UNREADABLE_TEXT, read_worker_infos
 from rediq_trio.tasks.why.part_makers import (
     NAMED_TASKS_MAX,
-    TEXT_MAX,
+    QUOTED_MAX,
     PartMaker,
     own_parts,
     starts_before,
@@ -94,8 +94,8 @@ def _worker_parts(
     does = "claims" if len(claiming) == 1 else "claim"
     if kind is not None and not sure and all(worker.types is not None for worker in claiming):
         versions = tuple(sorted({worker.version for worker in claiming}))
-        said = ", ".join(shown(version, TEXT_MAX) for version in versions[:NAMED_TASKS_MAX])
-        text = f"{many} {does} from the queue, and none knows the type {shown(kind, TEXT_MAX)} (version {said})"
+        said = ", ".join(shown(version, QUOTED_MAX) for version in versions[:NAMED_TASKS_MAX])
+        text = f"{many} {does} from the queue, and none knows the type {shown(kind, QUOTED_MAX)} (version {said})"
         yield maker.make(
             WhyKind.UNKNOWN_TYPE, text, type=kind, workers=len(claiming), versions=versions
         )

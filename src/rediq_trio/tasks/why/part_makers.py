@@ -24,7 +24,7 @@ from rediq_trio.values.observed.why import WhyKind, WhyPart
 from rediq_trio.values.task import TaskInfo
 from rediq_trio.values.words import counted, duration, ordinal, shown
 
-TEXT_MAX = 200
+QUOTED_MAX = 200
 """Characters of an error or a reason that a clause quotes."""
 NAMED_TASKS_MAX = 5
 """Maximum tasks that a clause names."""
@@ -79,11 +79,11 @@ def _paused(maker: PartMaker, found: Situation) -> WhyPart:
     note = read_pause_note(found.pause_note) or PauseNote(UNREADABLE_TEXT)
     text = "the queue is paused"
     if note.by:
-        text += f" by {shown(note.by, TEXT_MAX)}"
+        text += f" by {shown(note.by, QUOTED_MAX)}"
     if found.paused_since_ms:
         text += f" for {maker.ago(found.paused_since_ms)}"
     if note.reason:
-        text += f": {shown(note.reason, TEXT_MAX)}"
+        text += f": {shown(note.reason, QUOTED_MAX)}"
     since = instant_or_none(found.paused_since_ms)
     return maker.make(WhyKind.PAUSED, text, by=note.by, reason=note.reason, since=since)
 
@@ -117,7 +117,7 @@ def _running(maker: PartMaker, record: Record) -> WhyPart:
         "attempt": record.attempt,
         "attempts": record.max_retry + 1,
     }
-    worker = shown(record.worker, TEXT_MAX)
+    worker = shown(record.worker, QUOTED_MAX)
     if record.lease_ms <= maker.now_ms:
         text = (
             f"the lease of worker {worker} ran out {maker.ago(record.lease_ms)} ago, and it is delivered "
@@ -170,7 +170,7 @@ def _due_later(maker: PartMaker, record: Record) -> WhyPart:
         due = f"since {maker.ago(record.run_ms)}, and is ready as soon as a worker of the queue sees that"
     if record.state is State.SCHEDULED:
         return maker.make(WhyKind.SCHEDULED, f"it is due {due}", run_at=run_at)
-    error = f", after {shown(record.error, TEXT_MAX)}" if record.error else ""
+    error = f", after {shown(record.error, QUOTED_MAX)}" if record.error else ""
     text = f"its retry {record.attempt:,} of {record.max_retry:,} is due {due}{error}"
     return maker.make(
         WhyKind.RETRY,
@@ -186,7 +186,7 @@ def _ended(maker: PartMaker, record: Record) -> WhyPart:
     finished, ago = instant(record.finished_ms), maker.ago(record.finished_ms)
     kept_until = instant_or_none(record.purge_ms)
     if record.state is State.COMPLETED:
-        text = f"it completed {ago} ago on worker {shown(record.worker, TEXT_MAX)}"
+        text = f"it completed {ago} ago on worker {shown(record.worker, QUOTED_MAX)}"
         return maker.make(
             WhyKind.COMPLETED,
             text,
@@ -201,7 +201,7 @@ def _ended(maker: PartMaker, record: Record) -> WhyPart:
     text = f"it died {ago} ago after {record.attempt:,} of {counted(attempts, 'attempt')}"
     return maker.make(
         WhyKind.DEAD,
-        f"{text}: {shown(record.error, TEXT_MAX)}",
+        f"{text}: {shown(record.error, QUOTED_MAX)}",
         finished_at=finished,
         attempt=record.attempt,
         attempts=attempts,

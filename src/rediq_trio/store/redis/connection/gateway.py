@@ -48,7 +48,8 @@ __all__ = ["Gateway", "open_gateway", "parse_address"]
 
 READ_COMMANDS = frozenset({
     b"HEXISTS", b"HGET", b"HGETALL", b"HKEYS", b"HLEN", b"HMGET", b"HSCAN", b"PTTL", b"SCAN",
-    b"SMEMBERS", b"TIME", b"XRANGE", b"XREVRANGE", b"ZCARD", b"ZRANGE", b"ZSCAN",
+    b"SMEMBERS", b"TIME", b"XRANGE", b"XREVRANGE", b"ZCARD", b"ZCOUNT", b"ZRANGE",
+    b"ZSCAN",
 })  # fmt: skip
 """The commands that `Gateway.read` and `read_each` take."""
 CLUSTER_RETRY_DELAY = 0.05

@@ -10,8 +10,8 @@ import trio
 from rediq_trio._errors import ConfigError, TaskNotFound, TaskStateError
 from rediq_trio.cli.operate.session import Session
 from rediq_trio.cli.operate.stdin import input_lines
-from rediq_trio.cli.operate.tasks.flags import future_instant
 from rediq_trio.cli.statuses import DONE, FAILED, NOT_THERE
+from rediq_trio.cli.tasks.flags import future_instant
 from rediq_trio.observe.clock import now
 from rediq_trio.observe.words import counted, instant, relative, shown
 from rediq_trio.spec.lifecycle import State
