@@ -482,9 +482,10 @@ class AsyncioQueue:
 
         Pass what is to be tested, all of which must hold: `type`, its whole name; `error`, a part
         of the error's text; `kind`, the kind of failure of its last attempt; `metadata`, entries
-        that it has; `limit_key`; `priority`; `older_than` and `younger_than`, in seconds, as a timedelta or as an aware datetime: since
-        its end, or since its enqueue if it has not ended; `payload`, a part of any text in it, or
-        a path and a value such as `("user.id", 7)`. `newest` is as for `tasks`.
+        that it has; `limit_key`; `priority`; `older_than` and `younger_than`, in seconds, as a
+        timedelta or as an aware datetime: since its end, or since its enqueue if it has not ended;
+        `payload`, a part of any text in it, or a path and a value such as `("user.id", 7)`. `newest`
+        is as for `tasks`.
 
         The iterator has `looked_at` and `of`: how many tasks it has looked at, of how many in
         that state. It reads in steps, and takes at most a tenth of Redis's time. It may be left at
