@@ -4,8 +4,14 @@ import attrs
 import pytest
 
 from rediq_trio.observe.alerts import LATE, RULES, Severity, alerts_of
-from rediq_trio.observe.views import FleetView
+from rediq_trio.observe.views import FleetView, QueueView
+from rediq_trio.values.targets import QueueTargets
 from tests.observe.views import fleet, queue, worker
+
+
+def failing(part: float) -> QueueView:
+    return attrs.evolve(queue(targets=QueueTargets(failures=0.02)), failures=part)
+
 
 FIRES: dict[str, tuple[FleetView, str, str]] = {
     "redis-away": (fleet(away="it is gone"), "redis", "Redis cannot be read: it is gone"),
@@ -17,6 +23,9 @@ FIRES: dict[str, tuple[FleetView, str, str]] = {
     "late": (
         fleet(queue(pending=1, oldest_pending_age=LATE + 1)),
         "q", "its oldest pending task has waited for 1 min 1 s",
+    ),
+    "failing": (
+        fleet(failing(0.021)), "q", "2.1 % of the last attempts failed, its target is 2 %",
     ),
     "paused": (fleet(queue(paused=True, pending=2)), "q", "it is paused with 2 pending tasks"),
     "dead": (fleet(queue(dead=1_234)), "q", "it has 1,234 dead tasks"),
@@ -31,6 +40,7 @@ SILENT: dict[str, FleetView] = {
     "queue-unread": fleet(queue()),
     "no-worker": fleet(queue(workers=(), dead=0, completed=3, cancelled=2)),
     "late": fleet(queue(pending=1, oldest_pending_age=LATE)),
+    "failing": fleet(failing(0.02), queue(), attrs.evolve(queue(), failures=0.9)),
     "paused": fleet(queue(paused=True, scheduled=1)),
     "dead": fleet(queue(dead_total=9, cancelled=1)),
     "stuck": fleet(workers=(worker(running=3),)),

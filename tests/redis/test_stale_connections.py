@@ -7,6 +7,7 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -34,6 +35,17 @@ def dead(client: Client, queue: str) -> TaskHandle[Any]:
     return client.task(f"{queue}/bad")
 
 
+def later(client: Client, queue: str) -> TaskHandle[Any]:
+    return client.task(f"{queue}/later")
+
+
+async def bring_back(client: Client, queue: str) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "tasks"
+        await (await client.queue(queue).select("completed")).export(path)
+        await all_of(client.queue(queue).import_tasks(path))
+
+
 def workflow(client: Client, queue: str) -> WorkflowHandle[Any]:
     one = rediq.chain(rediq.Task("ok", {}, id="ok", queue=queue))
     plan = one.plan(lambda task: task)
@@ -54,8 +66,16 @@ CALLS: dict[str, Call] = {
     "Client.queues": lambda c, q: c.queues(),
     "Client.overview": lambda c, q: c.overview(),
     "Client.workers": lambda c, q: c.workers(),
+    "Client.audit": lambda c, q: c.audit(),
+    "Client.mark": lambda c, q: c.mark("a deployment"),
+    "Client.marks": lambda c, q: c.marks(),
     "Queue.stats": lambda c, q: c.queue(q).stats(),
     "Queue.series": lambda c, q: c.queue(q).series(dt.timedelta(hours=1)),
+    "Queue.failures": lambda c, q: c.queue(q).failures(),
+    "Queue.targets": lambda c, q: c.queue(q).targets(latency=30),
+    "Queue.select": lambda c, q: c.queue(q).select("dead"),
+    "Queue.import_tasks": bring_back,
+    "Queue.remove": lambda c, q: c.queue(f"{q}-empty").remove(),
     "Queue.partition": lambda c, q: c.queue("unused").partition(2),
     "Queue.tasks": lambda c, q: c.queue(q).tasks("completed"),
     "Queue.pause": lambda c, q: c.queue(q).pause(),
@@ -79,6 +99,12 @@ CALLS: dict[str, Call] = {
     "TaskHandle.cancel": lambda c, q: ok(c, q).cancel(),
     "TaskHandle.retry": lambda c, q: dead(c, q).retry(),
     "TaskHandle.delete": lambda c, q: ok(c, q).delete(),
+    "TaskHandle.why": lambda c, q: ok(c, q).why(),
+    "TaskHandle.run_now": lambda c, q: later(c, q).run_now(),
+    "TaskHandle.reschedule": lambda c, q: later(c, q).reschedule(delay=60),
+    "TaskHandle.update": lambda c, q: later(c, q).update(priority=7),
+    "TaskHandle.requeue": lambda c, q: later(c, q).requeue(f"{q}-moved"),
+    "TaskHandle.enqueue_again": lambda c, q: ok(c, q).enqueue_again(),
     "Schedules.list": lambda c, q: c.schedules().list(),
     "Schedules.get": lambda c, q: c.schedules().get(f"often-{q}"),
     "Schedules.add": lambda c, q: c.schedules().add(f"new-{q}", Every(60), task(q)),
@@ -139,6 +165,10 @@ async def fill(server: Server, *calls: str) -> None:
     options: Any = {"key_prefix": PREFIX, "queues": queues, "burst": True}
     async with rediq.serve(app, server.url, **options) as worker:
         await worker.wait_stopped()
+    async with rediq.connect(server.url, key_prefix=PREFIX) as client:
+        await client.enqueue_many([
+            rediq.Task("ok", {}, queue=queue, id="later", delay=3600) for queue in queues
+        ])  # fmt: skip
 
 
 async def call_all(

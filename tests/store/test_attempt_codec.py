@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from rediq_trio.spec.carried import StoredAttempt
@@ -19,7 +20,13 @@ def test_attempts_are_read_in_their_order() -> None:
 
 
 def test_what_a_newer_version_adds_to_an_attempt_is_ignored() -> None:
-    assert read_attempts(pack_for_lua([[*GOOD, {"new": 1}]]), 0) == (READ,)
+    assert read_attempts(pack_for_lua([[*GOOD, b"", {"new": 1}]]), 0) == (READ,)
+
+
+def test_an_attempt_of_a_version_without_kinds_is_of_none() -> None:
+    assert read_attempts(pack_for_lua([GOOD, [*GOOD, b"abc"]]), 0) == (
+        READ, attrs.evolve(READ, kind="abc"),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("bad", [None, 7, b"x", [], GOOD[:-1], [b"1", *GOOD[1:]], {"a": 1}])

@@ -57,7 +57,12 @@ def test_a_record() -> None:
     record = read_record("t", packed)
     assert record is not None
     assert record.state is State.ACTIVE
-    assert (record.priority, record.max_retry, record.max_crashes, record.retention_ms) == (1, 2, 3, 4)
+    assert (record.priority, record.max_retry, record.max_crashes, record.retention_ms) == (
+        1,
+        2,
+        3,
+        4,
+    )
     assert (record.created_ms, record.run_ms, record.expires_ms, record.seq) == (6, 7, 8, 9)
     assert (record.attempt, record.deliveries, record.crashes, record.snoozes) == (10, 11, 12, 13)
     assert (record.nonce, record.worker, record.cancel, record.error) == (b"n", "w", True, "e")
@@ -81,7 +86,10 @@ def test_the_options_of_a_task() -> None:
             Mail(5, "q", MailKind.ENDED, id="a", ref="b", ended_as=State.DEAD, result=b"r"),
             [5, "q", 3, "a", "b", 8, "r"],
         ),
-        (Mail(5, "q", MailKind.TASK, task=NewTask("t", b"e", 1, 2, 3, 4, 5, 6, 7, 8)), [5, "q", 1, "t", "e"]),
+        (
+            Mail(5, "q", MailKind.TASK, task=NewTask("t", b"e", 1, 2, 3, 4, 5, 6, 7, 8)),
+            [5, "q", 1, "t", "e"],
+        ),
     ],
 )
 def test_a_message(mail: Mail, values: list[object]) -> None:
@@ -99,7 +107,17 @@ def test_an_ending() -> None:
 def test_a_schedule() -> None:
     values = ["when", b"e", pack_for_lua([1, 2, 3, 4, 5, 6, 7, 8]), "owner", 1, 0, 1, 9, "last", 10]
     assert read_schedule("s", pack_for_lua(values), 11) == Schedule(
-        "s", b"when", NewTask("", b"e", 1, 2, 3, 4, 5, 6, 7, 8), "owner", True, False, True, 11, 9, "last", 10
+        "s",
+        b"when",
+        NewTask("", b"e", 1, 2, 3, 4, 5, 6, 7, 8),
+        "owner",
+        True,
+        False,
+        True,
+        11,
+        9,
+        "last",
+        10,
     )
 
 

@@ -29,7 +29,7 @@ from rediq_trio.schedules.declare import (
 from rediq_trio.spec.messages import Answer, AnswerKind, Schedule
 from rediq_trio.store.audit.audited import audited
 from rediq_trio.store.port import BATCH, Store
-from rediq_trio.tasks.for_each import call_each, first_failure, try_each
+from rediq_trio.tasks.for_each import call_each, first_failure, naming_lost, try_each
 from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.tasks.instants import instant_or_none
 from rediq_trio.tasks.task_info import UNREADABLE_TEXT
@@ -209,7 +209,8 @@ class Schedules:
         return found
 
     async def _named_in(self, queue: str, name: str | None) -> builtins.list[Schedule]:
-        agenda = await self._store.agenda(queue)
+        with naming_lost(queue):
+            agenda = await self._store.agenda(queue)
         return [schedule for schedule in agenda.schedules if name in (None, schedule.name)]
 
     async def _search(
