@@ -53,7 +53,7 @@ async def test_a_burst_outlives_an_outage_that_is_longer_than_its_patience() -> 
 
 async def test_a_worker_waits_for_as_many_replicas_as_it_is_told(redis_server: Server) -> None:
     settings = Settings(durability="replicated", replicas=3, key_prefix="three-replicas")
-    async with _open(settings, redis_server.url) as store:
+    async with _open(settings, redis_server.url, None) as store:
         with pytest.raises(Unconfirmed, match="0 of 3 replicas have it"):
             await store.pause("q")
 

@@ -11,9 +11,11 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-EXTRAS = ("embedded", "web", "encryption")
+EXTRAS = ("cli", "embedded", "web", "encryption")
 """The extras for users."""
-TEST_TOOLS = ("hypothesis", "httpx", "psutil", "pytest", "pytest-timeout", "pytest-xdist")
+TEST_TOOLS = (
+    "hypothesis", "httpx", "psutil", "pytest", "pytest-timeout", "pytest-xdist", "structlog",
+)  # fmt: skip
 """Those of the `dev` extra that tests import; the others lint, measure and build."""
 
 
@@ -46,7 +48,10 @@ def lowest_versions() -> list[str]:
     """Return the lowest version of each dependency of users and of `TEST_TOOLS`, for this Python."""
     extras = PROJECT["project"]["optional-dependencies"]
     declared = [*PROJECT["project"]["dependencies"], *test_tools(), *build_requirements()]
-    declared += [each for extra in EXTRAS for each in extras[extra]]
+    # An extra may ask for others of this project, which are here by themselves.
+    declared += [
+        each for extra in EXTRAS for each in extras[extra] if Requirement(each).name != PROJECT["project"]["name"]
+    ]
     here = {name: str(value) for name, value in default_environment().items()}
     applying = (
         each

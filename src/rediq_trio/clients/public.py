@@ -187,7 +187,7 @@ __all__ = [
     "connect",
     "connect_sync",
     "current_task",
-    "logging_filter",
     "gather",
+    "logging_filter",
     "serve",
 ]
