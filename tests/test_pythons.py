@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.pythons.place import Place
-from tests.pythons.project import PROJECT, ROOT, lowest, lowest_versions, supported_pythons
+from tests.pythons.project import (
+    PROJECT,
+    ROOT,
+    TEST_TOOLS,
+    lowest,
+    lowest_versions,
+    supported_pythons,
+)
 from tests.pythons.project import test_tools as tools
 
 HERE = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -35,7 +42,7 @@ def test_a_dependency_without_a_lower_bound_or_with_another_one_is_refused(decla
 def test_each_dependency_of_users_has_a_lowest_version() -> None:
     named = {each.partition("==")[0] for each in lowest_versions()}
     assert {"attrs", "trio", "redis", "hatchling", "rich", "starlette", "cryptography"} <= named
-    assert len(tools()) == 6
+    assert len(tools()) == len(TEST_TOOLS)
     assert len(named) >= len(PROJECT["project"]["dependencies"]) + len(tools()) + 6
 
 
