@@ -69,7 +69,7 @@ async def test_an_attempt_that_outlives_its_timeout_is_reported_with_its_stack(
         assert f"task {handle.id} ({kind}), attempt 1: runs on " in record.getMessage()
         assert line in record.getMessage()
         assert "rediq_trio/worker" not in record.getMessage()
-        assert record.__dict__["id"] == handle.id
+        assert record.__dict__["task_id"] == handle.id
         assert (server.stats().stuck, server.stats().stuck_total) == (1, 1)
 
 

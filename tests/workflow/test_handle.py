@@ -17,6 +17,7 @@ import trio
 import rediq_trio as rediq
 from rediq_trio import Client, MemoryStore, State, Task, TaskHandle
 from rediq_trio._errors import ConnectionLost
+from rediq_trio.spec.messages import InState
 from rediq_trio.spec.records import Record
 from rediq_trio.workflow.build import Workflow, chain, gather
 from rediq_trio.workflow.handle import WorkflowHandle
@@ -259,9 +260,11 @@ async def test_a_cancel_ends_those_that_wait_before_those_they_wait_for(
     asked: list[str] = []
     cancel = MemoryStore.cancel
 
-    async def last_entry(self: MemoryStore, queue: str, task_id: str) -> State | None:
+    async def last_entry(
+        self: MemoryStore, queue: str, task_id: str, *, still: InState | None = None
+    ) -> State | None:
         asked.append(f"{queue}/{task_id}")
-        return await cancel(self, queue, task_id)
+        return await cancel(self, queue, task_id, still=still)
 
     monkeypatch.setattr(MemoryStore, "cancel", last_entry)
     workflow = gather(chain(give.task(1), give.task(2)), give.task(3), then=give.task(4))
@@ -309,7 +312,9 @@ async def test_a_cancel_ends_what_waits_for_its_retry() -> None:
 async def test_a_node_that_goes_while_the_workflow_is_cancelled_is_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def gone(self: MemoryStore, queue: str, task_id: str) -> None:
+    async def gone(
+        self: MemoryStore, queue: str, task_id: str, *, still: InState | None = None
+    ) -> None:
         await trio.lowlevel.checkpoint()
 
     async with rediq.connect("memory://") as client:
