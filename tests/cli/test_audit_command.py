@@ -55,7 +55,9 @@ async def test_each_command_that_changes_something_leaves_an_entry(
         assert lines[3] == f"next page: --after {found[1].id}"
         page = call("audit", "--after", found[1].id, "--json")
         [entry] = [json.loads(line) for line in page.splitlines()]
-        assert (entry["id"], entry["who"], entry["selection"]) == (found[0].id, WHO, {"queue": "q"})
+        assert (entry["id"], entry["who"], entry["selection"]) == (
+            found[0].id, WHO, {"queue": "q", "by": WHO},
+        )  # fmt: skip
         oldest = call("audit", "--oldest", "--json").splitlines()
         assert [json.loads(line)["id"] for line in oldest] == [entry.id for entry in found]
 

@@ -70,7 +70,7 @@ async def test_a_handler_that_blocks_past_its_lease_is_fenced_named_and_its_task
                 return str(stalled.pid) in pids and (await queue.stats()).completed_total == 21
 
             await until(awake)
-            assert await handle.info() == info
+            assert await handle.wait() == info
             await check_sound(queue)
         text = said.read_text("utf-8")
         assert re.search(rf"blocked for [\d.]+ s by the handler stall \(task {handle.id}\)", text)

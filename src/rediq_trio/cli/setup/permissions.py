@@ -20,7 +20,8 @@ from rediq_trio.store.redis.connection.gateway import Gateway
 _TRIED: Mapping[str, str] = MappingProxyType({
     "exists": "", "hdel": "f", "hexists": "f", "hget": "f", "hgetall": "", "hincrby": "f x",
     "hkeys": "", "hlen": "", "hmget": "f", "hscan": "0", "hset": "f v g", "hstrlen": "f", "pttl": "",
-    "smembers": "", "srem": "m", "type": "", "xadd": "x f v", "xrange": "- +", "xtrim": "MAXLEN 0",
+    "smembers": "", "srem": "m", "type": "", "xadd": "x f v", "xrange": "- +",
+    "xrevrange": "+ -", "xtrim": "MAXLEN 0",
     "zadd": "x m", "zcard": "", "zcount": "-inf +inf", "zlexcount": "- +", "zrange": "0 0",
     "zrangebylex": "- +", "zrangebyscore": "-inf +inf", "zrank": "m", "zrem": "m",
     "zremrangebylex": "- +", "zremrangebyrank": "0 0", "zremrangebyscore": "-inf +inf",
@@ -35,7 +36,8 @@ _DIRECT: Mapping[str, tuple[Any, ...]] = MappingProxyType({
 })  # fmt: skip
 READER_COMMANDS = frozenset({
     "info", "ping", "eval", "evalsha", "exists", "hexists", "hget", "hgetall", "hkeys", "hlen", "hmget",
-    "hscan", "hstrlen", "pttl", "scan", "smembers", "time", "type", "xrange", "zcard", "zcount",
+    "hscan", "hstrlen", "pttl", "scan", "smembers", "time", "type", "xrange",
+    "xrevrange", "zcard", "zcount",
     "zlexcount", "zrange", "zrangebylex", "zrangebyscore", "zrank", "zrevrangebylex", "zscan", "zscore",
 })  # fmt: skip
 """The commands that suffice to look at everything."""
