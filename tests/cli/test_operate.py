@@ -497,6 +497,91 @@ def test_all_dead_tasks_are_retried_or_deleted(typed: Typed) -> None:
     assert typed("dead", "list").lines == ["no dead tasks in emails"]
 
 
+# failures
+
+
+def test_what_has_failed_is_listed_by_kind_and_shown(typed: Typed) -> None:
+    assert typed("failures").lines == ["nothing has failed in any queue"]
+    ids = put(typed.place, *(task("bad") for _ in range(3)), task("bad", payload={"text": "no"}),
+              task("bad", queue="sad"))  # fmt: skip
+    work(typed.place, "emails", "sad")
+    said = typed("failures", "emails")
+    assert (said.status, said.lines[0].split()) == (
+        0, ["kind", "queue", "count", "first", "last", "type", "error", "type", "place", "message"],
+    )  # fmt: skip
+    assert len(said.lines) == 3
+    assert not {*"\x1b\u202e\x9b\u2028"} & {*said.out}
+    for arguments in (
+        ("failures",),
+        ("failures", "list"),
+        ("failures", "--limit=5", "emails", "sad"),
+    ):
+        found = typed(*arguments, "--json").objects
+        assert sorted((each["queue"], each["count"]) for each in found) == [
+            ("emails", 1), ("emails", 3), ("sad", 1),
+        ]  # fmt: skip
+        times = [each["last_seen"] for each in found]
+        assert times == sorted(times, reverse=True)
+    assert typed("failures", "--limit=1").lines[-1] == "and 2 older kinds: pass --limit"
+    (many,) = (each for each in found if each["count"] == 3)
+    assert (many["type"], many["error_type"], many["message"]) == ("bad", "ValueError", HOSTILE)
+    assert sorted(many["task_ids"]) == sorted(ids[:3])
+    said = typed("failures", "show", "emails", many["kind"])
+    rows = [line.split(None, 1) for line in said.lines if line.startswith("  ")]
+    assert said.lines[0] == f"kind {many['kind']} of emails"
+    assert ["message", ESCAPED] in rows
+    assert [row[1] for row in rows if row[0] == "task"] == many["task_ids"]
+    assert said.lines[-3:] == [
+        f"next: rediq task show {many['task_ids'][0]}",
+        f"next: rediq failures retry emails {many['kind']}",
+        f"next: rediq failures delete emails {many['kind']}",
+    ]
+    assert typed("failures", "show", "emails", many["kind"], "--json").objects == [many]
+
+
+def test_the_dead_tasks_of_a_kind_are_retried_or_deleted(typed: Typed) -> None:
+    *many, one = put(
+        typed.place, *(task("bad") for _ in range(3)), task("bad", payload={"text": "no"})
+    )
+    work(typed.place, "emails")
+    kinds = {each["count"]: each["kind"] for each in typed("failures", "--json").objects}
+    status, line = typed.one_line("failures", "retry", "emails", kinds[3])
+    what = f"retry 3 dead tasks of emails of the kind {kinds[3]} (ValueError)"
+    assert (status, f"this would {what}," in line) == (2, True)
+    said = typed("failures", "retry", "emails", kinds[3], "--dry-run")
+    assert (said.status, said.err) == (0, f"would {what}; nothing was changed\n")
+    assert {state_of(typed.place, each) for each in (*many, one)} == {"dead"}
+    said = typed("failures", "retry", "emails", kinds[3], "--yes")
+    assert (said.status, said.out, said.err) == (0, "3 tasks ready again\n", "")
+    assert {state_of(typed.place, each) for each in many} == {"pending"}
+    assert state_of(typed.place, one) == "dead"
+    assert typed("failures", "delete", "emails", kinds[1], "--yes", "--json").objects == [
+        {"rediq": 1, "queue": "emails", "deleted": 1, "refused": 0}
+    ]
+    assert typed("task", "show", one).status == 3
+    said = typed("failures", "delete", "emails", kinds[1])
+    assert said.status == 0
+    assert said.out.startswith("no dead tasks of emails of the kind ")
+    near = kinds[3][:-1] + ("0" if kinds[3][-1] != "0" else "1")
+    status, line = typed.one_line("failures", "show", "emails", near)
+    assert (status, line.endswith(f"did you mean {kinds[3]}?")) == (3, True)
+    status, line = typed.one_line("failures", "retry", "emails", HOSTILE, "--yes")
+    assert (status, "see 'rediq failures emails'" in line) == (3, True)
+    assert not {*"\x1b\u202e\x9b\u2028"} & {*line}
+
+
+def test_a_dead_task_that_has_to_stay_is_counted_with_status_1(typed: Typed) -> None:
+    unique = rediq.Unique(key="k")
+    put(typed.place, task("bad", unique=unique))
+    work(typed.place, "emails")
+    put(typed.place, task(unique=unique))
+    (kind,) = typed("failures", "--json").objects
+    said = typed("failures", "retry", "emails", kind["kind"], "--yes")
+    assert (said.status, said.lines) == (
+        1, ["0 tasks ready again", "1 task refused: see 'rediq task list' for what is left"],
+    )  # fmt: skip
+
+
 # worker and schedule
 
 
@@ -661,6 +746,14 @@ def test_what_is_in_memory_cannot_be_operated(typed: Typed) -> None:
 
 
 # All commands
+
+
+def test_a_verb_that_may_be_left_out_is_one_that_the_command_has(typed: Typed) -> None:
+    for name, command in COMMANDS.items():
+        for verb in command.verbs:
+            assert typed(name, verb, "--help", flags=[]).out.startswith(
+                f"usage: rediq {name} {verb}"
+            )
 
 
 def test_the_help_imports_nothing_that_it_does_not_need() -> None:
