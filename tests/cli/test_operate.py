@@ -497,6 +497,70 @@ def test_all_dead_tasks_are_retried_or_deleted(typed: Typed) -> None:
     assert typed("dead", "list").lines == ["no dead tasks in emails"]
 
 
+# A filter
+
+
+def test_tasks_are_found_by_a_filter(typed: Typed) -> None:
+    ids = put(
+        typed.place, task("bad", payload={"text": "no"}, limit_key="ann", priority=7),
+        task("bad", metadata={"k": HOSTILE, "n": "1"}), task(metadata={"k": "v"}),
+        task(queue="other", metadata={"n": "1"}),
+    )  # fmt: skip
+
+    def found(*flags: str, noun: str = "task") -> list[str]:
+        said = typed(noun, "list", *flags, "--json")
+        assert (said.status, said.err) == (0, "")
+        return [ids.index(each["id"]) for each in said.objects]
+
+    assert found("--type=bad") == [1, 0]  # in the order of claims: those with a limit key last
+    assert found("--type=bad", "--newest") == [0, 1]
+    assert found("--type=bad", "--limit=1") == [1]
+    assert found("emails", "--meta", f"k={HOSTILE}", "--meta=n=1") == [1]
+    assert found("--meta=n=1") == [1, 3]
+    assert found("emails", "--limit-key=ann") == [0]
+    assert found("emails", "--priority=7", "--type=good") == []
+    assert found("--older=1h") == []
+    assert found("--younger=1h", "--type=good") == [2, 3]
+    said = typed("task", "list", "emails", "--type=bad", "--limit=2")
+    assert [line.split()[0] for line in said.lines[1:-1]] == [ids[1], ids[0]]
+    assert said.lines[-1] == "the search ended with 2: there may be more, see --limit"
+    assert typed("task", "list", "emails", "--type=x").lines == ["no such pending tasks in emails"]
+    work(typed.place, "emails")
+    (kind,) = (
+        each["kind"] for each in typed("failures", "--json").objects if each["message"] == "no"
+    )
+    assert found("--kind", kind, noun="dead") == [0]
+    assert found("--error=\x1b[31m", noun="dead") == [1]
+    assert found("--state=dead", "--error=no") == [0]
+    assert not {*"\x1b\u202e"} & {*typed("dead", "list", "--error=\x1b[31m").out}
+
+
+def test_dead_tasks_that_a_filter_chooses_are_retried_or_deleted(typed: Typed) -> None:
+    no, other, hostile, left = put(
+        typed.place, task("bad", payload={"text": "no"}, priority=7),
+        task("bad", payload={"text": "other"}), task("bad", limit_key="ann"), task("bad"),
+    )  # fmt: skip
+    work(typed.place, "emails")
+    status, line = typed.one_line("dead", "retry", "emails", "--error=\x1b[31m", "--older=0s")
+    what = r"retry 2 dead tasks of emails with error \x1b[31m, older than 0 s"
+    assert (status, f"this would {what}," in line) == (2, True)
+    said = typed("dead", "retry", "emails", "--type=bad", "--priority=7", "--dry-run", "--json")
+    what = "retry 1 dead task of emails with type bad, priority 7"
+    assert said.objects == [{"rediq": 1, "dry_run": True, "would": what}]
+    said = typed("dead", "retry", "emails", "--priority=7", "--yes")
+    assert (said.status, said.out) == (0, "1 task ready again\n")
+    assert state_of(typed.place, no) == "pending"
+    said = typed("dead", "delete", "emails", "--limit-key=ann", "--yes", "--json")
+    assert said.objects == [{"rediq": 1, "queue": "emails", "deleted": 1, "refused": 0}]
+    said = typed("dead", "delete", "emails", "--limit-key=ann")
+    assert (said.status, said.out) == (0, "no dead tasks of emails with limit key ann\n")
+    said = typed("dead", "delete", other, hostile, no, "--yes")
+    assert (said.status, said.lines) == (
+        3, [f"{other}: deleted", f"{hostile}: not there", f"{no}: not changed: it is pending"],
+    )  # fmt: skip
+    assert typed("dead", "retry", left, "--yes").lines == [f"{left}: ready again: pending"]
+
+
 # failures
 
 
@@ -678,6 +742,19 @@ def test_a_schedule_is_added_shown_run_paused_and_removed(typed: Typed) -> None:
         (2, ("task", "list", "--state=lost"), "invalid choice: 'lost'"),
         (2, ("task", "list", "emails", "--after=nonsense"), "--after: id='nonsense': must be"),
         (2, ("task", "list", "emails", "o", "--after=x"), "there is no queue o"),
+        (2, ("task", "list", "emails", "--type=t", "--after=x"), "--after: a search has no pages"),
+        (2, ("task", "list", "--type="), "--type: type='': must be"),
+        (2, ("task", "list", "--error="), "--error: error='': must be"),
+        (2, ("task", "list", "--meta=k"), "--meta='k': must be KEY=VALUE"),
+        (2, ("task", "list", "--limit-key=*"), "--limit-key: limit_key='*': must be"),
+        (2, ("task", "list", "--priority=101"), "--priority: priority=101: must be"),
+        (2, ("task", "list", "--older=soon"), "'soon': must be a duration like"),
+        (2, ("task", "list", "--older=99999999d"), "--older: older_than="),
+        (2, ("dead", "retry", "emails"), "emails is not the id of a task. To choose from a queue, pass"),
+        (2, ("dead", "delete", "\x1b[2J"), r"\x1b[2J is not the id of a task"),
+        (2, ("dead", "delete", "emails", "emails", "--type=t"), "a filter chooses from one queue"),
+        (2, ("dead", "delete", "emails", "--limit=5"), "unrecognized arguments: --limit=5; did you mean"),
+        (3, ("dead", "delete", "emials", "--type=t"), "did you mean emails?"),
         (2, ("task", "reschedule", "emails/a"), "pass one of --delay and --at"),
         (2, ("task", "reschedule", "emails/a", "--at=2020-01-01T00:00Z"), "must be in the future"),
         (2, ("enqueue", "good", '{"a":1'), "payload: no JSON at character 7, near '{\"a\":1'"),

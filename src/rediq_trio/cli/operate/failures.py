@@ -38,7 +38,9 @@ def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
         "retry", change_kind, "make the dead tasks of a kind ready again", QUEUE, KIND_WORD,
         destroys=True,
     )  # fmt: skip
-    verbs.add("delete", change_kind, "delete the dead tasks of a kind", QUEUE, KIND_WORD, destroys=True)
+    verbs.add(
+        "delete", change_kind, "delete the dead tasks of a kind", QUEUE, KIND_WORD, destroys=True
+    )
     return parser
 
 
