@@ -337,6 +337,31 @@ def test_limits_are_shown_and_set(typed: Typed) -> None:
     assert (found["limits"]["concurrency"], found["limits"]["max_pending"]) == (None, 9)
 
 
+def test_targets_are_shown_and_set(typed: Typed) -> None:
+    put(typed.place, task())
+    none = {"latency": None, "failures": None}
+    assert typed("queue", "targets", "emails").lines == ["targets of emails", "  none"]
+    assert typed("queue", "targets", "emails", "--json").objects == [
+        {"rediq": 1, "queue": "emails", "targets": none}
+    ]
+    said = typed("queue", "targets", "emails", "--latency=30s", "--failures=1%", "--dry-run")
+    assert (
+        said.err
+        == "would set the targets of emails: latency 30s, failures 1%; nothing was changed\n"
+    )
+    assert stats_of(typed.place, "emails").targets == rediq.QueueTargets()
+    said = typed("queue", "targets", "emails", "--latency=30s", "--failures=1%")
+    rows = ["  target latency   30 s", "  target failures  1 %"]
+    assert (said.status, said.lines) == (0, ["targets of emails", *rows])
+    shown_rows = [line.split(None, 2) for line in typed("queue", "show", "emails").lines]
+    assert ["target", "latency", "30 s"] in shown_rows
+    assert ["target", "failures", "1 %"] in shown_rows
+    said = typed("queue", "targets", "emails", "--latency=none", "--failures=0.25", "--json")
+    assert said.objects[0]["targets"] == {"latency": None, "failures": 0.25}
+    assert stats_of(typed.place, "emails").targets == rediq.QueueTargets(failures=0.25)
+    assert typed("queue", "targets", "emails", "--failures=none").lines[1:] == ["  none"]
+
+
 def test_a_flush_says_how_many_and_needs_a_yes(typed: Typed) -> None:
     put(typed.place, task(), task())
     status, said = typed.one_line("queue", "flush", "emails")
@@ -773,6 +798,13 @@ def test_a_schedule_is_added_shown_run_paused_and_removed(typed: Typed) -> None:
         (2, ("queue", "limit", "emails", "--concurrency=x"), "a whole number, or none"),
         (2, ("queue", "limit", "emails", "--rate=5"), "--rate='5': must be like 100/1m"),
         (2, ("queue", "limit", "emails", "--key=k"), "pass --concurrency or --rate"),
+        (2, ("queue", "targets", "emails", "--latency=soon"), "--latency='soon': must be a duration"),
+        (2, ("queue", "targets", "emails", "--latency=0"), "--latency=0.0: must be"),
+        (2, ("queue", "targets", "emails", "--failures=1%x"), "--failures='1%x': must be a share like 1%"),
+        (2, ("queue", "targets", "emails", "--failures=101%"), "--failures=1.01: must be a number from"),
+        (2, ("queue", "targets", "emails", "--failures=nan"), "--failures=nan: must be a number from"),
+        (2, ("queue", "targets", "emails", "--failures=\x1b%"), r"--failures='\x1b%': must be"),
+        (3, ("queue", "targets", "emials", "--latency=1s"), "did you mean emails?"),
         (2, ("schedule", "add", "s", "good"), "pass one of --every and --cron"),
         (2, ("schedule", "add", "s", "--every=x", "good"), "--every: 'x': must be a duration"),
         (2, ("schedule", "add", "s", "--cron=x", "good"), "--cron: line='x': must be the 5 fields"),
