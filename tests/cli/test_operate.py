@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -584,6 +585,70 @@ def test_dead_tasks_that_a_filter_chooses_are_retried_or_deleted(typed: Typed) -
         3, [f"{other}: deleted", f"{hostile}: not there", f"{no}: not changed: it is pending"],
     )  # fmt: skip
     assert typed("dead", "retry", left, "--yes").lines == [f"{left}: ready again: pending"]
+
+
+# A file
+
+
+def test_tasks_are_written_to_a_file_and_come_back(typed: Typed, tmp_path: Path) -> None:
+    no, hostile, _ = put(
+        typed.place, task("bad", payload={"text": "no"}), task("bad", metadata={"k": HOSTILE}),
+        task(),
+    )  # fmt: skip
+    work(typed.place, "emails")
+    file = str(tmp_path / "dead.jsonl")
+    said = typed("task", "export", "emails", file, "--state=dead")
+    assert (said.status, said.out) == (0, f"2 dead tasks of emails written to {file}\n")
+    status, line = typed.one_line("task", "export", "emails", file, "--state=dead")
+    assert (status, "must be of a file that does not exist yet" in line) == (2, True)
+    one = str(tmp_path / "one\x1b[2J.jsonl")
+    said = typed("task", "export", "emails", one, "--state=dead", "--error=no", "--json")
+    assert said.objects == [
+        {"rediq": 1, "queue": "emails", "state": "dead", "exported": 1, "file": one}
+    ]
+    assert typed("dead", "delete", "emails", "--type=bad", "--yes").status == 0
+    said = typed("task", "import", "emails", one, "--dry-run")
+    assert "\x1b" not in said.err
+    assert said.err.startswith("would enqueue the tasks of ")
+    assert typed("task", "show", no).status == 3
+    said = typed("task", "import", "emails", one)
+    assert (said.status, said.out, said.err) == (0, "1 task enqueued in emails\n", "")
+    assert state_of(typed.place, no) == "pending"
+    said = typed("task", "import", "emails", file, "--json")
+    assert said.status == 1
+    assert said.objects == [{"rediq": 1, "queue": "emails", "enqueued": 1, "refused": 1}]
+    said = typed("task", "import", "emails", file)
+    assert said.lines[1] == "2 tasks refused: the id exists, or the unique key is taken"
+    (found,) = typed("task", "show", hostile, "--json").objects
+    assert (found["state"], found["metadata"]) == ("pending", {"k": HOSTILE})
+    assert typed("task", "import", "elsewhere", one).out == "1 task enqueued in elsewhere\n"
+
+
+def test_a_file_that_cannot_be_used_is_named_and_nothing_is_enqueued(
+    typed: Typed, tmp_path: Path
+) -> None:
+    put(typed.place, task())
+    cut, away = tmp_path / "cut\x1b.jsonl", tmp_path / "away" / "x"
+    assert typed("task", "export", "emails", str(tmp_path / "whole"), "--state=pending").status == 0
+    lines = (tmp_path / "whole").read_text("utf-8").splitlines(keepends=True)
+    cut.write_text("".join(lines[:-1]), "utf-8")
+    for arguments, said in (
+        (("import", "emails", str(cut)), r"cut\x1b.jsonl: the task file was cut"),
+        (("import", "emails", str(away)), f"cannot read {away}: No such file or directory"),
+        (("import", "\x1b", str(cut)), r"QUEUE='\x1b': must be"),
+        (("import", "emails", "-"), "FILE='-': must be the path of a file"),
+        (("export", "emails", str(away), "--state=dead"), f"cannot write {away}: No such file"),
+        (("export", "emails", str(away)), "required: --state"),
+        (
+            ("export", "emails", str(cut), "--state=dead", "--priority=101"),
+            "--priority: priority=101",
+        ),
+    ):
+        status, line = typed.one_line("task", *arguments)
+        assert (status, said in line, "\x1b" in line) == (2, True, False), line
+    assert typed("task", "export", "emials", str(away), "--state=dead").status == 3
+    assert stats_of(typed.place, "emails").enqueued == 1
+    assert sorted(each.name for each in tmp_path.iterdir()) == [cut.name, "whole"]
 
 
 # failures

@@ -31,6 +31,7 @@ from rediq_trio.cli.tasks.changes import (
     retry,
     run_now,
 )
+from rediq_trio.cli.tasks.files import add_files
 from rediq_trio.cli.tasks.filters import FILTER_FLAGS, filter_of, find_tasks
 from rediq_trio.cli.tasks.flags import OPTIONS
 from rediq_trio.cli.tasks.shown import show_info
@@ -85,6 +86,7 @@ def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
         TASKS,
         changes=True,
     )
+    add_files(verbs)
     return parser
 
 
