@@ -568,7 +568,7 @@ def test_dead_tasks_that_a_filter_chooses_are_retried_or_deleted(typed: Typed) -
     )  # fmt: skip
     work(typed.place, "emails")
     status, line = typed.one_line("dead", "retry", "emails", "--error=\x1b[31m", "--older=0s")
-    what = r"retry 2 dead tasks of emails with error \x1b[31m, older than 0 s"
+    what = r"retry 2 dead tasks of emails with error \x1b[31m, an age above 0 s"
     assert (status, f"this would {what}," in line) == (2, True)
     said = typed("dead", "retry", "emails", "--type=bad", "--priority=7", "--dry-run", "--json")
     what = "retry 1 dead task of emails with type bad, priority 7"

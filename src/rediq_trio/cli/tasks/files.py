@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -78,7 +78,7 @@ def _checked_path(path: str) -> str:
 
 
 @contextmanager
-def _naming(path: str, verb: str) -> Iterator[None]:
+def _naming(path: str, verb: str) -> Generator[None]:
     """Name the file in errors."""
     try:
         yield

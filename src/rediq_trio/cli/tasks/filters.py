@@ -17,8 +17,8 @@ from rediq_trio.values.task import TaskInfo
 FILTER_FIELDS = {
     "type": ("--type", "type"), "error": ("--error", "error"), "kind": ("--kind", "kind"),
     "metadata": ("--meta", "metadata"), "limit_key": ("--limit-key", "limit key"),
-    "priority": ("--priority", "priority"), "older_than": ("--older", "older than"),
-    "younger_than": ("--younger", "younger than"),
+    "priority": ("--priority", "priority"), "older_than": ("--older", "an age above"),
+    "younger_than": ("--younger", "an age below"),
 }  # fmt: skip
 """The fields of a filter: the flag of each, and its name for people."""
 _AGE = "since the end, or the enqueue if it has not ended, like 2h"
@@ -55,7 +55,7 @@ def filter_of(options: argparse.Namespace) -> FilterOptions:
 
 
 def filter_words(wanted: FilterOptions) -> str:
-    """Return what a filter tests, for people: " with type mail:send, older than 2 h"."""
+    """Return what a filter tests, for people: " with type mail:send, an age above 2 h"."""
     said = [
         f"{FILTER_FIELDS[name][1]} {shown(text, 60)}"
         for name, value in wanted.items()
