@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -337,6 +338,31 @@ def test_limits_are_shown_and_set(typed: Typed) -> None:
     assert (found["limits"]["concurrency"], found["limits"]["max_pending"]) == (None, 9)
 
 
+def test_targets_are_shown_and_set(typed: Typed) -> None:
+    put(typed.place, task())
+    none = {"latency": None, "failures": None}
+    assert typed("queue", "targets", "emails").lines == ["targets of emails", "  none"]
+    assert typed("queue", "targets", "emails", "--json").objects == [
+        {"rediq": 1, "queue": "emails", "targets": none}
+    ]
+    said = typed("queue", "targets", "emails", "--latency=30s", "--failures=1%", "--dry-run")
+    assert (
+        said.err
+        == "would set the targets of emails: latency 30s, failures 1%; nothing was changed\n"
+    )
+    assert stats_of(typed.place, "emails").targets == rediq.QueueTargets()
+    said = typed("queue", "targets", "emails", "--latency=30s", "--failures=1%")
+    rows = ["  target latency   30 s", "  target failures  1 %"]
+    assert (said.status, said.lines) == (0, ["targets of emails", *rows])
+    shown_rows = [line.split(None, 2) for line in typed("queue", "show", "emails").lines]
+    assert ["target", "latency", "30 s"] in shown_rows
+    assert ["target", "failures", "1 %"] in shown_rows
+    said = typed("queue", "targets", "emails", "--latency=none", "--failures=0.25", "--json")
+    assert said.objects[0]["targets"] == {"latency": None, "failures": 0.25}
+    assert stats_of(typed.place, "emails").targets == rediq.QueueTargets(failures=0.25)
+    assert typed("queue", "targets", "emails", "--failures=none").lines[1:] == ["  none"]
+
+
 def test_a_flush_says_how_many_and_needs_a_yes(typed: Typed) -> None:
     put(typed.place, task(), task())
     status, said = typed.one_line("queue", "flush", "emails")
@@ -497,6 +523,219 @@ def test_all_dead_tasks_are_retried_or_deleted(typed: Typed) -> None:
     assert typed("dead", "list").lines == ["no dead tasks in emails"]
 
 
+# A filter
+
+
+def test_tasks_are_found_by_a_filter(typed: Typed) -> None:
+    ids = put(
+        typed.place, task("bad", payload={"text": "no"}, limit_key="ann", priority=7),
+        task("bad", metadata={"k": HOSTILE, "n": "1"}), task(metadata={"k": "v"}),
+        task(queue="other", metadata={"n": "1"}),
+    )  # fmt: skip
+
+    def found(*flags: str, noun: str = "task") -> list[str]:
+        said = typed(noun, "list", *flags, "--json")
+        assert (said.status, said.err) == (0, "")
+        return [ids.index(each["id"]) for each in said.objects]
+
+    assert found("--type=bad") == [1, 0]  # in the order of claims: those with a limit key last
+    assert found("--type=bad", "--newest") == [0, 1]
+    assert found("--type=bad", "--limit=1") == [1]
+    assert found("emails", "--meta", f"k={HOSTILE}", "--meta=n=1") == [1]
+    assert found("--meta=n=1") == [1, 3]
+    assert found("emails", "--limit-key=ann") == [0]
+    assert found("emails", "--priority=7", "--type=good") == []
+    assert found("--older=1h") == []
+    assert found("--younger=1h", "--type=good") == [2, 3]
+    said = typed("task", "list", "emails", "--type=bad", "--limit=2")
+    assert [line.split()[0] for line in said.lines[1:-1]] == [ids[1], ids[0]]
+    assert said.lines[-1] == "the search ended with 2: there may be more, see --limit"
+    assert typed("task", "list", "emails", "--type=x").lines == ["no such pending tasks in emails"]
+    work(typed.place, "emails")
+    (kind,) = (
+        each["kind"] for each in typed("failures", "--json").objects if each["message"] == "no"
+    )
+    assert found("--kind", kind, noun="dead") == [0]
+    assert found("--error=\x1b[31m", noun="dead") == [1]
+    assert found("--state=dead", "--error=no") == [0]
+    assert not {*"\x1b\u202e"} & {*typed("dead", "list", "--error=\x1b[31m").out}
+
+
+def test_dead_tasks_that_a_filter_chooses_are_retried_or_deleted(typed: Typed) -> None:
+    no, other, hostile, left = put(
+        typed.place, task("bad", payload={"text": "no"}, priority=7),
+        task("bad", payload={"text": "other"}), task("bad", limit_key="ann"), task("bad"),
+    )  # fmt: skip
+    work(typed.place, "emails")
+    status, line = typed.one_line("dead", "retry", "emails", "--error=\x1b[31m", "--older=0s")
+    what = r"retry 2 dead tasks of emails with error \x1b[31m, an age above 0 s"
+    assert (status, f"this would {what}," in line) == (2, True)
+    said = typed("dead", "retry", "emails", "--type=bad", "--priority=7", "--dry-run", "--json")
+    what = "retry 1 dead task of emails with type bad, priority 7"
+    assert said.objects == [{"rediq": 1, "dry_run": True, "would": what}]
+    said = typed("dead", "retry", "emails", "--priority=7", "--yes")
+    assert (said.status, said.out) == (0, "1 task ready again\n")
+    assert state_of(typed.place, no) == "pending"
+    said = typed("dead", "delete", "emails", "--limit-key=ann", "--yes", "--json")
+    assert said.objects == [{"rediq": 1, "queue": "emails", "deleted": 1, "refused": 0}]
+    said = typed("dead", "delete", "emails", "--limit-key=ann")
+    assert (said.status, said.out) == (0, "no dead tasks of emails with limit key ann\n")
+    said = typed("dead", "delete", other, hostile, no, "--yes")
+    assert (said.status, said.lines) == (
+        3, [f"{other}: deleted", f"{hostile}: not there", f"{no}: not changed: it is pending"],
+    )  # fmt: skip
+    assert typed("dead", "retry", left, "--yes").lines == [f"{left}: ready again: pending"]
+
+
+# A file
+
+
+def test_tasks_are_written_to_a_file_and_come_back(typed: Typed, tmp_path: Path) -> None:
+    no, hostile, _ = put(
+        typed.place, task("bad", payload={"text": "no"}), task("bad", metadata={"k": HOSTILE}),
+        task(),
+    )  # fmt: skip
+    work(typed.place, "emails")
+    file = str(tmp_path / "dead.jsonl")
+    said = typed("task", "export", "emails", file, "--state=dead")
+    assert (said.status, said.out) == (0, f"2 dead tasks of emails written to {file}\n")
+    status, line = typed.one_line("task", "export", "emails", file, "--state=dead")
+    assert (status, "must be of a file that does not exist yet" in line) == (2, True)
+    one = str(tmp_path / "one\x1b[2J.jsonl")
+    said = typed("task", "export", "emails", one, "--state=dead", "--error=no", "--json")
+    assert said.objects == [
+        {"rediq": 1, "queue": "emails", "state": "dead", "exported": 1, "file": one}
+    ]
+    assert typed("dead", "delete", "emails", "--type=bad", "--yes").status == 0
+    said = typed("task", "import", "emails", one, "--dry-run")
+    assert "\x1b" not in said.err
+    assert said.err.startswith("would enqueue the tasks of ")
+    assert typed("task", "show", no).status == 3
+    said = typed("task", "import", "emails", one)
+    assert (said.status, said.out, said.err) == (0, "1 task enqueued in emails\n", "")
+    assert state_of(typed.place, no) == "pending"
+    said = typed("task", "import", "emails", file, "--json")
+    assert said.status == 1
+    assert said.objects == [{"rediq": 1, "queue": "emails", "enqueued": 1, "refused": 1}]
+    said = typed("task", "import", "emails", file)
+    assert said.lines[1] == "2 tasks refused: the id exists, or the unique key is taken"
+    (found,) = typed("task", "show", hostile, "--json").objects
+    assert (found["state"], found["metadata"]) == ("pending", {"k": HOSTILE})
+    assert typed("task", "import", "elsewhere", one).out == "1 task enqueued in elsewhere\n"
+
+
+def test_a_file_that_cannot_be_used_is_named_and_nothing_is_enqueued(
+    typed: Typed, tmp_path: Path
+) -> None:
+    put(typed.place, task())
+    cut, away = tmp_path / "cut\x1b.jsonl", tmp_path / "away" / "x"
+    assert typed("task", "export", "emails", str(tmp_path / "whole"), "--state=pending").status == 0
+    lines = (tmp_path / "whole").read_text("utf-8").splitlines(keepends=True)
+    cut.write_text("".join(lines[:-1]), "utf-8")
+    for arguments, said in (
+        (("import", "emails", str(cut)), r"cut\x1b.jsonl: the task file was cut"),
+        (("import", "emails", str(away)), f"cannot read {away}: No such file or directory"),
+        (("import", "\x1b", str(cut)), r"QUEUE='\x1b': must be"),
+        (("import", "emails", "-"), "FILE='-': must be the path of a file"),
+        (("export", "emails", str(away), "--state=dead"), f"cannot write {away}: No such file"),
+        (("export", "emails", str(away)), "required: --state"),
+        (
+            ("export", "emails", str(cut), "--state=dead", "--priority=101"),
+            "--priority: priority=101",
+        ),
+    ):
+        status, line = typed.one_line("task", *arguments)
+        assert (status, said in line, "\x1b" in line) == (2, True, False), line
+    assert typed("task", "export", "emials", str(away), "--state=dead").status == 3
+    assert stats_of(typed.place, "emails").enqueued == 1
+    assert sorted(each.name for each in tmp_path.iterdir()) == [cut.name, "whole"]
+
+
+# failures
+
+
+def test_what_has_failed_is_listed_by_kind_and_shown(typed: Typed) -> None:
+    assert typed("failures").lines == ["nothing has failed in any queue"]
+    ids = put(typed.place, *(task("bad") for _ in range(3)), task("bad", payload={"text": "no"}),
+              task("bad", queue="sad"))  # fmt: skip
+    work(typed.place, "emails", "sad")
+    said = typed("failures", "emails")
+    assert (said.status, said.lines[0].split()) == (
+        0, ["kind", "queue", "count", "first", "last", "type", "error", "type", "place", "message"],
+    )  # fmt: skip
+    assert len(said.lines) == 3
+    assert not {*"\x1b\u202e\x9b\u2028"} & {*said.out}
+    for arguments in (
+        ("failures",),
+        ("failures", "list"),
+        ("failures", "--limit=5", "emails", "sad"),
+    ):
+        found = typed(*arguments, "--json").objects
+        assert sorted((each["queue"], each["count"]) for each in found) == [
+            ("emails", 1), ("emails", 3), ("sad", 1),
+        ]  # fmt: skip
+        times = [each["last_seen"] for each in found]
+        assert times == sorted(times, reverse=True)
+    assert typed("failures", "--limit=1").lines[-1] == "and 2 older kinds: pass --limit"
+    (many,) = (each for each in found if each["count"] == 3)
+    assert (many["type"], many["error_type"], many["message"]) == ("bad", "ValueError", HOSTILE)
+    assert sorted(many["task_ids"]) == sorted(ids[:3])
+    said = typed("failures", "show", "emails", many["kind"])
+    rows = [line.split(None, 1) for line in said.lines if line.startswith("  ")]
+    assert said.lines[0] == f"kind {many['kind']} of emails"
+    assert ["message", ESCAPED] in rows
+    assert [row[1] for row in rows if row[0] == "task"] == many["task_ids"]
+    assert said.lines[-3:] == [
+        f"next: rediq task show {many['task_ids'][0]}",
+        f"next: rediq failures retry emails {many['kind']}",
+        f"next: rediq failures delete emails {many['kind']}",
+    ]
+    assert typed("failures", "show", "emails", many["kind"], "--json").objects == [many]
+
+
+def test_the_dead_tasks_of_a_kind_are_retried_or_deleted(typed: Typed) -> None:
+    *many, one = put(
+        typed.place, *(task("bad") for _ in range(3)), task("bad", payload={"text": "no"})
+    )
+    work(typed.place, "emails")
+    kinds = {each["count"]: each["kind"] for each in typed("failures", "--json").objects}
+    status, line = typed.one_line("failures", "retry", "emails", kinds[3])
+    what = f"retry 3 dead tasks of emails of the kind {kinds[3]} (ValueError)"
+    assert (status, f"this would {what}," in line) == (2, True)
+    said = typed("failures", "retry", "emails", kinds[3], "--dry-run")
+    assert (said.status, said.err) == (0, f"would {what}; nothing was changed\n")
+    assert {state_of(typed.place, each) for each in (*many, one)} == {"dead"}
+    said = typed("failures", "retry", "emails", kinds[3], "--yes")
+    assert (said.status, said.out, said.err) == (0, "3 tasks ready again\n", "")
+    assert {state_of(typed.place, each) for each in many} == {"pending"}
+    assert state_of(typed.place, one) == "dead"
+    assert typed("failures", "delete", "emails", kinds[1], "--yes", "--json").objects == [
+        {"rediq": 1, "queue": "emails", "deleted": 1, "refused": 0}
+    ]
+    assert typed("task", "show", one).status == 3
+    said = typed("failures", "delete", "emails", kinds[1])
+    assert said.status == 0
+    assert said.out.startswith("no dead tasks of emails of the kind ")
+    near = kinds[3][:-1] + ("0" if kinds[3][-1] != "0" else "1")
+    status, line = typed.one_line("failures", "show", "emails", near)
+    assert (status, line.endswith(f"did you mean {kinds[3]}?")) == (3, True)
+    status, line = typed.one_line("failures", "retry", "emails", HOSTILE, "--yes")
+    assert (status, "see 'rediq failures emails'" in line) == (3, True)
+    assert not {*"\x1b\u202e\x9b\u2028"} & {*line}
+
+
+def test_a_dead_task_that_has_to_stay_is_counted_with_status_1(typed: Typed) -> None:
+    unique = rediq.Unique(key="k")
+    put(typed.place, task("bad", unique=unique))
+    work(typed.place, "emails")
+    put(typed.place, task(unique=unique))
+    (kind,) = typed("failures", "--json").objects
+    said = typed("failures", "retry", "emails", kind["kind"], "--yes")
+    assert (said.status, said.lines) == (
+        1, ["0 tasks ready again", "1 task refused: see 'rediq task list' for what is left"],
+    )  # fmt: skip
+
+
 # worker and schedule
 
 
@@ -593,6 +832,19 @@ def test_a_schedule_is_added_shown_run_paused_and_removed(typed: Typed) -> None:
         (2, ("task", "list", "--state=lost"), "invalid choice: 'lost'"),
         (2, ("task", "list", "emails", "--after=nonsense"), "--after: id='nonsense': must be"),
         (2, ("task", "list", "emails", "o", "--after=x"), "there is no queue o"),
+        (2, ("task", "list", "emails", "--type=t", "--after=x"), "--after: a search has no pages"),
+        (2, ("task", "list", "--type="), "--type: type='': must be"),
+        (2, ("task", "list", "--error="), "--error: error='': must be"),
+        (2, ("task", "list", "--meta=k"), "--meta='k': must be KEY=VALUE"),
+        (2, ("task", "list", "--limit-key=*"), "--limit-key: limit_key='*': must be"),
+        (2, ("task", "list", "--priority=101"), "--priority: priority=101: must be"),
+        (2, ("task", "list", "--older=soon"), "'soon': must be a duration like"),
+        (2, ("task", "list", "--older=99999999d"), "--older: older_than="),
+        (2, ("dead", "retry", "emails"), "emails is not the id of a task. To choose from a queue, pass"),
+        (2, ("dead", "delete", "\x1b[2J"), r"\x1b[2J is not the id of a task"),
+        (2, ("dead", "delete", "emails", "emails", "--type=t"), "a filter chooses from one queue"),
+        (2, ("dead", "delete", "emails", "--limit=5"), "unrecognized arguments: --limit=5; did you mean"),
+        (3, ("dead", "delete", "emials", "--type=t"), "did you mean emails?"),
         (2, ("task", "reschedule", "emails/a"), "pass one of --delay and --at"),
         (2, ("task", "reschedule", "emails/a", "--at=2020-01-01T00:00Z"), "must be in the future"),
         (2, ("enqueue", "good", '{"a":1'), "payload: no JSON at character 7, near '{\"a\":1'"),
@@ -611,6 +863,13 @@ def test_a_schedule_is_added_shown_run_paused_and_removed(typed: Typed) -> None:
         (2, ("queue", "limit", "emails", "--concurrency=x"), "a whole number, or none"),
         (2, ("queue", "limit", "emails", "--rate=5"), "--rate='5': must be like 100/1m"),
         (2, ("queue", "limit", "emails", "--key=k"), "pass --concurrency or --rate"),
+        (2, ("queue", "targets", "emails", "--latency=soon"), "--latency='soon': must be a duration"),
+        (2, ("queue", "targets", "emails", "--latency=0"), "--latency=0.0: must be"),
+        (2, ("queue", "targets", "emails", "--failures=1%x"), "--failures='1%x': must be a share like 1%"),
+        (2, ("queue", "targets", "emails", "--failures=101%"), "--failures=1.01: must be a number from"),
+        (2, ("queue", "targets", "emails", "--failures=nan"), "--failures=nan: must be a number from"),
+        (2, ("queue", "targets", "emails", "--failures=\x1b%"), r"--failures='\x1b%': must be"),
+        (3, ("queue", "targets", "emials", "--latency=1s"), "did you mean emails?"),
         (2, ("schedule", "add", "s", "good"), "pass one of --every and --cron"),
         (2, ("schedule", "add", "s", "--every=x", "good"), "--every: 'x': must be a duration"),
         (2, ("schedule", "add", "s", "--cron=x", "good"), "--cron: line='x': must be the 5 fields"),
@@ -661,6 +920,14 @@ def test_what_is_in_memory_cannot_be_operated(typed: Typed) -> None:
 
 
 # All commands
+
+
+def test_a_verb_that_may_be_left_out_is_one_that_the_command_has(typed: Typed) -> None:
+    for name, command in COMMANDS.items():
+        for verb in command.verbs:
+            assert typed(name, verb, "--help", flags=[]).out.startswith(
+                f"usage: rediq {name} {verb}"
+            )
 
 
 def test_the_help_imports_nothing_that_it_does_not_need() -> None:

@@ -22,6 +22,7 @@ import pytest
 import trio
 
 import rediq_trio as rediq
+from tests.cli import test_operate as operate
 from tests.cli.conftest import HERE, WITHIN, Place, cli_environment
 
 COLUMNS = 80
@@ -184,6 +185,28 @@ def test_what_destroys_asks_first(answer: str, left: int, cli_place: Place) -> N
     assert status == 0
     assert ("nothing was changed" in text) == bool(left)
     assert pending(cli_place) == left
+
+
+def test_a_change_of_many_tasks_shows_how_far_it_is_and_then_the_end(
+    cli_place: Place, no_rich: dict[str, str]
+) -> None:
+    operate.put(cli_place, *(operate.task("bad", payload={"text": "no"}) for _ in range(2)))
+    operate.work(cli_place, "emails")
+
+    async def read() -> str:
+        async with cli_place.client() as client:
+            (kind,) = await client.queue("emails").failures()
+            return kind.kind
+
+    kind = trio.run(read)
+    with terminal("failures", "retry", "emails", kind, *cli_place.flags, **no_rich) as shown:
+        asked = f"Retry 2 dead tasks of emails of the kind {kind} (ValueError)? [y/N] "
+        assert shown.read_until("[y/N] ").endswith(asked)
+        shown.type("y\n")
+        status, text = shown.end()
+    assert status == 0
+    assert "\r\x1b[K2 ready again, 2 of 2 looked at" in text
+    assert text.endswith("\r\x1b[K2 tasks ready again\n")
 
 
 def test_ctrl_c_at_a_question_ends_with_130(cli_place: Place) -> None:

@@ -20,6 +20,8 @@ class Command(NamedTuple):
     place: str
     """Its module, below `rediq_trio.cli`, and the function that adds its parser."""
     help: str
+    verbs: tuple[str, ...] = ()
+    """Its verbs, if the first of them may be left out."""
 
     def add(self, add_parser: AddParser) -> argparse.ArgumentParser:
         """Import it, and add its parser."""
@@ -40,6 +42,11 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "queue": Command("operate.queue", "list, show, pause, resume, limit and flush queues"),
         "task": Command("operate.task", "list, show, wait for, cancel, retry and delete tasks"),
         "dead": Command("operate.dead", "the dead tasks of queues: list, retry and delete them"),
+        "failures": Command(
+            "operate.failures",
+            "what has failed, by kind: list, show, retry and delete",
+            ("list", "show", "retry", "delete"),
+        ),
         "worker": Command("operate.worker", "list, show, quiet and stop the workers"),
         "schedule": Command(
             "operate.schedule", "list, add, pause, resume, run and remove schedules"

@@ -77,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not given or _has_flags_only(given):
         given = ["status", "--brief", *given]
     named = next((word for word in given if not word.startswith("-")), "")
+    given = _with_verb(given, named)
     arguments, unknown = make_parser(named).parse_known_args(given)
     if unknown and not _added(arguments, unknown):
         _refuse_unknown(arguments.parser, unknown)
@@ -97,6 +98,15 @@ def _has_flags_only(given: Sequence[str]) -> bool:
     # `rediq --url URL` is `rediq` alone, of another server.
     help = {"-h", "--help", "--version"}
     return given[0].startswith("--") and not (help | COMMANDS.keys()) & set(given)
+
+
+def _with_verb(given: list[str], named: str) -> list[str]:
+    """Add the first verb of a command that may be called without one."""
+    verbs = COMMANDS[named].verbs if named in COMMANDS else ()
+    if not verbs or {*verbs, "-h", "--help"} & {*given}:
+        return given
+    after = given.index(named) + 1
+    return [*given[:after], verbs[0], *given[after:]]
 
 
 def _added(arguments: argparse.Namespace, unknown: Sequence[str]) -> bool:

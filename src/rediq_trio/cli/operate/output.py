@@ -21,7 +21,7 @@ Row = Sequence[str]
 
 RIGHT = frozenset({
     "pending", "active", "scheduled", "retry", "dead", "enqueued", "completed", "failed", "deaths",
-    "running", "attempt", "priority", "workers", "rate",
+    "running", "attempt", "priority", "workers", "rate", "count",
 })  # fmt: skip
 """Columns of numbers, by their heads."""
 STYLES: Mapping[str, str] = {

@@ -13,6 +13,7 @@ from rediq_trio.cli.operate.person import person
 from rediq_trio.cli.operate.series import SINCE, show_series
 from rediq_trio.cli.operate.session import Session, time_flag
 from rediq_trio.cli.operate.status import QUEUE_HEADS, row_of
+from rediq_trio.cli.operate.targets import TARGET_FLAGS, show_or_set_targets, target_rows
 from rediq_trio.cli.operate.verbs import QUEUE, QUEUES, Verbs
 from rediq_trio.cli.statuses import DONE, FAILED
 from rediq_trio.observe.alerts import alerts_of
@@ -53,6 +54,10 @@ def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
         ("--max-pending", {"metavar": "N", "help": "tasks that may be pending; none removes it"}),
         ("--fair", {"choices": ["limit_key", "none"], "help": "whether limit keys take turns"}),
         changes=True,
+    )  # fmt: skip
+    verbs.add(
+        "targets", show_or_set_targets, "show what is expected of a queue, or change it", QUEUE,
+        *TARGET_FLAGS, changes=True,
     )  # fmt: skip
     return parser
 
@@ -100,6 +105,7 @@ def show_queue(out: Output, view: FleetView, limits: QueueLimits, schedules: Seq
         ("oldest pending", duration(stats.oldest_pending_age) if stats.pending else "-"),
         ("schedules", ", ".join(map(shown, schedules)) or "none"),
         *limit_rows(limits),
+        *target_rows(stats.targets),
     ])  # fmt: skip
     out.fields("tasks now", [
         (state.value, count(getattr(stats, state.value))) for state in State

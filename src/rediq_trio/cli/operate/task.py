@@ -31,6 +31,8 @@ from rediq_trio.cli.tasks.changes import (
     retry,
     run_now,
 )
+from rediq_trio.cli.tasks.files import add_files
+from rediq_trio.cli.tasks.filters import FILTER_FLAGS, filter_of, find_tasks
 from rediq_trio.cli.tasks.flags import OPTIONS
 from rediq_trio.cli.tasks.shown import show_info
 from rediq_trio.cli.tasks.why import explain_task
@@ -47,10 +49,10 @@ def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
     parser = add_parser(description="List, show, wait for, cancel, retry and delete tasks.")
     verbs = Verbs.of(parser)
     verbs.add(
-        "list", list_tasks, "list the tasks in one state", QUEUES,
+        "list", list_tasks, "list the tasks in one state, or those of them that a filter chooses", QUEUES,
         ("--state", {"choices": [s.value for s in State], "default": "pending",
                      "help": "the state (pending)"}),
-        LIMIT, NEWEST, AFTER,
+        LIMIT, NEWEST, AFTER, *FILTER_FLAGS,
     )  # fmt: skip
     verbs.add("show", show, "show everything about a task", TASK)
     verbs.add("why", explain_task, "say why a task waits, or how it ended", TASK)
@@ -84,6 +86,7 @@ def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
         TASKS,
         changes=True,
     )
+    add_files(verbs)
     return parser
 
 
@@ -92,32 +95,43 @@ async def list_tasks(session: Session) -> int:
 
 
 async def list_in(session: Session, state: str) -> int:
-    """List the tasks of queues in one state."""
+    """List the tasks of queues in one state, or those of them that a filter chooses."""
     options = session.arguments
     check_count("--limit", options.limit)
+    wanted = filter_of(options)
     names = await session.known_queues(options.queues)
-    if options.after is not None and len(names) != 1:
-        raise ConfigError("--after: name the one queue whose list continues there")
+    if options.after is not None and (wanted or len(names) != 1):
+        raise ConfigError(
+            "--after: a search has no pages; pass a greater --limit"
+            if wanted
+            else "--after: name the one queue whose list continues there"
+        )
     rows: list[TaskInfo] = []
     for name in names:
-        if len(rows) < options.limit:
-            left = options.limit - len(rows)
-            queue = session.client.queue(name)
-            try:
-                rows += await queue.tasks(
-                    state, limit=left, after=options.after, newest=options.newest
-                )
-            except ConfigError as error:
-                raise ConfigError(f"--after: {error}") from None
+        if (left := options.limit - len(rows)) and wanted:
+            rows += await find_tasks(session, name, state, left, wanted)
+        elif left:
+            rows += await _page(session, name, state, left)
     for info in rows:
         session.out.object(attrs.asdict(info, recurse=False))
     session.out.table(TASK_HEADS, [row_of(info) for info in rows])
     if not rows:
-        more = "no more" if options.after else "no"
+        more = "no more" if options.after else "no such" if wanted else "no"
         session.out.say(f"{more} {state} tasks in {', '.join(map(shown, names)) or 'any queue'}")
+    elif len(rows) == options.limit and wanted:
+        session.out.say(f"the search ended with {options.limit}: there may be more, see --limit")
     elif len(rows) == options.limit and len(names) == 1:
         session.out.say(f"next page: --after {rows[-1].cursor}")
     return DONE
+
+
+async def _page(session: Session, name: str, state: str, limit: int) -> list[TaskInfo]:
+    options = session.arguments
+    queue = session.client.queue(name)
+    try:
+        return await queue.tasks(state, limit=limit, after=options.after, newest=options.newest)
+    except ConfigError as error:
+        raise ConfigError(f"--after: {error}") from None
 
 
 def row_of(info: TaskInfo) -> tuple[str, ...]:

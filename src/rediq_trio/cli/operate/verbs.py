@@ -33,8 +33,9 @@ class Verbs:
     ) -> None:
         """Add a verb with its arguments, each a name or flag with the options of argparse."""
         said = f"{help[0].upper()}{help[1:]}."
+        # No abbreviations: --limit, where there is none, would be --limit-key.
         parser: argparse.ArgumentParser = self._commands.add_parser(
-            name, help=help, description=said
+            name, help=help, description=said, allow_abbrev=False
         )
         for flag, options in arguments:
             parser.add_argument(flag, **options)

@@ -36,7 +36,7 @@ def task_of(options: argparse.Namespace, kind: str, payload: Any) -> Task[Any]:
     if given.get("unique") is not None:
         fields["unique"] = Unique(key=given["unique"])
     if given.get("meta"):
-        fields["metadata"] = dict(_pair("--meta", text) for text in given["meta"])
+        fields["metadata"] = dict(read_pair("--meta", text) for text in given["meta"])
     return Task(kind, payload, **fields)
 
 
@@ -46,14 +46,15 @@ def read_payload(words: Sequence[str]) -> Any:
         return {}
     if len(words) == 1 and not _is_pair(words[0]):
         return read_json("payload", words[0], "; pass JSON, or KEY=VALUE pairs")
-    return {key: _value(text) for key, text in (_pair("payload", word) for word in words)}
+    return {key: _value(text) for key, text in (read_pair("payload", word) for word in words)}
 
 
 def _is_pair(word: str) -> bool:
     return word.partition("=")[0].isidentifier() and "=" in word
 
 
-def _pair(field: str, text: str) -> tuple[str, str]:
+def read_pair(field: str, text: str) -> tuple[str, str]:
+    """Return the key and the value of KEY=VALUE; raise `ConfigError`."""
     key, mark, value = text.partition("=")
     if not mark or not key:
         raise ConfigError.of(field, text, "KEY=VALUE")
