@@ -359,7 +359,7 @@ async def test_a_relay_reports_the_children_that_a_receiver_refused(
         "task a/parent completed, and enqueue_after did not enqueue b/there, as the id exists or its "
         "unique key is taken"
     )
-    assert {"id": "b/there", "queue": B, "parent": "a/parent"}.items() <= vars(warned).items()
+    assert {"task_id": "b/there", "queue": B, "parent": "a/parent"}.items() <= vars(warned).items()
 
 
 async def test_a_client_that_relays_logs_what_a_receiver_refused(
