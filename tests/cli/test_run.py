@@ -6,6 +6,7 @@ import re
 import signal
 import uuid
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -312,7 +313,7 @@ def other_than_default(name: str) -> tuple[str, object]:
 def parsed(*flags: str) -> dict[str, Any]:
     """Return the keywords of `serve` for the flags of `rediq run`."""
     parser = argparse.ArgumentParser()
-    add_command(parser.add_subparsers())
+    add_command(partial(parser.add_subparsers().add_parser, "run"))
     return read_options(*given_options(parser.parse_args(["run", "a:app", *flags])))
 
 
