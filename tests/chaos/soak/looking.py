@@ -24,9 +24,9 @@ CARDS = {
     "stream": "XLEN",
 }
 """How to count what a key of each type holds."""
-NAMES = ":meta"
-"""What the key ends with whose fields are names that the library knows: each queue's totals and
-settings, which are there from their first use on. It counts as one."""
+COUNTED_AS_ONE = (":meta", ":series")
+"""What the keys end with that count as one: each queue's totals and settings, whose fields are names that
+the library knows, and its series, which has a field more every ten minutes, up to some hundred."""
 ANSWERS_WITHIN = 30.0
 """Seconds that the worker has to say how it is."""
 
@@ -92,7 +92,7 @@ class Looker:
 
 
 def count_members(raw: redis.Redis) -> dict[str, int]:
-    """Return how much each key holds; strings, and `NAMES`, count as one."""
+    """Return how much each key holds; strings, and `COUNTED_AS_ONE`, count as one."""
     keys = sorted(raw.scan_iter(count=1000))
     pipeline = raw.pipeline(transaction=False)
     for key in keys:
@@ -105,5 +105,5 @@ def count_members(raw: redis.Redis) -> dict[str, int]:
     for key, kind, count in zip(keys, kinds, counts, strict=True):
         name = key.decode("utf-8", "replace")
         if count:
-            found[name] = 1 if kind == "string" or name.endswith(NAMES) else count
+            found[name] = 1 if kind == "string" or name.endswith(COUNTED_AS_ONE) else count
     return found
