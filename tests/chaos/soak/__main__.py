@@ -1,7 +1,7 @@
 """The soak, from the command line.
 
     python -m tests.chaos.soak                     an hour
-    python -m tests.chaos.soak --minutes 3         what CI runs
+    python -m tests.chaos.soak --minutes 5         what CI runs
     python -m tests.chaos.soak --minutes 0.2 --brief --plant objects,clients
 
 `--brief` is for trying the soak itself: no task is kept for a minute, and what is left is
