@@ -24,9 +24,12 @@ CARDS = {
     "stream": "XLEN",
 }
 """How to count what a key of each type holds."""
-COUNTED_AS_ONE = (":meta", ":series")
-"""What the keys end with that count as one: each queue's totals and settings, whose fields are names that
-the library knows, and its series, which has a field more every ten minutes, up to some hundred."""
+COUNTED_AS_ONE = ":meta"
+"""What the key ends with whose fields are names that the library knows: each queue's totals and
+settings, which are there from their first use on. It counts as one."""
+LEFT_OUT = ":series"
+"""What the key ends with that grows with time, by a field every ten minutes up to some hundred: a queue's
+series, which begins with the first sample that a worker takes."""
 ANSWERS_WITHIN = 30.0
 """Seconds that the worker has to say how it is."""
 
@@ -92,8 +95,8 @@ class Looker:
 
 
 def count_members(raw: redis.Redis) -> dict[str, int]:
-    """Return how much each key holds; strings, and `COUNTED_AS_ONE`, count as one."""
-    keys = sorted(raw.scan_iter(count=1000))
+    """Return how much each key holds; strings, and `COUNTED_AS_ONE`, count as one. `LEFT_OUT` is."""
+    keys = sorted(key for key in raw.scan_iter(count=1000) if not key.endswith(LEFT_OUT.encode()))
     pipeline = raw.pipeline(transaction=False)
     for key in keys:
         pipeline.type(key)
