@@ -239,6 +239,7 @@ async def test_a_scan_chooses_the_tasks_whose_last_attempt_is_of_a_kind(bench: B
     assert await found(OTHER) == ["b", "c"]
     assert await found(OTHER, newest=True) == ["c", "b"]
     assert await found("ffffffffffff") == []
+    assert sorted(await found("")) == ["a", "b", "c", "d"]
     assert (await bench.store.scan(Q, State.ACTIVE, limit=9, where=Where(kind=KIND))).records == ()
 
 
