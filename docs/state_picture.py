@@ -52,7 +52,7 @@ MERGER = (State.GROUPED, State.PENDING)
 """What a batch is drawn as: its members go, and one task comes in their place."""
 
 CHANGES = (Transition.RESCHEDULE, Transition.UPDATE)
-"""What a caller changes of a waiting task: told below, as its edges would cross the frame."""
+"""What a caller changes of a waiting task: a line of text below, as its edges would cross the frame."""
 
 WAYS: dict[tuple[str, str], Way] = {
     (START, WAITING_BOX): Way((49, 190), (), (104, 190), (72, 174)),

@@ -63,7 +63,7 @@ class Session:
     async def agreed(self, what: str) -> bool:
         """Ask whether to do what destroys something, and return the answer.
 
-        With `--yes` nobody is asked, and with `--dry-run` it is only told what would be done. What
+        With `--yes` nobody is asked, and with `--dry-run` it only prints what would be done. What
         destroys nothing is agreed to.
         """
         if self.arguments.dry_run:

@@ -1,4 +1,4 @@
-"""What is done to the tasks of a selection: asked for first, and told while it goes on."""
+"""What is done to the tasks of a selection: it asks first, and shows its progress."""
 
 from __future__ import annotations
 

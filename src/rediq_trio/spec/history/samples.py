@@ -4,7 +4,7 @@ A sample belongs to the step at whose end it is taken. Its counts are what happe
 before, its gauges are what there is at that instant. A longer step has the sum of the counts, and the
 last of the gauges.
 
-A step without a sample changed nothing. So that this can be told from a step that nobody saw, each
+A step without a sample changed nothing. So that this differs from a step that nobody saw, each
 sample has a predecessor in the step before it, or a mark: `SAMPLE_CARRIED` for one that repeats the gauges of
 the last sample, however long ago that was, and `SAMPLE_GAP` for one before which nobody looked.
 """
