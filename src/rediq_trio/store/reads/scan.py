@@ -17,7 +17,7 @@ from rediq_trio.spec.records import Place, QueueState, Record, place_of
 from rediq_trio.spec.stored_format import BATCH_VERSION
 
 SCAN_STEP = 250
-"""Tasks that one step looks at, at most: some 0.75 ms of a Redis."""
+"""Tasks that one step looks at, at most; fewer where they cost Redis more than a millisecond."""
 SCAN_BYTES = 1_000_000
 """After so many bytes of records a step ends early."""
 TYPE_AT = 2
