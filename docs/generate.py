@@ -15,16 +15,21 @@ from pathlib import Path
 from types import MappingProxyType
 
 from docs import (
+    alert_tables,
     command_line,
+    grafana_board,
     invariants,
     layer_picture,
     lua_loading,
     lua_reference,
     measured,
     metric_tables,
+    output_schema,
     programs,
+    prometheus_rules,
     readme_links,
     reference,
+    scaling_picture,
     state_picture,
     workflow_example,
 )
@@ -49,6 +54,10 @@ BLOCKS: Mapping[str, Callable[[], str]] = MappingProxyType(
         "commands": command_line.commands,
         "common_flags": command_line.common,
         "alerts": command_line.alerts,
+        "alert_steps": alert_tables.steps,
+        "alert_queries": alert_tables.queries,
+        "records": alert_tables.records,
+        "panels": alert_tables.panels,
         "keys": lua_reference.keys,
         "lua_constants": lua_reference.lua_constants,
         "record": lua_reference.record,
@@ -58,6 +67,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = MappingProxyType(
         "scaling": measured.scaling,
         "links": readme_links.addresses,
         "rates": measured.rates,
+        "operate": measured.operate,
         "attempt_metrics": metric_tables.attempts,
         "worker_metrics": metric_tables.worker,
         "store_metrics": metric_tables.store,
@@ -70,10 +80,20 @@ BLOCKS: Mapping[str, Callable[[], str]] = MappingProxyType(
 PICTURES: Mapping[str, Callable[[], str]] = MappingProxyType(
     {
         "images/layers.svg": layer_picture.svg,
+        "images/scaling.svg": scaling_picture.svg,
         "images/state-machine.svg": state_picture.svg,
         "images/workflow.svg": workflow_example.svg,
+        "reference/output.schema.json": output_schema.text,
     }
 )
+
+FILES: Mapping[str, Callable[[], str]] = MappingProxyType(
+    {
+        "examples/deploy/prometheus-rules.yml": prometheus_rules.text,
+        "examples/deploy/grafana-board.json": grafana_board.text,
+    }
+)
+"""What is generated as a whole, by its path in the repository."""
 
 _BLOCK = re.compile(r"<!-- (generated|program): ([\w/.-]+) -->\n.*?<!-- end -->", re.DOTALL)
 
@@ -97,6 +117,7 @@ def filled(page: str) -> str:
 def wanted() -> dict[Path, str]:
     """Give every file that is generated, or holds what is, as it should be now."""
     files = {HERE / name: draw() for name, draw in PICTURES.items()}
+    files |= {HERE.parent / name: make() for name, make in FILES.items()}
     pages = (HERE.parent / "README.md", HERE.parent / "lua" / "README.md")
     for path in (*sorted(HERE.rglob("*.md")), *pages):
         page = path.read_text("utf-8")

@@ -9,35 +9,9 @@ from types import MappingProxyType, ModuleType
 from typing import cast
 
 from rediq_trio.spec.check import totals
+from rediq_trio.spec.check.meanings import INVARIANTS
 from rediq_trio.spec.check.table import CHECKS
 from rediq_trio.testing.judge import invariants
-
-WORDS: Mapping[int, str] = MappingProxyType(
-    {
-        1: "A task is in exactly one state, and in exactly the index that the state names.",
-        2: "Nothing is lost: an enqueued task is in some index until it is purged after its end. "
-        "No key carries a TTL.",
-        3: "One holder: at most one live lease per task. A write with an older token changes "
-        "nothing. Being active and having a lease are one.",
-        4: "`attempt <= max_retry + 1`; only a failure or a timeout uses one up; every claim "
-        "raises `deliveries`.",
-        5: "A terminal state changes only by revive, requeue, delete and purge.",
-        6: "At most one task in the window of a unique key; the key names its holder, and is free "
-        "once the window ends, also after death, cancellation, deletion and purge.",
-        7: "Among ready tasks the lower priority number goes first, then first come, first served.",
-        8: "No task is claimed before its `run_at`, after its `expires`, before its dependencies "
-        "have ended as its policy asks, or once `pause()` has returned.",
-        9: "A tick of a schedule makes exactly one task, whatever number of servers run it.",
-        10: "A grouped task ends in exactly one batch; a group waits no longer than `max_delay`.",
-        11: "Limits hold at every instant: no more live leases than a limit of concurrency, no more "
-        "starts in any window than a rate; a permit dies with its lease.",
-        12: "Counters agree with a recount: enqueued = tasks in all states + purged + deleted "
-        "+ batched.",
-        13: "Liveness: with a live worker and capacity, every ready task is claimed, and every "
-        "lapsed lease reclaimed within `lease + 5 s`.",
-    }
-)
-"""The invariants, by the numbers that `Violation.invariant` gives."""
 
 ALSO: Mapping[int, str] = MappingProxyType(
     {
@@ -87,8 +61,8 @@ def table() -> str:
         "| | invariant | `check()` | every step of the tests | also in `tests/` |",
         "| ---: | --- | --- | --- | --- |",
     ]
-    for number in sorted(WORDS.keys() | tested):
-        words = WORDS.get(number, "(not described yet)")
+    for number in sorted(INVARIANTS.keys() | tested):
+        words = INVARIANTS.get(number, "(not described yet)")
         marks = ("yes" if number in where else "" for where in (live, tested))
         lines.append(f"| {number} | {words} | {' | '.join(marks)} | {ALSO.get(number, '')} |")
     return "\n".join(lines)

@@ -21,6 +21,8 @@ def keys() -> str:
     for key in (*KEY_TABLE, *STATISTICS_TABLE):
         lines.append(f"| `{names.of('Q', (key.name,))[0].decode()}` | {key.type} | {key.holds} |")
     records, alive, orders = (key.decode() for key in names.workers.values())
+    sizes, used = (key.decode() for key in names.statistics.values())
+    graphs, order, checks, totals = (key.decode() for key in names.workflows.values())
     lines += [
         f"| `{names.queues.decode()}` | set | The names of the queues ever used. |",
         f"| `{names.logbooks[Logbook.AUDIT].decode()}` | stream | What people did through tools, the last "
@@ -30,6 +32,14 @@ def keys() -> str:
         f"| `{records}` | hash | What each worker said of itself in its last heartbeat, by its id. |",
         f"| `{alive}` | sorted set | The workers, by until when each counts as alive. |",
         f"| `{orders}` | hash | The orders that each worker has not received, by its id, each with its id. |",
+        f"| `{sizes}` | hash | The bytes of each queue's statistics, by its name, as they were noted last; '' "
+        "has their sum. |",
+        f"| `{used}` | sorted set | These queues, by when each was last used, or could lose no more. |",
+        f"| `{graphs}` | hash | The record of each workflow, by its id: when it was written, in ms and 16 "
+        "digits, then its name and the ids of its tasks, packed. |",
+        f"| `{order}` | sorted set | The workflows, by the numbers of their records. |",
+        f"| `{checks}` | sorted set | The workflows, by when it is next looked whether a task is left. |",
+        f"| `{totals}` | hash | The number of the last record, and the bytes of all. |",
     ]
     return "\n".join(lines)
 

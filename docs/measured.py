@@ -28,6 +28,13 @@ def rates() -> str:
     return _tables("rates.json")
 
 
+def operate() -> str:
+    """Give what `benchmarks.operate` has found, if its figures are there."""
+    if not (DATA / "operate.json").is_file():
+        return "No figures of this version are recorded yet: `python -m benchmarks.operate` prints yours."
+    return _tables("operate.json")
+
+
 def _tables(name: str) -> str:
     found = json.loads((DATA / name).read_text("utf-8"))
     facts = "\n".join(f"- {name}: {fact}" for name, fact in found["machine"].items())

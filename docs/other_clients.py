@@ -57,9 +57,12 @@ from rediq_trio.values.limits import UNSET, QueueLimits, Rate, Unset
 from rediq_trio.values.observed.audit import AuditEntry, Mark
 from rediq_trio.values.observed.bulk import BulkProgress, SelectionPreview
 from rediq_trio.values.observed.failure_kind import FailureKind
+from rediq_trio.values.observed.group import GroupInfo
 from rediq_trio.values.observed.overview import Overview
 from rediq_trio.values.observed.series import Series
+from rediq_trio.values.observed.types import TypeStats
 from rediq_trio.values.observed.why import Why
+from rediq_trio.values.observed.workflow import WorkflowStatus
 from rediq_trio.values.schedule import Cron, Every
 from rediq_trio.values.targets import QueueTargets
 from rediq_trio.values.task import (

@@ -171,8 +171,9 @@ def _public(wanted: Any) -> list[Any]:
 
 _VALUES = ("TaskInfo", "Dependency", "UniqueKey", "Attempt", "ErrorText", "Progress", "Why",
            "WhyPart", "QueueStats", "Overview", "QueueCounts", "WorkerInfo", "RunningTask",
-           "WorkerHealth", "ReceivedOrder", "ServerStats", "Health", "BlockedLoop",
-           "ScheduleInfo", "Series", "SeriesPoint", "SeriesGap", "FailureKind", "BulkProgress",
+           "WorkerHealth", "ReceivedOrder", "TaskSignature", "ServerStats", "Health", "BlockedLoop",
+           "ScheduleInfo", "Series", "SeriesPoint", "SeriesGap", "TypeStats", "Percentiles",
+           "FailureKind", "GroupInfo", "BulkProgress",
            "SelectionPreview", "Possible", "QueueLimits", "KeyLimit", "QueueTargets",
            "AuditEntry", "Mark", "WorkflowInfo", "Node", "Violation", "Repair")  # fmt: skip
 
@@ -227,7 +228,8 @@ _RAISED = tuple(
 _IN_API = ("serve", "connect", "connect_sync", "current_task", "App", "Converter", "TaskType", "Task",
            "Unique", "Client", "TaskHandle", "Queue", "TaskSearch", "Selection",
            "Rate", "DeadLetters", "Schedules", "WorkerHandle", "Every",
-           "Cron", "Workflow", "chain", "gather", "WorkflowHandle", "Server", "CurrentTask", *_RAISED,
+           "Cron", "Workflow", "chain", "gather", "WorkflowHandle", "WorkflowStatus", "Server", "CurrentTask",
+           "Sending", "SentTask", *_RAISED,
            "MemoryStore", "Encryption", "logging_filter")  # fmt: skip
 _BUILT = ("App", "Converter", "Task", "Unique", "Rate", "Every", "Cron", "Workflow", *_RAISED,
           "MemoryStore", "Encryption")  # fmt: skip

@@ -272,10 +272,16 @@ class Cluster:
 
     def owner(self, slot: int) -> Node:
         """Give the node that has a slot."""
+        found = self._owner_or_none(slot)
+        if found is None:
+            raise RuntimeError(f"nobody has slot {slot}")
+        return found
+
+    def _owner_or_none(self, slot: int) -> Node | None:
         for first, last, master, *_ in self.alive().ask("CLUSTER", "SLOTS"):
             if int(first) <= slot <= int(last):
                 return self.at(int(master[1]))
-        raise RuntimeError(f"nobody has slot {slot}")
+        return None
 
     def at(self, port: int) -> Node:
         return next(node for node in self.nodes if node.port == port)
@@ -290,9 +296,17 @@ class Cluster:
         raise RuntimeError(f"port {master.port} has no replica")
 
     def wait_owner(self, slot: int, other_than: Node) -> Node:
-        """Wait until another node has a slot."""
-        wait_until(f"a new owner of slot {slot}", lambda: self.owner(slot) is not other_than)
-        return self.owner(slot)
+        """Wait until another node has a slot; while a failover goes on, none may have it."""
+        found = None
+
+        def changed() -> bool:
+            nonlocal found
+            found = self._owner_or_none(slot)
+            return found is not None and found is not other_than
+
+        wait_until(f"a new owner of slot {slot}", changed)
+        assert found is not None
+        return found
 
     def wait_replicas(self) -> None:
         """Wait until each of three masters has a replica that is in step."""

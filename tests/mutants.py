@@ -44,7 +44,7 @@ import pytest
 from rediq_trio.store.redis import scripts
 from rediq_trio.store.redis.scripts import lua_folder, script_paths
 from tests.mutations import MUTANTS, Mutant
-from tests.servers import lent, running_server
+from tests.servers import ServerMissing, lent, require_server, running_server
 
 AT_ONCE = 2
 DEADLINE = 120.0
@@ -69,6 +69,10 @@ THEME_OF = MappingProxyType(
         ),
         "batch": "groups", "set_group_rules": "groups", "groups": "groups",
         "include/entered": "still",
+        **dict.fromkeys(
+            ("due_workflows", "forget_workflow", "include/workflow", "keep_workflow", "list_workflows"),
+            "workflows",
+        ),
         "acknowledge": "mail", "order": "orders", "register": "orders", "log": "logbook",
         "cancel": "operating", "claim": "claim",
         "delete": "operating", "enqueue": "dependencies",
@@ -81,7 +85,9 @@ THEME_OF = MappingProxyType(
         "purge": "purge", "receive": "mail", "reclaim": "keeping",
         "remember": "steps", "renew": "give_back", "report": "signals", "revive": "operating",
         "failure_kinds": "failure_kinds", "include/attempts": "attempts",
-        "sample": "series", "series": "series", "include/oldest_due": "reading",
+        "sample": "series", "series": "series", "tally": "types", "types": "types", "statistics": "types",
+        "note_size": "trim", "trim": "trim",
+        "include/oldest_due": "reading",
         "workers": "orders", "settle": "settle", "stats": "reading",
         "unblock": "dependencies", "watch": "operating",
         **dict.fromkeys(
@@ -118,7 +124,8 @@ HARDER = ("tests/property/test_histories.py",)
 """What a mutant that survives the suites has to face next."""
 HANGS = "the tests hang"
 QUIETLY = (
-    "-q", "-s", "-m", "", "-p", "no:cacheprovider", "-p", "no:pytest_cov", "-p", "no:xdist", "--timeout=0"
+    "-q", "-s", "-m", "", "--assert=plain", "--timeout=0", "-p", "no:cacheprovider", "-p", "no:pytest_cov",
+    "-p", "no:xdist",
 )  # fmt: skip
 
 
@@ -343,6 +350,10 @@ def main(arguments: list[str]) -> int:
             f"{given.sample} of {len(chosen)} mutants: --sample {given.sample} --seed {given.seed}"
         )
         chosen = random.Random(given.seed).sample(chosen, given.sample)
+    try:
+        require_server(SERVER)
+    except ServerMissing as missing:
+        parser.exit(2, f"{parser.prog}: {missing}: the mutants of the scripts run on {SERVER}\n")
     begin = time.monotonic()
     os.chdir(ROOT)
     os.environ["HYPOTHESIS_PROFILE"] = "dev"

@@ -56,8 +56,8 @@ IMPORTED_ONCE = (
 )  # fmt: skip
 """What each fork would otherwise import by itself."""
 QUIETLY = (
-    "-q", "-s", "-x", "-m", "", "--tb=no", "--timeout=0", "-p", "no:cacheprovider", "-p", "no:pytest_cov",
-    "-p", "no:xdist", "-p", "no:anyio", "-W", "ignore::pytest.PytestAssertRewriteWarning",
+    "-q", "-s", "-x", "-m", "", "--tb=no", "--timeout=0", "--assert=plain", "-p", "no:cacheprovider",
+    "-p", "no:pytest_cov", "-p", "no:xdist", "-p", "no:anyio",
 )  # fmt: skip
 
 

@@ -72,6 +72,10 @@ class ServerMissing(pytest.skip.Exception):
         self.what = what
         self.why = why
 
+    def __reduce__(self) -> tuple[type[ServerMissing], tuple[str, str]]:
+        # It comes from a process of a pool, too.
+        return ServerMissing, (self.what, self.why)
+
 
 def check_setting() -> None:
     """Raise `UsageError` unless `REDIQ_TEST_SERVERS` is one of its values."""
@@ -143,6 +147,16 @@ def require_server(name: str) -> Path:
     if name in find_servers():
         return find_servers()[name]
     raise missing(name)
+
+
+def require_promtool() -> str:
+    """Return the program that checks rules of Prometheus; without it the test is not run."""
+    if (found := shutil.which("promtool")) is not None:
+        return found
+    what, why = "promtool is not on this machine", "looked on PATH; Debian's package is prometheus"
+    if os.environ.get(SETTING) == "all":
+        pytest.fail(f"{what} ({why}), and {SETTING}=all asks for it")
+    raise ServerMissing(what, why)
 
 
 def require_any_server() -> str:

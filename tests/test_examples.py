@@ -69,6 +69,34 @@ no task orders/unknown
 the first one has no result yet
 90 orders are left
 """,
+    "quart_page": r"""packed: 2 x tea, attempt 1
+packed: 4 x glass, attempt 2
+packed: 1 x bread, attempt 1
+the page lists the queue: True
+""",
+    "thumbnails": r"""(sun, the widest: \d+ %, row \d+ of 160
+)*sun: sun\.160\.png, sun\.40\.png, sun\.80\.png
+pond: pond\.160\.png, pond\.40\.png, pond\.80\.png
+6 files, [\d,]+ bytes
+""",
+    "nightly_report": r"""(added a batch of \d+
+){3,}nightly, cron "55 23 \* \* \*" UTC: next at 23:55 UTC
+made once before its time: completed
+harbor: 40 sales, 645\.00
+north: 40 sales, 625\.00
+south: 40 sales, 635\.00
+""",
+    "crawler": r"""(host [12], 127\.0\.0\.1:\d+: 12 pages, at most ([1-9]|10) in a second
+){2}""",
+    "order_workflow": r"""reserved tea in south, attempt 1
+reserved bread in north, attempt 2
+the order stands still: ConnectionError: harbor does not answer
+reserve glass failed first; 2 completed, 3 dead
+reserved glass in harbor, attempt 1
+sent a parcel of 3 items
+Ada owes 15\.60
+5 completed
+""",
 }
 
 
@@ -155,5 +183,5 @@ def test_the_links_of_the_readme_hold_outside_of_the_repository() -> None:
         file = ROOT / path.partition("#")[0]
         assert file.exists(), path
         view = address.removeprefix(project["urls"]["Repository"]).removesuffix(f"/main/{path}")
-        shown = "/tree" if file.is_dir() else "/raw" if file.suffix == ".svg" else "/blob"
+        shown = "/tree" if file.is_dir() else "/raw" if file.suffix in (".svg", ".webp") else "/blob"
         assert view == shown, address

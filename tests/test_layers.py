@@ -18,8 +18,7 @@ MODULES = {
     for path in ROOT.rglob("*.py")
 }
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("_errors", "_nursery"),
-    ("_version",),
+    ("_errors",),
     ("spec",),
     ("values",),
     ("wire",),
@@ -34,10 +33,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("worker",),
     ("web",),
     ("serve",),
+    ("sentry", "telemetry"),
     ("clients",),
     ("asyncio",),
+    ("dash",),
     ("rediq_trio",),
-    ("cli", "testing"),
+    ("testing",),
+    ("cli",),
     ("__main__",),
 )
 """The packages and modules of the top level, from the bottom up. Each imports from those below it;
@@ -104,8 +106,6 @@ def test_a_module_imports_only_from_rooms_below(module: str) -> None:
         for other in ours
         if room(other) != room(module)
         and level(other) >= level(module)
-        # The two on the ground may know each other.
-        and level(module) > 0
     }
     assert above == set()
     assert not imports(MODULES[module], late=False) & OPENED.get(module, set())
@@ -145,6 +145,38 @@ def test_the_asyncio_client_is_the_only_other_module_that_knows_asyncio() -> Non
         assert not known & {"redis", "trio_asyncio"}
 
 
+def test_only_its_command_knows_the_screen_and_only_the_screen_knows_textual() -> None:
+    knowing = {
+        name
+        for name, path in MODULES.items()
+        if "textual" in {each.split(".")[0] for each in imports(path, late=True)}
+    }
+    assert knowing == {"rediq_trio.dash.driver", "rediq_trio.dash.terminal"}
+    opening = {
+        name
+        for name, path in MODULES.items()
+        if room(name) != "dash" and any(room(each) == "dash" for each in imports(path, late=True))
+    }
+    assert opening == {"rediq_trio.cli.dash", "rediq_trio.cli.tasks.edit_on_screen"}
+    assert not any(room(each) == "dash" for each in imports(MODULES["rediq_trio.cli.dash"], late=False))
+
+
+SIMULATES: set[str] = set()
+"""Modules outside of `testing/` that may import it, in a function: its commands."""
+
+
+def test_only_its_commands_know_the_test_kit() -> None:
+    knowing = {
+        name
+        for name, path in MODULES.items()
+        if room(name) != "testing"
+        and any(room(each) == "testing" for each in imports(path, late=True) & MODULES.keys())
+    }
+    assert knowing <= SIMULATES
+    for name in knowing:
+        assert not any(room(each) == "testing" for each in imports(MODULES[name], late=False))
+
+
 ACTORS = ("poller", "executor", "settler", "heartbeat", "keeping.keeper", "progress")
 CALLS: Mapping[str, set[str]] = {
     # The last progress of an attempt must be written before its outcome: afterwards its token is
@@ -161,8 +193,9 @@ def test_actors_do_not_import_one_another(actor: str) -> None:
     assert {names[name] for name in imported & names.keys()} == CALLS.get(actor, set())
 
 
-NOT_OF_THE_SOURCE = {"__pycache__", "lua"}
-"""What an installed package has beside its source: the scripts are in `lua/` of the repository."""
+NOT_OF_THE_SOURCE = {"__pycache__", "lua", "py.typed"}
+"""What a package has beside its source: the scripts are in `lua/` of the repository, and `py.typed` is a
+mark for type checkers."""
 TOP_MAX, FOLDER_MAX = 25, 20
 """Maximum entries at the top level of the package, and in any folder of it."""
 DEPTH_MAX = 3

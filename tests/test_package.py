@@ -50,7 +50,7 @@ def test_every_public_class_and_function_has_a_docstring() -> None:
 
 
 def test_importing_the_library_imports_neither_asyncio_s_bridge_nor_redis_nor_an_extra() -> None:
-    late = {"trio_asyncio", "redis", "rich", "hypercorn", "starlette", "prometheus_client"}
+    late = {"trio_asyncio", "redis", "rich", "hypercorn", "starlette", "prometheus_client", "sentry_sdk"}
     looking = f"import sys, rediq_trio; print(sorted({late} & set(sys.modules)))"
     found = subprocess.run(
         [sys.executable, "-c", looking],

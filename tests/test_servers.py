@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.commands import run_pytest
-from tests.servers import LOOKED_IN, SERVERS, find_servers, require_server
+from tests.servers import LOOKED_IN, SERVERS, ServerMissing, find_servers, require_server
 
 EVERY_STORE = "tests/conformance/test_purge.py"
 NEEDS_WAITAOF = "tests/ha/test_durability.py::test_fsynced_is_refused_where_it_cannot_be_had"
@@ -100,3 +104,23 @@ def test_a_server_that_is_none_is_refused() -> None:
 
 def test_what_is_found_is_in_the_order_of_age() -> None:
     assert [*find_servers()] == [name for name in SERVERS if name in find_servers()]
+
+
+def test_what_is_missing_is_named_in_another_process_too() -> None:
+    found = pickle.loads(pickle.dumps(ServerMissing("redis-6.2 is not here", LOOKED_IN)))
+    assert isinstance(found, ServerMissing)
+    assert (found.what, found.why) == ("redis-6.2 is not here", LOOKED_IN)
+    assert str(found) == f"redis-6.2 is not here ({LOOKED_IN})"
+
+
+def test_mutants_of_the_scripts_without_their_server_end_with_one_line() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.mutants", "--sample", "1"], capture_output=True, text=True,
+        env=os.environ | {"REDIQ_TEST_SERVERS": "none"}, check=False, timeout=120,
+        cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert done.stderr == (
+        "python -m tests.mutants: redis-6.2 is left out (REDIQ_TEST_SERVERS=none): "
+        "the mutants of the scripts run on redis-6.2\n"
+    )

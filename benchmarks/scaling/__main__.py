@@ -10,21 +10,14 @@ standard error.
 
 from __future__ import annotations
 
-import argparse
-import json
-import shlex
-import sys
-import time
 from collections.abc import Mapping
-from pathlib import Path
+from typing import Any
 
 import attrs
-import trio
 
-from benchmarks.core import machine
+from benchmarks.parts import run_parts
 from benchmarks.scaling import dead, delayed, lengths, payloads, queues, sleepers
-from benchmarks.scaling.stage import Part, Stage, Table
-from benchmarks.server import run_server
+from benchmarks.scaling.stage import Part, Table
 
 PARTS: Mapping[str, Part] = {
     "lengths": lengths.measure,
@@ -37,39 +30,17 @@ PARTS: Mapping[str, Part] = {
 """Each part by its name."""
 
 
-def _parts(text: str) -> list[str]:
-    chosen = [part.strip() for part in text.split(",")]
-    for part in chosen:
-        if part not in PARTS:
-            raise argparse.ArgumentTypeError(f"{part!r} is none of {', '.join(PARTS)}")
-    return chosen
-
-
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling")
-    parser.add_argument(
-        "--only", type=_parts, default=[*PARTS], metavar="PART,PART", help=", ".join(PARTS)
-    )
-    parser.add_argument("--quick", action="store_true", help="a tenth of everything")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    parser.add_argument("--server", metavar="PATH", help="the redis-server to run")
-    given = parser.parse_args()
-    found: dict[str, list[Table]] = {}
-    with run_server(given.server) as bench:
-        facts = machine(bench) | {
-            "command": shlex.join(["python", "-m", "benchmarks.scaling", *sys.argv[1:]])
-        }
-        print("\n".join(f"- {name}: {fact}" for name, fact in facts.items()), flush=True)
-        for name in given.only:
-            begin = time.perf_counter()
-            print(f"{name} ...", file=sys.stderr, flush=True)
-            found[name] = trio.run(PARTS[name], Stage(bench, given.quick))
-            print(f"\r{name}: {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
-            print(f"\n## {name}\n\n" + "\n\n".join(t.markdown() for t in found[name]), flush=True)
-    if given.json:
-        parts = {name: [attrs.asdict(table) for table in tables] for name, tables in found.items()}
-        given.json.write_text(json.dumps({"machine": facts, "parts": parts}, indent=2) + "\n")
+    run_parts("benchmarks.scaling", PARTS, _figures, each=_print)
+
+
+def _print(name: str, tables: list[Table]) -> None:
+    print(f"\n## {name}\n\n" + "\n\n".join(t.markdown() for t in tables), flush=True)
+
+
+def _figures(found: Mapping[str, list[Table]]) -> Mapping[str, Any]:
+    return {"parts": {name: [attrs.asdict(t) for t in tables] for name, tables in found.items()}}
 
 
 if __name__ == "__main__":

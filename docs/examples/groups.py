@@ -34,7 +34,7 @@ async def main() -> None:
         for text in ("hello", "how are you?", "bye", "one more thing"):
             handle = await client.enqueue(for_ann.task(text))
 
-        await trio.sleep(0.2)
+        await trio.sleep(0.5)
         print("waits:", (await handle.info()).group)
         await trio.sleep(2)
 

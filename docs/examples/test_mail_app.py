@@ -8,6 +8,7 @@ import trio.testing
 from mail_app import app, send_mail, sent, shout
 
 import rediq_trio as rediq
+from rediq_trio.testing import running
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
@@ -18,6 +19,17 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
 def test_a_handler_is_a_function_and_can_be_called() -> None:
     async def test() -> None:
         assert await shout("quiet") == "QUIET"
+
+    run(test)
+
+
+def test_the_second_attempt_sends_the_mail() -> None:
+    async def test() -> None:
+        with running(send_mail.task("ada@example.com"), attempt=2):
+            assert await send_mail("ada@example.com") == "sent to ada@example.com"
+        with running(attempt=1), pytest.raises(ConnectionError):
+            await send_mail("ada@example.com")
+        sent.clear()
 
     run(test)
 

@@ -43,6 +43,9 @@ local function defer(local_id, ended_as, result, dependent)
   if not quiet then notify('mail') end
 end
 
+-- Of the tasks that died because of one that they need id, attempt and reason, one after the other.
+local died = {}
+
 -- Resolves a dependency, once: a task of this queue waits for a task that has ended.
 local function resolve(id, ref, ended_as, result, now)
   local record, newer = load(id)
@@ -63,6 +66,7 @@ local function resolve(id, ref, ended_as, result, now)
     leave_index(id, record)
     local reason = string.format(NEED_FAILED, text_of(ref), ended_as_texts[ended_as])
     bury(id, record, reason, now)
+    died[#died + 1], died[#died + 2], died[#died + 3] = id, record[ATTEMPT], reason
     record_entry(now, 'unblock', id, BLOCKED, DEAD, record)
     return
   end
@@ -86,6 +90,12 @@ local function resolve(id, ref, ended_as, result, now)
   record_entry(now, 'unblock', id, BLOCKED, record[STATE], record)
 end
 
+-- Adds those tasks to a reply.
+local function add_died(reply)
+  for n = 1, #died do reply[#reply + 1] = died[n] end
+  return reply
+end
+
 -- Notifies a dependent, of this queue or another, of how a task has ended.
 local function notify_dependent(local_id, dependent, ended_as, result, now)
   local queue, id = split(dependent)
@@ -97,9 +107,13 @@ local function notify_dependent(local_id, dependent, ended_as, result, now)
 end
 
 -- Subscribes a dependent to the end of a task; notifies it now if the task has ended or is gone.
-local function subscribe(local_id, dependent, now)
+-- One that asks again may be subscribed already, or wait for a task that is still on its way.
+local function subscribe(local_id, dependent, now, again)
   local source, newer = load(local_id)
   local state = newer and newer % FORMAT_STEP or source and source[STATE]
+  if again and (not state or redis.call('ZSCORE', edges, prefix(local_id) .. dependent)) then
+    return
+  end
   if not state or state == GROUPED then
     notify_dependent(local_id, dependent, 0, '', now)
   elseif state >= COMPLETED then

@@ -5,7 +5,8 @@
 --          3 the code of the state in which it must be, '' for any
 --          4 the latest instant in ms at which it entered it
 -- RETURNS  the code of the state the task is in now, 0 for no such task; for a task of a newer
---          format, which stays as it is, the first field of its record, negated
+--          format, which stays as it is, the first field of its record, negated. If any task died
+--          because it needs this one, an array: that code, then the id, attempt and reason of each
 -- INCLUDE  clock keys record history lanes indexes terminal propagate entered
 local now, id = clock(ARGV[1]), ARGV[2]
 local record, newer = load(id)
@@ -23,4 +24,5 @@ elseif record[STATE] <= PENDING or record[STATE] == RETRY then
   record_entry(now, 'cancel', id, was, CANCELLED, record)
 end
 conclude(now)
-return record[STATE]
+if #died == 0 then return record[STATE] end
+return add_died({record[STATE]})

@@ -5,7 +5,8 @@
 --          '' for any  3 the latest instant in ms at which it entered it; then ids
 -- RETURNS  per id the code of the state the task was in, 0 for no such task. A task stays if the
 --          answer is the code of `active`, or negative: for a task of a newer format the first
---          field of its record, negated
+--          field of its record, negated. Then, if any task died because it needs one of them, an
+--          array of the id, attempt and reason of each
 -- INCLUDE  clock keys record history lanes indexes terminal propagate entered
 local now = clock(ARGV[1])
 local answers, gone = {}, 0
@@ -29,4 +30,5 @@ for i = 4, #ARGV do
 end
 if gone > 0 then count('deleted', gone) end
 conclude(now)
+if #died > 0 then answers[#answers + 1] = died end
 return answers

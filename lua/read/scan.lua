@@ -115,7 +115,8 @@ local function chosen(id, record)
   if priority and record[PRIORITY] ~= priority then return false end
   local relations = record[RELATIONS]
   if limit_key ~= '' and not (relations and relations[LIMIT_KEY] == limit_key) then return false end
-  if not record[ERROR]:find(reason, 1, true) then return false end
+  local hidden = record[ERROR]:sub(1, #ENCRYPTED_ERROR) == ENCRYPTED_ERROR
+  if not hidden and not record[ERROR]:find(reason, 1, true) then return false end
   local ended = record[FINISHED]
   local aged = ended > 0 and ended or record[CREATED]
   if since and aged < since or till and aged > till then return false end

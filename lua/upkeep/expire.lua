@@ -2,8 +2,8 @@
 -- Moves waiting tasks that have expired to dead.
 -- KEYS     all
 -- ARGV     1 now in ms, '' for the server's time  2 limit, 1 to 1000
--- RETURNS  how many tasks moved; ms until the next one expires, -1 for none; then of each of them
---          id, attempt and reason
+-- RETURNS  how many tasks moved; ms until the next one expires, -1 for none; then of each of them,
+--          and of those that died because of one, id, attempt and reason
 -- INCLUDE  clock keys record history lanes indexes terminal propagate due deaths
 local now = clock(ARGV[1])
 local moved, reply = 0, {0, 0}
@@ -23,4 +23,4 @@ for i, id in ipairs(ids) do
 end
 conclude(now)
 reply[1], reply[2] = moved, next_in(now, {expiring})
-return reply
+return add_died(reply)

@@ -36,4 +36,4 @@ end
 wake_on_slot(#lapsed > 0)
 conclude(now)
 reply[2] = next_in(now, {active})
-return reply
+return add_died(reply)

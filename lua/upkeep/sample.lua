@@ -5,7 +5,8 @@
 -- ARGV     1 now in ms, '' for the server's time  2 step of the last sample that the caller
 --          knows, -1 for none  3 ms for which the queue may have changed without being seen by it
 -- RETURNS  step of the last sample, -1 for none; ms until the next may be taken, -1 if nothing
---          has changed, and nothing will without a signal
+--          has changed, and nothing will without a signal; after a sample: 1 if it
+--          begins a chunk of the shortest steps, else 0
 -- INCLUDE  clock record oldest_due
 local now, known, unseen = clock(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local series = KEYS[13]
@@ -120,6 +121,7 @@ local function forget_after(level, at)
   end)
 end
 
+local begins = 1 - redis.call('HEXISTS', series, '0:' .. math.floor(step / STEPS_PER_CHUNK))
 for index, length in ipairs(lengths) do
   local level, here = index - 1, math.ceil(step / length)
   if went_back then forget_after(level, here) end
@@ -129,4 +131,4 @@ for index, length in ipairs(lengths) do
   put(level, here, is_gap and SAMPLE_GAP or 0, taken)
 end
 redis.call('HSET', series, 'last', cmsgpack.pack({SERIES_FORMAT, step, unpack(numbers)}))
-return {step, next_in}
+return {step, next_in, begins}

@@ -18,6 +18,11 @@ local reply = {0, lease_end, -1}
 local saved_records, leases, deaths, lanes_changed = {}, {}, {}, false
 history_size = tonumber(settings[3] or 0)
 
+-- Returns when an attempt starts: not before the task was due, if the clock was set back since.
+local function start_of(record)
+  return math.max(now, record[RUN])
+end
+
 -- Leases a task, or buries it. Returns true for a lease.
 local function lease_or_bury(id, record)
   local reason, envelope = nil, envelope_of(id, record)
@@ -30,7 +35,7 @@ local function lease_or_bury(id, record)
     reason = UNREADABLE_RECORD
   elseif not envelope then
     reason = PAYLOAD_MISSING
-  elseif record[EXPIRES] > 0 and record[EXPIRES] <= now then
+  elseif record[EXPIRES] > 0 and record[EXPIRES] <= start_of(record) then
     reason = EXPIRED
   end
   if record[EXPIRES] > 0 then redis.call('ZREM', expiring, id) end
@@ -41,7 +46,7 @@ local function lease_or_bury(id, record)
     add_death(deaths, id, record)
     return false
   end
-  record[STATE], record[STARTED] = ACTIVE, now
+  record[STATE], record[STARTED] = ACTIVE, start_of(record)
   record[DELIVERIES], record[ATTEMPT] = record[DELIVERIES] + 1, record[ATTEMPT] + 1
   record[WORKER], record[NONCE] = ARGV[4], ARGV[5]
   if record[RELATIONS] then
@@ -127,6 +132,7 @@ if #saved_records > 0 then
   redis.call('ZADD', active, unpack(leases))
 end
 conclude(now)
+add_died(deaths)
 if #deaths > 0 then reply[#reply + 1] = deaths end
 local opens_at = queue_opens_at()
 if stopped_by then

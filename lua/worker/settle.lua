@@ -11,7 +11,9 @@
 --          error, delay in ms ('' when the error is final); snooze: delay in ms, ''; any other:
 --          '', ''
 -- RETURNS  per outcome the code of the state the task is in now, 0 when stale; for a completion
---          that did not enqueue all of its children, an array of the ids of the others
+--          that did not enqueue all of its children, an array of the ids of the others; then, if
+--          any task died because of one that it needs, an array of the id, attempt and reason of
+--          each
 -- INCLUDE  clock keys record history lanes indexes terminal propagate intake fence attempts
 --          wake_on_slot
 local args = ARGV
@@ -213,6 +215,13 @@ if #counted > 0 then
           or type(known[KIND_IDS]) ~= 'table' then
         known, added = {0, now, sample, {}}, true
       end
+      local hours, hour = known[KIND_HOURS], math.floor(now / HOUR_MS)
+      if type(hours) ~= 'table' or type(hours[1]) ~= 'number' or type(hours[2]) ~= 'number' then
+        hours = {hour, 0}
+      end
+      for _ = 1, math.min(hour - hours[1], HOURS_KEPT) do table.insert(hours, 2, 0) end
+      while #hours > HOURS_KEPT + 1 do hours[#hours] = nil end
+      hours[1], known[KIND_HOURS] = math.max(hours[1], hour), hours
       seen[kind] = known
     end
     local known, ids = seen[kind], {id}
@@ -220,6 +229,7 @@ if #counted > 0 then
       if other ~= id and #ids < KIND_TASKS then ids[#ids + 1] = other end
     end
     known[KIND_COUNT], known[KIND_IDS] = known[KIND_COUNT] + 1, ids
+    known[KIND_HOURS][2] = known[KIND_HOURS][2] + 1
   end
   for kind, known in pairs(seen) do
     redis.call('HSET', kinds, kind, cmsgpack.pack(known))
@@ -234,4 +244,5 @@ end
 count_added()
 wake_on_slot(next(settled) ~= nil)
 conclude(now)
+if #died > 0 then answers[#answers + 1] = died end
 return answers

@@ -1,11 +1,14 @@
 """Background tasks for Trio programs, on Redis, with a specification that is checked.
 
 __main__             `python -m rediq_trio`
-cli  testing         the command line; checks that other projects can run
+cli                  the command line
+testing              fleets in simulated time, for tests of handlers; checks that other projects can run
+dash                 the screen of `rediq dash`: lines, pages, keys, and Textual
 asyncio              `async with rediq.asyncio.connect(...)`, for asyncio programs
 clients              blocking and asyncio clients, made from the Trio one
+sentry  telemetry    failures and schedules for Sentry; traces and metrics of OpenTelemetry
 serve                `async with rediq.serve(...)`: a worker and its client
-web                  health and metrics of a worker, over HTTP
+web                  the web page; health and metrics of a worker, over HTTP
 worker               the actors that claim tasks, run them and settle their outcomes
 handlers             what handlers are written with: App, current_task, once
 observe              what tools show: views of all queues, alerts, words
@@ -18,15 +21,15 @@ store                where tasks are kept: in memory or in Redis, behind one int
 wire                 how payloads, envelopes and results are packed
 values               what users write and read, checked when it is built
 spec                 the rules of the queue: pure functions over immutable values
-_version             the version of the package
-_errors  _nursery    the exceptions; how errors leave a nursery
+_errors              the exceptions; how they leave a nursery
 
 A package or module imports only from the lines below its own.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from rediq_trio._version import __version__ as __version__
+__version__ = "0.1.0"
+"""The version of the package, which the build reads here."""
 
 if TYPE_CHECKING:
     from rediq_trio import asyncio as asyncio

@@ -2,7 +2,7 @@
 
 import sys
 
-from rediq_trio.cli.main import main
+from rediq_trio.cli.main import run_process
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_process())

@@ -23,6 +23,7 @@ from rediq_trio.store.encrypted.keys import Encryption
 from rediq_trio.store.port import Store
 from rediq_trio.store.redis.durability import Level
 from rediq_trio.values.bounds import MAX_PAYLOAD, Duration
+from rediq_trio.values.telemetry.port import SendingApp, Telemetry
 
 __all__ = [
     "AsyncioClient",
@@ -49,6 +50,8 @@ async def connect(
     replicas: int | None = None,
     encryption: Encryption | None = None,
     patience: Duration | None = None,
+    app: SendingApp | None = None,
+    telemetry: Telemetry | None = None,
 ) -> AsyncGenerator[AsyncioClient]:
     """Open a client for asyncio for as long as the block lasts.
 
@@ -67,6 +70,8 @@ async def connect(
         replicas=replicas,
         encryption=encryption,
         patience=patience,
+        app=app,
+        telemetry=telemetry,
     )
     opening, closed = calls.new_call(), calls.new_call()
     calls.thread = thread = TrioThread(opened, opening, closed, ANOTHER)

@@ -5,17 +5,19 @@ Long, because each method says what it promises.
 
 from __future__ import annotations
 
-import random
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, TypeVar, overload
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+import attrs
 import trio
 
 from rediq_trio._errors import (
     ConnectionLost,
     DuplicateTask,
     QueueFull,
+    RediqError,
     TaskNotFound,
     Unconfirmed,
 )
@@ -23,7 +25,6 @@ from rediq_trio.admin.logbooks import read_audit, read_marks, write_mark
 from rediq_trio.admin.overview import read_overview
 from rediq_trio.admin.queue import Queue
 from rediq_trio.admin.worker_handle import WorkerHandle, check_worker_name
-from rediq_trio.schedules.admin import Schedules
 from rediq_trio.settings import settle_patience, warn_misspelt_variables
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Answer, AnswerKind, Enqueued, NewTask
@@ -35,10 +36,10 @@ from rediq_trio.store.opening import open_store
 from rediq_trio.store.patient import with_patience
 from rediq_trio.store.port import Store
 from rediq_trio.store.redis.durability import Durability, Level
-from rediq_trio.store.relay import relay
+from rediq_trio.store.relay import log_dead, relay
 from rediq_trio.store.retrying import until_answered
 from rediq_trio.store.trio_context import trio_context
-from rediq_trio.store.urls import default_url
+from rediq_trio.store.urls import default_url, server_of
 from rediq_trio.tasks.enqueue_steps import (
     FULL_QUEUE_FIRST_PAUSE,
     FULL_QUEUE_LONGEST_PAUSE,
@@ -47,7 +48,7 @@ from rediq_trio.tasks.enqueue_steps import (
 from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.tasks.ids import split_id
 from rediq_trio.tasks.partitions import PartitionCounts
-from rediq_trio.tasks.prepare import PreparedTask, prepare
+from rediq_trio.tasks.prepare import PreparedTask, prepare, to_send
 from rediq_trio.tasks.task_info import read_worker_infos
 from rediq_trio.tasks.waiting import lend_slot
 from rediq_trio.values.bounds import (
@@ -58,12 +59,20 @@ from rediq_trio.values.bounds import (
     check_number,
     queue_of,
 )
+from rediq_trio.values.chance import uniform
 from rediq_trio.values.observed.audit import AuditEntry, Mark
 from rediq_trio.values.observed.overview import Overview
+from rediq_trio.values.observed.workflow import WorkflowStatus
 from rediq_trio.values.task import Task, WorkerInfo
-from rediq_trio.workflow.build import Workflow
-from rediq_trio.workflow.handle import WorkflowHandle
-from rediq_trio.workflow.plan import check_atomic, prepare_node
+from rediq_trio.values.telemetry.port import SendingApp, Telemetry, sending_layers
+from rediq_trio.values.telemetry.sending import Senders, SentTask, make_senders
+
+# Imported when they are used: a command that looks at queues is over soon.
+if TYPE_CHECKING:
+    from rediq_trio.schedules.admin import Schedules
+    from rediq_trio.workflow.build import Workflow
+    from rediq_trio.workflow.handle import WorkflowHandle
+    from rediq_trio.workflow.plan import Plan
 
 R = TypeVar("R")
 
@@ -72,12 +81,20 @@ class Client:
     """Enqueues tasks, and opens tasks, queues and schedules. Made by `connect` and by `serve`."""
 
     def __init__(
-        self, store: Store, *, max_payload: int = MAX_PAYLOAD, patience: float = PATIENCE
+        self,
+        store: Store,
+        *,
+        max_payload: int = MAX_PAYLOAD,
+        patience: float = PATIENCE,
+        senders: Senders | None = None,
     ) -> None:
         self._store = store
+        self._senders = senders
         self._patient_store = with_patience(store, patience)
         self._max_payload = max_payload
-        self._open = partial(TaskHandle[Any], self._patient_store, max_payload=max_payload)
+        self._open = partial(
+            TaskHandle[Any], self._patient_store, max_payload=max_payload, senders=senders
+        )
         self._patience = patience
         self._partition_counts = PartitionCounts(store, patience)
 
@@ -100,28 +117,61 @@ class Client:
         is safe. `Unconfirmed` means that the task was written, but is less durable than
         requested. When cancelled, the task may exist too.
         """
-        if isinstance(task, Workflow):
-            return await self._enqueue_workflow(task, wait=wait)
+        if not isinstance(task, Task):
+            from rediq_trio.workflow.build import Workflow
+
+            if isinstance(task, Workflow):
+                return await self._enqueue_workflow(task, wait=wait)
         await self._partition_counts.refresh_if_old()
         task = self._partition_counts.router()(task)
-        one = prepare(task, self._max_payload)
-        await self._check_elsewhere(one.elsewhere)
-        repeatable = task.id is None
-        (answer,) = await self._send_when_room(wait, task.queue, (one.new,), repeatable)
-        if answer is None:
-            raise DuplicateTask(f"{task.queue}/{one.local_id}")
-        handle = self._handle(one, answer)
-        if isinstance(answer, Answer) and answer.kind is AnswerKind.TAKEN and one.rejects_duplicate:
-            raise DuplicateTask(handle.id)
-        if one.elsewhere:
-            await relay(self._store, task.queue)
+        # No `with`, which would cost each call without middleware something.
+        opened = None if self._senders is None else self._senders.begin("enqueue", (to_send(task),))
+        try:
+            sent = None if opened is None else opened.sending.tasks[0]
+            one = prepare(task, self._max_payload, sent)
+            await self._check_elsewhere(one.elsewhere)
+            repeatable = task.id is None
+            (answer,) = await self._send_when_room(wait, task.queue, (one.new,), repeatable)
+            if answer is None:
+                raise DuplicateTask(f"{task.queue}/{one.local_id}")
+            handle = self._handle(one, answer)
+            taken = isinstance(answer, Answer) and answer.kind is AnswerKind.TAKEN
+            if taken and one.rejects_duplicate:
+                raise DuplicateTask(handle.id)
+            if one.elsewhere:
+                await relay(self._store, task.queue)
+        except BaseException as error:
+            if opened is not None:
+                opened.end(error)
+            raise
+        if opened is not None:
+            opened.end_sent((handle.created,))
         return handle
 
     async def _enqueue_workflow(self, workflow: Workflow[R], *, wait: bool) -> WorkflowHandle[R]:
         workflow.check()
         await self._partition_counts.refresh_if_old()
         plan = workflow.plan(self._partition_counts.router())
-        nodes = [prepare_node(node, plan.home, self._max_payload) for node in plan.nodes]
+        if self._senders is None:
+            return await self._write_workflow(plan, (), wait=wait)
+        tasks = [to_send(attrs.evolve(node.task, id=node.local_id)) for node in plan.nodes]
+        with self._senders.around("workflow", tasks, plan.name, plan.id) as sending:
+            handle = await self._write_workflow(plan, sending.tasks, wait=wait)
+            for sent in sending.tasks:
+                sent.created = True
+        return handle
+
+    async def _write_workflow(
+        self, plan: Plan, sent: Sequence[SentTask], *, wait: bool
+    ) -> WorkflowHandle[Any]:
+        from rediq_trio.workflow.handle import WorkflowHandle
+        from rediq_trio.workflow.listing import forget_refused
+        from rediq_trio.workflow.plan import check_atomic, prepare_node
+
+        nodes = [
+            prepare_node(node, plan, self._max_payload, each)
+            for node, each in zip_longest(plan.nodes, sent)
+        ]
         check_atomic(nodes)
         # Tasks of other queues are written later and cannot be rejected then, so check them now.
         await self._check_elsewhere(need for one in nodes for need in one.outside(plan.home))
@@ -132,18 +182,32 @@ class Client:
                     raise DuplicateTask(f"{one.task.queue}/{one.local_id}")
         repeatable = not any(node.task.id for node in plan.nodes)
         new_tasks = [one.new for one in nodes]
-        answers = await self._send_when_room(wait, plan.home, new_tasks, repeatable, atomic=True)
-        for one, answer in zip(nodes, answers, strict=True):
-            if answer is None:
-                raise DuplicateTask(f"{plan.home}/{one.local_id}")
-            self._handle(one, answer)  # raises if it was rejected
+        graph = plan.graph()
+        packed, created_ms = graph.pack(), 0
+
+        async def keep() -> None:
+            # Before the tasks: so that there are never tasks of a workflow that nobody finds.
+            nonlocal created_ms
+            created_ms = await self._patient_store.keep_workflow(graph.id, packed)
+
+        answers = await self._send_when_room(
+            wait, plan.home, new_tasks, repeatable, atomic=True, first=keep
+        )
+        try:
+            for one, answer in zip(nodes, answers, strict=True):
+                if answer is None:
+                    raise DuplicateTask(f"{plan.home}/{one.local_id}")
+                self._handle(one, answer)  # raises if it was rejected
+        except RediqError:
+            await forget_refused(self._store, graph.id)
+            raise
         if any(one.new.relations.queue or one.outside(plan.home) for one in nodes):
             await relay(self._store, plan.home)
         handles = {
             node.name: self._open(node.queue, node.local_id, node.task.returns)
             for node in plan.nodes
         }
-        return WorkflowHandle(plan, handles)
+        return WorkflowHandle(graph, handles, created_ms)
 
     @audited()
     async def enqueue_many(
@@ -162,9 +226,25 @@ class Client:
         earlier steps stay enqueued, and those of the current one may be.
         """
         await self._partition_counts.refresh_if_old()
-        prepared = [
-            prepare(self._partition_counts.router()(task), self._max_payload) for task in tasks
-        ]
+        route = self._partition_counts.router  # one for each, so that they are spread
+        if self._senders is None:
+            return await self._write_many(
+                [prepare(route()(task), self._max_payload) for task in tasks], wait
+            )
+        routed = [route()(task) for task in tasks]
+        with self._senders.around("enqueue_many", [*map(to_send, routed)]) as sending:
+            prepared = [
+                prepare(task, self._max_payload, sent)
+                for task, sent in zip(routed, sending.tasks, strict=True)
+            ]
+            handles = await self._write_many(prepared, wait)
+            for sent, handle in zip(sending.tasks, handles, strict=True):
+                sent.created = handle.created
+        return handles
+
+    async def _write_many(
+        self, prepared: Sequence[PreparedTask], wait: bool
+    ) -> list[TaskHandle[Any]]:
         await self._check_elsewhere(need for one in prepared for need in one.elsewhere)
         writer = StepWriter(prepared, wait, self._send, self._handle, partial(relay, self._store))
         return await writer.write()
@@ -206,16 +286,19 @@ class Client:
         repeatable: bool,
         *,
         atomic: bool = False,
+        first: Callable[[], Awaitable[None]] | None = None,
     ) -> Enqueued:
-        """Enqueue; with `wait`, repeat while the queue is full."""
+        """Enqueue; with `wait`, repeat while the queue is full. `first` is called before each try."""
         pause = FULL_QUEUE_FIRST_PAUSE
         while True:
+            if first is not None:
+                await first()
             answers = await self._send(queue, tasks, repeatable=repeatable, atomic=atomic)
             full = any(isinstance(a, Answer) and a.kind is AnswerKind.FULL for a in answers)
             if not (wait and full):
                 return answers
             with lend_slot():  # the tasks that make room may need it
-                await trio.sleep(random.uniform(pause / 2, pause))
+                await trio.sleep(uniform(pause / 2, pause))
             pause = min(FULL_QUEUE_LONGEST_PAUSE, pause * 2)
 
     async def _send(
@@ -245,7 +328,12 @@ class Client:
         except Unconfirmed as unconfirmed:
             unconfirmed.ids = tuple(f"{queue}/{task.id}" for task in tasks)
             raise
-        if sent_before and repeatable:
+        written_before = sent_before and repeatable  # if None: its id is new
+        if State.DEAD in answers or (written_before and None in answers):  # what it needs is dead
+            dying = (State.DEAD, State.BLOCKED, *((None,) if written_before else ()))
+            some = zip(tasks, answers, strict=True)
+            await log_dead(self._store, queue, [one.id for one, state in some if state in dying])
+        if written_before:
             return tuple(State.PENDING if a is None else a for a in answers)
         return answers
 
@@ -271,9 +359,45 @@ class Client:
         """
         return await read_overview(self._patient_store, names)
 
+    async def workflow(self, workflow_id: str) -> WorkflowHandle[Any]:
+        """Find a workflow again by its id, in any process; return its handle.
+
+        A workflow is found until none of its tasks is left, and for some time after that; of the
+        last 10,000. Raises `ConfigError` for a malformed id, `WorkflowNotFound`, and `PayloadError`
+        for one whose record this process cannot read.
+        """
+        from rediq_trio.workflow.handle import WorkflowHandle
+        from rediq_trio.workflow.listing import read_graph
+
+        graph, created_ms = await read_graph(self._patient_store, workflow_id)
+        handles = {node.name: self._open(node.queue, node.local_id) for node in graph.nodes}
+        return WorkflowHandle(graph, handles, created_ms)
+
+    async def workflows(
+        self,
+        *,
+        newest: bool = True,
+        state: str | None = None,
+        limit: int = 100,
+        after: WorkflowStatus | str | None = None,
+    ) -> tuple[WorkflowStatus, ...]:
+        """Read how far workflows are, the newest first, or the oldest with `newest=False`.
+
+        `state`: only those that are `running`, `completed`, `dead`, `cancelled` or `gone`, for
+        which all may be read. `limit` is 1 to 1,000; for the next page, pass the last one, or its
+        `cursor`, as `after`. The states are not of one instant. Raises `ConfigError`.
+        """
+        from rediq_trio.workflow.listing import list_workflows
+
+        return await list_workflows(
+            self._patient_store, newest=newest, state=state, limit=limit, after=after
+        )
+
     def schedules(self) -> Schedules:
         """Return the schedules of all queues without reading them."""
-        return Schedules(self._patient_store, self._max_payload)
+        from rediq_trio.schedules.admin import Schedules
+
+        return Schedules(self._patient_store, self._max_payload, self._senders)
 
     def worker(self, worker_id: str) -> WorkerHandle:
         """Return a live worker by its id, or its instance, without reading it.
@@ -295,7 +419,9 @@ class Client:
         Raises `ConfigError`. Each change raises `NotAudited` if it was made without an entry.
         """
         store = ActingStore(self._store, Actor.of(who, tool, where), self._patience)
-        return Client(store, max_payload=self._max_payload, patience=self._patience)
+        return Client(
+            store, max_payload=self._max_payload, patience=self._patience, senders=self._senders
+        )
 
     async def audit(
         self, *, newest: bool = True, limit: int = 100, after: AuditEntry | str | None = None
@@ -333,6 +459,8 @@ async def connect(
     replicas: int | None = None,
     encryption: Encryption | None = None,
     patience: Duration | None = None,
+    app: SendingApp | None = None,
+    telemetry: Telemetry | None = None,
 ) -> AsyncGenerator[Client]:
     """Open a client for as long as the block lasts.
 
@@ -341,7 +469,9 @@ async def connect(
     `"fsynced"`, a write raises `Unconfirmed` if it is not confirmed within a second by
     `replicas` replicas (1 by default, 0 with `"fsynced"`) or by the server's disk. Calls that
     are lost are repeated for `patience` seconds, 0 (one try) to 3,600, by default
-    `REDIQ_PATIENCE`, else 15: all but the enqueue of a task with an id of the caller. Raises
+    `REDIQ_PATIENCE`, else 15: all but the enqueue of a task with an id of the caller. What is
+    sent passes the `sending` middleware of `app`, and its telemetry; `telemetry` replaces the
+    latter, and is all that a producer without an app needs. Raises
     `ConfigError` for a bad URL or setting, and `ConnectionLost` if the server cannot be
     reached. An exception of the `with` block is raised unchanged.
     """
@@ -351,8 +481,15 @@ async def connect(
     warn_misspelt_variables()
     encryption = resolve_encryption(encryption)
     patience = settle_patience(patience)
+    layers = sending_layers(app, telemetry)
     where = default_url() if url is None else url
     async with open_store(
         where, key_prefix=key_prefix, allow_eviction=allow_eviction, durability=wanted
     ) as store:
-        yield Client(encrypt_store(store, encryption), max_payload=max_payload, patience=patience)
+        senders = make_senders(layers, server=server_of(where))
+        yield Client(
+            encrypt_store(store, encryption),
+            max_payload=max_payload,
+            patience=patience,
+            senders=senders,
+        )

@@ -10,7 +10,7 @@ import attrs
 import trio
 
 from rediq_trio._errors import ConfigError, Unconfirmed
-from rediq_trio._nursery import unwrapped_errors
+from rediq_trio._errors.nursery import unwrapped_errors
 from rediq_trio.admin.queue import Queue
 from rediq_trio.client import Client
 from rediq_trio.handlers.app import App
@@ -27,7 +27,7 @@ from rediq_trio.store.redis.connection.timeouts import RESPONSE_TIMEOUT
 from rediq_trio.store.redis.durability import Durability
 from rediq_trio.store.retrying import until_answered
 from rediq_trio.store.trio_context import trio_context
-from rediq_trio.store.urls import default_url
+from rediq_trio.store.urls import default_url, server_of
 from rediq_trio.tasks.partitions import PartitionCounts
 from rediq_trio.values.task import WorkerInfo
 from rediq_trio.worker.health import Health
@@ -239,10 +239,10 @@ async def serve(
     ):
         store = encrypt_store(clear, encryption)
         await app_schedules.declare(store, settings.patience)
-        partition_counts = PartitionCounts(store, settings.patience)
-        await partition_counts.refresh_if_old()
+        counts = PartitionCounts(store, settings.patience)
+        await counts.refresh_if_old()
         await _keep_histories(with_patience(store, settings.patience), settings)
-        worker = Worker(app, store, settings, partition_counts, app_schedules, meter)
+        worker = Worker(app, store, settings, counts, app_schedules, meter, server_of(url))
         await report_unserved(app, worker.client, settings.queues)
         server = Server(worker)
         # Not `nursery.start`: when cancelled, it would wait for the worker, which waits for a stop.

@@ -13,7 +13,6 @@ import ipaddress
 import itertools
 import logging
 import os
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
@@ -23,6 +22,7 @@ from rediq_trio._errors import ConfigError, did_you_mean
 from rediq_trio.spec.history.entry import MAX_HISTORY
 from rediq_trio.store.redis.durability import Durability, Level
 from rediq_trio.values import bounds
+from rediq_trio.values.chance import entropy, host_and_pid
 from rediq_trio.values.labels import NO_LABELS, check_labels, parse_labels, to_labels
 from rediq_trio.values.task import DEFAULT_QUEUE
 
@@ -96,8 +96,9 @@ def _check_prefetch(_: object, attribute: attrs.Attribute[Any], value: object) -
 
 def _make_worker_name() -> str:
     # Hosts of two containers may have the same name, and their workers the same pid.
-    suffix = f":{os.getpid()}:{os.urandom(4).hex()}"
-    return socket.gethostname()[: MAX_WORKER_NAME - len(suffix)] + suffix
+    host, pid = host_and_pid()
+    suffix = f":{pid}:{entropy(4).hex()}"
+    return host[: MAX_WORKER_NAME - len(suffix)] + suffix
 
 
 def _check_worker(_: object, attribute: attrs.Attribute[Any], value: object) -> None:

@@ -36,6 +36,8 @@ class Watched:
     def __init__(self, store: MemoryStore | None = None) -> None:
         self.store = store or MemoryStore()
         self.calls: list[str] = []
+        self.callers: list[tuple[str, str]] = []
+        """Each call again, with the name of the Trio task that made it."""
         self.away = False
         """Calls are refused and change nothing."""
         self.away_queues: set[str] = set()
@@ -54,6 +56,7 @@ class Watched:
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             self.calls.append(name)
+            self.callers.append((name, trio.lowlevel.current_task().name))
             if self.away or (args and isinstance(args[0], str) and args[0] in self.away_queues):
                 await trio.sleep(self.refused_after)
                 raise ConnectionLost("away", sent=False)

@@ -89,9 +89,9 @@ async def test_a_store_that_is_away_or_slow_costs_the_type_only(
         store.away = True
         log.add(Q, expired("a"))
         await trio.sleep(1)
-        store.away, store.delay = False, lambda _: 2 * deaths.READ_WITHIN
+        store.away, store.delay = False, lambda _: 2 * deaths.DEATHS_READ_WITHIN
         log.add(Q, expired("b"))
-        await trio.sleep(2 * deaths.READ_WITHIN)
+        await trio.sleep(2 * deaths.DEATHS_READ_WITHIN)
         store.delay = lambda _: 0.0
         log.add(Q, expired("c"))
         await trio.sleep(1)

@@ -170,6 +170,48 @@ async def test_an_error_and_a_progress_of_100_mb_are_cut(caplog: pytest.LogCaptu
 
 
 @pytest.mark.parametrize(
+    "what", ["step", "progress", "error", "cause", "metadata", "key of metadata", "child", "id"]
+)
+async def test_whatever_100_mb_are_handed_over_as_hold_nobody_up(what: str) -> None:
+    app = rediq.App()
+    large = "x" * (100 * MB)
+    pauses: list[float] = []
+    over = trio.Event()
+
+    @app.task("large", max_retry=0)
+    async def hand_over() -> None:
+        current = rediq.current_task()
+        match what:
+            case "step":
+                await current.once("step", lambda: large)
+            case "progress":
+                current.progress(1, large)
+            case "error":
+                raise ValueError(large)
+            case "cause":
+                raise ValueError("small") from KeyError([large] * 10)
+            case "metadata":
+                current.enqueue_after(hand_over.options(metadata={"key": large}).task())
+            case "key of metadata":
+                current.enqueue_after(hand_over.options(metadata={large: "value"}).task())
+            case "id":
+                current.enqueue_after(hand_over.options(id=large).task())
+            case _:
+                current.enqueue_after(rediq.Task("other", {"argument": large}))
+
+    async def watch() -> None:
+        pauses.append(await longest_pause(over))
+
+    async with rediq.serve(app, MemoryStore()) as server, trio.open_nursery() as nursery:
+        nursery.start_soon(watch)
+        info = await (await server.client.enqueue(hand_over.task())).wait(timeout=60)
+        over.set()
+    assert info.state is (State.COMPLETED if what == "progress" else State.DEAD)
+    assert len(info.error or "") <= 2000
+    assert pauses[0] < 2.0
+
+
+@pytest.mark.parametrize(
     "value",
     [
         None, 1, 2**63, 1.5, True, "x", "", b"x", [], [1, 2], {}, {"a": 1}, {"a": [1, {"b": "c"}]},

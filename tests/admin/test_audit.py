@@ -23,6 +23,7 @@ from rediq_trio.spec.history.logbook import LinePlace, Logbook
 from rediq_trio.store.audit.audited import DETAIL_MAX, TEXT_MAX, auditing
 from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.workflow.handle import WorkflowHandle
+from tests.actors.parts import Watched
 
 HOSTILE = "\x1b]0;pwned\x07 \u202eabc\x00 {red} \U0001f600\r\n"
 
@@ -117,18 +118,38 @@ async def test_each_change_has_one_entry() -> None:
 
 
 READING = {
-    Client: {"acting", "audit", "marks", "overview", "queue", "queues", "schedules", "task", "worker", "workers"},
-    Queue: {"check", "failures", "find", "history_lines", "import_tasks", "limits", "repair_plan",
-            "select", "series", "stats", "targets", "tasks"},
+    Client: {"acting", "audit", "marks", "overview", "queue", "queues", "schedules", "task", "worker",
+             "workers", "workflow", "workflows"},
+    Queue: {"check", "failures", "find", "groups", "history_lines", "import_tasks", "limits",
+            "repair_plan", "select", "series", "series_bytes", "stats", "targets", "tasks", "types"},
     Selection: {"cancel", "count", "delete", "export", "preview", "requeue", "retry"},
     WorkerHandle: {"info", "stacks"},
     DeadLetters: {"list"},
-    Schedules: {"get", "list"},
+    Schedules: {"get", "list", "resume"},
     TaskHandle: {"info", "progress", "result", "wait", "why"},
-    WorkflowHandle: {"info", "mermaid", "result", "svg", "wait"},
+    WorkflowHandle: {"info", "mermaid", "result", "states", "status", "svg", "wait"},
 }  # fmt: skip
-"""The methods that change nothing by themselves: `targets` calls what does, those of a selection and
+"""The methods that change nothing by themselves: `targets` and `resume` call what does, those of a selection and
 `import_tasks` return iterators that do."""
+
+
+async def test_a_schedule_that_ticks_is_not_resumed_and_nothing_is_written() -> None:
+    store = Watched()
+    async with rediq.connect(store) as client:
+        one = client.acting(who="ada", tool="test").schedules()
+        await one.add("s", rediq.Every(60), Task("t", queue="q"))
+        before = await one.get("s")
+        store.calls.clear()
+        await one.resume("s")
+        assert {"log", "reinstate"}.isdisjoint(store.calls)
+        assert await one.get("s") == before
+        await one.pause("s")
+        await one.resume("s")
+        assert not (await one.get("s")).paused
+        with pytest.raises(rediq.ScheduleNotFound):
+            await one.resume("nosuch")
+        found = [entry.what for entry in await client.audit(newest=False)]
+        assert found == ["Schedules.add", "Schedules.pause", "Schedules.resume"]
 
 
 @pytest.mark.parametrize("kind", READING, ids=lambda kind: kind.__name__)
@@ -145,11 +166,39 @@ async def test_a_change_step_by_step_has_an_entry_before_it_and_one_at_its_end()
         steps = [step async for step in selection.cancel()]
         end, begin = await client.audit()
         assert steps[-1].done == 3
-        assert (begin.what, begin.detail, begin.count) == ("Selection.cancel", "begun", None)
+        assert (begin.what, begin.outcome, begin.detail) == ("Selection.cancel", "begun", "")
+        assert begin.count is None
         assert (end.what, end.detail, end.count, end.outcome) == ("Selection.cancel", "", 3, "done")
         assert dict(end.selection) == {
             "queue": "q", "state": "pending", "at": selection.at.isoformat(), "type": "t",
         }  # fmt: skip
+
+
+async def test_values_are_said_in_words() -> None:
+    async with rediq.connect(MemoryStore()) as client:
+        one, task = person(client), Task("t", queue="q")
+        for when, said in (
+            (rediq.Every(60), "every 60 s"),
+            (rediq.Every(0.5, overlap="skip", catch_up="all"), "every 0.5 s, catch up all, overlap skip"),
+            (rediq.Cron("0 2 * * *", "Europe/Paris"), 'cron "0 2 * * *" Europe/Paris'),
+        ):  # fmt: skip
+            await one.schedules().add("s", when, task)
+            (entry,) = await client.audit(limit=1)
+            assert dict(entry.selection) == {"name": "s", "when": said, "task": "t in q"}
+        handle = await one.enqueue(Task("t", queue="q", delay=60))
+        at = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
+        for options, said in (
+            ({"run_at": at}, at.isoformat()),
+            ({"delay": dt.timedelta(minutes=3)}, "3 min"),
+        ):
+            await one.task(handle.id).reschedule(**options)  # type: ignore[arg-type]
+            (entry,) = await client.audit(limit=1)
+            assert [*entry.selection.values()] == [handle.id, said]
+        again = one.task(handle.id)
+        await again.enqueue_again(backoff=rediq.Fixed(5), unique=rediq.Unique("k"))
+        (entry,) = await client.audit(limit=1)
+        assert entry.selection["backoff"] == "fixed, seconds 5"
+        assert entry.selection["unique"] == "one at a time, key k"
 
 
 async def test_a_change_step_by_step_that_fails_says_why(tmp_path: Path) -> None:
@@ -159,7 +208,7 @@ async def test_a_change_step_by_step_that_fails_says_why(tmp_path: Path) -> None
         with pytest.raises(ConfigError):
             await anext(person(client).queue("q").import_tasks(path))
         failed, begun = await client.audit()
-        assert (begun.what, begun.detail) == ("Queue.import_tasks", "begun")
+        assert (begun.what, begun.outcome) == ("Queue.import_tasks", "begun")
         assert (failed.outcome, failed.count) == ("failed", None)
         assert failed.detail.startswith("ConfigError: ")
 

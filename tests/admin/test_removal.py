@@ -37,6 +37,7 @@ async def test_nothing_is_left_of_a_removed_queue_in_redis(redis_server: Server)
         await queue.partition(2)
         await queue.keep_history(10)
         await client.enqueue_many([Task("t", queue="mail", id=f"t{n}") for n in range(9)])
+        await client._store.note_size("mail", 1000, last=True)
         await queue.pause()
         with pytest.raises(QueueNotEmpty, match=r"queue mail~\d is not empty: tasks: \d"):
             await queue.remove()
@@ -45,6 +46,7 @@ async def test_nothing_is_left_of_a_removed_queue_in_redis(redis_server: Server)
         await queue.remove()
         assert await client.queues() == []
         assert await gateway.call(b"KEYS", b"removal:*") == []
+        assert await gateway.call(b"KEYS", b"removal/{statistics}/*") == []
         assert await gateway.call(b"EXISTS", b"removal/queues", b"removal/partitions") == 0
         handle = await client.enqueue(Task("t", queue="mail"))
         assert (await client.queues(), (await queue.stats()).enqueued) == (["mail"], 1)

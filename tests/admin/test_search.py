@@ -16,7 +16,13 @@ from hypothesis import strategies as st
 import rediq_trio as rediq
 from rediq_trio import ConfigError, Encryption, MemoryStore, Task
 from rediq_trio.admin.filters import read_filter
-from rediq_trio.admin.search import LEAST_STEP, STEP_SECONDS, Throttle
+from rediq_trio.admin.search import (
+    LEAST_STEP,
+    STEP_SECONDS,
+    UNREPORTED_PART,
+    UNREPORTED_SECONDS,
+    Throttle,
+)
 from rediq_trio.store.reads.scan import SCAN_STEP, Scanned
 from tests.servers import Server, require_any_server
 
@@ -191,21 +197,85 @@ def test_a_step_is_smaller_after_one_that_took_redis_more_than_a_millisecond(
     throttle = Throttle()
     for cost, looked_at in steps:
         before = throttle.step
-        throttle.note(0.0, Scanned(1, 9, looked_at, None, False, (), cost))
+        throttle.note(0.0, cost, Scanned(1, 9, looked_at, None, False, (), cost))
         assert LEAST_STEP <= throttle.step <= min(SCAN_STEP, max(2 * before, LEAST_STEP))
         if cost and looked_at and throttle.step > LEAST_STEP:
             assert throttle.step * cost / looked_at <= STEP_SECONDS * (1 + 1e-9)
 
 
 @pytest.mark.mock_clock
-async def test_a_search_takes_a_tenth_of_the_time_of_redis() -> None:
+@pytest.mark.parametrize(
+    ("took", "cost", "next_after"),
+    [(0.0021, 0.002, 0.021), (0.1, 0.002, 0.032), (0.001, 0.0001, 0.0035), (0.001, 0.0, 0.001)],
+    ids=["nearby", "far away", "a small step", "no server"],
+)
+async def test_a_search_takes_at_most_a_tenth_of_the_time_of_redis(
+    took: float, cost: float, next_after: float
+) -> None:
     throttle = Throttle()
     began = trio.current_time()
-    throttle.note(began, Scanned(1, 9, 9, None, False, (), 0.002))
+    await trio.sleep(took)
+    throttle.note(began, trio.current_time(), Scanned(1, 9, 9, None, False, (), cost))
     await throttle.wait()
-    assert trio.current_time() - began == pytest.approx(0.02)
+    assert trio.current_time() - began == pytest.approx(max(took, next_after))
+
+
+@given(st.lists(st.tuples(costs, costs, st.floats(0, 0.01)), min_size=1, max_size=40))
+def test_in_no_second_do_steps_take_more_than_a_tenth(
+    steps: list[tuple[float, float, float]],
+) -> None:
+    """What a step takes Redis lies between what it reports and that with what it may not report."""
+    throttle, now, spent = Throttle(), 0.0, [(0.0, 0.0)]
+    for reported, more, idle in steps:
+        reported = min(reported, STEP_SECONDS) + 1e-6
+        busy = reported + min(more, reported * UNREPORTED_PART + UNREPORTED_SECONDS)
+        began = max(now + idle, throttle.not_before)
+        now = began + busy
+        throttle.note(began, now, Scanned(1, 9, 9, None, False, (), reported))
+        spent.append((began, busy))
+    for at, _ in spent:
+        within = sum(busy for began, busy in spent if at <= began < at + 1)
+        # The second ends in the middle of what a step has to wait.
+        assert within <= 0.1 + spent[-1][1] + 2 * STEP_SECONDS
 
 
 def test_an_age_counts_back_from_the_time_of_the_store() -> None:
     where = read_filter("find", {"older_than": 10, "younger_than": 20}).where(100_000)
     assert (where.since_ms, where.until_ms) == (80_000, 90_000)
+
+
+@pytest.mark.parametrize("newest", [True, False])
+async def test_a_search_goes_on_from_where_another_one_was_left(
+    where: Where, newest: bool
+) -> None:
+    url, options = where
+    async with rediq.connect(url, **options) as client:
+        queue = client.queue("q")
+        await client.enqueue_many(Task("t", {"n": n}, queue="q") for n in range(400))
+        looked, after = 0, None
+        for _ in range(400):
+            search = queue.find("pending", newest=newest, after=after, payload=("n", -1))
+            assert search.cursor is None
+            while not search.looked_at and await search._step():
+                pass
+            looked += search.looked_at
+            if (after := search.cursor) is None:
+                break
+        assert looked == 400
+        whole = [one.id async for one in queue.find("pending", newest=newest)]
+        cursor = [one async for one in queue.find("pending", newest=newest)][99].cursor
+        rest = [one.id async for one in queue.find("pending", newest=newest, after=cursor)]
+        assert rest == whole[100:]
+
+
+async def test_a_search_of_a_partitioned_queue_goes_on_after_a_task(where: Where) -> None:
+    url, options = where
+    async with rediq.connect(url, **options) as client:
+        queue = client.queue("q")
+        await queue.partition(3)
+        await client.enqueue_many(Task("t", {"n": n}, queue="q") for n in range(60))
+        for newest in (True, False):
+            found = [one async for one in queue.find("pending", newest=newest)]
+            after = found[19].cursor
+            rest = [one.id async for one in queue.find("pending", newest=newest, after=after)]
+            assert rest == [one.id for one in found[20:]]

@@ -116,7 +116,10 @@ async def test_what_was_selected_is_retried_and_what_died_later_is_not(opened: A
         assert (await last(selection.delete())).done == 0
 
 
-async def test_a_purge_leaves_a_task_that_died_again_after_it_was_read(opened: Any) -> None:
+@pytest.mark.parametrize("all_of_them", [False, True])
+async def test_a_task_that_died_again_after_it_was_read_is_left(
+    opened: Any, *, all_of_them: bool
+) -> None:
     async with opened() as place:
         await dead(place, 3)
         store, delete = place.store, place.store.delete
@@ -127,10 +130,14 @@ async def test_a_purge_leaves_a_task_that_died_again_after_it_was_read(opened: A
             await place.die()
             return await delete(*args, **options)
 
-        purging = rediq.Queue(store, Q)
+        queue = rediq.Queue(store, Q)
+        selection = await queue.select("dead")
         store.delete = between  # type: ignore[method-assign]
         try:
-            assert await purging.dead.purge() == 2
+            if all_of_them:
+                assert await queue.dead.purge() == 2
+            else:
+                assert (await last(selection.delete())).done == 2
         finally:
             del store.delete
         assert await place.ids("dead") == {"t1"}
@@ -298,6 +305,8 @@ async def test_a_bad_rate_is_refused(rate: Any) -> None:
             selection.retry(rate=rate)
         with pytest.raises(ConfigError, match="queue"):
             selection.requeue(Q)
+        with pytest.raises(ConfigError, match="selection is of dead tasks; select one of scheduled"):
+            selection.cancel()
         with pytest.raises(ConfigError, match="queue"):
             selection.requeue("a b")
         with pytest.raises(ConfigError, match=r"select\(\): there is no option typ"):

@@ -61,6 +61,13 @@ def test_without_a_sample_in_the_window_it_is_as_the_last_one() -> None:
     assert shown(make_series(0, [a_read(last=last)], -10_000, 0)) == [(-1, 0, 4), (0, 0, 4)]
 
 
+def test_what_was_removed_has_no_points() -> None:
+    last = LastSample(AT - 2, (9, 0, 0, 0, *numbers(0, 4)[4:]))
+    found = make_series(0, [a_read(last=last)], -50_000, 0)
+    assert shown(found) == [(-1, 0, 4), (0, 0, 4)]
+    assert found.gaps == ()
+
+
 def test_within_a_gap_there_is_no_point() -> None:
     samples = Sample(AT - 6, numbers(1, 1)), Sample(AT - 2, numbers(5, 2), SAMPLE_GAP)
     found = make_series(0, [a_read(*samples)], -60_000, 0)

@@ -37,6 +37,12 @@ def parse(arguments: list[str] | None = None) -> tuple[Plan, Path | None]:
         "--durability", choices=("memory", "replicated", "fsynced"), default="memory"
     )
     parser.add_argument("--faults", help="a,b,c: only these")
+    parser.add_argument(
+        "--viewer",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="look at the queues meanwhile, and judge what was seen (yes, with a plain server)",
+    )
     parser.add_argument("--keep", type=Path, help="keep the observations in that folder")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there too")
     given = parser.parse_args(arguments)
@@ -51,6 +57,7 @@ def parse(arguments: list[str] | None = None) -> tuple[Plan, Path | None]:
         durability=given.durability,
         faults=tuple(given.faults.split(",")) if given.faults else None,
         keep=given.keep,
+        viewer=given.viewer,
     )
     return plan, given.json
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import attrs
 import trio
 
 import rediq_trio as rediq
-from tests.chaos.kinds import task_retention
+from tests.chaos.kinds import ORIGIN, task_retention
 from tests.chaos.observe import Observer
 
 T = TypeVar("T")
@@ -48,6 +48,18 @@ def described(task: rediq.Task[Any]) -> dict[str, Any]:
     }
 
 
+class Untold(rediq.RediqError):
+    """A bulk change is over, and does not say what became of each task."""
+
+
+def movable(options: Mapping[str, Any]) -> bool:
+    """Return whether a task of these options can be moved; no other says where it came from.
+
+    What replaces another one under its unique key has the id of that one.
+    """
+    return not any(options.get(name) for name in ("unique", "group", "depends_on"))
+
+
 @attrs.define(eq=False)
 class Caller:
     """One client of the queue, with ids of its own."""
@@ -74,6 +86,9 @@ class Caller:
             "id": f"{self.observer.client}-{self._ids}",
             **options,
         }
+        if type == "work":
+            own = f"{options['queue']}/{options['id']}"
+            options = {"metadata": {ORIGIN: own} if movable(options) else {}, **options}
         return rediq.Task(type, payload, **options)
 
     async def enqueue(self, task: rediq.Task[Any]) -> bool:
@@ -136,14 +151,74 @@ class Caller:
         """Delete a task."""
         await self._operate("delete", task_id, self.client.task(task_id).delete, bool)
 
+    async def run_now(self, task_id: str) -> None:
+        """Make a task due at once."""
+        await self._operate("run_now", task_id, self.client.task(task_id).run_now, bool)
+
+    async def reschedule(self, task_id: str, delay: float) -> None:
+        """Make a task due at another time."""
+        handle = self.client.task(task_id)
+        await self._operate(
+            "reschedule", task_id, lambda: handle.reschedule(delay=delay), str, delay_s=delay
+        )
+
+    async def update(self, task_id: str, priority: int) -> None:
+        """Change the priority of a task."""
+        handle = self.client.task(task_id)
+        await self._operate("update", task_id, lambda: handle.update(priority=priority), str)
+
+    async def requeue(self, task_id: str, queue: str) -> None:
+        """Move a task to another queue."""
+        handle = self.client.task(task_id)
+        await self._operate(
+            "requeue", task_id, lambda: handle.requeue(queue), lambda moved: moved.id
+        )
+
+    async def enqueue_again(self, task: rediq.Task[Any]) -> None:
+        """Enqueue a new task of the payload and options of one that was made before."""
+        self._ids += 1
+        own = f"{self.observer.client}-{self._ids}"
+        new_id = f"{task.queue}/{own}"
+        number = self.observer.call("enqueue", new_id, described(attrs.evolve(task, delay=None)))
+        try:
+            handle = await self.client.task(f"{task.queue}/{task.id}").enqueue_again(
+                id=own, metadata={ORIGIN: new_id}
+            )
+        except rediq.RediqError as error:
+            self.observer.raised(number, error)
+        else:
+            self.observer.returned(number, {"created": handle.created, "id": handle.id})
+            self.made += handle.created
+
+    async def change_all(
+        self, op: str, selection: rediq.Selection, ids: Iterable[str], late: Iterable[str],
+        selected_at: int, queue: str,
+    ) -> None:  # fmt: skip
+        """Make one change of all tasks of a selection. What becomes of each is not known.
+
+        `late` came after the selection, which was made at `selected_at`: nothing happens to them.
+        """
+        numbers = [self.observer.call(op, task_id) for task_id in ids]
+        numbers += [self.observer.call(op, one, {"late_since": selected_at}) for one in late]
+        progress = selection.requeue(queue) if op == "requeue" else getattr(selection, op)()
+        error: rediq.RediqError = Untold()
+        try:
+            async for _ in progress:
+                pass
+        except rediq.RediqError as raised:
+            error = raised
+        for number in numbers:
+            self.observer.raised(number, error)
+
     async def info(self, task_id: str) -> None:
         """Read a task."""
         await self._operate("info", task_id, self.client.task(task_id).info, _facts)
 
     async def _operate(
-        self, op: str, task_id: str, do: Callable[[], Awaitable[T]], say: Callable[[T], Any]
-    ) -> None:
-        number = self.observer.call(op, task_id)
+        self, op: str, task_id: str, do: Callable[[], Awaitable[T]], say: Callable[[T], Any],
+        **args: Any,
+    ) -> None:  # fmt: skip
+        number = self.observer.call(op, task_id, args)
         try:
             answer = await do()
         except rediq.TaskNotFound:

@@ -14,7 +14,7 @@ from rediq_trio.store.opening import open_store
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.tasks.task_info import make_task_info
 from tests.chaos.ground import Ground
-from tests.chaos.kinds import QUEUES, SCHEDULES
+from tests.chaos.kinds import ORIGIN, QUEUES, SCHEDULES
 from tests.chaos.observe import Observer
 
 DRAIN_WITHIN = 90.0
@@ -103,5 +103,6 @@ async def _dump_tasks(store: Store, observer: Observer, place: str, ids: Sequenc
             error=info.error,
             members=list(info.members) or None,
             schedule=info.metadata.get(SCHEDULE_METADATA),
+            origin=info.metadata.get(ORIGIN),
             tick=info.metadata.get(TICK_METADATA),
         )

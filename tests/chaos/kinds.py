@@ -21,6 +21,8 @@ NARROW, PACED = "narrow", "paced"
 """Limit keys of the queue `lanes`."""
 LIMITS: dict[str, dict[str, Any]] = {NARROW: {"concurrency": 3}, PACED: {"rate": [15, 1.0, 5]}}
 SCHEDULES = {"every-2s": 2.0, "every-minute": 60.0}
+ORIGIN = "origin"
+"""The entry of metadata with the id that a task had before it was moved."""
 GROUP_SIZE, GROUP_GRACE, GROUP_DELAY = 6, 0.4, 2.0
 
 
@@ -32,6 +34,8 @@ def witnessed(observer: Observer) -> Generator[list[str]]:
     if TICK_METADATA in task.metadata:
         more["tick"] = task.metadata[TICK_METADATA]
         more["schedule"] = task.metadata[SCHEDULE_METADATA]
+    if ORIGIN in task.metadata and not task.members:
+        more["origin"] = task.metadata[ORIGIN]
     observer.note(
         "start", id=task.id, fence=task.fence, attempt=task.attempt, worker=observer.client, **more
     )

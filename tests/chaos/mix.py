@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -165,6 +166,72 @@ class Mix:
         """Enqueue a task whose handler runs in a thread."""
         await self._enqueue(self.caller.task("threaded", "threaded", seconds=self.brief()))
 
+    async def changed(self) -> None:
+        """Change a task that waits, or that has just begun, or ended."""
+        kind, retries = self.rng.choice((("delayed", 0), ("raise", 2), ("plain", 0)))
+        delay = self.rng.uniform(0.3, 3.0) if kind == "delayed" else None
+        queue, backoff = self.place(), rediq.Fixed(self.rng.uniform(0.2, 2.0))
+        task = self.caller.task(kind, queue=queue, delay=delay, max_retry=retries, backoff=backoff)
+        if not await self.caller.enqueue(task):
+            return
+        await trio.sleep(self.rng.uniform(0.0, 0.5))
+        own = f"{queue}/{task.id}"
+        for _ in range(self.rng.randint(1, 2)):
+            match self.rng.randrange(4):
+                case 0:
+                    await self.caller.run_now(own)
+                case 1:
+                    await self.caller.reschedule(own, self.rng.choice((0.0, 0.5, 2.0)))
+                case 2:
+                    await self.caller.update(own, self.rng.choice((5, 60, 95)))
+                case _:
+                    # Its new id may be unknown, so this is the last that is done with it.
+                    await self.caller.requeue(own, "main" if queue == "side" else "side")
+                    return
+
+    async def again(self) -> None:
+        """Enqueue a task once more, whatever became of it."""
+        task = self.caller.task("plain", seconds=self.brief(), queue=self.place())
+        if await self._enqueue(task):
+            await trio.sleep(self.rng.uniform(0.0, 1.0))
+            await self.caller.enqueue_again(task)
+
+    async def herd(self) -> None:
+        """Change all tasks of a selection; those that come after it must stay as they are."""
+        queue, state = self.place(), self.rng.choice(("scheduled", "pending", "dead"))
+        first = self._herded(queue, state, "")
+        key = f"herd-{first.id}"
+        herd = [self._herded(queue, state, key) for _ in range(self.rng.randint(2, 6))]
+        if not all([await self.caller.enqueue(task) for task in herd]):
+            return
+        if state == "dead":
+            await trio.sleep(self.rng.uniform(0.2, 1.5))
+        selected_at = time.monotonic_ns()
+        try:
+            selection = await self.caller.client.queue(queue).select(state, limit_key=key)
+        except rediq.RediqError:
+            return
+        await trio.sleep(0.05)
+        late = [self._herded(queue, state, key) for _ in range(2)]
+        if not all([await self.caller.enqueue(task) for task in late]):
+            return
+        await trio.sleep(self.rng.uniform(0.0, 1.0))
+        changes = ("retry", "delete", "requeue") if state == "dead" else ("cancel", "delete", "requeue")
+        await self.caller.change_all(
+            self.rng.choice(changes), selection,
+            [f"{queue}/{task.id}" for task in herd], [f"{queue}/{task.id}" for task in late],
+            selected_at, "main" if queue == "side" else "side",
+        )  # fmt: skip
+
+    def _herded(self, queue: str, state: str, key: str) -> rediq.Task[Any]:
+        kind, delay = ("reject", None) if state == "dead" else ("plain", None)
+        if state == "scheduled":
+            delay = self.rng.uniform(1.0, 4.0)
+        priority = 99 if state == "pending" else 50
+        return self.caller.task(
+            kind, queue=queue, delay=delay, priority=priority, limit_key=key or None, max_retry=0
+        )
+
     async def operate(self) -> None:
         """Read, revive or delete an older task."""
         if self._recent:
@@ -193,6 +260,9 @@ STORIES: dict[str, tuple[float, int, Callable[[Mix], Awaitable[None]]]] = {
     "expiring": (2, 1, Mix.expiring),
     "twice": (2, 1, Mix.twice),
     "threaded": (1, 1, Mix.threaded),
+    "changed": (6, 1, Mix.changed),
+    "again": (2, 2, Mix.again),
+    "herd": (1.5, 6, Mix.herd),
     "operate": (5, 0, Mix.operate),
 }
 """Each story: its weight, the tasks it makes, and what it does."""

@@ -26,7 +26,7 @@ from typing import Literal
 import attrs
 import trio
 
-from rediq_trio._nursery import unwrapped_errors
+from rediq_trio._errors.nursery import unwrapped_errors
 
 CHUNK = 65_536
 """Bytes that pass at once."""

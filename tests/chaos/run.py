@@ -6,7 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from tests.chaos.faults import cause, possible, rounds
 from tests.chaos.final import drain, dump
 from tests.chaos.ground import LEASE, SPARE, Ground, work_folder
 from tests.chaos.kinds import LIMITS, SCHEDULES
+from tests.chaos.viewer import keep_histories, viewing
 
 PRODUCERS = 2
 WARM_UP = 2.0
@@ -43,6 +44,8 @@ class Plan:
     durability: str = "memory"
     faults: tuple[str, ...] | None = None
     keep: Path | None = None
+    viewer: bool = True
+    """Whether someone looks at the queues meanwhile; nobody does where a failover takes steps back."""
     once: bool = False
     """Stop with the faults when each has come once, if that comes first."""
     lease: float = LEASE
@@ -66,6 +69,8 @@ class Report:
     explained: dict[str, int] = attrs.field(factory=dict)
     """How many of them by what."""
     faults: dict[str, int] = attrs.field(factory=dict)
+    views: int = 0
+    """How often a queue was looked at."""
     recoveries: dict[str, float] = attrs.field(factory=dict)
     """The longest of each kind of fault, in seconds."""
     allowed: float = 0.0
@@ -97,9 +102,10 @@ async def run(plan: Plan, say: Say) -> Report:
             report.allowed = plan.recover_within or ground.lease + SPARE
             await _set_up(ground, plan)
             begun = time.monotonic()
-            await _work(ground, plan, names, say)
-            report.seconds = time.monotonic() - begun
-            await _finish(ground, report, say)
+            async with viewing(ground) if _is_viewed(plan) else nullcontext():
+                await _work(ground, plan, names, say)
+                report.seconds = time.monotonic() - begun
+                await _finish(ground, report, say)
         say("judging")
         await trio.to_thread.run_sync(_judge, folder, report)
     return report
@@ -112,6 +118,10 @@ def open_ground(folder: Path, plan: Plan) -> AbstractAsyncContextManager[Ground]
             raise ConfigError.of("durability", plan.durability, "memory with a plain server")
         return grounds.plain(folder, plan.seed, plan.program)
     return grounds.several(folder, plan.seed, plan.server, plan.program)
+
+
+def _is_viewed(plan: Plan) -> bool:
+    return plan.viewer and plan.server == "plain"
 
 
 def _chosen(ground: Ground, plan: Plan) -> list[str]:
@@ -134,6 +144,8 @@ async def _set_up(ground: Ground, plan: Plan) -> None:
         server=plan.server,
     )
     async with connect(ground.url) as client:
+        if _is_viewed(plan):
+            await keep_histories(client)
         for key, limit in LIMITS.items():
             if "concurrency" in limit:
                 await client.queue("lanes").limit(key=key, concurrency=limit["concurrency"])
@@ -205,6 +217,7 @@ def _judge(folder: Path, report: Report) -> None:
     verdict = judge(folder)
     report.acknowledged = verdict.counts["acknowledged"]
     report.starts = verdict.counts["starts"]
+    report.views = verdict.counts["views of a queue"]
     report.duplicates = len(verdict.duplicates)
     report.explained = dict(Counter(each.explanation for each in verdict.duplicates))
     report.violations += [str(each) for each in verdict.violations]

@@ -102,6 +102,7 @@ class Redis:
             # Where its malloc is jemalloc, each asks the other for the time before it is ready.
             if not self.jumps:
                 raise
+            await self.kill()
             self.jumps = False
             await self.start()
 

@@ -55,7 +55,8 @@ async def sleep(seconds: float) -> str:
 
 @app.task("wait-for", timeout=1000)
 async def wait_for(path: str) -> str:
-    """Wait until a file is there."""
+    """Wait until a file is there, and say with another one that it has begun."""
+    await trio.Path(f"{path}.begun").touch()
     while not await trio.Path(path).exists():
         await trio.sleep(0.02)
     return "it is there"

@@ -35,6 +35,7 @@ async def lifespan() -> AsyncGenerator[int]:
 @app.task("state")
 async def state(wait: float = 0.0) -> int:
     """Return what the lifespan yielded, after some seconds."""
+    say("begun")
     await trio.sleep(wait)
     say("ran")
     return app.state

@@ -84,7 +84,7 @@ async def test_marks_are_made_and_listed(redis_server: Server, prefix: str) -> N
         (("mark", ""), "text='': must be text of 1 to 200 characters"),
         (("mark", "x" * 201), "must be text of 1 to 200 characters"),
         (("audit", "--limit", "0"), "limit=0: must be a whole number from 1 to 1,000"),
-        (("audit", "--after", "x"), "after='x': must be an AuditEntry, or the id of one"),
+        (("audit", "--after", "x"), "--after='x': must be the id of an entry"),
     ],
 )
 def test_bad_arguments_are_refused(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import rediq_trio as rediq
-from rediq_trio.cli.check_report import ADVICE, MEANINGS
+from rediq_trio.spec.check.meanings import ADVICE, MEANINGS
 from rediq_trio.store.redis.connection.gateway import open_gateway, parse_address
 from rediq_trio.store.redis.keys import Keys
 from tests.cli.conftest import HERE, Place, cli_call, cli_environment
@@ -72,7 +72,8 @@ async def test_json_says_the_same_to_programs(cli_place: Place) -> None:
     await damage(cli_place)
     status, said = check(cli_place, "default", "--json")
     document = json.loads(said)
-    assert (status, document["version"], document["sound"]) == (1, 1, False)
+    assert (status, document["rediq"], document["version"]) == (1, 1, 1)
+    assert (document["sound"], said.count("\n")) == (False, 1)
     [queue] = document["queues"]
     assert queue.keys() == {"queue", "sound", "violations", "plan", "made", "left"}
     assert {
@@ -123,6 +124,7 @@ async def test_without_a_terminal_and_yes_repairs_are_only_shown(cli_place: Plac
     assert "list task t0: pending, in no index -> in the index of pending" in said
     assert f"not repaired, invariant 2: {ADVICE[2]}" in said
     assert said.endswith("nothing was changed: --yes makes these repairs\n")
+    assert check(cli_place, "default", "--repair", "--yes", "--dry-run") == (status, said)
     assert await raw(cli_place, "ZCARD", "pending") == 2
 
 
@@ -150,8 +152,8 @@ def asked(place: Place, answer: bytes) -> tuple[int, str]:
     mine, theirs = pty.openpty()
     command = [sys.executable, "-m", "rediq_trio", "check", "default", "--repair", *place.flags]
     child = subprocess.Popen(
-        command, cwd=HERE, env=cli_environment(), stdin=theirs, stdout=subprocess.PIPE
-    )
+        command, cwd=HERE, env=cli_environment(), stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )  # fmt: skip
     os.close(theirs)
     os.write(mine, answer)
     said = child.communicate(timeout=60)[0].decode()
@@ -183,11 +185,9 @@ async def test_a_long_check_shows_how_far_it_has_come(cli_place: Place) -> None:
         ((), "name queues, or give --all"),
         (("a", "--all"), "and not both"),
         (("a b",), "QUEUE='a b'"),
-        (("typo",), "QUEUE='typo': must be a queue that was ever used"),
-        (("--all", "--yes"), "--yes says yes to what --repair asks"),
+        (("--all", "--yes"), "--yes and --dry-run are about what --repair asks"),
         (("--all", "--key-prefix", "{"), "key_prefix='{'"),
-        (("--all", "--url", "memory://"), "memory:// lives in one process"),
-        (("--all", "--url", "unix:///no/such/socket"), "cannot connect"),
+        (("--all", "--url", "memory://"), "what is in memory:// ends with its process"),
     ],
 )
 def test_what_cannot_be_checked_is_status_2(
@@ -197,6 +197,15 @@ def test_what_cannot_be_checked_is_status_2(
     assert (found.returncode, found.stdout) == (2, "")
     assert said in found.stderr
     assert found.stderr.count("\n") == 1
+
+
+async def test_what_is_not_there_is_status_3_and_a_server_that_is_away_1(cli_place: Place) -> None:
+    await fill(cli_place)
+    found = cli_call("check", "defalt", *cli_place.flags)
+    assert (found.returncode, found.stdout) == (3, "")
+    assert found.stderr == "rediq: there is no queue defalt; did you mean default?\n"
+    found = cli_call("check", "--all", "--url", "unix:///no/such/socket")
+    assert (found.returncode, "cannot connect" in found.stderr) == (1, True)
 
 
 def test_every_invariant_has_its_words() -> None:

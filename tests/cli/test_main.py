@@ -19,8 +19,13 @@ def test_the_version_is_that_of_the_distribution() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--key-prefix=x", "run", "served:app"), "unrecognized arguments: --key-prefix=x"),
-        (("frobnicate",), "invalid choice: 'frobnicate'"),
+        (("--lease=5", "run", "served:app"), "unrecognized arguments: --lease=5"),
+        (("--url", "foo://x", "run", "served:app"), "url='foo://x'"),
+        (("--yes", "queue", "list"), "unrecognized arguments: --yes"),
+        (("--json", "--timeout", "soon", "queue", "list"), "argument --timeout: 'soon': must be"),
+        (("frobnicate",), "invalid choice: 'frobnicate' (choose from "),
+        (("wbe",), "invalid choice: 'wbe'; did you mean web?; see 'rediq --help'"),
+        (("task", "lsit"), "invalid choice: 'lsit'; did you mean list?; see 'rediq task --help'"),
         (("run",), "see 'rediq run --help'"),
         (("run", "served:app", "--url", "foo://x"), "url='foo://x'"),
         (("run", "served:app", "--url", "embedded://x", "--processes=2"), "embedded:///path"),

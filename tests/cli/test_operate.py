@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,22 @@ import trio
 import rediq_trio as rediq
 from rediq_trio.cli.commands import COMMANDS
 from rediq_trio.cli.main import main
+from rediq_trio.cli.operate.output import Output
+from rediq_trio.cli.operate.status import show_alerts
 from rediq_trio.observe.as_json import plain
+from rediq_trio.observe.views import FleetView
 from rediq_trio.observe.words import shown
 from rediq_trio.values.task import QueueStats, TaskInfo, WorkerInfo
-from tests.cli.conftest import HERE, WITHIN, Place, cli_call, cli_environment
+from tests.cli.conftest import (
+    HERE,
+    WITHIN,
+    Place,
+    Start,
+    cli_call,
+    cli_environment,
+    eventually,
+)
+from tests.observe.test_posting import receiving
 
 HOSTILE = "a\x1b[31mb\nc\u202ed\x9b0m\u2028e"
 ESCAPED = r"a\x1b[31mb\nc\u202ed\x9b0m\u2028e"
@@ -69,21 +83,29 @@ class Typed:
         return Said(found.returncode, found.stdout.decode(), found.stderr.decode())
 
     def one_line(self, *arguments: str) -> tuple[int, str]:
-        """Run a command that fails; return its status and the one line on standard error."""
+        """Run a command that fails; return its status and the one line on standard error.
+
+        Two lines may follow it: the text that has a fault, and a caret.
+        """
         said = self(*arguments)
         assert said.out == ""
         assert said.err.startswith("rediq")
-        assert said.err.count("\n") == 1
-        return said.status, said.err.rstrip()
+        first, *pointed = said.err.splitlines()
+        assert not pointed or (len(pointed) == 2 and pointed[1].strip() == "^"), said.err
+        return said.status, first
 
 
 @pytest.fixture
 def typed(
     cli_place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Typed:
-    """Return what runs commands, without settings of the environment."""
+) -> Iterator[Typed]:
+    """Give what runs commands in this process, without settings of the environment."""
     monkeypatch.delenv("REDIQ_URL", raising=False)
-    return Typed(cli_place, capsys)
+    thresholds = gc.get_threshold()
+    yield Typed(cli_place, capsys)
+    if gc.get_threshold() != thresholds:  # `rediq bench` configures it as `rediq run` does
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
 
 
 app = rediq.App()
@@ -181,17 +203,56 @@ def test_status_is_1_when_there_is_an_alert(typed: Typed) -> None:
     work(typed.place, "emails")
     said = typed("status")
     assert said.status == 1
-    assert said.lines == [
-        "warn      emails: it has 1 dead task",
-        "          rediq dead list emails",
-    ]
+    steps = [line.strip() for line in said.lines if line.startswith(" ")]
+    assert steps == ["rediq failures emails"] * 3
+    assert said.lines[::2][0] == "warn      emails: 1 task died in the last 10 min"
+    assert said.lines[::2][2] == "warn      emails: it has 1 dead task"
+    assert re.fullmatch(
+        r"warn {6}emails: 1 kind of failure was first seen within 1 h: \w{12}, bad: ValueError: "
+        r"a\\x1b\[31mb\\nc.*",
+        said.lines[::2][1],
+    )
     assert typed("status", "--fail-on=critical").status == 0
     (found,) = typed("status", "--json").objects
     assert found["rediq"] == 1
-    assert [alert["rule"] for alert in found["alerts"]] == ["dead"]
+    assert [alert["rule"] for alert in found["alerts"]] == ["dead-growing", "new-failure", "dead"]
+    assert found["unknown"] == {}
     put(typed.place, task())
     assert typed("status", "--fail-on=critical").status == 1
     assert typed("status", "--fail-on=none").status == 0
+
+
+def test_status_sends_alerts_on(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rediq_trio.observe.posting.FIRST_PAUSE", 0.01)
+    put(typed.place, task())
+    with receiving() as receiver:
+        assert typed("status", "--post", receiver.url).status == 1
+        assert receiver.changes() == [("raised", "no-worker", "emails")]
+        receiver.answers = [500] * 3
+        said = typed("status", "--post", receiver.url)
+        assert (said.status, said.err) == (
+            1, "rediq: alerts were not accepted by 127.0.0.1: it answered 500\n",
+        )  # fmt: skip
+        assert receiver.answers == []
+        receiver.bodies.clear()
+        said = typed("status", "--watch=0.1", "--timeout=1", "--post", receiver.url)
+        assert said.status == 1
+        assert said.lines.count("critical  emails: no live worker serves it, and it has 1 waiting task") > 1
+        assert receiver.changes() == [("raised", "no-worker", "emails")]
+    for flags, why in ((["--post=x"], "--post must be a URL"), (["--post=http://h/", "--brief"], "--brief")):
+        status, line = typed.one_line("status", *flags)
+        assert status == 2
+        assert why in line
+
+
+def test_status_shows_what_it_could_not_judge(capsys: pytest.CaptureFixture[str]) -> None:
+    view = FleetView(at=dt.datetime.now(dt.UTC), unknown={"memory": "no\x1b right"})
+    assert show_alerts(Output(False, None), view) == ()
+    assert capsys.readouterr().out.splitlines() == [
+        r"unknown   memory: no\x1b right", "nothing is wrong (0 queues, 0 workers)",
+    ]  # fmt: skip
+    show_alerts(Output(True, None), view)
+    assert json.loads(capsys.readouterr().out)["unknown"] == {"memory": "no\x1b right"}
 
 
 # enqueue
@@ -210,7 +271,7 @@ def test_status_is_1_when_there_is_an_alert(typed: Typed) -> None:
 def test_a_task_is_enqueued_with_its_payload(
     words: tuple[str, ...], payload: object, typed: Typed
 ) -> None:
-    said = typed("enqueue", "good", *words, "--queue=emails")
+    said = typed("enqueue", "good", *words, "--queue=emails", "--unchecked")
     assert (said.status, said.err, len(said.lines)) == (0, "", 1)
     (found,) = typed("task", "show", said.lines[0], "--json").objects
     assert (found["type"], found["payload"], found["queue"]) == ("good", payload, "emails")
@@ -256,8 +317,11 @@ def test_json_lines_are_enqueued_in_bulk(typed: Typed) -> None:
     ]
     text = "\n\n".join(json.dumps(line) for line in lines)
     said = typed.piped(text, "enqueue", "-")
-    assert (said.status, said.out, said.err) == (0, "3 tasks enqueued\n", "")
-    said = typed.piped(text, "enqueue", "-")
+    assert (said.status, said.out) == (0, "3 tasks enqueued\n")
+    why = "no live worker of emails said what it takes"
+    assert said.err == f"rediq: the payloads of good were not checked: {why}\n"
+    said = typed.piped(text, "enqueue", "-", "--unchecked")
+    assert said.err == ""
     assert (said.status, said.out) == (0, "0 tasks enqueued, 3 there already\n")
     found = typed("task", "list", "emails", "--json").objects
     assert [(each["id"], each["payload"]) for each in found] == [
@@ -277,6 +341,11 @@ def test_json_lines_are_enqueued_in_bulk(typed: Typed) -> None:
         ('{"type": "a", "unique": 5}', "line 1: "),
         ('{"type": "a", "run_at": "soon"}', "line 1: run_at='soon': must be like 2026-"),
         (b'{"type": "a"}\n\xff\n', "line 2: is not UTF-8 at byte 1"),
+        (
+            '{"type": "a"}\n\n{"type": "a", "payload": "' + "x" * 600_000 + '"}',
+            "line 3: payload: 600,005 bytes packed; at most 524,288 are allowed. Keep large data elsewhere",
+        ),
+        ('{"type": "a", "payload": ' + "[" * 66 + "]" * 66 + "}", "line 1: payload"),
     ],
 )  # fmt: skip
 def test_a_bad_line_is_named_and_nothing_is_enqueued(
@@ -411,6 +480,51 @@ def test_the_series_of_a_queue_are_shown(typed: Typed) -> None:
     assert (status, line.startswith("rediq: --since: ")) == (2, True)
 
 
+def test_the_attempts_of_queues_are_shown_by_type(typed: Typed) -> None:
+    put(typed.place, task(), task())
+    assert typed("stats").lines == ["no attempts ended in emails in the last 1 h"]
+    work(typed.place, "emails")
+    (found,) = typed("stats", "emails", "--json").objects
+    assert (found["queue"], found["type"], found["completed"]) == ("emails", "good", 2)
+    assert (found["attempts"], found["failure_rate"], found["wait"]["p50"] > 0) == (2, 0.0, True)
+    heads, row = typed("stats").lines
+    assert heads.split()[:5] == ["queue", "type", "attempts", "rate", "failures"]
+    assert row.split()[:3] == ["emails", "good", "2"]
+    assert typed("stats", "--type", "good", "--since", "24h").lines[1].split()[2] == "2"
+    none = ["no attempts that the filters choose ended in emails in the last 1 h"]
+    assert typed("stats", "--failing").lines == typed("stats", "--type=no").lines == none
+    for arguments in (("--since=25h",), ("--since=1e300",), ("--limit=0",)):
+        status, line = typed.one_line("stats", *arguments)
+        assert (status, arguments[0][:7] in line) == (2, True)
+    assert typed.one_line("stats", "nobody")[0] == 3
+    (shown_now,) = typed("queue", "show", "emails", "--json").objects
+    assert 0 < shown_now["series_bytes"] < 10_000
+
+
+def test_a_type_that_no_live_worker_knows_is_named(typed: Typed, cli_start: Start) -> None:
+    # Nobody has told its types.
+    why = "no live worker of default said what god takes"
+    assert typed("enqueue", "god", "--queue=default").err == f"rediq: the payload was not checked: {why}\n"
+    worker = cli_start("run", "served:app", "--name=w", *typed.place.flags)
+
+    async def told() -> None:
+        async with typed.place.client() as client:
+
+            async def look() -> bool:
+                return bool(await client.workers())
+
+            await eventually(look)
+
+    trio.run(told)
+    said = "rediq: no live worker of default knows the type slep; did you mean sleep?\n"
+    listed = typed("task", "list", "default", "--type=slep")
+    assert (listed.status, listed.err) == (0, said)
+    assert typed("enqueue", "slep", "--queue=default").err == said
+    assert typed("task", "list", "default", "--type=sleep", "--state=dead").err == ""
+    assert typed("worker", "stop", "w", "--grace=0s", "--yes").status == 0
+    assert worker.end() == 0
+
+
 # task and dead
 
 
@@ -521,6 +635,9 @@ def test_all_dead_tasks_are_retried_or_deleted(typed: Typed) -> None:
         {"rediq": 1, "queue": "emails", "deleted": 3}
     ]
     assert typed("dead", "list").lines == ["no dead tasks in emails"]
+    assert typed("task", "list").lines == [
+        "no pending tasks in emails; 'rediq queue list' counts the tasks in other states, and --state lists them"
+    ]
 
 
 # A filter
@@ -799,6 +916,9 @@ def test_a_schedule_is_added_shown_run_paused_and_removed(typed: Typed) -> None:
     assert typed("schedule", "next", "nightly").lines[0].startswith("it is paused")
     assert typed("schedule", "show", "nightly", "--json").objects[0]["paused"] is True
     assert typed("schedule", "resume", "nightly").out == "nightly ticks again\n"
+    assert typed("schedule", "resume", "nightly").out == "nightly ticks already\n"
+    done = [entry["what"] for entry in typed("audit", "--json").objects]
+    assert done.count("Schedules.resume") == 1
     status, line = typed.one_line("schedule", "remove", "nightly")
     assert (status, "this would remove the schedule nightly of emails" in line) == (2, True)
     assert typed("schedule", "remove", "nightly", "--yes").out == "nightly is removed\n"
@@ -859,6 +979,13 @@ def test_a_schedule_is_added_shown_run_paused_and_removed(typed: Typed) -> None:
         (2, ("enqueue", "good", "--at=2040-01-01T00:00"), "an instant with its offset, like"),
         (2, ("enqueue", "good", "--at=soon"), "--at='soon': must be like 2026-12-24T18:00"),
         (2, ("enqueue", "good", "--meta=k"), "--meta='k': must be KEY=VALUE"),
+        (2, ("enqueue", "good", "--at=2040-01-01T00:00Z"), "--at='2040-01-01T00:00Z': must be at most 1"),
+        (2, ("enqueue", "good", "--delay=400d"), "--delay: 400 d is too long: at most 1 year"),
+        (2, ("task", "reschedule", "emails/a", "--delay=400d"), "--delay: 400 d is too long"),
+        (2, ("task", "reschedule", "emails/a", "--at=2040-01-01T00:00Z"), "must be at most 1 year"),
+        (3, ("task", "list", "emails", "--kind=zz"), "nothing of the kind zz has failed in emails; see"),
+        (3, ("dead", "retry", "emails", "--kind=zz"), "nothing of the kind zz has failed in emails; see"),
+        (2, ("task", "list", "emails", "--after=o/a"), "must be a task of the queue emails"),
         (2, ("enqueue", "-", "a=1"), "enqueue -: takes no payload"),
         (2, ("queue", "limit", "emails", "--concurrency=x"), "a whole number, or none"),
         (2, ("queue", "limit", "emails", "--rate=5"), "--rate='5': must be like 100/1m"),
@@ -874,6 +1001,7 @@ def test_a_schedule_is_added_shown_run_paused_and_removed(typed: Typed) -> None:
         (2, ("schedule", "add", "s", "--every=x", "good"), "--every: 'x': must be a duration"),
         (2, ("schedule", "add", "s", "--cron=x", "good"), "--cron: line='x': must be the 5 fields"),
         (2, ("schedule", "next", "nightly", "-n=0"), "-n=0: must be a whole number from 1"),
+        (2, ("task", "list", "--watch=0.01"), "--watch=0.01: must be at least 0.1 seconds"),
         (2, ("status", "--watch=0"), "--watch=0.0: must be at least 0.1 seconds"),
         (2, ("status", "--fail-on=x"), "invalid choice: 'x'"),
         (2, ("queue",), "required: verb; see 'rediq queue --help'"),
@@ -943,6 +1071,30 @@ def test_the_help_imports_nothing_that_it_does_not_need() -> None:
     *text, imported = found.stdout.splitlines()
     assert imported == "[]"
     assert all(any(line.split()[:1] == [name] for line in text) for name in COMMANDS)
+
+
+def test_a_command_that_looks_imports_only_what_it_needs(typed: Typed) -> None:
+    program = (
+        "import gc, sys; from rediq_trio.cli.main import run_process\n"
+        "status = run_process()\n"
+        "print(*sys.modules); sys.exit(status or not gc.get_freeze_count())"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program, "queue", "list", *typed.place.flags],
+        env=cli_environment(), capture_output=True, text=True, timeout=WITHIN, check=False,
+    )  # fmt: skip
+    assert (found.returncode, found.stderr) == (0, "")
+    imported = {*found.stdout.splitlines()[-1].split()}
+    assert "rediq_trio.store.redis.store" in imported
+    needless = {
+        f"rediq_trio.{name}"
+        for name in (
+            "admin.bulk", "admin.check", "admin.exporting", "admin.history_file", "admin.removal",
+            "admin.selection", "admin.series", "clients", "handlers", "schedules", "serve", "web",
+            "worker", "workflow",
+        )
+    } | {"cattrs", "cronsim", "rich", "starlette", "hypercorn"}  # fmt: skip
+    assert imported & needless == set()
 
 
 @pytest.mark.parametrize("command", COMMANDS)

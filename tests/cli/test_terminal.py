@@ -248,10 +248,22 @@ def test_ctrl_c_while_it_reads_lines_ends_with_130(
     assert "Fatal" not in text
 
 
-def test_ctrl_c_ends_what_watches(cli_place: Place) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "texts"),
+    [
+        (("status",), ("no live worker serves it", "waiting tasks")),
+        (("task", "list"), ("-- 2", "pending", "-- 2", "pending")),
+        (("dead", "list"), ("-- 2", "no dead tasks", "-- 2")),
+    ],
+    ids=["status", "task list", "dead list"],
+)
+def test_ctrl_c_ends_what_watches(
+    cli_place: Place, arguments: tuple[str, ...], texts: tuple[str, ...]
+) -> None:
     put(cli_place)
-    with terminal("status", "--watch=100ms", *cli_place.flags) as shown:
-        assert "no live worker serves it" in shown.read_until("waiting tasks")
+    with terminal(*arguments, "--watch=100ms", *cli_place.flags) as shown:
+        for text in texts:
+            shown.read_until(text)
         shown.type("\x03")
         status, text = shown.end()
     assert status == 130

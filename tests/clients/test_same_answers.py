@@ -36,7 +36,7 @@ async def fail() -> None:
     raise ValueError("as it must")
 
 
-DRAWN = {"cursor", "worker"}
+DRAWN = {"cursor", "worker", "workflow"}
 """Fields that hold an instant or a drawn name."""
 
 
@@ -64,6 +64,8 @@ def plain(value: Any, prefix: str) -> Any:
         assert name.startswith(prefix)
         assert name.removeprefix(prefix) in other_clients.CLASSES
         said = {key: found for key, found in vars(value).items() if not key.startswith("_")}
+        if name.endswith("WorkflowHandle"):
+            said["id"] = type(said["id"])  # it is drawn
         return name.removeprefix(prefix), plain(said, prefix)
     return value
 
@@ -331,6 +333,39 @@ async def workflow_cancel(client: Any) -> list[Any]:
     return [await attempt(handle.cancel), await attempt(handle.cancel)]
 
 
+async def workflow_retry(client: Any) -> list[Any]:
+    handle = await waiting_workflow(client)
+    await done(handle.cancel())
+    return [await attempt(handle.retry), await attempt(handle.retry)]
+
+
+async def workflow_states(client: Any) -> list[Any]:
+    return [await attempt((await waiting_workflow(client)).states)]
+
+
+async def workflow_status(client: Any) -> list[Any]:
+    status = await done((await waiting_workflow(client)).status())
+    return [status.state, status.total, status.counts]
+
+
+async def client_workflow(client: Any) -> list[Any]:
+    handle = await waiting_workflow(client)
+    found = await done(client.workflow(handle.id))
+    return [
+        list(found.handles), found.needs, await attempt(found.states),
+        await attempt(client.workflow, "none"), await attempt(client.workflow, "no/id"),
+    ]  # fmt: skip
+
+
+async def client_workflows(client: Any) -> list[Any]:
+    handle = await waiting_workflow(client)
+    [found] = await done(client.workflows(limit=1, state="running"))
+    return [
+        found.id == handle.id, found.total, await attempt(client.workflows, limit=0),
+        await attempt(client.workflows, state="odd"), await attempt(client.workflows, after="odd"),
+    ]  # fmt: skip
+
+
 async def workflow_mermaid(client: Any) -> list[Any]:
     return [await attempt((await waiting_workflow(client)).mermaid)]
 
@@ -372,6 +407,16 @@ async def queue_stats(client: Any) -> list[Any]:
     return [await attempt(client.queue("q").stats), client.queue("q").dead]
 
 
+async def queue_types(client: Any) -> list[Any]:
+    read = client.queue("q").types
+    wrong = [await attempt(read, dt.timedelta(hours=25)), await attempt(read, 5)]
+    return [await attempt(read), *wrong]
+
+
+async def queue_series_bytes(client: Any) -> list[Any]:
+    return [await attempt(client.queue("q").series_bytes)]
+
+
 async def queue_series(client: Any) -> list[Any]:
     await done(client.enqueue_many([task("a"), task("b")]))
     read = client.queue("q").series
@@ -384,6 +429,13 @@ async def queue_failures(client: Any) -> list[Any]:
     queue = client.queue("q")
     found = await attempt(queue.failures)
     return [found, await attempt(queue.dead.list, kind="0123456789ab")]
+
+
+async def queue_groups(client: Any) -> list[Any]:
+    await done(client.enqueue_many([Task("t", queue="q", group=name) for name in "aab"]))
+    read = client.queue("q").groups
+    found = await attempt(read)
+    return [[(each.name, each.size, each.queue) for each in found], await attempt(read, limit=0)]
 
 
 async def queue_partition(client: Any) -> list[Any]:
@@ -673,6 +725,8 @@ SCENARIOS: dict[str, Callable[[Any], Awaitable[list[Any]]]] = {
     "Client.enqueue": enqueue,
     "Client.enqueue_many": enqueue_many,
     "Client.task": open_task,
+    "Client.workflow": client_workflow,
+    "Client.workflows": client_workflows,
     "Client.queue": open_queue,
     "Client.queues": queues,
     "Client.overview": overview,
@@ -702,6 +756,9 @@ SCENARIOS: dict[str, Callable[[Any], Awaitable[list[Any]]]] = {
     "TaskHandle.enqueue_again": task_enqueue_again,
     "TaskHandle.requeue": task_requeue,
     "WorkflowHandle.info": workflow_info,
+    "WorkflowHandle.retry": workflow_retry,
+    "WorkflowHandle.states": workflow_states,
+    "WorkflowHandle.status": workflow_status,
     "WorkflowHandle.result": workflow_result,
     "WorkflowHandle.wait": workflow_wait,
     "WorkflowHandle.cancel": workflow_cancel,
@@ -713,7 +770,10 @@ SCENARIOS: dict[str, Callable[[Any], Awaitable[list[Any]]]] = {
     "DeadLetters.purge": dead_purge,
     "Queue.stats": queue_stats,
     "Queue.series": queue_series,
+    "Queue.types": queue_types,
+    "Queue.series_bytes": queue_series_bytes,
     "Queue.failures": queue_failures,
+    "Queue.groups": queue_groups,
     "Queue.partition": queue_partition,
     "Queue.tasks": queue_tasks,
     "Queue.pause": queue_pause,

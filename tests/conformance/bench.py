@@ -13,7 +13,7 @@ import trio
 from rediq_trio.admin.check import check_queue
 from rediq_trio.spec.check.findings import Target, TargetType
 from rediq_trio.spec.check.table import View
-from rediq_trio.spec.check.task import TaskView, task_target
+from rediq_trio.spec.check.task import RecordView, task_target
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Completed, Failed, Fence, Lease, NewTask, Snoozed, Stopped
 from rediq_trio.spec.records import QueueState, Record
@@ -125,10 +125,10 @@ class Bench:
         [found] = await self.store.views(Q, [target])
         return found
 
-    async def task_views(self, *ids: str) -> list[TaskView]:
+    async def task_views(self, *ids: str) -> list[RecordView]:
         """Return the views of tasks."""
         found = await self.store.views(Q, list(map(task_target, ids)))
-        return [view for view in found if isinstance(view, TaskView)]
+        return [view for view in found if isinstance(view, RecordView)]
 
 
 def new(task_id: str, **options: Any) -> NewTask:

@@ -97,6 +97,20 @@ async def test_the_last_ten_attempts_are_kept_oldest_first(bench: Bench) -> None
     ]
 
 
+async def test_details_that_repeat_are_kept_for_each_attempt(bench: Bench) -> None:
+    fence = await bench.active(max_retry=40, max_crashes=40)
+    details = [b"a", b"a", b"", b"a", b"a", b"a", b"b", b"a", b"a", *[b"c"] * ATTEMPTS_KEPT]
+    for number, detail in enumerate(details, 1):
+        if detail:
+            await bench.store.settle(Q, [failed(fence, detail)])
+        else:
+            bench.clock.advance(LEASE)
+            await bench.store.reclaim(Q, limit=1)
+        found = [one.detail for one in await kept(bench)]
+        assert found == details[:number][-ATTEMPTS_KEPT:]
+        fence = await again(bench)
+
+
 async def test_a_settlement_that_comes_twice_leaves_one_record(bench: Bench) -> None:
     fence = await bench.active()
     await bench.store.settle(Q, [failed(fence), failed(fence)])

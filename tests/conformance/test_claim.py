@@ -120,6 +120,34 @@ async def test_a_task_is_claimed_up_to_the_instant_before_it_expires(bench: Benc
     assert len(await bench.take()) == 1
 
 
+@pytest.mark.parametrize("delay_ms", [0, 70])
+async def test_no_attempt_starts_before_its_task_was_due_by_a_clock_that_was_set_back(
+    bench: Bench, delay_ms: int
+) -> None:
+    await bench.add("t", delay_ms=delay_ms)
+    bench.clock.advance(delay_ms)
+    await bench.store.promote(Q, limit=1)
+    bench.clock.advance(-1000)
+    (lease,) = await bench.take()
+    assert (await bench.record()).started_ms == START + delay_ms
+    assert lease.lease_ms == bench.clock.now + LEASE
+    await bench.check()
+    # So its record is that of this task, and not of an older one with its id.
+    await bench.store.settle(Q, [attrs.evolve(failed(lease.fence), detail=b"x")])
+    assert [one.started_ms for one in (await bench.record()).attempts] == [START + delay_ms]
+
+
+async def test_a_task_that_expired_before_it_was_due_does_not_start_by_such_a_clock(
+    bench: Bench,
+) -> None:
+    await bench.add("t", delay_ms=100, expires_in_ms=50)
+    bench.clock.advance(100)
+    await bench.store.promote(Q, limit=1)
+    bench.clock.advance(-90)
+    assert await bench.take() == []
+    assert (await bench.record()).state is State.DEAD
+
+
 async def test_an_expired_task_takes_a_place_within_the_limit(bench: Bench) -> None:
     await bench.add("old", expires_in_ms=1)
     await bench.add("a", "b", "c")

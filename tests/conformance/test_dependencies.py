@@ -732,7 +732,8 @@ async def test_only_so_many_that_ended_are_looked_at_in_one_step(bench: Bench) -
     await die(bench, fence)
     # The step told all that waited for `s`; each of them ended, and none was told of that.
     assert len((await bench.dump()).endings) == PROPAGATED_AT_ONCE + 1
-    assert await bench.store.unblock(Q, limit=1000) == Due(ENDINGS - 1, 0)
+    due = await bench.store.unblock(Q, limit=1000)
+    assert (due.moved, due.next_in_ms, len(due.deaths)) == (ENDINGS - 1, 0, ENDINGS - 1)
     while (await bench.store.unblock(Q, limit=1000)).next_in_ms is not None:
         pass
     assert (await bench.dump()).counters.dead == 1 + 2 * PROPAGATED_AT_ONCE
@@ -748,7 +749,8 @@ async def test_a_flush_tells_those_that_are_left_nothing_that_stays(bench: Bench
 async def test_a_second_unblock_tells_nobody_again(bench: Bench) -> None:
     await die(bench, await many(bench, PROPAGATED_AT_ONCE + 1))
     await bench.store.revive(Q, ["s"])
-    assert await bench.store.unblock(Q, limit=1000) == Due(1, None)
+    due = await bench.store.unblock(Q, limit=1000)
+    assert (due.moved, due.next_in_ms, len(due.deaths)) == (1, None, 1)
     before = await bench.dump()
     assert await bench.store.unblock(Q, limit=1000) == Due(0, None)
     assert await bench.dump() == before
@@ -1047,3 +1049,12 @@ async def test_a_revival_changes_nothing_while_what_it_needs_did_not_complete(
     before = await bench.dump()
     assert await bench.store.revive(Q, ["t"]) == (State.DEAD,)
     assert await bench.dump() == before
+
+
+async def test_a_claim_that_buries_counts_whom_it_unblocked_as_remaining(bench: Bench) -> None:
+    await bench.add("s", expires_in_ms=10)
+    await bench.add("t", relations=after("s", run_on_dependency_failure=True))
+    bench.clock.advance(10)
+    claimed = await bench.store.claim(Q, limit=1, lease_ms=1, worker="w", nonce=b"n" * 8)
+    assert (claimed.leases, claimed.remaining) == ((), 1)
+    assert [lease.fence.id for lease in await bench.take()] == ["t"]

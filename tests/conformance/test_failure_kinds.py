@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rediq_trio.spec.history.kinds import KIND_TASKS, KINDS_KEPT, StoredKind
+from rediq_trio.spec.history.kinds import HOUR_MS, HOURS_KEPT, KIND_TASKS, KINDS_KEPT, StoredKind
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Completed, Failed, Fence, Outcome, Released, Snoozed
 from rediq_trio.store.reads.scan import SCAN_BYTES, Where
@@ -13,6 +13,7 @@ from tests.conformance.bench import LEASE, START, Bench, Q
 KIND = "a1b2c3d4e5f6"
 OTHER = "0123456789ab"
 SAMPLE = b"\x00 what \xff"
+HOUR = START // HOUR_MS
 
 
 def failed(
@@ -44,7 +45,7 @@ async def test_the_first_failure_of_a_kind_is_kept_with_its_sample(bench: Bench)
     fence = await bench.active()
     bench.clock.advance(7)
     await bench.store.settle(Q, [failed(fence)])
-    assert await kinds(bench) == {KIND: StoredKind(1, START + 7, START + 7, ("t",), SAMPLE)}
+    assert await kinds(bench) == {KIND: StoredKind(1, START + 7, START + 7, ("t",), SAMPLE, (HOUR, 1))}
 
 
 async def test_further_failures_are_counted_and_keep_the_first_sample(bench: Bench) -> None:
@@ -52,7 +53,9 @@ async def test_further_failures_are_counted_and_keep_the_first_sample(bench: Ben
     await bench.store.settle(Q, [failed(a), failed(b, sample=b"later")])
     bench.clock.advance(7)
     await bench.store.settle(Q, [failed(c, sample=b"latest")])
-    assert await kinds(bench) == {KIND: StoredKind(3, START, START + 7, ("c", "b", "a"), SAMPLE)}
+    assert await kinds(bench) == {
+        KIND: StoredKind(3, START, START + 7, ("c", "b", "a"), SAMPLE, (HOUR, 3))
+    }
 
 
 async def test_each_kind_of_a_batch_is_counted_by_itself(bench: Bench) -> None:
@@ -62,8 +65,8 @@ async def test_each_kind_of_a_batch_is_counted_by_itself(bench: Bench) -> None:
     ]  # fmt: skip
     await bench.store.settle(Q, outcomes)
     assert await kinds(bench) == {
-        KIND: StoredKind(2, START, START, ("d", "a"), SAMPLE),
-        OTHER: StoredKind(1, START, START, ("c",), b"other"),
+        KIND: StoredKind(2, START, START, ("d", "a"), SAMPLE, (HOUR, 2)),
+        OTHER: StoredKind(1, START, START, ("c",), b"other", (HOUR, 1)),
     }
 
 
@@ -102,7 +105,7 @@ async def test_an_attempt_that_is_retried_counts(bench: Bench) -> None:
     await bench.store.promote(Q, limit=1)
     [lease] = await bench.take()
     await bench.store.settle(Q, [failed(lease.fence, final=False)])
-    assert await kinds(bench) == {KIND: StoredKind(2, START, START, ("t",), SAMPLE)}
+    assert await kinds(bench) == {KIND: StoredKind(2, START, START, ("t",), SAMPLE, (HOUR, 2))}
 
 
 @pytest.mark.parametrize(
@@ -154,7 +157,36 @@ async def test_the_clock_of_a_kind_does_not_go_back(bench: Bench) -> None:
     await bench.store.settle(Q, [failed(a)])
     bench.clock.advance(-50)
     await bench.store.settle(Q, [failed(b)])
-    assert await kinds(bench) == {KIND: StoredKind(2, START, START, ("b", "a"), SAMPLE)}
+    assert await kinds(bench) == {KIND: StoredKind(2, START, START, ("b", "a"), SAMPLE, (HOUR, 2))}
+
+
+async def test_failures_are_counted_by_the_hour_the_newest_first(bench: Bench) -> None:
+    store, fences = bench.store, await take(bench, *"abcdef")
+    bench.clock.advance((HOUR + 1) * HOUR_MS - 1 - START)
+    await store.settle(Q, [failed(fences[0]), failed(fences[1])])
+    assert (await kinds(bench))[KIND].hours == (HOUR, 2)
+    bench.clock.advance(1)
+    await store.settle(Q, [failed(fences[2])])
+    assert (await kinds(bench))[KIND].hours == (HOUR + 1, 1, 2)
+    bench.clock.advance(2 * HOUR_MS)
+    await store.settle(Q, [failed(fences[3])])
+    assert (await kinds(bench))[KIND].hours == (HOUR + 3, 1, 0, 1, 2)
+    # A clock that goes back counts in the newest hour.
+    bench.clock.advance(-HOUR_MS)
+    await store.settle(Q, [failed(fences[4])])
+    assert (await kinds(bench))[KIND].hours == (HOUR + 3, 2, 0, 1, 2)
+    assert (await bench.dump()).kinds[KIND].hours == (HOUR + 3, 2, 0, 1, 2)
+
+
+@pytest.mark.parametrize("later", [HOURS_KEPT - 1, HOURS_KEPT, 10 * HOURS_KEPT])
+async def test_so_many_hours_of_a_kind_are_kept(bench: Bench, later: int) -> None:
+    a, b = await take(bench, "a", "b")
+    await bench.store.settle(Q, [failed(a)])
+    bench.clock.advance(later * HOUR_MS)
+    await bench.store.settle(Q, [failed(b)])
+    oldest = (1,) if later < HOURS_KEPT else (0,)
+    expected = (HOUR + later, 1, *(HOURS_KEPT - 2) * (0,), *oldest)
+    assert (await kinds(bench))[KIND].hours == expected
 
 
 async def test_the_kinds_not_seen_for_longest_go_when_there_are_too_many(bench: Bench) -> None:

@@ -272,7 +272,7 @@ async def test_a_member_that_leaves_is_in_no_batch(bench: Bench, way: str) -> No
     )
     bench.clock.advance(30)
     if way == "cancel":
-        assert await bench.store.cancel(Q, "a") is State.CANCELLED
+        assert (await bench.store.cancel(Q, "a")).state is State.CANCELLED
     elif way == "delete":
         await bench.store.delete(Q, ["a"])
     elif way == "expire":

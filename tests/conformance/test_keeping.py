@@ -243,12 +243,15 @@ async def test_expiring_takes_the_first_that_expired_up_to_the_limit(bench: Benc
     assert await bench.store.expire(Q, limit=2) == Due(1, 4, (deaths["a"],))
 
 
-async def test_what_dies_with_an_expired_task_is_no_death_of_the_step(bench: Bench) -> None:
+async def test_what_dies_with_an_expired_task_is_a_death_of_the_step_but_did_not_expire(
+    bench: Bench,
+) -> None:
     await bench.add("t", UUID7, expires_in_ms=10)
     await bench.add("u", relations=Relations(needs=(UUID7,)))
     bench.clock.advance(10)
     due = await bench.store.expire(Q, limit=5)
-    assert due == Due(2, None, (Death(UUID7, 0, "expired"), Death("t", 0, "expired")))
+    because = Death("u", 0, f"the task {UUID7} that it needs is dead")
+    assert due == Due(2, None, (Death(UUID7, 0, "expired"), Death("t", 0, "expired"), because))
     assert await bench.ids(State.DEAD) == [UUID7, "t", "u"]
 
 

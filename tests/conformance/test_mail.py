@@ -21,6 +21,7 @@ from rediq_trio.spec.messages import (
     Relations,
 )
 from rediq_trio.spec.records import PROPAGATED_AT_ONCE, Record
+from rediq_trio.spec.stored_format import NOT_ENQUEUED, NOT_ENQUEUED_NAMED
 from rediq_trio.store.broadcast import SignalKind
 from rediq_trio.store.relay import RELAY_BATCH, RefusedChild, log_refused, relay, relay_some
 from tests.conformance.bench import START, Bench, Q, failed, heard, new
@@ -332,12 +333,16 @@ async def test_a_child_for_another_queue_names_its_parent_until_it_is_there(benc
         new("one", relations=Relations(queue=B), parent="parent"),
         new(UUID7, relations=Relations(queue=B, unique="k"), parent=UUID7),
         new("two", relations=Relations(queue=B, unique="l")),
+        new("three", relations=Relations(queue=B), parent="parent", may_exist=True),
+        new("four", relations=Relations(queue=B), parent=UUID7, may_exist=True),
     ]
     await bench.store.settle(A, [Completed(fence, b"\x01", tuple(children))])
     mail = await bench.store.outbox(A, limit=0)
-    assert [each.task and each.task.parent for each in mail] == ["parent", UUID7, ""]
+    found = [(each.task.parent, each.task.may_exist) for each in mail if each.task]
+    expected = [("parent", False), (UUID7, False), ("", False), ("parent", True), (UUID7, True)]
+    assert found == expected
     assert await bench.store.receive(B, A, mail) == Received(mail[-1].seq)
-    assert [(await record(bench, B, each.id)).state for each in children] == [State.PENDING] * 3
+    assert [(await record(bench, B, each.id)).state for each in children] == [State.PENDING] * 5
 
 
 async def test_a_relay_reports_the_children_that_a_receiver_refused(
@@ -362,6 +367,22 @@ async def test_a_relay_reports_the_children_that_a_receiver_refused(
     assert {"task_id": "b/there", "queue": B, "parent": "a/parent"}.items() <= vars(warned).items()
 
 
+async def test_a_child_that_may_exist_is_reported_and_noted_but_not_logged(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    await put(bench, B, "there")
+    await put(bench, A, "parent", retention_ms=1000)
+    fence = await take(bench, A)
+    child = new("there", relations=Relations(queue=B), parent="parent", may_exist=True)
+    await bench.store.settle(A, [Completed(fence, b"\x01", (child,))])
+    found: list[RefusedChild] = []
+    assert await relay_some(bench.store, A, report=found.append) == Due(1, None)
+    assert found == [RefusedChild("b/there", B, "a/parent", may_exist=True)]
+    log_refused(found[0])
+    assert caplog.records == []
+    assert (await record(bench, A, "parent")).error == NOT_ENQUEUED % "b/there"
+
+
 async def test_a_client_that_relays_logs_what_a_receiver_refused(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -373,6 +394,41 @@ async def test_a_client_that_relays_logs_what_a_receiver_refused(
     await relay(bench.store, A)
     await relay(bench.store, A)
     assert [r.levelname for r in caplog.records if "b/there" in r.getMessage()] == ["WARNING"]
+
+
+async def test_what_a_receiver_refused_is_noted_with_the_task_that_asked_for_it(
+    bench: Bench,
+) -> None:
+    names = [f"n{n:02}" for n in range(11)]
+    for name in (*names, UUID7):
+        await put(bench, B, name)
+    await put(bench, A, "there")
+    await put(bench, A, "parent", retention_ms=1000)
+    await take(bench, A)
+    fence = await take(bench, A)
+    sent = [new(name, relations=Relations(queue=B), parent="parent") for name in (UUID7, *names)]
+    await bench.store.settle(A, [Completed(fence, b"\x01", (new("there"), *sent))])
+    await relay(bench.store, A)
+    noted = (await record(bench, A, "parent")).error
+    expected = ["there", f"b/{UUID7}", *(f"b/{name}" for name in names)]
+    assert noted == NOT_ENQUEUED % ", ".join(expected[:NOT_ENQUEUED_NAMED])
+    assert await bench.store.acknowledge(A, FIRST, refused=[("parent", "b/late")]) == 0
+    assert (await record(bench, A, "parent")).error == noted
+
+
+async def test_a_note_that_arrives_twice_or_for_a_task_that_has_gone_changes_nothing(
+    bench: Bench,
+) -> None:
+    for name in ("parent", "waits"):
+        await put(bench, A, name, retention_ms=1000)
+    fence = await take(bench, A)
+    await bench.store.settle(A, [Completed(fence, b"\x01", ())])
+    refused = [("parent", "b/one"), ("gone", "b/two"), ("waits", "b/three")]
+    for _ in range(2):
+        assert await bench.store.acknowledge(A, FIRST, refused=refused) == 0
+        assert (await record(bench, A, "parent")).error == NOT_ENQUEUED % "b/one"
+    assert (await record(bench, A, "waits")).error == ""
+    assert set((await bench.store.dump(A)).records) == {"parent", "waits"}
 
 
 async def test_senders_do_not_mix_their_numbers(bench: Bench) -> None:

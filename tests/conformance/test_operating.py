@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from rediq_trio.spec.lifecycle import TERMINAL, WAITING, State
-from rediq_trio.spec.messages import Completed, Relations, Released, Report, Stopped
+from rediq_trio.spec.messages import Cancelling, Completed, Relations, Released, Report, Stopped
 from rediq_trio.spec.records import CANCELLED_GRACE_MS, Counters, QueueState
 from tests.conformance.bench import START, Bench, Q, failed
 
@@ -33,7 +33,7 @@ async def test_a_waiting_task_is_cancelled_at_once(bench: Bench, state: State) -
     await waiting(bench, state)
     before = await bench.record()
     bench.clock.advance(1)
-    assert await bench.store.cancel(Q, "t") is State.CANCELLED
+    assert (await bench.store.cancel(Q, "t")).state is State.CANCELLED
     assert await bench.record() == attrs.evolve(
         before, state=State.CANCELLED, finished_ms=START + 1, purge_ms=START + 70_001
     )
@@ -48,9 +48,9 @@ async def test_a_cancelled_task_is_kept_for_the_grace_at_least(bench: Bench) -> 
 async def test_an_active_task_is_asked_to_stop_and_stays_active(bench: Bench) -> None:
     await bench.active()
     before = await bench.record()
-    assert await bench.store.cancel(Q, "t") is State.ACTIVE
+    assert (await bench.store.cancel(Q, "t")).state is State.ACTIVE
     assert await bench.record() == attrs.evolve(before, cancel=True)
-    assert await bench.store.cancel(Q, "t") is State.ACTIVE
+    assert (await bench.store.cancel(Q, "t")).state is State.ACTIVE
 
 
 @pytest.mark.parametrize("state", ENDS)
@@ -58,12 +58,12 @@ async def test_a_cancel_of_an_ended_task_changes_nothing(bench: Bench, state: St
     await bench.ended("t", state)
     before = await bench.dump()
     bench.clock.advance(5)
-    assert await bench.store.cancel(Q, "t") is state
+    assert (await bench.store.cancel(Q, "t")).state is state
     assert await bench.dump() == before
 
 
 async def test_there_is_nothing_to_do_with_an_unknown_task(bench: Bench) -> None:
-    assert await bench.store.cancel(Q, "nobody") is None
+    assert await bench.store.cancel(Q, "nobody") == Cancelling(None)
     assert await bench.store.watch(Q, "nobody") is None
     assert await bench.store.revive(Q, ["nobody"]) == (None,)
     assert await bench.store.delete(Q, ["nobody"]) == (None,)

@@ -7,6 +7,7 @@ from rediq_trio._errors import RediqError
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Relations, Schedule
 from rediq_trio.spec.records import Counters
+from rediq_trio.store.memory import MemoryStore
 from rediq_trio.store.port import BATCH, Counts
 from tests.conformance.bench import LEASE, Bench, Q, failed, new
 
@@ -19,7 +20,9 @@ async def counts(bench: Bench) -> Counts:
     at_ms, (found, other) = await bench.store.overview([Q, "other"])
     assert at_ms == bench.clock.now
     assert other == EMPTY
-    assert found == Counts(stats.sizes, stats.queue.paused, stats.queue.counters)
+    queue = stats.queue
+    targets = queue.target_latency_ms, queue.target_failures_ppm
+    assert found == Counts(stats.sizes, queue.paused, queue.counters, *targets)
     return found
 
 
@@ -81,3 +84,17 @@ async def test_a_store_takes_a_bounded_number_of_queues(bench: Bench) -> None:
     for read in (bench.store.overview, bench.store.with_schedules):
         with pytest.raises(RediqError, match="1001 items in one call"):
             await read(queues)
+
+
+async def test_targets_are_seen(bench: Bench) -> None:
+    await bench.store.arrange(Q, target_latency_ms=1500, target_failures_ppm=20_000)
+    assert (await counts(bench)).target_latency_ms == 1500
+    assert (await counts(bench)).target_failures_ppm == 20_000
+
+
+async def test_the_memory_of_a_server_is_read(bench: Bench) -> None:
+    for server in await bench.store.server_memory():
+        assert server.used > 0
+        assert server.most == 0
+    known = len(await bench.store.server_memory())  # of a Cluster, one for each master
+    assert (known == 0) == isinstance(bench.store, MemoryStore)

@@ -4,7 +4,7 @@ import attrs
 import pytest
 
 from rediq_trio._errors import TaskNotFound
-from rediq_trio.spec.check.task import TaskView, task_target
+from rediq_trio.spec.check.task import RecordView, task_target
 from rediq_trio.spec.check.totals import QueueTotals
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Relations, WorkerRecord
@@ -154,8 +154,8 @@ async def test_a_view_shows_a_task_and_what_lists_it(bench: Bench) -> None:
     await bench.add("t", delay_ms=7, expires_in_ms=9)
     record = attrs.evolve(await bench.record(), envelope=b"")
     assert await bench.task_views("nobody", "t") == [
-        TaskView(task_target("nobody"), None, {}, None, False),
-        TaskView(task_target("t"), record, {State.SCHEDULED: START + 7}, START + 9, True),
+        RecordView(task_target("nobody"), None, {}, None, False),
+        RecordView(task_target("t"), record, {State.SCHEDULED: START + 7}, START + 9, True),
     ]
 
 

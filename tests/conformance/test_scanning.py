@@ -10,6 +10,7 @@ import pytest
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Completed, Relations, Report
 from rediq_trio.spec.records import Place, place_of
+from rediq_trio.spec.stored_format import ENCRYPTED_ERROR
 from rediq_trio.store.reads.scan import BATCH_HEAD, SCAN_BYTES, SCAN_STEP, Scanned, Where
 from tests.conformance.bench import START, Bench, Q, failed
 
@@ -171,6 +172,14 @@ async def test_tasks_are_chosen_by_a_part_of_their_error(bench: Bench) -> None:
         await bench.store.settle(Q, [failed(fence, error, final=True)])
     assert await scan(bench, State.DEAD, where=Where(error="%d+")) == ["a"]
     assert await scan(bench, State.DEAD, where=Where(error="o")) == ["a", "b"]
+
+
+async def test_an_encrypted_error_is_left_to_those_with_the_keys(bench: Bench) -> None:
+    for own, error in (("a", f"{ENCRYPTED_ERROR}x"), ("b", f"no {ENCRYPTED_ERROR}"), ("c", "y")):
+        fence = await bench.active(own)
+        await bench.store.settle(Q, [failed(fence, error, final=True)])
+    assert await scan(bench, State.DEAD, where=Where(error="z")) == ["a"]
+    assert await scan(bench, State.DEAD, where=Where(error="no")) == ["a", "b"]
 
 
 async def test_tasks_are_chosen_by_the_type_in_their_envelope(bench: Bench) -> None:

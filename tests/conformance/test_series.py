@@ -51,7 +51,7 @@ async def test_a_sample_has_what_happened_and_what_there_is(bench: Bench) -> Non
     await bench.add("later", "latest", "last", delay_ms=60_000)
     bench.clock.advance(4_000)
     await bench.add("plain")
-    assert await sampled(bench) == Sampled(FIRST, 3_000)
+    assert await sampled(bench) == Sampled(FIRST, 3_000, begins=True)
     oldest = (START + 3_000) // 1000
     assert await samples(bench) == [
         (-1, SAMPLE_CARRIED, (0,) * 12),
@@ -180,7 +180,8 @@ async def test_samples_that_are_still_to_come_are_removed(bench: Bench, back: in
     before = [await samples(bench, level) for level in (0, 1, 2)]
     bench.clock.advance(-back)
     now = bench.clock.now // 10_000 - FIRST
-    assert await sampled(bench) == Sampled(FIRST + now, 10_000)
+    begins = back > 3_600_000  # before all of them
+    assert await sampled(bench) == Sampled(FIRST + now, 10_000, begins)
     for level, steps in enumerate((1, 6, 60)):
         here = -(-(FIRST + now) // steps) - -(-FIRST // steps)
         left = [one for one in before[level] if one[0] < here]

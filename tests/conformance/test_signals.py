@@ -103,8 +103,10 @@ async def test_a_revival_wakes(bench: Bench) -> None:
 
 
 async def test_a_resume_wakes_and_a_pause_does_not(bench: Bench) -> None:
-    await bench.add("t")
     async with listening(bench) as signals:
+        # Not before: in a Cluster, what was sent before someone listened may still come.
+        await bench.add("t")
+        await heard(signals, SignalKind.WAKE)
         await bench.store.pause(Q)
         await bench.store.flush(Q)
         with trio.fail_after(10):
@@ -180,10 +182,11 @@ async def test_whoever_waits_for_a_task_hears_of_its_progress(bench: Bench) -> N
 
 
 async def test_of_a_task_that_nobody_waits_for_nothing_is_told(bench: Bench) -> None:
-    fence = await bench.active()
     with bench.store.listen([(Q, "t"), (Q, "")]) as signals:
         with trio.fail_after(10):
             assert await signals.receive() == Signal(Q, SignalKind.RESYNC)
+        fence = await bench.active()
+        await heard(signals, SignalKind.WAKE)
         await bench.store.report(Q, [Report(fence, b"p")])
         await bench.store.settle(Q, [Completed(fence, b"r")])
         await bench.store.flush(Q)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.messages import InState, Relations, Requeued
+from rediq_trio.spec.messages import InState, Relations, Released, Requeued
 from rediq_trio.spec.records import Record
 from tests.conformance.bench import START, Bench, Q, failed, new
 
@@ -26,7 +26,7 @@ async def delete(bench: Bench, still: InState) -> Any:
 
 
 async def cancel(bench: Bench, still: InState) -> Any:
-    return await bench.store.cancel(Q, "t", still=still)
+    return (await bench.store.cancel(Q, "t", still=still)).state
 
 
 async def requeue(bench: Bench, still: InState) -> Any:
@@ -106,6 +106,31 @@ async def test_a_task_that_died_again_is_not_the_one_that_was_meant(
     before = await bench.dump()
     assert await change(bench, still) is None
     assert await bench.dump() == before
+
+
+@pytest.mark.parametrize("change", [delete, cancel, requeue])
+async def test_a_task_that_left_a_waiting_state_and_came_back_unstarted_is_reached(
+    bench: Bench, change: Change
+) -> None:
+    await bench.add("t", delay_ms=1000)
+    still = InState(State.SCHEDULED, START)
+    bench.clock.advance(10)
+    await bench.store.reschedule(Q, "t", delay_ms=0)
+    assert (await bench.record()).state is State.PENDING
+    bench.clock.advance(10)
+    # Since when it waits for this time is not stored: it was there then, and has not started since.
+    await bench.store.reschedule(Q, "t", delay_ms=500)
+    assert await change(bench, still) is not REFUSED[change]
+
+
+async def test_a_task_that_waits_again_after_an_attempt_is_not_reached(bench: Bench) -> None:
+    await bench.add("t")
+    still = InState(State.PENDING, START)
+    bench.clock.advance(10)
+    (lease,) = await bench.take()
+    await bench.store.settle(Q, [Released(lease.fence)])
+    assert (await bench.record()).state is State.PENDING
+    assert await cancel(bench, still) is None
 
 
 async def test_each_of_several_is_looked_at(bench: Bench) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from rediq_trio.spec.lanes import free_at, limit_of
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.order.lanes import free_at, limit_of
 from rediq_trio.spec.records import QueueState
 from tests.servers import OpenStore
 

@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 import rediq_trio as rediq
-from docs import generate, invariants, lua_reference, readme_links
+from docs import generate, invariants, lua_reference, other_clients, readme_links
 from rediq_trio.settings import Settings
 from rediq_trio.store.redis.keys import KEY_TABLE, QUEUE_KEYS, STATISTICS_KEYS, STATISTICS_TABLE
 from rediq_trio.values.task import TaskOptions
@@ -22,6 +22,10 @@ SUBSCRIBE = re.compile(r"\]\(([^)#:\s]*)(#[^)\s]*)?\)")
 def test_generated_pages_are_up_to_date() -> None:
     names = generate.stale()
     assert not names, f"{', '.join(names)} out of date: run python -m docs.generate"
+
+
+def test_the_blocking_and_the_asyncio_client_are_what_the_generator_writes() -> None:
+    assert other_clients.stale() == []
 
 
 def test_every_key_of_a_queue_is_described() -> None:
@@ -45,7 +49,7 @@ def test_every_option_and_every_setting_has_a_row() -> None:
 
 
 def test_every_invariant_is_told() -> None:
-    assert [*invariants.WORDS] == [*invariants.ALSO] == [*range(1, 14)]
+    assert [*invariants.INVARIANTS] == [*invariants.ALSO] == [*range(1, 14)]
     tests = generate.HERE.parent / "tests"
     for places in invariants.ALSO.values():
         folder = tests

@@ -4,6 +4,10 @@ Only what every version since the first layout has is used here.
 
     python blend.py produce URL WHO
     python blend.py check URL
+    python blend.py pause|resume URL QUEUE
+    python blend.py flow URL WHO
+    python blend.py run URL QUEUE ID...
+    python blend.py show URL ID...
     python blend.py scripts
 """
 
@@ -164,15 +168,50 @@ def load_scripts() -> Any:
     raise AssertionError(f"no module of {HOMES} is there")
 
 
-async def main(word: str, url: str = "", who: str = "") -> None:
+def encryption() -> rediq.Encryption | None:
+    """Return the encryption of this test, if it has one."""
+    key = os.environ.get("LABOR_KEY")
+    return rediq.Encryption([key]) if key else None
+
+
+async def run(url: str, queue: str, ids: list[str]) -> None:
+    """Serve a queue until tasks are dead."""
+    async with rediq.serve(app, url, queues=[queue], encryption=encryption()) as server:
+        for task_id in ids:
+            with trio.fail_after(60):
+                while (await server.client.task(task_id).info()).state is not rediq.State.DEAD:
+                    await trio.sleep(0.05)
+
+
+async def show(url: str, ids: list[str]) -> None:
+    """Print the error and the metadata of tasks."""
+    async with rediq.connect(url, encryption=encryption()) as client:
+        for task_id in ids:
+            info = await client.task(task_id).info()
+            print(json.dumps([info.error, dict(info.metadata)]))
+
+
+async def main(word: str, url: str = "", who: str = "", *more: str) -> None:
     if word == "where":
         print(rediq.__file__, end="")
         return
     if word == "scripts":
         print(json.dumps({name: script.sha for name, script in load_scripts().items()}))
         return
+    if word == "run":
+        await run(url, who, list(more))
+        return
+    if word == "show":
+        await show(url, [who, *more])
+        return
     async with rediq.connect(url) as client:
-        if word == "workers":
+        if word in ("pause", "resume"):
+            await getattr(client.queue(who), word)()
+        elif word == "flow":
+            flow: rediq.Workflow[Any] = rediq.Workflow()
+            flow.add(rediq.Task("plain", {}, id=f"{who}-flow", queue="left", delay=600), "a")
+            await client.enqueue(flow)
+        elif word == "workers":
             found = await client.workers()
             print(json.dumps({one.id: [one.pid, *one.queues] for one in found}))
         elif word == "produce":

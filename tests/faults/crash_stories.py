@@ -20,6 +20,7 @@ from rediq_trio import DuplicateTask, QueueFull, State, TaskNotFound, TaskStateE
 from rediq_trio.schedules.declare import AppSchedules, ScheduleDeclaration
 from rediq_trio.spec.check.findings import Action, Repair, Target, TargetType
 from rediq_trio.spec.check.member import member_target
+from rediq_trio.spec.history.type_counts import NO_COUNTS
 from rediq_trio.spec.messages import WorkerOrder
 from tests.faults.stage import FAR, YEAR, Stage
 
@@ -421,6 +422,14 @@ async def order(stage: Stage) -> None:
     await stage.store.order("stage", WorkerOrder("01", b"order"), queue="a")
 
 
+async def workflows(stage: Stage) -> None:
+    """Write the record of a workflow, read it, look at it, and remove it."""
+    await stage.store.keep_workflow("story", b"graph")
+    await stage.store.workflow("story")
+    await stage.store.due_workflows(limit=1)
+    await stage.store.forget_workflow("story")
+
+
 async def partition(stage: Stage) -> None:
     await stage.client.queue("c").partition(2)
     await stage.client.queue("c").partition(1)
@@ -445,12 +454,20 @@ LOOKING = Story(
         lambda stage: stage.client.overview(),
         lambda stage: stage.store.sample("a", known=-1, unseen_ms=0),
         queue(lambda q: q.series(dt.timedelta(hours=1))),
+        lambda stage: stage.store.tally(
+            "a", worker=b"worker-1", number=1, counts={"ok": (1, *NO_COUNTS[1:])}
+        ),
+        queue(lambda q: q.types()),
+        queue(lambda q: q.series_bytes()),
+        lambda stage: stage.store.note_size("a", 9, last=True, most=1),
+        lambda stage: stage.store.trim("a", shed=1),
         queue(lambda q: q.failures()),
         lambda stage: stage.client.task("a/later").why(),
         lambda stage: stage.store.states("a", ["later"]),
         register,
         order,
         partition,
+        workflows,
     ),
 )
 

@@ -178,7 +178,7 @@ class Pretend:
         op = self.rng.choice(("info", "info", "info", "cancel", "retry", "delete"))
         carry = {
             "info": lambda: self.facts(own),
-            "cancel": lambda: self.do("cancel", own),
+            "cancel": lambda: self.do("cancel", own).state,
             "retry": lambda: self.do("revive", [own])[0],
             "delete": lambda: self.remove(own),
         }[op]

@@ -6,12 +6,15 @@ wait in a run has its bound, and together they may take longer than a test does 
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import attrs
 import pytest
 import trio
 
+from rediq_trio.testing.judge import judge
+from rediq_trio.testing.judge.seen import VIEWED
 from tests.chaos.failovers import CLUSTER, SENTINEL
 from tests.chaos.faults import KINDS
 from tests.chaos.outages import JUMPS, Away
@@ -52,3 +55,21 @@ def test_a_server_that_is_away_for_long_costs_nothing_and_needs_no_restart(
     assert report.faults == {Away.kind: 1}
     assert {path.stem for path in tmp_path.glob("w*.jsonl")} == {"w0.0", "w1.0"}
     assert report.recoveries[Away.kind] <= 45.0
+
+
+def test_what_a_viewer_sees_through_the_faults_is_what_the_histories_passed_through(
+    tmp_path: Path,
+) -> None:
+    faults = ("kill-worker", "redis-crash", "lose-replies")
+    plan = attrs.evolve(BRIEF, seconds=20.0, once=False, faults=faults, keep=tmp_path)
+    report = trio.run(run, plan, print)
+    check(report)
+    assert report.views > 30
+    # The same run is refused once a single count that was seen is another one.
+    views = tmp_path / VIEWED / "views.jsonl"
+    lines = [json.loads(line) for line in views.read_text().splitlines()]
+    lines[-1]["queues"]["main"]["numbers"]["completed_total"] += 1
+    views.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    (broken,) = judge(tmp_path).violations
+    assert (broken.invariant, broken.subject) == (7, "main")
+    assert broken.sentence.startswith("completed_total is seen as ")

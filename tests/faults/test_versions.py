@@ -34,7 +34,7 @@ def frozen(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return thaw(request.param, tmp_path)
 
 
-NEWER_KEYS = ("attempts", "kinds", "sightings")
+NEWER_KEYS = ("attempts", "kinds", "series", "sightings", "types")
 """Keys of a queue that the frozen versions do not know."""
 
 

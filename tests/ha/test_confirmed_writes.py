@@ -15,6 +15,8 @@ from rediq_trio import Unconfirmed
 from rediq_trio.admin.queue import Queue
 from rediq_trio.spec.check.findings import Action, Target, TargetType
 from rediq_trio.spec.history.logbook import Logbook
+from rediq_trio.spec.history.type_counts import NO_COUNTS
+from rediq_trio.spec.history.workflows import CHECK_FIRST_MS
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import (
     Completed,
@@ -210,6 +212,23 @@ async def _with_worker(behind: Behind) -> Call:
     return lambda store: store.unregister("w")
 
 
+async def _with_workflow(behind: Behind) -> Call:
+    await behind.bench.store.keep_workflow("w", b"d")
+    return lambda store: store.forget_workflow("w")
+
+
+async def _with_workflow_due(behind: Behind) -> Call:
+    await behind.bench.store.keep_workflow("w", b"d")
+    behind.bench.clock.advance(CHECK_FIRST_MS)
+    return lambda store: store.due_workflows(limit=1)
+
+
+async def _with_samples(behind: Behind) -> Call:
+    await behind.bench.add("t")
+    await behind.bench.store.sample(Q, known=-1, unseen_ms=0)
+    return lambda store: store.trim(Q, shed=1)
+
+
 async def _with_live_worker(behind: Behind) -> Call:
     await behind.bench.store.register(WorkerRecord("w", b"data", 10**6))
     return lambda store: store.order("w", WorkerOrder("1", b"o"), queue=Q)
@@ -269,6 +288,9 @@ CALLS: dict[str, tuple[str, Prepare]] = {
     "batch": (NO, _with_group),
     "log": (RAISE, simply(lambda store: store.log(Logbook.AUDIT, nonce=b"n", data=b"d"))),
     "order": (NO, _with_live_worker),
+    "keep_workflow": (NO, simply(lambda store: store.keep_workflow("w", b"d"))),
+    "forget_workflow": (NO, _with_workflow),
+    "due_workflows": (NO, _with_workflow_due),
     "register": (NO, simply(lambda store: store.register(WorkerRecord("w", b"data", 10**6)))),
     "expire": (NO, _with_expired),
     "set_group_rules": (
@@ -323,8 +345,19 @@ CALLS: dict[str, tuple[str, Prepare]] = {
     "inspect_unique": (READ, _look(TargetType.UNIQUE, "u")),
     "list": (READ, simply(lambda store: store.list(Q, State.PENDING, limit=1), "t")),
     "scan": (READ, simply(lambda store: store.scan(Q, State.PENDING, limit=1), "t")),
+    "list_workflows": (READ, simply(lambda store: store.workflows(limit=1))),
     "workers": (READ, simply(lambda store: store.workers())),
     "sample": (NO, simply(lambda store: store.sample(Q, known=-1, unseen_ms=0), "t")),
+    "tally": (
+        NO,
+        simply(
+            lambda store: store.tally(Q, worker=b"worker-1", number=1, counts={"sum": (1, *NO_COUNTS[1:])}), "t"
+        ),
+    ),
+    "trim": (NO, _with_samples),
+    "note_size": (NO, simply(lambda store: store.note_size(Q, 9, last=True))),
+    "statistics": (READ, simply(lambda store: store.series_bytes(Q), "t")),
+    "types": (READ, simply(lambda store: store.types(Q, since_ms=-60_000), "t")),
     "series": (READ, simply(lambda store: store.series(Q, level=0, since_ms=-60_000), "t")),
     "failure_kinds": (READ, simply(lambda store: store.failure_kinds(Q), "t")),
     "stats": (READ, simply(lambda store: store.stats(Q), "t")),
@@ -356,7 +389,8 @@ async def test_each_script_is_confirmed_as_the_table_says(world: World, script: 
 def test_each_script_is_an_operations_or_named_apart() -> None:
     of_operations = {durability.OTHER_SCRIPT.get(name, name) for name in OPERATIONS}
     apart = (
-        durability.REPAIRS, durability.OF_WORKERS, durability.OF_PEOPLE, durability.READING,
+        durability.REPAIRS, durability.OF_WORKERS, durability.OF_WORKFLOWS, durability.OF_PEOPLE,
+        durability.OF_STATISTICS, durability.READING,
     )  # fmt: skip
     named = [*of_operations, *(name for some in apart for name in some)]
     assert sorted(named) == sorted(load_scripts())

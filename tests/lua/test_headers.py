@@ -137,6 +137,8 @@ def test_the_keys_that_are_declared_are_those_that_are_used(script: Script) -> N
     assert "keys" not in snippets(script)
     if script.keys[0] == "records":
         used |= {1, 2}  # every script of a queue begins with these, for the snippets
+    if "workflow" in snippets(script):
+        used |= {1, 2, 3, 4}  # the snippet names all of them
     assert sorted(used) == numbered(script, "KEYS") == list(range(1, len(script.keys) + 1))
 
 
@@ -219,12 +221,20 @@ def test_a_script_that_moves_tasks_ends_them_with_conclude() -> None:
 
 
 @every_script
-def test_a_script_names_keys_of_a_queue_or_of_the_workers_or_a_logbook(script: Script) -> None:
+def test_a_script_names_keys_of_a_queue_or_of_the_workers_a_logbook_or_workflows(
+    script: Script,
+) -> None:
     names = [key for key in script.keys if key != "index"]
     if script.name in ("register", "unregister", "workers", "order"):
         assert set(names) <= {"workers", "alive", "orders"}
+    elif script.name.endswith(("_workflow", "_workflows")):
+        assert set(names) <= {"workflows", "order", "checks", "totals"}
     elif script.name == "log":
         assert names == ["logbook"]
+    elif script.name == "note_size":
+        assert names == ["sizes", "used"]
+    elif script.name in ("statistics", "tally", "trim", "types"):
+        assert set(names) <= {"meta", *STATISTICS_KEYS}
     else:
         assert set(names) <= {*QUEUE_KEYS, *STATISTICS_KEYS}
         assert names[:2] == ["records", "meta"]

@@ -48,7 +48,9 @@ def test_every_constant_is_used_but_those_of_an_order() -> None:
 
 def test_a_name_stands_for_one_thing() -> None:
     twice = Constants("spec.elsewhere", {"RUN": 1})
-    with pytest.raises(ValueError, match=r"two constants of Lua are named RUN: rename that of spec\.elsewhere"):
+    with pytest.raises(
+        ValueError, match=r"two constants of Lua are named RUN: rename that of spec\.elsewhere"
+    ):
         rendered([*PRELUDE, twice])
 
 
@@ -74,17 +76,26 @@ def test_what_changes_in_python_changes_the_scripts() -> None:
     ],
 )
 @pytest.mark.parametrize("script", ["include/record", "upkeep/purge"])
-def test_a_constant_of_python_that_lua_defines_is_refused(folder: Path, script: str, line: str) -> None:
+def test_a_constant_of_python_that_lua_defines_is_refused(
+    folder: Path, script: str, line: str
+) -> None:
     path = folder / f"{script}.lua"
     path.write_text(f"{path.read_text('utf-8')}{line}\n", "utf-8")
     source = "rediq_trio.spec.stored_format.RECORD_FIELDS"
-    said = rf"lua/{script}\.lua, line \d+: 'STATE' is .* by 1, which is made from {re.escape(source)},"
+    said = (
+        rf"lua/{script}\.lua, line \d+: 'STATE' is .* by 1, which is made from {re.escape(source)},"
+    )
     with pytest.raises(ValueError, match=said):
         load_scripts(folder)
 
 
 def test_a_constant_that_nothing_defines_is_refused(folder: Path) -> None:
-    change(folder, "include/terminal", "record[STATE], record[FINISHED] =", "record[STATUS], record[FINISHED] =")
+    change(
+        folder,
+        "include/terminal",
+        "record[STATE], record[FINISHED] =",
+        "record[STATUS], record[FINISHED] =",
+    )
     said = r"lua/include/terminal\.lua, line \d+: nothing defines the constant 'STATUS'"
     with pytest.raises(ValueError, match=said):
         load_scripts(folder)

@@ -13,6 +13,7 @@ from rediq_trio.cli.operate.output import Output
 from rediq_trio.cli.operate.queue import show_list, show_queue
 from rediq_trio.cli.operate.status import QUEUE_HEADS, show_brief
 from rediq_trio.observe.as_json import plain
+from rediq_trio.observe.scaling import QueueScaling
 from rediq_trio.observe.words import duration
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.values.limits import QueueLimits
@@ -49,15 +50,23 @@ def numbers(text: str) -> list[int]:
 
 
 def test_all_that_is_known_about_a_queue(capsys: pytest.CaptureFixture[str]) -> None:
-    text, found = text_and_json(lambda out: show_queue(out, VIEW, QueueLimits(), ["s"]), capsys)
+    scaling = QueueScaling(
+        desired=1_003, live=2, concurrency=4, latency=60, arrivals=8, running_time=2
+    )
+    text, found = text_and_json(
+        lambda out: show_queue(out, VIEW, QueueLimits(), ["s"], scaling, 1536), capsys
+    )
     stats = VIEW.queues[0].stats
+    assert found["scaling"] == plain(scaling)
+    assert "desired workers  1,003, 2 live" in text
     assert found["stats"] == plain(stats)
     said = dict(zip(COUNTS, numbers(text.partition("tasks now")[2]), strict=False))
     assert said == {name: found["stats"][name] for name in COUNTS}
-    assert f"oldest pending  {duration(found['stats']['oldest_pending_age'])}" in text
+    assert f"oldest pending   {duration(found['stats']['oldest_pending_age'])}" in text
     assert [
         f"{each['severity']}: {each['text']}. {each['next_step']}" for each in found["alerts"]
     ] == (text.splitlines()[-len(found["alerts"]) :])
+    assert (found["series_bytes"], "1.5 KiB" in text) == (1536, True)
     assert len(found["alerts"]) == 2
 
 

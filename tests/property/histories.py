@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from rediq_trio.spec.groups import groups
-from rediq_trio.spec.lanes import next_start
+from rediq_trio.spec.history.type_counts import NO_COUNTS, TypeCounts
 from rediq_trio.spec.lifecycle import TERMINAL, State, Transition
 from rediq_trio.spec.messages import (
     NO_RELATIONS,
@@ -36,6 +36,7 @@ from rediq_trio.spec.messages import (
     Until,
     Version,
 )
+from rediq_trio.spec.order.lanes import next_start
 from rediq_trio.spec.records import GroupRule
 from rediq_trio.spec.settle import PLAIN_OUTCOMES
 from rediq_trio.wire.packing import pack
@@ -141,14 +142,14 @@ schedules = st.builds(
 
 MakeOutcome = Callable[[Fence, tuple[NewTask, ...]], Outcome]
 OUTCOMES: tuple[MakeOutcome, ...] = (
-    lambda fence, children: Completed(fence, b"result"),
+    lambda fence, children: Completed(fence, b"\xa6result"),
     lambda fence, children: Completed(fence, b"", children),
     lambda fence, children: Failed(fence, "boom", 5),
     lambda fence, children: Failed(fence, "boom", 5, final=True),
     lambda fence, children: Failed(fence, "boom", 5, detail=b"how", kind="k1", sample=b"one"),
     lambda fence, children: Failed(fence, "boom", 5, kind="k3", sample=b"three"),
     lambda fence, children: Released(fence, b"why"),
-    lambda fence, children: Completed(fence, b"result", children, retention_ms=7),
+    lambda fence, children: Completed(fence, b"\xa6result", children, retention_ms=7),
     lambda fence, children: Failed(fence, "boom", 5, max_retry=1),
     lambda fence, children: Snoozed(fence, 5),
     *(lambda fence, children, plain=plain: plain(fence) for plain in PLAIN_OUTCOMES.values()),
@@ -317,11 +318,12 @@ class Histories(RuleBasedStateMachine):
             mail.append(Mail(first + 2, "q", MailKind.TASK, task=task))
         self.do("receive", OTHER, mail)
 
-    @rule(back=st.integers(0, 2))
-    def mail_has_arrived(self, back: int) -> None:
+    @rule(back=st.integers(0, 2), refused=st.lists(st.tuples(ids, ids), max_size=3))
+    def mail_has_arrived(self, back: int, refused: list[tuple[str, str]]) -> None:
         outbox = self.both.model.outbox
         if outbox:
-            self.do("acknowledge", outbox[max(0, len(outbox) - 1 - back)].seq)
+            noted = [(parent, f"{OTHER}/{child}") for parent, child in refused]
+            self.do("acknowledge", outbox[max(0, len(outbox) - 1 - back)].seq, refused=noted)
 
     # --- schedules
 
@@ -503,6 +505,21 @@ class Histories(RuleBasedStateMachine):
         known = self.both.model.series.last.step + known if known >= 0 else -1
         self.do("sample", known=known, unseen_ms=unseen_ms)
 
+    @rule(
+        later=st.sampled_from([0, 0, 9_000, 301_000]),
+        worker=st.sampled_from([b"worker-1", b"worker-2"]),
+        number=st.integers(0, 5),
+        counts=st.dictionaries(st.sampled_from(["", "mail", "sum"]), st.just((1, *NO_COUNTS[1:])), max_size=2),
+    )  # fmt: skip
+    def tally(self, later: int, worker: bytes, number: int, counts: dict[str, TypeCounts]) -> None:
+        self.both.clock.advance(later)
+        self.do("tally", worker=worker, number=number, counts=counts)
+
+    @rule(later=st.sampled_from([0, 301_000, 90_000_000]), shed=st.sampled_from([0, 1, 500]))
+    def trim(self, later: int, shed: int) -> None:
+        self.both.clock.advance(later)
+        self.do("trim", shed=shed)
+
     def still(self, task_id: str, by: int | None) -> dict[str, Any]:
         """Return what a task must still be for a change: its state, since some instant."""
         record = self.both.model.records.get(task_id)
@@ -591,6 +608,10 @@ class Histories(RuleBasedStateMachine):
     def time_passes(self, by: int) -> None:
         self.both.clock.advance(by)
 
+    @rule(by=st.sampled_from([1, 3, 10, 40]))
+    def the_clock_is_set_back(self, by: int) -> None:
+        self.both.clock.advance(-by)
+
     @rule(pick=st.integers(0, 9), off=st.sampled_from([0, 0, -1, 1]))
     def time_jumps_to_where_something_is_due(self, pick: int, off: int) -> None:
         clock = self.both.clock
@@ -606,7 +627,7 @@ class Histories(RuleBasedStateMachine):
             else:
                 found += [record.run_ms, record.lease_ms, record.expires_ms]
         found += [s.next_ms for s in self.both.model.schedules.values()]
-        found += [g.due_ms for g in groups(self.both.model.records.values(), self.both.model.rules)]
+        found += [g.due_ms for g in groups(self.both.model.records, self.both.model.rules)]
         found += [lock.till_ms for lock in self.both.model.locks.values()]
         found += [-(-at // 1000) for at in self.both.model.rates.values()]
         found += filter(None, [next_start(self.both.model, self.both.clock.now)])

@@ -64,4 +64,5 @@ def test_an_expiry_that_buries_what_waits_for_it_tells_of_no_expiry_of_that(
     both.do(Step("enqueue", ([first, waiting],)))
     portal.clock.advance(ahead)
     death = Death("first", 0, "expired")
-    assert both.do(Step("expire", (), {"limit": 1})) == Due(1, None, (death,))
+    with_it = Death("waits", 0, "the task first that it needs is dead")
+    assert both.do(Step("expire", (), {"limit": 1})) == Due(1, None, (death, with_it))

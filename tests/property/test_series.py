@@ -70,15 +70,13 @@ def test_lua_samples_as_the_specification_does(
     portal: Portal, moves: list[tuple[str, int, int, int]]
 ) -> None:
     both = Lockstep(portal)
-    gaps = enqueued = 0
+    gaps = 0
     for n, (change, later, unseen_ms, ahead) in enumerate(moves):
         both.clock.now += later
         match change:
             case "enqueue":
                 both.do(Step("enqueue", ([new(f"t{n}")],)))
-                enqueued = max(enqueued, both.clock.now)
-            case "claim" if both.clock.now >= enqueued:
-                # By a clock that was set back, a task starts before it was due: a violation.
+            case "claim":
                 options = {"limit": 1, "lease_ms": 10, "worker": "w", "nonce": bytes([n] * 8)}
                 both.do(Step("claim", (), options))
             case "flush":

@@ -24,6 +24,7 @@ from rediq_trio.tasks.task_info import pack_worker_info
 from rediq_trio.tasks.why.explain import explain
 from rediq_trio.tasks.why.part_makers import starts_before
 from rediq_trio.values.backoff import DEFAULT_BACKOFF
+from rediq_trio.values.observed.workers import RunningTask
 from rediq_trio.values.unset import UNSET_TIMEOUT
 from rediq_trio.wire.envelope import pack_envelope
 from tests.conformance.bench import Clock, Q
@@ -35,6 +36,7 @@ from tests.property.why_facts import (
     ONE_OF,
     TRUE,
     Facts,
+    free_slots,
     nothing_holds,
     processed_before,
     starts,
@@ -44,6 +46,11 @@ WORKER = WorkerInfo(
     id="w", host="h", pid=7, queues=(Q,), concurrency=3, running=0, started_at=instant(0),
     last_heartbeat=instant(0), version="1.2.0", types=("known",), schedules=(), state="working",
 )  # fmt: skip
+FULL = attrs.evolve(
+    WORKER, running=3, types=("known", "unknown"),
+    running_tasks=(RunningTask(id="q/r", type="known", attempt=1, since=instant(5)),),
+)  # fmt: skip
+"""All of whose slots are taken."""
 CREWS: tuple[tuple[WorkerInfo, ...], ...] = (
     (WORKER,),
     (),
@@ -51,6 +58,9 @@ CREWS: tuple[tuple[WorkerInfo, ...], ...] = (
     (attrs.evolve(WORKER, state="quiet"), attrs.evolve(WORKER, id="v", state="stopping")),
     (attrs.evolve(WORKER, queues=("another",)),),
     (WORKER, attrs.evolve(WORKER, id="v", types=("other",), version="1.3.0")),
+    (FULL,),
+    (FULL, attrs.evolve(FULL, id="v", running_tasks=None), attrs.evolve(WORKER, id="u", state="quiet")),
+    (FULL, attrs.evolve(FULL, id="v", running=2)),
 )
 """The workers that are alive, in turn."""
 
@@ -126,9 +136,13 @@ def check(queue: QueueState, now: int, crew: tuple[WorkerInfo, ...], task_id: st
     for each, expected in ONE_OF.items():
         assert sum(kind in expected for kind in kinds) == (each is state)
     if state in WAITING:
-        about = [WhyKind.UNSERVED, WhyKind.NOT_CLAIMING, WhyKind.UNKNOWN_TYPE, WhyKind.SERVED]
+        about = [
+            WhyKind.UNSERVED, WhyKind.NOT_CLAIMING, WhyKind.UNKNOWN_TYPE, WhyKind.SLOTS_TAKEN, WhyKind.SERVED,
+        ]  # fmt: skip
         assert sum(kinds.count(kind) for kind in about) == 1
         assert (WhyKind.PAUSED in kinds) is first.queue.paused
+    assert WhyKind.SLOTS_TAKEN not in kinds or state is State.PENDING
+    assert WhyKind.SERVED not in kinds or state is not State.PENDING or free_slots(first) > 0
     if state is State.PENDING:
         assert nothing_holds(first, why.parts) is starts(first)
     assert str(why) == why.sentence

@@ -11,9 +11,10 @@ from typing import Any
 import attrs
 
 from rediq_trio.spec import rules as spec
-from rediq_trio.spec.lanes import ordered
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.order.lanes import ordered
 from rediq_trio.spec.records import QueueState, Record
+from rediq_trio.spec.stored_format import EXPIRED
 from rediq_trio.tasks.described_info import id_of
 from rediq_trio.tasks.instants import instant
 from rediq_trio.tasks.pause_note import PauseNote, read_pause_note
@@ -232,6 +233,22 @@ def _unknown_type(facts: Facts, data: Mapping[str, Any]) -> bool:
     }
 
 
+def free_slots(facts: Facts) -> int:
+    """Return how many more tasks the workers that claim from the queue may run."""
+    return sum(worker.concurrency - worker.running for worker in _claiming(facts))
+
+
+def _slots_taken(facts: Facts, data: Mapping[str, Any]) -> bool:
+    claiming = _claiming(facts)
+    since = [task.since for worker in claiming for task in worker.running_tasks or ()]
+    return free_slots(facts) == 0 and data == {
+        "workers": len(claiming),
+        "running": sum(worker.running for worker in claiming),
+        "slots": sum(worker.concurrency for worker in claiming),
+        "oldest_since": min(since, default=None),
+    }
+
+
 def _served(facts: Facts, data: Mapping[str, Any]) -> bool:
     info = make_task_info(Q, facts.record)
     sure = sum(info.type in (types or ()) for types in _types(facts))
@@ -241,11 +258,13 @@ def _served(facts: Facts, data: Mapping[str, Any]) -> bool:
 def _expires(facts: Facts, data: Mapping[str, Any]) -> bool:
     at = round(data["expires"].timestamp() * 1000)
 
-    def is_dead(now: int) -> bool:
+    def has_expired(now: int) -> bool:
         after, _ = spec.expire(facts.queue, now, limit=100)
-        return after.records[facts.task_id].state is State.DEAD
+        record = after.records[facts.task_id]
+        # It may be dead before, by another that expires and that it needs.
+        return record.state is State.DEAD and record.error == EXPIRED
 
-    return is_dead(max(at, facts.now)) and not (at > facts.now and is_dead(at - 1))
+    return has_expired(max(at, facts.now)) and not (at > facts.now and has_expired(at - 1))
 
 
 def _deadline(facts: Facts, data: Mapping[str, Any]) -> bool:
@@ -273,6 +292,7 @@ TRUE: Mapping[WhyKind, Callable[[Facts, Mapping[str, Any]], bool]] = {
     WhyKind.UNSERVED: _unserved,
     WhyKind.NOT_CLAIMING: _not_claiming,
     WhyKind.UNKNOWN_TYPE: _unknown_type,
+    WhyKind.SLOTS_TAKEN: _slots_taken,
     WhyKind.LIMIT: _limit,
     WhyKind.RATE: _rate,
     WhyKind.POSITION: _position,

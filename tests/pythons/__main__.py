@@ -28,10 +28,16 @@ PART = (
     "tests/redis/test_pipeline.py", "tests/redis/test_subscriber.py", "tests/actors/test_attempt.py",
     "tests/actors/test_executor.py", "tests/actors/test_threads.py", "tests/handlers", "tests/wire",
     "tests/web/test_health_server.py", "tests/security/test_encryption.py", "tests/test_client.py",
-    "tests/test_serve.py", "tests/test_package.py", "tests/cli/test_main.py",
+    "tests/sentry", "tests/test_serve.py", "tests/test_package.py", "tests/cli/test_main.py",
+    "tests/clients/test_asyncio_client.py", "tests/clients/test_sync_client.py",
+    "tests/clients/test_same_answers.py", "tests/clients/test_shared_memory.py",
+    "tests/clients/test_surface.py", "tests/clients/test_closed.py",
+    "tests/worker/test_lifespans.py", "tests/actors/test_structure.py",
+    "tests/faults/test_forks.py",
     "tests/cli/test_run.py::test_full_garbage_collections_are_rare_unless_the_app_has_a_wish",
 )  # fmt: skip
-"""What runs: both stores, the worker, the connection, each extra, the command line, the package."""
+"""What runs: both stores, the worker, the connection, the clients, each extra, the command line, the
+package."""
 TESTS_DEADLINE = 900.0
 """Seconds that the tests of one Python may take on a busy machine."""
 PIP = ("-m", "pip", "install", "-q", "--disable-pip-version-check", "--root-user-action=ignore")

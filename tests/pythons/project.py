@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-EXTRAS = ("cli", "embedded", "web", "encryption")
+EXTRAS = ("cli", "embedded", "web", "encryption", "sentry")
 """The extras for users."""
 TEST_TOOLS = (
     "hypothesis", "httpx", "psutil", "pytest", "pytest-timeout", "pytest-xdist", "structlog",
@@ -50,7 +50,10 @@ def lowest_versions() -> list[str]:
     declared = [*PROJECT["project"]["dependencies"], *test_tools(), *build_requirements()]
     # An extra may ask for others of this project, which are here by themselves.
     declared += [
-        each for extra in EXTRAS for each in extras[extra] if Requirement(each).name != PROJECT["project"]["name"]
+        each
+        for extra in EXTRAS
+        for each in extras[extra]
+        if Requirement(each).name != PROJECT["project"]["name"]
     ]
     here = {name: str(value) for name, value in default_environment().items()}
     applying = (

@@ -192,7 +192,7 @@ async def test_a_damaged_task_cannot_be_operated_on(behind: Behind, raw: bytes) 
     await behind.bench.add("t")
     await behind.raw("HSET", "records", "t", raw)
     assert await store.get(Q, ["t"]) == (None,)
-    assert await store.cancel(Q, "t") is None
+    assert (await store.cancel(Q, "t")).state is None
     assert await store.watch(Q, "t") is None
     assert await store.reschedule(Q, "t") == Rescheduled()
     version = Version(b"e", 1, 1, 1, 1)

@@ -10,7 +10,7 @@ import pytest
 from rediq_trio.spec.history.kinds import KINDS_KEPT, StoredKind
 from rediq_trio.wire.packing import pack_for_lua
 from tests.conformance.bench import START, Q
-from tests.conformance.test_failure_kinds import KIND, SAMPLE, failed, kinds, take
+from tests.conformance.test_failure_kinds import HOUR, KIND, SAMPLE, failed, kinds, take
 from tests.redis.conftest import Behind
 
 DAMAGED = [
@@ -26,7 +26,19 @@ async def test_a_damaged_kind_is_left_out_and_begins_anew(behind: Behind, damage
     await behind.raw("HSET", "kinds", KIND, damaged)
     assert await kinds(behind.bench) == {}
     await behind.bench.store.settle(Q, [failed(b)])
-    assert await kinds(behind.bench) == {KIND: StoredKind(1, START, START, ("b",), SAMPLE)}
+    assert await kinds(behind.bench) == {KIND: StoredKind(1, START, START, ("b",), SAMPLE, (HOUR, 1))}
+
+
+@pytest.mark.parametrize("hours", [[], 7, [HOUR], ["x", 1], [HOUR, "x"]])
+async def test_hours_that_are_damaged_or_missing_begin_anew(behind: Behind, hours: object) -> None:
+    a, b = await take(behind.bench, "a", "b")
+    await behind.bench.store.settle(Q, [failed(a)])
+    stored = [1, START, SAMPLE, [b"a"], *([hours] if hours else [])]
+    await behind.raw("HSET", "kinds", KIND, pack_for_lua(stored))
+    assert (await kinds(behind.bench))[KIND] == StoredKind(1, START, START, ("a",), SAMPLE)
+    await behind.bench.store.settle(Q, [failed(b)])
+    expected = StoredKind(2, START, START, ("b", "a"), SAMPLE, (HOUR, 1))
+    assert (await kinds(behind.bench))[KIND] == expected
 
 
 async def test_a_kind_that_is_missing_is_left_out(behind: Behind) -> None:
@@ -43,7 +55,7 @@ async def test_fields_of_a_newer_version_are_kept(behind: Behind) -> None:
     await behind.bench.store.settle(Q, [failed(b)])
     assert (await kinds(behind.bench))[KIND].count == 2
     stored = msgpack.unpackb(await behind.raw("HGET", "kinds", KIND), raw=True)
-    assert stored == [2, START, SAMPLE, [b"b", b"a"], b"newer"]
+    assert stored == [2, START, SAMPLE, [b"b", b"a"], [HOUR, 2], b"newer"]
 
 
 WRITTEN = ("hget", "hset", "zadd", "zcard", "zremrangebyrank", "hdel")

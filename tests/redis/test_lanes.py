@@ -50,3 +50,36 @@ async def test_lanes_that_one_claim_does_not_open_are_opened_by_the_next(behind:
     # The last lane is still shut, and past its instant.
     assert (len(first.leases), first.remaining, first.next_in_ms) == (1000, 0, 0)
     assert len(await bench.take(1000)) == 1
+
+
+async def test_twenty_thousand_lanes_are_emptied_in_as_few_claims_as_tasks_need(
+    behind: Behind,
+) -> None:
+    bench, count = behind.bench, 20_000
+    await bench.store.limit(Q, key="*", concurrency=1)
+    for first in range(0, count, 1000):
+        tasks = [
+            new(f"t{n}", relations=Relations(limit_key=f"k{n}")) for n in range(first, first + 1000)
+        ]
+        await bench.store.enqueue(Q, tasks)
+    claimed = [len(await bench.take(1000)) for _ in range(count // 1000)]
+    assert claimed == [1000] * (count // 1000)
+    assert [*await bench.take(1)] == []
+
+
+async def test_a_task_behind_two_thousand_shut_lanes_is_claimed_at_once(behind: Behind) -> None:
+    bench, count = behind.bench, 2000
+    await bench.store.limit(Q, key="*", concurrency=1)
+    for part in "ab":  # the first of each lane runs, and the second waits for it
+        for first in range(0, count, 1000):
+            tasks = [
+                new(f"{part}{n}", relations=Relations(limit_key=f"k{n}"))
+                for n in range(first, first + 1000)
+            ]
+            await bench.store.enqueue(Q, tasks)
+    for _ in range(2):
+        assert len(await bench.take(1000)) == 1000
+    await bench.add("open", relations=Relations(limit_key="another"))
+    await bench.add("free")
+    # One call each, however many lanes are shut.
+    assert [lease.fence.id for lease in await bench.take(1000)] == ["open", "free"]

@@ -10,11 +10,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import attrs
 import pytest
 import trio
 
 import rediq_trio as rediq
-from rediq_trio import Client, DeadLetters, Every, Queue, Schedules, TaskHandle, WorkflowHandle
+from rediq_trio import (
+    Client,
+    DeadLetters,
+    Every,
+    Queue,
+    Schedules,
+    TaskHandle,
+    WorkerHandle,
+    WorkflowHandle,
+)
 from rediq_trio.store.redis.scripts import load_scripts
 from tests.faults.refuser import open_refuser
 from tests.servers import Server, open_redis_store
@@ -49,7 +59,10 @@ async def bring_back(client: Client, queue: str) -> None:
 def workflow(client: Client, queue: str) -> WorkflowHandle[Any]:
     one = rediq.chain(rediq.Task("ok", {}, id="ok", queue=queue))
     plan = one.plan(lambda task: task)
-    return WorkflowHandle(plan, {node.name: ok(client, queue) for node in plan.nodes})
+    graph = plan.graph()
+    nodes = tuple(attrs.evolve(node, own_id=False) for node in graph.nodes)
+    handles = {node.name: ok(client, queue) for node in plan.nodes}
+    return WorkflowHandle(attrs.evolve(graph, nodes=nodes), handles)
 
 
 async def all_of(found: AsyncIterator[Any]) -> list[Any]:
@@ -70,8 +83,11 @@ CALLS: dict[str, Call] = {
     "Client.mark": lambda c, q: c.mark("a deployment"),
     "Client.marks": lambda c, q: c.marks(),
     "Queue.stats": lambda c, q: c.queue(q).stats(),
+    "Queue.series_bytes": lambda c, q: c.queue(q).series_bytes(),
+    "Queue.types": lambda c, q: c.queue(q).types(),
     "Queue.series": lambda c, q: c.queue(q).series(dt.timedelta(hours=1)),
     "Queue.failures": lambda c, q: c.queue(q).failures(),
+    "Queue.groups": lambda c, q: c.queue(q).groups(),
     "Queue.targets": lambda c, q: c.queue(q).targets(latency=30),
     "Queue.select": lambda c, q: c.queue(q).select("dead"),
     "Queue.import_tasks": bring_back,
@@ -112,7 +128,17 @@ CALLS: dict[str, Call] = {
     "Schedules.pause": lambda c, q: c.schedules().pause(f"often-{q}"),
     "Schedules.resume": lambda c, q: c.schedules().resume(f"often-{q}"),
     "Schedules.trigger": lambda c, q: c.schedules().trigger(f"often-{q}"),
+    "WorkerHandle.info": lambda c, q: c.worker(q).info(),
+    "WorkerHandle.quiet": lambda c, q: c.worker(q).quiet(),
+    "WorkerHandle.work": lambda c, q: c.worker(q).work(),
+    "WorkerHandle.stop": lambda c, q: c.worker(q).stop(),
+    "WorkerHandle.stacks": lambda c, q: c.worker(q).stacks(),
     "WorkflowHandle.info": lambda c, q: workflow(c, q).info(),
+    "WorkflowHandle.states": lambda c, q: workflow(c, q).states(),
+    "WorkflowHandle.status": lambda c, q: workflow(c, q).status(),
+    "WorkflowHandle.retry": lambda c, q: workflow(c, q).retry(),
+    "Client.workflow": lambda c, q: c.workflow("kept"),
+    "Client.workflows": lambda c, q: c.workflows(),
     "WorkflowHandle.result": lambda c, q: workflow(c, q).result(),
     "WorkflowHandle.wait": lambda c, q: workflow(c, q).wait(),
     "WorkflowHandle.cancel": lambda c, q: workflow(c, q).cancel(),
@@ -128,7 +154,7 @@ def _asks_the_store(method: object) -> bool:
 
 
 def test_the_table_has_every_public_call() -> None:
-    classes = (Client, Queue, DeadLetters, TaskHandle, Schedules, WorkflowHandle)
+    classes = (Client, Queue, DeadLetters, TaskHandle, Schedules, WorkerHandle, WorkflowHandle)
     found = {
         f"{kind.__name__}.{name}"
         for kind in classes
@@ -162,6 +188,8 @@ async def fill(server: Server, *calls: str) -> None:
                 ok.options(queue=queue, id="ok").task(), bad.options(queue=queue, id="bad").task()
             ])  # fmt: skip
             await client.schedules().add(f"often-{queue}", Every(3600), task(queue))
+        kept = rediq.chain(rediq.Task("ok")).plan().graph().pack()
+        await client._store.keep_workflow("kept", kept)
     options: Any = {"key_prefix": PREFIX, "queues": queues, "burst": True}
     async with rediq.serve(app, server.url, **options) as worker:
         await worker.wait_stopped()
@@ -179,6 +207,9 @@ async def call_all(
     async with open_redis_store(server, prefix="other") as opened, AsyncExitStack() as stack:
         await fill(server, *CALLS)
         clients: dict[str, Client] = {}
+        for name in (queue_of(call) for call in CALLS if call.startswith("WorkerHandle.")):
+            options: Any = {"key_prefix": PREFIX, "queues": ["idle"], "name": name}
+            await stack.enter_async_context(rediq.serve(rediq.App(), server.url, **options))
         for call in CALLS:
             client = rediq.connect(server.url, key_prefix=PREFIX, patience=patience)
             clients[call] = await stack.enter_async_context(client)

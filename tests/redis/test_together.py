@@ -38,7 +38,7 @@ async def test_a_caller_that_is_cancelled_leaves_the_connection_usable(
     async with open_redis_store(redis_server) as opened, trio.open_nursery() as nursery:
         gateway = opened.gateway
         before = await gateway.call(b"CLIENT", b"ID")
-        nursery.start_soon(gateway.call, b"DEBUG", b"SLEEP", b"0.2")
+        nursery.start_soon(gateway.call, b"DEBUG", b"SLEEP", b"1.5")
         await trio.testing.wait_all_tasks_blocked(0.01)
         with trio.move_on_after(0.05) as scope:
             await gateway.read_each([(b"HLEN", b"none")] * 600)

@@ -194,7 +194,9 @@ def test_reasons_are_told_apart_without_what_is_special() -> None:
 @given(st.binary(max_size=60))
 def test_results_and_schedules_of_any_bytes_are_read_or_refused(data: bytes) -> None:
     try:
-        read_inputs("q", [(name.decode("utf-8", "replace"), value) for name, value in read_pairs(data)])
+        read_inputs(
+            "q", [(name.decode("utf-8", "replace"), value) for name, value in read_pairs(data)]
+        )
     except PayloadError:
         pass
     read_schedule("s", data, 0)

@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from rediq_trio.spec.check.table import violations_of
-from rediq_trio.spec.check.task import TaskView, task_target, view_of
+from rediq_trio.spec.check.task import RecordView, task_target, view_of
 from rediq_trio.spec.check.totals import QueueTotals, queue_violations, totals_of
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Mail, MailKind
@@ -27,13 +27,13 @@ SCHEDULED = attrs.evolve(PENDING, state=S.SCHEDULED, run_ms=40, seq=0)
 GOOD = (PENDING, ACTIVE, RETRY, COMPLETED, DEAD, CANCELLED, SCHEDULED)
 
 
-def shown(record: Record) -> TaskView:
+def shown(record: Record) -> RecordView:
     """Return the view of a task that is alone in its queue."""
     lock = {record.unique: Lock(record.id)} if record.owns_unique_key else {}
     return view_of(QueueState({record.id: record}, locks=lock), 0, task_target(record.id))
 
 
-def found(view: TaskView) -> list[int]:
+def found(view: RecordView) -> list[int]:
     return [violation.invariant for violation in violations_of(view)]
 
 
@@ -97,7 +97,7 @@ def test_a_mortal_task_is_listed_for_its_expiry_while_it_waits() -> None:
 
 
 def test_an_id_without_a_record_leaves_nothing_behind() -> None:
-    nothing = TaskView(task_target("t"), None, {}, None, has_envelope=False)
+    nothing = RecordView(task_target("t"), None, {}, None, has_envelope=False)
     assert found(nothing) == []
     assert found(attrs.evolve(nothing, indexes={S.PENDING: 1, S.DEAD: 2})) == [1, 1]
     assert found(attrs.evolve(nothing, has_envelope=True)) == [2]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rediq_trio.spec.lanes import arrival_after, free_at
+from rediq_trio.spec.order.lanes import arrival_after, free_at
 from rediq_trio.spec.records import MAX_SLACK_US, Limit
 
 REACHED = 0.97

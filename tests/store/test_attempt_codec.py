@@ -29,6 +29,18 @@ def test_an_attempt_of_a_version_without_kinds_is_of_none() -> None:
     )  # fmt: skip
 
 
+def test_a_detail_that_repeats_is_that_of_the_attempt_before() -> None:
+    same = [*GOOD[:6], True]
+    assert read_attempts(pack_for_lua([GOOD, same, [*same, b"abc"]]), 0) == (
+        READ, READ, attrs.evolve(READ, kind="abc"),
+    )  # fmt: skip
+
+
+def test_a_detail_that_repeats_one_that_cannot_be_decoded_is_left_out() -> None:
+    same = [*GOOD[:6], True]
+    assert read_attempts(pack_for_lua([same, GOOD, [1], same, GOOD]), 0) == (READ, READ)
+
+
 @pytest.mark.parametrize("bad", [None, 7, b"x", [], GOOD[:-1], [b"1", *GOOD[1:]], {"a": 1}])
 def test_an_attempt_that_cannot_be_decoded_is_left_out(bad: object) -> None:
     assert read_attempts(pack_for_lua([bad, GOOD]), 0) == (READ,)

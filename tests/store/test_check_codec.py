@@ -2,7 +2,7 @@
 
 import msgpack
 
-from rediq_trio.spec.check.task import TaskView, task_target
+from rediq_trio.spec.check.task import RecordView, task_target
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.stored_format import CODE_OF
 from rediq_trio.store.redis.check.codec import task_view
@@ -36,7 +36,7 @@ LENGTHS = [8, 6, 0, 0, 5, 7]
 NOWHERE: list[object] = [b""] * 8
 
 
-def view_of(answer: list[object]) -> TaskView:
+def view_of(answer: list[object]) -> RecordView:
     return task_view(task_target("t"), (), answer)
 
 

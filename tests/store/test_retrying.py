@@ -8,8 +8,15 @@ import pytest
 import trio
 
 import rediq_trio
-from rediq_trio._errors import ConfigError, ConnectionLost
-from rediq_trio.store.retrying import RETRY_PAUSE_MAX, RETRY_PAUSE_MIN, retry_pause, until_answered
+from rediq_trio._errors import ClientClosed, ConfigError, ConnectionLost
+from rediq_trio.store.retrying import (
+    NOTE_AFTER,
+    RETRY_PAUSE_MAX,
+    RETRY_PAUSE_MIN,
+    noting_waits,
+    retry_pause,
+    until_answered,
+)
 
 pytestmark = pytest.mark.mock_clock
 
@@ -49,6 +56,25 @@ async def test_each_pause_is_within_its_bounds_and_no_two_follow_one_beat() -> N
     assert min(pauses) >= RETRY_PAUSE_MIN
     assert max(pauses) <= RETRY_PAUSE_MAX + 1e-9
     assert len({round(pause, 6) for pause in pauses}) > 100
+
+
+async def test_whoever_waits_for_long_is_notified_why_and_for_how_long() -> None:
+    noted = list[tuple[str, float, float]]()
+    call = Losing(math.inf)
+    begun = trio.current_time()
+
+    def note(lost: ConnectionLost, left: float) -> None:
+        noted.append((str(lost), left, trio.current_time()))
+
+    with noting_waits(note), pytest.raises(ConnectionLost):
+        await until_answered(call, give_up_after=10)
+    first = next(n for n, at in enumerate(call.times, 1) if at - begun >= NOTE_AFTER)
+    assert [text for text, *_ in noted] == [f"loss {n}" for n in range(first, len(call.times))]
+    assert all(left == pytest.approx(begun + 10 - at) for _, left, at in noted)
+    count = len(noted)
+    with pytest.raises(ConnectionLost):
+        await until_answered(Losing(math.inf), give_up_after=10)
+    assert len(noted) == count
 
 
 async def test_a_pause_can_be_bounded() -> None:
@@ -129,6 +155,30 @@ def _retry_loops(path: Path) -> list[int]:
 
 def test_no_other_module_above_the_connection_repeats_lost_calls_by_itself() -> None:
     package = Path(rediq_trio.__file__).parent
-    above = [p for p in package.rglob("*.py") if "connection" not in p.parts]
+    # A simulated server is started again as an operating system would, not by the library.
+    above = [p for p in package.rglob("*.py") if not {"connection", "simulated"} & {*p.parts}]
     assert len(above) > 100
     assert [p.name for p in above if _retry_loops(p)] == []
+
+
+async def test_a_closed_client_is_not_asked_again_and_what_may_have_been_carried_out_is_said() -> (
+    None
+):
+    calls: list[float] = []
+
+    async def call(*errors: ConnectionLost) -> None:
+        calls.append(trio.current_time())
+        await trio.lowlevel.checkpoint()
+        raise errors[len(calls) - 1]
+
+    closed, refused = ClientClosed("closed"), ConnectionLost("refused", sent=False)
+    for errors, raised in (
+        ((closed,), closed),
+        ((refused, closed), closed),
+        ((lost := ConnectionLost("lost"), refused, closed), lost),
+    ):
+        calls.clear()
+        with pytest.raises(ConnectionLost) as found:
+            await until_answered(lambda errors=errors: call(*errors), give_up_after=10)
+        assert found.value is raised
+        assert len(calls) == len(errors)

@@ -129,7 +129,7 @@ def test_what_is_no_task_is_refused() -> None:
 
 def nodes(workflow: Workflow[Any]) -> dict[str, PreparedTask]:
     plan = workflow.plan()
-    return {node.name: prepare_node(node, plan.home, MAX_PARTITIONS) for node in plan.nodes}
+    return {node.name: prepare_node(node, plan, MAX_PARTITIONS) for node in plan.nodes}
 
 
 def test_a_node_knows_its_neighbours_as_its_own_queue_sees_them() -> None:

@@ -109,6 +109,31 @@ async def test_a_queue_that_has_stood_still_gives_no_seconds() -> None:
         await blocker.cancel()
 
 
+async def test_a_task_says_that_the_slots_of_its_only_worker_are_taken() -> None:
+    async with rediq.serve(app, MemoryStore(), queues=["q"], concurrency=2) as server:
+        blockers = await server.client.enqueue_many(
+            [nap.options(timeout=1000).task(900) for _ in range(2)]
+        )
+        handle = await server.client.enqueue(nap.task())
+        await trio.sleep(40)
+        why = await handle.why()
+        assert clause(why, WhyKind.SLOTS_TAKEN) == (
+            "the only worker that claims from the queue runs 2 of the 2 tasks that it may run at once, "
+            "the oldest for 40 s"
+        )
+        assert WhyKind.SERVED not in kinds(why)
+        # A task that is not ready yet is not held by that.
+        later = await server.client.enqueue(nap.options(delay=60).task())
+        assert WhyKind.SERVED in kinds(await later.why())
+        await blockers[0].cancel()
+        await handle.wait()
+        await trio.sleep(40)
+        await server.client.queue("q").pause()
+        last = await server.client.enqueue(nap.task())
+        assert WhyKind.SERVED in kinds(await last.why())
+        await blockers[1].cancel()
+
+
 async def test_an_unknown_type_names_the_versions_that_run() -> None:
     async with rediq.serve(app, MemoryStore(), queues=["q"]) as server:
         handle = await server.client.enqueue(Task[None]("mail:send", queue="q", delay=60))

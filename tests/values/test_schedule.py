@@ -15,9 +15,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rediq_trio._errors import ConfigError
-from rediq_trio.values.bounds import MAX_DELAY
+from rediq_trio.values.bounds import MAX_DELAY, MISSED_AFTER
 from rediq_trio.values.schedule import (
-    MISSED_AFTER,
     Cron,
     DueTicks,
     Every,

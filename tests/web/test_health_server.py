@@ -17,6 +17,7 @@ import trio.testing
 
 import rediq_trio as rediq
 from rediq_trio.settings import Settings
+from tests.actors.parts import Watched
 from tests.servers import Server
 
 app = rediq.App()
@@ -258,3 +259,52 @@ async def test_on_a_real_redis_it_shows_the_same(redis_server: Server) -> None:
         assert 'rediq_queue_tasks{queue="web",state="active"} 1.0' in text
         assert "rediq_worker_running 1.0" in text
         await server.client.queue("web").flush()
+
+
+async def test_the_number_of_workers_that_a_queue_needs_is_one_number() -> None:
+    queues = ["default", "mail"]
+    async with rediq.serve(app, "memory://", metrics_port=0, queues=queues, concurrency=2) as server:
+        await server.client.enqueue_many([waits.options(queue="mail").task() for _ in range(100)])
+        await server.client.queue("mail").targets(latency=10)
+        answer = await get(server, "/scale/mail")
+        assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+        assert answer.json() == {"queue": "mail", "desired_workers": 10}
+        assert (await get(server, "/scale/default")).json()["desired_workers"] == 1
+        text = (await get(server, "/metrics")).text
+        assert 'rediq_queue_desired_workers{queue="mail"} 10.0' in text
+        server._worker.stop_now()
+
+
+async def test_a_queue_that_is_not_served_here_has_no_number() -> None:
+    async with rediq.serve(app, "memory://", metrics_port=0, queues=["mail", "b"]) as server:
+        for path in ("/scale/other", "/scale/%1b[31mred"):
+            answer = await get(server, path)
+            assert answer.status_code == 404
+            assert answer.json()["error"].endswith("; it serves mail, b")
+            assert "\x1b" not in answer.json()["error"]
+        assert (await get(server, "/scale/mail/more")).status_code == 404
+        assert (await get(server, "/scale/")).status_code == 404
+
+
+async def test_while_redis_is_away_no_number_is_returned() -> None:
+    store = Watched()
+    async with rediq.serve(app, store, metrics_port=0) as server:
+        store.away = True
+        answer = await get(server, "/scale/default")
+        store.away = False
+    assert answer.status_code == 503
+    assert answer.json() == {"error": "the queue default cannot be read now; ask again later"}
+
+
+async def test_two_workers_of_a_queue_return_the_same_number() -> None:
+    store = Watched()
+    async with (
+        rediq.serve(app, store, metrics_port=0, name="a", concurrency=2) as one,
+        rediq.serve(app, store, metrics_port=0, name="b", concurrency=6) as other,
+    ):
+        await one.client.enqueue_many([waits.task() for _ in range(100)])
+        answers = [(await get(server, "/scale/default")).json() for server in (one, other)]
+        # 100 tasks of a second, within half of 60 s, in workers of 4 on average.
+        assert answers == [{"queue": "default", "desired_workers": 1}] * 2
+        one._worker.stop_now()
+        other._worker.stop_now()

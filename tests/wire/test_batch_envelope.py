@@ -34,7 +34,9 @@ def member(task_id: str = "a", envelope: bytes = ENVELOPE) -> BatchMember:
 
 def pack_batch(group: str, members: list[BatchMember]) -> bytes:
     """Pack a batch as the scripts do."""
-    packed: bytes = msgpack.packb([2, group, [attrs.astuple(one) for one in members]], use_bin_type=False)
+    packed: bytes = msgpack.packb(
+        [2, group, [attrs.astuple(one) for one in members]], use_bin_type=False
+    )
     return packed
 
 

@@ -316,6 +316,7 @@ async def test_a_child_that_another_queue_refuses_is_reported(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     app = rediq.App()
+    handles: list[rediq.TaskHandle[None]] = []
 
     @app.task("child", delay=60, queue="other")
     async def child() -> None: ...
@@ -326,10 +327,8 @@ async def test_a_child_that_another_queue_refuses_is_reported(
     @app.task("parent")
     async def parent() -> None:
         after = rediq.current_task().enqueue_after
-        for own in ("there", "new"):
-            after(child.options(id=own).task())
-        after(keyed("reject"))
-        after(keyed("return"))
+        ids = [child.options(id=own).task() for own in ("there", "new")]
+        handles.extend(map(after, [*ids, keyed("reject"), keyed("return")]))
 
     async with rediq.serve(app, MemoryStore()) as server:
         await server.client.enqueue_many([child.options(id="there").task(), keyed("reject")])
@@ -338,7 +337,12 @@ async def test_a_child_that_another_queue_refuses_is_reported(
         with trio.fail_after(30):
             while (await server.client.queue("other").stats()).scheduled < 3:
                 await trio.sleep(0.01)
+            while (error := (await handle.info()).error or "").count("other/") < 3:
+                await trio.sleep(0.01)
+            while [each.created for each in handles] != [False, True, False, False]:
+                await trio.sleep(0.01)
         assert server.stats().children_refused == 2
+        assert error.endswith(f"is taken: other/there, {handles[2].id}, {handles[3].id}")
     warned = [r for r in caplog.records if "enqueue_after" in r.getMessage()]
     assert [(r.levelname, vars(r)["queue"], vars(r)["parent"]) for r in warned] == [
         ("WARNING", "other", handle.id)

@@ -13,7 +13,7 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio import ConfigError, ErrorText, FailureKind, Fixed, MemoryStore, Snooze, State
-from rediq_trio.spec.history.kinds import StoredKind
+from rediq_trio.spec.history.kinds import HOUR_MS, HOURS_KEPT, StoredKind
 from rediq_trio.tasks.failure_kinds import FailureSample, make_failure_kind, pack_sample
 from rediq_trio.tasks.instants import instant
 from rediq_trio.wire.packing import pack
@@ -265,3 +265,20 @@ def test_the_sample_is_that_of_the_partition_where_it_was_seen_last() -> None:
         kind="k", count=3, first_seen=instant(5), last_seen=instant(9), type="pay", error_type=None,
         message="late", place=None, task_ids=("q~1/c", "q~1/b", "q/a"),
     )  # fmt: skip
+
+
+def test_the_hours_of_all_partitions_are_added_up() -> None:
+    def stored(last: int, *counts: int) -> StoredKind:
+        hours = (last, *counts) if counts else ()
+        return StoredKind(1, 0, last * HOUR_MS + 5, ("a",), b"", hours)
+
+    def hours(*found: StoredKind) -> tuple[int, ...]:
+        return make_failure_kind("k", [("q", each) for each in found]).hours
+
+    assert hours(stored(100, 2, 3)) == (2, 3)
+    assert hours(stored(98, 1), stored(100, 2, 3)) == (2, 3, 1)
+    assert hours(stored(100, 2), stored(100, 4, 1)) == (6, 1)
+    assert hours(stored(60, 9), stored(100, 2)) == (2, *(HOURS_KEPT - 1) * (0,))
+    # What only an older version counted is not known.
+    assert hours(stored(100)) == ()
+    assert hours(stored(101), stored(100, 2)) == (0, 2)

@@ -133,9 +133,9 @@ HOSTILE: list[Callable[[int], str]] = [
 def test_no_message_takes_long(make: Callable[[int], str]) -> None:
     message = make(LONGEST)
     assert len(message) > MESSAGE_MAX
-    began = time.perf_counter()
+    began = time.process_time()  # other programs may be busy
     found = normalized(message)
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
     assert len(found) <= NORMALIZED_MAX
     assert normalized(message + " and more") == found
     assert len(fingerprint(attrs.evolve(SAMPLE, message=message))) == KIND_LENGTH

@@ -344,6 +344,24 @@ async def test_no_batch_is_larger_than_its_aggregator_takes_whatever_signals_are
 
 
 @mock_clock
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_burst_that_its_aggregator_takes_whole_is_one_batch(*, lost: bool) -> None:
+    app = rediq.App()
+    got: list[int] = []
+    app.aggregator("*", max_size=50)(lambda tasks: got.append(len(tasks)))
+    store = MemoryStore()
+    async with rediq.serve(app, store, queues=[Q]) as server:
+        await trio.sleep(1)
+        if lost:
+            store._broadcast.publish = lambda signal: None  # type: ignore[method-assign]
+        for group in range(5):
+            await trio.sleep(3)
+            await server.client.enqueue_many([member(n, group=f"g{group}") for n in range(50)])
+        await trio.sleep(100)
+    assert got == [50] * 5
+
+
+@mock_clock
 @pytest.mark.parametrize("plain", [False, True], ids=["async", "thread"])
 async def test_a_batch_that_is_too_large_goes_to_its_aggregator_in_parts(plain: bool) -> None:
     app = rediq.App()

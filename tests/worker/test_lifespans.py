@@ -273,11 +273,12 @@ async def test_serve_that_is_cancelled_while_entering_is_cancelled_at_once() -> 
 
     @inner.lifespan
     async def inner_lifespan() -> AsyncGenerator[None]:
+        scope.cancel()
         await trio.sleep_forever()
         yield
 
     app.include(inner)
-    with trio.move_on_after(0.1) as scope:
+    with trio.CancelScope() as scope:
         async with rediq.serve(app, "memory://"):
             raise AssertionError
     assert scope.cancelled_caught

@@ -20,6 +20,15 @@ from tests.faults.crew import LEASE, crew, until
 from tests.faults.laborer import labor
 from tests.servers import Server
 
+WOKEN = 30.0
+"""Seconds within which a poller that was woken starts a task: far fewer than one sleeps without a signal."""
+
+
+@pytest.fixture
+def pollers_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an idle poller sleep for so long that only a signal starts a task in time."""
+    monkeypatch.setattr("rediq_trio.worker.poller.POLL_INTERVAL", 20 * WOKEN)
+
 
 @attrs.define
 class Seen:
@@ -87,6 +96,7 @@ async def test_no_more_run_at_once_than_the_queue_and_the_key_may(redis_server: 
     assert all(seen.most[key] == 1 for key in "abc")
 
 
+@pytest.mark.usefixtures("pollers_sleep")
 async def test_work_goes_on_as_soon_as_a_permit_frees(redis_server: Server) -> None:
     seen = Seen(go={"a": trio.Event()})
     async with two_workers(redis_server, seen) as (client, queue):
@@ -97,14 +107,14 @@ async def test_work_goes_on_as_soon_as_a_permit_frees(redis_server: Server) -> N
         other = await client.enqueue(task("b"))
         await other.result(timeout=5)
         seen.go["a"].set()
-        # Shorter than an idle poller's sleep: it was woken.
-        ended = await second.wait(timeout=3.5)
+        ended = await second.wait(timeout=WOKEN)
         before = (await first.info()).finished_at
         assert before is not None
         assert ended.started_at is not None
         assert ended.started_at >= before
 
 
+@pytest.mark.usefixtures("pollers_sleep")
 async def test_work_goes_on_as_soon_as_a_permit_of_the_queue_frees(redis_server: Server) -> None:
     seen = Seen(go={"a": trio.Event()})
     async with two_workers(redis_server, seen) as (client, queue):
@@ -116,9 +126,10 @@ async def test_work_goes_on_as_soon_as_a_permit_of_the_queue_frees(redis_server:
             await second.wait()
         assert (await second.info()).state is rediq.State.PENDING
         seen.go["a"].set()
-        await second.result(timeout=3.5)
+        await second.result(timeout=WOKEN)
 
 
+@pytest.mark.usefixtures("pollers_sleep")
 async def test_a_limit_that_is_lifted_lets_tasks_start_at_once(redis_server: Server) -> None:
     seen = Seen(go={"a": trio.Event()})
     async with two_workers(redis_server, seen) as (client, queue):
@@ -127,7 +138,7 @@ async def test_a_limit_that_is_lifted_lets_tasks_start_at_once(redis_server: Ser
         await seen.begun.wait()
         second = await client.enqueue(task("b"))
         await queue.limit(concurrency=None)
-        await second.result(timeout=3.5)
+        await second.result(timeout=WOKEN)
         seen.go["a"].set()
 
 

@@ -14,7 +14,7 @@ import rediq_trio as rediq
 from rediq_trio import ConnectionLost, StoreError
 from rediq_trio.worker.availability.outages import Outages
 from rediq_trio.worker.health import REDIS_AWAY_MAX
-from tests.actors.parts import Watched
+from tests.actors.parts import PLAIN, Watched
 
 pytestmark = pytest.mark.mock_clock
 
@@ -115,7 +115,7 @@ class Damaged(Watched):
 
     def __getattr__(self, name: str) -> Any:
         method = super().__getattr__(name)
-        if name == "listen":
+        if name in PLAIN:
             return method
 
         async def call(*args: Any, **kwargs: Any) -> Any:

@@ -22,7 +22,7 @@ async def hold(percent: float | None = None) -> None:
 
 
 @app.task("other")
-async def other() -> None: ...
+async def other(to: str, *, n: int = 1, **more: str) -> None: ...
 
 
 async def recorded(client: rediq.Client, running: int) -> WorkerInfo:
@@ -59,6 +59,10 @@ async def test_a_heartbeat_says_what_the_worker_runs_and_how_it_is() -> None:
         assert found.settings["lease"] == 1
         assert found.settings["queues"] == ["default"]
         assert "labels" not in found.settings
+        assert found.signatures == {
+            "hold": rediq.TaskSignature(optional=("percent",)),
+            "other": rediq.TaskSignature(required=("to",), optional=("n",), open=True),
+        }
         assert found.instance is not None
         assert found.instance.startswith("w#")
         assert found.loop_delay is not None

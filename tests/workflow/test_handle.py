@@ -17,8 +17,10 @@ import trio
 import rediq_trio as rediq
 from rediq_trio import Client, MemoryStore, State, Task, TaskHandle
 from rediq_trio._errors import ConnectionLost
-from rediq_trio.spec.messages import InState
+from rediq_trio.spec.messages import Cancelling, InState
 from rediq_trio.spec.records import Record
+from rediq_trio.tasks.prepare import prepare
+from rediq_trio.values.bounds import MAX_PAYLOAD
 from rediq_trio.workflow.build import Workflow, chain, gather
 from rediq_trio.workflow.handle import WorkflowHandle
 
@@ -46,8 +48,10 @@ async def enqueue(client: Client, workflow: Workflow[Any]) -> WorkflowHandle[Any
     plan = workflow.plan()
     handles: dict[str, TaskHandle[Any]] = {}
     for node in plan.nodes:
-        handles[node.name] = await client.enqueue(attrs.evolve(node.task, id=node.local_id))
-    return WorkflowHandle(plan, handles)
+        one = prepare(attrs.evolve(node.task, id=node.local_id), MAX_PAYLOAD, workflow=plan.id)
+        await client._store.enqueue(node.queue, [one.new])
+        handles[node.name] = client._open(node.queue, node.local_id, node.task.returns)
+    return WorkflowHandle(plan.graph(), handles)
 
 
 async def test_the_result_is_that_of_the_last_task() -> None:
@@ -55,9 +59,9 @@ async def test_the_result_is_that_of_the_last_task() -> None:
         last = give.options(id="last").task(3)
         handle = await enqueue(server.client, chain(give.task(1), give.task(2), last))
         assert await handle.result(timeout=10) == 3
-        assert handle.id == "default/last"
+        assert handle.handles["give-3"].id == "default/last"
         assert list(handle.handles) == ["give", "give-2", "give-3"]
-        assert repr(handle) == "<WorkflowHandle default/last of 3 nodes>"
+        assert repr(handle) == f"<WorkflowHandle {handle.id} of 3 nodes>"
 
 
 async def test_the_results_of_several_last_tasks_come_by_their_names() -> None:
@@ -67,7 +71,6 @@ async def test_the_results_of_several_last_tasks_come_by_their_names() -> None:
         )
         assert await handle.result() == {"give-2": 2, "give-3": 3}
         assert list(await handle.result()) == ["give-2", "give-3"]
-        assert handle.id == handle.handles["give-2"].id
 
 
 async def test_a_result_is_in_the_type_that_the_handler_gives() -> None:
@@ -175,7 +178,9 @@ async def test_a_thousand_nodes_are_read_by_one_call_per_queue() -> None:
         tasks = [attrs.evolve(node.task, id=node.local_id) for node in plan.nodes]
         enqueued = await client.enqueue_many(tasks)
         names = [node.name for node in plan.nodes]
-        handle: WorkflowHandle[Any] = WorkflowHandle(plan, dict(zip(names, enqueued, strict=True)))
+        handle: WorkflowHandle[Any] = WorkflowHandle(
+            plan.graph(), dict(zip(names, enqueued, strict=True))
+        )
         store.read.clear()
         assert (await handle.info()).counts[State.PENDING] == 1000
         assert store.read == {"default": 1, "other": 1}
@@ -221,7 +226,7 @@ async def test_the_result_of_a_purged_sink_is_not_found() -> None:
         workflow = chain(give.task(1), give.options(retention=0).task(2))
         handle = await enqueue(server.client, workflow)
         await trio.sleep(10)
-        with pytest.raises(rediq.TaskNotFound, match=handle.id):
+        with pytest.raises(rediq.TaskNotFound, match=handle.handles["give-2"].id):
             await handle.result()
         assert (await handle.wait()).state == "completed"
 
@@ -250,7 +255,7 @@ async def test_a_workflow_that_is_gone_is_not_found() -> None:
         for ask in (
             handle.info, handle.result, handle.wait, handle.cancel, handle.mermaid, handle.svg,
         ):  # fmt: skip
-            with pytest.raises(rediq.TaskNotFound, match=handle.id):
+            with pytest.raises(rediq.TaskNotFound, match=handle.handles["give-2"].id):
                 await ask()
 
 
@@ -314,8 +319,9 @@ async def test_a_node_that_goes_while_the_workflow_is_cancelled_is_none(
 ) -> None:
     async def gone(
         self: MemoryStore, queue: str, task_id: str, *, still: InState | None = None
-    ) -> None:
+    ) -> Cancelling:
         await trio.lowlevel.checkpoint()
+        return Cancelling(None)
 
     async with rediq.connect("memory://") as client:
         handle = await enqueue(client, chain(give.task(1), give.task(2)))
@@ -379,4 +385,4 @@ async def test_a_workflow_is_drawn_with_its_states() -> None:
 
 async def test_a_handle_is_needed_for_each_node() -> None:
     with pytest.raises(rediq.ConfigError, match="no handle for node 'give'"):
-        WorkflowHandle(chain(give.task(1)).plan(), {})
+        WorkflowHandle(chain(give.task(1)).plan().graph(), {})

@@ -21,7 +21,7 @@ from rediq_trio.admin.scanning import QueueScan
 from rediq_trio.admin.search import Throttle
 from rediq_trio.spec.carried import BatchEnvelope
 from rediq_trio.spec.lifecycle import WAITING, State
-from rediq_trio.spec.messages import InState
+from rediq_trio.spec.messages import Death, Deleted, InState
 from rediq_trio.spec.records import Record
 from rediq_trio.store.port import Store
 from rediq_trio.store.reads.scan import SCAN_STEP
@@ -81,7 +81,7 @@ class SelectedScan:
         await self._throttle.wait()
         began = trio.current_time()
         scanned, found = await self._scan.step(self._throttle.step)
-        self._throttle.note(began, scanned)
+        self._throttle.note(began, trio.current_time(), scanned)
         self.looked_at += scanned.looked_at
         name, wanted = self._scan.last_partition, self._selected.wanted
         return name, [
@@ -204,7 +204,7 @@ def deleting(store: Store) -> Apply:
 
     async def apply(name: str, records: Sequence[Record], still: InState) -> list[bool]:
         states = await _in_one_call(store.delete, name, records, still)
-        await relay(store, name)
+        await relay(store, name, states.deaths if isinstance(states, Deleted) else ())
         return [state not in (None, State.ACTIVE) for state in states]
 
     return apply
@@ -226,12 +226,15 @@ def cancelling(store: Store) -> Apply:
     """Return what cancels tasks, or asks their workers to."""
 
     async def apply(name: str, records: Sequence[Record], still: InState) -> list[bool]:
+        deaths: list[Death] = []
+
         async def cancel(task_id: str) -> bool:
-            state = await store.cancel(name, task_id, still=still)
-            return state is State.CANCELLED if still.state in WAITING else state is State.ACTIVE
+            answer = await store.cancel(name, task_id, still=still)
+            deaths.extend(answer.deaths)
+            return answer.state is (State.CANCELLED if still.state in WAITING else State.ACTIVE)
 
         done = await _one_by_one(records, cancel)
-        await relay(store, name)
+        await relay(store, name, deaths)
         return done
 
     return apply

@@ -15,7 +15,7 @@ from rediq_trio._errors import NewerTask
 from rediq_trio.spec.check.findings import ORDER, Repair, Target, TargetType, Violation
 from rediq_trio.spec.check.lane import LaneView, lane_target
 from rediq_trio.spec.check.table import View, repairs_of, violations_of
-from rediq_trio.spec.check.task import TaskView, task_target
+from rediq_trio.spec.check.task import RecordView, task_target
 from rediq_trio.spec.check.totals import (
     QueueTotals,
     counter_violations,
@@ -103,7 +103,7 @@ class _QueueCheck:
             if view.active is None and view.target.name:
                 self._crowded.add(view.target)
             return
-        if not isinstance(view, TaskView):
+        if not isinstance(view, RecordView):
             return
         if view.newer:
             # Indexes and counts follow from records: without one nothing can be judged.
@@ -156,7 +156,7 @@ class _QueueCheck:
         tasks = map(task_target, dict.fromkeys(fence.id for fence in fences))
         for part in _batches(tasks):
             for view in await self._store.views(self._queue, part):
-                record = view.record if isinstance(view, TaskView) else None
+                record = view.record if isinstance(view, RecordView) else None
                 if record is not None and record.state is State.ACTIVE:
                     key = fences.get(Fence(record.id, record.deliveries, record.nonce))
                     still.update([] if key is None else [key])
@@ -195,7 +195,7 @@ async def _plan(store: Store, queue: str, violations: Sequence[Violation]) -> li
     for part in _batches(wrong):
         for view in await store.views(queue, part):
             repairs += repairs_of(view)
-            record = view.record if isinstance(view, TaskView) else None
+            record = view.record if isinstance(view, RecordView) else None
             if record is not None and record.seq > totals.seq:
                 # These totals are older than the view, so a task may be newer.
                 now = await store.totals(queue)

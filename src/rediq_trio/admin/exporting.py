@@ -17,7 +17,6 @@ from rediq_trio.admin.task_file import ReadTask, TaskFile
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Answer, AnswerKind, NewTask
 from rediq_trio.store.encrypted.store import encryption_of
-from rediq_trio.store.patient import without_patience
 from rediq_trio.tasks.partitions import PartitionCounts, PartitionRouter
 from rediq_trio.tasks.prepare import prepare
 from rediq_trio.values.bounds import PartitionName
@@ -34,7 +33,7 @@ FilePath = str | os.PathLike[str]
 async def export(selected: Selected, path: FilePath, at: str) -> int:
     """Write the tasks of a selection to a new file; return how many. See `Selection.export`."""
     reader = selected.reader
-    lines = TaskFile(reader.name, encryption_of(without_patience(reader.store)))
+    lines = TaskFile(reader.name, encryption_of(reader.store))
     target = trio.Path(path)
     if await target.exists():
         raise ConfigError.of("path", str(path), "of a file that does not exist yet")
@@ -75,7 +74,7 @@ class TaskImport:
 
     def __init__(self, reader: QueueReader, path: FilePath) -> None:
         self._store = reader.store
-        self._file = TaskFile(reader.name, encryption_of(without_patience(reader.store)))
+        self._file = TaskFile(reader.name, encryption_of(reader.store))
         self._path = path
         self._counts = PartitionCounts(reader.store)
         self._tasks: list[ReadTask] | None = None

@@ -67,15 +67,16 @@ async def history_lines(store: Store, partition: str) -> AsyncGenerator[str]:
     while True:
         page = await store.history(partition, after=max(last, 0), limit=BATCH)
         if last < 0 or (page and page[0].number != last + 1):
-            yield _header(partition, queue.history, settings)
+            yield header_line(partition, queue.history, settings)
         if not page:
             return
         for entry in page:
-            yield json.dumps(_to_plain(entry), ensure_ascii=False)
+            yield entry_line(entry)
         last = page[-1].number
 
 
-def _header(partition: str, size: int, settings: ReplaySettings) -> str:
+def header_line(partition: str, size: int, settings: ReplaySettings) -> str:
+    """Return the line that begins a history."""
     limits = settings.limits or {}
     head = {
         "rediq_history": HISTORY_FILE_VERSION,
@@ -88,12 +89,13 @@ def _header(partition: str, size: int, settings: ReplaySettings) -> str:
     return json.dumps(head, ensure_ascii=False)
 
 
-def _to_plain(entry: Entry) -> dict[str, Any]:
+def entry_line(entry: Entry) -> str:
+    """Return the line of an entry."""
     found = {key: getattr(entry, field.name) for key, field in _ENTRY_FIELDS.items()}
     fields = {key: value for key, value in found.items() if value != _ENTRY_FIELDS[key].default}
     if entry.nonce:
         fields["nonce"] = entry.nonce.hex()
-    return fields
+    return json.dumps(fields, ensure_ascii=False)
 
 
 def read_histories(lines: Iterable[str]) -> Iterator[QueueHistory]:

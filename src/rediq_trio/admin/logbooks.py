@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -12,10 +11,12 @@ from rediq_trio._errors import ConfigError, PayloadError
 from rediq_trio.spec.history.logbook import LOGBOOK_SIZES, LinePlace, Logbook, LogLine
 from rediq_trio.store.audit.acting import acting_in
 from rediq_trio.store.audit.audited import NONCE_BYTES
+from rediq_trio.store.audit.steps import BEGUN
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.tasks.instants import instant
 from rediq_trio.tasks.task_info import UNREADABLE_TEXT
 from rediq_trio.values.bounds import check_flag, check_number, check_text
+from rediq_trio.values.chance import entropy
 from rediq_trio.values.observed.audit import MARK_BY_MAX, MARK_MAX, AuditEntry, Mark
 from rediq_trio.wire.envelope import pack_value, unpack_value
 
@@ -52,14 +53,16 @@ def _read_entry(line: LogLine) -> AuditEntry:
     head: dict[str, Any] = {"id": f"{ms}-{number}", "at": instant(ms)}
 
     def read(fields: dict[str, Any]) -> AuditEntry:
-        count = fields["count"]
+        count, outcome = fields["count"], _OUTCOMES[_OUTCOMES.index(fields["outcome"])]
         texts: dict[str, Any] = {name: str(fields[name]) for name in _TEXTS}
+        if (outcome, texts["detail"]) == ("done", BEGUN):
+            outcome, texts["detail"] = BEGUN, ""  # stored so that older versions can read it
         return AuditEntry(
             **head,
             **texts,
             selection=MappingProxyType({str(k): str(v) for k, v in fields["selection"].items()}),
             count=None if count is None else int(count),
-            outcome=_OUTCOMES[_OUTCOMES.index(fields["outcome"])],
+            outcome=outcome,
         )
 
     unreadable = AuditEntry(
@@ -76,7 +79,7 @@ async def write_mark(store: Store, text: str, by: str) -> Mark:
     if not by and acting is not None:
         by = acting.actor.who
     data = pack_value([by, text], what="mark")
-    nonce = secrets.token_bytes(NONCE_BYTES)
+    nonce = entropy(NONCE_BYTES)
     ms, _ = await store.log(Logbook.MARKS, nonce=nonce, data=data)
     return Mark(at=instant(ms), by=by, text=text)
 

@@ -13,6 +13,7 @@ from rediq_trio.tasks.instants import instant
 from rediq_trio.tasks.partitions import partitions_of
 from rediq_trio.values.bounds import check_name, queue_of
 from rediq_trio.values.observed.overview import Overview, QueueCounts
+from rediq_trio.values.targets import NO_TARGETS, QueueTargets, make_targets
 
 
 async def read_overview(store: Store, names: Iterable[str] | None) -> Overview:
@@ -45,6 +46,10 @@ def _checked(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(check_name("queue", name) for name in names))
 
 
+def _targets(counts: Counts) -> QueueTargets:
+    return make_targets(counts.target_latency_ms, counts.target_failures_ppm)
+
+
 def _summed(several: Sequence[Counts]) -> QueueCounts:
     def total(name: str) -> int:
         return sum(getattr(one.counters, name) for one in several)
@@ -59,4 +64,7 @@ def _summed(several: Sequence[Counts]) -> QueueCounts:
         purged=total("purged"),
         deleted=total("deleted"),
         batched=total("batched"),
+        targets=next(
+            (found for each in several if (found := _targets(each)) != NO_TARGETS), NO_TARGETS
+        ),
     )

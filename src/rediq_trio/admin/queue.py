@@ -11,25 +11,16 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 from types import MappingProxyType
-from typing import Literal, Unpack
+from typing import TYPE_CHECKING, Literal, Unpack
 
 import attrs
 
 from rediq_trio._errors import ConfigError
-from rediq_trio.admin.bulk import Selected
-from rediq_trio.admin.check import check_queue, plan_repairs
 from rediq_trio.admin.dead_letters import DeadLetters
-from rediq_trio.admin.exporting import TaskImport
 from rediq_trio.admin.failure_kinds import read_failures
 from rediq_trio.admin.filters import read_filter
-from rediq_trio.admin.history_file import history_lines
 from rediq_trio.admin.reading import QueueReader, read_state
-from rediq_trio.admin.removal import remove_queue
 from rediq_trio.admin.search import TaskSearch, read_begun
-from rediq_trio.admin.selection import Selection
-from rediq_trio.admin.series import read_series
-from rediq_trio.schedules.declare import is_routed
-from rediq_trio.spec.check.findings import Repair, Violation
 from rediq_trio.spec.check.partitions import ABOUT, partition_repairs, partition_violations
 from rediq_trio.spec.history.entry import MAX_HISTORY
 from rediq_trio.spec.lifecycle import State
@@ -55,9 +46,16 @@ from rediq_trio.values.limits import (
 )
 from rediq_trio.values.observed.bulk import BulkProgress
 from rediq_trio.values.observed.failure_kind import FailureKind
+from rediq_trio.values.observed.group import GroupInfo
 from rediq_trio.values.observed.series import Series
+from rediq_trio.values.observed.types import TypeStats
 from rediq_trio.values.targets import NO_TARGETS, QueueTargets, pack_targets
 from rediq_trio.values.task import QueueStats, TaskInfo
+
+# What is done to a queue at times is imported when it is done: a command that looks is over soon.
+if TYPE_CHECKING:
+    from rediq_trio.admin.selection import Selection
+    from rediq_trio.spec.check.findings import Repair, Violation
 
 
 class Queue:
@@ -93,7 +91,32 @@ class Queue:
         what happened while none served it, was cut off from Redis, or was lost by a failover, is in
         the `gaps`. The numbers of a partitioned queue are sums. Raises `ConfigError`.
         """
+        from rediq_trio.admin.series import read_series
+
         return await read_series(self._store, await self._reader.partitions(), since, until)
+
+    async def types(
+        self, since: dt.timedelta | dt.datetime = dt.timedelta(hours=1)
+    ) -> tuple[TypeStats, ...]:
+        """Read how its attempts went by type: counts by outcome, how long they waited and ran.
+
+        `since` is how long ago that begins, up to 24 hours, or an aware datetime. What is kept has steps
+        of 5 minutes: the one in which `since` lies is counted whole, and `TypeStats.since` is its
+        beginning. The busiest type comes first. The 200 busiest types of a queue are kept apart;
+        `(other)` is the sum of the rest. Workers add to the counts with each beat, so the last
+        seconds may be missing, and what a killed worker had not passed on stays so.
+
+        Percentiles are estimated from buckets: each is in the right one, whose ends are at most
+        2.5 times apart, and of which 0 to 1 ms and all above an hour are the first and the last.
+        The numbers of a partitioned queue are sums. Raises `ConfigError`.
+        """
+        from rediq_trio.admin.series import read_types
+
+        return await read_types(self._store, await self._reader.partitions(), since)
+
+    async def series_bytes(self) -> int:
+        """Return how many bytes `series` and `types` use in Redis, about; 0 in a store in memory."""
+        return sum(await call_each(await self._reader.partitions(), self._store.series_bytes))
 
     async def failures(self) -> tuple[FailureKind, ...]:
         """Read what has failed, by kind: the last 500 kinds of failure, the newest first.
@@ -105,6 +128,14 @@ class Queue:
         500, and is read at its own instant.
         """
         return await read_failures(self._store, await self._reader.partitions())
+
+    async def groups(self, *, limit: int = 100) -> tuple[GroupInfo, ...]:
+        """Read the groups that have members, in the order in which they become batches.
+
+        `limit` is 1 to 1,000. Those that come meanwhile may be missed. Each partition of a
+        partitioned queue is read at its own instant. Raises `ConfigError`.
+        """
+        return await self._reader.groups(limit)
 
     @audited("queue", "name")
     async def partition(self, count: int) -> None:
@@ -131,6 +162,8 @@ class Queue:
 
     async def _partition_bound(self, before: Sequence[str]) -> str | None:
         """Return what the count must be now, and why; None for any number."""
+        from rediq_trio.schedules.declare import is_routed
+
         if await self.limits() != QueueLimits():
             return f"1: the queue {self.name} has limits, which cannot hold across slots"
         if any(any(each.sizes.values()) for each in await call_each(before, self._store.stats)):
@@ -171,7 +204,12 @@ class Queue:
         return await self._reader.tasks(state, limit=limit, after=after, newest=newest)
 
     def find(
-        self, state: State | str, *, newest: bool = True, **where: Unpack[FilterOptions]
+        self,
+        state: State | str,
+        *,
+        newest: bool = True,
+        after: str | TaskInfo | None = None,
+        **where: Unpack[FilterOptions],
     ) -> TaskSearch:
         """Iterate over its tasks in one state that a filter chooses, the newest first.
 
@@ -180,18 +218,19 @@ class Queue:
         that it has; `limit_key`; `priority`; `older_than` and `younger_than`, in seconds, as a
         timedelta or as an aware datetime: since its end, or since its enqueue if it has not ended;
         `payload`, a part of any text in it, or a path and a value such as `("user.id", 7)`. `newest`
-        is as for `tasks`.
+        and `after` are as for `tasks`.
 
         The iterator has `looked_at` and `of`: how many tasks it has looked at, of how many in
-        that state. It reads in steps, and takes at most a tenth of Redis's time. It may be left at
-        any point, also by cancellation. Each task is as it was when its step was read. One that
+        that state; its `cursor` is the place up to which it has, from where another search goes on. It
+        reads in steps, and takes at most a tenth of Redis's time. It may be left at any point, also by
+        cancellation. Each task is as it was when its step was read. One that
         comes into the state meanwhile may be missed, as may one whose place in it changes.
         `metadata` and `payload` are tested by this process: of encrypted tasks it needs the keys,
         and `unreadable` counts those that it could not test. Raises `ConfigError`.
         """
         check_flag("newest", newest)
         return TaskSearch(
-            self._reader, read_state(state), read_filter("find", where), newest=newest
+            self._reader, read_state(state), read_filter("find", where), newest=newest, after=after
         )
 
     async def select(self, state: State | str, **where: Unpack[FilterOptions]) -> Selection:
@@ -200,6 +239,9 @@ class Queue:
         The filter is that of `find`; ages count back from now, by the clock of the server. Only the
         clock is read: the `Selection` holds the filter and the instant. Raises `ConfigError`.
         """
+        from rediq_trio.admin.bulk import Selected
+        from rediq_trio.admin.selection import Selection
+
         wanted, of = read_state(state), read_filter("select", where)
         partitions = await self._reader.partitions()
         begun = await read_begun(self._reader, wanted, partitions)
@@ -217,6 +259,8 @@ class Queue:
         nothing is enqueued of a bad one. Iterating raises `ConfigError` with the first bad line, also
         for one that is encrypted with other keys or for another queue, `QueueFull` and `OSError`.
         """
+        from rediq_trio.admin.exporting import TaskImport
+
         what = {"queue": self.name, "path": os.fspath(path)}
         return audited_steps(
             self._store, "Queue.import_tasks", what, TaskImport(self._reader, path)
@@ -265,6 +309,8 @@ class Queue:
         partitions may have been removed; call it again. Raises `QueueNotEmpty`, which names
         what is there.
         """
+        from rediq_trio.admin.removal import remove_queue
+
         await remove_queue(self._store, self.name, await self._reader.partitions())
 
     @audited("queue", "name")
@@ -378,6 +424,8 @@ class Queue:
 
     async def history_lines(self) -> AsyncGenerator[str]:
         """Yield its history as the lines of a file that `rediq replay` reads."""
+        from rediq_trio.admin.history_file import history_lines
+
         for partition in await self._reader.partitions():
             async with aclosing(history_lines(self._store, partition)) as lines:
                 with naming_lost(partition):
@@ -393,6 +441,8 @@ class Queue:
         total, at most a few times a second. Raises `NewerTask` if a newer version wrote a
         task: only that version can check it.
         """
+        from rediq_trio.admin.check import check_queue
+
         found = await self._lost_partitions()
         for partition in await self._reader.partitions():
             # One after another: a check reads a whole partition, and its progress is shown.
@@ -413,6 +463,8 @@ class Queue:
         The call only reads. Violations without a repair are for a person to decide. Raises
         `ConfigError` for a violation of another queue.
         """
+        from rediq_trio.admin.check import plan_repairs
+
         partitions = await self._reader.partitions()
         for violation in violations:
             if violation.queue not in partitions:

@@ -39,6 +39,8 @@ async def remove_queue(store: Store, name: str, partitions: Sequence[str]) -> No
         if not answer.removed:
             _check_left(partition, answer.left)
             raise QueueNotEmpty(partition, "a message of another queue has just come")
+    for partition in partitions:
+        await store.note_size(partition, 0, last=True)
     if len(partitions) > 1:
         await store.set_partitions(name, 1)
 

@@ -14,6 +14,7 @@ from rediq_trio.spec.records import Place, Record, place_of
 from rediq_trio.store.port import Store
 from rediq_trio.store.reads.scan import ALL, SCAN_STEP, Scanned, Where
 from rediq_trio.tasks.for_each import naming_lost
+from rediq_trio.wire.encrypted_error import why_hidden
 
 Found = tuple[str, Record]
 """A task, with its partition."""
@@ -42,6 +43,9 @@ class QueueScan:
         }
         self._waiting: list[Found] = []
         self.looked_at = 0
+        self.unreadable = 0
+        """How many tasks were left out because this process cannot read their error."""
+        self._last: tuple[str, Place] | None = None
         self.last_partition = ""
         """The partition that the last step looked at."""
 
@@ -49,6 +53,18 @@ class QueueScan:
     def over(self) -> bool:
         """Whether everything was returned."""
         return not self._left and not self._waiting
+
+    @property
+    def place(self) -> tuple[str, Place] | None:
+        """The partition and the place up to which everything was returned; None at the end, and before
+        that is known."""
+        if not self._left:
+            return None
+        name = self._next_partition()
+        place = self._left[name]
+        if place is None:
+            return None if self._newest else self._last
+        return name, place
 
     async def step(self, limit: int = SCAN_STEP) -> tuple[Scanned, list[Found]]:
         """Look at up to `limit` tasks; return what was read, and the tasks that are next in order."""
@@ -60,12 +76,24 @@ class QueueScan:
             )  # fmt: skip
         self.looked_at += scanned.looked_at
         self.last_partition = name
+        if scanned.last is not None:
+            self._last = name, scanned.last
         if scanned.over:
             del self._left[name]
         else:
             self._left[name] = scanned.last
-        self._waiting += [(name, record) for record in scanned.records]
+        self._waiting += [(name, one) for one in scanned.records if self._has_error(one)]
         return scanned, self._ready()
+
+    def _has_error(self, record: Record) -> bool:
+        """Return whether the error of a task holds what is looked for: no store tests encrypted ones."""
+        part = self._where.error
+        if not part:
+            return True
+        if why_hidden(record.error) is not None:
+            self.unreadable += 1
+            return False
+        return part in record.error
 
     def _next_partition(self) -> str:
         if not self._newest:

@@ -31,7 +31,9 @@ class Selection:
 
     It holds the filter and the instant, not the tasks. What is done to them is done to those that
     are still in that state, and have been since then, to the millisecond. So it may be left half-way,
-    done again, and done while tasks come and go: what came later is never touched.
+    done again, and done while tasks come and go: what was enqueued, started or ended later is never
+    touched. When a task began to wait is not stored: one that was there already may be touched if it
+    waits in that state now, and no attempt of it has begun since.
 
     Each change is an async iterator of `BulkProgress`, which works step by step and only while it
     is iterated. A step takes well under a second; when one is cancelled, its tasks may have been changed

@@ -31,6 +31,7 @@ from rediq_trio.values.backoff import DEFAULT_BACKOFF, decode_backoff, encode_ba
 from rediq_trio.values.task import Task
 from rediq_trio.values.unset import UnsetFloat, UnsetInt
 from rediq_trio.wire.deadlines import deadline_ms
+from rediq_trio.wire.encrypted_error import shown_error
 from rediq_trio.wire.envelope import open_envelope, unpack_value
 
 TASK_FILE_VERSION = 1
@@ -171,7 +172,7 @@ def _fields(record: Record, task_id: str, packed: bytes) -> dict[str, Any]:
             if at:
                 fields[name] = instant(at).isoformat()
     fields["about"] = {
-        "error": record.error, "attempt": record.attempt,
+        "error": shown_error(record.error), "attempt": record.attempt,
         "created_at": instant(record.created_ms).isoformat(),
     }  # fmt: skip
     return fields

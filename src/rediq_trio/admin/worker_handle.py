@@ -7,7 +7,6 @@ failover loses it, and the worker carries it out once.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 import trio
@@ -18,6 +17,7 @@ from rediq_trio.store.audit.audited import audited
 from rediq_trio.store.port import Store
 from rediq_trio.tasks.task_info import read_worker_infos
 from rediq_trio.values.bounds import Duration, check_seconds, check_text, to_seconds
+from rediq_trio.values.chance import entropy
 from rediq_trio.values.observed.workers import ReceivedOrder
 from rediq_trio.values.task import WorkerInfo
 from rediq_trio.wire.orders import pack_order
@@ -110,7 +110,7 @@ class WorkerHandle:
             raise OrderRefused(
                 info.id, f"its version, {info.version}, takes none: upgrade it, or send it a signal"
             )
-        order = WorkerOrder(os.urandom(8).hex(), pack_order(name, seconds))
+        order = WorkerOrder(entropy(8).hex(), pack_order(name, seconds))
         look, repeat = FIRST_LOOK, FIRST_REPEAT
         while True:
             given = await self._store.order(instance, order, queue=info.queues[0])

@@ -19,7 +19,7 @@ import rediq_trio as rediq
 from rediq_trio._errors import ConfigError
 from rediq_trio.cli.demo_report import DemoResult, report
 from rediq_trio.cli.demo_tasks import DemoTasks, File, find_files, sha256_of
-from rediq_trio.cli.flags import AddParser
+from rediq_trio.cli.flags import AddParser, port_flag
 from rediq_trio.cli.screen import Advance, Screen, open_screen
 from rediq_trio.cli.statuses import INTERRUPTED
 from rediq_trio.cli.stop_signals import Stop, end_process, stop_signals
@@ -50,6 +50,16 @@ def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
     )
     parser.add_argument("--url", help="use this server, not a private one (REDIQ_URL)")
     parser.add_argument("--concurrency", metavar="N", help="tasks that run at once (8)")
+    looking = parser.add_mutually_exclusive_group()
+    looking.add_argument(
+        "--web", action="store_true", help="a story that goes on, and the web page to look at it"
+    )
+    looking.add_argument(
+        "--dash", action="store_true", help="the same story, looked at in this terminal"
+    )
+    parser.add_argument(
+        "--port", metavar="N", type=port_flag, default=8080, help="that of the page (8080)"
+    )
     parser.set_defaults(execute=execute)
     return parser
 
@@ -57,6 +67,14 @@ def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
 def execute(arguments: argparse.Namespace) -> int:
     url = arguments.url or os.environ.get("REDIQ_URL") or "embedded://"
     scheme_of(url)
+    if arguments.web:
+        from rediq_trio.cli.web.demo import run
+
+        return run(url, arguments.port)
+    if arguments.dash:
+        from rediq_trio.cli.web.dash_demo import run_in_terminal
+
+        return run_in_terminal(url)
     concurrency = read_setting("concurrency", arguments.concurrency or "8")
     settle_settings({"concurrency": concurrency})  # to raise for a bad value before any work
     given = arguments.folder is not None

@@ -27,3 +27,10 @@ def common_flags(parser: argparse.ArgumentParser, *names: str) -> None:
     """Add flags that other commands have too."""
     for name in names:
         parser.add_argument(flag_of(name), **_ARGUMENTS[name])
+
+
+def port_flag(text: str) -> int:
+    """Read a port of the command line."""
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a number from 0 to 65535")
+    return int(text)

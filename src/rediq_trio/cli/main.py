@@ -9,16 +9,20 @@ without a traceback. Any other error is a bug, and its traceback is printed.
 from __future__ import annotations
 
 import argparse
+import errno
+import gc
 import re
 import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import NoReturn
 
+from rediq_trio import __version__
 from rediq_trio._errors import (
     ConfigError,
     ConnectionLost,
     PayloadError,
+    PayloadTooLarge,
     RediqError,
     ScheduleNotFound,
     ServerRefused,
@@ -26,30 +30,51 @@ from rediq_trio._errors import (
     UnknownTaskType,
     WorkerCrashed,
     WorkerNotFound,
+    WorkflowNotFound,
     did_you_mean,
 )
-from rediq_trio._version import __version__
 from rediq_trio.cli.commands import COMMANDS
-from rediq_trio.cli.statuses import INTERRUPTED, MISUSED, NOT_THERE, NotThere
+from rediq_trio.cli.statuses import FAILED, INTERRUPTED, MISUSED, NOT_THERE, NotThere
 from rediq_trio.observe.words import shown
 from rediq_trio.store.urls import without_secrets
 
 _MISUSE = (ConfigError, PayloadError, UnknownTaskType)
-_NOT_THERE = (NotThere, TaskNotFound, ScheduleNotFound, WorkerNotFound)
+_NOT_THERE = (NotThere, TaskNotFound, ScheduleNotFound, WorkerNotFound, WorkflowNotFound)
 _NEXT: tuple[tuple[type[RediqError], str], ...] = (
     (ServerRefused, "Try again when Redis takes commands"),
     (ConnectionLost, "Start it, or name another server with --url or REDIQ_URL"),
     (TaskNotFound, "See 'rediq task list'"),
     (ScheduleNotFound, "See 'rediq schedule list'"),
+    (WorkflowNotFound, "See 'rediq workflow list'"),
     (WorkerCrashed, "This is a bug: run it again with --log-level debug and report what it says"),
 )
 """What to do next, for messages that do not say it."""
+_LARGE = "Keep large data elsewhere, and enqueue where it is"
+_REPLICA = (
+    "This is a replica, from which one can only read: name its primary with --url or REDIQ_URL"
+)
+
+
+_WITH_VALUE = frozenset({"--url", "--key-prefix", "--timeout"})
+_BEFORE = _WITH_VALUE | {"--json", "--no-color", "--dry-run", "--yes"}
+"""Flags that may stand before the command, with and without a value."""
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
+        message = _with_hint(message)
         # The message quotes arguments, which may contain the password of a URL.
         self.exit(2, f"{self.prog}: {shown(without_secrets(message))}; see '{self.prog} --help'\n")
+
+
+def _with_hint(message: str) -> str:
+    """Return what argparse says of a word that is none of the choices, with the one most like it."""
+    found = re.fullmatch(r"(.*invalid choice: ['\"]?)([^'\"]*)(['\"]?) \(choose from (.*)\)", message, re.S)
+    if found is None:
+        return message
+    known = [word.strip().strip("'") for word in found[4].split(",")]
+    hint = did_you_mean(found[2], known)
+    return f"{found[1]}{found[2]}{found[3]}{hint}" if hint else message
 
 
 def make_parser(only: str | None = None) -> argparse.ArgumentParser:
@@ -73,7 +98,7 @@ def make_parser(only: str | None = None) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    given = list(sys.argv[1:] if argv is None else argv)
+    given = _command_first(sys.argv[1:] if argv is None else argv)
     if not given or _has_flags_only(given):
         given = ["status", "--brief", *given]
     named = next((word for word in given if not word.startswith("-")), "")
@@ -85,13 +110,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = arguments.execute(arguments)
         sys.stdout.flush()
     except BaseException as error:
-        from rediq_trio._nursery import innermost
+        from rediq_trio._errors.nursery import innermost
 
-        failed = _failure(innermost(error), arguments)
+        failed = _failure(innermost(error))
         if failed is None:
             raise
         return failed
     return status
+
+
+def run_process() -> int:
+    """Run the command line of a process that ends with it, and return the exit status."""
+    status = main()
+    # All that is left ends with the process: it is not looked through for garbage once more.
+    gc.freeze()
+    return status
+
+
+def _command_first(given: Sequence[str]) -> list[str]:
+    """Move flags that all commands have, and that stand before the command, to the end."""
+    first = 0
+    while first < len(given) and given[first].partition("=")[0] in _BEFORE:
+        first += 1 + (given[first] in _WITH_VALUE)
+    if not 0 < first < len(given) or given[first] not in COMMANDS or "--" in given:
+        return list(given)
+    return [*given[first:], *given[:first]]
 
 
 def _has_flags_only(given: Sequence[str]) -> bool:
@@ -129,18 +172,22 @@ def _refuse_unknown(parser: argparse.ArgumentParser, unknown: Sequence[str]) -> 
     parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
 
 
-def _failure(error: BaseException, arguments: argparse.Namespace) -> int | None:
+def _failure(error: BaseException) -> int | None:
     """Print what went wrong and return the exit status; return None for a bug."""
     match error:
         case RediqError():
             print(f"rediq: {shown(without_secrets(_explain(error)))}", file=sys.stderr)
+            for note in getattr(error, "__notes__", ()):
+                print(shown(note), file=sys.stderr)
             if isinstance(error, _NOT_THERE):
                 return NOT_THERE
-            # `check` says with 1 that it found something.
-            return MISUSED if isinstance(error, _MISUSE) or arguments.command == "check" else 1
+            return MISUSED if isinstance(error, _MISUSE) else FAILED
         case BrokenPipeError():
             # The reader of our output has ended. Python would report it again at its exit.
             sys.stdout = None
+            return 1
+        case OSError(errno=errno.EIO) if _is_terminal_gone():
+            sys.stdout = sys.stderr = None
             return 1
         case KeyboardInterrupt():
             return INTERRUPTED
@@ -148,9 +195,19 @@ def _failure(error: BaseException, arguments: argparse.Namespace) -> int | None:
             return None
 
 
+def _is_terminal_gone() -> bool:
+    from rediq_trio.cli.process.terminal_end import has_ended
+
+    return has_ended(1) or has_ended(2)
+
+
 def _explain(error: RediqError) -> str:
     """Return an error as one line that says what to do next."""
     said = " ".join(str(error).split())
+    if isinstance(error, PayloadTooLarge):
+        return f"{said.rstrip('.')}. {_LARGE}"
+    if isinstance(error, ServerRefused) and "READONLY" in said:
+        return f"{said.rstrip('.')}. {_REPLICA}"
     for kind, hint in _NEXT:
         if isinstance(error, kind) and not isinstance(error, _MISUSE):
             said = said.rstrip(".")

@@ -103,11 +103,11 @@ class RichScreen:
 Screen = PlainScreen | RichScreen
 
 
-def open_screen(*, quiet: bool = False) -> Screen:
+def open_screen(*, quiet: bool = False, color: bool = True) -> Screen:
     """Return a screen that fits standard output."""
     if not quiet and sys.stdout.isatty():
         with suppress(ImportError):
             from rich.console import Console
 
-            return RichScreen(Console(highlight=False))
+            return RichScreen(Console(highlight=False, no_color=None if color else True))
     return PlainScreen(quiet)

@@ -10,7 +10,7 @@ FAILED = 1
 MISUSED = 2
 """An argument or a setting is wrong. Nothing was changed."""
 NOT_THERE = 3
-"""There is no such task, queue, worker or schedule."""
+"""There is no such task, queue, workflow, worker or schedule."""
 INTERRUPTED = 130
 """After SIGINT: 128 and the signal's number, as shells have it."""
 

@@ -13,7 +13,7 @@ from typing import NoReturn
 import attrs
 import trio
 
-from rediq_trio._nursery import unwrapped_errors
+from rediq_trio._errors.nursery import unwrapped_errors
 
 REPEATED_WITHIN = 1.0
 """Seconds after the first signal in which the same one again asks for nothing more. A supervisor that

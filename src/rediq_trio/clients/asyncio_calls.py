@@ -176,6 +176,11 @@ class AsyncioTaskSearch:
         self._taken: deque[TaskInfo] = deque()
 
     @property
+    def cursor(self) -> str | None:
+        """The place up to which it has looked; None before the first step and at the end."""
+        return None if self._taken else self._search.cursor
+
+    @property
     def looked_at(self) -> int:
         """How many tasks it has looked at."""
         return self._search.looked_at

@@ -29,9 +29,12 @@ from rediq_trio.values.limits import UNSET, QueueLimits, Rate, Unset
 from rediq_trio.values.observed.audit import AuditEntry, Mark
 from rediq_trio.values.observed.bulk import BulkProgress, SelectionPreview
 from rediq_trio.values.observed.failure_kind import FailureKind
+from rediq_trio.values.observed.group import GroupInfo
 from rediq_trio.values.observed.overview import Overview
 from rediq_trio.values.observed.series import Series
+from rediq_trio.values.observed.types import TypeStats
 from rediq_trio.values.observed.why import Why
+from rediq_trio.values.observed.workflow import WorkflowStatus
 from rediq_trio.values.schedule import Cron, Every
 from rediq_trio.values.targets import QueueTargets
 from rediq_trio.values.task import (
@@ -60,7 +63,8 @@ class AsyncioTaskHandle(Generic[R]):
         self.queue = on_trio.queue
         self.created = on_trio.created
         """False when the task existed before: it holds the unique key, or in `enqueue_many`
-        it has that id. For `enqueue_after` this is known once the attempt's end is written."""
+        it has that id. For `enqueue_after` this is known once the attempt's end is written, for
+        another queue once the worker that ran the handler has brought the task there."""
 
     def __repr__(self) -> str:
         return repr(self._on_trio).replace("TaskHandle", "AsyncioTaskHandle", 1)
@@ -189,7 +193,9 @@ class AsyncioTaskHandle(Generic[R]):
         """
         return AsyncioTaskHandle(self._calls, await self._calls.call(self._on_trio.requeue, queue))
 
-    async def enqueue_again(self, **changes: Unpack[NewTaskChanges]) -> AsyncioTaskHandle[R]:
+    async def enqueue_again(
+        self, *, replace: bool = False, **changes: Unpack[NewTaskChanges]
+    ) -> AsyncioTaskHandle[R]:
         """Enqueue a new task of the same payload and options, whatever became of this one.
 
         Pass what is to be another, as for `Task`. The new task has an id of its own, and waits
@@ -198,11 +204,16 @@ class AsyncioTaskHandle(Generic[R]):
         not there. It has the same unique key, so `DuplicateTask` is raised as long as a task
         holds that; pass `unique` if the key was to last for a time (`until="expired"`).
 
+        With `replace`, this task, dead or cancelled, is removed in the same step: if the call is
+        lost, a keeper of its queue brings the new one, once. One that `requeue` would leave in its
+        queue raises `TaskStateError`, and `id`, `unique`, `group`, `delay` and `run_at` cannot be changed.
+
         When cancelled, the task may exist. Raises what `enqueue` raises, and `TaskNotFound` if
         this task is gone.
         """
         return AsyncioTaskHandle(
-            self._calls, await self._calls.call(self._on_trio.enqueue_again, **changes)
+            self._calls,
+            await self._calls.call(self._on_trio.enqueue_again, replace=replace, **changes),
         )
 
 
@@ -212,6 +223,8 @@ class AsyncioWorkflowHandle(Generic[R]):
     def __init__(self, calls: AsyncioCalls, on_trio: WorkflowHandle[R]) -> None:
         self._calls = calls
         self._on_trio = on_trio
+        self.needs: Mapping[str, Sequence[str]] = on_trio.needs
+        """Each node's name with the names of those that it waits for."""
         self.name = on_trio.name
         """The workflow's name."""
         self.handles: Mapping[str, AsyncioTaskHandle[Any]] = MappingProxyType(
@@ -219,7 +232,7 @@ class AsyncioWorkflowHandle(Generic[R]):
         )
         """The handle of each task by its node's name, nodes before those that wait for them."""
         self.id = on_trio.id
-        """The id of its last task; of several sinks, the one added first."""
+        """The workflow's id: `Client.workflow` finds it again by it."""
 
     def __repr__(self) -> str:
         return repr(self._on_trio).replace("WorkflowHandle", "AsyncioWorkflowHandle", 1)
@@ -257,6 +270,28 @@ class AsyncioWorkflowHandle(Generic[R]):
         repeated. Raises `TaskNotFound` when no task exists any more.
         """
         return await self._calls.call(self._on_trio.cancel)
+
+    async def retry(self) -> dict[str, State | None]:
+        """Make what has failed ready again; return the state of each task, None if purged.
+
+        Dead and cancelled tasks are revived, those before the ones that wait for them, which wait
+        again. What has completed stays so. A task may stay as it was, as with `TaskHandle.retry`; one
+        whose dependency is gone stays dead. When interrupted, tasks revived so far stay revived, and
+        the call may be repeated. Raises `TaskNotFound` when no task exists any more.
+        """
+        return await self._calls.call(self._on_trio.retry)
+
+    async def states(self) -> dict[str, State | None]:
+        """Read the state of each node, None for one whose task exists no longer, and nothing else."""
+        return await self._calls.call(self._on_trio.states)
+
+    async def status(self) -> WorkflowStatus:
+        """Read how many of its tasks are done, running and failed, but nothing else of them.
+
+        One call for each queue, which takes Redis some microseconds a task. When no task exists
+        any more, its state is `gone`.
+        """
+        return await self._calls.call(self._on_trio.status)
 
     async def mermaid(self) -> str:
         """Return a drawing as Mermaid text, coloured by the current states; raises as `info` does."""
@@ -318,7 +353,9 @@ class AsyncioSelection:
 
     It holds the filter and the instant, not the tasks. What is done to them is done to those that
     are still in that state, and have been since then, to the millisecond. So it may be left half-way,
-    done again, and done while tasks come and go: what came later is never touched.
+    done again, and done while tasks come and go: what was enqueued, started or ended later is never
+    touched. When a task began to wait is not stored: one that was there already may be touched if it
+    waits in that state now, and no attempt of it has begun since.
 
     Each change is an async iterator of `BulkProgress`, which works step by step and only while it
     is iterated. A step takes well under a second; when one is cancelled, its tasks may have been changed
@@ -424,6 +461,27 @@ class AsyncioQueue:
         """
         return await self._calls.call(self._on_trio.series, since, until)
 
+    async def types(
+        self, since: dt.timedelta | dt.datetime = dt.timedelta(hours=1)
+    ) -> tuple[TypeStats, ...]:
+        """Read how its attempts went by type: counts by outcome, how long they waited and ran.
+
+        `since` is how long ago that begins, up to 24 hours, or an aware datetime. What is kept has steps
+        of 5 minutes: the one in which `since` lies is counted whole, and `TypeStats.since` is its
+        beginning. The busiest type comes first. The 200 busiest types of a queue are kept apart;
+        `(other)` is the sum of the rest. Workers add to the counts with each beat, so the last
+        seconds may be missing, and what a killed worker had not passed on stays so.
+
+        Percentiles are estimated from buckets: each is in the right one, whose ends are at most
+        2.5 times apart, and of which 0 to 1 ms and all above an hour are the first and the last.
+        The numbers of a partitioned queue are sums. Raises `ConfigError`.
+        """
+        return await self._calls.call(self._on_trio.types, since)
+
+    async def series_bytes(self) -> int:
+        """Return how many bytes `series` and `types` use in Redis, about; 0 in a store in memory."""
+        return await self._calls.call(self._on_trio.series_bytes)
+
     async def failures(self) -> tuple[FailureKind, ...]:
         """Read what has failed, by kind: the last 500 kinds of failure, the newest first.
 
@@ -434,6 +492,14 @@ class AsyncioQueue:
         500, and is read at its own instant.
         """
         return await self._calls.call(self._on_trio.failures)
+
+    async def groups(self, *, limit: int = 100) -> tuple[GroupInfo, ...]:
+        """Read the groups that have members, in the order in which they become batches.
+
+        `limit` is 1 to 1,000. Those that come meanwhile may be missed. Each partition of a
+        partitioned queue is read at its own instant. Raises `ConfigError`.
+        """
+        return await self._calls.call(self._on_trio.groups, limit=limit)
 
     async def partition(self, count: int) -> None:
         """Split the queue into `count` partitions, 2 to 64, each in its own slot; 1 undoes it.
@@ -476,7 +542,12 @@ class AsyncioQueue:
         )
 
     def find(
-        self, state: State | str, *, newest: bool = True, **where: Unpack[FilterOptions]
+        self,
+        state: State | str,
+        *,
+        newest: bool = True,
+        after: str | TaskInfo | None = None,
+        **where: Unpack[FilterOptions],
     ) -> AsyncioTaskSearch:
         """Iterate over its tasks in one state that a filter chooses, the newest first.
 
@@ -485,16 +556,17 @@ class AsyncioQueue:
         that it has; `limit_key`; `priority`; `older_than` and `younger_than`, in seconds, as a
         timedelta or as an aware datetime: since its end, or since its enqueue if it has not ended;
         `payload`, a part of any text in it, or a path and a value such as `("user.id", 7)`. `newest`
-        is as for `tasks`.
+        and `after` are as for `tasks`.
 
         The iterator has `looked_at` and `of`: how many tasks it has looked at, of how many in
-        that state. It reads in steps, and takes at most a tenth of Redis's time. It may be left at
-        any point, also by cancellation. Each task is as it was when its step was read. One that
+        that state; its `cursor` is the place up to which it has, from where another search goes on. It
+        reads in steps, and takes at most a tenth of Redis's time. It may be left at any point, also by
+        cancellation. Each task is as it was when its step was read. One that
         comes into the state meanwhile may be missed, as may one whose place in it changes.
         `metadata` and `payload` are tested by this process: of encrypted tasks it needs the keys,
         and `unreadable` counts those that it could not test. Raises `ConfigError`.
         """
-        return self._calls.search(self._on_trio.find(state, newest=newest, **where))
+        return self._calls.search(self._on_trio.find(state, newest=newest, after=after, **where))
 
     async def select(self, state: State | str, **where: Unpack[FilterOptions]) -> AsyncioSelection:
         """Select its tasks in one state that a filter chooses, as they are now, to act on them.
@@ -687,6 +759,7 @@ class AsyncioSchedules:
     async def resume(self, name: str) -> None:
         """Resume a schedule from now on; ticks during the pause do not count as missed.
 
+        One that is not paused stays as it is: nothing is written, and no entry in the audit.
         After `remove` of a schedule that an app declares, the workers of the app declare it
         again within half a minute, or when the next one starts.
         Raises `ScheduleNotFound` if there is none of that name, and `ConfigError` if this
@@ -841,6 +914,35 @@ class AsyncioClient:
         `ConnectionLost`, which names a queue that could not be read.
         """
         return await self._calls.call(self._on_trio.overview, names)
+
+    async def workflow(self, workflow_id: str) -> AsyncioWorkflowHandle[Any]:
+        """Find a workflow again by its id, in any process; return its handle.
+
+        A workflow is found until none of its tasks is left, and for some time after that; of the
+        last 10,000. Raises `ConfigError` for a malformed id, `WorkflowNotFound`, and `PayloadError`
+        for one whose record this process cannot read.
+        """
+        return AsyncioWorkflowHandle(
+            self._calls, await self._calls.call(self._on_trio.workflow, workflow_id)
+        )
+
+    async def workflows(
+        self,
+        *,
+        newest: bool = True,
+        state: str | None = None,
+        limit: int = 100,
+        after: WorkflowStatus | str | None = None,
+    ) -> tuple[WorkflowStatus, ...]:
+        """Read how far workflows are, the newest first, or the oldest with `newest=False`.
+
+        `state`: only those that are `running`, `completed`, `dead`, `cancelled` or `gone`, for
+        which all may be read. `limit` is 1 to 1,000; for the next page, pass the last one, or its
+        `cursor`, as `after`. The states are not of one instant. Raises `ConfigError`.
+        """
+        return await self._calls.call(
+            self._on_trio.workflows, newest=newest, state=state, limit=limit, after=after
+        )
 
     def schedules(self) -> AsyncioSchedules:
         """Return the schedules of all queues without reading them."""

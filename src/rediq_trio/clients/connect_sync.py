@@ -13,6 +13,7 @@ from rediq_trio.store.encrypted.keys import Encryption
 from rediq_trio.store.port import Store
 from rediq_trio.store.redis.durability import Level
 from rediq_trio.values.bounds import MAX_PAYLOAD, Duration
+from rediq_trio.values.telemetry.port import SendingApp, Telemetry
 
 
 def connect_sync(
@@ -25,6 +26,8 @@ def connect_sync(
     replicas: int | None = None,
     encryption: Encryption | None = None,
     patience: Duration | None = None,
+    app: SendingApp | None = None,
+    telemetry: Telemetry | None = None,
 ) -> SyncClient:
     """Open a blocking client, which is closed by `with`, by `close()` or at the program's exit.
 
@@ -43,6 +46,8 @@ def connect_sync(
         replicas=replicas,
         encryption=encryption,
         patience=patience,
+        app=app,
+        telemetry=telemetry,
     )
     open_or_failed = threading.Lock()
     open_or_failed.acquire()

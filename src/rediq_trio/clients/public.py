@@ -2,6 +2,7 @@
 
 from rediq_trio._errors import (
     AccessRefused,
+    ClientClosed,
     ConfigError,
     ConnectionLost,
     DuplicateTask,
@@ -27,6 +28,7 @@ from rediq_trio._errors import (
     UnknownTaskType,
     WorkerCrashed,
     WorkerNotFound,
+    WorkflowNotFound,
 )
 from rediq_trio.admin.dead_letters import DeadLetters
 from rediq_trio.admin.queue import Queue
@@ -63,14 +65,19 @@ from rediq_trio.values.observed.attempt import Attempt, ErrorText
 from rediq_trio.values.observed.audit import AuditEntry, Mark
 from rediq_trio.values.observed.bulk import BulkProgress, Possible, SelectionPreview
 from rediq_trio.values.observed.failure_kind import FailureKind
+from rediq_trio.values.observed.group import GroupInfo
 from rediq_trio.values.observed.overview import Overview, QueueCounts
 from rediq_trio.values.observed.related import Dependency, UniqueKey
 from rediq_trio.values.observed.series import Series, SeriesGap, SeriesPoint
+from rediq_trio.values.observed.signature import TaskSignature
+from rediq_trio.values.observed.types import Percentiles, TypeStats
 from rediq_trio.values.observed.why import Why, WhyKind, WhyPart
 from rediq_trio.values.observed.workers import ReceivedOrder, RunningTask, WorkerHealth
+from rediq_trio.values.observed.workflow import WorkflowStatus
 from rediq_trio.values.schedule import Cron, Every
 from rediq_trio.values.targets import QueueTargets
 from rediq_trio.values.task import Progress, QueueStats, Task, TaskInfo, Unique, WorkerInfo
+from rediq_trio.values.telemetry.sending import Sending, SentTask
 from rediq_trio.wire.converter import Converter
 from rediq_trio.worker.health import Health
 from rediq_trio.worker.watchdog import BlockedLoop
@@ -90,6 +97,7 @@ __all__ = [
     "BlockedLoop",
     "BulkProgress",
     "Client",
+    "ClientClosed",
     "ConfigError",
     "ConnectionLost",
     "Converter",
@@ -104,6 +112,7 @@ __all__ = [
     "Exponential",
     "FailureKind",
     "Fixed",
+    "GroupInfo",
     "Health",
     "KeyLimit",
     "Linear",
@@ -117,6 +126,7 @@ __all__ = [
     "PartlyEnqueued",
     "PayloadError",
     "PayloadTooLarge",
+    "Percentiles",
     "Possible",
     "Progress",
     "Queue",
@@ -138,6 +148,8 @@ __all__ = [
     "Schedules",
     "Selection",
     "SelectionPreview",
+    "Sending",
+    "SentTask",
     "Series",
     "SeriesGap",
     "SeriesPoint",
@@ -165,8 +177,10 @@ __all__ = [
     "TaskInfo",
     "TaskNotFound",
     "TaskSearch",
+    "TaskSignature",
     "TaskStateError",
     "TaskType",
+    "TypeStats",
     "Unconfirmed",
     "Unique",
     "UniqueKey",
@@ -183,6 +197,8 @@ __all__ = [
     "Workflow",
     "WorkflowHandle",
     "WorkflowInfo",
+    "WorkflowNotFound",
+    "WorkflowStatus",
     "chain",
     "connect",
     "connect_sync",

@@ -12,6 +12,7 @@ keeps no program from ending. A fork copies no thread, so each call compares the
 from __future__ import annotations
 
 import atexit
+import contextvars
 import os
 import threading
 import weakref
@@ -22,8 +23,9 @@ from typing import Any
 
 import trio
 
-from rediq_trio._errors import ConfigError, ConnectionLost
+from rediq_trio._errors import ClientClosed, ConfigError, ConnectionLost
 from rediq_trio.client import Client
+from rediq_trio.values.telemetry.sending import CALLER
 
 EXIT_WAIT = 5.0
 """Seconds that the exit of the interpreter waits for a client that nobody closed."""
@@ -41,7 +43,7 @@ class ThreadCall:
     """
 
     __slots__ = (
-        "arguments", "cancelled", "ended", "error", "function", "keywords", "on_end", "runner",
+        "arguments", "cancelled", "context", "ended", "error", "function", "keywords", "on_end", "runner",
         "value",
     )  # fmt: skip
 
@@ -56,6 +58,8 @@ class ThreadCall:
         self.function = function
         self.arguments = arguments
         self.keywords = keywords or {}
+        self.context = contextvars.copy_context()
+        """That of its caller, in which middleware around sending runs."""
         self.cancelled = False
         self.runner: trio.CancelScope | None = None
         """The scope of the runner that makes the call."""
@@ -102,7 +106,7 @@ class TrioThread:
         self._run.start()
 
     def check(self) -> None:
-        """Raise `ConfigError` if no call can be made: after `stop`, or in a fork."""
+        """Raise `ClientClosed` after `stop`, and `ConfigError` in a fork: no call can be made."""
         run = self._run
         if self.forked():
             raise ConfigError(
@@ -110,7 +114,7 @@ class TrioThread:
                 f"process, with {run.another}"
             )
         if run.stopping:
-            raise ConfigError(f"this client is closed: open another with {run.another}")
+            raise ClientClosed(run.another)
 
     def usable(self) -> bool:
         """Return whether calls can be made."""
@@ -209,36 +213,39 @@ class _Run:
             self._idle.remove(task)
             return trio.lowlevel.Abort.SUCCEEDED
 
+        waiting, idle = self._waiting, self._idle
         with trio.CancelScope() as scope:
-            while not scope.cancel_called:
-                if self._waiting:
-                    await self._make(self._waiting.popleft(), scope)
-                elif len(self._idle) < IDLE_RUNNERS_MAX:
-                    self._idle.append(task)
+            while True:
+                if not waiting:
+                    if len(idle) >= IDLE_RUNNERS_MAX:
+                        return
+                    idle.append(task)
                     await trio.lowlevel.wait_task_rescheduled(abort)
-                else:
-                    return
-
-    async def _make(self, call: ThreadCall, scope: trio.CancelScope) -> None:
-        value: Any = None
-        error: BaseException | None = None
-        call.runner = scope
-        if call.cancelled:
-            scope.cancel()
-        try:
-            value = await call.function(*call.arguments, **call.keywords)
-        except trio.Cancelled as cancelled:
-            error = cancelled if call.cancelled else self._interrupted()
-            raise
-        except BaseException as raised:
-            # Also what a function that the caller passed raises, SystemExit for example: it is raised
-            # where the call was made.
-            error = raised
-        finally:
-            # At the exit only daemons still wait. They would print an error that nobody can use.
-            if not (self._exiting and isinstance(error, ConnectionLost)):
-                call.end(value, error)
-            del error
+                    continue
+                call = waiting.popleft()
+                value: Any = None
+                error: BaseException | None = None
+                call.runner = scope
+                CALLER.set(call.context)
+                if call.cancelled:
+                    scope.cancel()
+                # Here and not in a coroutine of its own, which each step of a call would pass through.
+                try:
+                    value = await call.function(*call.arguments, **call.keywords)
+                except trio.Cancelled as cancelled:
+                    error = cancelled if call.cancelled else self._interrupted()
+                    raise
+                except BaseException as raised:
+                    # Also what a function that the caller passed raises, SystemExit for example: it is
+                    # raised where the call was made.
+                    error = raised
+                finally:
+                    # At the exit only daemons still wait. They would print an error that nobody can use.
+                    if not (self._exiting and isinstance(error, ConnectionLost)):
+                        call.end(value, error)
+                    error = value = None
+                if call.cancelled:
+                    return  # with its scope, which is cancelled
 
     def cancel(self, call: ThreadCall) -> None:
         def cancel_in_trio() -> None:
@@ -252,9 +259,7 @@ class _Run:
     def _refuse_waiting(self) -> None:
         while self._waiting:
             with suppress(IndexError):  # another thread took the last one
-                self._waiting.popleft().end(
-                    error=ConfigError(f"this client is closed: open another with {self.another}")
-                )
+                self._waiting.popleft().end(error=ClientClosed(self.another))
 
     def _interrupted(self) -> ConnectionLost:
         return ConnectionLost("the client was closed during the call, which may have been made")

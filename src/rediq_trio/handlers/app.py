@@ -14,6 +14,7 @@ from collections.abc import (
     AsyncIterator,
     Callable,
     Coroutine,
+    Generator,
     Iterable,
     Mapping,
 )
@@ -32,6 +33,7 @@ from rediq_trio.handlers.aggregators import (
     make_rule,
 )
 from rediq_trio.handlers.context import CURRENT, CurrentTask
+from rediq_trio.handlers.failed_attempt import FailureReporter
 from rediq_trio.handlers.lifespan import Lifespan, Lifespans, declared_state_type, make_lifespan
 from rediq_trio.handlers.module_names import module_name, module_of
 from rediq_trio.handlers.options import HandlerOptions, handler_options
@@ -42,6 +44,8 @@ from rediq_trio.values.bounds import Duration, check_name
 from rediq_trio.values.observed.attempt import ErrorText
 from rediq_trio.values.schedule import Cron, Every
 from rediq_trio.values.task import DEFAULT_QUEUE, Task, TaskOptions
+from rediq_trio.values.telemetry.port import Telemetry, check_telemetry
+from rediq_trio.values.telemetry.sending import Sender, Sending, make_sender
 from rediq_trio.wire.converter import Converter
 from rediq_trio.wire.envelope import pack_value
 from rediq_trio.wire.structuring import Conversions, Converted, make_structurer, to_plain
@@ -62,6 +66,7 @@ Middleware = Callable[[CurrentTask], AbstractAsyncContextManager[Any]]
 _Generator = Callable[[CurrentTask], AsyncGenerator[None, None]]
 M = TypeVar("M", bound="Middleware | _Generator")
 G = TypeVar("G", bound=AggregatorFunction)
+N = TypeVar("N", bound="Sender | Callable[[Sending], Generator[None, None, None]]")
 
 PAYLOAD_BOUND = 512 * 1024 * 1024
 """The highest `max_payload`, in bytes; the worker's own bound is checked when it starts."""
@@ -275,6 +280,9 @@ class App(Generic[S]):
     `redact` is called by the workers of this app with each error of an attempt, before anything of it
     is kept, and returns what is kept instead. If it raises, only the name of the error's type is kept.
     It does not change what is logged.
+
+    `telemetry`, such as `rediq_trio.telemetry.OpenTelemetry()`, sees what workers of this app and its
+    producers do.
     """
 
     def __init__(
@@ -283,7 +291,10 @@ class App(Generic[S]):
         *,
         converters: Iterable[Converter[Any]] = (),
         redact: Callable[[ErrorText], ErrorText] | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
+        check_telemetry(telemetry)
+        self.telemetry = telemetry
         if redact is not None and not callable(redact):
             raise ConfigError.of("redact", redact, "a function, or None")
         self.redact = redact
@@ -292,6 +303,9 @@ class App(Generic[S]):
         self._schedules: dict[str, ScheduleDeclaration] = {}
         self._types: dict[str, TaskType[..., Any, Any]] = {}
         self._middleware: list[Middleware] = []
+        self._sending: list[Sender] = []
+        self._failure_reporters: list[FailureReporter] = []
+        """What is called with each failed attempt, such as that of `rediq_trio.sentry`."""
         self._aggregators: dict[str, Aggregator] = {}
         self._lifespan: Lifespan | None = None
         self._included: list[App[Any]] = []
@@ -387,6 +401,25 @@ class App(Generic[S]):
         generator = inspect.isasyncgenfunction(factory)
         wrapped: Any = asynccontextmanager(cast("Any", factory)) if generator else factory
         self._middleware.append(wrapped)
+        return factory
+
+    def sending(self, factory: N) -> N:
+        """Register middleware around what is sent; the first registered is the outermost.
+
+        `factory` is a plain generator function, `def m(sending): ...; yield; ...`, or a function that
+        takes a `Sending` and returns a context manager. It cannot wait, as `enqueue_after` cannot. It may
+        change the `metadata` of each task before it yields. Afterwards it sees how that went: an error,
+        a cancellation too, is raised at the `yield` and cannot be swallowed. An error of its own before
+        the `yield` keeps the tasks from being sent.
+
+        It is called by the clients of workers that serve the app, by clients of `connect(..., app=app)`,
+        for tasks of `enqueue_after` and of aggregators, when a schedule is triggered, and by the worker
+        that fires a tick; there an error is logged, and the task is enqueued without it. A batch
+        is made in Redis of tasks that passed it before.
+
+        Raises `ConfigError` for anything else, an `async def` too.
+        """
+        self._sending.append(make_sender(factory))
         return factory
 
     def schedule(
@@ -529,7 +562,7 @@ class App(Generic[S]):
         """Add everything that another app has registered; raise `ConfigError` for a name in both.
 
         The lifespan of the other app is entered inside that of this one. The handlers keep the
-        converters of the app that they were registered with.
+        converters of the app that they were registered with. Telemetry is that of this app only.
         """
         if twice := sorted(self._types.keys() & other._types.keys()):
             raise ConfigError(f"both apps have a handler named {quote(twice[0])}")
@@ -540,6 +573,8 @@ class App(Generic[S]):
         self._aggregators |= other._aggregators
         self._schedules |= other._schedules
         self._middleware += other._middleware
+        self._sending += other._sending
+        self._failure_reporters += other._failure_reporters
         self._included.append(other)
 
     @property
@@ -573,6 +608,11 @@ class App(Generic[S]):
     def layers(self) -> tuple[Middleware, ...]:
         """The middleware, outermost first."""
         return tuple(self._middleware)
+
+    @property
+    def sending_layers(self) -> tuple[Sender, ...]:
+        """The middleware around what is sent, outermost first, without telemetry."""
+        return tuple(self._sending)
 
     def handler(self, name: str) -> TaskType[..., Any, Any]:
         """Return the handler of that name; raise `UnknownTaskType` if there is none."""

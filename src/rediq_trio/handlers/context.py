@@ -7,6 +7,7 @@ import datetime as dt
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from weakref import WeakValueDictionary
 
 import attrs
 import trio
@@ -19,9 +20,10 @@ from rediq_trio.handlers.running_attempt import AttemptedTask, RunningAttempt
 from rediq_trio.handlers.steps import Steps, read_inputs
 from rediq_trio.spec.records import Record
 from rediq_trio.tasks.handle import TaskHandle
-from rediq_trio.tasks.prepare import MAX_ATOMIC_BYTES, prepare
+from rediq_trio.tasks.prepare import MAX_ATOMIC_BYTES, PreparedTask, prepare, to_send
 from rediq_trio.tasks.waiting import RUNNING_HANDLER
 from rediq_trio.values.bounds import check_label, check_number, queue_of
+from rediq_trio.values.chance import utc_now
 from rediq_trio.values.task import Task
 
 if TYPE_CHECKING:
@@ -31,7 +33,6 @@ R = TypeVar("R")
 
 MAX_CHILDREN = 1000
 """Tasks that one attempt may enqueue with its completion."""
-
 MAX_MESSAGE = 1000
 """Characters of a progress message that are kept."""
 
@@ -51,6 +52,11 @@ class WorkerServices:
     """The lifespans of the served app, and what they yielded."""
     worker: str = "worker"
     """The name of the worker."""
+    sent_children: WeakValueDictionary[tuple[str, str], TaskHandle[Any]] = attrs.field(
+        factory=WeakValueDictionary[tuple[str, str], TaskHandle[Any]]
+    )
+    """Handles that handlers keep of tasks for other queues, which may refuse them: by the id of the
+    task that asked for it, and its own."""
 
 
 class CurrentTask:
@@ -106,7 +112,7 @@ class CurrentTask:
     @property
     def trace_id(self) -> str | None:
         """The id of the trace that it belongs to, 32 hexadecimal digits, from `traceparent` in its
-        metadata; None without a valid one."""
+        metadata, or that of its span; None without a valid one."""
         return self._attempt.trace_id
 
     @property
@@ -122,13 +128,19 @@ class CurrentTask:
         if self._deadline is None:
             left = self._in_loop(self._attempt.time_left)
             with suppress(OverflowError):  # inf, and what no datetime can hold
-                self._deadline = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=left)
+                self._deadline = utc_now() + dt.timedelta(seconds=left)
         return self._deadline
 
     @property
     def metadata(self) -> Mapping[str, str]:
         """The metadata that the task was enqueued with."""
         return self._task.envelope.metadata
+
+    @property
+    def workflow(self) -> str | None:
+        """The id of the workflow that it is a part of, or that a part of it has enqueued with
+        `enqueue_after`; None for none. See `Client.workflow`."""
+        return self._task.envelope.workflow or None
 
     @property
     def fence(self) -> int:
@@ -213,11 +225,11 @@ class CurrentTask:
         The running task's own id and unique key are free for the new task, which then
         succeeds it: the result of the running task is not kept, and who waits for that id
         waits for the new task. If at that time another task has the id or the unique key, the
-        task is not enqueued: `created` of the handle becomes False, and unless
-        `on_conflict="return"` asks for that, the worker logs a warning, counts it, and the
-        running task's `error` says so. For another queue it is found out a moment later,
-        when the task arrives there: then who brings it logs the warning, a worker also counts
-        it, and `created` and `error` do not change.
+        task is not enqueued: `created` of the handle becomes False, the running task's `error`
+        says so, and unless `on_conflict="return"` asks for that, the worker logs a warning and
+        counts it. For another queue it is found out a moment later, when the task arrives there:
+        then who brings it, mostly a worker of this queue, completes `error` and logs the warning. It
+        counts it if it is a worker, and `created` changes if it is this worker.
         """
         if len(self._attempt.children) >= MAX_CHILDREN:
             raise ConfigError.of("enqueue_after", task, f"called at most {MAX_CHILDREN:,} times")
@@ -225,7 +237,7 @@ class CurrentTask:
         # Found out without packing it, while other handlers wait.
         if isinstance(task, Task):  # `prepare` refuses anything else
             check_size(task.payload, self.client._max_payload, what="payload")
-        one = prepare(task, self.client._max_payload)
+        one = self._prepare_child(task)
         handle = self.client._open(task.queue, one.local_id, task.returns)
         if handle.id in self._child_ids:
             raise DuplicateTask(handle.id)
@@ -238,8 +250,9 @@ class CurrentTask:
         may_exist = task.unique is not None and not one.rejects_duplicate
         if task.queue != self._attempt.queue:
             relations = attrs.evolve(new.relations, queue=task.queue)
-            parent = "" if may_exist else self._attempt.fence.id
-            new = attrs.evolve(new, relations=relations, parent=parent)
+            parent = self._attempt.fence.id
+            new = attrs.evolve(new, relations=relations, parent=parent, may_exist=may_exist)
+            self._services.sent_children[self.id, handle.id] = handle
         else:
             handles = self._attempt.child_handles = self._attempt.child_handles or {}
             handles[one.local_id] = handle, may_exist
@@ -247,6 +260,14 @@ class CurrentTask:
         self._child_ids.add(handle.id)
         self._attempt.children.append(new)
         return handle
+
+    def _prepare_child(self, task: Task[Any]) -> PreparedTask:
+        senders, most = self.client._senders, self.client._max_payload
+        workflow = self._task.envelope.workflow
+        if senders is None:
+            return prepare(task, most, workflow=workflow)
+        with senders.around("enqueue_after", (to_send(task),)) as sending:
+            return prepare(task, most, sending.tasks[0], workflow)
 
     @overload
     async def once(

@@ -25,7 +25,7 @@ import attrs
 import trio
 
 from rediq_trio._errors import ConfigError
-from rediq_trio._nursery import innermost
+from rediq_trio._errors.nursery import innermost
 from rediq_trio.handlers.lifespan import Lifespan, Lifespans, OpenLifespan
 
 log = logging.getLogger("rediq_trio")

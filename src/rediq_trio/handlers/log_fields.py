@@ -45,7 +45,7 @@ def logging_filter() -> logging.Filter:
     Add it to a handler of `logging` (`handler.addFilter(rediq.logging_filter())`), so that every
     record that reaches it has these attributes. They are those of the attempt in which the record was
     made, also in threads and Trio tasks that its handler started. Outside of a handler they are
-    None, and so is `trace_id` if the task's metadata have no W3C `traceparent`. An attribute
+    None, and so is `trace_id` without telemetry if the task's metadata have no W3C `traceparent`. An attribute
     that a record has already stays. No record is left out.
     """
     return _TaskFilter()

@@ -13,6 +13,7 @@ import trio
 
 from rediq_trio._errors import PayloadTooLarge
 from rediq_trio.values.bounds import MAX_PAYLOAD
+from rediq_trio.values.chance import threads
 from rediq_trio.wire.envelope import pack_value
 from rediq_trio.wire.sizes import is_small, least_size
 from rediq_trio.wire.structuring import NO_CONVERTERS, Conversions, to_plain
@@ -44,6 +45,9 @@ class ResultPacker:
     async def pack_large(self, value: Any, conversions: Conversions = NO_CONVERTERS) -> bytes:
         """Pack a large value in a thread; raise as `pack` does. Cannot be cancelled."""
         packed = b""
+        if not threads():
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            return self._pack_bounded(value, conversions)
         with trio.CancelScope(shield=True):
             packed = await trio.to_thread.run_sync(
                 self._pack_bounded, value, conversions, limiter=self._threads

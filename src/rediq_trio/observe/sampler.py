@@ -9,12 +9,12 @@ import attrs
 import trio
 
 from rediq_trio._errors import RediqError
-from rediq_trio._nursery import unwrapped_errors
+from rediq_trio._errors.nursery import unwrapped_errors
 from rediq_trio.client import Client
 from rediq_trio.observe.views import FleetView, look
 
 EVERY = 2.0
-"""Seconds between two readings."""
+"""Seconds from the beginning of a reading to that of the next."""
 
 _Channel = tuple[trio.MemorySendChannel[FleetView], trio.MemoryReceiveChannel[FleetView]]
 
@@ -28,6 +28,7 @@ class ViewSampler:
         self._channels: dict[int, _Channel] = {}
         self._opened = 0
         self._wanted = trio.Event()
+        self._asked_now = trio.Event()
         self._view: FleetView | None = None
         self.readings = 0
         """How often the queues were read, or could not be."""
@@ -52,6 +53,10 @@ class ViewSampler:
             send.close()
             receive.close()
 
+    def read_now(self) -> None:
+        """Read at once, rather than at the end of the interval: something was changed."""
+        self._asked_now.set()
+
     async def run(self) -> None:
         """Read at each interval while somebody looks."""
         while True:
@@ -59,8 +64,11 @@ class ViewSampler:
                 self._view = None
                 self._wanted = trio.Event()
                 await self._wanted.wait()
+            self._asked_now = trio.Event()
+            next_at = trio.current_time() + self._every
             await self._read()
-            await trio.sleep(self._every)
+            with trio.move_on_at(next_at):
+                await self._asked_now.wait()
 
     async def _read(self) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import datetime as dt
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -25,9 +26,11 @@ from rediq_trio.schedules.declare import (
     pack_schedule,
     read_recurrence,
     removed,
+    scheduled_to_send,
+    with_metadata,
 )
-from rediq_trio.spec.messages import Answer, AnswerKind, Schedule
-from rediq_trio.store.audit.audited import audited
+from rediq_trio.spec.messages import Answer, AnswerKind, NewTask, Schedule
+from rediq_trio.store.audit.audited import audited, auditing
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.tasks.for_each import call_each, first_failure, naming_lost, try_each
 from rediq_trio.tasks.handle import TaskHandle
@@ -36,6 +39,7 @@ from rediq_trio.tasks.task_info import UNREADABLE_TEXT
 from rediq_trio.values.bounds import check_name
 from rediq_trio.values.schedule import Cron, Every, describe_schedule
 from rediq_trio.values.task import Task
+from rediq_trio.values.telemetry.sending import Senders
 from rediq_trio.wire.envelope import open_envelope
 
 
@@ -66,8 +70,9 @@ class ScheduleInfo:
 class Schedules:
     """The schedules of all queues. Made by `Client.schedules`; holds no connection."""
 
-    def __init__(self, store: Store, max_payload: int) -> None:
+    def __init__(self, store: Store, max_payload: int, senders: Senders | None = None) -> None:
         self._store = store
+        self._senders = senders
         self._max_payload = max_payload
 
     async def list(self) -> builtins.list[ScheduleInfo]:
@@ -145,10 +150,10 @@ class Schedules:
         if not found:
             raise ScheduleNotFound(name)
 
-    @audited()
     async def resume(self, name: str) -> None:
         """Resume a schedule from now on; ticks during the pause do not count as missed.
 
+        One that is not paused stays as it is: nothing is written, and no entry in the audit.
         After `remove` of a schedule that an app declares, the workers of the app declare it
         again within half a minute, or when the next one starts.
         Raises `ScheduleNotFound` if there is none of that name, and `ConfigError` if this
@@ -159,10 +164,21 @@ class Schedules:
         shown = [each for each in stored if not is_removed(each[1])]
         if not stored:
             raise ScheduleNotFound(name)
-        if not shown:
-            for queue, _ in stored:
-                await self._store.retract(queue, names=(name,))
-        for queue, schedule in shown:
+        paused = [each for each in shown if each[1].paused]
+        if not paused and shown:
+            return
+        async with auditing(self._store, "Schedules.resume", {"name": name}):
+            await self._resume(name, paused, [] if shown else stored)
+
+    async def _resume(
+        self,
+        name: str,
+        paused: Sequence[tuple[str, Schedule]],
+        gone: Sequence[tuple[str, Schedule]],
+    ) -> None:
+        for queue, _ in gone:
+            await self._store.retract(queue, names=(name,))
+        for queue, schedule in paused:
             when = read_recurrence(schedule)
             now = (await self._store.agenda(queue, due=1)).now_ms
             await self._store.reinstate(queue, name=name, next_ms=when.next_ms(now) or 0)
@@ -177,6 +193,15 @@ class Schedules:
         """
         queue, schedule = await self._find(name)
         task = make_scheduled_task(schedule, None)
+        if self._senders is None:
+            return await self._trigger(queue, name, task)
+        with self._senders.around("trigger", (scheduled_to_send(queue, task),), name) as sending:
+            (sent,) = sending.tasks
+            handle = await self._trigger(queue, name, with_metadata(task, sent.metadata))
+            sent.created = handle.created
+        return handle
+
+    async def _trigger(self, queue: str, name: str, task: NewTask) -> TaskHandle[Any]:
         answers = await self._store.trigger(queue, name=name, task=task)
         if not answers:
             raise ScheduleNotFound(name)

@@ -34,10 +34,11 @@ from rediq_trio.tasks.ids import new_id
 from rediq_trio.tasks.instants import instant
 from rediq_trio.tasks.prepare import prepare
 from rediq_trio.values.backoff import DEFAULT_BACKOFF
-from rediq_trio.values.bounds import MAX_METADATA, PATIENCE, check_name
+from rediq_trio.values.bounds import MAX_METADATA, PATIENCE, check_name, queue_of
 from rediq_trio.values.schedule import Cron, Every, pack_recurrence, unpack_recurrence
 from rediq_trio.values.task import Task
-from rediq_trio.wire.envelope import open_envelope, pack_envelope, pack_value
+from rediq_trio.values.telemetry.sending import SentTask
+from rediq_trio.wire.envelope import Envelope, open_envelope, pack_envelope, pack_value
 from rediq_trio.wire.packing import UNPACK_ERRORS, pack, unpack
 
 log = logging.getLogger("rediq_trio")
@@ -108,11 +109,27 @@ def make_scheduled_task(schedule: Schedule, tick_ms: int | None) -> NewTask:
     metadata = {**opened.metadata, SCHEDULE_METADATA: schedule.name}
     if tick_ms is not None:
         metadata[TICK_METADATA] = instant(tick_ms).isoformat(timespec="milliseconds")
+    return attrs.evolve(_packed_with(schedule.template, opened, metadata), id=new_id())
+
+
+def _packed_with(task: NewTask, opened: Envelope, metadata: Mapping[str, str]) -> NewTask:
     envelope = pack_envelope(
         opened.type, opened.payload, opened.timeout, opened.backoff, metadata,
         opened.deadline_ms, opened.depends_on, max_retry_is_set=opened.max_retry_is_set,
     )  # fmt: skip
-    return attrs.evolve(schedule.template, id=new_id(), envelope=envelope)
+    return attrs.evolve(task, envelope=envelope)
+
+
+def scheduled_to_send(queue: str, task: NewTask) -> SentTask:
+    """Return the task of a schedule as middleware of `sending` sees it."""
+    opened = open_envelope(task.envelope)
+    return SentTask(f"{queue}/{task.id}", opened.type, queue_of(queue), dict(opened.metadata))
+
+
+def with_metadata(task: NewTask, metadata: Mapping[str, str]) -> NewTask:
+    """Return a task with other metadata; the task itself if they are what it has."""
+    opened = open_envelope(task.envelope)
+    return task if metadata == opened.metadata else _packed_with(task, opened, metadata)
 
 
 def removed(schedule: Schedule) -> Schedule:

@@ -8,8 +8,7 @@ written once, here. `propagate` notifies the dependents of tasks that ended.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -18,16 +17,18 @@ from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.history.stream import entry_of, with_entries
 from rediq_trio.spec.ids import pack_ref, split_ref
 from rediq_trio.spec.lifecycle import TERMINAL, State, Transition, advance
-from rediq_trio.spec.messages import Mail, MailKind, Until
+from rediq_trio.spec.messages import Death, Mail, MailKind, Until
+from rediq_trio.spec.order.table import MutableTable
 from rediq_trio.spec.records import (
     CANCELLED_GRACE_MS,
     ORDERED_AT_ONCE,
     PROPAGATED_AT_ONCE,
     Ending,
-    GroupRule,
     Lock,
     QueueState,
     Record,
+    by_place,
+    pack_lane,
 )
 from rediq_trio.spec.stored_format import ENDED_AS, NEED_FAILED, NIL
 
@@ -42,22 +43,25 @@ class Change:
     def __init__(self, queue: QueueState, now: int) -> None:
         self.queue = queue
         self.now = now
-        self.records = dict(queue.records)
+        self.records = MutableTable(queue.records)
         self.seq = queue.seq
         self.totals: dict[str, int] = {}
-        self.locks = dict(queue.locks)
-        self.edges = dict(queue.edges)
-        self.needs = dict(queue.needs)
+        self.locks = MutableTable(queue.locks)
+        self.edges = MutableTable(queue.edges)
+        self.needs = MutableTable(queue.needs)
         self.endings = deque[Ending]()
         self.deferred = list(queue.endings)
         self.outbox = list(queue.outbox)
         self.sent = queue.sent
-        self.rates = dict(queue.rates)
+        self.rates = MutableTable(queue.rates)
         self.turn = queue.turn
-        self.turns = dict(queue.turns)
-        self.rules = dict(queue.rules)
-        self._lanes: set[str] = set()
+        self.turns = MutableTable(queue.turns)
+        self.rules = MutableTable(queue.rules)
+        self._lanes: dict[str, None] = {}
+        self._groups: dict[str, None] = {}
         self.entries: list[Entry] = []
+        self.died: list[Death] = []
+        """The tasks that died because of one that they need."""
 
     def count(self, total: str, by: int = 1) -> None:
         self.totals[total] = self.totals.get(total, 0) + by
@@ -138,7 +142,9 @@ class Change:
 
     def _touch(self, record: Record) -> None:
         if record.limit_key:
-            self._lanes.add(record.limit_key)
+            self._lanes[record.limit_key] = None
+        if record.group:
+            self._groups[record.group] = None
 
     def _end(self, record: Record, ended_as: State | None, result: bytes) -> None:
         if record.has_dependents:
@@ -188,9 +194,14 @@ class Change:
         else:
             self.subscribe(local_id, task_id)
 
-    def subscribe(self, local_id: str, dependent: str) -> None:
-        """Subscribe `dependent` to the end of a task; notify it now if the task has ended or is gone."""
+    def subscribe(self, local_id: str, dependent: str, *, again: bool = False) -> None:
+        """Subscribe `dependent` to the end of a task; notify it now if the task has ended or is gone.
+
+        One that asks again may be subscribed already, or wait for a task that is still on its way.
+        """
         source = self.records.get(local_id)
+        if again and (source is None or dependent in self.edges.get(local_id, ())):
+            return
         if source is None or source.state is State.GROUPED:
             self.notify_dependent(local_id, dependent, None, b"")
         elif source.state in TERMINAL:
@@ -217,7 +228,8 @@ class Change:
         if ref not in self.needs.get(task_id, ()):
             return
         if ended_as is not State.COMPLETED and not record.run_on_dependency_failure:
-            self.bury(Transition.UNBLOCK, record, NEED_FAILED % (ref, ENDED_AS[ended_as]))
+            reason = NEED_FAILED % (ref, ENDED_AS[ended_as])
+            self.died.append(death_of(self.bury(Transition.UNBLOCK, record, reason)))
             return
         self.needs[task_id] -= {ref}
         if not self.needs[task_id]:
@@ -271,39 +283,46 @@ class Change:
     def done(self) -> QueueState:
         self.propagate()
         self._turn_lanes()
+        self._drop_rules()
         old = self.queue.counters
         totals = {name: getattr(old, name) + by for name, by in self.totals.items()}
         after = attrs.evolve(
             self.queue,
-            records=MappingProxyType(self.records),
+            records=self.records.table,
             seq=self.seq,
             counters=attrs.evolve(old, **totals),
-            locks=MappingProxyType(self.locks),
-            edges=MappingProxyType(self.edges),
-            needs=MappingProxyType(self.needs),
+            locks=self.locks.table,
+            edges=self.edges.table,
+            needs=self.needs.table,
             endings=tuple(self.deferred),
             outbox=tuple(self.outbox),
             sent=self.sent,
-            rates=MappingProxyType(self.rates),
+            rates=self.rates.table,
             turn=self.turn,
-            turns=MappingProxyType(self.turns),
-            rules=self._rules_in_use(),
+            turns=self.turns.table,
+            rules=self.rules.table,
         )
         return with_entries(after, self.entries)
 
-    def _rules_in_use(self) -> Mapping[str, GroupRule]:
-        rules = self.rules
-        if not rules:
-            return rules
-        groups = {r.group for r in self.records.values() if r.state is State.GROUPED}
-        return MappingProxyType({group: rules[group] for group in rules if group in groups})
+    def _drop_rules(self) -> None:
+        for group in self._groups:
+            if not self._listed(State.GROUPED, group):
+                self.rules.pop(group, None)
+
+    def _listed(self, state: State, lane: str) -> bool:
+        return self.records.table.first(by_place, (state, pack_lane(lane))) is not None
 
     def _turn_lanes(self) -> None:
         for key in self._lanes:
-            if any(r.limit_key == key and r.state is State.PENDING for r in self.records.values()):
+            if self._listed(State.PENDING, key):
                 self.turns.setdefault(key, self.turn)
             else:
                 self.turns.pop(key, None)
+
+
+def death_of(record: Record) -> Death:
+    """Return what is answered of a task that went to dead."""
+    return Death(record.id, record.attempt, record.error)
 
 
 def _ends_window(record: Record) -> bool:

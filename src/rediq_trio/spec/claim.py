@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rediq_trio.spec.change import Change
-from rediq_trio.spec.lanes import Lanes, next_start
+from rediq_trio.spec.change import Change, death_of
 from rediq_trio.spec.lifecycle import State, Transition
 from rediq_trio.spec.messages import Claimed, Death, Fence, Lease, Verdict
+from rediq_trio.spec.order.lanes import Lanes, next_start
 from rediq_trio.spec.records import QueueState, Record
 from rediq_trio.spec.stored_format import EXPIRED
 
@@ -28,15 +28,14 @@ def is_expired(record: Record, now: int) -> bool:
     return 0 < record.expires_ms <= now
 
 
-def death_of(record: Record) -> Death:
-    """Return what is answered of a task that went to dead."""
-    return Death(record.id, record.attempt, record.error)
-
-
 def claim(
     queue: QueueState, now: int, *, limit: int, lease_ms: int, worker: str, nonce: bytes
 ) -> tuple[QueueState, Claimed]:
-    """Lease the first `limit` ready tasks to a worker; expired tasks become dead instead."""
+    """Lease the first `limit` ready tasks to a worker; expired tasks become dead instead.
+
+    A task that is ready was due. So if the clock was set back since, its attempt starts at the
+    instant at which the task was due.
+    """
     if queue.paused:
         return queue, Claimed((), 0)
     change = Change(queue, now)
@@ -47,20 +46,29 @@ def claim(
         record = lanes.next()
         if record is None:
             break
-        if is_expired(record, now):
+        start_ms = max(now, record.run_ms)
+        if is_expired(record, start_ms):
             deaths.append(death_of(change.bury(Transition.CLAIM, record, EXPIRED)))
             continue
         counts = {"deliveries": record.deliveries + 1, "attempt": record.attempt + 1}
-        held = {"nonce": nonce, "worker": worker, "lease_ms": now + lease_ms, "started_ms": now}
+        held = {
+            "nonce": nonce,
+            "worker": worker,
+            "lease_ms": now + lease_ms,
+            "started_ms": start_ms,
+        }
         record = change.move(Transition.CLAIM, record, State.ACTIVE, **counts, **held)
         lanes.started(record)
         fence = Fence(record.id, record.deliveries, nonce)
         end = record.lease_ms
-        leases.append(Lease(fence, record.attempt, record.max_retry, record.envelope, end, record.run_ms))
-    remaining, after = lanes.remaining(), change.done()
+        leases.append(
+            Lease(fence, record.attempt, record.max_retry, record.envelope, end, record.run_ms)
+        )
+    after = change.done()
+    remaining = lanes.remaining()
     start = None if remaining else next_start(after, now)
     next_in = None if start is None else start - now
-    return after, Claimed(tuple(leases), remaining, next_in, deaths=tuple(deaths))
+    return after, Claimed(tuple(leases), remaining, next_in, deaths=(*deaths, *change.died))
 
 
 def renew(

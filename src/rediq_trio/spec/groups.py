@@ -12,8 +12,8 @@ Waiting counts from `run_ms`, which is the enqueue or the last revival. Members 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from types import MappingProxyType
 
 import attrs
@@ -22,7 +22,8 @@ from rediq_trio.spec.carried import BatchEnvelope, BatchMember
 from rediq_trio.spec.change import Change
 from rediq_trio.spec.lifecycle import State, Transition
 from rediq_trio.spec.messages import Due
-from rediq_trio.spec.records import GroupRule, QueueState, Record
+from rediq_trio.spec.order.table import Key, Table
+from rediq_trio.spec.records import GroupRule, QueueState, Record, by_place, pack_lane
 from rediq_trio.spec.stored_format import MEMBER_FIELDS
 
 DEFAULT_RULE = GroupRule()
@@ -57,29 +58,45 @@ def due_at(first: Record, last: Record, size: int, rule: GroupRule | None) -> in
     return min(first.run_ms + found.max_delay_ms, last.run_ms + found.grace_ms)
 
 
-def groups(records: Iterable[Record], rules: Mapping[str, GroupRule]) -> list[Group]:
+def groups(records: Table[Record], rules: Mapping[str, GroupRule]) -> list[Group]:
     """Return the groups that have members, in the order in which they are due."""
-    found = [_group(name, members, rules.get(name)) for name, members in _by_group(records).items()]
-    return sorted(found, key=lambda group: (group.due_ms, group.name.encode()))
+    firsts = list(records.heads(by_place, (State.GROUPED,)))
+    found = [_group_of(first, records, rules) for first in firsts]
+    return sorted(found, key=_due_first)
 
 
-def _group(name: str, members: Sequence[Record], rule: GroupRule | None) -> Group:
-    size = len(members)
-    return Group(name, rule, size, due_at(members[0], members[-1], size, rule))
+def _due_first(group: Group) -> tuple[int, bytes]:
+    return group.due_ms, group.name.encode()
 
 
-def _by_group(records: Iterable[Record]) -> dict[str, list[Record]]:
-    found: dict[str, list[Record]] = {}
-    for record in sorted((r for r in records if r.state is State.GROUPED), key=lambda r: r.seq):
-        found.setdefault(record.group, []).append(record)
-    return found
+def _group_of(first: Record, records: Table[Record], rules: Mapping[str, GroupRule]) -> Group:
+    prefix, rule = _prefix(first.group), rules.get(first.group)
+    size, last = records.count(by_place, prefix), records.last(by_place, prefix) or first
+    return Group(first.group, rule, size, due_at(first, last, size, rule))
+
+
+def _prefix(group: str) -> Key:
+    return State.GROUPED, pack_lane(group)
+
+
+def _group(name: str, records: Table[Record], rules: Mapping[str, GroupRule]) -> Group | None:
+    first = records.first(by_place, _prefix(name))
+    return None if first is None else _group_of(first, records, rules)
 
 
 def groups_due_sooner(before: QueueState, after: QueueState) -> list[str]:
     """Return the names of groups that are new, or due sooner than before."""
-    was = {group.name: group.due_ms for group in groups(before.records.values(), before.rules)}
-    found = groups(after.records.values(), after.rules)
-    return [group.name for group in found if group.due_ms < was.get(group.name, sys.maxsize)]
+    if not after.records.count(by_place, (State.GROUPED,)):
+        return []
+    records = [r for _, *both in before.records.differences(after.records) for r in both if r]
+    rules = [group for group, _, _ in before.rules.differences(after.rules)]
+    sooner: list[Group] = []
+    for name in {*rules, *(record.group for record in records)} - {""}:
+        old = _group(name, before.records, before.rules)
+        new = _group(name, after.records, after.rules)
+        if new and (old is None or new.due_ms < old.due_ms):
+            sooner.append(new)
+    return [group.name for group in sorted(sooner, key=_due_first)]
 
 
 def matching(names: Iterable[str], group: str) -> str | None:
@@ -95,13 +112,14 @@ def set_group_rules(
 
     A group without members keeps no rule: its first member comes under the default.
     """
-    there = _by_group(queue.records.values())
     news = {
         group: rule
         for group, rule in rules.items()
-        if group in there and queue.rules.get(group) != rule
+        if queue.records.first(by_place, _prefix(group)) and queue.rules.get(group) != rule
     }
-    return attrs.evolve(queue, rules={**queue.rules, **news}), len(news)
+    change = Change(queue, now)
+    change.rules.update(news)
+    return change.done(), len(news)
 
 
 def batch(
@@ -130,17 +148,17 @@ def batch(
             _gather(change, first, task_id)
             made += 1
     after = change.done()
-    left = groups(after.records.values(), after.rules)
+    left = groups(after.records, after.rules)
     return after, Due(made, max(0, left[0].due_ms - now) if left else None)
 
 
 def _first_due(change: Change) -> Group | None:
-    first = next(iter(groups(change.records.values(), change.rules)), None)
+    first = next(iter(groups(change.records.table, change.rules)), None)
     return None if first is None or first.due_ms > change.now else first
 
 
 def _gather(change: Change, group: Group, task_id: str) -> None:
-    members = _by_group(change.records.values())[group.name]
+    members = change.records.table.listed(by_place, _prefix(group.name))
     taken = list(_first_that_fit(members, (group.rule or DEFAULT_RULE).max_size))
     for member in taken:
         change.remove(Transition.BATCH, member)
@@ -159,9 +177,9 @@ def _gather(change: Change, group: Group, task_id: str) -> None:
     change.add(record, State.PENDING, Transition.BATCH, seq=change.next_seq())
 
 
-def _first_that_fit(members: Sequence[Record], most: int) -> Iterator[Record]:
+def _first_that_fit(members: Iterable[Record], most: int) -> Iterator[Record]:
     size = 0
-    for rank, member in enumerate(members[:most]):
+    for rank, member in enumerate(islice(members, most)):
         size += len(_member(member).envelope)
         if rank and size > MOST_BYTES:
             break

@@ -24,7 +24,8 @@ from rediq_trio.spec.messages import (
     Requeued,
     Version,
 )
-from rediq_trio.spec.records import QueueState, Record
+from rediq_trio.spec.records import QueueState, Record, by_place
+from rediq_trio.spec.stored_format import ASKS_AGAIN
 
 TaskAnswer = State | Answer | None
 
@@ -140,7 +141,7 @@ def _rejection(change: Change, task: NewTask, preceding: _Preceding | None = Non
             replaces = preceding is None and _replaceable(change, task, holder)
             return None if replaces else Answer(AnswerKind.TAKEN, holder)
     if queue.max_pending and _comes_pending(task, change.now):
-        pending = sum(r.state is State.PENDING for r in change.records.values())
+        pending = change.records.table.count(by_place, (State.PENDING,))
         if pending + (preceding.pending if preceding else 0) >= queue.max_pending:
             return Answer(AnswerKind.FULL)
     for ref in relations.needs:
@@ -268,7 +269,7 @@ def receive(
     after = change.done()
     if mark > known:
         after = attrs.evolve(after, received={**queue.received, sender: mark})
-    return after, Received(mark, tuple(refused))
+    return after, Received(mark, tuple(refused), tuple(change.died))
 
 
 def _receive_one(change: Change, sender: str, mail: Mail) -> bool:
@@ -278,16 +279,11 @@ def _receive_one(change: Change, sender: str, mail: Mail) -> bool:
             assert mail.task is not None
             return enqueue_promised(change, mail.task)
         case MailKind.SUBSCRIBE:
-            change.subscribe(mail.ref, f"{sender}/{mail.id}")
+            again = mail.result == ASKS_AGAIN
+            change.subscribe(mail.ref, f"{sender}/{mail.id}", again=again)
         case MailKind.ENDED:
             change.resolve(mail.id, f"{sender}/{mail.ref}", mail.ended_as, mail.result)
     return True
-
-
-def acknowledge(queue: QueueState, now: int, seq: int) -> tuple[QueueState, int]:
-    """Remove the messages up to `seq`, which have arrived; return how many are left."""
-    left = tuple(mail for mail in queue.outbox if mail.seq > seq)
-    return attrs.evolve(queue, outbox=left), len(left)
 
 
 _REQUEUED = (State.SCHEDULED, State.PENDING, State.RETRY, State.DEAD, State.CANCELLED)

@@ -84,7 +84,9 @@ class NewTask:
     """An instant; 0 for none."""
     relations: Relations = NO_RELATIONS
     parent: str = ""
-    """The task of another queue that enqueues it and expects that it is new; '' for any other."""
+    """The task of another queue that enqueues it and is notified if it is refused; '' for any other."""
+    may_exist: bool = False
+    """Refuse it in silence: its `parent` expects that its id, or its unique key, may be taken."""
 
 
 class AnswerKind(enum.IntEnum):
@@ -123,7 +125,7 @@ class MailKind(enum.IntEnum):
     TASK = 1
     """Enqueue a task."""
     SUBSCRIBE = 2
-    """Task `id` of the sender waits for task `ref` of the receiver."""
+    """Task `id` of the sender waits for task `ref` of the receiver; `result` may be `ASKS_AGAIN`."""
     ENDED = 3
     """Task `ref` of the sender ended as `ended_as` says; task `id` of the receiver waits for it."""
 
@@ -147,6 +149,19 @@ class Mail:
 
 
 @attrs.frozen
+class Death:
+    """A task that went to dead although no attempt of it failed.
+
+    It expired, its workers died, or one that it needs did not complete.
+    """
+
+    id: str
+    attempt: int
+    """How many of its attempts were counted."""
+    reason: str
+
+
+@attrs.frozen
 class Received:
     """The answer to messages of another queue."""
 
@@ -154,6 +169,8 @@ class Received:
     """The number of the last message that was handled, now or before."""
     refused: tuple[int, ...] = ()
     """Numbers of the messages, handled now, whose task has an id that exists or a taken key."""
+    deaths: tuple[Death, ...] = ()
+    """The tasks that died because of one that they need."""
 
 
 @attrs.frozen
@@ -205,7 +222,11 @@ class Agenda:
 
 @attrs.frozen
 class InState:
-    """What a task must still be for a change: in a state, which it entered at an instant or before."""
+    """What a task must still be for a change: in a state, which it entered at an instant or before.
+
+    Of an active task that is its start, and of an ended one its end. Since when a task waits is not
+    stored: one that was there by then counts, if it is in that state and no attempt has begun since.
+    """
 
     state: State
     entered_by_ms: int
@@ -239,16 +260,6 @@ class Lease:
 
 
 @attrs.frozen
-class Death:
-    """A task that went to dead although no attempt of it failed: it expired, or its workers died."""
-
-    id: str
-    attempt: int
-    """How many of its attempts were counted."""
-    reason: str
-
-
-@attrs.frozen
 class Claimed:
     """The answer to a claim."""
 
@@ -261,7 +272,7 @@ class Claimed:
     """The format of the next task, if a newer version wrote it, else 0. That task, and those after
     it, are left to workers that can read it. `memory://` has no such tasks."""
     deaths: tuple[Death, ...] = ()
-    """The tasks that went to dead instead of being leased."""
+    """The tasks that went to dead instead of being leased, and then those that needed them."""
 
 
 class Verdict(enum.IntEnum):
@@ -426,9 +437,47 @@ LEFT = ("tasks", "schedules", "messages", "endings", "unique keys")
 
 States = tuple[State | None, ...]
 """The state of each task after the call; None for one that does not exist."""
-Settled = tuple[State | PartlyCompleted | None, ...]
-"""The state of each outcome's task after the call; None for a stale fence, which changed nothing.
-An outcome that was settled before changes nothing either."""
+class Deleted(tuple[State | None, ...]):
+    """The state that each task was in before it was removed; None for one that did not exist."""
+
+    deaths: tuple[Death, ...]
+    """The tasks that died because they need one of those."""
+
+    def __new__(
+        cls, states: Iterable[State | None] = (), deaths: tuple[Death, ...] = ()
+    ) -> Deleted:
+        deleted = super().__new__(cls, states)
+        deleted.deaths = deaths
+        return deleted
+
+
+@attrs.frozen
+class Cancelling:
+    """The answer to a cancel."""
+
+    state: State | None
+    """The task's state after the call; None for a task that does not exist."""
+    deaths: tuple[Death, ...] = ()
+    """The tasks that died because they need it."""
+
+
+class Settled(tuple[State | PartlyCompleted | None, ...]):
+    """The state of each outcome's task after the call; None for a stale fence, which changed nothing.
+
+    An outcome that was settled before changes nothing either.
+    """
+
+    deaths: tuple[Death, ...]
+    """The tasks that died because of one that they need."""
+
+    def __new__(
+        cls,
+        answers: Iterable[State | PartlyCompleted | None] = (),
+        deaths: tuple[Death, ...] = (),
+    ) -> Settled:
+        settled = super().__new__(cls, answers)
+        settled.deaths = deaths
+        return settled
 
 
 @attrs.frozen
@@ -440,7 +489,8 @@ class Due:
     next_in_ms: int | None
     """Milliseconds until the next task is due; 0 if one is due already, None for none."""
     deaths: tuple[Death, ...] = ()
-    """The moved tasks that went to dead. Those that needed them and died with them are not among them."""
+    """The tasks that went to dead: those that were moved, and then those that died because of one that
+    they need."""
 
 
 @attrs.frozen

@@ -14,10 +14,11 @@ from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.history.kinds import NO_KINDS
 from rediq_trio.spec.history.stream import keep_history, numbers_of, with_entry
 from rediq_trio.spec.ids import pack_id, pack_ref, split_ref
-from rediq_trio.spec.lanes import limit_of
 from rediq_trio.spec.lifecycle import WAITING, State, Transition
 from rediq_trio.spec.messages import (
     LEFT,
+    Cancelling,
+    Deleted,
     InState,
     Removal,
     Rescheduled,
@@ -26,25 +27,27 @@ from rediq_trio.spec.messages import (
     Updated,
     Version,
 )
+from rediq_trio.spec.order.lanes import limit_of
 from rediq_trio.spec.records import NO_LIMIT, QueueState, Record
 
 
 def cancel(
     queue: QueueState, now: int, task_id: str, *, still: InState | None = None
-) -> tuple[QueueState, State | None]:
+) -> tuple[QueueState, Cancelling]:
     """Cancel a waiting task, or ask the worker of an active one to; return the task's state.
 
     None for a task that does not exist, or is not `still` as it was.
     """
     record = queue.records.get(task_id)
     if record is None or not record.is_still(still):
-        return queue, None
+        return queue, Cancelling(None)
     change = Change(queue, now)
     if record.state is State.ACTIVE:
         change.move(Transition.CANCEL, record, State.ACTIVE, cancel=True)
     elif record.state in WAITING:
         change.cancel(Transition.CANCEL, record)
-    return change.done(), change.records[task_id].state
+    after = change.done()
+    return after, Cancelling(change.records[task_id].state, tuple(change.died))
 
 
 def reschedule(
@@ -162,7 +165,7 @@ def _failed(change: Change, ref: str) -> bool:
 
 def delete(
     queue: QueueState, now: int, ids: Sequence[str], *, still: InState | None = None
-) -> tuple[QueueState, States]:
+) -> tuple[QueueState, Deleted]:
     """Remove tasks that no worker holds; return the state each was in, None for a missing one.
 
     One that is not `still` as it was counts as missing. The answer `active` means that the task
@@ -179,7 +182,8 @@ def delete(
         if record.state is not State.ACTIVE:
             change.remove(Transition.DELETE, record)
             change.count("deleted")
-    return change.done(), tuple(answers)
+    after = change.done()
+    return after, Deleted(answers, tuple(change.died))
 
 
 def watch(queue: QueueState, now: int, task_id: str) -> tuple[QueueState, State | None]:

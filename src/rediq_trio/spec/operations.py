@@ -123,6 +123,8 @@ class OP:
     )  # fmt: skip
     report = Operation(rules.report, (), confirm=_NO, carries=Carries.PROGRESS_IN, batched="items")
     remember = Operation(rules.remember, (), confirm=_NOTE, carries=Carries.STEPS_IN)
+    # What is lost of it is missing in the statistics.
+    tally = Operation(rules.tally, (), confirm=_NO, carries=_NOTHING)
 
     # What a keeper does.
     promote = Operation(rules.promote, {_T.PROMOTE}, confirm=_NO, carries=_NOTHING)
@@ -132,6 +134,8 @@ class OP:
     purge = Operation(rules.purge, {_T.PURGE}, confirm=_NO, carries=_NOTHING)
     # A step that is lost is a gap.
     sample = Operation(rules.sample, (), confirm=_NO, carries=_NOTHING)
+    # What is lost of it is removed again by the next.
+    trim = Operation(rules.trim, (), confirm=_NO, carries=_NOTHING)
     set_group_rules = Operation(
         rules.set_group_rules, (), confirm=_NO, carries=_NOTHING, batched="rules"
     )

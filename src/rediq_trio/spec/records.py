@@ -17,9 +17,11 @@ from rediq_trio.spec.carried import BatchEnvelope, Kept, StoredAttempt
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.history.kinds import NO_KINDS, StoredKind
 from rediq_trio.spec.history.samples import NO_SERIES, QueueSeries
+from rediq_trio.spec.history.type_counts import NO_TYPES, QueueTypes
 from rediq_trio.spec.ids import pack_id
-from rediq_trio.spec.lifecycle import TERMINAL, State, Transition
+from rediq_trio.spec.lifecycle import TERMINAL, WAITING, State, Transition
 from rediq_trio.spec.messages import InState, Mail, Schedule, Until, Version
+from rediq_trio.spec.order.table import Key, Table
 
 CANCELLED_GRACE_MS = 60_000
 """How long a cancelled task, and any task that someone waits for, is kept after its end at least, so
@@ -188,18 +190,41 @@ class Place:
     @property
     def order(self) -> tuple[bytes, int, bytes]:
         """Return the sort key of the place among those of its list."""
-        lane = self.lane.encode()
-        return bytes([len(lane)]) + lane, self.score, pack_id(self.id)
+        return pack_lane(self.lane), self.score, pack_id(self.id)
 
 
 def place_of(record: Record) -> Place:
     """Return the place of a task in the list of its state."""
-    lane = ""
+    return Place(record.id, record.score, lane_of(record))
+
+
+def lane_of(record: Record) -> str:
+    """Return the limit key of a pending task, or the group of a grouped one; '' without."""
     if record.state is State.PENDING:
-        lane = record.limit_key
-    elif record.state is State.GROUPED:
-        lane = record.group
-    return Place(record.id, record.score, lane)
+        return record.limit_key
+    return record.group if record.state is State.GROUPED else ""
+
+
+def pack_lane(lane: str) -> bytes:
+    """Return the sort key of a lane: its length comes first, so '' is the first one."""
+    packed = lane.encode()
+    return bytes([len(packed)]) + packed
+
+
+def by_place(_: str, record: Record) -> Key:
+    """List a task by its state, its lane, and its place there."""
+    return record.state, pack_lane(lane_of(record)), record.score, pack_id(record.id)
+
+
+def by_running(_: str, record: Record) -> Key | None:
+    """List an active task by its limit key."""
+    return (record.limit_key, record.id) if record.state is State.ACTIVE else None
+
+
+def by_expiry(_: str, record: Record) -> Key | None:
+    """List a task that can expire by when it does."""
+    expires = record.expires_ms and record.state in WAITING
+    return (record.expires_ms, pack_id(record.id)) if expires else None
 
 
 @attrs.frozen
@@ -259,7 +284,7 @@ class Limit:
     def tolerance_us(self) -> int:
         """How far ahead of a start its theoretical arrival time may be; 0 without a rate.
 
-        The maximum at which no period sees more than `count + burst - 1` starts (`spec.lanes`).
+        The maximum at which no period sees more than `count + burst - 1` starts (`spec.order.lanes`).
         """
         if not self.count:
             return 0
@@ -294,11 +319,48 @@ class Counters:
     batched: int = 0
 
 
+def by_lapse(key: str, lock: Lock) -> Key | None:
+    """List a unique key whose window ends by time by when it does."""
+    return (lock.till_ms, key) if lock.till_ms else None
+
+
+def by_arrival(key: str, arrival_us: int) -> Key:
+    """List the rate of a limit key by its theoretical arrival time."""
+    return arrival_us, key
+
+
+def _records(rows: Mapping[str, Record]) -> Table[Record]:
+    return rows if isinstance(rows, Table) else Table(rows, by_place, by_running, by_expiry)
+
+
+def _locks(rows: Mapping[str, Lock]) -> Table[Lock]:
+    return rows if isinstance(rows, Table) else Table(rows, by_lapse)
+
+
+def _rates(rows: Mapping[str, int]) -> Table[int]:
+    return rows if isinstance(rows, Table) else Table(rows, by_arrival)
+
+
+def _turns(rows: Mapping[str, int]) -> Table[int]:
+    return rows if isinstance(rows, Table) else Table(rows)
+
+
+def _refs(rows: Mapping[str, frozenset[str]]) -> Table[frozenset[str]]:
+    return rows if isinstance(rows, Table) else Table(rows)
+
+
+def _rules(rows: Mapping[str, GroupRule]) -> Table[GroupRule]:
+    return rows if isinstance(rows, Table) else Table(rows)
+
+
 @attrs.frozen
 class QueueState:
-    """One queue at one instant, with all that it stores."""
+    """One queue at one instant, with all that it stores.
 
-    records: Mapping[str, Record] = MappingProxyType({})
+    What can have as many rows as there are tasks is a `Table`, so a step copies little of it.
+    """
+
+    records: Table[Record] = attrs.field(default=_records({}), converter=_records)
     seq: int = 0
     """The last `seq` that a task got."""
     paused: bool = False
@@ -307,11 +369,11 @@ class QueueState:
     """Who paused the queue and why, as the caller packed it; empty if it is not paused."""
     paused_since_ms: int = 0
     """When it was paused; 0 if it is not, or if an older version paused it."""
-    locks: Mapping[str, Lock] = MappingProxyType({})
+    locks: Table[Lock] = attrs.field(default=_locks({}), converter=_locks)
     """The unique keys that are taken, even those whose window is over by time."""
-    edges: Mapping[str, frozenset[str]] = MappingProxyType({})
+    edges: Table[frozenset[str]] = attrs.field(default=_refs({}), converter=_refs)
     """Task id -> references of the tasks that wait for its end."""
-    needs: Mapping[str, frozenset[str]] = MappingProxyType({})
+    needs: Table[frozenset[str]] = attrs.field(default=_refs({}), converter=_refs)
     """Task id -> references of the tasks that it still waits for."""
     endings: tuple[Ending, ...] = ()
     """Ended tasks whose dependents are still to be notified."""
@@ -321,9 +383,15 @@ class QueueState:
     """The `seq` of the last message."""
     received: Mapping[str, int] = MappingProxyType({})
     """Queue -> the `seq` of its last message that was handled here."""
+    ask_at_ms: int = 0
+    """When blocked tasks ask again about tasks of other queues; 0 for at once."""
+    asked: int = 0
+    """How many of the oldest blocked tasks have asked in this turn."""
+    asked_needs: int = 0
+    """How many of its dependencies the next one has asked about."""
     limits: Mapping[str, Limit] = MappingProxyType({})
     """Limit key -> its limit; '' limits the queue, `ANY_KEY` every key without a limit of its own."""
-    rates: Mapping[str, int] = MappingProxyType({})
+    rates: Table[int] = attrs.field(default=_rates({}), converter=_rates)
     """Limit key -> the theoretical arrival time of the next start, in microseconds."""
     max_pending: int = 0
     """How many tasks may be pending; 0 for any number."""
@@ -331,14 +399,14 @@ class QueueState:
     """Claims go round robin between limit keys, not by priority and age."""
     turn: int = 0
     """The turn of the last claim."""
-    turns: Mapping[str, int] = MappingProxyType({})
+    turns: Table[int] = attrs.field(default=_turns({}), converter=_turns)
     """Limit key with pending tasks -> the turn at which it was last served, or began to wait. '' is
     for the tasks without a key."""
     schedules: Mapping[str, Schedule] = MappingProxyType({})
     """Name -> schedule."""
     revision: int = 0
     """The revision of the last change of a schedule."""
-    rules: Mapping[str, GroupRule] = MappingProxyType({})
+    rules: Table[GroupRule] = attrs.field(default=_rules({}), converter=_rules)
     """Group with members -> the rule that it was given."""
     history: int = 0
     """How many entries of its history the queue keeps; 0 for none."""
@@ -352,5 +420,7 @@ class QueueState:
     """The last transitions."""
     series: QueueSeries = NO_SERIES
     """Its numbers over time."""
+    types: QueueTypes = NO_TYPES
+    """Its attempts by type."""
     kinds: Mapping[str, StoredKind] = NO_KINDS
     """Its kinds of failure, by their fingerprints."""

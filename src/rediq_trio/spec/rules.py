@@ -24,9 +24,9 @@ Read in this order:
 
 1. `lifecycle`: the states of a task, and the table of all transitions.
 2. `messages`: the requests to a queue and its answers.
-3. `records`: what a queue stores.
+3. `records`: what a queue stores, in the tables of `order`, which list the tasks in their order.
 4. `change`: a queue while one rule works on it.
-5. `intake`, then `claim` with `lanes`, then `settle`: how tasks are added, how workers lease them,
+5. `intake`, then `claim` with `order.lanes`, then `settle`: how tasks are added, how workers lease them,
    and how attempts end.
 6. `upkeep`: what becomes due by time. `operate`: what callers and operators do.
 7. `groups` and `schedules`: batches of small tasks, and tasks that are enqueued by a calendar.
@@ -39,7 +39,9 @@ from __future__ import annotations
 from rediq_trio.spec.claim import claim, renew
 from rediq_trio.spec.groups import batch, set_group_rules
 from rediq_trio.spec.history.series import sample
-from rediq_trio.spec.intake import acknowledge, enqueue, receive, requeue
+from rediq_trio.spec.history.tally import tally
+from rediq_trio.spec.history.trim import trim
+from rediq_trio.spec.intake import enqueue, receive, requeue
 from rediq_trio.spec.operate import (
     arrange,
     cancel,
@@ -65,12 +67,12 @@ from rediq_trio.spec.schedules import (
     trigger,
 )
 from rediq_trio.spec.settle import remember, report, settle
-from rediq_trio.spec.upkeep import expire, promote, purge, reclaim, unblock
+from rediq_trio.spec.upkeep import acknowledge, expire, promote, purge, reclaim, unblock
 
 __all__ = [
     "acknowledge", "agenda", "arrange", "batch", "cancel", "claim", "declare", "delete", "enqueue",
     "expire", "flush", "limit", "pause", "promote", "purge", "receive", "reclaim", "reinstate",
     "remember", "remove_queue", "renew", "report", "requeue", "reschedule", "resume", "retract",
-    "retract_others", "revive", "sample", "set_group_rules", "settle", "suspend", "tick",
-    "trigger", "unblock", "update", "watch",
+    "retract_others", "revive", "sample", "set_group_rules", "settle", "suspend", "tally", "tick",
+    "trigger", "trim", "unblock", "update", "watch",
 ]  # fmt: skip

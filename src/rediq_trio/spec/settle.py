@@ -91,7 +91,7 @@ def settle(queue: QueueState, now: int, outcomes: Sequence[Outcome]) -> tuple[Qu
     after = change.done()
     if failures:
         after = attrs.evolve(after, kinds=count_failures(queue.kinds, now, failures))
-    return after, tuple(answers)
+    return after, Settled(answers, tuple(change.died))
 
 
 def _settle(change: Change, record: Record, outcome: Outcome) -> State | PartlyCompleted:

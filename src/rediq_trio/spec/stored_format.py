@@ -43,7 +43,7 @@ NEW_TASK_FIELDS = (
     "delay_ms", "run_at_ms", "expires_in_ms", "expires_at_ms", "relations",
 )  # fmt: skip
 """The fields of a new task that scripts read; `relations` only if it has any. After them comes the
-`parent`, if it has one, which no script reads."""
+`parent`, if it has one, which no script reads; of a task that may exist, '' and then the `parent`."""
 NEW_RELATION_FIELDS = (
     "queue", "unique", "until", "ttl_ms", "replace", "limit_key", "group",
     "run_on_dependency_failure", "needs", "needs_later", "dependents",
@@ -58,9 +58,11 @@ ATTEMPT_FIELDS = (
     "number", "delivery", "worker", "started_ms", "ended_ms", "transition", "detail", "kind",
 )  # fmt: skip
 """The fields of the record of an attempt; `kind` only if the attempt failed. A task has an array of
-them, the oldest first. What a newer version adds comes after them."""
-KIND_FIELDS = ("count", "first_ms", "sample", "ids")
-"""The fields of what is stored of a kind of failure. What a newer version adds comes after them."""
+them, the oldest first. What a newer version adds comes after them. A `detail` that is the same as that
+of the attempt before is stored as `true`."""
+KIND_FIELDS = ("count", "first_ms", "sample", "ids", "hours")
+"""The fields of what is stored of a kind of failure; `hours` is missing where only an older version has
+counted. What a newer version adds comes after them."""
 
 MAIL_FIELDS = ("seq", "queue", "kind", "id", "ref", "ended_as", "result")
 """The fields of a message to another queue."""
@@ -71,6 +73,8 @@ ENDING_FIELDS = ("order", "id", "ended_as", "result", "dependent")
 is about a single dependent."""
 NIL = b"\xc0"
 """The result of a handler that returned None. Dependents do not get it as an input."""
+ASKS_AGAIN = b"\x01"
+"""The `result` of a `SUBSCRIBE` message whose task has waited for long, and asks again."""
 NOT_LOOKED_AT = 255
 """The `ended_as` of an ending whose task is of a newer format, so that its state is unknown."""
 
@@ -103,6 +107,9 @@ ENTRY_RELATION_FIELDS = (
 QUEUE_ENTRY_FIELDS = ("now_ms", "transition", "key", "before", "after")
 """The fields of an entry of the queue itself."""
 
+ENCRYPTED_ERROR = "rediq:encrypted:"
+"""How the `error` of a record begins whose text is encrypted; see `wire.encrypted_error`."""
+
 # Why a task is dead if no handler raised an error: texts for the `error` of its record.
 
 EXPIRED = "expired"
@@ -116,6 +123,17 @@ NOT_ENQUEUED = "enqueue_after: the id exists, or its unique key is taken: %s"
 """The `error` of a completed task whose children were not all enqueued, with their ids."""
 NOT_ENQUEUED_NAMED = 10
 """Maximum number of ids that it names."""
+
+
+def with_refused(note: str, ref: str) -> str:
+    """Return what is noted with a completed task, with one more child that was not enqueued."""
+    if not note:
+        return NOT_ENQUEUED % ref
+    # The text before the ids has one comma, too.
+    if note.count(", ") >= NOT_ENQUEUED_NAMED or f" {ref}," in f"{note},":
+        return note
+    return f"{note}, {ref}"
+
 
 ENDED_AS: Mapping[State | None, str] = MappingProxyType(
     {

@@ -1,22 +1,38 @@
-"""What a keeper does when it is due: promote, unblock, reclaim, expire, purge."""
+"""What a keeper does when it is due: promote, unblock, reclaim, expire, purge, forget messages."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from heapq import nsmallest
+from collections.abc import Iterable, Sequence
+from itertools import islice, takewhile
 from typing import Any
 
-from rediq_trio.spec.change import Change
-from rediq_trio.spec.claim import death_of, is_expired
-from rediq_trio.spec.ids import pack_id
-from rediq_trio.spec.lanes import first_tasks, ordered
-from rediq_trio.spec.lifecycle import TERMINAL, WAITING, State, Transition
-from rediq_trio.spec.messages import Death, Due
-from rediq_trio.spec.records import ORDERED_AT_ONCE, QueueState, Record
-from rediq_trio.spec.stored_format import EXPIRED, WORKER_DIED
+import attrs
+
+from rediq_trio.spec.change import Change, death_of
+from rediq_trio.spec.claim import is_expired
+from rediq_trio.spec.ids import pack_ref, split_ref
+from rediq_trio.spec.lifecycle import TERMINAL, State, Transition
+from rediq_trio.spec.messages import Death, Due, MailKind
+from rediq_trio.spec.order.lanes import first_tasks
+from rediq_trio.spec.records import (
+    ORDERED_AT_ONCE,
+    QueueState,
+    Record,
+    by_arrival,
+    by_expiry,
+    by_lapse,
+    by_place,
+)
+from rediq_trio.spec.stored_format import ASKS_AGAIN, EXPIRED, WORKER_DIED, with_refused
 
 ENDINGS = 100
 """Ended tasks whose dependents one `unblock` notifies, at most."""
+ASK_AFTER_MS = 60_000
+"""How old a blocked task is, in ms, when it asks again about tasks of other queues."""
+ASK_EVERY_MS = 30_000
+"""Milliseconds between two steps of a queue that ask again, at least."""
+ASKED_AT_ONCE = 100
+"""Dependencies that one step asks about, at most."""
 
 
 def _next_in(instants: Iterable[int], now: int) -> int | None:
@@ -37,18 +53,51 @@ def promote(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due
     for record in chosen:
         change.ready(Transition.PROMOTE, record)
     after = change.done()
-    later = [r.run_ms for r in after.records.values() if r.state in (State.SCHEDULED, State.RETRY)]
-    return after, Due(len(chosen), _next_in(later, now))
+    later = [r for state in (State.SCHEDULED, State.RETRY) for r in first_tasks(after, state, 1)]
+    return after, Due(len(chosen), _next_in([r.run_ms for r in later], now))
 
 
 def unblock(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due]:
-    """Notify dependents of ended tasks that an earlier step deferred, at most `limit`."""
+    """Notify dependents of ended tasks that an earlier step deferred, at most `limit`; ask again.
+
+    A failover may lose a message that was received, and then nobody notifies its task. So the tasks
+    that have waited for long subscribe again to those of other queues, some in a step, in turn.
+    """
     change = Change(queue, now)
     change.endings.extend(change.deferred[:ENDINGS])
     del change.deferred[:ENDINGS]
     moved = change.propagate(limit)
-    after = change.done()
-    return after, Due(moved, 0 if after.endings else None)
+    asked = _ask_again(change)
+    after = attrs.evolve(change.done(), **asked)
+    return after, Due(moved, 0 if after.endings else None, tuple(change.died))
+
+
+def _ask_again(change: Change) -> dict[str, Any]:
+    """Subscribe blocked tasks again, if it is time; return the changed fields of the queue."""
+    queue, now = change.queue, change.now
+    # A time far ahead is from a clock that was set back, or of another server.
+    if now < queue.ask_at_ms <= now + ASK_EVERY_MS:
+        return {}
+    waiting = change.records.table.listed(by_place, (State.BLOCKED,))
+    old = takewhile(lambda r: r.created_ms <= now - ASK_AFTER_MS, waiting)
+    chosen = list(islice(old, queue.asked, queue.asked + ASKED_AT_ONCE))
+    if not chosen and not queue.asked + queue.asked_needs:
+        return {}
+    looked, skipped, left = 0, queue.asked_needs, ASKED_AT_ONCE
+    for record in chosen:
+        needs = sorted(change.needs.get(record.id, ()), key=pack_ref)[skipped : skipped + left]
+        for ref in needs:
+            other, local_id = split_ref(ref)
+            if other:
+                about = {"id": record.id, "ref": local_id, "result": ASKS_AGAIN}
+                change.send(other, MailKind.SUBSCRIBE, **about)
+        left -= len(needs)
+        skipped += len(needs)
+        if not left:
+            break
+        looked, skipped = looked + 1, 0
+    asked = 0 if looked == len(chosen) else queue.asked + looked
+    return {"ask_at_ms": now + ASK_EVERY_MS, "asked": asked, "asked_needs": skipped}
 
 
 def reclaim(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due]:
@@ -68,20 +117,21 @@ def reclaim(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due
         else:
             change.move(Transition.RECLAIM, record, State.PENDING, **void)
     after = change.done()
-    leases = (r.lease_ms for r in after.records.values() if r.state is State.ACTIVE)
-    return after, Due(len(lapsed), _next_in(leases, now), tuple(deaths))
+    leases = [r.lease_ms for r in first_tasks(after, State.ACTIVE, 1)]
+    return after, Due(len(lapsed), _next_in(leases, now), (*deaths, *change.died))
 
 
 def expire(queue: QueueState, now: int, *, limit: int) -> tuple[QueueState, Due]:
     """Move waiting tasks that have expired to dead."""
     change = Change(queue, now)
-    due = [r for r in queue.records.values() if r.state in WAITING and is_expired(r, now)]
-    chosen = nsmallest(limit, due, key=lambda r: (r.expires_ms, pack_id(r.id)))
+    due = takewhile(lambda r: is_expired(r, now), queue.records.listed(by_expiry))
+    chosen = list(islice(due, limit))
     deaths = [death_of(change.bury(Transition.EXPIRE, record, EXPIRED)) for record in chosen]
     after = change.done()
     # Of the tasks that are left: dependents of the expired ones may have died with them.
-    expiring = (r.expires_ms for r in after.records.values() if r.state in WAITING and r.expires_ms)
-    return after, Due(len(chosen), _next_in(expiring, now), tuple(deaths))
+    first = after.records.first(by_expiry)
+    expiring = [first.expires_ms] if first else []
+    return after, Due(len(chosen), _next_in(expiring, now), (*deaths, *change.died))
 
 
 def purge(
@@ -98,22 +148,42 @@ def purge(
         for record in first_tasks(queue, state, limit, until=now):
             change.remove(Transition.PURGE, record)
             moved += 1
-    dead = ordered(queue, State.DEAD)
-    old = sum(r.finished_ms <= now - dead_retention_ms for r in dead)
-    for record in dead[: min(limit, max(old, len(dead) - max_dead))]:
+    too_many = queue.records.count(by_place, (State.DEAD,)) - max_dead
+    for place, record in enumerate(first_tasks(queue, State.DEAD, limit)):
+        if place >= too_many and record.finished_ms > now - dead_retention_ms:
+            break
         change.remove(Transition.PURGE, record)
         moved += 1
     change.count("purged", moved)
-    lapsing = sorted((lock.till_ms, key) for key, lock in change.locks.items() if lock.till_ms)
-    for till, key in lapsing[:limit]:
+    for till, key in islice(change.locks.table.keys_of(by_lapse), limit):
         if till <= now:
             del change.locks[key]
-    change.rates = {key: at for key, at in change.rates.items() if at > now * 1000}
+    arrivals = change.rates.table.keys_of(by_arrival)
+    for _, key in takewhile(lambda arrival: arrival[0] <= now * 1000, arrivals):
+        del change.rates[key]
     after = change.done()
     ends = [
         r.finished_ms + dead_retention_ms if r.state is State.DEAD else r.purge_ms
-        for r in after.records.values()
-        if r.state in TERMINAL
+        for state in TERMINAL
+        for r in first_tasks(after, state, 1)
     ]
-    ends += [lock.till_ms for lock in after.locks.values() if lock.till_ms]
+    ends += [till for till, _ in islice(after.locks.keys_of(by_lapse), 1)]
     return after, Due(moved, _next_in(ends, now))
+
+
+def acknowledge(
+    queue: QueueState, now: int, seq: int, *, refused: Sequence[tuple[str, str]] = ()
+) -> tuple[QueueState, int]:
+    """Remove the messages up to `seq`, which have arrived; return how many are left.
+
+    `refused` are the children that their queue refused, each as the id of the task that asked for it
+    and the child's reference. It is noted with that task while it is kept.
+    """
+    change = Change(queue, now)
+    for task_id, ref in refused:
+        record = change.records.get(task_id)
+        if record is not None and record.state is State.COMPLETED:
+            error = with_refused(record.error, ref)
+            change.records[task_id] = attrs.evolve(record, error=error)
+    left = tuple(mail for mail in queue.outbox if mail.seq > seq)
+    return attrs.evolve(change.done(), outbox=left), len(left)

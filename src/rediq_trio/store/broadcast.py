@@ -60,7 +60,8 @@ class Signal:
 Topic = tuple[str, str]
 """A queue and the id of a task in it, or '' for the signals about the queue itself."""
 
-_TASK_SIGNALS = (SignalKind.DONE, SignalKind.PROGRESS)
+TASK_SIGNALS = (SignalKind.DONE, SignalKind.PROGRESS)
+"""Those about one task; the others are about a queue."""
 
 
 @attrs.frozen(eq=False)
@@ -84,7 +85,8 @@ class Broadcast:
     """Delivers each signal to the listeners of its topic. Owned by one store."""
 
     def __init__(self) -> None:
-        self._listeners: dict[Topic, set[_Listener]] = {}
+        self._listeners: dict[Topic, dict[_Listener, None]] = {}
+        # Not sets: who is woken first must not depend on addresses.
 
     @contextmanager
     def listen(
@@ -101,15 +103,15 @@ class Broadcast:
         send, receive = trio.open_memory_channel[Signal](backlog + len(queues))
         listener = _Listener(send, queues, backlog)
         for topic in chosen:
-            self._listeners.setdefault(topic, set()).add(listener)
+            self._listeners.setdefault(topic, {})[listener] = None
         for queue in sorted(queues):
             if queue in subscribed:
                 send.send_nowait(Signal(queue, SignalKind.RESYNC))
         try:
             yield receive
         finally:
-            for topic in set(chosen):
-                self._listeners[topic].discard(listener)
+            for topic in dict.fromkeys(chosen):
+                self._listeners[topic].pop(listener, None)
                 if not self._listeners[topic]:
                     del self._listeners[topic]
             send.close()
@@ -119,9 +121,10 @@ class Broadcast:
         """Deliver a signal to its listeners; never blocks."""
         if signal.kind is SignalKind.RESYNC:
             topics = [topic for topic in self._listeners if topic[0] == signal.queue]
-        elif signal.kind in _TASK_SIGNALS:
+        elif signal.kind in TASK_SIGNALS:
             topics = [(signal.queue, signal.id)]
         else:
             topics = [(signal.queue, "")]
-        for listener in {each for topic in topics for each in self._listeners.get(topic, ())}:
+        found = dict.fromkeys(each for topic in topics for each in self._listeners.get(topic, ()))
+        for listener in found:
             listener.deliver(signal)

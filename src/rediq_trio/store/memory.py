@@ -1,19 +1,22 @@
 """MemoryStore: the specification as a store, in one process and without a server.
 
 It runs the functions of `spec.rules` as they are, so a test on it is a test against the rules. Its
-clock is that of Trio, so a `MockClock` moves its leases and delays too. Each call takes time in
-proportion to the length of the queue: it is made for tests and small jobs.
+clock is that of Trio, so a `MockClock` moves its leases and delays too. A step takes time in
+proportion to the tasks that it changes and the logarithm of all, a claim also to the limit keys that
+wait. Nothing of it outlives the process: it is made for tests and small jobs.
 
 Trio programs of several threads may share it: each change is made under a lock, which is never held
 across a checkpoint, and signals reach the listeners of all of them.
+
+Long, because each read has a method of its own.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from itertools import islice
 from types import MappingProxyType
 from typing import ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
@@ -40,7 +43,17 @@ from rediq_trio.spec.history.logbook import (
 )
 from rediq_trio.spec.history.samples import SeriesRead
 from rediq_trio.spec.history.series import read_series
-from rediq_trio.spec.lanes import oldest_due_ms, ordered
+from rediq_trio.spec.history.sizes import Excess, StatisticsSizes, note_size
+from rediq_trio.spec.history.tally import read_types
+from rediq_trio.spec.history.type_counts import TypesRead
+from rediq_trio.spec.history.workflows import (
+    WorkflowRecord,
+    Workflows,
+    due_workflows,
+    forget_workflow,
+    keep_workflow,
+    read_workflows,
+)
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import (
     Fence,
@@ -51,16 +64,26 @@ from rediq_trio.spec.messages import (
     WorkerRecord,
 )
 from rediq_trio.spec.operations import Operation
-from rediq_trio.spec.records import Limit, Place, QueueState, Record
+from rediq_trio.spec.order.lanes import oldest_due_ms
+from rediq_trio.spec.records import Limit, Place, QueueState, Record, by_place
 from rediq_trio.store.broadcast import Signal, SignalKind, Topic
 from rediq_trio.store.memory_signals import signals_of
 from rediq_trio.store.memory_workers import WorkerTable
-from rediq_trio.store.port import BATCH, Counts, Stats, Store, check_batch, implements_store
+from rediq_trio.store.port import (
+    BATCH,
+    Counts,
+    ServerMemory,
+    Stats,
+    Store,
+    check_batch,
+    implements_store,
+)
 from rediq_trio.store.reads.description import Description, description_of
 from rediq_trio.store.reads.scan import ALL, Scanned, Where, scan
 from rediq_trio.store.reads.situation import Situation, situation_of
 from rediq_trio.store.reads.states import StatesRead, states_of
 from rediq_trio.store.shared_broadcast import SharedBroadcast
+from rediq_trio.values.chance import wall
 
 P = ParamSpec("P")
 A = TypeVar("A")
@@ -75,7 +98,7 @@ def _trio_clock() -> Callable[[], int]:
         nonlocal latest
         run, here = trio.lowlevel.current_trio_token(), trio.current_time()
         if run not in begin:
-            begin[run] = time.time() - here
+            begin[run] = wall() - here
         # A mock clock may be ahead of the others: time never goes back.
         latest = max(latest, round((begin[run] + here) * 1000))
         return latest
@@ -91,6 +114,8 @@ class MemoryStore(Store):
     clock's time when it is first read in a `trio.run`.
     """
 
+    _checkpoint = staticmethod(trio.lowlevel.checkpoint)
+
     def __init__(self, clock: Callable[[], int] | None = None) -> None:
         self._clock = clock or _trio_clock()
         self._queues: dict[str, QueueState] = {}
@@ -99,6 +124,8 @@ class MemoryStore(Store):
         """The names of the queues that were ever used."""
         self._partitions: dict[str, int] = {}
         self._logbooks: dict[Logbook, tuple[LogLine, ...]] = {}
+        self._workflows = Workflows()
+        self._sizes = StatisticsSizes()
         self._broadcast = SharedBroadcast()
         self._lock = threading.Lock()
 
@@ -110,7 +137,7 @@ class MemoryStore(Store):
         self, operation: Operation[P, A], queue: str, /, *args: P.args, **kwargs: P.kwargs
     ) -> A:
         # The checkpoint comes first: a caller that is cancelled here changed nothing.
-        await trio.lowlevel.checkpoint()
+        await self._checkpoint()
         with self._lock:
             if operation.names_queue:
                 self._names.add(queue)
@@ -130,7 +157,7 @@ class MemoryStore(Store):
 
     async def groups(self, queue: str, *, limit: int, start: int = 0) -> tuple[Group, ...]:
         found = await self.dump(queue)
-        return tuple(groups(found.records.values(), found.rules)[start : start + limit])
+        return tuple(groups(found.records, found.rules)[start : start + limit])
 
     async def history(self, queue: str, *, after: int, limit: int) -> tuple[Entry, ...]:
         found = await self.dump(queue)
@@ -171,13 +198,15 @@ class MemoryStore(Store):
     async def list(
         self, queue: str, state: State, *, limit: int, after: str | None = None
     ) -> tuple[str, ...]:
-        ids = [record.id for record in ordered(await self.dump(queue), state)]
-        if after is None:
-            return tuple(ids[:limit])
-        if after not in ids:
-            raise TaskNotFound(f"{queue}/{after}")
-        start = ids.index(after) + 1
-        return tuple(ids[start : start + limit])
+        records = (await self.dump(queue)).records
+        place = None
+        if after is not None:
+            last = records.get(after)
+            if last is None or last.state is not state:
+                raise TaskNotFound(f"{queue}/{after}")
+            place = by_place(after, last)
+        found = records.listed(by_place, (state,), after=place)
+        return tuple(record.id for record in islice(found, limit))
 
     async def scan(
         self,
@@ -207,20 +236,37 @@ class MemoryStore(Store):
         found = await self.dump(queue)
         return read_series(found, self._clock(), level=level, since_ms=since_ms, until_ms=until_ms)
 
+    async def types(self, queue: str, *, since_ms: int) -> TypesRead:
+        return read_types(await self.dump(queue), self._clock(), since_ms=since_ms)
+
+    async def series_bytes(self, queue: str) -> int:
+        await self._checkpoint()
+        return 0  # nothing of it is in a Redis
+
     async def failure_kinds(self, queue: str) -> Mapping[str, StoredKind]:
         kinds = (await self.dump(queue)).kinds
         return MappingProxyType({kind: kinds[kind] for kind in newest_first(kinds)})
 
     async def overview(self, queues: Sequence[str]) -> tuple[int, tuple[Counts, ...]]:
         check_batch("overview", queues)
-        await trio.lowlevel.checkpoint()
+        await self._checkpoint()
         found = [self._queues.get(queue, QueueState()) for queue in queues]
-        counts = (Counts(totals_of(each).sizes, each.paused, each.counters) for each in found)
+        counts = (
+            Counts(
+                totals_of(each).sizes, each.paused, each.counters,
+                each.target_latency_ms, each.target_failures_ppm,
+            )
+            for each in found
+        )  # fmt: skip
         return self._clock(), tuple(counts)
+
+    async def server_memory(self) -> tuple[ServerMemory, ...]:
+        await self._checkpoint()
+        return ()
 
     async def with_schedules(self, queues: Sequence[str], name: str = "") -> tuple[str, ...]:
         check_batch("with_schedules", queues)
-        await trio.lowlevel.checkpoint()
+        await self._checkpoint()
         found = {queue: self._queues.get(queue, QueueState()).schedules for queue in queues}
         return tuple(q for q, some in found.items() if (name in some if name else some))
 
@@ -228,7 +274,7 @@ class MemoryStore(Store):
         return totals_of(await self.dump(queue))
 
     async def key_report(self, queue: str) -> KeyReport:
-        await trio.lowlevel.checkpoint()
+        await self._checkpoint()
         return KeyReport()
 
     async def targets(self, queue: str, cursor: int) -> tuple[int, tuple[Target, ...]]:
@@ -244,13 +290,12 @@ class MemoryStore(Store):
     async def active_leases(
         self, queue: str, cursor: int
     ) -> tuple[int, tuple[tuple[Fence, str], ...]]:
-        records = (await self.dump(queue)).records.values()
-        active = (r for r in records if r.state is State.ACTIVE)
+        active = (await self.dump(queue)).records.listed(by_place, (State.ACTIVE,))
         return 0, tuple((Fence(r.id, r.deliveries, r.nonce), r.limit_key) for r in active)
 
     async def repair(self, queue: str, repair: Repair) -> bool:
         # In this store all else follows from the records, so nothing else can need a repair.
-        await trio.lowlevel.checkpoint()
+        await self._checkpoint()
         if repair.what is not Action.PARTITIONS:
             return False
         with self._lock:
@@ -261,26 +306,26 @@ class MemoryStore(Store):
         return counted.recorded < counted.named
 
     async def dump(self, queue: str) -> QueueState:
-        await trio.lowlevel.checkpoint()
+        await self._checkpoint()
         return self._queues.get(queue, QueueState())
 
     async def register(self, worker: WorkerRecord) -> tuple[WorkerOrder, ...]:
-        await trio.lowlevel.checkpoint()
+        await self._checkpoint()
         with self._lock:
             return self._workers.register(self._clock(), worker)
 
     async def unregister(self, worker_id: str) -> None:
-        await trio.lowlevel.checkpoint()
+        await self._checkpoint()
         with self._lock:
             self._workers.unregister(worker_id)
 
     async def workers(self, only: str = "") -> tuple[bytes, ...]:
-        await trio.lowlevel.checkpoint()
+        await self._checkpoint()
         with self._lock:
             return self._workers.records(self._clock(), only)
 
     async def order(self, worker_id: str, order: WorkerOrder, *, queue: str) -> OrderAnswer:
-        await trio.lowlevel.checkpoint()
+        await self._checkpoint()
         with self._lock:
             answer = self._workers.order(self._clock(), worker_id, order)
         if answer is OrderAnswer.GIVEN:
@@ -288,17 +333,17 @@ class MemoryStore(Store):
         return answer
 
     async def queues(self) -> tuple[str, ...]:
-        await trio.lowlevel.checkpoint()
+        await self._checkpoint()
         with self._lock:
             return tuple(sorted(self._names))
 
     async def partitions(self) -> dict[str, PartitionCount]:
-        await trio.lowlevel.checkpoint()
+        await self._checkpoint()
         with self._lock:
             return count_partitions(self._partitions, self._names)
 
     async def set_partitions(self, queue: str, count: int) -> None:
-        await trio.lowlevel.checkpoint()
+        await self._checkpoint()
         with self._lock:
             self._names -= {*lapsed_names(queue, count, self._names)}
             self._partitions.pop(queue, None)
@@ -307,7 +352,7 @@ class MemoryStore(Store):
                 self._names.add(f"{queue}~{count - 1}")
 
     async def log(self, logbook: Logbook, *, nonce: bytes, data: bytes) -> LinePlace:
-        await trio.lowlevel.checkpoint()
+        await self._checkpoint()
         with self._lock:
             before = self._logbooks.get(logbook, ())
             after, place = log(
@@ -319,8 +364,47 @@ class MemoryStore(Store):
     async def logged(
         self, logbook: Logbook, *, limit: int, after: LinePlace | None = None, newest: bool = False
     ) -> tuple[LogLine, ...]:
-        await trio.lowlevel.checkpoint()
+        await self._checkpoint()
         return read_lines(self._logbooks.get(logbook, ()), limit=limit, after=after, newest=newest)
+
+    async def note_size(
+        self, queue: str, size: int, *, last: bool, most: int = 0
+    ) -> tuple[Excess, ...]:
+        await self._checkpoint()
+        with self._lock:
+            self._sizes, excess = note_size(
+                self._sizes, self._clock(), queue, size, last=last, most=most
+            )
+        return excess
+
+    async def keep_workflow(self, workflow_id: str, data: bytes) -> int:
+        await self._checkpoint()
+        with self._lock:
+            self._workflows, created_ms = keep_workflow(
+                self._workflows, self._clock(), workflow_id, data
+            )
+        return created_ms
+
+    async def forget_workflow(self, workflow_id: str) -> None:
+        await self._checkpoint()
+        with self._lock:
+            self._workflows = forget_workflow(self._workflows, workflow_id)
+
+    async def workflow(self, workflow_id: str) -> WorkflowRecord | None:
+        await self._checkpoint()
+        return self._workflows.find(workflow_id)
+
+    async def workflows(
+        self, *, limit: int, after: int | None = None, newest: bool = False
+    ) -> tuple[WorkflowRecord, ...]:
+        await self._checkpoint()
+        return read_workflows(self._workflows, limit=limit, after=after, newest=newest)
+
+    async def due_workflows(self, *, limit: int) -> tuple[WorkflowRecord, ...]:
+        await self._checkpoint()
+        with self._lock:
+            self._workflows, due = due_workflows(self._workflows, self._clock(), limit=limit)
+        return due
 
     def listen(
         self, topics: Iterable[Topic]

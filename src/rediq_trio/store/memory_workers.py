@@ -17,6 +17,10 @@ class WorkerTable:
         factory=dict[str, tuple[WorkerOrder, ...]]
     )
 
+    def copy(self) -> WorkerTable:
+        """Return a table with the same records and orders."""
+        return WorkerTable(dict(self._records), dict(self._orders))
+
     def register(self, now: int, worker: WorkerRecord) -> tuple[WorkerOrder, ...]:
         """Store a heartbeat, forget silent workers, and return the orders that are not received."""
         for silent in [name for name in self._records if not self._alive(now, name)]:

@@ -1,4 +1,4 @@
-"""named_store: the store of `memory://name`, which all that open it in one process share.
+"""The stores of `memory://` and `memory://name`: the latter is shared by all that open it in one process.
 
 It lives as long as a `trio.run` that has opened it: the next one begins with an empty store, so a
 test that leaves tasks behind does not disturb another one. Clients for blocking code and for asyncio
@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager
+from typing import Any
 
 import attrs
 import trio
 
+from rediq_trio._errors import ClientClosed
 from rediq_trio.store.memory import MemoryStore
 
 
@@ -45,3 +49,27 @@ def _runs(token: trio.lowlevel.TrioToken) -> bool:
     except trio.RunFinishedError:
         return False
     return True
+
+
+class _OpenedStore(MemoryStore):
+    """A store as one client has opened it. All that have opened it share the attributes."""
+
+    __slots__ = ("_checkpoint",)  # its own, because each is closed by itself
+    _checkpoint: Callable[[], Coroutine[Any, Any, None]]
+
+
+async def _refuse() -> None:
+    await trio.lowlevel.checkpoint()
+    raise ClientClosed("rediq.connect()")
+
+
+@contextmanager
+def opened(store: MemoryStore) -> Generator[MemoryStore]:
+    """Yield a store for one client, whose calls are refused after the block."""
+    mine = _OpenedStore.__new__(_OpenedStore)
+    mine.__dict__ = store.__dict__
+    mine._checkpoint = trio.lowlevel.checkpoint
+    try:
+        yield mine
+    finally:
+        mine._checkpoint = _refuse

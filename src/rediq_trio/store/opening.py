@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 
@@ -13,7 +13,7 @@ import trio
 from rediq_trio._errors import ConfigError, ConnectionLost, quote
 from rediq_trio.store.call_meter import CallMeter
 from rediq_trio.store.memory import MemoryStore
-from rediq_trio.store.named_memory import named_store
+from rediq_trio.store.named_memory import named_store, opened
 from rediq_trio.store.port import Store
 from rediq_trio.store.redis.connection.timeouts import RESPONSE_TIMEOUT
 from rediq_trio.store.redis.durability import Durability
@@ -62,7 +62,8 @@ async def open_store(
             raise ConfigError.of(
                 "durability", durability.level, "memory: memory:// ends with its process"
             )
-        yield _memory(url)
+        with opened(_memory(url)) as store:
+            yield store
         return
     async with AsyncExitStack() as stack:
         if scheme == "embedded":
@@ -125,19 +126,21 @@ async def _open_server(
     # Imported late: redis-py and trio-asyncio take a while, and memory:// has no need of them.
     from rediq_trio.store.redis.connection.gateway import open_gateway, parse_address
     from rediq_trio.store.redis.keys import Keys
-    from rediq_trio.store.redis.scripts import load_scripts
+    from rediq_trio.store.redis.scripts import open_scripts
     from rediq_trio.store.redis.store import RedisStore
 
     keys = Keys(key_prefix)
-    scripts = load_scripts()
+    scripts = open_scripts()
     opened = open_gateway(parse_address(url), keys, durability, response_timeout)
     async with opened as gateway:
+        product = ""
         for node, info in (await gateway.call_each(b"INFO")).items():
+            product = product or product_of(info_fields(info))
             where = str(redacted(url)) if len(gateway.nodes) == 1 else str(node)
             _check_server(where, info_fields(info), allow_eviction=allow_eviction)
             if durability.level == "fsynced":
                 _check_fsync(where, info_fields(info))
-        yield RedisStore(gateway, scripts, keys, meter=meter)
+        yield RedisStore(gateway, scripts, keys, meter=meter, product=product)
 
 
 def _check_server(where: str, info: dict[str, str], *, allow_eviction: bool) -> None:
@@ -167,6 +170,13 @@ def _check_fsync(where: str, info: dict[str, str]) -> None:
         raise ConfigError(
             f"durability='fsynced': the server at {where} keeps no append-only file: set appendonly yes"
         )
+
+
+def product_of(info: Mapping[str, str]) -> str:
+    """Return what a server is, with its version: "Redis 7.2.4", "Valkey 8.1.1"."""
+    if "valkey_version" in info:
+        return f"Valkey {info['valkey_version']}"
+    return f"Redis {info.get('redis_version', '')}".rstrip()
 
 
 def version_parts(version: str) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 A store promises that its methods may be repeated. What a repetition answers may differ, because the
 first call may have been carried out: then what was to be removed is missing, and that is success.
+The tasks that died by the first call are read, since a repetition does not answer them.
 `enqueue` is not repeated here: of a task with an id of the caller, a repetition could not say who
 wrote it. The client repeats it if all ids are new.
 """
@@ -9,17 +10,33 @@ wrote it. The client repeats it if all ids are new.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any, ParamSpec, TypeVar
 
+import attrs
 import trio
 
-from rediq_trio._errors import ConnectionLost
+from rediq_trio._errors import ConnectionLost, RediqError
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.messages import Enqueued, InState, NewTask, Requeued, States, Version
+from rediq_trio.spec.messages import (
+    Cancelling,
+    Death,
+    Deleted,
+    Enqueued,
+    InState,
+    Mail,
+    MailKind,
+    NewTask,
+    Received,
+    Requeued,
+    States,
+    Version,
+)
 from rediq_trio.spec.operations import Operation
+from rediq_trio.spec.stored_format import ENDED_AS
 from rediq_trio.store.broadcast import Signal, Topic
 from rediq_trio.store.port import READS, WRITES, Store, implements_store
+from rediq_trio.store.reads.lost_deaths import find_lost_deaths
 from rediq_trio.store.retrying import until_answered
 
 P = ParamSpec("P")
@@ -105,9 +122,15 @@ class PatientStore(Store):
 
     async def delete(
         self, queue: str, /, ids: Sequence[str], *, still: InState | None = None
-    ) -> States:
-        states, again = await self._do_again(lambda: self._store.delete(queue, ids, still=still))
-        return tuple(State.DEAD if s is None and again else s for s in states)
+    ) -> Deleted:
+        began = trio.current_time()
+        deleted, again = await self._do_again(lambda: self._store.delete(queue, ids, still=still))
+        deaths = deleted.deaths
+        if again and not deaths:
+            gone = [(one, None) for one, state in zip(ids, deleted, strict=True) if state is None]
+            deaths = await self._lost_deaths(queue, gone, began)
+        states = (State.DEAD if s is None and again else s for s in deleted)
+        return Deleted(states, deaths)
 
     async def revive(
         self, queue: str, /, ids: Sequence[str], *, still: InState | None = None
@@ -119,9 +142,33 @@ class PatientStore(Store):
 
     async def cancel(
         self, queue: str, /, task_id: str, *, still: InState | None = None
-    ) -> State | None:
-        state, again = await self._do_again(lambda: self._store.cancel(queue, task_id, still=still))
-        return State.CANCELLED if state is None and again and still is not None else state
+    ) -> Cancelling:
+        began = trio.current_time()
+        answer, again = await self._do_again(
+            lambda: self._store.cancel(queue, task_id, still=still)
+        )
+        changed = answer.state is None and again and still is not None
+        state = State.CANCELLED if changed else answer.state
+        deaths = answer.deaths
+        if again and state is State.CANCELLED and not deaths:
+            deaths = await self._lost_deaths(queue, [(task_id, state)], began)
+        return Cancelling(state, deaths)
+
+    async def receive(self, queue: str, /, sender: str, mail: Sequence[Mail]) -> Received:
+        began = trio.current_time()
+        answer, again = await self._do_again(lambda: self._store.receive(queue, sender, mail))
+        if not again or answer.deaths:
+            return answer
+        deaths = await self._lost_deaths(queue, _ended_by(sender, mail), began)
+        return attrs.evolve(answer, deaths=deaths)
+
+    async def _lost_deaths(
+        self, queue: str, ended: Sequence[tuple[str, State | None]], began: float
+    ) -> tuple[Death, ...]:
+        """Return who died by a call whose answer was lost; none if that cannot be read."""
+        with suppress(RediqError):
+            return await self._repeat(lambda: find_lost_deaths(self._store, queue, ended, began))
+        return ()
 
     async def requeue(
         self,
@@ -142,3 +189,15 @@ class PatientStore(Store):
     async def retract(self, queue: str, /, *, names: Collection[str]) -> tuple[str, ...]:
         gone, again = await self._do_again(lambda: self._store.retract(queue, names=names))
         return tuple(sorted(names)) if again else gone
+
+
+def _ended_by(sender: str, mail: Iterable[Mail]) -> list[tuple[str, State | None]]:
+    """Return the tasks of which the receiver of these messages may have learned that they ended."""
+    found: dict[tuple[str, State | None], None] = {}
+    for message in mail:
+        if message.kind is MailKind.ENDED:
+            found[f"{sender}/{message.ref}", message.ended_as] = None
+        elif message.task is not None:
+            needs = message.task.relations.needs
+            found |= dict.fromkeys((ref, state) for ref in needs for state in ENDED_AS)
+    return [*found]

@@ -37,6 +37,9 @@ from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.history.kinds import StoredKind
 from rediq_trio.spec.history.logbook import LinePlace, Logbook, LogLine
 from rediq_trio.spec.history.samples import SeriesRead
+from rediq_trio.spec.history.sizes import Excess
+from rediq_trio.spec.history.type_counts import TypesRead
+from rediq_trio.spec.history.workflows import WorkflowRecord
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Fence, Mail, OrderAnswer, WorkerOrder, WorkerRecord
 from rediq_trio.spec.operations import OP, OPERATIONS, Carries, Operation
@@ -101,12 +104,14 @@ class Store:
     settle = method_of(OP.settle)
     report = method_of(OP.report)
     remember = method_of(OP.remember)
+    tally = method_of(OP.tally)
     promote = method_of(OP.promote)
     unblock = method_of(OP.unblock)
     reclaim = method_of(OP.reclaim)
     expire = method_of(OP.expire)
     purge = method_of(OP.purge)
     sample = method_of(OP.sample)
+    trim = method_of(OP.trim)
     set_group_rules = method_of(OP.set_group_rules)
     batch = method_of(OP.batch)
     tick = method_of(OP.tick)
@@ -217,6 +222,14 @@ class Store:
         """Read samples of one level, at one instant; see `spec.history.series.read_series`."""
         raise NotImplementedError
 
+    async def types(self, queue: str, /, *, since_ms: int) -> TypesRead:
+        """Read what is kept by type, some steps at one instant; see `spec.history.tally.read_types`."""
+        raise NotImplementedError
+
+    async def series_bytes(self, queue: str, /) -> int:
+        """Return the bytes that its series and its statistics by type take in Redis, about."""
+        raise NotImplementedError
+
     async def failure_kinds(self, queue: str, /) -> Mapping[str, StoredKind]:
         """Read the kinds of failure by their fingerprints, the one that was seen last first."""
         raise NotImplementedError
@@ -226,6 +239,10 @@ class Store:
 
         As `stats` without an age, for many queues at once; a queue is not read in one atomic step.
         """
+        raise NotImplementedError
+
+    async def server_memory(self) -> tuple[ServerMemory, ...]:
+        """Read how much memory each server uses; none of a store that is in this process."""
         raise NotImplementedError
 
     async def with_schedules(self, queues: Sequence[str], name: str = "") -> tuple[str, ...]:
@@ -310,6 +327,43 @@ class Store:
         """Read the lines after a place, or before it and backwards with `newest`."""
         raise NotImplementedError
 
+    async def note_size(
+        self, queue: str, size: int, *, last: bool, most: int = 0
+    ) -> tuple[Excess, ...]:
+        """Note the bytes of a queue's statistics; return which queues are to lose some of theirs.
+
+        See `spec.history.sizes`.
+        """
+        raise NotImplementedError
+
+    async def keep_workflow(self, workflow_id: str, data: bytes) -> int:
+        """Write the record of a workflow, once for an id; return when it was written, in ms.
+
+        See `spec.history.workflows`.
+        """
+        raise NotImplementedError
+
+    async def forget_workflow(self, workflow_id: str) -> None:
+        """Remove the record of a workflow, if there is one."""
+        raise NotImplementedError
+
+    async def workflow(self, workflow_id: str) -> WorkflowRecord | None:
+        """Read the record of a workflow."""
+        raise NotImplementedError
+
+    async def workflows(
+        self, *, limit: int, after: int | None = None, newest: bool = False
+    ) -> tuple[WorkflowRecord, ...]:
+        """Read records after a number, or before it and backwards with `newest`.
+
+        There may be fewer than `limit`, but one at least unless there is none.
+        """
+        raise NotImplementedError
+
+    async def due_workflows(self, *, limit: int) -> tuple[WorkflowRecord, ...]:
+        """Read records that are to be looked at, and put off each."""
+        raise NotImplementedError
+
     def listen(
         self, topics: Iterable[Topic]
     ) -> AbstractContextManager[trio.MemoryReceiveChannel[Signal]]:
@@ -337,6 +391,19 @@ class Counts:
     """How many tasks are in each state that has any."""
     paused: bool
     counters: Counters
+    target_latency_ms: int = 0
+    target_failures_ppm: int = 0
+
+
+@attrs.frozen
+class ServerMemory:
+    """The memory of a server, in bytes."""
+
+    server: str
+    """Its address."""
+    used: int
+    most: int
+    """What `maxmemory` allows; 0 for no bound."""
 
 
 OF_THE_STORE = frozenset({"unconfirmed", "listen"})
@@ -352,10 +419,11 @@ READS: Mapping[str, Carries] = MappingProxyType(
         "stats": Carries.NOTES_OUT,
         "failure_kinds": Carries.ERRORS_OUT,
         "logged": Carries.NOTES_OUT,
+        **dict.fromkeys(("workflow", "workflows"), Carries.NOTES_OUT),
         **dict.fromkeys(
             ("active_leases", "groups", "history", "key_report", "limits", "list", "overview",
-             "partitions", "queues", "series", "states", "targets", "totals", "views",
-             "with_schedules", "workers"),
+             "partitions", "queues", "series", "series_bytes", "server_memory", "states", "targets",
+             "totals", "types", "views", "with_schedules", "workers"),
             Carries.NOTHING,
         ),
     }
@@ -364,11 +432,15 @@ READS: Mapping[str, Carries] = MappingProxyType(
 WRITES: Mapping[str, Carries] = MappingProxyType(
     {
         "log": Carries.NOTES_IN,
+        "keep_workflow": Carries.NOTES_IN,
+        "due_workflows": Carries.NOTES_OUT,
         **dict.fromkeys(
-            ("order", "register", "repair", "set_partitions", "unregister"), Carries.NOTHING
+            ("forget_workflow", "note_size", "order", "register", "repair", "set_partitions",
+             "unregister"),
+            Carries.NOTHING,
         ),
     }
-)
+)  # fmt: skip
 """What is written beside the operations, with what it carries."""
 
 METHODS = frozenset(name for name in vars(Store) if not name.startswith("_"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from urllib.parse import urlsplit
 
 from rediq_trio._errors import ConfigError
 
@@ -32,6 +33,27 @@ def scheme_of(url: object, platform: str = sys.platform) -> str:
         reason = "Python has no Unix sockets on Windows"
         raise ConfigError.of("url", redacted(url), f"memory:// or like {DEFAULT_URL}: {reason}")
     return scheme
+
+
+def server_of(url: object) -> tuple[str, int | None] | None:
+    """Return host and port of a URL's server, or the path of its socket and None; None without one.
+
+    The URL defaults as in `connect`. Of a Cluster it is the first node of the URL. Behind Sentinels it
+    changes, so it is None.
+    """
+    url = default_url() if url is None else url
+    if not isinstance(url, str):
+        return None
+    scheme, _, rest = url.partition("://")
+    if scheme == "unix":
+        return urlsplit(url).path, None
+    if scheme not in _NETWORK_SCHEMES:
+        return None
+    first = re.split("[/?#]", rest.rpartition("@")[2], maxsplit=1)[0].partition(",")[0]
+    found = _HOST_PORT.fullmatch(first)
+    if found is None:
+        return None
+    return found["host"].strip("[]") or "localhost", int(found["port"] or 6379)
 
 
 def embedded_folder(url: str) -> str | None:
@@ -78,4 +100,6 @@ HIDDEN = "..."
 _URL = re.compile(r"[A-Za-z][\w+.-]*://\S*[^\s:;,.)'\"]")
 _SCHEME = re.compile(r"[A-Za-z+]{1,20}")
 _QUERY = re.compile(r"[?&]\w+=")
+_NETWORK_SCHEMES = ("redis", "rediss", "redis+cluster", "rediss+cluster")
+_HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[\w.~-]*)(:(?P<port>\d{1,5}))?")
 _HOST = re.compile(r"((\[[0-9A-Fa-f:.%]+\]|[\w.~-]+)(:\d{1,5})?)?")

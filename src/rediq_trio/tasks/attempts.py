@@ -35,6 +35,15 @@ def pack_detail(error: ErrorText, *, timed_out: bool = False) -> bytes:
     return pack(detail | ({"timed_out": True} if timed_out else {}))
 
 
+def error_of(packed: bytes) -> ErrorText | None:
+    """Return the error in what `pack_detail` packed; None where nothing is kept."""
+    if not packed:
+        return None
+    detail = cast("dict[str, Any]", unpack_value(packed, what="attempt"))
+    texts = (_text(detail, name) or "" for name in ("type", "message", "traceback"))
+    return ErrorText(*texts)
+
+
 def make_attempt(stored: StoredAttempt) -> Attempt:
     """Return the `Attempt` of what is stored. What cannot be read is missing, with the reason."""
     detail: dict[str, Any] = {}

@@ -6,7 +6,6 @@ exists, or a unique key that is taken, refuses nothing: the handle is that of th
 
 from __future__ import annotations
 
-import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
@@ -18,6 +17,7 @@ from rediq_trio.spec.messages import Answer, AnswerKind, Enqueued, NewTask
 from rediq_trio.store.port import BATCH
 from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.tasks.prepare import PreparedTask
+from rediq_trio.values.chance import uniform
 
 FULL_QUEUE_FIRST_PAUSE, FULL_QUEUE_LONGEST_PAUSE = 0.05, 1.0
 """Seconds between two attempts to enqueue into a full queue."""
@@ -90,7 +90,7 @@ class StepWriter:
                 now = fitting
                 continue
             if step:
-                await trio.sleep(random.uniform(pause / 2, pause))
+                await trio.sleep(uniform(pause / 2, pause))
                 pause = min(FULL_QUEUE_LONGEST_PAUSE, pause * 2)
                 now = step
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 import attrs
 
 from rediq_trio._errors import PayloadError
-from rediq_trio.spec.history.kinds import KIND_TASKS, StoredKind
+from rediq_trio.spec.history.kinds import HOUR_MS, HOURS_KEPT, KIND_TASKS, StoredKind
 from rediq_trio.tasks.instants import instant
 from rediq_trio.values.observed.failure_kind import FailureKind
 from rediq_trio.wire.envelope import unpack_value
@@ -46,9 +46,22 @@ def make_failure_kind(kind: str, found: list[tuple[str, StoredKind]]) -> Failure
         first_seen=instant(min(stored.first_ms for _, stored in found)),
         last_seen=instant(newest_first[0][1].last_ms),
         task_ids=tuple(ids[:KIND_TASKS]),
+        hours=_added_up([stored for _, stored in found]),
         unreadable=unreadable,
         **texts,
     )
+
+
+def _added_up(found: list[StoredKind]) -> tuple[int, ...]:
+    """Return the counts of hours of all partitions, beginning with that in which one failed last."""
+    last = max(stored.last_ms for stored in found) // HOUR_MS
+    counts = dict[int, int]()
+    for stored in found:
+        for before, number in enumerate(stored.hours[1:]):
+            hour = stored.hours[0] - before
+            counts[hour] = counts.get(hour, 0) + number
+    oldest = max(min(counts, default=last + 1), last - HOURS_KEPT + 1)
+    return tuple(counts.get(hour, 0) for hour in range(last, oldest - 1, -1))
 
 
 def _read_sample(packed: bytes) -> tuple[dict[str, str | None], str | None]:

@@ -13,7 +13,7 @@ from typing import TypeVar
 import trio
 
 from rediq_trio._errors import ConnectionLost, RediqError, name_some
-from rediq_trio._nursery import unwrapped_errors
+from rediq_trio._errors.nursery import unwrapped_errors
 
 A = TypeVar("A")
 

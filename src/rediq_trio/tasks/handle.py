@@ -1,9 +1,12 @@
-"""TaskHandle: one enqueued task, as its producer sees it."""
+"""TaskHandle: one enqueued task, as its producer sees it.
+
+Long, because each method says what it promises.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Any, Generic, TypeVar, Unpack
 
@@ -11,6 +14,7 @@ import trio
 
 from rediq_trio._errors import ConnectionLost, TaskCancelled, TaskFailed, TaskNotFound
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.messages import Death
 from rediq_trio.spec.records import Record
 from rediq_trio.store.audit.audited import audited
 from rediq_trio.store.broadcast import SignalKind
@@ -20,15 +24,24 @@ from rediq_trio.store.retrying import raise_access_refused, until_answered
 from rediq_trio.tasks.changes.again import enqueue_again
 from rediq_trio.tasks.changes.changing import reschedule, update
 from rediq_trio.tasks.changes.moving import requeue
+from rediq_trio.tasks.changes.replacing import replace as replace_task
 from rediq_trio.tasks.described_info import make_described_info
 from rediq_trio.tasks.failures import failure_cause
 from rediq_trio.tasks.task_info import make_task_info, read_progress
 from rediq_trio.tasks.too_slow import too_slow
 from rediq_trio.tasks.waiting import RUNNING_HANDLER, lend_slot
 from rediq_trio.tasks.why.explain import explain
-from rediq_trio.values.bounds import MAX_PAYLOAD, Duration, check_seconds, queue_of, to_seconds
+from rediq_trio.values.bounds import (
+    MAX_PAYLOAD,
+    Duration,
+    check_flag,
+    check_seconds,
+    queue_of,
+    to_seconds,
+)
 from rediq_trio.values.observed.why import Why
 from rediq_trio.values.task import NewTaskChanges, Progress, TaskChanges, TaskInfo
+from rediq_trio.values.telemetry.sending import Senders
 from rediq_trio.wire.envelope import unpack_value
 from rediq_trio.wire.structuring import make_structurer
 
@@ -50,18 +63,21 @@ class TaskHandle(Generic[R]):
         *,
         created: bool = True,
         max_payload: int = MAX_PAYLOAD,
+        senders: Senders | None = None,
     ) -> None:
         self._store = store
         self._local_id = local_id
         self._returns = returns
         self._max_payload = max_payload
+        self._senders = senders
         self._partition = partition
         self.id = f"{partition}/{local_id}"
         """`"<queue>/<id>"`, with the partition where the queue has some: `"<queue>~3/<id>"`."""
         self.queue = queue_of(partition)
         self.created = created
         """False when the task existed before: it holds the unique key, or in `enqueue_many`
-        it has that id. For `enqueue_after` this is known once the attempt's end is written."""
+        it has that id. For `enqueue_after` this is known once the attempt's end is written, for
+        another queue once the worker that ran the handler has brought the task there."""
 
     def __repr__(self) -> str:
         return f"<TaskHandle {self.id}>"
@@ -175,7 +191,8 @@ class TaskHandle(Generic[R]):
         within a second unless it finishes first; `wait()` returns which. Any other state:
         it had ended already, and nothing changed. Raises `TaskNotFound`.
         """
-        return await self._changed(await self._store.cancel(self._partition, self._local_id))
+        answer = await self._store.cancel(self._partition, self._local_id)
+        return await self._changed(answer.state, answer.deaths)
 
     @audited("task", "id")
     async def retry(self) -> State:
@@ -194,8 +211,8 @@ class TaskHandle(Generic[R]):
 
         Raises `TaskNotFound`.
         """
-        (state,) = await self._store.delete(self._partition, (self._local_id,))
-        return await self._changed(state) is not State.ACTIVE
+        deleted = await self._store.delete(self._partition, (self._local_id,))
+        return await self._changed(deleted[0], deleted.deaths) is not State.ACTIVE
 
     @audited("task", "id")
     async def run_now(self) -> bool:
@@ -259,12 +276,12 @@ class TaskHandle(Generic[R]):
         `update` does, `TaskNotFound`, `PayloadError`, and `ConfigError` for a bad queue.
         """
         partition, local_id = await requeue(self._store, self._partition, self._local_id, queue)
-        return TaskHandle(
-            self._store, partition, local_id, self._returns, max_payload=self._max_payload
-        )
+        return self._other(partition, local_id)
 
     @audited("task", "id")
-    async def enqueue_again(self, **changes: Unpack[NewTaskChanges]) -> TaskHandle[R]:
+    async def enqueue_again(
+        self, *, replace: bool = False, **changes: Unpack[NewTaskChanges]
+    ) -> TaskHandle[R]:
         """Enqueue a new task of the same payload and options, whatever became of this one.
 
         Pass what is to be another, as for `Task`. The new task has an id of its own, and waits
@@ -273,22 +290,46 @@ class TaskHandle(Generic[R]):
         not there. It has the same unique key, so `DuplicateTask` is raised as long as a task
         holds that; pass `unique` if the key was to last for a time (`until="expired"`).
 
+        With `replace`, this task, dead or cancelled, is removed in the same step: if the call is
+        lost, a keeper of its queue brings the new one, once. One that `requeue` would leave in its
+        queue raises `TaskStateError`, and `id`, `unique`, `group`, `delay` and `run_at` cannot be changed.
+
         When cancelled, the task may exist. Raises what `enqueue` raises, and `TaskNotFound` if
         this task is gone.
         """
-        partition, local_id, created = await enqueue_again(
-            self._store, self._partition, self._local_id, changes, self._max_payload
-        )
+        check_flag("replace", replace)
+        if replace:
+            created = True
+            partition, local_id = await replace_task(
+                self._store,
+                self._partition,
+                self._local_id,
+                changes,
+                self._max_payload,
+                self._senders,
+            )
+        else:
+            partition, local_id, created = await enqueue_again(
+                self._store,
+                self._partition,
+                self._local_id,
+                changes,
+                self._max_payload,
+                self._senders,
+            )
+        return self._other(partition, local_id, created=created)
+
+    def _other(self, partition: str, local_id: str, *, created: bool = True) -> TaskHandle[R]:
         return TaskHandle(
             self._store, partition, local_id, self._returns,
-            created=created, max_payload=self._max_payload,
+            created=created, max_payload=self._max_payload, senders=self._senders,
         )  # fmt: skip
 
-    async def _changed(self, state: State | None) -> State:
+    async def _changed(self, state: State | None, deaths: Sequence[Death] = ()) -> State:
         if state is None:
             raise TaskNotFound(self.id)
         # Dependents in other queues are notified, whether or not a worker serves this queue.
-        await relay(self._store, self._partition)
+        await relay(self._store, self._partition, deaths)
         return state
 
 

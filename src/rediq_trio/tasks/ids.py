@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import time
-
 from rediq_trio._errors import ConfigError, quote
 from rediq_trio.values.bounds import NAME_BOUND, PartitionName, is_name, is_partition
+from rediq_trio.values.chance import moment
 
 
 def new_id() -> str:
@@ -15,8 +13,9 @@ def new_id() -> str:
 
     Ids of one process sort by age, unless its clock is set back or is coarser than that.
     """
-    ms, ns = divmod(time.time_ns(), 1_000_000)
-    random = int.from_bytes(os.urandom(8), "big") >> 2
+    at, drawn = moment(8)
+    ms, ns = divmod(at, 1_000_000)
+    random = int.from_bytes(drawn, "big") >> 2
     value = ms << 80 | 0x7 << 76 | (ns << 12) // 1_000_000 << 64 | 0x2 << 62 | random
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import copy
 import math
-import random
 from typing import Any, TypeVar
 from zlib import crc32
 
@@ -23,6 +22,7 @@ from rediq_trio.store.port import Store
 from rediq_trio.store.retrying import until_answered
 from rediq_trio.tasks.prepare import unique_key
 from rediq_trio.values.bounds import PATIENCE, PartitionName
+from rediq_trio.values.chance import randrange
 from rediq_trio.values.task import Task
 
 R = TypeVar("R")
@@ -109,7 +109,7 @@ class PartitionRouter:
             raise ConfigError.of(given[0], routing_keys[given[0]], bound)
         if not given:
             if task.queue not in self._chosen:
-                self._chosen[task.queue] = random.randrange(count)
+                self._chosen[task.queue] = randrange(count)
             return self._chosen[task.queue]
         key = task.id or task.group or unique_key(task)
         return crc32(key.encode()) % count

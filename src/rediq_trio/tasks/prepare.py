@@ -13,12 +13,15 @@ from rediq_trio._errors import ConfigError
 from rediq_trio.spec.messages import NO_RELATIONS, NewTask, Relations, Until
 from rediq_trio.spec.stored_format import UNSET_RETENTION_MS
 from rediq_trio.tasks.ids import new_id
+from rediq_trio.values.bounds import queue_of
 from rediq_trio.values.task import Task, Unique
+from rediq_trio.values.telemetry.sending import SentTask
 from rediq_trio.values.unset import UNSET_MAX_RETRY, UnsetFloat, UnsetInt
 from rediq_trio.wire.deadlines import earlier_end, pack_deadline
 from rediq_trio.wire.envelope import pack_envelope, pack_value
 from rediq_trio.wire.structuring import to_plain
 
+_A_TASK = "a Task, as TaskType.task(...) returns it"
 _UNTIL = {"done": Until.DONE, "started": Until.STARTED, "expired": Until.EXPIRED}
 
 
@@ -77,13 +80,28 @@ def retention_ms(retention: float) -> int:
     return found
 
 
-def prepare(task: Task[Any], max_payload: int) -> PreparedTask:
-    """Check and pack a task; raise `ConfigError`, `PayloadError` or `PayloadTooLarge`."""
+def to_send(task: Task[Any]) -> SentTask:
+    """Return a task as middleware of `sending` sees it, with the id that it will have."""
     if not isinstance(task, Task):
-        raise ConfigError.of("task", task, "a Task, as TaskType.task(...) returns it")
+        raise ConfigError.of("task", task, _A_TASK)
+    local_id = task.id or new_id()
+    queue = queue_of(task.queue)
+    return SentTask(f"{task.queue}/{local_id}", task.type, queue, dict(task.metadata))
+
+
+def prepare(
+    task: Task[Any], max_payload: int, sent: SentTask | None = None, workflow: str = ""
+) -> PreparedTask:
+    """Check and pack a task of a workflow, or of none.
+
+    `sent` has the id and the metadata, if middleware has seen the task. Raises `ConfigError`,
+    `PayloadError` or `PayloadTooLarge`.
+    """
+    if not isinstance(task, Task):
+        raise ConfigError.of("task", task, _A_TASK)
     data = to_plain(task.payload, "payload")
     payload = pack_value(data, most=max_payload)
-    local_id = task.id or new_id()
+    local_id = task.id or (new_id() if sent is None else sent.local_id)
     ends = pack_deadline(task.deadline)
     expires = earlier_end(task.expires, task.deadline)
     expires_in = expires if isinstance(expires, int | float) else None
@@ -95,11 +113,12 @@ def prepare(task: Task[Any], max_payload: int) -> PreparedTask:
             payload,
             task.timeout,
             task.backoff,
-            task.metadata,
+            task.metadata if sent is None else sent.metadata,
             ends,
             task.depends_on,
             max_retry_is_set=task.max_retry == UNSET_MAX_RETRY
             and type(task.max_retry) is not UnsetInt,
+            workflow=workflow,
         ),
         priority=task.priority,
         max_retry=int(task.max_retry),

@@ -29,6 +29,7 @@ from rediq_trio.values.task import Progress, QueueStats, TaskInfo, WorkerInfo
 from rediq_trio.values.unset import UNSET_TIMEOUT
 from rediq_trio.wire.batch_envelope import batch_of
 from rediq_trio.wire.deadlines import deadline_ms
+from rediq_trio.wire.encrypted_error import shown_error
 from rediq_trio.wire.envelope import Envelope, open_envelope, pack_value, unpack_value
 from rediq_trio.wire.packing import pack
 
@@ -63,10 +64,11 @@ def make_task_info(partition: str, record: Record) -> TaskInfo:
         finished_at=instant_or_none(record.finished_ms),
         progress=read_progress(record.progress),
         result=_result(record),
-        error=record.error or None,
+        error=shown_error(record.error) or None,
         attempts=tuple(map(make_attempt, record.attempts)),
         worker=record.worker or None,
         metadata=envelope.metadata,
+        workflow=envelope.workflow or None,
         depends_on=envelope.depends_on,
         group=batch.group if batch else record.group or None,
         members=tuple(f"{partition}/{member.id}" for member in batch.members) if batch else (),

@@ -10,6 +10,7 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast, get_args
 
+from rediq_trio.values.observed.signature import TaskSignature
 from rediq_trio.values.observed.workers import ReceivedOrder, RunningTask, WorkerHealth, WorkerState
 from rediq_trio.values.task import WorkerInfo
 
@@ -19,6 +20,9 @@ HEALTH_REASONS_MAX, HEALTH_REASON_MAX = 10, 500
 """Maximum reasons of its health that a worker's record has, and characters of each."""
 ORDERS_SHOWN = 10
 """Maximum orders that a worker's record says it has received."""
+SIGNATURES_MAX, PARAMETERS_MAX, SIGNATURES_LENGTH_MAX = 200, 32, 8_192
+"""Bounds of the signatures that a worker's record has: how many, with so many parameters each, and the
+characters of all their names. Those beyond are left out, each as a whole."""
 
 
 def pack_details(info: WorkerInfo) -> dict[str, Any]:
@@ -40,6 +44,9 @@ def pack_details(info: WorkerInfo) -> dict[str, Any]:
         "orders": None if info.orders is None else [
             _plain_order(order) for order in info.orders[-ORDERS_SHOWN:]
         ],
+        "signatures": None if info.signatures is None else _plain_signatures(info.signatures),
+        "leases_lost": info.leases_lost,
+        "unconfirmed": info.unconfirmed,
     }  # fmt: skip
     return {name: value for name, value in details.items() if value is not None}
 
@@ -56,6 +63,18 @@ def _plain_task(task: RunningTask) -> list[Any]:
 def _plain_order(order: ReceivedOrder) -> list[Any]:
     stacks = None if order.stacks is None else dict(order.stacks)
     return [order.id, order.name, order.received_at.timestamp(), order.refused, stacks]
+
+
+def _plain_signatures(signatures: Mapping[str, TaskSignature]) -> dict[str, Any]:
+    found, left = dict[str, Any](), SIGNATURES_LENGTH_MAX
+    for name, one in signatures.items():
+        names = (*one.required, *one.optional)
+        left -= len(name) + sum(map(len, names))
+        if left < 0 or len(found) == SIGNATURES_MAX:
+            break
+        if len(names) <= PARAMETERS_MAX:
+            found[name] = [list(one.required), list(one.optional), one.open]
+    return found
 
 
 def _read_or_none(read: Callable[[Any], Any], value: Any) -> Any:
@@ -114,6 +133,16 @@ def _order(ident: Any, name: Any, received_at: Any, refused: Any, stacks: Any) -
     )
 
 
+def _signatures(value: object) -> dict[str, TaskSignature]:
+    return {str(name): _signature(*each[:3]) for name, each in _mapping(value).items()}
+
+
+def _signature(required: Any, optional: Any, more: Any) -> TaskSignature:
+    return TaskSignature(
+        required=tuple(map(_text, required)), optional=tuple(map(_text, optional)), open=bool(more)
+    )
+
+
 def _mapping(value: object) -> dict[str, Any]:
     return dict(cast("Mapping[str, Any]", value))
 
@@ -133,5 +162,8 @@ _DETAILS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("settings", "settings", _mapping),
     ("labels", "labels", _texts),
     ("orders", "orders", _orders),
+    ("signatures", "signatures", _signatures),
+    ("leases_lost", "leases_lost", _count),
+    ("unconfirmed", "unconfirmed", _count),
 )
 """The name of each detail in a record, the field of `WorkerInfo`, and how it is read."""

@@ -6,8 +6,8 @@ worker uses the same one, whatever its own code says.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
+from random import Random
 
 import attrs
 from attrs.validators import optional
@@ -15,6 +15,7 @@ from attrs.validators import optional
 from rediq_trio._errors import ConfigError, PayloadError, quote
 from rediq_trio.values.bounds import MAX_DELAY, number, to_seconds, to_seconds_or_none
 from rediq_trio.values.bounds import seconds as in_seconds
+from rediq_trio.values.chance import uniform
 
 
 @attrs.frozen
@@ -37,12 +38,13 @@ class Exponential:
     jitter: float = attrs.field(default=0.1, validator=number(0, 1))
     """Share of the delay that is added or subtracted at random, 0 to 1."""
 
-    def delay(self, attempt: int, chance: random.Random | None = None) -> float:
+    def delay(self, attempt: int, chance: Random | None = None) -> float:
         """Return the seconds to wait after failed attempt number `attempt` (from 1)."""
         # 1000 ** 200 overflows a float; above the cap the exponent does not matter.
         steps = min(attempt - 1, 100)
         base = min(self.cap, self.first * self.factor**steps)
-        return min(MAX_DELAY, base * (1 + self.jitter * (chance or random).uniform(-1, 1)))
+        drawn = uniform(-1, 1) if chance is None else chance.uniform(-1, 1)
+        return min(MAX_DELAY, base * (1 + self.jitter * drawn))
 
 
 @attrs.frozen
@@ -56,7 +58,7 @@ class Linear:
     )
     """The longest delay in seconds, 0 to 1 year; None for 1 year."""
 
-    def delay(self, attempt: int, chance: random.Random | None = None) -> float:
+    def delay(self, attempt: int, chance: Random | None = None) -> float:
         """Return the seconds to wait after failed attempt number `attempt` (from 1)."""
         return min(self.step * attempt, MAX_DELAY if self.cap is None else self.cap)
 
@@ -68,7 +70,7 @@ class Fixed:
     seconds: float = attrs.field(converter=to_seconds, validator=in_seconds(0, MAX_DELAY))
     """Seconds, 0 to 1 year."""
 
-    def delay(self, attempt: int, chance: random.Random | None = None) -> float:
+    def delay(self, attempt: int, chance: Random | None = None) -> float:
         """Return the seconds to wait; the attempt does not matter."""
         return self.seconds
 

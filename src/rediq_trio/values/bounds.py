@@ -26,6 +26,10 @@ MAX_TYPE = 256
 MAX_METADATA = 64
 """Maximum entries of a task's metadata; each key and value has at most `MAX_METADATA_TEXT` characters."""
 MAX_METADATA_TEXT = 4_096
+WORKFLOW_METADATA = "rediq.workflow"
+"""The key under which the id of a task's workflow is stored; no user may use it."""
+MISSED_AFTER = 60.0
+"""Seconds after which a tick counts as missed, not late: workers pause and restart."""
 MAX_DEPTH = 64
 """Maximum levels of nesting in a payload."""
 MAX_PAYLOAD = 512 * 1024

@@ -52,7 +52,7 @@ def check_line(_: object, attribute: object, line: Any) -> None:
     """Validate a cron line; raise `ConfigError` that names the bad field."""
     if not isinstance(line, str) or len(line) > MAX_LINE:
         raise ConfigError.of("line", line, f"a cron line of at most {MAX_LINE} characters")
-    fields = _split_line(line)
+    fields = fields_of(line)
     if len(fields) != len(_CRON_FIELDS):
         bound = f"the 5 fields {' '.join(_CRON_FIELDS)}, or one of {' '.join(_NICKNAMES)}"
         raise ConfigError.of("line", line, bound)
@@ -93,7 +93,7 @@ def last_tick(
 
 def _seek(line: str, zone: ZoneInfo, start: dt.datetime, stop: dt.datetime) -> dt.datetime | None:
     """Return the first tick on the way from `start` to `stop`, both included."""
-    fields = _split_line(line)
+    fields = fields_of(line)
     follows_clock = any(field.startswith("*") for field in fields[:2])
     seek = _seek_rhythm if follows_clock else _seek_time_of_day
     return seek(" ".join(fields), zone, start, stop)
@@ -180,7 +180,8 @@ def _wall(moment: dt.datetime) -> dt.datetime:
     return moment.replace(tzinfo=None, fold=0)
 
 
-def _split_line(line: str) -> list[str]:
+def fields_of(line: str) -> list[str]:
+    """Return the fields of a line, those that a nickname such as `@daily` stands for too."""
     return _NICKNAMES.get(line.lower(), line).split()
 
 

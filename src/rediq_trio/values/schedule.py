@@ -22,8 +22,6 @@ CatchUp = Literal["skip", "once", "all"]
 Overlap = Literal["allow", "skip"]
 """What happens to a tick while the task of the tick before it is not finished."""
 
-MISSED_AFTER = 60.0
-"""Seconds after which a tick counts as missed, not late: workers pause and restart."""
 MIN_INTERVAL = 0.1
 """The shortest interval of `Every`, in seconds."""
 MAX_DUE = 10_000
@@ -184,7 +182,7 @@ def due_ticks(when: Recurrence, since_ms: int, now_ms: int, *, limit: int = 100)
         return DueTicks(tuple(ticks), tick)
     oldest = since_ms
     if when.catch_up == "skip":
-        oldest = max(since_ms, now_ms - round(MISSED_AFTER * 1000))
+        oldest = max(since_ms, now_ms - round(bounds.MISSED_AFTER * 1000))
     latest = when.last_ms(oldest, now_ms)
     return DueTicks(() if latest is None else (latest,), when.next_ms(max(since_ms - 1, now_ms)))
 

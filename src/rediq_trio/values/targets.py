@@ -56,7 +56,9 @@ def _check_share(field: str, value: object) -> None:
 
 def read_targets(queue: QueueState) -> QueueTargets:
     """Return the targets of a queue."""
-    return QueueTargets(
-        latency=queue.target_latency_ms / 1000 or None,
-        failures=queue.target_failures_ppm / 1_000_000 or None,
-    )
+    return make_targets(queue.target_latency_ms, queue.target_failures_ppm)
+
+
+def make_targets(latency_ms: int, failures_ppm: int) -> QueueTargets:
+    """Return the targets that are stored so, each 0 for none."""
+    return QueueTargets(latency=latency_ms / 1000 or None, failures=failures_ppm / 1_000_000 or None)

@@ -18,9 +18,12 @@ from rediq_trio._errors import ConfigError
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.values import bounds
 from rediq_trio.values.backoff import DEFAULT_BACKOFF, Backoff, Exponential, Fixed, Linear
+from rediq_trio.values.chance import utc_now
 from rediq_trio.values.observed.attempt import Attempt
 from rediq_trio.values.observed.related import Dependency, UniqueKey
+from rediq_trio.values.observed.signature import TaskSignature
 from rediq_trio.values.observed.workers import ReceivedOrder, RunningTask, WorkerHealth, WorkerState
+from rediq_trio.values.stored_metadata import StoredMetadata
 from rediq_trio.values.targets import NO_TARGETS, QueueTargets
 from rediq_trio.values.unset import UNSET_MAX_RETRY, UNSET_RETENTION, UNSET_TIMEOUT
 
@@ -36,14 +39,14 @@ _TRIES = bounds.number(0, bounds.MAX_TRIES, integer=True)
 
 
 def _metadata(value: Mapping[str, str]) -> Mapping[str, str]:
-    if value is _NO_METADATA:
+    if value is _NO_METADATA or type(value) is StoredMetadata:
         return value
     # A copy that nobody else can change; a value that is no mapping is left to the validator.
     return MappingProxyType(dict(value)) if isinstance(value, Mapping) else value  # pyright: ignore  (untyped callers)
 
 
 def _check_metadata(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-    if value is _NO_METADATA:
+    if value is _NO_METADATA or type(value) is StoredMetadata:
         return
     if not isinstance(value, Mapping):
         raise ConfigError.of(attribute.name, value, "a mapping of str to str")
@@ -52,6 +55,9 @@ def _check_metadata(_: object, attribute: attrs.Attribute[Any], value: Any) -> N
         raise ConfigError.of(
             attribute.name, f"<{len(value)} entries>", f"at most {bounds.MAX_METADATA} entries"
         )
+    if (key := bounds.WORKFLOW_METADATA) in value:
+        bound = f"without the key {key!r}, which holds the id of a workflow: use another key"
+        raise ConfigError.of(attribute.name, key, bound)
     for text in (*value.keys(), *value.values()):
         if not isinstance(text, str) or len(text) > bounds.MAX_METADATA_TEXT:
             bound = f"str to str, each at most {bounds.MAX_METADATA_TEXT:,} characters"
@@ -62,7 +68,7 @@ def _check_run_at(_: object, attribute: attrs.Attribute[Any], value: object) -> 
     if value is not None:
         bounds.check_instant(attribute.name, value)
         assert isinstance(value, dt.datetime)
-        latest = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=bounds.MAX_DELAY)
+        latest = utc_now() + dt.timedelta(seconds=bounds.MAX_DELAY)
         if value > latest:
             raise ConfigError.of(attribute.name, value, "at most 1 year ahead")
 
@@ -368,12 +374,16 @@ class TaskInfo:
     """What the handler returned, as plain msgpack data; None unless completed."""
     error: str | None
     """Why the last attempt failed, or why the task is dead. Of a completed task: which tasks of its
-    `enqueue_after` were not enqueued, as others had their ids or unique keys."""
+    `enqueue_after` were not enqueued, as others had their ids or unique keys. `(unreadable: ...)` with
+    the reason if it is encrypted with a key that this process does not have."""
     attempts: tuple[Attempt, ...] = ()
     """Its last attempts that did not complete it, at most ten, the oldest first."""
     worker: str | None
     """The worker that last claimed it."""
     metadata: Mapping[str, str]
+    workflow: str | None = None
+    """The id of the workflow that it is a part of, or whose part has enqueued it with
+    `enqueue_after`; None for none. See `Client.workflow`."""
     depends_on: tuple[str, ...] = ()
     group: str | None = None
     """The group in which it waits, or waited when it ended; of a batch, the group of its
@@ -501,3 +511,9 @@ class WorkerInfo:
     labels: Mapping[str, str] | None = None
     orders: tuple[ReceivedOrder, ...] | None = None
     """The orders that it has received, up to 10, the newest last; None also if its version takes none."""
+    leases_lost: int | None = None
+    """Leases that were over before their outcomes were written, in the last 10 minutes."""
+    unconfirmed: int | None = None
+    """Writes that were made and not confirmed as `durability` asks for, in the last 10 minutes."""
+    signatures: Mapping[str, TaskSignature] | None = attrs.field(default=None, repr=False)
+    """What its handlers take, by type: of the first 200 types, as far as they fit in 8 KiB."""

@@ -27,8 +27,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from rediq_trio._errors import ConfigError, WorkerCrashed
-from rediq_trio._nursery import unwrapped_errors
+from rediq_trio._errors import ConfigError, WorkerCrashed, quote
+from rediq_trio._errors.nursery import unwrapped_errors
 from rediq_trio.web.metric_table import Scrape
 from rediq_trio.web.metrics import exposition
 from rediq_trio.web.queue_stats import StatsReader
@@ -46,6 +46,10 @@ _CLOSE_GRACE = 0.5
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
+def _refusal(status: int, error: str) -> Response:
+    return JSONResponse({"error": error}, status, _NO_STORE)
+
+
 class HealthServer:
     """A running endpoint. Made by `open_health_server`."""
 
@@ -61,8 +65,7 @@ class HealthServer:
 
     def attach(self, worker: Worker, nursery: trio.Nursery) -> int:
         """Serve the health of a worker, read its queues in `nursery`, and return the port."""
-        forget = None if worker.times is None else worker.times.forget
-        reader = StatsReader(worker.client, tuple(worker.settings.queues), forget)
+        reader = StatsReader(worker.client, tuple(worker.settings.queues), worker.times.forget)
         nursery.start_soon(reader.run)
         self._reader, self._worker = reader, worker
         return self.port
@@ -73,8 +76,26 @@ class HealthServer:
 
     async def scrape(self) -> Scrape:
         """Read the values of one scrape; called in the server's own loop."""
-        stats = None if self._reader is None else await self._reader.stats()
-        return Scrape(self.health(), self._worker, stats)
+        if self._reader is None:
+            return Scrape(self.health(), self._worker, None)
+        stats, scaling = await self._reader.numbers()
+        return Scrape(self.health(), self._worker, stats, scaling)
+
+    async def scale(self, queue: str) -> Response:
+        """Return how many workers a queue needs, as a response; called in the server's own loop."""
+        if self._reader is None or self._worker is None:
+            return _refusal(503, "the worker has not started; ask again later")
+        served = self._worker.settings.queues
+        if queue not in served:
+            return _refusal(
+                404,
+                f"this worker does not serve the queue {quote(queue)}; it serves {', '.join(served)}",
+            )
+        _, scaling = await self._reader.numbers()
+        if (found := scaling.get(queue)) is None:
+            return _refusal(503, f"the queue {queue} cannot be read now; ask again later")
+        content = {"queue": queue, "desired_workers": found.desired}
+        return JSONResponse(content, 200, _NO_STORE)
 
     async def run(self) -> None:
         """Serve until `close`, also when cancelled before."""
@@ -117,10 +138,14 @@ class HealthServer:
             body, media_type = exposition(await self.scrape(), accept)
             return Response(body, 200, _NO_STORE | {"Vary": "Accept"}, media_type)
 
+        async def scale(request: Request) -> Response:
+            return await self.scale(request.path_params["queue"])
+
         pages = {
             "/healthz": probe(lambda health: health.alive),
             "/readyz": probe(lambda health: health.ready),
             "/metrics": metrics,
+            "/scale/{queue}": scale,
         }
         return Starlette(routes=[Route(path, page) for path, page in pages.items()])
 

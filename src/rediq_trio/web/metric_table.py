@@ -14,11 +14,13 @@ from importlib.metadata import version
 
 import attrs
 
-from rediq_trio._version import __version__
+from rediq_trio import __version__
+from rediq_trio.observe.scaling import QueueScaling
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.values.histogram import Histogram
+from rediq_trio.values.targets import QueueTargets
 from rediq_trio.values.task import QueueStats
-from rediq_trio.web.queue_stats import StatsByQueue
+from rediq_trio.web.queue_stats import ScalingByQueue, StatsByQueue
 from rediq_trio.worker.health import Health
 from rediq_trio.worker.reporting.attempt_times import Times
 from rediq_trio.worker.settler import OutcomeCounts
@@ -34,6 +36,8 @@ class Scrape:
     """None until it has started."""
     stats: StatsByQueue | None
     """None when they could not be read."""
+    scaling: ScalingByQueue = attrs.field(factory=dict[str, QueueScaling])
+    """How many workers each queue needs; one that could not be read is missing."""
 
 
 class MetricKind(enum.StrEnum):
@@ -79,6 +83,22 @@ def _of_queues(value: Callable[[QueueStats], float]) -> Callable[[Scrape], Itera
     return read
 
 
+def _of_targets(
+    value: Callable[[QueueTargets], float | None],
+) -> Callable[[Scrape], Iterable[MetricSample]]:
+    def read(scraped: Scrape) -> Iterator[MetricSample]:
+        for queue, stats in (scraped.stats or {}).items():
+            if (target := value(stats.targets)) is not None:
+                yield (queue,), target
+
+    return read
+
+
+def _desired(scraped: Scrape) -> Iterator[MetricSample]:
+    for queue, scaling in scraped.scaling.items():
+        yield (queue,), scaling.desired
+
+
 def _tasks(scraped: Scrape) -> Iterator[MetricSample]:
     for queue, stats in (scraped.stats or {}).items():
         for state in State:
@@ -95,9 +115,8 @@ def _of_attempts(
     value: Callable[[Times], float | Histogram],
 ) -> Callable[[Scrape], Iterable[MetricSample]]:
     def read(scraped: Scrape) -> Iterator[MetricSample]:
-        if scraped.worker is not None and (found := scraped.worker.times) is not None:
-            # A copy, made at once: the event loop may add a series meanwhile.
-            for key, times in found.times.copy().items():
+        if scraped.worker is not None:
+            for key, times in scraped.worker.times.series().items():
                 yield (key.queue, key.type, key.outcome), value(times)
 
     return read
@@ -256,6 +275,10 @@ QUEUE_METRICS: tuple[MetricRow, ...] = (
         _of_queues(lambda s: s.oldest_pending_age), ("queue",),
     ),
     MetricRow(
+        "rediq_queue_desired_workers", _GAUGE,
+        "Workers that the queue needs to keep its target of latency; at least 1.", _desired, ("queue",),
+    ),
+    MetricRow(
         "rediq_queue_enqueued_total", _COUNTER, "Tasks enqueued.",
         _of_queues(lambda s: s.enqueued), ("queue",),
     ),
@@ -270,6 +293,16 @@ QUEUE_METRICS: tuple[MetricRow, ...] = (
     MetricRow(
         "rediq_queue_dead_total", _COUNTER, "Tasks that went to dead.",
         _of_queues(lambda s: s.dead_total), ("queue",),
+    ),
+    MetricRow(
+        "rediq_queue_target_latency_seconds", _GAUGE,
+        "Seconds that a pending task may wait, where the queue has such a target.",
+        _of_targets(lambda t: t.latency), ("queue",),
+    ),
+    MetricRow(
+        "rediq_queue_target_failures", _GAUGE,
+        "The share of attempts that may fail, 0 to 1, where the queue has such a target.",
+        _of_targets(lambda t: t.failures), ("queue",),
     ),
 )  # fmt: skip
 """Metrics of each queue that the worker serves. Every worker of a queue reports the same values."""

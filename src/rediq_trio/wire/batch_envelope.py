@@ -42,6 +42,16 @@ def read_envelope(packed: bytes) -> bytes | BatchEnvelope:
         return packed  # whoever opens it next says so
 
 
+def type_in(envelope: bytes | BatchEnvelope) -> str | None:
+    """Return the type in an envelope, of a batch that of its first member; None if it cannot be read."""
+    try:
+        batch = batch_of(envelope)
+        packed = batch.members[0].envelope if batch else envelope
+        return open_envelope(packed).type if isinstance(packed, bytes) else None
+    except PayloadError:
+        return None
+
+
 def size_of(envelope: bytes | BatchEnvelope) -> int:
     """Return about how many bytes an envelope has."""
     if isinstance(envelope, BatchEnvelope):

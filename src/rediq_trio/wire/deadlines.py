@@ -12,9 +12,9 @@ revived task has no `expires`.
 from __future__ import annotations
 
 import datetime as dt
-import time
 
 from rediq_trio.spec.records import Record
+from rediq_trio.values.chance import wall
 from rediq_trio.wire.envelope import LAST_MS
 
 
@@ -40,7 +40,7 @@ def earlier_end(
     """Return the earlier of both. If only one is a datetime, this machine's clock decides."""
     if expires is None or deadline is None:
         return deadline if expires is None else expires
-    now = time.time()
+    now = wall()
 
     def at(end: float | dt.datetime) -> float:
         return end.timestamp() if isinstance(end, dt.datetime) else now + end

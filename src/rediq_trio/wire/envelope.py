@@ -5,6 +5,9 @@ that know no difference read the default in both. An unset timeout is the intege
 set a float; an unset backoff is an empty list. The version of the format is `true`, which equals
 1 for them, in the envelope of a task whose `max_retry` was set to its default.
 
+The id of a task's workflow is stored among its metadata, where versions that know of no such id
+keep it as they keep any entry. An opened envelope has it apart.
+
 It is msgpack, never pickle. Payloads are checked when they are packed, and again when they
 are unpacked, because anyone may have written to Redis.
 """
@@ -19,7 +22,7 @@ import attrs
 from rediq_trio._errors import PayloadError, PayloadTooLarge, quote
 from rediq_trio.spec.stored_format import BATCH_VERSION
 from rediq_trio.values.backoff import DEFAULT_BACKOFF, Backoff, decode_backoff, encode_backoff
-from rediq_trio.values.bounds import MAX_DELAY, MAX_DEPTH
+from rediq_trio.values.bounds import MAX_DELAY, MAX_DEPTH, WORKFLOW_METADATA
 from rediq_trio.values.unset import UNSET_TIMEOUT, UnsetFloat
 from rediq_trio.wire.packing import UNPACK_ERRORS, EncryptedFound, pack, unpack
 from rediq_trio.wire.unpackable import find_unpackable
@@ -58,6 +61,18 @@ class Envelope:
     """Ids of the tasks that it depends on."""
     max_retry_is_set: bool = False
     """Whether the producer set `max_retry` to what is its default."""
+    workflow: str = ""
+    """The id of the workflow that the task belongs to; '' for none."""
+
+    @property
+    def stored_metadata(self) -> dict[str, str]:
+        """The metadata as they are stored, with the id of the workflow."""
+        return with_workflow(self.metadata, self.workflow)
+
+
+def with_workflow(metadata: Mapping[str, str], workflow: str) -> dict[str, str]:
+    """Return metadata as they are stored, with the id of a workflow."""
+    return {**metadata, WORKFLOW_METADATA: workflow} if workflow else dict(metadata)
 
 
 _NESTED_TYPES = (dict, list, tuple)
@@ -138,10 +153,13 @@ def pack_envelope(
     depends_on: Sequence[str] = (),
     *,
     max_retry_is_set: bool = False,
+    workflow: str = "",
 ) -> bytes:
     """Pack an envelope. Default values at its end are left out, which keeps it short."""
     parts: list[Any] = [True if max_retry_is_set else ENVELOPE_VERSION, kind, payload]
     unset = type(timeout) is UnsetFloat
+    if workflow:
+        metadata = with_workflow(metadata, workflow)
     if backoff is DEFAULT_BACKOFF and unset and not metadata and not deadline_ms and not depends_on:
         return pack(parts)
     rest: list[Any] = [
@@ -208,7 +226,10 @@ def open_envelope(packed: bytes) -> Envelope:
     depends_on = tuple(cast("list[str]", needs))
     unset = type(timeout) is int and timeout == _UNSET_TIMEOUT_STORED
     seconds = UNSET_TIMEOUT if unset else float(timeout)
-    return Envelope(kind, payload, seconds, policy, texts, deadline, depends_on, version is True)
+    workflow = texts.pop(WORKFLOW_METADATA, "") if texts else ""
+    return Envelope(
+        kind, payload, seconds, policy, texts, deadline, depends_on, version is True, workflow
+    )
 
 
 def _texts(value: object) -> bool:

@@ -16,21 +16,26 @@ import types
 import typing
 import uuid
 from collections.abc import Callable, Iterable
-from functools import partial
-from typing import Any, cast
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
-import cattrs
 
 from rediq_trio._errors import ConfigError, PayloadError, group_members, quote
 from rediq_trio.wire.converter import Converter
 from rediq_trio.wire.envelope import pack_value
 from rediq_trio.wire.unpackable import find_unpackable
 
+if TYPE_CHECKING:
+    import cattrs
+
 _PLAIN_TYPES = frozenset({str, int, float, bool, bytes, type(None)})
 
 
 def _converter() -> cattrs.Converter:
+    # Imported late: whoever only reads queues converts nothing.
+    import cattrs
+
     converter = cattrs.Converter(unstruct_collection_overrides={set: list, frozenset: list})
     for kind in (dt.datetime, dt.date, dt.time):
         converter.register_unstructure_hook(kind, lambda value: value.isoformat())
@@ -61,7 +66,6 @@ class Conversions:
             raise ConfigError.of("converters", converters, "a list of rediq.Converter objects")
         self.converters = tuple(converters)
         self._types: tuple[type[Any], ...] = ()
-        self._cattrs = _converter()
         for one in self.converters:
             if not isinstance(one, Converter):
                 raise ConfigError.of("converters", one, "a rediq.Converter")
@@ -74,6 +78,10 @@ class Conversions:
             except Exception as error:  # cattrs reads the annotations of an attrs class
                 text = f"converters: the annotations of {one.name} cannot be read: {error}"
                 raise ConfigError(text) from error
+
+    @cached_property
+    def _cattrs(self) -> cattrs.Converter:
+        return _converter()
 
     def __bool__(self) -> bool:
         """Return whether the app has converters of its own."""

@@ -27,14 +27,17 @@ from rediq_trio.handlers.log_fields import bind_structlog
 from rediq_trio.handlers.trace_context import trace_id_of
 from rediq_trio.spec.messages import Completed, Failed, Stopped
 from rediq_trio.tasks.instants import instant
+from rediq_trio.values.chance import threads
 from rediq_trio.wire.deadlines import deadline_ms
 from rediq_trio.wire.envelope import Envelope, NewerEnvelope, pack_value
-from rediq_trio.worker.handler_call import HandlerCall, open_call
+from rediq_trio.worker.handler_call import HandlerCall, call_inline, open_call
 from rediq_trio.worker.leases import AttemptOutcome, HeldLease, Reason, failed, released
 from rediq_trio.worker.outcomes.detail import package_of, with_detail
 from rediq_trio.worker.outcomes.error_text import error_text, full_text, with_suffix
 from rediq_trio.worker.outcomes.failure import decides, failure_outcome, snoozed
 from rediq_trio.worker.outcomes.log import AttemptLog
+from rediq_trio.worker.outcomes.observed import AttemptObserver
+from rediq_trio.worker.outcomes.reported import report_failure
 from rediq_trio.worker.outcomes.structure import close, contained
 from rediq_trio.worker.outcomes.unknown_types import UnknownTypes
 
@@ -57,6 +60,8 @@ class Attempts:
     log: AttemptLog = attrs.field(factory=lambda: AttemptLog("worker"))
     unknown_types: UnknownTypes | None = None
     """What becomes of tasks whose type has no handler; None: they are dead at once."""
+    observer: AttemptObserver | None = None
+    """Reports to telemetry; None without any."""
     _newer_reported: set[str] = attrs.field(factory=set)
     """Queues with tasks of a newer version for which a warning was logged."""
 
@@ -64,9 +69,8 @@ class Attempts:
         """Run one attempt in its cancel scope and return its outcome.
 
         Must be called in a Trio task of its own: nurseries that this task still has open when the
-        handler ends count as left open by the handler, and are closed.
-        Raises only what is meant for the worker: `trio.Cancelled` of a surrounding
-        scope, and `KeyboardInterrupt`.
+        handler ends count as left open by the handler, and are closed. Raises only what is meant for
+        the worker: `trio.Cancelled` of a surrounding scope, and `KeyboardInterrupt`.
         """
         held.started = trio.current_time()
         try:
@@ -88,6 +92,8 @@ class Attempts:
                     return late
                 task = CurrentTask(self.services, held, call)
                 CURRENT.set(task)
+                if self.observer is not None:
+                    self.observer.begin(held, call)
                 bind_structlog(task)
                 try:
                     value = await self._begin(held, task, call)
@@ -137,6 +143,9 @@ class Attempts:
                 outcome, error, self.app.redact, package, type_name=type_name, timed_out=stopped
             )
         self.log.ended(outcome, type_name, error)
+        if self.observer is not None:
+            self.observer.end(outcome)
+        report_failure(self.app, outcome, error, self.log.worker)
         return outcome
 
     async def _success(
@@ -271,7 +280,10 @@ class Attempts:
 
         # Trio runs it in a copy of this context. A thread cannot be stopped, so the attempt
         # waits for its end and keeps its lease meanwhile.
-        result = await trio.to_thread.run_sync(call_function, limiter=self.threads)
+        if threads():
+            result = await trio.to_thread.run_sync(call_function, limiter=self.threads)
+        else:
+            result = await call_inline(call_function, self.threads)
         if not begun:
             held.cancel(Reason.LEASE_LOST)
             await trio.sleep_forever()

@@ -34,8 +34,8 @@ class Executor:
     leases: trio.MemoryReceiveChannel[list[HeldLease]]
     outcomes: trio.MemorySendChannel[AttemptOutcome]
     outages: Outages = attrs.field(factory=Outages)
-    times: AttemptTimes | None = None
-    """Counts the attempts for the metrics; None if nobody asks for them."""
+    times: AttemptTimes = attrs.field(factory=AttemptTimes)
+    """Counts the attempts."""
     _backlog: deque[tuple[HeldLease, float]] = attrs.field(factory=deque)
     _returned: deque[HeldLease] = attrs.field(factory=deque)
     """Tasks that were released unstarted and may not be back in their queues yet."""
@@ -139,7 +139,7 @@ class Executor:
                 self.lease_table.slots.forget(held)
             outcome = outcome or released(held)
             now = trio.current_time()
-            if self.times is not None and not held.settled:
+            if not held.settled:
                 self.times.add(held, outcome, now)
             self._settle(held, outcome)
             self.prefetch.record_attempt(now - held.started)

@@ -6,10 +6,14 @@ its members' type, whose one argument is the list of their payloads.
 
 from __future__ import annotations
 
+import contextvars
+import traceback
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import attrs
+import trio
 
 from rediq_trio._errors import ConfigError, PayloadError, PayloadTooLarge, UnknownTaskType, quote
 from rediq_trio.handlers.aggregators import Aggregator
@@ -20,12 +24,19 @@ from rediq_trio.handlers.retry_rules import ANY_ERROR, RetryRules
 from rediq_trio.spec.carried import BatchEnvelope, BatchMember
 from rediq_trio.spec.stored_format import UNSET_RETENTION_MS
 from rediq_trio.values.backoff import DEFAULT_BACKOFF
+from rediq_trio.values.chance import uniform
+from rediq_trio.values.stored_metadata import StoredMetadata
 from rediq_trio.values.task import Task
 from rediq_trio.values.unset import UNSET_MAX_RETRY, UNSET_RETENTION, UNSET_TIMEOUT
 from rediq_trio.wire.batch_envelope import is_batch, open_batch, open_member
 from rediq_trio.wire.envelope import ENVELOPE_OVERHEAD_MAX, Envelope, open_envelope, unpack_value
 from rediq_trio.wire.structuring import NO_CONVERTERS, Conversions
 from rediq_trio.worker.leases import HeldLease
+
+R = TypeVar("R")
+
+INLINE_DELAY_MAX = 0.1
+"""Maximum seconds before a `def` handler runs in a simulation."""
 
 
 @attrs.define(eq=False)
@@ -41,6 +52,8 @@ class HandlerCall:
     group: str | None = None
     members: tuple[str, ...] = ()
     """Ids of a batch's members."""
+    members_metadata: tuple[Mapping[str, str], ...] | None = None
+    """The metadata of each member; None if the task is no batch."""
     aggregates: bool = False
     """Whether the function is an aggregator: it returns the task to go on with, or None."""
     is_split: bool = False
@@ -119,6 +132,7 @@ def _open_batch(app: App, held: HeldLease, batch: BatchEnvelope, most: int) -> H
         max_retry_is_set=any(envelope.max_retry_is_set for _, envelope in opened),
     )
     ids = tuple(f"{held.queue}/{member.id}" for member in batch.members)
+    of_members = tuple(envelope.metadata for _, envelope in opened)
     aggregator = app.aggregator_of(batch.group)
     if aggregator is not None:
         tasks = [
@@ -130,7 +144,7 @@ def _open_batch(app: App, held: HeldLease, batch: BatchEnvelope, most: int) -> H
         function = _in_parts(aggregator, most_members) if is_split else aggregator.function
         return HandlerCall(
             batch_envelope, function, aggregator.is_async, ANY_ERROR, (tasks,), {}, batch.group,
-            ids, aggregates=True, is_split=is_split, conversions=app.conversions,
+            ids, of_members, aggregates=True, is_split=is_split, conversions=app.conversions,
         )  # fmt: skip
     others = {envelope.type for _, envelope in opened} - {first.type}
     if others:
@@ -145,7 +159,7 @@ def _open_batch(app: App, held: HeldLease, batch: BatchEnvelope, most: int) -> H
         _apply_options(handler.own_options, batch_envelope, held)
     return HandlerCall(
         batch_envelope, handler.function, handler.is_async, handler.rules, args, kwargs,
-        batch.group, ids, conversions=handler.conversions,
+        batch.group, ids, of_members, conversions=handler.conversions,
     )  # fmt: skip
 
 
@@ -163,6 +177,37 @@ def _in_parts(aggregator: Aggregator, size: int) -> Callable[[list[Task[Any]]], 
         return [call(tasks[n : n + size]) for n in range(0, len(tasks), size)]
 
     return call_async if aggregator.is_async else call_sync
+
+
+async def call_inline(function: Callable[[], R], limiter: trio.CapacityLimiter) -> R:
+    """Call a function in the event loop as if it were called in a thread: after a delay, and in a copy
+    of the context. For simulations, in which no thread's own timing could be replayed.
+
+    Raises `ConfigError` if the function calls something of `trio.from_thread`, which needs a thread.
+    """
+    async with limiter:
+        await trio.sleep(uniform(0, INLINE_DELAY_MAX))
+        try:
+            return contextvars.copy_context().run(function)
+        except RuntimeError as error:
+            if where := _asks_for_thread(error):
+                raise ConfigError(
+                    f"{where}: a simulation runs a `def` handler in the event loop, where nothing of "
+                    "trio.from_thread works: make the handler async, or leave the call out"
+                ) from error
+            raise
+
+
+def _asks_for_thread(error: RuntimeError) -> str:
+    """Return where something of `trio.from_thread` raised an error, and what; '' if nothing did."""
+    where = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        code = frame.f_code
+        if frame.f_globals.get("__name__") != "trio._threads":
+            where = f"{Path(code.co_filename).name}:{line}"
+        elif code.co_name.startswith("from_thread_"):
+            return f"{where} calls trio.from_thread.{code.co_name.removeprefix('from_thread_')}"
+    return ""
 
 
 def _payload(member: BatchMember, envelope: Envelope, most: int) -> Any:
@@ -189,5 +234,5 @@ def _task(queue: str, member: BatchMember, envelope: Envelope, payload: Any) -> 
         timeout=envelope.timeout,
         backoff=envelope.backoff,
         retention=retention,
-        metadata=envelope.metadata,
+        metadata=StoredMetadata(envelope.metadata),
     )

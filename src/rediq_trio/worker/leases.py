@@ -18,6 +18,7 @@ import trio
 
 from rediq_trio.handlers.running_attempt import ChildHandles
 from rediq_trio.spec.messages import Failed, Fence, Lease, NewTask, Outcome, Released, Stopped
+from rediq_trio.values.telemetry.port import ObservedAttempt
 from rediq_trio.worker.slots import Slots
 
 SAFETY_SHARE = 0.1
@@ -58,6 +59,8 @@ class HeldLease:
     """The type of its task, once the attempt has read it."""
     trace_id: str | None = None
     """The id of the trace that its task belongs to, once the attempt has read it; None without one."""
+    observed: ObservedAttempt | None = attrs.field(default=None, repr=False)
+    """Its attempt as telemetry looks at it; None without telemetry, or before the attempt begins."""
     percent: float | None = None
     """The progress that the attempt last reported, 0 to 100."""
     scope: trio.CancelScope | None = attrs.field(default=None, repr=False)

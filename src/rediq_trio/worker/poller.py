@@ -22,8 +22,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
-import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
@@ -34,6 +32,7 @@ from rediq_trio._errors import ConnectionLost
 from rediq_trio.spec.messages import Death, Lease
 from rediq_trio.store.broadcast import Signal, SignalKind
 from rediq_trio.store.port import Store
+from rediq_trio.values.chance import entropy, uniform
 from rediq_trio.wire.batch_envelope import size_of
 from rediq_trio.worker.availability.liveness import Liveness
 from rediq_trio.worker.availability.outages import Outages
@@ -101,7 +100,7 @@ class Poller:
     _rounds: int = 0
     _newer_reported: set[str] = attrs.field(factory=set)
     """Queues whose next task is of a newer version and for which a warning was logged."""
-    _claiming: set[trio.CancelScope] = attrs.field(factory=set)
+    _claiming: dict[trio.CancelScope, None] = attrs.field(factory=dict[trio.CancelScope, None])
     """The scopes of the claims that are under way."""
     _answered: dict[str, float] = attrs.field(factory=dict[str, float])
     """When each partition last answered a claim, on Trio's clock."""
@@ -187,11 +186,11 @@ class Poller:
         every = min(self.lease, POLL_INTERVAL_MAX, len(self._next_polls) / POLLS_PER_SECOND)
         every = max(POLL_INTERVAL, every)
         now = self._answered[partition] = trio.current_time()
-        self._next_polls[partition] = at = now + every * random.uniform(0.5, 1.0)
+        self._next_polls[partition] = at = now + every * uniform(0.5, 1.0)
         self._first_poll = min(self._first_poll, at)
 
     def _longest_wait(self) -> float:
-        longest = POLL_INTERVAL * random.uniform(0.8, 1.2)
+        longest = POLL_INTERVAL * uniform(0.8, 1.2)
         if len(self._next_polls) <= ALL_POLLED_MAX:
             return longest
         self._first_poll = min(self._next_polls.values())
@@ -230,7 +229,7 @@ class Poller:
         if self.outages.failing or self.outages.stopped:
             # What the other actors found out counts here too.
             self._ready -= self.outages.stopped.keys()
-            for partition in self.outages.failing & self._ready:
+            for partition in sorted(self.outages.failing & self._ready):
                 if not self._probes.answered_since_failure(partition):
                     self._probes.start(partition, nursery)
         if self._shares is not None:
@@ -333,7 +332,7 @@ class Poller:
         more, asked_at = False, trio.current_time()
         # Without the shield, tasks of an answer after the cancellation would stay leased.
         scope = trio.CancelScope(shield=True, deadline=asked_at + CLAIM_DEADLINE)
-        self._claiming.add(scope)
+        self._claiming[scope] = None
         try:
             with scope:
                 claimed = await self.store.claim(
@@ -341,7 +340,7 @@ class Poller:
                     limit=min(limit, self.prefetch.claim_max()),
                     lease_ms=round(self.lease * 1000),
                     worker=self.worker,
-                    nonce=os.urandom(8),
+                    nonce=entropy(8),
                 )
                 self.liveness.record_answer()
                 leases, more = claimed.leases, claimed.remaining > 0
@@ -356,7 +355,7 @@ class Poller:
                     held = self.lease_table.add(queue, leases, asked_at=asked_at, length=self.lease)
                     self.leases.send_nowait(held)
         finally:
-            self._claiming.discard(scope)
+            self._claiming.pop(scope, None)
         await trio.lowlevel.checkpoint_if_cancelled()
         if scope.cancelled_caught:
             raise ConnectionLost(f"a claim was not answered within {CLAIM_DEADLINE:.0f} s")

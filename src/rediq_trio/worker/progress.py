@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import attrs
@@ -13,6 +12,7 @@ from rediq_trio.handlers.running_attempt import RunningAttempt
 from rediq_trio.spec.messages import Report
 from rediq_trio.store.port import BATCH, Store
 from rediq_trio.tasks.task_info import pack_progress
+from rediq_trio.values.chance import wall
 from rediq_trio.worker.auto_reset_event import AutoResetEvent
 from rediq_trio.worker.availability.outages import Outages
 from rediq_trio.worker.leases import HeldLease
@@ -47,7 +47,7 @@ class ProgressFlusher:
             reports = self._queues.get(attempt.queue)
             if reports is None:
                 reports = self._queues[attempt.queue] = _QueueReports()
-            reports.newest[attempt] = pack_progress(percent, message, time.time())
+            reports.newest[attempt] = pack_progress(percent, message, wall())
             self._report_added.set()
 
     async def run(self) -> None:

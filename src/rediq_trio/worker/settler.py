@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 import trio
@@ -27,6 +27,7 @@ from rediq_trio.worker.availability.liveness import Liveness
 from rediq_trio.worker.availability.outages import Outages
 from rediq_trio.worker.leases import AttemptOutcome, HeldLease, LeaseTable, counted_as
 from rediq_trio.worker.outcomes.detail import with_kind
+from rediq_trio.worker.outcomes.observed import AttemptObserver
 from rediq_trio.worker.progress import ProgressFlusher
 
 log = logging.getLogger("rediq_trio")
@@ -72,6 +73,10 @@ class Settler:
     outages: Outages = attrs.field(factory=Outages)
     alone: bool = False
     """Whether the worker serves one queue only: no other waits for it, so no task of its own does it."""
+    report_deaths: Callable[[str, Sequence[messages.Death]], object] = lambda _queue, _deaths: None
+    """Reports tasks of a queue that died because of one that they need."""
+    observer: AttemptObserver | None = None
+    """Reports to telemetry; None without any."""
     _stop_scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _waiting: dict[str, list[_SettledItem]] = attrs.field(factory=dict[str, list[_SettledItem]])
     """Outcomes that wait for the batch before them, for each queue that is being written to."""
@@ -126,6 +131,7 @@ class Settler:
 
     async def _settle_part(self, queue: str, part: Sequence[_SettledItem]) -> None:
         """Settle outcomes of one queue, of whatever kind, in one call; repeat it until it is answered."""
+        observed = None if self.observer is None else self.observer.settling(queue, part)
         while True:
             self.liveness.begin_call(queue)
             try:
@@ -139,15 +145,23 @@ class Settler:
                 # These leases leave room for other queues while this one is away.
                 self.lease_table.announce_room()
                 await self.outages.wait_pause(queue)
-            except PayloadTooLarge as error:
-                await self._settle_too_large(queue, part, error)
+            except BaseException as error:
+                if observed is not None:
+                    observed.end(error)
+                if isinstance(error, PayloadTooLarge):
+                    await self._settle_too_large(queue, part, error)
+                elif isinstance(error, Exception):
+                    await self._settle_damaged(queue, part, error)
+                else:
+                    raise
                 return
-            except Exception as error:
-                await self._settle_damaged(queue, part, error)
-                return
+        if observed is not None:
+            observed.end()
         self.liveness.record_answer()
         self.liveness.end_call(queue)
         self.outages.record_answer(queue)
+        if states.deaths:
+            self.report_deaths(queue, states.deaths)
         for (held, outcome), state in zip(part, states, strict=True):
             if state is None:
                 self.outcome_counts.stale += 1

@@ -27,6 +27,7 @@ import attrs
 import trio
 
 from rediq_trio.handlers.context import CURRENT, CurrentTask
+from rediq_trio.values.chance import threads
 
 log = logging.getLogger("rediq_trio.watchdog")
 
@@ -110,10 +111,16 @@ class Watchdog:
 
     @contextmanager
     def watching(self) -> Generator[None]:
-        """Watch the current event loop for as long as the `with` block lasts."""
-        over = threading.Event()
+        """Watch the current event loop for as long as the `with` block lasts.
+
+        Not in a simulation without threads: a look at the loop would be a step of it at a real instant.
+        """
         loop = _Loop()
         self.resumed = loop.clock.current_time()
+        if not threads():
+            yield
+            return
+        over = threading.Event()
         thread = threading.Thread(
             target=self._watch, args=(loop, over), name=f"rediq watchdog {self.name}", daemon=True
         )

@@ -16,15 +16,13 @@ Long, because all actors are made and ended here.
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 import math
-import os
 
 import trio
 
 from rediq_trio._errors import ConnectionLost, WorkerCrashed
-from rediq_trio._nursery import CapturedError, innermost
+from rediq_trio._errors.nursery import CapturedError, innermost
 from rediq_trio.client import Client
 from rediq_trio.handlers.app import App
 from rediq_trio.handlers.context import WorkerServices
@@ -33,15 +31,18 @@ from rediq_trio.handlers.results import ResultPacker
 from rediq_trio.schedules.declare import AppSchedules
 from rediq_trio.settings import Settings
 from rediq_trio.store.call_meter import CallMeter
-from rediq_trio.store.encrypted.store import EncryptedStore
+from rediq_trio.store.encrypted.store import encryption_of
 from rediq_trio.store.port import Store
 from rediq_trio.store.redis.durability import CONFIRM_WITHIN_MS
 from rediq_trio.store.relay import RefusedChild
 from rediq_trio.store.retrying import until_answered
 from rediq_trio.tasks.partitions import PARTITION_COUNTS_FRESH, PartitionCounts, partitions_of
 from rediq_trio.tasks.task_info import pack_worker_info, read_worker_infos
+from rediq_trio.values.chance import entropy, utc_now
 from rediq_trio.values.observed.workers import WorkerState
 from rediq_trio.values.task import WorkerInfo
+from rediq_trio.values.telemetry.port import sending_layers
+from rediq_trio.values.telemetry.sending import ServerAddress, make_senders
 from rediq_trio.worker.attempt import Attempts
 from rediq_trio.worker.availability.outages import PARTITION_TABLE, WORKER_RECORD, Outages
 from rediq_trio.worker.executor import Executor
@@ -49,9 +50,12 @@ from rediq_trio.worker.health import HealthJudge
 from rediq_trio.worker.heartbeat import RECORD_BEATS, Heartbeat
 from rediq_trio.worker.keeping.declarer import Declarer
 from rediq_trio.worker.keeping.keeper import Keeper
+from rediq_trio.worker.keeping.ticker import Ticker
+from rediq_trio.worker.keeping.workflows import run_sweeper
 from rediq_trio.worker.leases import AttemptOutcome, HeldLease, LeaseTable
 from rediq_trio.worker.outcomes.deaths import DeathLog
 from rediq_trio.worker.outcomes.log import AttemptLog
+from rediq_trio.worker.outcomes.observed import AttemptObserver
 from rediq_trio.worker.outcomes.stuck import StuckAttempts
 from rediq_trio.worker.outcomes.unknown_types import UnknownTypes
 from rediq_trio.worker.poller import Poller
@@ -61,13 +65,14 @@ from rediq_trio.worker.reporting.attempt_times import AttemptTimes
 from rediq_trio.worker.reporting.orders import OrderInbox
 from rediq_trio.worker.reporting.record import RecordMaker
 from rediq_trio.worker.reporting.stacks import stacks_of
+from rediq_trio.worker.reporting.tallier import Tallier
 from rediq_trio.worker.settler import OutcomeCounts, Settler
 from rediq_trio.worker.watchdog import Watchdog
 
 log = logging.getLogger("rediq_trio")
 
 UNREGISTER_DEADLINE = 1.0
-"""Seconds to remove the worker's record; it expires by itself otherwise."""
+"""Seconds to remove the worker's record, which expires by itself otherwise, and to pass on the last counts."""
 CONFIRMED_WRITE_MAX = 2.5 * CONFIRM_WITHIN_MS / 1000
 """Seconds that a write takes at most where replicas or the disk do not confirm any: it waits for the
 confirmation of the writes before it, and for its own."""
@@ -84,33 +89,43 @@ class Worker:
         partition_counts: PartitionCounts,
         app_schedules: AppSchedules,
         meter: CallMeter | None = None,
+        server: ServerAddress | None = None,
     ) -> None:
         self.settings = settings
         self._app = app
+        senders = make_senders(sending_layers(app, None), settings.name, server)
+        observer: AttemptObserver | None = None
+        if app.telemetry is not None:
+            observer = AttemptObserver(app.telemetry, settings.name, server)
         self._app_schedules = app_schedules
         self._partition_counts = {queue: partition_counts.count(queue) for queue in settings.queues}
         self.store = store
-        self.client = Client(store, max_payload=settings.max_payload, patience=settings.patience)
+        self.client = Client(
+            store, max_payload=settings.max_payload, patience=settings.patience, senders=senders
+        )
         self.outcome_counts = OutcomeCounts()
         self.meter = meter
         """The calls of its store, for the metrics; None if nobody asks for them."""
-        self.times = None if settings.metrics_port is None else AttemptTimes()
-        """The times of its attempts, likewise."""
+        self.times = AttemptTimes()
+        """The times of its attempts, for the metrics and for what its queues keep by type."""
         self.started = trio.Event()
         """Set when the lifespans are entered, and its actors run."""
         self.finished = trio.Event()
         """Set when nothing of the worker runs any more."""
         self.lifespans = app._lifespans()
         self.lease_table = LeaseTable()
-        self._record_id = f"{settings.name}#{os.urandom(4).hex()}"
+        self._record_id = f"{settings.name}#{entropy(4).hex()}"
         """The id of its record. Two workers that were given one name have a record each."""
-        self._started_at = dt.datetime.now(dt.UTC)
+        self._started_at = utc_now()
         self._stopping = trio.Event()
         self._grace = trio.CancelScope()
         self._shutdown_grace = settings.shutdown_grace
         self._cleanup_began = -math.inf
         self._wire()
         self.executor.times = self.times
+        self.executor.attempts.observer = self.settler.observer = observer
+        self.keeper.ticker = Ticker(store, senders)
+        self.tallier = Tallier(store, self.times, settings.beat, self.outages)
 
     def _wire(self) -> None:
         app, settings, store, lease_table = self._app, self.settings, self.store, self.lease_table
@@ -120,17 +135,15 @@ class Worker:
         leases_in, leases_out = trio.open_memory_channel[list[HeldLease]](math.inf)
         outcomes_in, outcomes_out = trio.open_memory_channel[AttemptOutcome](math.inf)
         self.outages = outages = Outages(lease_table.count)
-        self.deaths = DeathLog(store, settings.name, outages.limiter)
+        self.deaths = DeathLog(store, settings.name, outages.limiter, app)
         self.flusher = ProgressFlusher(store, settings.progress_interval, outages)
+        self._services = WorkerServices(
+            self.client, self.flusher.add, settings.cleanup_grace,
+            ResultPacker(settings.result_bound), self.lifespans, settings.name,
+        )  # fmt: skip
         attempts = Attempts(
-            app,
-            WorkerServices(
-                self.client, self.flusher.add, settings.cleanup_grace,
-                ResultPacker(settings.result_bound), self.lifespans, settings.name,
-            ),
-            settings.max_payload,
-            trio.CapacityLimiter(settings.threads),
-            AttemptLog(settings.name),
+            app, self._services, settings.max_payload,
+            trio.CapacityLimiter(settings.threads), AttemptLog(settings.name),
             UnknownTypes(store, settings.unknown_type_patience)
             if settings.unknown_type_patience
             else None,
@@ -148,7 +161,7 @@ class Worker:
         )  # fmt: skip
         self.settler = Settler(
             store, lease_table, self.flusher, outcomes_out, self.outcome_counts, outages=outages,
-            alone=len(queues) == 1,
+            alone=len(queues) == 1, report_deaths=self.deaths.add,
         )  # fmt: skip
         orders = self._take_orders()
         self.heartbeat = Heartbeat(
@@ -171,14 +184,18 @@ class Worker:
         )  # fmt: skip
         self._record_maker = RecordMaker(
             app, settings, self._record_id, self._started_at, self.executor, self.stuck, self.watchdog,
-            self.health_judge, lambda: self.state, not isinstance(store, EncryptedStore), orders.shown,
+            self.health_judge, lambda: self.state, self.lost, encryption_of(store) is None, orders.shown,
         )  # fmt: skip
 
+    def lost(self) -> tuple[int, int]:
+        """Return how many leases it has lost so far, and how many of its writes were not confirmed."""
+        return self.lease_table.lost, self.store.unconfirmed
+
     def _take_orders(self) -> OrderInbox:
-        poller, executor = self.poller, self.executor
+        poller, executor, named = self.poller, self.executor, encryption_of(self.store) is None
         return OrderInbox(
             self.settings.name, poller.be_quiet, poller.go_on, self.begin_stop,
-            lambda: stacks_of(executor.attempt_tasks()),
+            lambda: stacks_of(executor.attempt_tasks(), named=named),
         )  # fmt: skip
 
     def info(self) -> WorkerInfo:
@@ -250,7 +267,9 @@ class Worker:
             upkeep.start_soon(self.deaths.run)
             upkeep.start_soon(self.heartbeat.run)
             upkeep.start_soon(self.flusher.run)
+            upkeep.start_soon(self.tallier.run)
             upkeep.start_soon(self.keeper.run)
+            upkeep.start_soon(run_sweeper, self.store)
             upkeep.start_soon(self.declarer.run)
             upkeep.start_soon(self._watch_partitions)
             upkeep.start_soon(self.stuck.run)
@@ -258,16 +277,23 @@ class Worker:
             await self._settling()
             upkeep.cancel_scope.cancel()
         with trio.move_on_after(UNREGISTER_DEADLINE):
-            try:
-                await self.store.unregister(self._record_id)
-            except ConnectionLost:
-                pass  # its record expires by itself
-            except Exception as error:
-                self.outages.stop(WORKER_RECORD, error)
+            async with trio.open_nursery() as last:
+                last.start_soon(self.tallier.finish)
+                last.start_soon(self._unregister)
+
+    async def _unregister(self) -> None:
+        try:
+            await self.store.unregister(self._record_id)
+        except ConnectionLost:
+            pass  # its record expires by itself
+        except Exception as error:
+            self.outages.stop(WORKER_RECORD, error)
 
     def _report_refused(self, child: RefusedChild) -> None:
         """Count and log a task of `enqueue_after` that another queue refused."""
-        self.outcome_counts.children_refused += 1
+        self.outcome_counts.children_refused += not child.may_exist
+        if handle := self._services.sent_children.get((child.parent, child.id)):
+            handle.created = False
         child.log(self.outages.limiter.warning)
 
     async def _watch_partitions(self) -> None:

@@ -1,13 +1,13 @@
 """WorkflowHandle: one enqueued workflow, by the handles of its tasks.
 
-A workflow is known by its tasks only: nothing else is stored about it. It has ended when
-each task has. Its outcome is that of its sinks, the nodes that no other node waits for. If
-it failed, the cause is the failed node nearest to the roots.
+What it is made of is in its record (`workflow.graph`); how far it is, only its tasks know. It has
+ended when each task has. Its outcome is that of its sinks, the nodes that no other node waits for.
+If it failed, the cause is the failed node nearest to the roots.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar, cast
@@ -23,24 +23,24 @@ from rediq_trio._errors import (
     TaskFailed,
     TaskNotFound,
 )
-from rediq_trio._nursery import unwrapped_errors
-from rediq_trio.spec.lifecycle import TERMINAL, State
+from rediq_trio._errors.nursery import unwrapped_errors
+from rediq_trio.spec.lifecycle import State
 from rediq_trio.store.audit.audited import audited
 from rediq_trio.store.port import BATCH
-from rediq_trio.store.relay import relay
+from rediq_trio.store.relay import log_deaths, relay
 from rediq_trio.store.retrying import until_answered
 from rediq_trio.tasks.handle import TaskHandle, failure_of, wait_at_most
 from rediq_trio.tasks.task_info import make_task_info
 from rediq_trio.tasks.too_slow import EXPLAIN_WITHIN, too_slow
 from rediq_trio.values.bounds import Duration
+from rediq_trio.values.observed.workflow import WorkflowStatus
 from rediq_trio.values.task import TaskInfo
 from rediq_trio.workflow import plan
+from rediq_trio.workflow.graph import FAILED_STATES, Graph, outcome_of, read_states, runs
+from rediq_trio.workflow.listing import status_of
 from rediq_trio.workflow.picture import draw_mermaid, draw_svg
-from rediq_trio.workflow.plan import Plan
 
 R = TypeVar("R")
-
-_FAILED = (State.DEAD, State.CANCELLED)
 
 
 @attrs.frozen(kw_only=True)
@@ -66,20 +66,26 @@ class WorkflowInfo:
 class WorkflowHandle(Generic[R]):
     """One enqueued workflow. A handle holds no connection; every method asks the store."""
 
-    def __init__(self, plan: Plan, handles: Mapping[str, TaskHandle[Any]]) -> None:
-        self._needs = plan.needs()
+    def __init__(
+        self, graph: Graph, handles: Mapping[str, TaskHandle[Any]], created_ms: int = 0
+    ) -> None:
+        self._graph, self._created_ms = graph, created_ms
+        self._needs = graph.needs
+        self.needs: Mapping[str, Sequence[str]] = MappingProxyType(self._needs)
+        """Each node's name with the names of those that it waits for."""
         if missing := self._needs.keys() - handles.keys():
             raise ConfigError(f"WorkflowHandle: no handle for node {min(missing)!r}")
-        self._sinks = tuple(node.name for node in plan.sinks)
+        self._own_ids = {node.name for node in graph.nodes if node.own_id}
+        self._sinks = graph.sinks
         self._store = handles[self._sinks[0]]._store
-        self.name = plan.name
+        self.name = graph.name
         """The workflow's name."""
         self.handles: Mapping[str, TaskHandle[Any]] = MappingProxyType(
             {name: handles[name] for name in self._needs}
         )
         """The handle of each task by its node's name, nodes before those that wait for them."""
-        self.id = self.handles[self._sinks[0]].id
-        """The id of its last task; of several sinks, the one added first."""
+        self.id = graph.id
+        """The workflow's id: `Client.workflow` finds it again by it."""
 
     def __repr__(self) -> str:
         return f"<WorkflowHandle {self.id} of {len(self.handles)} nodes>"
@@ -99,33 +105,25 @@ class WorkflowHandle(Generic[R]):
                 part = node_names[first : first + BATCH]
                 records = await store.get(queue, [self.handles[name]._local_id for name in part])
                 for name, record in zip(part, records, strict=True):
-                    if record is not None:
-                        tasks[name] = make_task_info(queue, record)
+                    info = None if record is None else make_task_info(queue, record)
+                    # An id of the caller may be that of a later task.
+                    if info and (name not in self._own_ids or info.workflow == self.id):
+                        tasks[name] = info
         if not tasks:
-            raise TaskNotFound(self.id)
+            raise TaskNotFound(self.handles[self._sinks[0]].id)
         return self._summary({name: tasks[name] for name in self._needs if name in tasks})
 
     def _summary(self, tasks: Mapping[str, TaskInfo]) -> WorkflowInfo:
         states = {name: tasks[name].state if name in tasks else None for name in self._needs}
-        done = not any(map(_runs, states.values()))
-        failed = self._first_failed(tasks)
-        # A node may fail while the nodes after it run, if their policy says so: only the
-        # states of the sinks count, where they are known.
-        bad = any(states[name] in (*_FAILED, None) for name in self._sinks)
-        state = "completed"
-        if not done:
-            state = "running"
-        elif bad and failed is not None:
-            state = tasks[failed].state.value
         known = list(states.values())
         return WorkflowInfo(
             states=MappingProxyType(states),
             tasks=MappingProxyType(dict(tasks)),
             counts=MappingProxyType({each: known.count(each) for each in State}),
             purged=known.count(None),
-            done=done,
-            state=state,
-            failed=failed,
+            done=not any(map(runs, known)),
+            state=outcome_of(self._graph, states),
+            failed=self._first_failed(tasks),
         )
 
     def _first_failed(self, tasks: Mapping[str, TaskInfo]) -> str | None:
@@ -140,7 +138,7 @@ class WorkflowHandle(Generic[R]):
             ended = tasks[name].finished_at
             return not by_itself(name), ended.timestamp() if ended else float("inf")
 
-        failed = [name for name, task in tasks.items() if task.state in _FAILED]
+        failed = [name for name, task in tasks.items() if task.state in FAILED_STATES]
         return min(failed, key=rank, default=None)
 
     async def result(self, timeout: Duration | None = None) -> R:
@@ -198,7 +196,7 @@ class WorkflowHandle(Generic[R]):
             await _for_each(wait, self._sinks)
             # After a branch failed, nodes may still run for which no sink waits any more.
             while not (info := await until_answered(self.info)).done:
-                await _for_each(wait, [n for n, state in info.states.items() if _runs(state)])
+                await _for_each(wait, [n for n, state in info.states.items() if runs(state)])
             return info
         raise await self._too_slow(timeout)
 
@@ -208,7 +206,7 @@ class WorkflowHandle(Generic[R]):
         with trio.move_on_after(EXPLAIN_WITHIN), suppress(ConnectionLost, TaskNotFound):
             # Without an answer, the last node is explained, and says so.
             states = (await self.info()).states
-            name = next((each for each, state in states.items() if _runs(state)), name)
+            name = next((each for each, state in states.items() if runs(state)), name)
         handle = self.handles[name]
         error = await too_slow(handle._store, handle._partition, handle._local_id, timeout)
         return trio.TooSlowError(f"node {name!r}: {error}")
@@ -226,15 +224,58 @@ class WorkflowHandle(Generic[R]):
 
         async def cancel(name: str) -> None:
             handle = self.handles[name]
-            states[name] = await handle._store.cancel(handle._partition, handle._local_id)
+            answer = await handle._store.cancel(handle._partition, handle._local_id)
+            states[name] = answer.state
+            await log_deaths(handle._store, [(handle._partition, one) for one in answer.deaths])
 
         distances = plan.layers(plan.dependents_of(self._needs))
         for distance in range(max(distances.values()) + 1):
             together = [name for name in self._needs if distances[name] == distance]
-            await _for_each(cancel, [name for name in together if _runs(states[name])])
+            await _for_each(cancel, [name for name in together if runs(states[name])])
+        await self._relay()
+        return states
+
+    @audited("workflow", "id")
+    async def retry(self) -> dict[str, State | None]:
+        """Make what has failed ready again; return the state of each task, None if purged.
+
+        Dead and cancelled tasks are revived, those before the ones that wait for them, which wait
+        again. What has completed stays so. A task may stay as it was, as with `TaskHandle.retry`; one
+        whose dependency is gone stays dead. When interrupted, tasks revived so far stay revived, and
+        the call may be repeated. Raises `TaskNotFound` when no task exists any more.
+        """
+        states = await self.states()
+        if not any(states.values()):
+            raise TaskNotFound(self.handles[self._sinks[0]].id)
+        steps = plan.layers(self._needs)
+        for step in range(max(steps.values()) + 1):
+            failed: dict[str, list[str]] = {}
+            for name in self._needs:
+                if steps[name] == step and states[name] in FAILED_STATES:
+                    failed.setdefault(self.handles[name]._partition, []).append(name)
+            for queue, names in failed.items():
+                ids = [self.handles[name]._local_id for name in names]
+                revived = await self._store.revive(queue, ids)
+                states.update(zip(names, revived, strict=True))
+        await self._relay()
+        return states
+
+    async def _relay(self) -> None:
         for queue, store in {h._partition: h._store for h in self.handles.values()}.items():
             await relay(store, queue)
+
+    async def states(self) -> dict[str, State | None]:
+        """Read the state of each node, None for one whose task exists no longer, and nothing else."""
+        (states,) = await read_states(self._store, [self._graph])
         return states
+
+    async def status(self) -> WorkflowStatus:
+        """Read how many of its tasks are done, running and failed, but nothing else of them.
+
+        One call for each queue, which takes Redis some microseconds a task. When no task exists
+        any more, its state is `gone`.
+        """
+        return status_of(self._graph, self._created_ms, await self.states())
 
     async def mermaid(self) -> str:
         """Return a drawing as Mermaid text, coloured by the current states; raises as `info` does."""
@@ -244,10 +285,6 @@ class WorkflowHandle(Generic[R]):
         """Return a drawing as an SVG, coloured by the current states; raises as `info` does."""
         states = (await self.info()).states
         return draw_svg(self._needs, states, title=self.name or "workflow")
-
-
-def _runs(state: State | None) -> bool:
-    return state is not None and state not in TERMINAL
 
 
 async def _for_each(do: Callable[[str], Awaitable[None]], names: Iterable[str]) -> None:

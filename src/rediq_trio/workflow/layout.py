@@ -69,11 +69,19 @@ _Paths = Mapping[tuple[str, str], Sequence[_Item]]
 """Each link, by the names of its boxes, with its boxes and bends."""
 
 
-def lay_out(needs: Needs, sizes: Mapping[str, Point], *, gap: Point, between: float) -> Layout:
+def lay_out(
+    needs: Needs,
+    sizes: Mapping[str, Point],
+    *,
+    gap: Point,
+    between: float,
+    down: bool | None = None,
+) -> Layout:
     """Return the layout of an acyclic graph.
 
     `sizes`: each box's width and height. `gap`: the minimum space between boxes
-    of one layer, horizontally and vertically. `between`: the minimum space between layers.
+    of one layer, horizontally and vertically. `between`: the minimum space between layers. `down`:
+    whether layers go down the page; None for the narrower way.
     """
     depth = layers(needs)
     names: list[list[str]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
@@ -81,7 +89,8 @@ def lay_out(needs: Needs, sizes: Mapping[str, Point], *, gap: Point, between: fl
         names[depth[name]].append(name)
     across = max((sum(sizes[n][0] + gap[0] for n in row) for row in names), default=0)
     along = sum(max(sizes[n][0] for n in row) + between for row in names)
-    down = across <= max(PAGE_WIDTH, along)
+    if down is None:
+        down = across <= max(PAGE_WIDTH, along)
     side = 0 if down else 1
     boxes = [_Item(depth[name], sizes[name][side], name) for name in _depth_first(needs)]
     items, paths = _connect(boxes, needs)

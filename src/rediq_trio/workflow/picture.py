@@ -101,7 +101,7 @@ def draw_svg(needs: Needs, states: Mapping[str, str | None] | None = None, *, ti
     """Return a drawing of an acyclic graph as SVG, its boxes coloured by their states."""
     found = _checked(needs, states)
     tall = 44.0 if found else 34.0
-    drawn = _with_junctions(needs)
+    drawn = with_junctions(needs)
     sizes = {n: (_box_width(n), tall) if n in needs else (JUNCTION, JUNCTION) for n in drawn}
     layout = lay_out(drawn, sizes, gap=GAP, between=BETWEEN)
     width, height = f"{layout.width:.0f}", f"{layout.height:.0f}"
@@ -113,7 +113,7 @@ def draw_svg(needs: Needs, states: Mapping[str, str | None] | None = None, *, ti
         f"<title>{escape(title)}</title>",
         _style({found.get(name, "plain") for name in needs}),
         f'<g fill="none" stroke="{LINE_COLOUR}" stroke-width="1.4">',
-        *(f'<path d="{_curve(line, down=layout.down)}"/>' for line in layout.lines),
+        *(f'<path d="{curve(line, down=layout.down)}"/>' for line in layout.lines),
         "</g>",
         _arrow_heads([line for line in layout.lines if line.after in needs], down=layout.down),
     ]
@@ -122,7 +122,7 @@ def draw_svg(needs: Needs, states: Mapping[str, str | None] | None = None, *, ti
     return "\n".join([*parts, "</svg>\n"])
 
 
-def _with_junctions(needs: Needs) -> dict[str, list[str]]:
+def with_junctions(needs: Needs) -> dict[str, list[str]]:
     """Route links through one junction where many nodes wait for the same many nodes."""
     waiting: dict[frozenset[str], list[str]] = {}
     for name, before in needs.items():
@@ -196,7 +196,8 @@ def _letter_width(letter: str) -> float:
     return 0.74 if letter.isupper() else 0.64
 
 
-def _curve(line: DrawnLink, *, down: bool) -> str:
+def curve(line: DrawnLink, *, down: bool) -> str:
+    """Return the path of a link as SVG."""
     at = line.points[0]
     path = _step("M", at)
     for index, to in enumerate(line.points[1:]):

@@ -14,8 +14,11 @@ from typing import Any
 import attrs
 
 from rediq_trio._errors import ConfigError, PayloadTooLarge
+from rediq_trio.tasks.ids import new_id
 from rediq_trio.tasks.prepare import MAX_ATOMIC_BYTES, PreparedTask, prepare, reference_to
 from rediq_trio.values.task import Task
+from rediq_trio.values.telemetry.sending import SentTask
+from rediq_trio.workflow.graph import Graph, GraphNode
 
 MAX_NODES = 1000
 """Maximum number of nodes of one workflow."""
@@ -101,6 +104,20 @@ class Plan:
     """Nodes that wait for no other, in the order in which they were added."""
     name: str | None = None
     """The workflow's name."""
+    id: str = attrs.field(factory=new_id, kw_only=True, eq=False)
+    """The workflow's id, a new one for each plan."""
+
+    def graph(self) -> Graph:
+        """Return what is kept of the workflow, to find it again."""
+        at = {node.name: node for node in self.nodes}
+        needs = self.needs()
+        nodes = tuple(
+            GraphNode(
+                name, at[name].queue, at[name].local_id, at[name].task.id is not None, tuple(before)
+            )
+            for name, before in needs.items()
+        )
+        return Graph(self.id, self.name, nodes, tuple(node.name for node in self.sinks))
 
     def needs(self) -> dict[str, list[str]]:
         """Return each node's name with the names that it waits for, dependencies first."""
@@ -144,12 +161,14 @@ def make_plan(
     )
 
 
-def prepare_node(node: PlanNode, home: str, max_payload: int) -> PreparedTask:
-    """Check and pack one task of a workflow that is written through the queue `home`."""
-    queue = node.queue
+def prepare_node(
+    node: PlanNode, plan: Plan, max_payload: int, sent: SentTask | None = None
+) -> PreparedTask:
+    """Check and pack one task of a workflow that is written through the plan's `home`."""
+    queue, home = node.queue, plan.home
     outside = [each for each in node.task.depends_on if each not in node.needs]
     task = attrs.evolve(node.task, id=node.local_id, depends_on=(*outside, *node.needs))
-    one = prepare(task, max_payload)
+    one = prepare(task, max_payload, sent, plan.id)
     relations = attrs.evolve(
         one.new.relations,
         queue="" if queue == home else queue,

@@ -27,9 +27,15 @@ CARDS = {
 COUNTED_AS_ONE = ":meta"
 """What the key ends with whose fields are names that the library knows: each queue's totals and
 settings, which are there from their first use on. It counts as one."""
-LEFT_OUT = ":series"
-"""What the key ends with that grows with time, by a field every ten minutes up to some hundred: a queue's
-series, which begins with the first sample that a worker takes."""
+LEFT_OUT = (
+    *(b":series", b":types", b"{statistics}/sizes", b"{statistics}/used"),
+    *(b"{workflows}/records", b"{workflows}/order", b"{workflows}/checks"),
+)
+"""What the keys end with that grow with time, up to a bound. By a field every five or ten minutes up to
+some hundred: a queue's series, which begins with the first sample that a worker takes, and its
+statistics by type; the sizes of both have a field for each queue. By a field for each workflow: their
+records, which are first looked at ten minutes after they were written. That they go then, and that no
+more than 10,000 stay, is for the tests of the sweeper and of the specification."""
 ANSWERS_WITHIN = 30.0
 """Seconds that the worker has to say how it is."""
 
@@ -95,8 +101,8 @@ class Looker:
 
 
 def count_members(raw: redis.Redis) -> dict[str, int]:
-    """Return how much each key holds; strings, and `COUNTED_AS_ONE`, count as one. `LEFT_OUT` is."""
-    keys = sorted(key for key in raw.scan_iter(count=1000) if not key.endswith(LEFT_OUT.encode()))
+    """Return how much each key holds; strings, and `COUNTED_AS_ONE`, count as one. `LEFT_OUT` are."""
+    keys = sorted(key for key in raw.scan_iter(count=1000) if not key.endswith(LEFT_OUT))
     pipeline = raw.pipeline(transaction=False)
     for key in keys:
         pipeline.type(key)

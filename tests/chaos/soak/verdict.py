@@ -83,10 +83,7 @@ def judge(before: Look, under_way: Sequence[Look], after: Look) -> list[Row]:
 
 def left_over(before: Look, after: Look) -> list[str]:
     """Name the keys that hold more than they did before."""
-    more = {
-        key: count - before.holds.get(key, 0)
-        for key, count in after.holds.items()
-    }
+    more = {key: count - before.holds.get(key, 0) for key, count in after.holds.items()}
     return [f"{key}: {count} more" for key, count in sorted(more.items()) if count > 0]
 
 

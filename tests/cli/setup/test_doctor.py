@@ -130,7 +130,7 @@ def test_a_server_without_persistence_is_found(
         configure(clean_server, b"CONFIG", b"SET", b"appendonly", b"yes")
     assert (status, [*found]) == (1, ["persistence"])
     assert found["persistence"]["text"].startswith(said)
-    assert "set appendonly yes" in found["persistence"]["next_step"]
+    assert "CONFIG SET appendonly yes" in found["persistence"]["next_step"]
 
 
 def test_a_server_that_is_nearly_full_is_found(clean_server: Server, doctor: Doctor) -> None:

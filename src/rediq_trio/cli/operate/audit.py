@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 import attrs
 
+from rediq_trio._errors import ConfigError
 from rediq_trio.cli.flags import AddParser
 from rediq_trio.cli.operate.output import cell
 from rediq_trio.cli.operate.session import Session, operating_flags
-from rediq_trio.cli.operate.verbs import LIMIT
+from rediq_trio.cli.operate.verbs import LIMIT, check_count
 from rediq_trio.cli.statuses import DONE
 from rediq_trio.observe.words import count, instant, shown
 from rediq_trio.values.observed.audit import AuditEntry
@@ -35,6 +37,10 @@ def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
 
 async def list_audit(session: Session) -> int:
     options = session.arguments
+    check_count("--limit", options.limit)
+    if options.after is not None and not re.fullmatch(r"\d{1,20}-\d{1,20}", options.after):
+        bound = "the id of an entry, as the last line of a page has it, like 1700000000000-0"
+        raise ConfigError.of("--after", options.after, bound)
     entries = await session.client.audit(
         newest=not options.oldest, limit=options.limit, after=options.after
     )

@@ -5,24 +5,18 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from rediq_trio._errors import ConfigError
 from rediq_trio.cli.flags import AddParser
 from rediq_trio.cli.operate.session import Session
 from rediq_trio.cli.operate.task import list_in, show
 from rediq_trio.cli.operate.verbs import AFTER, LIMIT, NEWEST, QUEUE, QUEUES, TASK, Verbs
 from rediq_trio.cli.statuses import DONE
 from rediq_trio.cli.tasks.changes import change, retry
-from rediq_trio.cli.tasks.filters import FILTER_FLAGS, filter_of, filter_words
-from rediq_trio.cli.tasks.selected import change_selected
+from rediq_trio.cli.tasks.chosen import CHOSEN, RATE, change_chosen
+from rediq_trio.cli.tasks.filters import FILTER_FLAGS
+from rediq_trio.cli.tasks.watching import WATCH, watched
 from rediq_trio.observe.words import counted, shown
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.tasks.handle import TaskHandle
-
-CHOSEN: tuple[str, dict[str, Any]] = (
-    "tasks",
-    {"metavar": "ID or QUEUE", "nargs": "+",
-     "help": "ids of tasks, - reads them from standard input; with a filter, the queue"},
-)  # fmt: skip
 
 
 def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
@@ -30,15 +24,15 @@ def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
     verbs = Verbs.of(parser)
     verbs.add(
         "list", list_dead, "list dead tasks", QUEUES, LIMIT,
-        NEWEST, AFTER, *FILTER_FLAGS,
+        NEWEST, AFTER, WATCH, *FILTER_FLAGS,
     )  # fmt: skip
     verbs.add("show", show, "show everything about a task", TASK)
     verbs.add(
-        "retry", change_dead, "make dead tasks ready again, by their ids or by a filter",
-        CHOSEN, *FILTER_FLAGS, destroys=True,
+        "retry", retry_dead, "make dead tasks ready again, by their ids or by a filter",
+        CHOSEN, *FILTER_FLAGS, RATE, destroys=True,
     )  # fmt: skip
     verbs.add(
-        "delete", change_dead, "delete dead tasks, by their ids or by a filter",
+        "delete", delete_dead, "delete dead tasks, by their ids or by a filter",
         CHOSEN, *FILTER_FLAGS, destroys=True,
     )  # fmt: skip
     verbs.add("retry-all", retry_all, "make all of a queue ready again", QUEUE, destroys=True)
@@ -47,25 +41,15 @@ def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
 
 
 async def list_dead(session: Session) -> int:
-    return await list_in(session, State.DEAD)
+    return await watched(session, lambda: list_in(session, State.DEAD))
 
 
-async def change_dead(session: Session) -> int:
-    """Retry or delete, as the verb says, the dead tasks that are named or that a filter chooses."""
-    verb, words = session.arguments.verb, session.arguments.tasks
-    if not (wanted := filter_of(session.arguments)):
-        for word in words:
-            if word != "-" and "/" not in word:
-                raise ConfigError(
-                    f"dead {verb}: {shown(word, 80)} is not the id of a task. To choose from a queue, pass "
-                    f"a filter such as --type, or see 'rediq dead {verb}-all'"
-                )
-        return await (retry if verb == "retry" else _delete)(session)
-    if len(words) != 1:
-        raise ConfigError(f"dead {verb}: a filter chooses from one queue: name just that")
-    name = await session.known(words[0])
-    selection = await session.client.queue(name).select(State.DEAD, **wanted)
-    return await change_selected(session, selection, verb, filter_words(wanted))
+async def retry_dead(session: Session) -> int:
+    return await change_chosen(session, retry, State.DEAD)
+
+
+async def delete_dead(session: Session) -> int:
+    return await change_chosen(session, _delete, State.DEAD)
 
 
 async def _delete(session: Session) -> int:

@@ -14,9 +14,9 @@ from rediq_trio.cli.operate.session import Session
 from rediq_trio.cli.operate.verbs import LIMIT, QUEUE, QUEUES, Verbs, check_count
 from rediq_trio.cli.statuses import DONE, NotThere
 from rediq_trio.cli.tasks.selected import change_selected
-from rediq_trio.observe.clock import now
 from rediq_trio.observe.words import count, counted, relative, shown, when
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.values.chance import utc_now
 from rediq_trio.values.observed.failure_kind import FailureKind
 
 KIND_HEADS = ("kind", "queue", "count", "first", "last", "type", "error type", "place", "message")
@@ -60,7 +60,7 @@ async def list_kinds(session: Session) -> int:
 
 
 def _row(name: str, kind: FailureKind) -> tuple[str, ...]:
-    at = now()
+    at = utc_now()
     return (
         cell(kind.kind), cell(name), count(kind.count), relative(kind.first_seen, at),
         relative(kind.last_seen, at), cell(kind.type, 30), cell(kind.error_type, 30),
@@ -71,7 +71,7 @@ def _row(name: str, kind: FailureKind) -> tuple[str, ...]:
 async def show_kind(session: Session) -> int:
     name, kind = await _known_kind(session)
     session.out.object({"queue": name, **attrs.asdict(kind, recurse=False)})
-    at = now()
+    at = utc_now()
     session.out.fields(f"kind {shown(kind.kind)} of {shown(name)}", [
         ("type", cell(kind.type)), ("error type", cell(kind.error_type)),
         ("message", cell(kind.message)), ("place", cell(kind.place)),

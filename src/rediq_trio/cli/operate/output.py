@@ -21,7 +21,7 @@ Row = Sequence[str]
 
 RIGHT = frozenset({
     "pending", "active", "scheduled", "retry", "dead", "enqueued", "completed", "failed", "deaths",
-    "running", "attempt", "priority", "workers", "rate", "count",
+    "running", "at once", "size", "max size", "attempt", "priority", "workers", "rate", "count",
 })  # fmt: skip
 """Columns of numbers, by their heads."""
 STYLES: Mapping[str, str] = {
@@ -54,6 +54,10 @@ class Output:
     def note(self, text: str) -> None:
         """Print a line on standard error, in every form."""
         print(text, file=sys.stderr, flush=True)
+
+    def flush(self) -> None:
+        """Pass on what was printed, to a pipe too."""
+        sys.stdout.flush()
 
     def object(self, value: Mapping[str, Any]) -> None:
         """Print one object for programs, on one line."""

@@ -16,12 +16,14 @@ from rediq_trio.cli.operate.status import QUEUE_HEADS, row_of
 from rediq_trio.cli.operate.targets import TARGET_FLAGS, show_or_set_targets, target_rows
 from rediq_trio.cli.operate.verbs import QUEUE, QUEUES, Verbs
 from rediq_trio.cli.statuses import DONE, FAILED
+from rediq_trio.cli.tasks.flags import read_rate
 from rediq_trio.observe.alerts import alerts_of
-from rediq_trio.observe.clock import now
+from rediq_trio.observe.scaling import QueueScaling, read_scaling
 from rediq_trio.observe.views import FleetView, look
-from rediq_trio.observe.words import count, counted, duration, read_duration, shown, when
+from rediq_trio.observe.words import count, counted, duration, shown, size, when
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.values.limits import KeyLimit, QueueLimits, Rate
+from rediq_trio.values.chance import utc_now
+from rediq_trio.values.limits import KeyLimit, QueueLimits
 from rediq_trio.values.task import QueueStats
 
 
@@ -86,26 +88,38 @@ async def show(session: Session) -> int:
     view = await look(client, [name])
     limits = await client.queue(name).limits()
     schedules = [each.name for each in await client.schedules().list() if each.queue == name]
-    show_queue(session.out, view, limits, schedules)
+    kept = await client.queue(name).series_bytes()
+    scaling = await read_scaling(client, name, view.queues[0].stats, view.workers)
+    show_queue(session.out, view, limits, schedules, scaling, kept)
     return DONE
 
 
-def show_queue(out: Output, view: FleetView, limits: QueueLimits, schedules: Sequence[str]) -> None:
+def show_queue(
+    out: Output,
+    view: FleetView,
+    limits: QueueLimits,
+    schedules: Sequence[str],
+    scaling: QueueScaling,
+    series_bytes: int,
+) -> None:
     """Print all that is known about the one queue of a view."""
     (seen,) = view.queues
     alerts = [each for each in alerts_of(view) if each.subject == seen.name]
     out.object({
         "name": seen.name, "at": seen.at, "stats": seen.stats, "workers": seen.workers,
-        "limits": limits, "schedules": schedules, "alerts": alerts,
+        "limits": limits, "schedules": schedules, "scaling": scaling, "alerts": alerts,
+        "series_bytes": series_bytes,
     })  # fmt: skip
     stats = seen.stats
     out.fields(f"queue {shown(seen.name)}", [
         ("state", state_text(stats)),
         ("workers", ", ".join(map(shown, seen.workers)) or "none"),
+        ("desired workers", f"{count(scaling.desired)}, {count(scaling.live)} live"),
         ("oldest pending", duration(stats.oldest_pending_age) if stats.pending else "-"),
         ("schedules", ", ".join(map(shown, schedules)) or "none"),
         *limit_rows(limits),
         *target_rows(stats.targets),
+        ("series", size(series_bytes)),
     ])  # fmt: skip
     out.fields("tasks now", [
         (state.value, count(getattr(stats, state.value))) for state in State
@@ -166,7 +180,8 @@ async def limit(session: Session) -> int:
     if options.max_pending is not None:
         changes["max_pending"] = _number("--max-pending", options.max_pending)
     if options.rate is not None:
-        changes["rate"] = _rate(options.rate)
+        none = options.rate == "none"
+        changes["rate"] = None if none else read_rate("--rate", options.rate, ", or none")
     if options.fair is not None:
         changes["fair_by"] = None if options.fair == "none" else options.fair
     if changes:
@@ -191,27 +206,12 @@ def _number(flag: str, text: str) -> int | None:
     return int(text)
 
 
-def _rate(text: str) -> Rate | None:
-    if text == "none":
-        return None
-    number, mark, period = text.partition("/")
-    try:
-        if not mark:
-            raise ValueError
-        seconds = read_duration(period if period[:1].isdigit() else f"1{period}")
-        return Rate(int(number), per=seconds)
-    except ConfigError:
-        raise
-    except ValueError:
-        raise ConfigError.of("--rate", text, "like 100/1m, 5/s, or none") from None
-
-
 def state_text(stats: QueueStats) -> str:
     """Return whether a queue is paused, by whom, since when and why."""
     if not stats.paused:
         return "open"
     by = f" by {shown(stats.paused_by)}" if stats.paused_by else ""
-    since = f", {when(stats.paused_since, now())}" if stats.paused_since else ""
+    since = f", {when(stats.paused_since, utc_now())}" if stats.paused_since else ""
     why = f": {shown(stats.paused_reason)}" if stats.paused_reason else ""
     return f"paused{by}{since}{why}"
 

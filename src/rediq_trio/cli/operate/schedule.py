@@ -14,9 +14,11 @@ from rediq_trio.cli.operate.session import Session
 from rediq_trio.cli.operate.verbs import Verbs, check_count
 from rediq_trio.cli.statuses import DONE, NotThere
 from rediq_trio.cli.tasks.flags import OPTIONS, read_payload, task_of
-from rediq_trio.observe.clock import now
+from rediq_trio.cli.tasks.signatures import UNCHECKED, KnownSignatures
+from rediq_trio.observe.recurrence import next_ticks
 from rediq_trio.observe.words import instant, read_duration, relative, shown, when
 from rediq_trio.schedules.admin import ScheduleInfo
+from rediq_trio.values.chance import utc_now
 from rediq_trio.values.schedule import Cron, Every
 
 SCHEDULE_HEADS = ("schedule", "queue", "type", "when", "next", "last", "state")
@@ -40,7 +42,8 @@ def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
         ("--timezone", {"default": "UTC", "help": "of --cron (UTC)"}),
         ("type", {"metavar": "TYPE", "help": "the type of its tasks"}),
         ("payload", {"metavar": "JSON or KEY=VALUE", "nargs": "*", "help": "the payload"}),
-        *(option for option in OPTIONS if option[0] in ("--queue", "--priority")), changes=True,
+        *(option for option in OPTIONS if option[0] in ("--queue", "--priority")), UNCHECKED,
+        changes=True,
     )  # fmt: skip
     verbs.add("pause", pause, "stop its ticks", SCHEDULE_NAME, changes=True)
     verbs.add("resume", resume, "make it tick again, from now on", SCHEDULE_NAME, changes=True)
@@ -66,8 +69,8 @@ def _facts(info: ScheduleInfo) -> dict[str, object]:
 def _row(info: ScheduleInfo) -> tuple[str, ...]:
     return (
         cell(info.name), cell(info.queue), cell(info.type, 30), shown(info.description),
-        "-" if info.next_run is None else relative(info.next_run, now()),
-        "-" if info.last_run is None else relative(info.last_run, now()),
+        "-" if info.next_run is None else relative(info.next_run, utc_now()),
+        "-" if info.last_run is None else relative(info.last_run, utc_now()),
         "paused" if info.paused else "open",
     )  # fmt: skip
 
@@ -93,7 +96,7 @@ def _show(session: Session, info: ScheduleInfo) -> None:
     session.out.fields(f"schedule {shown(info.name)}", [
         ("when", shown(info.description)), ("state", "paused" if info.paused else "open"),
         ("queue", cell(info.queue)), ("type", cell(info.type)),
-        ("next", when(info.next_run, now())), ("last", when(info.last_run, now())),
+        ("next", when(info.next_run, utc_now())), ("last", when(info.last_run, utc_now())),
         ("last task", cell(info.last_task_id)),
         ("declared by", "nobody: it was added at run time" if info.owner is None else cell(info.owner)),
     ])  # fmt: skip
@@ -102,17 +105,12 @@ def _show(session: Session, info: ScheduleInfo) -> None:
 async def show_next(session: Session) -> int:
     number = check_count("-n", session.arguments.n)
     info = await known_schedule(session)
-    if info.when is None:
-        raise ConfigError(f"this version cannot read when the schedule {shown(info.name)} ticks")
-    at, ticks = info.next_run or now(), [info.next_run] if info.next_run else []
-    while len(ticks) < number:
-        at = info.when.next_after(at)
-        ticks.append(at)
+    ticks = next_ticks(info, utc_now(), number)
     session.out.object({"name": info.name, "paused": info.paused, "next": ticks})
     if info.paused:
         session.out.say("it is paused: these would be its ticks after a resume")
     for tick in ticks:
-        session.out.say(f"{instant(tick)}  {relative(tick, now())}")
+        session.out.say(f"{instant(tick)}  {relative(tick, utc_now())}")
     return DONE
 
 
@@ -131,6 +129,10 @@ async def add(session: Session) -> int:
         except ConfigError as error:
             raise ConfigError(f"--cron: {error}") from None
     task = task_of(options, options.type, read_payload(options.payload))
+    if not options.unchecked:
+        known = await KnownSignatures.read(session.client)
+        if not known.check(task.queue, task.type, task.payload):
+            session.out.note(f"rediq: {known.not_checked(task.queue, task.type)}")
     if not await session.agreed(f"add or replace the schedule {shown(options.name)}"):
         return DONE
     _show(session, await session.client.schedules().add(options.name, recurrence, task))
@@ -146,11 +148,12 @@ async def pause(session: Session) -> int:
 
 
 async def resume(session: Session) -> int:
-    name = (await known_schedule(session)).name
+    info = await known_schedule(session)
+    name, again = info.name, "again" if info.paused else "already"
     if not await session.agreed(f"resume the schedule {shown(name)}"):
         return DONE
     await session.client.schedules().resume(name)
-    return session.done(f"{shown(name)} ticks again", name=name, paused=False)
+    return session.done(f"{shown(name)} ticks {again}", name=name, paused=False)
 
 
 async def run(session: Session) -> int:

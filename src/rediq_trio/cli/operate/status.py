@@ -7,14 +7,18 @@ import datetime as dt
 from collections.abc import Sequence
 
 import attrs
+import trio
 
 from rediq_trio._errors import ConfigError
+from rediq_trio._errors.nursery import unwrapped_errors
 from rediq_trio.cli.flags import AddParser
 from rediq_trio.cli.operate.output import Output
-from rediq_trio.cli.operate.session import Session, operating_flags, time_flag
+from rediq_trio.cli.operate.session import Session, operating_flags
 from rediq_trio.cli.statuses import DONE, FAILED
+from rediq_trio.cli.tasks.watching import WATCH, check_watch, end_with_output
 from rediq_trio.client import Client
 from rediq_trio.observe.alerts import Alert, Severity, alerts_of
+from rediq_trio.observe.posting import AlertPoster, check_post_url
 from rediq_trio.observe.sampler import sampling
 from rediq_trio.observe.views import FleetView, QueueView, look
 from rediq_trio.observe.words import count, counted, duration, instant, rate, shown
@@ -24,8 +28,8 @@ BRIEF_QUEUES = 5
 """Queues that `rediq` alone shows."""
 RATES_OVER = dt.timedelta(minutes=1)
 """The time over which rates are averaged."""
-WATCH_MIN = 0.1
-"""Seconds between two readings, at least."""
+POST_TRIES = 3
+"""How often alerts are sent to a receiver that does not accept them, without `--watch`."""
 
 
 def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
@@ -33,13 +37,16 @@ def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
         description="Show what is wrong: every alert, over all queues and workers. "
         "Exit status 1 if there is one, for cron and CI.",
     )
-    parser.add_argument(
-        "--watch", nargs="?", const=2.0, type=time_flag, metavar="TIME",
-        help="go on, looking again after that long (2s)",
-    )  # fmt: skip
+    flag, options = WATCH
+    parser.add_argument(flag, **options)
     parser.add_argument(
         "--fail-on", choices=["critical", "warn", "none"], default="warn",
         help="the least severe alert that makes the exit status 1 (warn)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--post", metavar="URL",
+        help="send alerts there as JSON: with --watch each once when it is raised, and once when it is "
+        "over; else those that there are",
     )  # fmt: skip
     parser.add_argument("--brief", action="store_true", help="ten lines, and status 0")
     operating_flags(parser, status)
@@ -48,32 +55,67 @@ def add_command(add_parser: AddParser) -> argparse.ArgumentParser:
 
 async def status(session: Session) -> int:
     options = session.arguments
+    poster = _poster(session)
     if options.watch is None:
         view = await look(session.client)
         if options.brief:
             return show_brief(session.out, await with_rates(session.client, view))
-        return _show(session, view)
-    if options.watch < WATCH_MIN:
-        raise ConfigError.of("--watch", options.watch, f"at least {WATCH_MIN:g} seconds")
-    async with sampling(session.client, every=options.watch) as sampler:
+        found = _show(session, view)
+        if poster is not None:
+            poster.see(view)
+            await poster.deliver(POST_TRIES)
+        return found
+    check_watch(options.watch)
+    return await _watch(session, poster)
+
+
+def _poster(session: Session) -> AlertPoster | None:
+    if (url := session.arguments.post) is None:
+        return None
+    if session.arguments.brief:
+        raise ConfigError("--post and --brief cannot be used together: leave out --brief")
+    return AlertPoster(check_post_url(url), lambda text: session.out.note(f"rediq: {shown(text)}"))
+
+
+async def _watch(session: Session, poster: AlertPoster | None) -> int:
+    found = DONE
+    async with (
+        unwrapped_errors(),
+        sampling(session.client, every=session.arguments.watch) as sampler,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(end_with_output, nursery.cancel_scope)
+        if poster is not None:
+            nursery.start_soon(poster.run)
         with sampler.views() as views:
-            found = DONE
             async for view in views:
                 session.out.say(f"-- {instant(view.at)}")
                 found = _show(session, view)
-            return found
+                session.out.flush()
+                if poster is not None:
+                    poster.see(view)
+        nursery.cancel_scope.cancel()
+    return found
 
 
 def _show(session: Session, view: FleetView) -> int:
+    alerts = show_alerts(session.out, view)
+    return FAILED if any(_counts(alert, session.arguments.fail_on) for alert in alerts) else DONE
+
+
+def show_alerts(out: Output, view: FleetView) -> tuple[Alert, ...]:
+    """Print all that is wrong in a view, and what could not be judged; return the alerts."""
     alerts = alerts_of(view)
-    session.out.object({"at": view.at, "alerts": alerts, "away": view.away})
+    out.object({"at": view.at, "alerts": alerts, "away": view.away, "unknown": view.unknown})
     for alert in alerts:
-        session.out.say(line_of(alert))
-        session.out.say(f"          {shown(alert.next_step)}")
+        out.say(line_of(alert))
+        out.say(f"          {shown(alert.next_step)}")
+    for rule, why in view.unknown.items():
+        out.say(f"unknown   {rule}: {shown(why)}")
     if not alerts:
         some = f"{counted(len(view.queues), 'queue')}, {counted(len(view.workers), 'worker')}"
-        session.out.say(f"nothing is wrong ({some})")
-    return FAILED if any(_counts(alert, session.arguments.fail_on) for alert in alerts) else DONE
+        out.say(f"nothing is wrong ({some})")
+    return alerts
 
 
 def _counts(alert: Alert, fail_on: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from rediq_trio._errors import ConfigError
-from rediq_trio.cli.operate.session import Work, operating_flags
+from rediq_trio.cli.operate.session import OperatorAct, operating_flags
 
 
 @attrs.frozen
@@ -25,7 +25,7 @@ class Verbs:
     def add(
         self,
         name: str,
-        work: Work,
+        work: OperatorAct,
         help: str,
         *arguments: tuple[str, dict[str, Any]],
         changes: bool = False,

@@ -14,8 +14,8 @@ from rediq_trio.cli.operate.output import cell
 from rediq_trio.cli.operate.session import Session
 from rediq_trio.cli.operate.verbs import Verbs
 from rediq_trio.cli.statuses import DONE, NotThere
-from rediq_trio.observe.clock import now
 from rediq_trio.observe.words import count, duration, relative, shown, size, when
+from rediq_trio.values.chance import utc_now
 from rediq_trio.values.task import WorkerInfo
 
 WORKER_HEADS = ("worker", "host", "running", "started", "heard", "version", "queues")
@@ -47,7 +47,7 @@ def row_of(worker: WorkerInfo) -> tuple[str, ...]:
     """Return the cells of a worker."""
     return (
         cell(worker.id), cell(worker.host, 24), f"{worker.running}/{worker.concurrency}",
-        relative(worker.started_at, now()), relative(worker.last_heartbeat, now()),
+        relative(worker.started_at, utc_now()), relative(worker.last_heartbeat, utc_now()),
         cell(worker.version), shown(", ".join(worker.queues), 40),
     )  # fmt: skip
 
@@ -64,10 +64,9 @@ async def show(session: Session) -> int:
     session.out.fields(f"worker {shown(worker.id)}", [
         ("host", f"{cell(worker.host)}, process {worker.pid}"),
         ("version", cell(worker.version)),
-        ("state", cell(worker.state)),
         ("running", f"{count(worker.running)} of {count(worker.concurrency)}"),
-        ("started", when(worker.started_at, now())),
-        ("heard", when(worker.last_heartbeat, now())),
+        ("started", when(worker.started_at, utc_now())),
+        ("heard", when(worker.last_heartbeat, utc_now())),
         ("queues", ", ".join(map(shown, worker.queues))),
         ("types", types),
         *_details(worker),
@@ -75,7 +74,7 @@ async def show(session: Session) -> int:
     ])  # fmt: skip
     for task in worker.running_tasks or ():
         percent = "" if task.percent is None else f", {task.percent:g} %"
-        since = f"attempt {count(task.attempt)}, since {when(task.since, now())}"
+        since = f"attempt {count(task.attempt)}, since {when(task.since, utc_now())}"
         session.out.say(f"runs {shown(task.id)} ({shown(task.type)}), {since}{percent}")
     return DONE
 

@@ -9,11 +9,10 @@ from typing import Literal
 
 import attrs
 
+from rediq_trio.observe.finders import MEMORY_USED_MAX
 from rediq_trio.observe.words import duration, percent, shown, size
 from rediq_trio.store.opening import OLDEST_SERVER, version_parts
 
-MEMORY_USED_MAX = 0.8
-"""The part of `maxmemory` that may be used."""
 LATENCY_MAX = 0.05
 """Seconds that a round trip may take: each task takes some of them."""
 CLOCK_APART_MAX = 1.0
@@ -101,7 +100,7 @@ def judge_memory(info: Info) -> Diagnosis:
 
 def judge_persistence(info: Info, save: str | None) -> Diagnosis:
     """Judge what a restart would lose; `save` is the setting of that name, None if it is not known."""
-    name, restart = "persistence", "set appendonly yes: CONFIG SET appendonly yes, and in its file"
+    name, restart = "persistence", "CONFIG SET appendonly yes, and set it in the server's configuration file"
     if info.get("aof_enabled") == "1":
         if info.get("aof_last_write_status", "ok") != "ok":
             return wrong(

@@ -14,8 +14,8 @@ from collections.abc import Awaitable, Iterable
 import attrs
 import trio
 
+from rediq_trio import __version__
 from rediq_trio._errors import AccessRefused, ConfigError, ConnectionLost, RediqError, StoreError
-from rediq_trio._version import __version__
 from rediq_trio.cli.flags import AddParser, common_flags
 from rediq_trio.cli.operate.output import Output, open_output
 from rediq_trio.cli.operate.session import time_flag

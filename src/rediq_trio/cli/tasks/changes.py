@@ -11,12 +11,13 @@ from rediq_trio._errors import ConfigError, TaskNotFound, TaskStateError
 from rediq_trio.cli.operate.session import Session
 from rediq_trio.cli.operate.stdin import input_lines
 from rediq_trio.cli.statuses import DONE, FAILED, NOT_THERE
-from rediq_trio.cli.tasks.flags import future_instant
-from rediq_trio.observe.clock import now
+from rediq_trio.cli.tasks.flags import check_delay
+from rediq_trio.observe.clock import due_instant
 from rediq_trio.observe.words import counted, instant, relative, shown
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.tasks.handle import TaskHandle
 from rediq_trio.values.bounds import check_name
+from rediq_trio.values.chance import utc_now
 
 
 async def cancel(session: Session) -> int:
@@ -60,12 +61,13 @@ async def reschedule(session: Session) -> int:
     options = session.arguments
     if (options.delay is None) == (options.at is None):
         raise ConfigError("task reschedule: pass one of --delay and --at")
-    run_at = None if options.at is None else future_instant("--at", options.at)
+    check_delay(options.delay)
+    run_at = None if options.at is None else due_instant("--at", options.at)
 
     async def one(handle: TaskHandle[Any]) -> str:
         await handle.reschedule(delay=options.delay, run_at=run_at)
         due = (await handle.info()).run_at
-        return f"due at {instant(due)} ({relative(due, now())})"
+        return f"due at {instant(due)} ({relative(due, utc_now())})"
 
     return await change(session, "reschedule", one)
 

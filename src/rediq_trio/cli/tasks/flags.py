@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import json
 from collections.abc import Sequence
 from typing import Any
 
 from rediq_trio._errors import ConfigError
 from rediq_trio.cli.operate.session import time_flag
-from rediq_trio.observe.clock import now
+from rediq_trio.cli.tasks.caret import pointed
+from rediq_trio.observe.clock import due_instant
+from rediq_trio.observe.filter_line import value_of
+from rediq_trio.observe.words import duration, read_duration
+from rediq_trio.values.bounds import MAX_DELAY
+from rediq_trio.values.limits import Rate
 from rediq_trio.values.task import Task, Unique
 
 OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -29,10 +33,11 @@ OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
 def task_of(options: argparse.Namespace, kind: str, payload: Any) -> Task[Any]:
     """Return the task that the flags describe; raise `ConfigError`."""
     given = vars(options)
+    check_delay(given.get("delay"))
     names = ("queue", "priority", "delay", "id", "max_retry")
     fields = {name: given[name] for name in names if given.get(name) is not None}
     if given.get("at") is not None:
-        fields["run_at"] = future_instant("--at", given["at"])
+        fields["run_at"] = due_instant("--at", given["at"])
     if given.get("unique") is not None:
         fields["unique"] = Unique(key=given["unique"])
     if given.get("meta"):
@@ -46,7 +51,7 @@ def read_payload(words: Sequence[str]) -> Any:
         return {}
     if len(words) == 1 and not _is_pair(words[0]):
         return read_json("payload", words[0], "; pass JSON, or KEY=VALUE pairs")
-    return {key: _value(text) for key, text in (read_pair("payload", word) for word in words)}
+    return {key: value_of(text) for key, text in (read_pair("payload", word) for word in words)}
 
 
 def _is_pair(word: str) -> bool:
@@ -54,18 +59,12 @@ def _is_pair(word: str) -> bool:
 
 
 def read_pair(field: str, text: str) -> tuple[str, str]:
-    """Return the key and the value of KEY=VALUE; raise `ConfigError`."""
+    """Return the key and the value of KEY=VALUE; raise `ConfigError`, with a caret."""
     key, mark, value = text.partition("=")
     if not mark or not key:
-        raise ConfigError.of(field, text, "KEY=VALUE")
+        error = ConfigError.of(field, text, "KEY=VALUE")
+        raise pointed(error, text, len(key))
     return key, value
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
 
 
 def read_json(field: str, text: str, hint: str = "") -> Any:
@@ -83,20 +82,21 @@ def read_json(field: str, text: str, hint: str = "") -> Any:
         raise ConfigError(f"{field}: no JSON: it is nested too deeply") from None
 
 
-def future_instant(field: str, text: str) -> dt.datetime:
-    """Read an instant that is not past; raise `ConfigError`."""
-    found = read_instant(field, text)
-    if found < now():
-        raise ConfigError.of(field, text, "in the future; leave it out for now")
-    return found
+def check_delay(delay: float | None) -> None:
+    """Raise `ConfigError` for a delay that is too long."""
+    if delay is not None and delay > MAX_DELAY:
+        raise ConfigError(f"--delay: {duration(delay)} is too long: at most 1 year, which is 366d")
 
 
-def read_instant(field: str, text: str) -> dt.datetime:
-    """Read an instant of ISO 8601, with its offset; raise `ConfigError`."""
+def read_rate(field: str, text: str, hint: str = "") -> Rate:
+    """Read how many in a time, like 100/1m or 5/s; raise `ConfigError`."""
+    number, mark, period = text.partition("/")
     try:
-        found = dt.datetime.fromisoformat(text)
+        if not mark:
+            raise ValueError
+        seconds = read_duration(period if period[:1].isdigit() else f"1{period}")
+        return Rate(int(number), per=seconds)
+    except ConfigError as error:
+        raise ConfigError(f"{field}: {error}") from None
     except ValueError:
-        raise ConfigError.of(field, text, "like 2026-12-24T18:00+01:00") from None
-    if found.tzinfo is None:
-        raise ConfigError.of(field, text, "an instant with its offset, like 2026-12-24T18:00Z")
-    return found
+        raise ConfigError.of(field, text, f"like 100/1m or 5/s{hint}") from None

@@ -11,9 +11,10 @@ import attrs
 
 from rediq_trio.cli.operate.output import Output, cell
 from rediq_trio.observe.as_json import plain
-from rediq_trio.observe.clock import now
+from rediq_trio.observe.single import TaskView
 from rediq_trio.observe.words import count, counted, duration, instant, shown, size, when
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.values.hiding import Hiding
 from rediq_trio.values.observed.related import Dependency, UniqueKey
 from rediq_trio.values.task import TaskInfo
 
@@ -25,10 +26,13 @@ DEPENDENTS_SHOWN = 20
 Facts = Iterator[tuple[str, str]]
 
 
-def show_info(out: Output, info: TaskInfo) -> None:
-    """Print all that is known about a task: what it is, its attempts, and the tasks around it."""
+def show_task(out: Output, view: TaskView) -> None:
+    """Print all that is known about a task: what it is, its attempts, and the tasks around it.
+
+    What `REDIQ_HIDE` names is not shown.
+    """
+    info, at = Hiding.from_environment().info(view.info), view.at
     out.object(attrs.asdict(info, recurse=False))
-    at = now()
     out.fields(f"task {shown(info.id)}", [
         *_state(info, at), *_options(info, at), *_around(info), *_values(info),
     ])  # fmt: skip
@@ -74,6 +78,8 @@ def _options(info: TaskInfo, at: dt.datetime) -> Facts:
         yield "group", cell(info.group)
     if info.members:
         yield "members", counted(len(info.members), "task")
+    if info.workflow is not None:
+        yield "workflow", cell(info.workflow)
     yield from (("metadata", f"{shown(k)}={shown(v)}") for k, v in info.metadata.items())
 
 

@@ -8,8 +8,8 @@ from math import inf
 import attrs
 
 from rediq_trio.spec.check.findings import Action, Findings, Repairs, Target, TargetType
-from rediq_trio.spec.lanes import free_at, limit_of
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.order.lanes import free_at, limit_of
 from rediq_trio.spec.records import NO_LIMIT, Limit, QueueState, Record
 
 

@@ -23,7 +23,7 @@ from rediq_trio.spec.check.findings import (
 from rediq_trio.spec.records import QueueState
 
 View = (
-    task.TaskView | member.MemberView | dependency.DependencyView | lane.LaneView
+    task.RecordView | member.MemberView | dependency.DependencyView | lane.LaneView
     | unique.UniqueKeyView | group.GroupView | schedule.ScheduleView | message.MessageView
 )  # fmt: skip
 V = TypeVar("V")

@@ -15,7 +15,7 @@ CONTENTS = ("result", "progress", "inputs", "steps", "attempts")
 
 
 @attrs.frozen
-class TaskView:
+class RecordView:
     """One task, with everything that refers to it. Its record has no envelope, and nothing of
     `CONTENTS`."""
 
@@ -48,13 +48,13 @@ def targets_of(queue: QueueState) -> Iterator[Target]:
     return map(task_target, queue.records)
 
 
-def view_of(queue: QueueState, _now: int, target: Target) -> TaskView:
+def view_of(queue: QueueState, _now: int, target: Target) -> RecordView:
     """Return the view of a task of the specification, which exactly the index of its state lists."""
     record = queue.records.get(target.name)
     if record is None:
-        return TaskView(target, None, {}, None, has_envelope=False)
+        return RecordView(target, None, {}, None, has_envelope=False)
     lock = queue.locks.get(record.unique)
-    return TaskView(
+    return RecordView(
         target,
         attrs.evolve(
             record, envelope=b"", result=b"", progress=b"", inputs=(), steps=(), attempts=()
@@ -72,14 +72,14 @@ def _expiry(record: Record) -> int | None:
     return (record.expires_ms or None) if record.state in WAITING else None
 
 
-def violations_of(view: TaskView) -> Findings:
+def violations_of(view: RecordView) -> Findings:
     """Check one task; only the version that wrote a newer record can check it."""
     if view.newer:
         return iter(())
     return _without_record(view) if view.record is None else _with_record(view.record, view)
 
 
-def _without_record(view: TaskView) -> Findings:
+def _without_record(view: RecordView) -> Findings:
     for state in view.indexes:
         yield 1, f"is in the index of {state} and has no readable record"
     left = ["a record that cannot be read"] * view.unreadable
@@ -89,7 +89,7 @@ def _without_record(view: TaskView) -> Findings:
         yield 2, f"has no readable record; what is left: {', '.join(left)}"
 
 
-def _with_record(record: Record, view: TaskView) -> Findings:
+def _with_record(record: Record, view: RecordView) -> Findings:
     yield from _in_one_index(record, view)
     yield from _one_holder(record)
     yield from _charges(record)
@@ -98,7 +98,7 @@ def _with_record(record: Record, view: TaskView) -> Findings:
     yield from _contents(record, view)
 
 
-def _in_one_index(record: Record, view: TaskView) -> Findings:
+def _in_one_index(record: Record, view: RecordView) -> Findings:
     listed = sorted(view.indexes)
     if listed != [record.state]:
         yield 1, f"is {record.state}, and is in the indexes of {listed}"
@@ -146,7 +146,7 @@ def _ends(record: Record) -> Findings:
         yield 8, f"started at {record.started_ms}, expired at {record.expires_ms}"
 
 
-def _relations(record: Record, view: TaskView) -> Findings:
+def _relations(record: Record, view: RecordView) -> Findings:
     if record.waits != view.needs:
         yield 8, f"waits for {record.waits} tasks, {view.needs} are listed"
     if record.waits and record.state in (State.PENDING, State.ACTIVE, State.SCHEDULED):
@@ -159,7 +159,7 @@ def _relations(record: Record, view: TaskView) -> Findings:
         yield 6, f"has the unique key {record.unique!r}, its window over"
 
 
-def _contents(record: Record, view: TaskView) -> Findings:
+def _contents(record: Record, view: RecordView) -> Findings:
     completed = record.state is State.COMPLETED
     for name in sorted(view.kept & ({"inputs", "steps"} if completed else {"result"})):
         yield 5, f"is {record.state} and has {name}"
@@ -167,7 +167,7 @@ def _contents(record: Record, view: TaskView) -> Findings:
         yield 2, "has steps that its record does not mention, so they would never be removed"
 
 
-def repairs_of(view: TaskView) -> Repairs:
+def repairs_of(view: RecordView) -> Repairs:
     record = view.record
     if record is None:
         found = [str(state) for state in view.indexes] + sorted(view.kept)

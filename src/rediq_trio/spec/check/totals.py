@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import attrs
@@ -10,7 +9,7 @@ import attrs
 from rediq_trio.spec.check.findings import Action, Repair, Target, TargetType, Violation, violation
 from rediq_trio.spec.check.lane import LaneView
 from rediq_trio.spec.lifecycle import WAITING, State
-from rediq_trio.spec.records import Counters, QueueState
+from rediq_trio.spec.records import Counters, QueueState, by_expiry, by_place
 
 
 @attrs.frozen
@@ -39,10 +38,9 @@ class KeyReport:
 
 
 def totals_of(queue: QueueState) -> QueueTotals:
-    records = queue.records.values()
-    expiring = sum(bool(r.state in WAITING and r.expires_ms) for r in records)
-    sizes = Counter(record.state for record in records)
-    return QueueTotals(len(records), dict(sizes), expiring, queue.seq, queue.counters)
+    records = queue.records
+    sizes = {state: size for state in State if (size := records.count(by_place, (state,)))}
+    return QueueTotals(len(records), sizes, records.count(by_expiry), queue.seq, queue.counters)
 
 
 def queue_violations(totals: QueueTotals) -> Iterator[Violation]:

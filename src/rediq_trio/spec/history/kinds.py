@@ -16,6 +16,9 @@ KINDS_KEPT = 500
 """Kinds of failure that a queue keeps, those that were seen last."""
 KIND_TASKS = 5
 """Tasks of which a kind of failure keeps the ids, those that failed last."""
+HOURS_KEPT = 24
+"""Hours of which a kind of failure keeps how many failed in each."""
+HOUR_MS = 3_600_000
 
 
 @attrs.frozen
@@ -30,6 +33,10 @@ class StoredKind:
     """The last tasks that failed so, the newest first."""
     sample: bytes
     """What the worker said of the first one, packed."""
+    hours: tuple[int, ...] = ()
+    """The last hour in which one failed, by its number since 1970, then how many failed in it, in the hour
+    before it, and so on. Hours before those were not counted: the kind was not seen yet, is older than
+    that, or an older version counted."""
 
 
 NO_KINDS: Mapping[str, StoredKind] = MappingProxyType({})
@@ -51,14 +58,23 @@ def count_failures(
     for task_id, kind, sample in failures:
         old = found.get(kind) or StoredKind(0, now, now, (), sample)
         others = [each for each in old.ids if each != task_id]
+        newest, *counts = _until(old.hours, now // HOUR_MS)
         found[kind] = StoredKind(
             old.count + 1,
             old.first_ms,
             max(old.last_ms, now),
             (task_id, *others)[:KIND_TASKS],
             old.sample,
+            (newest, counts[0] + 1, *counts[1:]),
         )
     return MappingProxyType({kind: found[kind] for kind in newest_first(found)[:KINDS_KEPT]})
+
+
+def _until(hours: tuple[int, ...], hour: int) -> tuple[int, ...]:
+    """Return the counts of hours, with an hour as the newest. If a clock went back, the newest stays."""
+    newest, *counts = hours or (hour, 0)
+    passed = min(max(0, hour - newest), HOURS_KEPT)
+    return (max(newest, hour), *(([0] * passed + counts)[:HOURS_KEPT]))
 
 
 def newest_first(kinds: Mapping[str, StoredKind]) -> list[str]:

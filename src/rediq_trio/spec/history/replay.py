@@ -22,9 +22,9 @@ import attrs
 from rediq_trio.spec.check.findings import Findings
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.history.rerun import differences, record_of
-from rediq_trio.spec.lanes import arrival_after, free_at, limit_of, rank
 from rediq_trio.spec.lifecycle import TERMINAL, TRANSITIONS, State, Transition
 from rediq_trio.spec.operate import limit
+from rediq_trio.spec.order.lanes import arrival_after, free_at, limit_of, rank
 from rediq_trio.spec.records import NO_LIMIT, Limit, Lock, QueueState, Record
 
 

@@ -92,6 +92,8 @@ class Sampled:
     next_in_ms: int | None
     """Milliseconds until the next sample may be taken; None if nothing has changed, and nothing will
     without a signal."""
+    begins: bool = False
+    """Whether this call took the first sample of a chunk of the shortest steps."""
 
 
 @attrs.frozen

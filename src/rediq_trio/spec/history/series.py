@@ -30,13 +30,15 @@ from rediq_trio.spec.history.samples import (
     SeriesRead,
     step_ms,
 )
-from rediq_trio.spec.lanes import oldest_due_ms
 from rediq_trio.spec.lifecycle import State
-from rediq_trio.spec.records import QueueState
+from rediq_trio.spec.order.lanes import oldest_due_ms
+from rediq_trio.spec.records import QueueState, by_place
 
 _SIZES = (
     State.PENDING, State.SCHEDULED, State.ACTIVE, State.RETRY, State.BLOCKED, State.GROUPED, State.DEAD,
 )  # fmt: skip
+
+_MOVING = (State.PENDING, State.ACTIVE)
 
 _Chunks = dict[tuple[int, int], tuple[Sample, ...]]
 
@@ -55,8 +57,8 @@ def sample(
     numbers = _numbers(queue)
     next_in = (step + 1) * SAMPLE_STEP_MS - now
     if numbers == last.numbers and step > last.step:
-        at_rest = not any(r.state in (State.PENDING, State.ACTIVE) for r in queue.records.values())
-        return queue, Sampled(last.step, None if at_rest else next_in)
+        moving = any(queue.records.count(by_place, (state,)) for state in _MOVING)
+        return queue, Sampled(last.step, next_in if moving else None)
     went_back = step < last.step
     unseen = min(unseen_ms, now - last.step * SAMPLE_STEP_MS)
     is_gap = (
@@ -69,6 +71,7 @@ def sample(
         max(0, new - old) for new, old in zip(numbers[:COUNTS_SIZE], last.numbers, strict=False)
     )
     chunks = dict(queue.series.chunks)
+    begins = (0, step // STEPS_PER_CHUNK) not in chunks
     taken = tuple(min(n, SAMPLE_MAX) for n in (*counts, *numbers[COUNTS_SIZE:]))
     for level, length in enumerate(STEPS_OF):
         here, before = -(-step // length), -(-last.step // length)
@@ -80,15 +83,14 @@ def sample(
             _put(chunks, level, Sample(here - 1, carried, SAMPLE_CARRIED))
         _put(chunks, level, Sample(here, taken, SAMPLE_GAP if is_gap else 0))
     series = QueueSeries(LastSample(step, numbers), MappingProxyType(chunks))
-    return attrs.evolve(queue, series=series), Sampled(step, next_in)
+    return attrs.evolve(queue, series=series), Sampled(step, next_in, begins)
 
 
 def _numbers(queue: QueueState) -> tuple[int, ...]:
     totals = queue.counters
-    states = [record.state for record in queue.records.values()]
     return (
         totals.enqueued, totals.completed, totals.failed, totals.dead,
-        *map(states.count, _SIZES),
+        *(queue.records.count(by_place, (state,)) for state in _SIZES),
         (oldest_due_ms(queue) or 0) // 1000,
     )  # fmt: skip
 

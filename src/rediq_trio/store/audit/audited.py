@@ -6,8 +6,9 @@ task carries never gets into an entry: the audit outlives the tasks.
 
 from __future__ import annotations
 
+import datetime as dt
 import inspect
-import secrets
+import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -23,7 +24,10 @@ from rediq_trio.spec.history.logbook import Logbook
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.store.audit.acting import ActingStore, acting_in
 from rediq_trio.store.port import Store
-from rediq_trio.values.task import Task
+from rediq_trio.values.backoff import Exponential, Fixed, Linear
+from rediq_trio.values.chance import entropy
+from rediq_trio.values.task import Task, Unique
+from rediq_trio.values.words import duration
 from rediq_trio.wire.envelope import pack_value
 
 P = ParamSpec("P")
@@ -61,7 +65,7 @@ async def auditing(store: Store, what: str, selection: Mapping[str, str]) -> Asy
     if acting is None or _AUDITING.get():
         yield deed
         return
-    entry = _Entry(acting, what, selection, secrets.token_bytes(NONCE_BYTES))
+    entry = _Entry(acting, what, selection, entropy(NONCE_BYTES))
     token = _AUDITING.set(True)
     try:
         yield deed
@@ -181,12 +185,44 @@ def _said(value: object) -> str:
             return _text(value)
         case Task():
             return _text(f"{value.type} in {value.queue}")
+        case _ if (times := _times_of(value)) is not None:
+            return times
+        case dt.datetime():
+            return value.isoformat()
+        case dt.timedelta():
+            return duration(value.total_seconds())
+        case Unique():
+            return _text(_with_fields("one at a time", value))
+        case Exponential() | Linear() | Fixed():
+            return _text(_with_fields(type(value).__name__.lower(), value))
         case list() | tuple():
             return f"{len(cast('Sequence[Any]', value)):,} items"
         case _ if hasattr(value, "__next__"):
             return "an iterator"
         case _:
             return _text(quote(value))
+
+
+def _times_of(value: object) -> str | None:
+    """Return the words for the times of a schedule; None for any other value."""
+    if "rediq_trio.values.schedule" not in sys.modules:
+        return None  # so it is none, and what only looks does not load them
+    from rediq_trio.values.schedule import Cron, Every, describe_schedule
+
+    if not isinstance(value, Every | Cron):
+        return None
+    return _text(_with_fields(describe_schedule(value), value, "seconds", "line", "timezone"))
+
+
+def _with_fields(said: str, value: attrs.AttrsInstance, *known: str) -> str:
+    """Return what is said of a value, with its fields that are not the default and not said yet."""
+    fields = [
+        (field.name, getattr(value, field.name), field.default)
+        for field in attrs.fields(type(value))
+        if field.name not in known
+    ]
+    more = [f"{name.replace('_', ' ')} {one}" for name, one, default in fields if one != default]
+    return ", ".join([said, *more])
 
 
 def _text(text: str, most: int = TEXT_MAX) -> str:
@@ -207,7 +243,9 @@ def _count_of(answer: object) -> int | None:
         case list() | tuple():
             return len(cast("Sequence[Any]", answer))
         case Mapping():
-            return sum(each in _AFTER_A_CANCEL for each in cast("Mapping[Any, Any]", answer).values())
+            return sum(
+                each in _AFTER_A_CANCEL for each in cast("Mapping[Any, Any]", answer).values()
+            )
         case _:
             return 1
 

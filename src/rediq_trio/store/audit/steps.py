@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Protocol, TypeVar
 
+from rediq_trio._errors import NotAudited
 from rediq_trio.store.audit.acting import acting_in
 from rediq_trio.store.audit.audited import auditing
 from rediq_trio.store.port import Store
+
+BEGUN = "begun"
+"""What the first entry of such a change says of it."""
 
 
 class Counted(Protocol):
@@ -27,7 +31,7 @@ def audited_steps(
 ) -> AsyncIterator[S]:
     """Return the iterator, with an entry before its first step and one at its end, if a person acts.
 
-    One that is left early has only the first, whose detail is "begun"; a step that raises has an entry
+    One that is left early has only the first, which is read as `begun`; a step that raises has an entry
     that says so.
     """
     return steps if acting_in(store) is None else _AuditedSteps(store, what, selection, steps)
@@ -46,8 +50,7 @@ class _AuditedSteps(AsyncIterator[S]):
 
     async def __anext__(self) -> S:
         if not self._begun:
-            async with auditing(self._store, self._what, self._selection) as deed:
-                deed.detail = "begun"
+            await self._begin()
             self._begun = True
         step: S | None = None
         try:
@@ -60,6 +63,14 @@ class _AuditedSteps(AsyncIterator[S]):
             await self._end()
             raise StopAsyncIteration
         return step
+
+    async def _begin(self) -> None:
+        try:
+            async with auditing(self._store, self._what, self._selection) as deed:
+                deed.detail = BEGUN
+        except NotAudited as lost:
+            # Nothing is done yet: whoever reads that something was would not do it again.
+            raise (lost.__cause__ or lost) from None
 
     async def _end(self, error: BaseException | None = None) -> None:
         if self._ended and error is None:

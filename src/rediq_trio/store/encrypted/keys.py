@@ -81,7 +81,7 @@ def _read_key(given: object) -> bytes:
 
 
 class Encryption:
-    """Keys that hide payloads, metadata, results, steps, progress, attempts, notes and the audit from
+    """Keys that hide payloads, metadata, results, steps, progress, errors, notes and the audit from
     whoever reads Redis.
 
     The first key encrypts; any of them may decrypt. `keys`: texts made by `generate_key`, or 32

@@ -19,6 +19,7 @@ from rediq_trio._errors import PayloadError
 from rediq_trio.spec.carried import BatchEnvelope, Kept
 from rediq_trio.spec.history.kinds import StoredKind
 from rediq_trio.spec.history.logbook import LinePlace, Logbook, LogLine
+from rediq_trio.spec.history.workflows import WorkflowRecord
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import (
     Agenda,
@@ -43,12 +44,15 @@ from rediq_trio.spec.messages import (
 from rediq_trio.spec.operations import Operation
 from rediq_trio.spec.records import Place, Record
 from rediq_trio.spec.settle import PLAIN_OUTCOMES, TRANSITION_OF
+from rediq_trio.store.audit.acting import without_actor
 from rediq_trio.store.encrypted.keys import Encryption
 from rediq_trio.store.encrypted.wrapping import wraps_what_is_carried
+from rediq_trio.store.patient import without_patience
 from rediq_trio.store.port import Stats, Store
 from rediq_trio.store.reads.description import Description
 from rediq_trio.store.reads.scan import ALL, Scanned, Where
 from rediq_trio.store.reads.situation import Situation
+from rediq_trio.wire.encrypted_error import ciphertext_of, hidden_error, undecrypted_error
 from rediq_trio.wire.envelope import Envelope, open_envelope, pack_envelope
 from rediq_trio.wire.packing import (
     UNDECRYPTED,
@@ -79,7 +83,8 @@ def encrypt_store(store: Store, encryption: Encryption | None) -> Store:
 
 
 def encryption_of(store: Store) -> Encryption | None:
-    """Return the keys of a store that encrypts; None for any other."""
+    """Return the keys of a store that encrypts, whatever wraps it; None for any other."""
+    store = without_actor(without_patience(store))
     return store._encryption if isinstance(store, EncryptedStore) else None
 
 
@@ -92,10 +97,12 @@ def _repacked(envelope: Envelope, payload: bytes, metadata: dict[str, str]) -> b
 
 @wraps_what_is_carried
 class EncryptedStore(Store):
-    """A store whose envelopes, results, steps, progress, attempts and samples of failures are encrypted."""
+    """A store whose envelopes, results, steps, progress, errors, attempts and notes are encrypted."""
 
     def __init__(self, store: Store, encryption: Encryption) -> None:
         self._store = store
+        self.product: str = getattr(store, "product", "")
+        """What the server is, as the store within says."""
         self._encryption = encryption
 
     @property
@@ -118,7 +125,7 @@ class EncryptedStore(Store):
         # Otherwise it is a schedule's, which could not be decrypted.
         if extension_of(decrypted.payload) is None:
             what = ("schedule", queue, schedule) if schedule else ("task", target_queue, task.id)
-            plain = pack([decrypted.payload, dict(decrypted.metadata)])
+            plain = pack([decrypted.payload, decrypted.stored_metadata])
             payload = self._encryption.encrypt(
                 plain, *what, decrypted.type, deterministic=bool(schedule)
             )
@@ -228,7 +235,8 @@ class EncryptedStore(Store):
                 children = tuple(self._encrypted_task(queue, child) for child in one.children)
                 return attrs.evolve(one, result=result, children=children)
             case Failed():
-                return self._encrypted_detail(queue, self._encrypted_failure(queue, one))
+                hidden = self._with_hidden_error(queue, self._encrypted_failure(queue, one))
+                return self._encrypted_detail(queue, hidden)
             case Snoozed() | Released():
                 return self._encrypted_detail(queue, one)
             case _ if TRANSITION_OF[type(one)] in PLAIN_OUTCOMES:
@@ -241,6 +249,23 @@ class EncryptedStore(Store):
             return one
         what = ("attempt", f"{queue}/{one.fence.id}")
         return attrs.evolve(one, detail=self._encryption.encrypt(one.detail, *what))
+
+    def _with_hidden_error(self, queue: str, one: Failed) -> Failed:
+        if not one.error:
+            return one
+        text = one.error.encode("utf-8", "replace")
+        packed = self._encryption.encrypt(text, "error", f"{queue}/{one.fence.id}")
+        return attrs.evolve(one, error=hidden_error(packed))
+
+    def _decrypted_error(self, error: str, task_ref: str) -> str:
+        # The store gives reasons too, and older versions kept errors in clear.
+        packed = ciphertext_of(error)
+        if packed is None:
+            return error
+        try:
+            return self._encryption.decrypt(packed, "error", task_ref).decode()
+        except (PayloadError, UnicodeDecodeError) as reason:
+            return undecrypted_error(str(reason))
 
     def _encrypted_failure(self, queue: str, one: Failed) -> Failed:
         if not one.kind:
@@ -300,6 +325,8 @@ class EncryptedStore(Store):
         newest: bool = False,
         where: Where = ALL,
     ) -> Scanned:
+        # A caller tests the errors: what it looks for is no business of whoever reads Redis.
+        where = attrs.evolve(where, error="")
         scanned = await self._store.scan(
             queue, state, limit=limit, after=after, newest=newest, where=where
         )
@@ -314,6 +341,7 @@ class EncryptedStore(Store):
             unique=HashedKey(record.unique),
             result=self._decrypted(record.result, "result", task_ref),
             progress=self._decrypted(record.progress, "progress", task_ref),
+            error=self._decrypted_error(record.error, task_ref),
             attempts=tuple(
                 attrs.evolve(one, detail=self._decrypted(one.detail, "attempt", task_ref))
                 for one in record.attempts
@@ -357,6 +385,26 @@ class EncryptedStore(Store):
         return tuple(
             attrs.evolve(line, data=self._decrypted(line.data, logbook.value)) for line in lines
         )
+
+    async def keep_workflow(self, workflow_id: str, data: bytes) -> int:
+        encrypted = self._encryption.encrypt(data, "workflow", workflow_id)
+        return await self._store.keep_workflow(workflow_id, encrypted)
+
+    async def workflow(self, workflow_id: str) -> WorkflowRecord | None:
+        found = await self._store.workflow(workflow_id)
+        return found and self._decrypted_workflow(found)
+
+    async def workflows(
+        self, *, limit: int, after: int | None = None, newest: bool = False
+    ) -> tuple[WorkflowRecord, ...]:
+        found = await self._store.workflows(limit=limit, after=after, newest=newest)
+        return tuple(map(self._decrypted_workflow, found))
+
+    async def due_workflows(self, *, limit: int) -> tuple[WorkflowRecord, ...]:
+        return tuple(map(self._decrypted_workflow, await self._store.due_workflows(limit=limit)))
+
+    def _decrypted_workflow(self, record: WorkflowRecord) -> WorkflowRecord:
+        return attrs.evolve(record, data=self._decrypted(record.data, "workflow", record.id))
 
     async def declare(self, queue: str, *, schedule: Schedule) -> bool:
         # Deterministic, because a store compares it with the old one, to see whether it changed.

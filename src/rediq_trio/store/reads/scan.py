@@ -11,10 +11,10 @@ from __future__ import annotations
 import attrs
 
 from rediq_trio.spec.carried import BatchEnvelope
-from rediq_trio.spec.lanes import ordered
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.order.lanes import ordered
 from rediq_trio.spec.records import Place, QueueState, Record, place_of
-from rediq_trio.spec.stored_format import BATCH_VERSION
+from rediq_trio.spec.stored_format import BATCH_VERSION, ENCRYPTED_ERROR
 
 SCAN_STEP = 250
 """Tasks that one step looks at, at most; fewer where they cost Redis more than a millisecond."""
@@ -35,7 +35,7 @@ class Where:
     type_head: bytes = b""
     """The packed type of a task, as it stands in its envelope. The type of a batch is not tested."""
     error: str = ""
-    """A part of the error's text."""
+    """A part of the error's text. An encrypted one is not tested: only those with the keys can."""
     since_ms: int = 0
     """The earliest instant that counts for the age, see `aged_ms`."""
     until_ms: int = 0
@@ -83,7 +83,7 @@ def chosen(record: Record, where: Where) -> bool:
     return (
         (where.priority is None or record.priority == where.priority)
         and where.limit_key in ("", record.limit_key)
-        and where.error in record.error
+        and (where.error in record.error or record.error.startswith(ENCRYPTED_ERROR))
         and aged_ms(record) >= where.since_ms
         and (not where.until_ms or aged_ms(record) <= where.until_ms)
         and (not where.entered_by_ms or record.entered_ms <= where.entered_by_ms)

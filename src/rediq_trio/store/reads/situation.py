@@ -5,8 +5,8 @@ from __future__ import annotations
 import attrs
 
 from rediq_trio.spec.groups import Group, groups
-from rediq_trio.spec.lanes import limit_of, rank
 from rediq_trio.spec.lifecycle import State
+from rediq_trio.spec.order.lanes import limit_of, rank
 from rediq_trio.spec.records import NO_LIMIT, Limit, QueueState, Record
 from rediq_trio.store.reads.description import Description, description_of
 
@@ -126,5 +126,5 @@ def _standing(record: Record, pending: list[Record]) -> Standing:
 
 
 def _group_of(queue: QueueState, record: Record) -> Group:
-    found = groups(queue.records.values(), queue.rules)
+    found = groups(queue.records, queue.rules)
     return next(group for group in found if group.name == record.group)

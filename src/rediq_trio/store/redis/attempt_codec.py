@@ -12,6 +12,7 @@ from rediq_trio.wire.packing import UNPACK_ERRORS, fields_of, text_of, unpack
 _ATTEMPT_KINDS = [
     bytes if name in ("worker", "transition", "detail", "kind") else int for name in ATTEMPT_FIELDS
 ]
+_DETAIL = ATTEMPT_FIELDS.index("detail")
 
 
 def read_attempts(packed: bytes, created_ms: int) -> tuple[StoredAttempt, ...]:
@@ -30,10 +31,14 @@ def _read(packed: bytes) -> Iterator[StoredAttempt]:
         found = unpack(packed, texts=False)
     except UNPACK_ERRORS:
         return
+    before: Any = None
     for each in cast("list[Any]", found) if isinstance(found, list) else ():
         values = cast("list[Any]", each) if isinstance(each, list) else []
         if len(values) == len(_ATTEMPT_KINDS) - 1:
             values.append(b"")  # it did not fail, or an older version wrote it
+        if len(values) > _DETAIL and values[_DETAIL] is True:
+            values[_DETAIL] = before
+        before = values[_DETAIL] if len(values) > _DETAIL else None
         if [type(value) for value in values[: len(_ATTEMPT_KINDS)]] != _ATTEMPT_KINDS:
             continue
         fields = fields_of(ATTEMPT_FIELDS, values, strict=False)

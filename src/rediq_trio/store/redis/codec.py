@@ -102,9 +102,9 @@ def pack_options(task: NewTask) -> bytes:
     if task.relations is NO_RELATIONS or task.relations == NO_RELATIONS:
         return pack_for_lua(options)
     relations = [*map(_packable, _relation_values(task.relations))]
-    # A version that does not know the parent ignores what comes after the relations.
-    parent = (pack_id(task.parent),) if task.parent else ()
-    return pack_for_lua((*options, relations, *parent))
+    # A version that does not know them ignores the parent, or the parent of a task that may exist.
+    parent: tuple[str | bytes, ...] = (pack_id(task.parent),) if task.parent else ()
+    return pack_for_lua((*options, relations, *(("", *parent) if task.may_exist else parent)))
 
 
 def _packable(value: str | int | tuple[str, ...]) -> str | int | list[bytes]:
@@ -119,8 +119,8 @@ def read_task(task_id: bytes, envelope: bytes, options: bytes) -> NewTask:
     fields = fields_of(NEW_TASK_FIELDS, values, strict=False)
     if "relations" in fields:
         fields["relations"] = _read_relations(fields["relations"])
-    if len(values) > len(NEW_TASK_FIELDS):
-        fields["parent"] = unpack_id(values[len(NEW_TASK_FIELDS)])
+    if parent := [unpack_id(one) for one in values[len(NEW_TASK_FIELDS) :]]:
+        fields["parent"], fields["may_exist"] = parent[-1], not parent[0]
     return NewTask(unpack_id(task_id), envelope, **fields)
 
 

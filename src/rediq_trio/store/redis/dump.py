@@ -14,7 +14,7 @@ from rediq_trio.store.port import Store
 from rediq_trio.store.redis.codec import read_ending, read_rule
 from rediq_trio.store.redis.connection.gateway import Gateway
 from rediq_trio.store.redis.keys import Keys
-from rediq_trio.store.redis.series_codec import read_all
+from rediq_trio.store.redis.series_codec import read_all, read_all_types
 from rediq_trio.wire.packing import fields_of
 
 V = TypeVar("V")
@@ -45,6 +45,8 @@ class _Dump:
         ids = await self._gateway.read(b"HKEYS", self._keys.of(queue, ("records",))[0])
         records = await self._store.get(queue, [unpack_id(i) for i in ids])
         meta = self._keys.of(queue, ("meta",))[0]
+        numbers = (b"revision", b"ask_at", b"asked", b"asked_needs")
+        revision, ask_at, asked, needs = await self._gateway.read(b"HMGET", meta, *numbers)
         return attrs.evolve(
             found,
             records={record.id: record for record in records if record is not None},
@@ -58,12 +60,20 @@ class _Dump:
             rates={k.decode(): at for k, at in await self._zset(queue, "rates")},
             turns=await read_hash(self._gateway, self._keys, queue, "turns", int),
             schedules={s.name: s for s in (await self._store.agenda(queue)).schedules},
-            revision=int(await self._gateway.read(b"HGET", meta, b"revision") or 0),
+            revision=int(revision or 0),
+            ask_at_ms=int(ask_at or 0),
+            asked=int(asked or 0),
+            asked_needs=int(needs or 0),
             entries=await self._store.history(queue, after=0, limit=1_000_000),
             rules=await read_hash(self._gateway, self._keys, queue, "rules", read_rule),
             kinds=await self._store.failure_kinds(queue),
             series=read_all(await read_hash(self._gateway, self._keys, queue, "series", bytes)),
+            types=read_all_types(await self._raw_hash(queue, "types")),
         )
+
+    async def _raw_hash(self, queue: str, name: str) -> dict[bytes, bytes]:
+        flat = await self._gateway.read(b"HGETALL", self._keys.of(queue, (name,))[0])
+        return dict(zip(flat[::2], flat[1::2], strict=True))
 
     async def _zset(self, queue: str, name: str) -> Sequence[tuple[bytes, int]]:
         key = self._keys.of(queue, (name,))[0]

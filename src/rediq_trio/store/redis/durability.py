@@ -37,18 +37,22 @@ OF_WORKERS = frozenset({"order", "register", "unregister"})
 next; an order is given again until the worker has said that it received it."""
 OF_PEOPLE = frozenset({"log"})
 """Scripts that write what people did."""
+OF_WORKFLOWS = frozenset({"due_workflows", "forget_workflow", "keep_workflow"})
+"""Scripts that write records of workflows. If one is lost, the tasks of its workflow are still there."""
+OF_STATISTICS = frozenset({"note_size"})
+"""Scripts that write how much is kept of statistics. It is noted again while a queue is in use."""
 READING = frozenset({
     "description", "failure_kinds", "groups", "inspect", "inspect_dependencies", "inspect_groups",
     "inspect_keys", "inspect_lanes", "inspect_members", "inspect_messages", "inspect_schedules",
-    "inspect_tasks", "inspect_unique", "list", "scan", "series", "situation",
-    "states", "stats", "workers",
+    "inspect_tasks", "inspect_unique", "list", "list_workflows", "scan", "series",
+    "situation", "states", "statistics", "stats", "types", "workers",
 })  # fmt: skip
 """Scripts that only read, and are no operations."""
 
 _CONFIRM: Mapping[str, Confirm] = MappingProxyType({
     **{OTHER_SCRIPT.get(name, name): each.confirm for name, each in OPERATIONS.items()},
     **dict.fromkeys(REPAIRS | OF_PEOPLE, Confirm.RAISE),
-    **dict.fromkeys(READING | OF_WORKERS, Confirm.NO),
+    **dict.fromkeys(READING | OF_STATISTICS | OF_WORKERS | OF_WORKFLOWS, Confirm.NO),
 })  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """Read from the streams of Redis: the entries of a history, and the lines of logbooks.
 
+The records of workflows too, which are in a hash.
+
 A line is an entry with one field, which is named by the nonce of its line.
 """
 
@@ -9,6 +11,7 @@ from typing import Any
 
 from rediq_trio.spec.history.entry import Entry
 from rediq_trio.spec.history.logbook import LinePlace, LogLine
+from rediq_trio.spec.history.workflows import CREATED_DIGITS, WorkflowRecord
 from rediq_trio.spec.ids import unpack_id, unpack_ref
 from rediq_trio.spec.stored_format import ENTRY_FIELDS, ENTRY_RELATION_FIELDS, QUEUE_ENTRY_FIELDS
 from rediq_trio.store.redis.codec import state_of
@@ -66,3 +69,10 @@ def lines_command(
     if newest:
         return (b"XREVRANGE", key, border or b"+", b"-", b"COUNT", limit)
     return (b"XRANGE", key, border or b"-", b"+", b"COUNT", limit)
+
+
+def read_workflow(entry: Any) -> WorkflowRecord:
+    """Return the record of a workflow from its id, its number and what is stored."""
+    workflow_id, number, stored = entry
+    created_ms = int(stored[:CREATED_DIGITS])
+    return WorkflowRecord(workflow_id.decode(), number, created_ms, stored[CREATED_DIGITS:])

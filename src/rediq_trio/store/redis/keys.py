@@ -140,6 +140,11 @@ STATISTICS_TABLE = (
         "series", "hash",
         "The queue's numbers over time: the last sample, and the samples of 60 steps by level and number.",
     ),
+    QueueKey(
+        "types", "hash",
+        "Its attempts by type: which types are kept apart, the step in progress, a field for each step "
+        "that has ended, and the last tally of each worker.",
+    ),
 )  # fmt: skip
 """The keys with statistics of a queue. No task depends on them, so scripts that move tasks do not
 declare them."""
@@ -166,6 +171,18 @@ class Keys:
         """The key of the set of all queues that were ever used."""
         self.logbooks = {logbook: f"{prefix}/{logbook}".encode() for logbook in Logbook}
         """The key of the stream of each logbook."""
+        self.statistics = {
+            key: f"{prefix}/{{statistics}}/{key}".encode() for key in ("sizes", "used")
+        }
+        """The keys with the sizes of all statistics, by what the script calls them."""
+        self.workflows = {
+            key: f"{prefix}/{{workflows}}/{name}".encode()
+            for key, name in (
+                ("workflows", "records"), ("order", "order"), ("checks", "checks"),
+                ("totals", "totals"),
+            )
+        }  # fmt: skip
+        """The keys of the records of workflows, by what the scripts call them."""
         self._cache: dict[tuple[str, tuple[str, ...]], list[bytes]] = {}
 
     def of(self, queue: str, names: tuple[str, ...]) -> list[bytes]:

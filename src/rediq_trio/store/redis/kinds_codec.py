@@ -35,4 +35,11 @@ def _read(packed: bytes, last_ms: int) -> StoredKind | None:
     fields = fields_of(KIND_FIELDS, values, strict=False)
     ids = cast("list[Any]", fields["ids"])
     fields["ids"] = tuple(unpack_id(each) for each in ids if isinstance(each, bytes))
+    fields["hours"] = _read_hours(fields.get("hours"))
     return StoredKind(**fields, last_ms=last_ms)
+
+
+def _read_hours(value: Any) -> tuple[int, ...]:
+    numbers = cast("list[Any]", value) if isinstance(value, list) else []
+    sound = len(numbers) > 1 and all(type(each) is int for each in numbers)
+    return tuple(numbers) if sound else ()

@@ -19,9 +19,11 @@ from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import (
     LEFT,
     Agenda,
+    Cancelling,
     Claimed,
     Completed,
     Death,
+    Deleted,
     Due,
     Enqueued,
     Failed,
@@ -112,16 +114,18 @@ def _read_verdicts(reply: list[int]) -> tuple[Verdict, ...]:
     return tuple(map(Verdict, reply))
 
 
-def _read_settled(reply: list[Any]) -> Settled:
-    return tuple(
+def _read_settled(reply: list[Any], outcomes: int) -> Settled:
+    answers = (
         state_of(one) if isinstance(one, int) else PartlyCompleted(tuple(map(unpack_id, one)))
-        for one in reply
+        for one in reply[:outcomes]
     )
+    return Settled(answers, _read_deaths(reply[outcomes]) if len(reply) > outcomes else ())
 
 
-def _read_received(reply: list[int]) -> Received:
+def _read_received(reply: list[Any]) -> Received:
+    deaths = _read_deaths(reply.pop()) if isinstance(reply[-1], list) else ()
     last, *refused = reply
-    return Received(last, tuple(refused))
+    return Received(last, tuple(refused), deaths)
 
 
 def _read_flags(reply: list[int]) -> tuple[bool, ...]:
@@ -171,8 +175,11 @@ def receive(queue: str, now: Now, sender: str, mail: Sequence[Mail]) -> ScriptCa
     return ScriptCall((now, sender, *map(pack_mail, mail)), _read_received)
 
 
-def acknowledge(queue: str, now: Now, seq: int) -> ScriptCall[int]:
-    return ScriptCall((seq,), _read_number)
+def acknowledge(
+    queue: str, now: Now, seq: int, *, refused: Sequence[tuple[str, str]] = ()
+) -> ScriptCall[int]:
+    children = [part for task_id, ref in refused for part in (pack_id(task_id), ref)]
+    return ScriptCall((seq, *children), _read_number)
 
 
 # --- what a worker does
@@ -239,7 +246,11 @@ def settle(queue: str, now: Now, outcomes: Sequence[Outcome]) -> ScriptCall[Sett
     if options or details or kinds:
         runs += (options, details, kinds)
     args[1] = pack_for_lua(runs)
-    return ScriptCall(args, _read_settled)
+
+    def read(reply: list[Any]) -> Settled:
+        return _read_settled(reply, len(outcomes))
+
+    return ScriptCall(args, read)
 
 
 def report(queue: str, now: Now, items: Sequence[Report]) -> ScriptCall[tuple[bool, ...]]:
@@ -296,8 +307,14 @@ def tick(
 
 def cancel(
     queue: str, now: Now, task_id: str, *, still: InState | None = None
-) -> ScriptCall[State | None]:
-    return ScriptCall((now, pack_id(task_id), *_still(still)), _state_reader(queue, task_id))
+) -> ScriptCall[Cancelling]:
+    read_state = _state_reader(queue, task_id)
+
+    def read(reply: int | list[Any]) -> Cancelling:
+        code, *deaths = reply if isinstance(reply, list) else (reply,)
+        return Cancelling(read_state(code), _read_deaths(deaths))
+
+    return ScriptCall((now, pack_id(task_id), *_still(still)), read)
 
 
 def reschedule(
@@ -352,13 +369,21 @@ def watch(queue: str, now: Now, task_id: str) -> ScriptCall[State | None]:
     return ScriptCall((pack_id(task_id),), _state_reader(queue, task_id))
 
 
-def of_ids(
+def revive(
     queue: str, now: Now, ids: Sequence[str], *, still: InState | None = None
 ) -> ScriptCall[States]:
-    """Send what revive and delete take: ids, and what their tasks must still be."""
-
     def read(codes: list[int]) -> States:
         return known_states(queue, ids, codes)
+
+    return ScriptCall([now, *_still(still), *map(pack_id, ids)], read)
+
+
+def delete(
+    queue: str, now: Now, ids: Sequence[str], *, still: InState | None = None
+) -> ScriptCall[Deleted]:
+    def read(reply: list[Any]) -> Deleted:
+        deaths = _read_deaths(reply[len(ids)]) if len(reply) > len(ids) else ()
+        return Deleted(known_states(queue, ids, reply[: len(ids)]), deaths)
 
     return ScriptCall([now, *_still(still), *map(pack_id, ids)], read)
 

@@ -6,6 +6,7 @@ have no task, or tasks in a few states, so what can be known to be 0 is not aske
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,12 +15,13 @@ import attrs
 from rediq_trio._errors import ConnectionLost
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Counters
-from rediq_trio.store.port import Counts
+from rediq_trio.store.port import Counts, ServerMemory
 from rediq_trio.store.redis.connection.gateway import Gateway
 from rediq_trio.store.redis.keys import INDEX_OF, Keys
 
 _COUNTERS = tuple(field.name for field in attrs.fields(Counters))
-_META = tuple(name.encode() for name in ("paused", *_COUNTERS))
+_TARGETS = ("target_latency_ms", "target_failures_ppm")
+_META = tuple(name.encode() for name in ("paused", *_TARGETS, *_COUNTERS))
 _SIZED = (
     *((state, INDEX_OF[state]) for state in State),
     (State.PENDING, "keyed"),
@@ -31,6 +33,7 @@ _STEPS = (
 )
 """The indexes with the tasks of each state: those that are read first, and those that are read of
 queues with more tasks."""
+_MEMORY = re.compile(rb"^(used_memory|maxmemory):(\d+)", re.MULTILINE)
 
 
 async def read_overview(
@@ -47,10 +50,14 @@ async def read_overview(
     for indexes in _STEPS:
         await _read_sizes(gateway, keys, indexes, left, sizes)
     counts = [
-        Counts(sizes[queue], fields[0] == b"1", Counters(*(int(n or 0) for n in fields[1:])))
-        for queue, fields in zip(queues, replies[1::2], strict=True)
+        _counts(sizes[queue], *fields) for queue, fields in zip(queues, replies[1::2], strict=True)
     ]
     return int(seconds) * 1000 + int(microseconds) // 1000, tuple(counts)
+
+
+def _counts(sizes: dict[State, int], paused: bytes | None, *numbers: bytes | None) -> Counts:
+    latency_ms, failures_ppm, *counters = (int(number or 0) for number in numbers)
+    return Counts(sizes, paused == b"1", Counters(*counters), latency_ms, failures_ppm)
 
 
 async def _read_sizes(
@@ -63,14 +70,18 @@ async def _read_sizes(
     """Read the sizes of these indexes, of the queues with tasks left that were not found yet."""
     names = tuple(name for _, name in indexes)
     some = [queue for queue in left if left[queue] > 0]
-    commands = [(b"ZCARD", key) for queue in some for key in keys.of(queue, names)]
-    named = [queue for queue in some for _ in names]
+    commands: list[tuple[Any, ...]] = []
+    for queue in some:
+        commands += ((b"ZCARD", key) for key in keys.of(queue, names))
+        # Counted again, and last: tasks that have come since must not hide those that stand still.
+        commands.append((b"HLEN", *keys.of(queue, ("records",))))
+    named = [queue for queue in some for _ in (*names, "records")]
     replies = iter(await _read_each(gateway, commands, named))
     for queue in some:
-        for (state, _), size in zip(indexes, replies, strict=False):
-            if size:
+        for state, _ in indexes:
+            if size := next(replies):
                 sizes[queue][state] = sizes[queue].get(state, 0) + size
-                left[queue] -= size
+        left[queue] = next(replies) - sum(sizes[queue].values())
 
 
 async def find_schedules(
@@ -81,6 +92,12 @@ async def find_schedules(
     commands = [(b"HEXISTS", key, name) if name else (b"HLEN", key) for key in hashes]
     replies = await gateway.read_each(commands)
     return tuple(queue for queue, reply in zip(queues, replies, strict=True) if reply)
+
+
+def read_memory(server: str, info: bytes) -> ServerMemory:
+    """Return the memory of a server, from what it says of itself."""
+    found = dict(_MEMORY.findall(info))
+    return ServerMemory(server, int(found.get(b"used_memory", 0)), int(found.get(b"maxmemory", 0)))
 
 
 async def _read_each(

@@ -14,7 +14,7 @@ from types import MappingProxyType, ModuleType
 import attrs
 
 from rediq_trio.spec import change, groups, messages, records, stored_format, upkeep
-from rediq_trio.spec.history import entry, kinds, samples
+from rediq_trio.spec.history import entry, kinds, samples, sizes, trim, type_counts, workflows
 from rediq_trio.spec.messages import (
     AnswerKind,
     MailKind,
@@ -104,19 +104,23 @@ PRELUDE: tuple[Constants, ...] = (
         {**_order("MAIL_FIELDS", "MAIL_").values, **_order("MAIL_TASK_FIELDS", "MAIL_").values},
     ),
     _order("ENDING_FIELDS", "ENDING_"),
-    *_as_in_python(stored_format, "NOT_LOOKED_AT"),
+    *_as_in_python(stored_format, "NOT_LOOKED_AT", "ASKS_AGAIN"),
     Constants(
         _SCHEDULE_ORDER.source, {**_SCHEDULE_ORDER.values, "SCHEDULE_TYPES": _SCHEDULE_TYPES}
     ),
     _order("LIMIT_FIELDS", "LIMIT_"),
     _order("GROUP_RULE_FIELDS", "RULE_"),
     _order("KIND_FIELDS", "KIND_"),
+    Constants(
+        f"{_FORMAT}.ATTEMPT_FIELDS",
+        {"ATTEMPT_DETAIL": stored_format.ATTEMPT_FIELDS.index("detail") + 1},
+    ),
     *_as_in_python(stored_format, "BATCH_VERSION", "NIL", "UNSET_RETENTION_MS"),
     Constants(f"{_FORMAT}.ENTRY_FIELDS", {"ENTRY_RELATIONS": len(stored_format.ENTRY_FIELDS)}),
     *_as_in_python(
         stored_format,
         *("EXPIRED", "WORKER_DIED", "NEED_FAILED", "UNREADABLE_RECORD", "PAYLOAD_MISSING"),
-        *("NOT_ENQUEUED", "NOT_ENQUEUED_NAMED"),
+        *("NOT_ENQUEUED", "NOT_ENQUEUED_NAMED", "ENCRYPTED_ERROR"),
     ),
     Constants(f"{_FORMAT}.ENDED_AS", {"ENDED_AS": _ENDED_AS}),
     *_as_in_python(records, "PRIORITY_SPAN", "CANCELLED_GRACE_MS", "PROPAGATED_AT_ONCE"),
@@ -133,12 +137,12 @@ PRELUDE: tuple[Constants, ...] = (
     _members(Obstacle, "OBSTACLE_"),
     _members(OrderAnswer, "ORDER_"),
     *_as_in_python(messages, "ORDERS_MAX"),
-    *_as_in_python(upkeep, "ENDINGS"),
+    *_as_in_python(upkeep, "ENDINGS", "ASK_AFTER_MS", "ASK_EVERY_MS", "ASKED_AT_ONCE"),
     *_as_in_python(change, "SENT_PER_MS"),
     *_as_in_python(groups, "MOST_BYTES", "RULES_AT_ONCE"),
     Constants("spec.groups.DEFAULT_RULE", {"DEFAULT_RULE": attrs.astuple(groups.DEFAULT_RULE)}),
     *_as_in_python(entry, "REASON_BYTES", "MOST_NEEDS"),
-    *_as_in_python(kinds, "KINDS_KEPT", "KIND_TASKS"),
+    *_as_in_python(kinds, "KINDS_KEPT", "KIND_TASKS", "HOURS_KEPT", "HOUR_MS"),
     *_as_in_python(description, "NAMED_RELATED", "NEEDS_READ"),
     *_as_in_python(situation, "ACTIVE_READ"),
     *_as_in_python(scan, "SCAN_STEP", "SCAN_BYTES", "TYPE_AT", "BATCH_HEAD"),
@@ -147,6 +151,19 @@ PRELUDE: tuple[Constants, ...] = (
         *("SERIES_FORMAT", "SAMPLE_STEP_MS", "STEPS_OF", "STEPS_PER_CHUNK", "CHUNKS_KEPT"),
         *("GAP_MS", "BACK_STEPS", "SAMPLE_MAX", "SAMPLE_GAP", "SAMPLE_CARRIED"),
     ),
+    *_as_in_python(
+        workflows,
+        *("WORKFLOWS_MAX", "WORKFLOWS_MAX_BYTES", "DROPPED_AT_ONCE", "WORKFLOWS_READ_BYTES"),
+        *("CHECK_FIRST_MS", "CHECK_LEAST_MS", "CHECK_MOST_MS", "CREATED_DIGITS"),
+    ),
+    *_as_in_python(
+        type_counts,
+        *("TYPES_FORMAT", "TYPES_STEP_MS", "TYPES_STEPS", "TYPES_KEPT", "TYPES_BYTES"),
+        *("TYPE_STEP_BYTES", "TALLY_FORGOTTEN", "STEPS_READ", "WEIGHT", "WEIGHT_KEPT", "WEIGHT_OF"),
+        *("WEIGHT_MAX", "TYPE_COUNT_MAX", "WAITS_AT", "RUNS_AT", "COUNTS"),
+    ),
+    *_as_in_python(trim, "CHUNK_RANKS", "TYPES_RANK"),
+    *_as_in_python(sizes, "TRIMMED_AT_ONCE"),
 )
 """All constants that scripts take from the specification."""
 

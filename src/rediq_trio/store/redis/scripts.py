@@ -84,9 +84,59 @@ def lua_folder() -> Path:
     )
 
 
+class Scripts(dict[str, Script]):
+    """The scripts of a folder by name, each made when it is first used; it holds those that were.
+
+    All files are read at once: what is installed in their place later, under a process that runs,
+    has no part in it. To make all takes longer than the rest of connecting.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        paths = script_paths(folder)
+        self.names = (*paths,)
+        """The names of all scripts."""
+        self._files = {name: (_place(path, folder), _text(path)) for name, path in paths.items()}
+        self._snippets = {path.stem: _text(path) for path in (folder / "include").glob("*.lua")}
+
+    def __missing__(self, name: str) -> Script:
+        place, body = self._files[name]
+        named, edges, summary, sections = parse_header(body)
+        included = sections.get("INCLUDE", "").split()
+        parts = [(f"include/{one}.lua", self._snippets[one]) for one in included]
+        # Hashable: the run of the mutants caches what is joined.
+        source = inlined((*parts, (place, body)))
+        declared = sections.get("KEYS", "")
+        keys = tuple(key for _, key in _KEY.findall(declared))
+        keys = ALL_KEYS.get(declared, keys)
+        sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+        about = MappingProxyType(sections)
+        self[name] = made = Script(named, edges, summary, about, keys, source, sha)
+        return made
+
+
+def _place(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _text(path: Path) -> str:
+    return path.read_text("utf-8")
+
+
+def open_scripts(folder: Path | None = None) -> Scripts:
+    """Return the scripts of a folder (default: the library's own). Raises `ConfigError` without them."""
+    return _opened(folder or lua_folder())
+
+
+@cache
+def _opened(folder: Path) -> Scripts:
+    return Scripts(folder)
+
+
 def load_scripts(folder: Path | None = None) -> dict[str, Script]:
-    """Return every script of a folder (default: the library's own), by name."""
-    return dict(_read(folder or lua_folder()))
+    """Return every script of a folder (default: the library's own), by name, all of them made."""
+    found = open_scripts(folder)
+    return {name: found[name] for name in found.names}
 
 
 def script_paths(folder: Path) -> dict[str, Path]:
@@ -105,28 +155,6 @@ def script_paths(folder: Path) -> dict[str, Path]:
             )
         found[path.stem] = path
     return found
-
-
-@cache
-def _read(folder: Path) -> Mapping[str, Script]:
-    # Cached, because loading the scripts takes longer than the rest of connecting.
-    return {name: _load(path, folder) for name, path in script_paths(folder).items()}
-
-
-def _load(path: Path, folder: Path) -> Script:
-    body = path.read_text("utf-8")
-    name, edges, summary, sections = parse_header(body)
-    parts = [
-        (f"include/{snippet}.lua", (folder / "include" / f"{snippet}.lua").read_text("utf-8"))
-        for snippet in sections.get("INCLUDE", "").split()
-    ]
-    parts.append((path.relative_to(folder).as_posix(), body))
-    source = inlined(tuple(parts))  # hashable: the run of the mutants caches what is joined
-    declared = sections.get("KEYS", "")
-    keys = tuple(key for _, key in _KEY.findall(declared))
-    keys = ALL_KEYS.get(declared, keys)
-    sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
-    return Script(name, edges, summary, MappingProxyType(sections), keys, source, sha)
 
 
 def inlined(parts: tuple[tuple[str, str], ...], constants: Mapping[str, str] = CONSTANTS) -> str:

@@ -31,6 +31,9 @@ from rediq_trio.spec.history.logbook import (
     LogLine,
 )
 from rediq_trio.spec.history.samples import SeriesRead
+from rediq_trio.spec.history.sizes import Excess
+from rediq_trio.spec.history.type_counts import TypesRead
+from rediq_trio.spec.history.workflows import WorkflowRecord
 from rediq_trio.spec.ids import pack_id, unpack_id
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import (
@@ -48,6 +51,7 @@ from rediq_trio.store.call_meter import CallMeter
 from rediq_trio.store.port import (
     BATCH,
     Counts,
+    ServerMemory,
     Stats,
     Store,
     check_batch,
@@ -74,11 +78,12 @@ from rediq_trio.store.redis.history_codec import (
     read_entry,
     read_line,
     read_place,
+    read_workflow,
 )
 from rediq_trio.store.redis.keys import INDEX_OF, Keys
 from rediq_trio.store.redis.kinds_codec import read_kinds
 from rediq_trio.store.redis.operation_codec import Now, ScriptCall
-from rediq_trio.store.redis.overview import find_schedules, read_overview
+from rediq_trio.store.redis.overview import find_schedules, read_memory, read_overview
 from rediq_trio.store.redis.queue_names import QueueNames
 from rediq_trio.store.redis.reads_codec import read_description, read_situation, read_states
 from rediq_trio.store.redis.record_format import refuse_newer
@@ -135,7 +140,10 @@ class RedisStore(Store):
         keys: Keys,
         clock: Clock | None = None,
         meter: CallMeter | None = None,
+        product: str = "",
     ) -> None:
+        self.product = product
+        """What the server was when it was connected to: "Redis 7.2.4"; "" if that is not known."""
         self._gateway = gateway
         self._scripts = scripts
         self._keys = keys
@@ -196,6 +204,8 @@ class RedisStore(Store):
     expire = sends(OP.expire, operation_codec.limited)
     purge = sends(OP.purge, operation_codec.purge)
     sample = sends(OP.sample, series_codec.sample)
+    tally = sends(OP.tally, series_codec.tally)
+    trim = sends(OP.trim, series_codec.trim)
     set_group_rules = sends(OP.set_group_rules, operation_codec.set_group_rules)
     batch = sends(OP.batch, operation_codec.batch)
     tick = sends(OP.tick, operation_codec.tick)
@@ -203,8 +213,8 @@ class RedisStore(Store):
     reschedule = sends(OP.reschedule, operation_codec.reschedule)
     update = sends(OP.update, operation_codec.update)
     requeue = sends(OP.requeue, operation_codec.requeue)
-    revive = sends(OP.revive, operation_codec.of_ids)
-    delete = sends(OP.delete, operation_codec.of_ids)
+    revive = sends(OP.revive, operation_codec.revive)
+    delete = sends(OP.delete, operation_codec.delete)
     watch = sends(OP.watch, operation_codec.watch)
     pause = sends(OP.pause, operation_codec.pause)
     resume = sends(OP.resume, operation_codec.resume)
@@ -322,6 +332,12 @@ class RedisStore(Store):
         reply = await self._run("series", queue, (self._now(), level, since_ms, until_ms))
         return series_codec.read_series(level, reply)
 
+    async def types(self, queue: str, *, since_ms: int) -> TypesRead:
+        return series_codec.read_types(await self._run("types", queue, (self._now(), since_ms)))
+
+    async def series_bytes(self, queue: str) -> int:
+        return sum(await self._run("statistics", queue, ()))
+
     async def failure_kinds(self, queue: str) -> Mapping[str, StoredKind]:
         return read_kinds(await self._run("failure_kinds", queue, (KINDS_KEPT,)))
 
@@ -329,6 +345,10 @@ class RedisStore(Store):
         check_batch("overview", queues)
         now_ms, counts = await read_overview(self._gateway, self._keys, queues)
         return self._clock() if self._clock else now_ms, counts
+
+    async def server_memory(self) -> tuple[ServerMemory, ...]:
+        replies = await self._gateway.call_each(b"INFO", b"memory")
+        return tuple(read_memory(str(node), reply) for node, reply in replies.items())
 
     async def with_schedules(self, queues: Sequence[str], name: str = "") -> tuple[str, ...]:
         check_batch("with_schedules", queues)
@@ -402,6 +422,40 @@ class RedisStore(Store):
         key = self._keys.logbooks[logbook]
         command = lines_command(key, limit=limit, after=after, newest=newest)
         return tuple(map(read_line, await self._gateway.read(*command)))
+
+    async def note_size(
+        self, queue: str, size: int, *, last: bool, most: int = 0
+    ) -> tuple[Excess, ...]:
+        script = self._scripts["note_size"]
+        keys = [self._keys.statistics[key] for key in script.keys]
+        answers = await self._send(script, keys, (self._now(), queue, size, int(last), most))
+        return tuple(Excess(name.decode(), shed) for name, shed in answers)
+
+    async def keep_workflow(self, workflow_id: str, data: bytes) -> int:
+        args = (self._now(), workflow_id, data)
+        return int(await self._run_workflows("keep_workflow", args))
+
+    async def forget_workflow(self, workflow_id: str) -> None:
+        await self._run_workflows("forget_workflow", (workflow_id,))
+
+    async def workflow(self, workflow_id: str) -> WorkflowRecord | None:
+        found = await self._run_workflows("list_workflows", (0, "", 1, workflow_id))
+        return read_workflow(found[0]) if found else None
+
+    async def workflows(
+        self, *, limit: int, after: int | None = None, newest: bool = False
+    ) -> tuple[WorkflowRecord, ...]:
+        args = (int(newest), "" if after is None else after, limit, "")
+        return tuple(map(read_workflow, await self._run_workflows("list_workflows", args)))
+
+    async def due_workflows(self, *, limit: int) -> tuple[WorkflowRecord, ...]:
+        due = await self._run_workflows("due_workflows", (self._now(), limit))
+        return tuple(map(read_workflow, due))
+
+    async def _run_workflows(self, name: str, args: Sequence[Any]) -> Any:
+        script = self._scripts[name]
+        keys = [self._keys.workflows[key] for key in script.keys]
+        return await self._send(script, keys, args)
 
     def listen(
         self, topics: Iterable[Topic]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import attrs
@@ -17,9 +18,10 @@ from rediq_trio.store.retrying import until_answered
 from rediq_trio.tasks.changes.changing import check_names, read_single
 from rediq_trio.tasks.changes.versions import options_of
 from rediq_trio.tasks.partitions import PartitionCounts
-from rediq_trio.tasks.prepare import prepare
+from rediq_trio.tasks.prepare import PreparedTask, prepare, to_send
 from rediq_trio.values.bounds import MAX_DELAY, PartitionName, queue_of
 from rediq_trio.values.task import NewTaskChanges, Task, TaskChanges
+from rediq_trio.values.telemetry.sending import Senders, SentTask
 from rediq_trio.wire.deadlines import deadline_ms
 from rediq_trio.wire.envelope import Envelope, unpack_value
 
@@ -29,7 +31,12 @@ _ROUTED = {"queue", "id", "unique", "group"}
 
 
 async def enqueue_again(
-    store: Store, partition: str, local_id: str, changes: Mapping[str, Any], max_payload: int
+    store: Store,
+    partition: str,
+    local_id: str,
+    changes: Mapping[str, Any],
+    max_payload: int,
+    senders: Senders | None,
 ) -> tuple[str, str, bool]:
     """Enqueue a task of the same payload and options; return partition, id, and whether it is new.
 
@@ -37,20 +44,25 @@ async def enqueue_again(
     """
     check_names("enqueue_again", changes, _CHANGED)
     record, envelope = await read_single(store, partition, local_id)
-    task = _task(partition, record, envelope, changes)
-    if changes.keys() & _ROUTED:
-        partition_counts = PartitionCounts(store)
-        await partition_counts.refresh()
-        task = partition_counts.router()(task)
+    task = await routed_task(store, partition, record, envelope, changes)
     most = max_payload if "payload" in changes else max(max_payload, len(envelope.payload))
-    one = prepare(task, most)
-    new = one.new
-    if record.unique and "unique" not in changes:
-        new = _with_unique_key(new, record, elsewhere=task.queue != partition)
-    answer = await _send(store, task.queue, new, repeatable="id" not in changes)
+    with sent_again(senders, task) as sent:
+        one = prepare(task, most, sent)
+        new = one.new
+        if record.unique and "unique" not in changes:
+            new = _with_unique_key(new, record, elsewhere=task.queue != partition)
+        answer = await _send(store, task.queue, new, repeatable="id" not in changes)
+        ref, created = _created(answer, one, task)
+        if sent is not None:
+            sent.created = created
+    return task.queue, ref, created
+
+
+def _created(answer: State | Answer | None, one: PreparedTask, task: Task[Any]) -> tuple[str, bool]:
+    """Return the id of the task, and whether it is new."""
     match answer:
         case None:
-            raise DuplicateTask(f"{task.queue}/{new.id}")
+            raise DuplicateTask(f"{task.queue}/{one.local_id}")
         case Answer(AnswerKind.FULL):
             raise QueueFull(
                 f"queue {task.queue} is full: add workers, or raise limit(max_pending=...)"
@@ -58,9 +70,31 @@ async def enqueue_again(
         case Answer(AnswerKind.TAKEN, ref) if task.unique is None or one.rejects_duplicate:
             raise DuplicateTask(f"{task.queue}/{ref}")
         case Answer(_, ref):
-            return task.queue, ref, False
+            return ref, False
         case _:
-            return task.queue, new.id, True
+            return one.local_id, True
+
+
+@contextmanager
+def sent_again(senders: Senders | None, task: Task[Any]) -> Generator[SentTask | None]:
+    """Send a task inside of the middleware, which sees it as it is yielded; None without middleware."""
+    if senders is None:
+        yield None
+        return
+    with senders.around("enqueue_again", (to_send(task),)) as sending:
+        yield sending.tasks[0]
+
+
+async def routed_task(
+    store: Store, partition: str, record: Record, envelope: Envelope, changes: Mapping[str, Any]
+) -> Task[Any]:
+    """Return a new task of the payload and the options of another one, for the partition it is for."""
+    task = _task(partition, record, envelope, changes)
+    if not changes.keys() & _ROUTED:
+        return task
+    partition_counts = PartitionCounts(store)
+    await partition_counts.refresh()
+    return partition_counts.router()(task)
 
 
 def _task(

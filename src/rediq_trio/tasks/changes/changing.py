@@ -167,7 +167,11 @@ def _changed(
         # One that a revival removed must not come back with the expiry.
         deadline = deadline if ends_ms else 0
     packed = attrs.evolve(
-        packed, payload=payload, deadline_ms=deadline, depends_on=envelope.depends_on
+        packed,
+        payload=payload,
+        deadline_ms=deadline,
+        depends_on=envelope.depends_on,
+        workflow=envelope.workflow,
     )
     new = Version(
         repacked(packed), one.priority, one.max_retry, one.max_crashes, one.retention_ms, expires_ms
@@ -180,4 +184,5 @@ def repacked(envelope: Envelope) -> bytes:
     return pack_envelope(
         envelope.type, envelope.payload, envelope.timeout, envelope.backoff, envelope.metadata,
         envelope.deadline_ms, envelope.depends_on, max_retry_is_set=envelope.max_retry_is_set,
+        workflow=envelope.workflow,
     )  # fmt: skip

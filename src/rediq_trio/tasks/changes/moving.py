@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -20,7 +21,7 @@ from rediq_trio.tasks.partitions import PartitionCounts
 from rediq_trio.values.bounds import check_name, queue_of
 from rediq_trio.values.task import Task
 from rediq_trio.wire.deadlines import deadline_ms
-from rediq_trio.wire.envelope import open_envelope
+from rediq_trio.wire.envelope import Envelope, open_envelope
 
 MOVED = (State.SCHEDULED, State.PENDING, State.RETRY, State.DEAD, State.CANCELLED)
 _ELSE = "stays in its queue; enqueue_again(queue=...) makes a new task elsewhere"
@@ -46,6 +47,24 @@ async def requeue(store: Store, partition: str, local_id: str, queue: str) -> tu
     moved = await move_record(store, partition, record, partition_counts, queue)
     assert moved is not None
     answer, target, moved_id = moved
+    await check_moved(store, partition, record, envelope, answer)
+    await relay(store, partition)
+    return target, moved_id
+
+
+async def check_moved(
+    store: Store,
+    partition: str,
+    record: Record,
+    envelope: Envelope,
+    answer: Requeued,
+    obstacles: Mapping[Obstacle, str] = _OBSTACLES,
+) -> None:
+    """Raise what the answer to a requeue says; do nothing if the task, as it was read, was moved.
+
+    `obstacles` says in words what keeps it.
+    """
+    task_id = f"{partition}/{record.id}"
     match answer.obstacle:
         case None:
             if answer.state is None:
@@ -53,16 +72,14 @@ async def requeue(store: Store, partition: str, local_id: str, queue: str) -> tu
         case Obstacle.STATE:
             check_state(task_id, answer.state, MOVED)
         case Obstacle.CHANGED:
-            after = version_of(*await read_single(store, partition, local_id))
+            after = version_of(*await read_single(store, partition, record.id))
             changed = changed_parts(version_of(record, envelope), after)
             raise TaskChanged(task_id, changed or ("state",))
         case obstacle:
             assert answer.state is not None
             raise TaskStateError(
-                task_id, answer.state.value, "free to leave its queue", _OBSTACLES[obstacle]
+                task_id, answer.state.value, "free to leave its queue", obstacles[obstacle]
             )
-    await relay(store, partition)
-    return target, moved_id
 
 
 async def move_record(

@@ -13,6 +13,7 @@ from typing import Any
 from rediq_trio.spec.records import Record
 from rediq_trio.spec.stored_format import UNSET_RETENTION_MS
 from rediq_trio.values.backoff import encode_backoff
+from rediq_trio.values.stored_metadata import StoredMetadata
 from rediq_trio.values.task import TaskChanges
 from rediq_trio.values.unset import UNSET_MAX_RETRY, UNSET_RETENTION
 from rediq_trio.wire.envelope import Envelope
@@ -56,5 +57,5 @@ def options_of(record: Record, envelope: Envelope) -> Mapping[str, Any]:
         "timeout": envelope.timeout,
         "backoff": envelope.backoff,
         "retention": UNSET_RETENTION if retention == UNSET_RETENTION_MS else retention / 1000,
-        "metadata": envelope.metadata,
+        "metadata": StoredMetadata(envelope.metadata),
     }

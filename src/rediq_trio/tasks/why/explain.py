@@ -52,7 +52,7 @@ async def explain(store: Store, partition: str, local_id: str) -> Why:
         # Read last, as this also says at what instant the workers were there.
         read = await store.series(partition, level=0, since_ms=RATE_SINCE_MS)
         maker = PartMaker(read.now_ms)
-        parts += _worker_parts(maker, queue_of(partition), workers, info)
+        parts += _worker_parts(maker, queue_of(partition), workers, found, info)
         held = any(part.kind in _NO_START for part in parts)
         if found.state is State.PENDING and described is not None and not held:
             parts += _estimates(maker, found, recent_rate(read))
@@ -70,7 +70,11 @@ async def explain(store: Store, partition: str, local_id: str) -> Why:
 
 
 def _worker_parts(
-    maker: PartMaker, queue: str, workers: Sequence[WorkerInfo], info: TaskInfo | None
+    maker: PartMaker,
+    queue: str,
+    workers: Sequence[WorkerInfo],
+    found: Situation,
+    info: TaskInfo | None,
 ) -> Iterator[WhyPart]:
     serving = [worker for worker in workers if queue in worker.queues]
     claiming = [worker for worker in serving if worker.state in (None, "working")]
@@ -100,8 +104,34 @@ def _worker_parts(
             WhyKind.UNKNOWN_TYPE, text, type=kind, workers=len(claiming), versions=versions
         )
         return
+    if found.state is State.PENDING and all(
+        worker.running >= worker.concurrency for worker in claiming
+    ):
+        yield _slots_taken(maker, claiming)
+        return
     text = f"{many} {does} from the queue"
     yield maker.make(WhyKind.SERVED, text, workers=len(claiming), sure=sure)
+
+
+def _slots_taken(maker: PartMaker, claiming: Sequence[WorkerInfo]) -> WhyPart:
+    running = sum(worker.running for worker in claiming)
+    slots = sum(worker.concurrency for worker in claiming)
+    since = [task.since for worker in claiming for task in worker.running_tasks or ()]
+    one = len(claiming) == 1
+    who = "the only worker that claims" if one else f"the {len(claiming):,} workers that claim"
+    most = f"{running:,} of the {counted(slots, 'task')} that {'it' if one else 'they'} may run"
+    text = f"{who} from the queue {'runs' if one else 'run'} {most} at once"
+    oldest = min(since, default=None)
+    if oldest is not None:
+        text += f", the oldest for {maker.ago(round(oldest.timestamp() * 1000))}"
+    return maker.make(
+        WhyKind.SLOTS_TAKEN,
+        text,
+        workers=len(claiming),
+        running=running,
+        slots=slots,
+        oldest_since=oldest,
+    )
 
 
 def _estimates(maker: PartMaker, found: Situation, rate: float | None) -> Iterator[WhyPart]:

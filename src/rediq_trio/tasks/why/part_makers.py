@@ -12,8 +12,8 @@ from typing import Any
 import attrs
 
 from rediq_trio.spec.groups import DEFAULT_RULE
-from rediq_trio.spec.lanes import free_at
 from rediq_trio.spec.lifecycle import WAITING, State
+from rediq_trio.spec.order.lanes import free_at
 from rediq_trio.spec.records import Record
 from rediq_trio.store.reads.situation import LimitUse, Situation
 from rediq_trio.tasks.described_info import id_of
@@ -23,6 +23,7 @@ from rediq_trio.tasks.task_info import UNREADABLE_TEXT
 from rediq_trio.values.observed.why import WhyKind, WhyPart
 from rediq_trio.values.task import TaskInfo
 from rediq_trio.values.words import counted, duration, ordinal, shown
+from rediq_trio.wire.encrypted_error import shown_error
 
 QUOTED_MAX = 200
 """Characters of an error or a reason that a clause quotes."""
@@ -170,7 +171,7 @@ def _due_later(maker: PartMaker, record: Record) -> WhyPart:
         due = f"since {maker.ago(record.run_ms)}, and is ready as soon as a worker of the queue sees that"
     if record.state is State.SCHEDULED:
         return maker.make(WhyKind.SCHEDULED, f"it is due {due}", run_at=run_at)
-    error = f", after {shown(record.error, QUOTED_MAX)}" if record.error else ""
+    error = f", after {shown(shown_error(record.error), QUOTED_MAX)}" if record.error else ""
     text = f"its retry {record.attempt:,} of {record.max_retry:,} is due {due}{error}"
     return maker.make(
         WhyKind.RETRY,
@@ -178,7 +179,7 @@ def _due_later(maker: PartMaker, record: Record) -> WhyPart:
         retry=record.attempt,
         max_retry=record.max_retry,
         run_at=run_at,
-        error=record.error or None,
+        error=shown_error(record.error) or None,
     )
 
 
@@ -201,11 +202,11 @@ def _ended(maker: PartMaker, record: Record) -> WhyPart:
     text = f"it died {ago} ago after {record.attempt:,} of {counted(attempts, 'attempt')}"
     return maker.make(
         WhyKind.DEAD,
-        f"{text}: {shown(record.error, QUOTED_MAX)}",
+        f"{text}: {shown(shown_error(record.error), QUOTED_MAX)}",
         finished_at=finished,
         attempt=record.attempt,
         attempts=attempts,
-        error=record.error or None,
+        error=shown_error(record.error) or None,
     )
 
 

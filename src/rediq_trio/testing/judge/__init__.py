@@ -14,10 +14,12 @@ from pathlib import Path
 from rediq_trio.testing.judge.accounting import judge_accounts
 from rediq_trio.testing.judge.histories import MOST, Histories, judge_histories
 from rediq_trio.testing.judge.limiting import judge_limits
+from rediq_trio.testing.judge.moving import judge_moves
 from rediq_trio.testing.judge.observed import Observed
 from rediq_trio.testing.judge.once import judge_once
 from rediq_trio.testing.judge.reading import Unreadable, read
 from rediq_trio.testing.judge.reasons import judge_reasons
+from rediq_trio.testing.judge.seen import judge_views
 from rediq_trio.testing.judge.timing import judge_times
 from rediq_trio.testing.judge.verdict import BrokenPromise, Duplicate, JudgeVerdict
 
@@ -31,12 +33,15 @@ def judge(folder: Path, *, most: int = MOST) -> JudgeVerdict:
     """
     observed = read(folder)
     found = [*judge_accounts(observed), *judge_once(observed), *judge_times(observed)]
+    found += judge_moves(observed)
     found += judge_limits(observed)
     reasons, duplicates = judge_reasons(observed)
     found += _unless_known(reasons, found)
     histories = Histories(most)
     wrong, undecided = judge_histories(observed, (each.subject for each in found), histories)
     found += wrong
+    views, untrue = judge_views(folder)
+    found += untrue
     forgiven = [each for each in found if observed.forgetful and each.forgivable]
     return JudgeVerdict(
         violations=sorted(
@@ -46,7 +51,7 @@ def judge(folder: Path, *, most: int = MOST) -> JudgeVerdict:
         duplicates=duplicates,
         losses=forgiven,
         undecided=undecided,
-        counts=_counts(observed, histories),
+        counts={**_counts(observed, histories), "views of a queue": views},
     )
 
 

@@ -19,6 +19,8 @@ ParentsOf = Mapping[str, list[End]]
 """Child -> the ends of attempts that enqueued it."""
 
 DEFAULT_RETENTION = 3600.0
+PROVING = ("info", "cancel", "retry", "run_now", "reschedule", "update", "requeue")
+"""Operations whose answer proves that the task existed."""
 
 
 def batches_of(observed: Observed) -> BatchesOf:
@@ -48,10 +50,22 @@ def may_delete(call: Call) -> bool:
     return call.may_have_happened or (call.known and call.answer not in (None, False, "active"))
 
 
+def may_move(call: Call) -> bool:
+    """Return whether a call may have moved its task to another queue, where it has another id."""
+    if call.op != "requeue" or call.void:
+        return False
+    return call.may_have_happened or (call.known and call.answer is not None)
+
+
 def may_be_gone(observed: Observed, task: ObservedTask) -> bool:
-    """Return whether a task may have been deleted or purged."""
-    if any(may_delete(call) for call in task.calls):
+    """Return whether a task may have been deleted, moved or purged."""
+    if any(may_delete(call) or may_move(call) for call in task.calls):
         return True
+    return may_be_purged(observed, task)
+
+
+def may_be_purged(observed: Observed, task: ObservedTask) -> bool:
+    """Return whether a task may have been removed because its retention was over."""
     retention = task.args.get("retention")
     retention_s = DEFAULT_RETENTION if retention is None else retention
     return bool(task.args) and retention_s < (observed.ended - observed.begun) / SECOND
@@ -78,7 +92,7 @@ def proofs_of(task: ObservedTask, *, confirmed: bool = False) -> list[Observatio
     if confirmed:
         return found
     found += task.held
-    found += [c for c in task.calls if c.op in ("info", "cancel", "retry") and c.known and c.answer]
+    found += [c for c in task.calls if c.op in PROVING and c.known and c.answer is not None]
     return [*found, *task.starts]
 
 
@@ -115,7 +129,8 @@ def _lost(observed: Observed, task: ObservedTask, proofs: list[Observation]) -> 
 
 def _phantom(observed: Observed, task: ObservedTask, is_child: bool) -> Iterator[BrokenPromise]:
     seen = (*task.starts, *task.finals)
-    explained = is_child or task.enqueues or any(each.members or each.schedule for each in seen)
+    made = any(each.members or each.schedule or each.moved_from for each in seen)
+    explained = is_child or task.enqueues or made
     if not explained:
         yield BrokenPromise(
             1,

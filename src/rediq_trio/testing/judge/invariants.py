@@ -18,8 +18,8 @@ from rediq_trio.spec.check.totals import (
     seq_violation,
     totals_of,
 )
-from rediq_trio.spec.lanes import limit_of
 from rediq_trio.spec.lifecycle import WAITING, State
+from rediq_trio.spec.order.lanes import limit_of
 from rediq_trio.spec.records import NO_LIMIT, QueueState, Record
 
 AT_THE_END = 2**53

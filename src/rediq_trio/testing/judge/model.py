@@ -178,6 +178,29 @@ def revived(model: Model) -> tuple[Model, ...]:
     return tuple(dict.fromkeys(found))
 
 
+@cache
+def rescheduled(model: Model) -> tuple[Model, ...]:
+    """Return a task after it was put off; unchanged if it cannot be."""
+    return (_read(spec.reschedule(_queue(model), NOW, OWN, delay_ms=1)[0], model.form),)
+
+
+@cache
+def made_ready(model: Model) -> tuple[Model, ...]:
+    """Return a task after it was made due at once; unchanged if it cannot be."""
+    return (_read(spec.reschedule(_queue(model), NOW, OWN)[0], model.form),)
+
+
+@cache
+def moved(model: Model) -> tuple[Model, ...]:
+    """Return a task after it was moved to another queue; unchanged if it cannot be."""
+    if model.state is None:
+        return (model,)
+    queue = _queue(model)
+    new = NewTask("new", b"", relations=Relations(queue="elsewhere"))
+    after, _ = spec.requeue(queue, NOW, OWN, seen=queue.records[OWN].version, task=new)
+    return (_read(after, model.form),)
+
+
 # --- what workers do
 
 

@@ -24,7 +24,9 @@ FORGETTING = ("sentinel-kill", "cluster-kill", *BY_HAND)
 Line = Mapping[str, Any]
 
 SECOND = 1_000_000_000
-REPEATED = frozenset({"cancel", "retry", "delete"})
+HURRYING = ("retry", "run_now", "reschedule")
+"""Operations after which a task may be due earlier than its enqueue said."""
+REPEATED = frozenset({"cancel", "delete", "update", "requeue", *HURRYING})
 """Operations that a client repeats by itself when their answer is lost."""
 NEVER = math.inf
 
@@ -37,6 +39,8 @@ REFUSALS = (
     "PayloadTooLarge",
 )
 """Names of errors that an operation raises only if it has changed nothing."""
+STATE_REFUSALS = ("TaskStateError", "TaskChanged")
+"""The same, unless a first call may have been lost and repeated: it may have changed the state."""
 
 
 @attrs.define(eq=False)
@@ -103,6 +107,8 @@ class Call(Observation):
             self.back, self.answer, self.error = line["t"], {"created": False, "id": known}, ""
         elif self.op != "enqueue" and self.error == "TaskNotFound":
             self.back, self.error = line["t"], ""
+        elif self.error in STATE_REFUSALS:
+            self.void = line["t"] - self.at < RETRY_PAUSE_MIN * SECOND
         else:
             sent = line.get("sent")
             self.void = self.error in REFUSALS or (self.error == "ConnectionLost" and sent is False)
@@ -116,6 +122,13 @@ class SeenTask(Observation):
     """The members, if it is a batch."""
     schedule: str
     tick: str
+    origin: str
+    """The task that it was at first, which may have been moved; '' if that is not recorded."""
+
+    @property
+    def moved_from(self) -> str:
+        """The task that was moved and is this one now; '' for one that was not moved."""
+        return self.origin if self.origin != self.id else ""
 
 
 @attrs.define(eq=False)
@@ -145,7 +158,7 @@ class End(Observation):
 
 
 @attrs.define(eq=False)
-class Fault:
+class PlacedFault:
     """A fault, with the time that it lasted."""
 
     kind: str
@@ -220,6 +233,11 @@ class ObservedTask:
         return bool(self.of("retry"))
 
     @property
+    def hurried(self) -> list[Call]:
+        """The calls that may have made it due earlier than its enqueue said."""
+        return [call for op in HURRYING for call in self.of(op)]
+
+    @property
     def args(self) -> Mapping[str, Any]:
         """The arguments of its enqueue; empty for a task that no client enqueued."""
         for call in (*self.enqueues, *self.of("enqueue")):
@@ -244,7 +262,7 @@ class Observed:
 
     setup: Setup = attrs.field(factory=Setup)
     tasks: dict[str, ObservedTask] = attrs.field(factory=dict)
-    faults: list[Fault] = attrs.field(factory=list)
+    faults: list[PlacedFault] = attrs.field(factory=list)
     processes: dict[str, Process] = attrs.field(factory=dict)
     queues: list[Line] = attrs.field(factory=list)
     complete: bool = False

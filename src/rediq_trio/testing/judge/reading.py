@@ -7,17 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rediq_trio.testing.judge.clock import ServerClock
 from rediq_trio.testing.judge.observed import (
     Call,
     End,
-    Fault,
     Final,
     Line,
     Observed,
+    PlacedFault,
     Process,
     Setup,
     Start,
 )
+
+LATE_BY = 0.02
+"""Seconds after the instant of a selection from which on a task is certainly none of it."""
 
 
 class Unreadable(ValueError):
@@ -34,6 +38,7 @@ def read(folder: Path) -> Observed:
             f"{folder}: there is no final.jsonl with a queue in it, so nothing can be judged"
         )
     _note_stops(observed)
+    _note_late(observed)
     rivals = _rivals(observed)
     for task in list(observed.tasks.values()):
         task.calls.sort(key=lambda call: call.at)
@@ -57,6 +62,18 @@ def _rivals(observed: Observed) -> dict[tuple[str, str], list[Call]]:
             if unique and unique["on_conflict"] == "replace" and call.may_have_happened:
                 found.setdefault((task.queue, unique["key"]), []).append(call)
     return found
+
+
+def _note_late(observed: Observed) -> None:
+    """Note which parts of bulk changes touched nothing: those of tasks that came after the selection.
+
+    A server whose clock was set back since may take such a task for one that came before.
+    """
+    clock = ServerClock.of(observed)
+    for task in observed.tasks.values():
+        for call in task.calls:
+            if selected := call.args.get("late_since"):
+                call.void = clock.tolerance(selected, call.at) < LATE_BY
 
 
 def _note_stops(observed: Observed) -> None:
@@ -84,7 +101,7 @@ class _Reader:
     def __init__(self, observed: Observed) -> None:
         self._observed = observed
         self._calls: dict[tuple[str, int], Call] = {}
-        self._faults: dict[str, Fault] = {}
+        self._faults: dict[str, PlacedFault] = {}
 
     def take(self, path: Path) -> None:
         for line in _lines(path):
@@ -138,7 +155,7 @@ class _Reader:
 
     def _fault(self, line: Line) -> None:
         if line["begin"]:
-            fault = Fault(line["kind"], line.get("target") or "", line["t"])
+            fault = PlacedFault(line["kind"], line.get("target") or "", line["t"])
             self._faults[fault.kind] = fault
             self._observed.faults.append(fault)
         elif line["kind"] in self._faults:
@@ -164,8 +181,9 @@ class _Reader:
         self._observed.complete = True
 
 
-def _seen_fields(line: Line) -> tuple[str, float, tuple[str, ...], str, str]:
+def _seen_fields(line: Line) -> tuple[str, float, tuple[str, ...], str, str, str]:
     """Return the fields that a start and a task at the end have in common."""
     tick = line.get("tick")
     members, schedule = tuple(line.get("members") or ()), line.get("schedule") or ""
-    return line["id"], line["t"], members, schedule, "" if tick is None else str(tick)
+    origin = "" if members else line.get("origin") or ""
+    return line["id"], line["t"], members, schedule, "" if tick is None else str(tick), origin

@@ -30,8 +30,13 @@ from rediq_trio.testing.judge.observed import (
 
 UNKNOWN_FORM = Form(10**6, 10**6, delayed=True, expires=True, has_deadline=True)
 """The form of a task whose options are unknown: it allows whatever any option allows."""
-ANSWERED = {"cancel": "cancelled", "retry": "revived", "delete": "deleted"}
+ANSWERED = {
+    "cancel": "cancelled", "retry": "revived", "delete": "deleted", "update": "updated",
+    "reschedule": "rescheduled", "run_now": "made ready", "requeue": "moved",
+}  # fmt: skip
 """Operation -> the kind of its step if its answer is known."""
+DUE_STATES = (State.PENDING, State.SCHEDULED, State.RETRY)
+"""States in which a task can be made due at another time."""
 RIVALS = 3
 """Unanswered enqueues of one form that may replace a task, at most. More add no new states."""
 
@@ -109,6 +114,13 @@ def _births(
     for each in (*task.starts[:1], *task.finals[:1]):
         if each.members:
             yield Step("enqueue", (_held(observed, each.members),), -NEVER, NEVER, False)
+            return
+        if each.moved_from:
+            # It is due when the one that was moved was, which may have been put off.
+            origin = observed.tasks.get(each.moved_from)
+            form = form_of(observed, origin.args) if origin and origin.args else UNKNOWN_FORM
+            yield Step("enqueue", (attrs.evolve(form, delayed=True),), -NEVER, NEVER, False)
+            yield Step("enqueue", (attrs.evolve(form, delayed=False),), -NEVER, NEVER, False)
             return
         if each.schedule:
             yield Step("enqueue", (UNKNOWN_FORM,), -NEVER, NEVER, False)
@@ -248,6 +260,16 @@ def _operated(kind: str, params: tuple[Any, ...], model: Model) -> Iterable[Mode
             return spec.revived(model)
         case "delete":
             return spec.deleted(model)
+        case "reschedule":
+            return (*spec.rescheduled(model), *spec.made_ready(model))
+        case "run_now":
+            return spec.made_ready(model)
+        case "update":
+            return (model,)
+        case "requeue":
+            return spec.moved(model)
+        case "rescheduled" | "made ready" | "updated" | "moved":
+            return _changed(kind, params[0], model)
         case "cancelled":
             return [after for after in spec.cancelled(model) if after.state == params[0]]
         case "revived":
@@ -259,3 +281,18 @@ def _operated(kind: str, params: tuple[Any, ...], model: Model) -> Iterable[Mode
             return (GONE,) if fits and model.state is not State.ACTIVE and params[0] else ()
         case _:
             raise AssertionError(kind)
+
+
+def _changed(kind: str, answer: Any, model: Model) -> Iterable[Model]:
+    """Return a waiting task after a change of it that was answered."""
+    match kind:
+        case "rescheduled":
+            found = (*spec.rescheduled(model), *spec.made_ready(model))
+            return [each for each in found if each.state == answer and model.state in DUE_STATES]
+        case "made ready":
+            before = DUE_STATES[1:] if answer else (State.PENDING,)
+            return spec.made_ready(model) if model.state in before else ()
+        case "updated":
+            return (model,) if model.state in WAITING and model.state == answer else ()
+        case _:
+            return [each for each in spec.moved(model) if each == GONE]

@@ -25,6 +25,7 @@ def judge_times(observed: Observed) -> Iterator[BrokenPromise]:
         if not task.starts or not task.args:
             continue
         yield from _too_early(observed, clock, task)
+        yield from _before_its_new_time(observed, clock, task)
         yield from _too_late(observed, clock, task)
         yield from _before_needs(observed, task)
 
@@ -56,8 +57,8 @@ def _too_early(
     if not calls or min(delays) <= 0:
         return
     first = task.starts[0]
-    if any(call.at < first.at for call in task.of("retry")):
-        return  # a revived task is due at once
+    if any(call.at < first.at for call in task.hurried):
+        return  # it is due at another time
     due = min(call.at + delay * SECOND for call, delay in zip(calls, delays, strict=True))
     spare = clock.tolerance(min(call.at for call in calls), first.at)
     if first.at < due - spare * SECOND:
@@ -70,6 +71,37 @@ def _too_early(
             history,
             forgivable=False,
         )
+
+
+def _before_its_new_time(
+    observed: Observed, clock: ServerClock, task: ObservedTask
+) -> Iterator[BrokenPromise]:
+    """Check that a task that was put off, and never hurried, did not start before its new time."""
+    calls, final = task.hurried, task.final
+    if len(calls) != 1 or final is None or final.crashes or id_was_reused(task):
+        return
+    (call,) = calls
+    if call.op != "reschedule" or not call.known or call.answer != "scheduled":
+        return
+    assert call.back is not None
+    due = call.at + call.args["delay_s"] * SECOND
+    for start in task.starts:
+        # An attempt that was claimed before the call has a start, and an end, before it.
+        spare = clock.tolerance(call.at, start.at)
+        if call.back < start.at < due - spare * SECOND:
+            early = (due - start.at) / SECOND
+            said = f"started at least {early:.3f} s before the time that it was put off to"
+            # A failover may forget that it was put off: then it is due when it was before.
+            forgotten = start.at >= _first_due(task) - spare * SECOND
+            history = history_lines(observed, (*task.calls, start))
+            yield BrokenPromise(3, task.id, said, history, forgivable=forgotten)
+            return
+
+
+def _first_due(task: ObservedTask) -> float:
+    """Return when a task is due as it was enqueued, at the earliest."""
+    dues = [call.at + (call.args.get("due_s") or 0.0) * SECOND for call in task.orders]
+    return min(dues, default=-NEVER)
 
 
 def _too_late(

@@ -17,6 +17,7 @@ PROMISES = {
     4: "each start has its reason",
     5: "each task's history is one that the specification has",
     6: "what was confirmed by replicas outlives a failover",
+    7: "what a viewer saw is a state that the queue was in",
 }
 """Number -> promise."""
 

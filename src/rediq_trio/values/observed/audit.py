@@ -34,7 +34,8 @@ class AuditEntry:
     count: int | None = None
     """How many it changed; None where there is nothing to count."""
     outcome: str
-    """`done`; `failed` or `interrupted`, and then it may have happened, in whole or in part."""
+    """`done`; `failed` or `interrupted`, and then it may have happened, in whole or in part; `begun` for
+    the first of the two entries of a change that is made step by step."""
     detail: str = ""
     """What became of it: a state, an id or an error."""
 

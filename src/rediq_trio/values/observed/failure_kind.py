@@ -28,6 +28,10 @@ class FailureKind:
     is not known."""
     task_ids: tuple[str, ...] = attrs.field(repr=False)
     """The tasks that failed so last, at most 5, the newest first; some may be gone by now."""
+    hours: tuple[int, ...] = ()
+    """How many failed in the hour of `last_seen`, as clocks in UTC have hours, and in each hour before it,
+    at most 24. Nothing is known of hours that are missing though the kind was seen: an older version
+    counted."""
     unreadable: str | None = None
     """Why `type`, `error_type`, `message` and `place` are missing, such as encrypted without the key;
     None if they were read."""

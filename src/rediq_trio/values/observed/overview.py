@@ -7,12 +7,14 @@ from collections.abc import Mapping
 
 import attrs
 
+from rediq_trio.values.targets import NO_TARGETS, QueueTargets
+
 
 @attrs.frozen(kw_only=True)
 class QueueCounts:
     """How many tasks of a queue are in each state, and its totals since it was created.
 
-    The same as `QueueStats` without an age. Those of a partitioned queue are sums.
+    The same as `QueueStats` without an age and what is noted of a pause. Those of a partitioned queue are sums.
     """
 
     scheduled: int = 0
@@ -35,6 +37,8 @@ class QueueCounts:
     deleted: int = 0
     batched: int = 0
     """Grouped tasks that became part of a batch."""
+    targets: QueueTargets = NO_TARGETS
+    """What its operators expect of it."""
 
 
 @attrs.frozen(kw_only=True)

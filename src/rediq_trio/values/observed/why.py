@@ -53,6 +53,9 @@ class WhyKind(enum.StrEnum):
     UNKNOWN_TYPE = "unknown_type"
     """Workers claim from the queue, and none knows the task's type: `type`, `workers`, how many,
     `versions`."""
+    SLOTS_TAKEN = "slots_taken"
+    """Workers claim from the queue, and each runs as many tasks as it has slots, of any queue: `workers`,
+    how many, `running`, `slots`, `oldest_since`, by the worker's clock, None for unknown."""
     LIMIT = "limit"
     """As many tasks run as may: `limit_key`, None for the limit of the queue, `running`, `concurrency`,
     `oldest_since`, None for unknown."""
@@ -70,7 +73,8 @@ class WhyKind(enum.StrEnum):
     """How long that takes at the rate of the last minute: `seconds`, None if no attempt ended in it;
     `rate`, attempts that ended per second."""
     SERVED = "served"
-    """Workers claim from the queue: `workers`, how many; `sure`, how many say that they know its type."""
+    """Workers claim from the queue: `workers`, how many; `sure`, how many say that they know its type. A
+    pending task has `slots_taken` instead while all of their slots are taken."""
     EXPIRES = "expires"
     """No attempt starts after an instant: `expires`."""
     DEADLINE = "deadline"

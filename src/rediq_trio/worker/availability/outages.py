@@ -18,13 +18,13 @@ from __future__ import annotations
 
 import logging
 import math
-import random
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 import attrs
 import trio
 
 from rediq_trio._errors import ConnectionLost, ServerRefused, name_some
+from rediq_trio.values.chance import uniform
 from rediq_trio.worker.auto_reset_event import AutoResetEvent
 from rediq_trio.worker.availability.log_limiter import LogLimiter
 
@@ -145,7 +145,7 @@ class Outages:
             age = math.inf
         longest = min(OUTAGE_PAUSE_MAX, max(OUTAGE_PAUSE_MIN, age / 4))
         longest = max(longest, len(self.failing) / REPEATS_PER_SECOND)
-        return longest * random.uniform(0.5, 1.0)
+        return longest * uniform(0.5, 1.0)
 
     async def wait_pause(self, queue: str) -> None:
         """Wait before a call of a queue is repeated; less if another queue comes back."""

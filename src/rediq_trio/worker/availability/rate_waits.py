@@ -2,7 +2,7 @@
 
 The answer to a claim says when that is, and the poller claims again at that instant, without a
 signal. The instant counts from the answer, so it is a little late: by the way of the answer, and by
-up to 1 ms, since the store counts whole milliseconds. A rate makes up for that (`spec.lanes`).
+up to 1 ms, since the store counts whole milliseconds. A rate makes up for that (`spec.order.lanes`).
 """
 
 from __future__ import annotations

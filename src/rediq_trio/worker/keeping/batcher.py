@@ -61,7 +61,7 @@ class Batcher:
             await self._set_rules(g.name for g in found if g.rule != self._rule(g.name))
             self._scan_at = trio.current_time() + GROUP_SCAN_INTERVAL
         signalled = self._signalled.copy()
-        await self._set_rules(signalled)
+        await self._set_rules(sorted(signalled))
         self._signalled -= signalled
 
     async def _all_groups(self) -> list[Group]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import random
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
@@ -24,6 +23,7 @@ from rediq_trio.spec.messages import Agenda, NewTask, Schedule
 from rediq_trio.store.port import Store
 from rediq_trio.store.retrying import until_answered
 from rediq_trio.tasks.task_info import read_worker_infos
+from rediq_trio.values.chance import uniform
 from rediq_trio.values.task import WorkerInfo
 from rediq_trio.worker.availability.outages import Outages
 
@@ -64,7 +64,7 @@ class Declarer:
         while True:
             await until_answered(self.look, pause_max=DECLARE_INTERVAL)
             pause = max(DECLARE_INTERVAL, self._fleet * SECONDS_PER_WORKER)
-            await trio.sleep(pause * random.uniform(0.8, 1.0))
+            await trio.sleep(pause * uniform(0.8, 1.0))
 
     async def look(self) -> None:
         """Compare the schedules in the store with those of the app, and put right what differs."""

@@ -1,22 +1,18 @@
 """The keeper: does what becomes due by time alone. Any number may run at once, none is needed.
 
-It promotes tasks whose time has come, reclaims expired leases, moves expired tasks to
-dead, notifies dependents, carries messages to other queues, makes batches of groups,
-ticks schedules, purges finished tasks and samples the queue's numbers. Each answer says when
-the duty is next due, and the keeper sleeps until then. The longest sleeps are bounded, because
-the leases and tasks of other workers come without a signal.
+It promotes tasks whose time has come, reclaims expired leases, moves expired tasks to dead, notifies
+dependents, carries messages to other queues, makes batches of groups, ticks schedules, purges finished
+tasks and samples the queue's numbers. Each answer says when the duty is next due, and the keeper sleeps
+until then, but not too long, because the leases and tasks of other workers come without a signal.
 
-A queue is *idle* when it is empty and none of its duties has work. Every new task sends a
-signal, so an idle queue is only checked for being empty now and then, with one call
-instead of eight: a thousand idle queues cost next to nothing.
-
-Each queue is kept by itself: one that is away delays none of the others.
+A queue is *idle* when it is empty and none of its duties has work. Every new task sends a signal, so an
+idle queue is only checked for being empty now and then, with one call instead of eight. Each queue is
+kept by itself: one that is away delays none of the others.
 """
 
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
@@ -29,11 +25,13 @@ from rediq_trio.spec.records import GroupRule
 from rediq_trio.store.broadcast import Signal, SignalKind
 from rediq_trio.store.port import Store
 from rediq_trio.store.relay import ReceiverAway, ReportRefused, log_refused, relay_some
+from rediq_trio.values.chance import uniform
 from rediq_trio.worker.availability.liveness import Liveness
 from rediq_trio.worker.availability.outages import Outages
 from rediq_trio.worker.keeping.batcher import Batcher
 from rediq_trio.worker.keeping.sampler import FIRST_SAMPLE_AFTER, SAMPLE_EVERY, Sampler
 from rediq_trio.worker.keeping.ticker import Ticker
+from rediq_trio.worker.keeping.trimmer import Trimmer
 
 TASKS_PER_STEP = 500
 """Maximum number of tasks that one step moves."""
@@ -51,7 +49,6 @@ RELAY_PATIENCE = 1.0
 """Seconds for which the other duties of a queue wait for its messages to be received by others."""
 QUEUES_AT_ONCE = 32
 """Queues whose duties are done at the same time."""
-
 
 _DUTIES_OF_SIGNAL = {
     SignalKind.DUE: ("promote",),
@@ -80,7 +77,7 @@ class _Duty:
 
     def due_within(self, max_sleep: float) -> None:
         """Make it due in at most `max_sleep` seconds, less up to a fifth at random."""
-        self.due_at = min(self.due_at, trio.current_time() + max_sleep * random.uniform(0.8, 1.0))
+        self.due_at = min(self.due_at, trio.current_time() + max_sleep * uniform(0.8, 1.0))
 
 
 @attrs.define(eq=False)
@@ -107,7 +104,7 @@ class _QueueDuties:
 
     def enter_idle(self, every: float) -> None:
         """Mark the queue as idle, to be checked again in about `every` seconds."""
-        self.recheck_at = trio.current_time() + every * random.uniform(0.8, 1.0)
+        self.recheck_at = trio.current_time() + every * uniform(0.8, 1.0)
         if not self.is_idle:
             self.is_idle = True
             for duty in (each for each in self.duties.values() if each.idle_sleep < math.inf):
@@ -147,29 +144,29 @@ class Keeper:
     report_refused: ReportRefused = log_refused
     """Reports a task of `enqueue_after` that its queue, another one, refused."""
     report_deaths: Callable[[str, Sequence[Death]], object] = lambda _queue, _deaths: None
-    """Reports tasks of a queue that have gone to dead by time alone."""
+    """Reports tasks of a queue that have gone to dead, by time alone or because of another."""
+    ticker: Ticker = attrs.Factory(lambda self: Ticker(self.store), takes_self=True)
+    trimmer: Trimmer = attrs.Factory(lambda self: Trimmer(self.store), takes_self=True)
     _turns: trio.Semaphore = attrs.field(factory=lambda: trio.Semaphore(QUEUES_AT_ONCE))
     _away_turns: trio.Semaphore = attrs.field(factory=lambda: trio.Semaphore(QUEUES_AT_ONCE))
     _sleep: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     """The sleep of `run`, which ends early when a queue has become due."""
     _nursery: trio.Nursery = attrs.field(init=False)
-    _ticker: Ticker = attrs.field(init=False)
     _batchers: dict[str, Batcher] = attrs.field(init=False)
     _samplers: dict[str, Sampler] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._batchers = {q: Batcher(self.store, q, self.rules) for q in self.queues}
-        self._samplers = {queue: Sampler(self.store, queue) for queue in self.queues}
-        self._ticker = Ticker(self.store)
+        self._samplers = {q: Sampler(self.store, q, self.trimmer.add) for q in self.queues}
 
     async def run(self) -> None:
         """Do the duties until cancelled."""
         all_duties = {queue: _QueueDuties(queue, self._duties(queue)) for queue in self.queues}
         for queue in self.schedule_queues:
             all_duties[queue] = _QueueDuties(queue, {"tick": self._tick_duty(queue)})
-        topics = [(queue, "") for queue in all_duties]
-        with self.store.listen(topics) as signals:
+        with self.store.listen([(queue, "") for queue in all_duties]) as signals:
             async with trio.open_nursery() as self._nursery:
+                self._nursery.start_soon(self.trimmer.run)
                 while True:
                     self._start_due(all_duties.values())
                     due_at = min(queue_duties.due_at for queue_duties in all_duties.values())
@@ -212,10 +209,11 @@ class Keeper:
         }  # fmt: skip
 
     def _relay(self, queue: str) -> Awaitable[Due]:
-        return relay_some(self.store, queue, limit=TASKS_PER_STEP, report=self.report_refused)
+        most, refused, deaths = TASKS_PER_STEP, self.report_refused, self.report_deaths
+        return relay_some(self.store, queue, limit=most, report=refused, report_deaths=deaths)
 
     def _tick_duty(self, queue: str) -> _Duty:
-        return _Duty(lambda: self._ticker.tick(queue), SIGNALLED_MAX_SLEEP)
+        return _Duty(lambda: self.ticker.tick(queue), SIGNALLED_MAX_SLEEP)
 
     def _start_due(self, all_duties: Iterable[_QueueDuties]) -> None:
         """Start what is due, in each queue by itself."""

@@ -7,7 +7,7 @@ nobody looked: each worker tells it for how long the queue may have changed with
 
 from __future__ import annotations
 
-import random
+from collections.abc import Callable
 
 import attrs
 import trio
@@ -16,6 +16,7 @@ from rediq_trio.spec.history.samples import NEVER_SEEN_MS, SAMPLE_STEP_MS
 from rediq_trio.spec.messages import Due
 from rediq_trio.store.broadcast import Signal, SignalKind
 from rediq_trio.store.port import Store
+from rediq_trio.values.chance import randrange
 
 SAMPLE_EVERY = SAMPLE_STEP_MS / 1000
 """Seconds between two looks at a queue that is not idle."""
@@ -31,6 +32,8 @@ class Sampler:
 
     store: Store
     queue: str
+    begin_chunk: Callable[[str], object] = lambda _queue: None
+    """Called with the queue when a sample is the first of a chunk."""
     _known: int = -1
     """The step of the last sample that an answer named."""
     _looked_at: float | None = None
@@ -55,9 +58,11 @@ class Sampler:
         sampled = await self.store.sample(self.queue, known=self._known, unseen_ms=unseen_ms)
         self._known = sampled.step
         self._looked_at, self._at_rest = asked_at, sampled.next_in_ms is None
+        if sampled.begins:
+            self.begin_chunk(self.queue)
         if sampled.next_in_ms is None:
             return Due(0, None)
-        return Due(0, sampled.next_in_ms + random.randrange(SPREAD_MS))
+        return Due(0, sampled.next_in_ms + randrange(SPREAD_MS))
 
     def _unseen_ms(self, now: float) -> int:
         if self._looked_at is None:

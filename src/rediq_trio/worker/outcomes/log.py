@@ -14,15 +14,14 @@ from typing import Any
 import attrs
 import trio
 
-from rediq_trio._errors import PayloadError, flatten_group
+from rediq_trio._errors import flatten_group
 from rediq_trio.observe.words import shown
 from rediq_trio.spec.carried import BatchEnvelope
 from rediq_trio.spec.messages import Failed
 from rediq_trio.tasks.failures import remember_failure
 from rediq_trio.tasks.task_info import UNREADABLE_TEXT
 from rediq_trio.values.bounds import queue_of
-from rediq_trio.wire.batch_envelope import batch_of
-from rediq_trio.wire.envelope import open_envelope
+from rediq_trio.wire.batch_envelope import type_in
 from rediq_trio.wire.sizes import exceeds
 from rediq_trio.worker.leases import AttemptOutcome, HeldLease
 from rediq_trio.worker.outcomes.error_text import LARGE_ARGUMENTS, error_text
@@ -166,9 +165,5 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 def type_of(envelope: bytes | BatchEnvelope) -> str:
     """Return the type in an envelope, of a batch that of its first member, for a record."""
-    try:
-        batch = batch_of(envelope)
-        packed = batch.members[0].envelope if batch else envelope
-        return open_envelope(packed).type if isinstance(packed, bytes) else UNREADABLE_TEXT
-    except PayloadError:
-        return UNREADABLE_TEXT
+    found = type_in(envelope)
+    return UNREADABLE_TEXT if found is None else found

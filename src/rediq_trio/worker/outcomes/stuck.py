@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import takewhile
 from types import FrameType
 
@@ -19,6 +19,7 @@ import trio
 from rediq_trio.handlers.context import CURRENT
 from rediq_trio.worker.leases import HeldLease, LeaseTable
 from rediq_trio.worker.outcomes.log import AttemptLog
+from rediq_trio.worker.reporting.stacks import children_of
 
 LOOK_INTERVAL = 1.0
 """Seconds between two looks at the leases; a shorter `cleanup_grace` lowers it."""
@@ -43,7 +44,7 @@ class StuckAttempts:
     log: AttemptLog
     total: int = 0
     """How many attempts were stuck so far."""
-    _stuck: frozenset[HeldLease] = frozenset()
+    _stuck: Collection[HeldLease] = ()
 
     @property
     def count(self) -> int:
@@ -64,13 +65,14 @@ class StuckAttempts:
 
     def _look(self) -> None:
         over = trio.current_time() - self.cleanup_grace
-        found = frozenset(
+        found = dict.fromkeys(
             held for held in self.lease_table
             if held.scope is not None and not held.settled and held.scope.deadline <= over
         )  # fmt: skip
-        for held in found - self._stuck:
-            self.total += 1
-            self._report(held)
+        for held in found:
+            if held not in self._stuck:
+                self.total += 1
+                self._report(held)
         self._stuck = found
 
     def _report(self, held: HeldLease) -> None:
@@ -91,7 +93,7 @@ def _tasks_of(held: HeldLease) -> Iterator[trio.lowlevel.Task]:
         current = task.context.get(CURRENT)
         if current is not None and current.runs(held):
             yield task
-        waiting += [child for nursery in task.child_nurseries for child in nursery.child_tasks]
+        waiting += children_of(task)
 
 
 def _stacks(held: HeldLease, tasks: list[trio.lowlevel.Task]) -> str:

@@ -10,7 +10,6 @@ the task is dead, unless a live worker of its queue says in its record that it k
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Iterable
 
 import attrs
@@ -23,6 +22,7 @@ from rediq_trio.store.port import Store
 from rediq_trio.store.retrying import until_answered
 from rediq_trio.tasks.task_info import read_worker_infos
 from rediq_trio.values.bounds import queue_of
+from rediq_trio.values.chance import uniform
 from rediq_trio.values.task import WorkerInfo
 from rediq_trio.wire.batch_envelope import batch_of, open_member
 from rediq_trio.wire.deadlines import deadline_ms
@@ -87,7 +87,7 @@ class UnknownTypes:
             return failed(held, text, 0.0, final=True)
         held.deadline_ms = _deadline_ms(held, record)
         pause = max(SNOOZE_MIN, min(waited, SNOOZE_MAX_KNOWN if known else SNOOZE_MAX))
-        pause *= random.uniform(0.8, 1.0)
+        pause *= uniform(0.8, 1.0)
         if held.deadline_within(pause):
             text += " (its deadline is earlier than the next delivery)"
             return failed(held, text, 0.0, final=True)

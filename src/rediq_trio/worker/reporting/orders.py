@@ -7,17 +7,17 @@ lost; so the worker remembers the ids, and carries each out once.
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import attrs
 import trio
 
+from rediq_trio import __version__
 from rediq_trio._errors import PayloadError
-from rediq_trio._version import __version__
 from rediq_trio.spec.messages import ORDERS_MAX, WorkerOrder
 from rediq_trio.tasks.worker_details import ORDERS_SHOWN
+from rediq_trio.values.chance import utc_now
 from rediq_trio.values.observed.workers import ReceivedOrder
 from rediq_trio.wire.orders import read_order
 
@@ -99,7 +99,7 @@ class OrderInbox:
         return ReceivedOrder(
             id=order.id,
             name=name,
-            received_at=dt.datetime.now(dt.UTC),
+            received_at=utc_now(),
             refused=refused,
             stacks=stacks,
         )

@@ -29,12 +29,15 @@ AttemptTasks = Mapping[HeldLease, trio.lowlevel.Task | None]
 """The running attempts, each with its Trio task; None for one that has not begun."""
 
 
-def stacks_of(attempts: AttemptTasks) -> dict[str, str]:
-    """Return the stacks of the first 50 of these attempts, by the id of the task."""
+def stacks_of(attempts: AttemptTasks, *, named: bool = True) -> dict[str, str]:
+    """Return the stacks of the first 50 of these attempts, by the id of the task.
+
+    Unless `named`, a Trio task is shown by its function, as its name may be a text of the user.
+    """
     found: dict[str, str] = {}
     left = STACKS_MAX
     for held, task in tuple(attempts.items())[:RUNNING_MAX]:
-        text = _bounded(_lines(held, task), min(STACK_MAX, left)) if left else "(left out)"
+        text = _bounded(_lines(held, task, named), min(STACK_MAX, left)) if left else "(left out)"
         left = max(0, left - len(text))
         found[held.task_id] = text
     return found
@@ -50,11 +53,11 @@ def _bounded(lines: Iterable[str], most: int) -> str:
     return "\n".join(kept)
 
 
-def _lines(held: HeldLease, task: trio.lowlevel.Task | None) -> Iterator[str]:
+def _lines(held: HeldLease, task: trio.lowlevel.Task | None, named: bool) -> Iterator[str]:
     if task is None:
         yield "it has not begun"
         return
-    yield from _tree(task, "", held.type or "attempt")
+    yield from _tree(task, "", held.type or "attempt", named)
     if held.thread is not None and (frame := sys._current_frames().get(held.thread)) is not None:
         yield "its thread"
         # What precedes the calls of this library is how a thread starts.
@@ -62,7 +65,7 @@ def _lines(held: HeldLease, task: trio.lowlevel.Task | None) -> Iterator[str]:
         yield from _calls(begun, "  ")
 
 
-def _tree(task: trio.lowlevel.Task, indent: str, name: str) -> Iterator[str]:
+def _tree(task: trio.lowlevel.Task, indent: str, name: str, named: bool) -> Iterator[str]:
     waiting = [(task, indent, name)]
     while waiting:
         task, indent, name = waiting.pop()
@@ -73,8 +76,24 @@ def _tree(task: trio.lowlevel.Task, indent: str, name: str) -> Iterator[str]:
         if len(indent) > 2 * TREE_DEPTH_MAX:
             yield f"{indent}..."
             continue
-        children = [child for nursery in task.child_nurseries for child in nursery.child_tasks]
-        waiting += [(child, indent, _short(child.name)) for child in reversed(children)]
+        children = children_of(task)
+        waiting += [(child, indent, _short(_name_of(child, named))) for child in reversed(children)]
+
+
+def children_of(task: trio.lowlevel.Task) -> list[trio.lowlevel.Task]:
+    """Return the tasks in the nurseries of a task, by name and line: Trio keeps them in sets, whose order
+    differs from run to run."""
+    children = [child for nursery in task.child_nurseries for child in nursery.child_tasks]
+    return sorted(children, key=_name_and_line)
+
+
+def _name_and_line(task: trio.lowlevel.Task) -> tuple[str, int]:
+    frame: FrameType | None = getattr(task.coro, "cr_frame", None)
+    return task.name, 0 if frame is None else frame.f_lineno
+
+
+def _name_of(task: trio.lowlevel.Task, named: bool) -> str:
+    return task.name if named else str(getattr(task.coro, "__qualname__", "task"))
 
 
 def _short(name: str) -> str:

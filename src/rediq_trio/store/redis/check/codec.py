@@ -20,7 +20,7 @@ from rediq_trio.spec.check.member import MemberView, member_parts
 from rediq_trio.spec.check.message import Item, MessageView
 from rediq_trio.spec.check.schedule import ScheduleView
 from rediq_trio.spec.check.table import CHECKS, View
-from rediq_trio.spec.check.task import CONTENTS, TaskView
+from rediq_trio.spec.check.task import CONTENTS, RecordView
 from rediq_trio.spec.check.unique import UniqueKeyView
 from rediq_trio.spec.ids import pack_id, pack_ref, unpack_id
 from rediq_trio.spec.lifecycle import WAITING, State
@@ -98,7 +98,7 @@ _INDEXES = tuple(state for state in State if state is not State.GROUPED)
 """The indexes whose scores `inspect_tasks.lua` returns, in order, after that of `expiring`."""
 
 
-def task_view(target: Target, _: Sequence[Any], reply: Sequence[Any]) -> TaskView:
+def task_view(target: Target, _: Sequence[Any], reply: Sequence[Any]) -> RecordView:
     """Return the view of a task."""
     raw, envelope, *rest = reply
     lengths, (expiring, *rest) = rest[: len(CONTENTS)], rest[len(CONTENTS) :]
@@ -115,7 +115,7 @@ def task_view(target: Target, _: Sequence[Any], reply: Sequence[Any]) -> TaskVie
         indexes[State.PENDING] = -1 if State.PENDING in indexes else int(key)
     record = read_record(target.name, raw, indexes) if raw else None
     newer = newer_record(raw) if raw and record is None else 0
-    return TaskView(
+    return RecordView(
         target,
         record=record,
         indexes=indexes,

@@ -79,7 +79,9 @@ def _parse_one(url: str, shown: str) -> Address:
     _ = parts.port  # raises for a bad port
     database = unquote(parts.path).removeprefix("/")
     if parts.scheme != "unix" and database and not _is_number(database):
-        raise ConfigError.of("url", shown, "redis://host:port/ and the number of a database, if any")
+        raise ConfigError.of(
+            "url", shown, "redis://host:port/ and the number of a database, if any"
+        )
     connection_class, arguments = _arguments(url, url, shown)
     if parts.scheme == "unix" and not unquote(parts.path):
         raise ConfigError.of("url", shown, "unix:// and the path of a socket")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
-import random
 import selectors
 import weakref
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from redis.backoff import NoBackoff
 from rediq_trio.store.redis.connection.address import Address, RedisNode
 from rediq_trio.store.redis.connection.replies import ReplyParser, set_connected
 from rediq_trio.store.redis.connection.timeouts import CONNECT_TIMEOUT
+from rediq_trio.values.chance import uniform
 
 RECONNECT_DELAY_MAX = 2.0
 """Seconds between two attempts to connect, at most, before jitter."""
@@ -187,4 +187,4 @@ async def request(connection: Connection, *command: Any, timeout: float = CONNEC
 
 def reconnect_delay(failures: int) -> float:
     """Return the seconds to wait after so many failures in a row: exponential, with jitter."""
-    return min(RECONNECT_DELAY_MAX, 0.05 * 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.0)
+    return min(RECONNECT_DELAY_MAX, 0.05 * 2.0 ** min(failures, 10)) * uniform(0.5, 1.0)

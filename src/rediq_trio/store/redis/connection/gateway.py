@@ -21,8 +21,8 @@ from typing import Any
 import redis.exceptions
 import trio
 
-from rediq_trio._errors import ConfigError, ConnectionLost
-from rediq_trio._nursery import unwrapped_errors
+from rediq_trio._errors import ClientClosed, ConfigError, ConnectionLost
+from rediq_trio._errors.nursery import unwrapped_errors
 from rediq_trio.spec.operations import Confirm
 from rediq_trio.store.redis.connection.address import Address, RedisNode, parse_address
 from rediq_trio.store.redis.connection.calls import MergeInfo, PendingCall
@@ -137,7 +137,7 @@ class Gateway:
         for pipeline in self._pipelines.values():
             pipeline.refuse_all("the client is closed")
         for call in self._retrying:
-            call.refuse(ConnectionLost("the client is closed", sent=False))
+            call.refuse(ClientClosed("rediq.connect()"))
 
     def close(self) -> None:
         """End the actors, and refuse the calls that wait."""
@@ -251,7 +251,7 @@ class Gateway:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise ConnectionLost("the client is closed", sent=False)
+            raise ClientClosed("rediq.connect()")
 
     def _pipeline_to(self, node: RedisNode) -> Pipeline:
         pipeline = self._pipelines.get(node)
@@ -297,7 +297,7 @@ class Gateway:
     def _retry(self, call: PendingCall) -> None:
         self._retrying.discard(call)
         if self._closed:
-            call.refuse(ConnectionLost("the client is closed", sent=False))
+            call.refuse(ClientClosed("rediq.connect()"))
         else:
             self._pipeline_to(self._topology.node_of(call.key)).put(call)
 

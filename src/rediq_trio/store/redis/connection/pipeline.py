@@ -343,5 +343,7 @@ class Pipeline:
     def _refuse_expired(self, error: Exception) -> None:
         latest = trio.current_time() - UNSENT_WAIT_MAX
         while self.inbox and self.inbox[0].created_at <= latest:
-            message = f"no connection to {self._shown} for {UNSENT_WAIT_MAX:g} s: {reason_of(error)}"
+            message = (
+                f"no connection to {self._shown} for {UNSENT_WAIT_MAX:g} s: {reason_of(error)}"
+            )
             self.inbox.popleft().refuse(ConnectionLost(message, sent=False))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import random
 from binascii import crc_hqx
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -28,6 +27,7 @@ from rediq_trio.store.redis.connection.connection import (
     request,
 )
 from rediq_trio.store.redis.connection.replies import reason_of
+from rediq_trio.values.chance import randrange, uniform
 
 SLOTS = 16_384
 MASTER_REFRESH_INTERVAL = 2.0
@@ -200,7 +200,7 @@ class Cluster(Topology):
 
     async def connect_any(self) -> Connection:
         # Any node will do. The choice is random, so a node that is down does not block the retry.
-        return await self._connector.connect(random.choice(self._nodes))
+        return await self._connector.connect(self._nodes[randrange(len(self._nodes))])
 
     async def run(self, changed: Callable[[], None]) -> None:
         failures = 0
@@ -219,7 +219,7 @@ class Cluster(Topology):
         """Ask the nodes for the slot map, in random order, until one answers."""
         causes: list[str] = []
         candidates = [*dict.fromkeys([*self._nodes, *self._address.nodes])]
-        random.shuffle(candidates)
+        candidates.sort(key=lambda _: uniform(0, 1))
         for node in candidates:
             try:
                 found = await self._ask(node, b"CLUSTER", b"SLOTS")

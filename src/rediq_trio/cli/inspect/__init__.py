@@ -1,0 +1,1 @@
+"""The commands that look into queues: their invariants, histories, groups and limits."""

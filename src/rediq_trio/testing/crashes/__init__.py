@@ -1,0 +1,1 @@
+"""What `crash_everywhere` is made of."""

@@ -1,0 +1,1 @@
+"""The web page as people see it: a real browser, real processes, a real server."""

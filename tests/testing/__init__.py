@@ -1,0 +1,1 @@
+"""The test kit: simulated fleets, and what makes them."""

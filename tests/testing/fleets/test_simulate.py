@@ -1,0 +1,244 @@
+"""Campaigns: what fails, how it is shrunk, kept and run again."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from random import Random
+from xml.etree import ElementTree
+
+import pytest
+import trio
+
+import rediq_trio as rediq
+from rediq_trio import ConfigError, PayloadError
+from rediq_trio.testing.fleets.failure import NeverSeen, SimulationFailed
+from rediq_trio.testing.fleets.fleet import SimulatedFleet, run_plan
+from rediq_trio.testing.fleets.plan import Fault, FaultKind, FaultPlan, Work
+from rediq_trio.testing.fleets.plan_files import dump_plan, read_plan
+from rediq_trio.testing.fleets.scenario import NO_FAULTS, Faults, Scenario
+from rediq_trio.testing.fleets.seen import sometimes
+from rediq_trio.testing.fleets.simulate import replay, simulate
+from rediq_trio.testing.not_deterministic import NotDeterministic
+from tests.testing.fleets.storm import SETTINGS, make
+from tests.testing.planted_bugs import DIRECTED
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+class Till:
+    """A till that a handler puts money into, and then writes down that it did."""
+
+    def __init__(self) -> None:
+        self.money = 0
+        self.paid: set[int] = set()
+
+    def app(self) -> rediq.App:
+        app = rediq.App("till")
+
+        @app.task("pay", max_crashes=50, max_retry=9)
+        async def pay(order: int) -> None:
+            if order in self.paid:
+                return
+            await trio.sleep(0.1)
+            self.money += 10
+            await trio.sleep(0.1)
+            self.paid.add(order)
+
+        return app
+
+
+def orders(random: Random) -> list[Work]:
+    return [Work("pay", {"order": n}, at=round(random.uniform(0, 20), 3)) for n in range(8)]
+
+
+KILLS = Scenario(work=orders, faults=Faults(kinds=frozenset({FaultKind.KILL}), most=6))
+CALM = Scenario(work=orders, faults=NO_FAULTS)
+
+
+class Shop:
+    """An app with a till for each run, and the check that nobody has paid twice."""
+
+    def __init__(self) -> None:
+        self.till = Till()
+
+    def make(self) -> rediq.App:
+        self.till = Till()
+        return self.till.app()
+
+    def nobody_pays_twice(self, fleet: SimulatedFleet) -> None:
+        paid = 10 * len({work.arguments["order"] for work in fleet.plan.works})
+        if self.till.money != paid:
+            raise AssertionError(f"{self.till.money} in the till, and not {paid}")
+
+
+def test_a_double_payment_is_found_shrunk_to_two_parts_and_kept(tmp_path: Path) -> None:
+    shop = Shop()
+    with pytest.raises(SimulationFailed) as caught:
+        simulate(
+            shop.make, KILLS, seed=25, seeds=100, hours=0.01, servers=2,
+            at_rest=[shop.nobody_pays_twice], keep=tmp_path,
+        )  # fmt: skip
+    failure = caught.value
+    assert failure.violation.promise == "nobody_pays_twice"
+    assert "20 in the till, and not 10" in failure.violation.text
+    assert [fault.kind for fault in failure.small.faults] == [FaultKind.KILL]
+    assert len(failure.small.works) == 1
+    (path,) = tmp_path.iterdir()
+    assert read_plan(path) == failure.small
+    assert str(path) in str(failure)
+    assert "kill w0" in str(failure)
+    told = failure.timeline()
+    for text in ("FAULT kill w0", "reclaim no. 1", "delivery 2", "complete"):
+        assert text in told
+    drawn = ElementTree.fromstring(failure.svg())
+    said = list(drawn.itertext())
+    for text in ("w0", "kill w0", "task 1, attempt 1, delivery 1: no outcome written",
+                 "task 1, attempt 1, delivery 2: completed"):  # fmt: skip
+        assert any(each.startswith(text) for each in said), text
+    bars = [each for each in drawn.iter(f"{SVG}rect") if each.get("rx")]
+    assert [bar.get("fill") for bar in bars] == ["#8c959f", "#1a7f37"]
+    assert 0 < float(bars[0].get("x", 0)) < float(bars[1].get("x", 0)) < 1110
+
+    with pytest.raises(SimulationFailed) as again:
+        replay(path, shop.make, KILLS, at_rest=[shop.nobody_pays_twice])
+    assert str(again.value.violation) == str(failure.violation)
+    # Kept plans run first: no seed is tried before.
+    with pytest.raises(SimulationFailed) as first:
+        simulate(
+            shop.make, CALM, seed=0, hours=0.01, at_rest=[shop.nobody_pays_twice], keep=tmp_path
+        )
+    assert first.value.plan == failure.small
+
+
+def test_a_campaign_without_a_failure_reports_what_it_ran() -> None:
+    shop = Shop()
+    report = simulate(
+        shop.make, CALM, seed=0, seeds=3, hours=0.01, at_rest=[shop.nobody_pays_twice], keep=None
+    )
+    assert report.runs == 3
+    assert report.seconds >= 3 * 36
+    assert report.applied["the invariants of the store hold"] > 0
+    assert str(report).startswith("3 runs, 0.0")
+
+
+def test_several_processes_find_the_same_as_one() -> None:
+    shop = Shop()
+    one, two = (
+        simulate(shop.make, KILLS, seed=0, seeds=4, hours=0.01, jobs=jobs, keep=None)
+        for jobs in (1, 2)
+    )
+    assert one == two
+    with pytest.raises(SimulationFailed):
+        simulate(
+            shop.make, KILLS, seed=25, seeds=100, hours=0.01, servers=2, jobs=2,
+            at_rest=[shop.nobody_pays_twice], shrink=False, keep=None,
+        )  # fmt: skip
+
+
+def test_an_invariant_is_checked_at_each_effect_and_its_exception_is_the_failure() -> None:
+    def never_two_at_once(fleet: SimulatedFleet) -> None:
+        raise ZeroDivisionError("of the test")
+
+    with pytest.raises(SimulationFailed, match="ZeroDivisionError: of the test") as caught:
+        simulate(Shop().make, CALM, seed=0, hours=0.01, invariants=[never_two_at_once], keep=None)
+    assert caught.value.violation.promise == "never_two_at_once"
+    assert caught.value.small.size == 0
+
+
+def test_a_campaign_that_never_sees_what_it_should_fails_by_name() -> None:
+    app = rediq.App("seen")
+
+    @app.task("pay")
+    async def pay(order: int) -> None:
+        sometimes("the first order", order == 0)
+        sometimes("an order of nobody", order < 0)
+
+    simulate(app, CALM, seed=0, hours=0.01, sometimes=["the first order"], keep=None)
+    with pytest.raises(NeverSeen, match="no run of 2 has seen 'an order of nobody'"):
+        simulate(app, CALM, seed=0, seeds=2, hours=0.01, sometimes=["an order of nobody"], keep=None)
+    sometimes("outside of a simulation nothing happens")
+
+
+def test_a_handler_that_differs_between_two_runs_is_named_by_the_first_difference() -> None:
+    count = itertools.count()
+
+    def make_other() -> rediq.App:
+        app, number = rediq.App("other"), next(count)
+
+        @app.task("pay")
+        async def pay(order: int) -> int:
+            return number
+
+        return app
+
+    plan = FaultPlan(works=[Work("pay", {"order": 1})], seconds=1.0)
+    with pytest.raises(NotDeterministic, match=r"(?s)first difference:.*settle.*usual suspects"):
+        replay(plan, make_other)
+
+
+def test_a_fault_that_never_came_is_reported_and_strict_fails() -> None:
+    never = Fault(kind=FaultKind.KILL, host="w7", effect="claim")
+    plan = FaultPlan(works=[Work("pay", {"order": 1})], seconds=1.0, faults=[never])
+    assert replay(plan, Shop().make).never_came == 1
+    with pytest.raises(ConfigError, match="never came: kill w7 at its claim"):
+        replay(plan, Shop().make, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"seeds": 0}, "seeds"),
+        ({"hours": 0}, "hours"),
+        ({"hours": 25}, "hours"),
+        ({"servers": 0}, "servers"),
+        ({"jobs": 0}, "jobs"),
+        ({"seed": -1}, "seed"),
+        ({"at_rest": [3]}, "at_rest"),
+        ({"shrink": "yes"}, "shrink"),
+    ],
+)
+def test_bad_arguments_are_refused_by_field(wrong: dict[str, object], field: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^{field}="):
+        simulate(Shop().make, CALM, **wrong)  # type: ignore[arg-type]
+
+
+def test_what_is_no_app_no_scenario_and_no_plan_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^app_or_make="):
+        simulate(3, CALM, keep=None)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"^app_or_make="):
+        simulate(lambda: 3, CALM, keep=None)  # type: ignore[arg-type, return-value]
+    with pytest.raises(ConfigError, match=r"^scenario="):
+        simulate(Shop().make, None, keep=None)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"^scenario="):
+        replay(7, Shop().make)
+    cut = tmp_path / "cut.json"
+    cut.write_text(dump_plan(FaultPlan())[:-5])
+    with pytest.raises(PayloadError, match=r"cut\.json, line \d+"):
+        simulate(Shop().make, CALM, keep=tmp_path)
+
+
+@pytest.mark.parametrize("name", sorted(DIRECTED))
+def test_the_unchanged_worker_keeps_all_promises_in_each_directed_plan(name: str) -> None:
+    result = run_plan(make(), DIRECTED[name], SETTINGS)
+    assert result.violation is None
+
+
+def test_a_seed_gives_the_same_history_each_time() -> None:
+    plan = DIRECTED["a handler begins on a lease that is over"]
+    one, other = (run_plan(make(), plan, SETTINGS) for _ in range(2))
+    assert one.digest == other.digest
+    assert [str(effect) for effect in one.history] == [str(effect) for effect in other.history]
+
+
+def test_a_picture_shows_hostile_text_as_text() -> None:
+    shop = Shop()
+
+    def fails(fleet: SimulatedFleet) -> None:
+        raise ValueError("<script>&\x1b[31m")
+
+    with pytest.raises(SimulationFailed) as caught:
+        simulate(shop.make, CALM, seed=0, hours=0.01, at_rest=[fails], keep=None)
+    drawn = ElementTree.fromstring(caught.value.svg())
+    assert [each.tag for each in drawn.iter() if "script" in each.tag] == []
+    assert "<script>&" in " ".join(drawn.itertext())

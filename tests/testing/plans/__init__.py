@@ -1,0 +1,1 @@
+"""Plans of what befalls a fleet."""

@@ -1,0 +1,1 @@
+"""The web page, asked over ASGI without a browser."""
