@@ -1931,6 +1931,12 @@ _TABLE: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
             ("crash-one-run-without-interruption", "determinism", "    _check_same(first, _run(make))\n", ""),
             ("crash-other-checkpoints-ignored", "determinism", "            _check_prefix(first, run, checkpoint.number)\n", ""),
             ("crash-failure-ignored", "a retry that fails", "            if run.raised or not _are_same(", "            if not _are_same("),
+        ),
+    ),
+    (
+        "testing/simulated/without_log.py",
+        "testing/test_crash.py",
+        (
             ("crash-log-of-interruptions", "the log", "    before, log.disabled = log.disabled, True\n", "    before = log.disabled\n"),
         ),
     ),

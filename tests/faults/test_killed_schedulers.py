@@ -17,10 +17,16 @@ APP = "timekeeper:app"
 
 
 async def made_ticks(client: rediq.Client) -> list[dt.datetime]:
-    """Give the instants of the ticks whose tasks are in the queue, in order."""
+    """Give the instants of the ticks whose tasks are in the queue, in order.
+
+    The states are listed one after the other while tasks go from one to the next: a task that is
+    seen in two of them counts once, and one that went back in between is seen the second time.
+    """
     queue = client.queue(QUEUE)
-    tasks = [task for state in State for task in await queue.tasks(state, limit=1000)]
-    return sorted(dt.datetime.fromisoformat(task.metadata["rediq.tick"]) for task in tasks)
+    tasks = {
+        task.id: task for _ in range(2) for state in State for task in await queue.tasks(state, limit=1000)
+    }
+    return sorted(dt.datetime.fromisoformat(task.metadata["rediq.tick"]) for task in tasks.values())
 
 
 def check_each_once(ticks: list[dt.datetime]) -> None:

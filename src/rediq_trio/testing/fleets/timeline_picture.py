@@ -21,7 +21,7 @@ from rediq_trio.testing.fleets.fleet import FleetResult
 from rediq_trio.testing.fleets.plan import Fault, FaultKind
 from rediq_trio.values.words import shown
 
-LEFT, WIDTH, RIGHT = 90, 1000, 20
+TITLES, SPAN, MARGIN = 90, 1000, 20
 """Pixels before the time axis, of it, and after it."""
 LANE, ROW, TOP = 26, 18, 64
 """Pixels of a lane without attempts, of a row of attempts, and above the first lane."""
@@ -58,7 +58,7 @@ def timeline_picture(result: FleetResult) -> str:
     for lane in lanes:
         mine = [bar for bar in bars if _lane_of(bar.host) == lane]
         height = LANE + ROW * len(mine)
-        parts.append(f'<path d="M0 {top}H{LEFT + WIDTH + RIGHT}" stroke="#d1d9e0"/>')
+        parts.append(f'<path d="M0 {top}H{TITLES + SPAN + MARGIN}" stroke="#d1d9e0"/>')
         parts.append(f'<text x="8" y="{top + 17}">{escape(lane)}</text>')
         for at, fault in faults:
             if fault.host == lane:
@@ -66,10 +66,10 @@ def timeline_picture(result: FleetResult) -> str:
         for row, bar in enumerate(mine):
             parts += _bar(bar, tasks[bar.task], axis, top + LANE + ROW * row)
         top += height
-    parts.append(f'<path d="M0 {top}H{LEFT + WIDTH + RIGHT}" stroke="#d1d9e0"/>')
+    parts.append(f'<path d="M0 {top}H{TITLES + SPAN + MARGIN}" stroke="#d1d9e0"/>')
     for row, (task, name) in enumerate(tasks.items()):
         parts.append(f'<text x="8" y="{top + 18 + ROW * row}" class="q">{escape(f"{name}: {task}")}</text>')
-    width, height = LEFT + WIDTH + RIGHT, top + 10 + ROW * len(tasks)
+    width, height = TITLES + SPAN + MARGIN, top + 10 + ROW * len(tasks)
     title = escape(str(result.violation or "Nothing was broken."), TITLE_MAX)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
@@ -97,8 +97,8 @@ class TimeAxis:
         instants = sorted(found)
         instants.append(instants[-1] + 1)
         gaps = [max(GAP_LEAST, math.log10(1 + (b - a) / GAP_UNIT)) for a, b in pairwise(instants)]
-        scale = WIDTH / sum(gaps)
-        return cls(tuple(instants), tuple(LEFT + scale * each for each in accumulate(gaps, initial=0.0)))
+        scale = SPAN / sum(gaps)
+        return cls(tuple(instants), tuple(TITLES + scale * each for each in accumulate(gaps, initial=0.0)))
 
     def place(self, instant: float) -> float:
         """Return the pixel of an event's time; of a later one than all, the end."""
@@ -172,7 +172,7 @@ def _mark(fault: Fault, at: float, axis: TimeAxis, top: int, height: int) -> Ite
         width = max(2.0, axis.place(at + fault.seconds) - x)
         yield f'<rect x="{x:.1f}" y="{top + 1}" width="{width:.1f}" height="{height - 1}" fill="#ffebe9"/>'
     yield f'<path d="M{x:.1f} {top + 1}v{height - 1}" stroke="#cf222e" stroke-width="2"/>'
-    side, shift = ("start", 5) if x < LEFT + WIDTH * 0.7 else ("end", -5)
+    side, shift = ("start", 5) if x < TITLES + SPAN * 0.7 else ("end", -5)
     said = escape(str(fault))
     yield f'<text x="{x + shift:.1f}" y="{top + 17}" class="f" text-anchor="{side}">{said}</text>'
 
@@ -182,5 +182,5 @@ def _bar(bar: AttemptBar, task: str, axis: TimeAxis, top: int) -> Iterator[str]:
     said = escape(f"{task}, {bar.label}: {bar.outcome or 'no outcome written'}")
     yield f'<rect x="{x:.1f}" y="{top}" width="{max(2.0, end - x):.1f}" height="{ROW - 5}" rx="2" '
     yield f'fill="{ENDS.get(bar.outcome, OTHER_END)}"/>'
-    at, side = (end + 5, "start") if end < LEFT + WIDTH * 0.6 else (x - 5, "end")
+    at, side = (end + 5, "start") if end < TITLES + SPAN * 0.6 else (x - 5, "end")
     yield f'<text x="{at:.1f}" y="{top + 11}" text-anchor="{side}">{said}</text>'
