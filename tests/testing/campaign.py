@@ -14,11 +14,12 @@ import sys
 import time
 from pathlib import Path
 
+from rediq_trio.spec.lifecycle import Transition
 from rediq_trio.testing.fleets.failure import SimulationFailed
 from rediq_trio.testing.fleets.oracles import ORACLES, words
 from rediq_trio.testing.fleets.plan import FaultKind
 from rediq_trio.testing.fleets.simulate import simulate
-from tests.testing.fleets.storm import SECONDS, STORM, make
+from tests.testing.fleets.storm import SECONDS, STORM, make, transition_name, transitions_seen
 
 KEPT_ALARMS = Path(__file__).parent / "plans" / "kept"
 """Plans that once were alarms. They run first, and in `test_kept_plans.py`."""
@@ -34,10 +35,11 @@ def main(arguments: list[str]) -> int:
     logging.disable(logging.CRITICAL)
     began = time.monotonic()
     try:
-        report = simulate(
-            make, STORM, seed=chosen.first, seeds=chosen.seeds, hours=SECONDS / 3600,
-            jobs=chosen.jobs, keep=chosen.keep,
-        )  # fmt: skip
+        with transitions_seen():
+            report = simulate(
+                make, STORM, seed=chosen.first, seeds=chosen.seeds, hours=SECONDS / 3600,
+                jobs=chosen.jobs, keep=chosen.keep,
+            )  # fmt: skip
     except SimulationFailed as failure:
         print(failure, failure.timeline(), sep="\n\n")
         return 1
@@ -46,6 +48,9 @@ def main(arguments: list[str]) -> int:
         print(f"  {report.applied.get(words(oracle), 0):>9,}  {words(oracle)}")
     missed = [words(oracle) for oracle in ORACLES if not report.applied.get(words(oracle))]
     missed += [kind.value for kind in FaultKind if not report.happened.get(kind.value)]
+    taken = {name: report.seen.get(name, 0) for name in map(transition_name, Transition)}
+    print(*(f"  {count:>9,}  {name}" for name, count in taken.items()), sep="\n")
+    missed += [name for name, count in taken.items() if not count]
     print(f"never: {', '.join(missed) or 'nothing'}")
     return 0
 

@@ -28,11 +28,11 @@ class PlantedBug:
 def works(*seconds: float, every: float = 1.0, type_name: str = "sleep", **how: object) -> list[Work]:
     """Return works that take so many seconds, each begun some seconds after the one before."""
     cancel_after, options = how.get("cancel_after"), dict[str, object](OPTIONS)
-    assert cancel_after is None or isinstance(cancel_after, float)
+    actions = [] if cancel_after is None else [{"kind": "cancel", "after": cancel_after}]
     if "delay" in how:
         options["delay"] = how["delay"]
     return [
-        Work(type_name, {"seconds": one}, options, at=1.0 + n * every, cancel_after=cancel_after)
+        Work(type_name, {"seconds": one}, options, at=1.0 + n * every, actions=actions)
         for n, one in enumerate(seconds)
     ]
 

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from rediq_trio.testing.effects import Effect, History
     from rediq_trio.testing.fleets.failure import NeverSeen, SimulationFailed
     from rediq_trio.testing.fleets.fleet import SimulatedFleet
-    from rediq_trio.testing.fleets.plan import Fault, FaultKind, FaultPlan, Work
+    from rediq_trio.testing.fleets.plan import (
+        ActionKind,
+        ClientAction,
+        Fault,
+        FaultKind,
+        FaultPlan,
+        StepOrder,
+        Work,
+    )
     from rediq_trio.testing.fleets.scenario import Faults, Scenario
     from rediq_trio.testing.fleets.seen import sometimes
     from rediq_trio.testing.fleets.simulate import CampaignReport, replay, simulate
@@ -29,7 +37,9 @@ if TYPE_CHECKING:
     from rediq_trio.testing.strategies import plans, tasks
 
 __all__ = [
+    "ActionKind",
     "CampaignReport",
+    "ClientAction",
     "CrashPoint",
     "CrashReport",
     "Deadlock",
@@ -52,6 +62,7 @@ __all__ = [
     "Simulation",
     "SimulationError",
     "SimulationFailed",
+    "StepOrder",
     "Stuck",
     "Trial",
     "Work",
@@ -66,7 +77,9 @@ __all__ = [
 
 _KIT_MODULES = MappingProxyType(
     {
+        "ActionKind": "fleets.plan",
         "CampaignReport": "fleets.simulate",
+        "ClientAction": "fleets.plan",
         "CrashPoint": "crashes.report",
         "CrashReport": "crashes.report",
         "Deadlock": "simulated.errors",
@@ -89,6 +102,7 @@ _KIT_MODULES = MappingProxyType(
         "Simulation": "simulation",
         "SimulationError": "simulated.errors",
         "SimulationFailed": "fleets.failure",
+        "StepOrder": "fleets.plan",
         "Stuck": "simulated.errors",
         "Trial": "crash",
         "Work": "fleets.plan",

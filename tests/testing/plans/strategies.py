@@ -7,9 +7,12 @@ from hypothesis import strategies as st
 from rediq_trio.testing.fleets.plan import (
     CALL_KINDS,
     STEP_EFFECT,
+    ActionKind,
+    ClientAction,
     Fault,
     FaultKind,
     FaultPlan,
+    StepOrder,
     Work,
 )
 
@@ -32,6 +35,12 @@ def some_faults(draw: st.DrawFn) -> Fault:
     return Fault(kind=kind, host=host, at=draw(_SECONDS), seconds=seconds, hangs=hangs)
 
 
+some_actions = st.builds(
+    ClientAction,
+    kind=st.sampled_from(ActionKind),
+    after=_SECONDS,
+    options=st.sampled_from([{}, {"delay": 2.5}]),
+)
 some_works = st.builds(
     Work,
     type=st.sampled_from(["a", "b"]),
@@ -39,7 +48,7 @@ some_works = st.builds(
     options=st.sampled_from([{}, {"queue": "mail", "timeout": 5}]),
     at=_SECONDS,
     client=st.integers(0, 3),
-    cancel_after=st.none() | _SECONDS,
+    actions=st.lists(some_actions, max_size=2),
 )
 some_plans = st.builds(
     FaultPlan,
@@ -47,6 +56,7 @@ some_plans = st.builds(
     servers=st.integers(1, 5),
     seconds=st.integers(1, 500_000).map(lambda ms: ms / 1000),
     noise=st.booleans(),
+    order=st.sampled_from(StepOrder),
     works=st.lists(some_works, max_size=6),
     faults=st.lists(some_faults(), max_size=6),
 )

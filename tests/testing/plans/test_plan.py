@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rediq_trio import ConfigError
-from rediq_trio.testing.fleets.plan import Fault, FaultKind, FaultPlan, Work
+from rediq_trio.testing.fleets.plan import ClientAction, Fault, FaultKind, FaultPlan, Work
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,11 @@ def test_a_fault_that_cannot_happen_is_refused_by_field(wrong: dict[str, Any], f
         ({"type": "a", "options": {"timeout": -1}}, "timeout"),
         ({"type": "a", "client": -1}, "client"),
         ({"type": "a", "at": "soon"}, "at"),
-        ({"type": "a", "cancel_after": -1}, "cancel_after"),
+        ({"type": "a", "actions": [{"kind": "cancel", "after": -1}]}, "after"),
+        ({"type": "a", "actions": [{"kind": "explode"}]}, "kind"),
+        ({"type": "a", "actions": [{"after": 1}]}, "actions"),
+        ({"type": "a", "actions": [{"kind": "cancel", "soon": True}]}, "actions"),
+        ({"type": "a", "actions": ["cancel"]}, "actions"),
     ],
 )
 def test_a_work_that_cannot_be_done_is_refused_by_field(wrong: dict[str, Any], field: str) -> None:
@@ -63,6 +67,7 @@ def test_a_work_that_cannot_be_done_is_refused_by_field(wrong: dict[str, Any], f
         ({"seed": -1}, "seed"),
         ({"seed": 2**63}, "seed"),
         ({"noise": 1}, "noise"),
+        ({"order": "random"}, "order"),
         ({"works": ["a"]}, "works"),
         ({"faults": [Work("a")]}, "faults"),
     ],
@@ -94,7 +99,7 @@ def test_a_plan_counts_its_parts_and_the_clients_that_it_needs() -> None:
 def test_a_plan_reads_as_a_story() -> None:
     plan = FaultPlan(
         servers=2, seed=7, noise=False,
-        works=[Work("order:pay", {"order": 7}, at=1.5, cancel_after=2)],
+        works=[Work("order:pay", {"order": 7}, at=1.5, actions=[ClientAction("reschedule", 2, {"delay": 5})])],
         faults=[
             Fault(kind=FaultKind.KILL, host="w1", effect="settle", nth=2, seconds=4),
             Fault(kind=FaultKind.CUT, host="w0", at=3.25, hangs=True),
@@ -102,7 +107,7 @@ def test_a_plan_reads_as_a_story() -> None:
     )  # fmt: skip
     assert str(plan).splitlines() == [
         "2 servers, 60 s, no noise",
-        "  order:pay(order=7) of client c0 at 1.5 s, cancelled after 2 s",
+        "  order:pay(order=7) of client c0 at 1.5 s, reschedule(delay=5) after 2 s",
         "  kill w1 at its settle no. 2, 4 s",
         "  cut w0 at 3.25 s, hanging",
     ]

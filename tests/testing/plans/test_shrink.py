@@ -8,7 +8,7 @@ import attrs
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rediq_trio.testing.fleets.plan import Fault, FaultKind, FaultPlan, Work
+from rediq_trio.testing.fleets.plan import Fault, FaultKind, FaultPlan, StepOrder, Work
 from rediq_trio.testing.fleets.shrink import shrink, weight
 from tests.testing.plans.strategies import some_plans
 
@@ -22,7 +22,8 @@ PREDICATES: dict[str, Fails] = {
     ),
     "a late enough effect": lambda plan: any(fault.nth > 3 for fault in plan.faults),
     "a long enough fault": lambda plan: any(fault.seconds > 3 for fault in plan.faults),
-    "a cancel": lambda plan: any(work.cancel_after is not None for work in plan.works),
+    "an action": lambda plan: any(work.actions for work in plan.works),
+    "an order": lambda plan: plan.order is StepOrder.PRIORITIES,
     "noise": lambda plan: plan.noise and plan.size > 0,
     "an odd sum": lambda plan: (len(plan.works) + sum(f.nth for f in plan.faults)) % 2 == 1,
 }

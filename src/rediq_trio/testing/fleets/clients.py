@@ -9,9 +9,11 @@ import trio
 from rediq_trio._errors import RediqError
 from rediq_trio.client import Client, connect
 from rediq_trio.handlers.app import App
-from rediq_trio.testing.fleets.plan import FaultPlan, Work
+from rediq_trio.testing.fleets.plan import ActionKind, FaultPlan, Work
 from rediq_trio.testing.fleets.watching import FleetWatch
 from rediq_trio.testing.network import SimNetwork
+
+_OF_QUEUES = frozenset({ActionKind.PAUSE, ActionKind.RESUME, ActionKind.FLUSH})
 
 
 class FleetClients:
@@ -63,9 +65,10 @@ class FleetClients:
 
     async def _enqueue_and_wait(self, work: Work, client: Client) -> None:
         handle = await client.enqueue(work.task())
-        if work.cancel_after is not None:
-            await trio.sleep(work.cancel_after)
-            await handle.cancel()
+        for action in work.actions:
+            await trio.sleep(action.after)
+            target = client.queue(work.task().queue) if action.kind in _OF_QUEUES else handle
+            await getattr(target, action.kind.value)(**action.options)
         begun = trio.current_time()
         info = await handle.wait()
         if info.finished_at is not None:

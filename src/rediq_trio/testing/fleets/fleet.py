@@ -7,6 +7,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from random import Random
 from typing import Any
 
 import attrs
@@ -25,12 +26,15 @@ from rediq_trio.testing.fleets.plan import (
     Fault,
     FaultKind,
     FaultPlan,
+    StepOrder,
 )
 from rediq_trio.testing.fleets.rest import all_ended, longest_due, longest_timeout, unrested
 from rediq_trio.testing.fleets.seen import SEEN, SeenConditions
 from rediq_trio.testing.fleets.watching import FleetNote, FleetViolation, FleetWatch, active
 from rediq_trio.testing.network import SimNetwork
+from rediq_trio.testing.simulated.priorities import RandomPriorities
 from rediq_trio.testing.simulated.servers import SimServer
+from rediq_trio.testing.simulated.trio_run import Scheduler
 from rediq_trio.testing.simulated.without_log import without_log
 from rediq_trio.testing.wire import HANG, Spoil, SpoilKind
 from rediq_trio.testing.world import Host, World
@@ -93,7 +97,7 @@ class SimulatedFleet:
         named: dict[str, Any] = {"name": "w0", **options}
         self.settings = Settings(**named)
         """The settings of the servers."""
-        self.world = World(plan.seed, noise=plan.noise)
+        self.world = World(plan.seed, noise=plan.noise, scheduler=_scheduler(plan))
         self.network = SimNetwork(self.world, noise=plan.noise)
         self.watch = FleetWatch(self.world, self.network, self.settings)
         self.facts = self.watch.facts
@@ -105,6 +109,8 @@ class SimulatedFleet:
         self._clients = FleetClients(app, self.network, self.watch)
         self._changed_at = 0.0
         """When a task last changed its state."""
+        self._took = 0.0
+        """The simulated seconds until the run was at rest, or failed."""
         self.places: dict[str, SimServer] = {}
         """The servers by name, `"w0"` and so on."""
 
@@ -117,7 +123,7 @@ class SimulatedFleet:
         history = self.network.history
         return FleetResult(
             plan=self.plan, violation=self.watch.violation, history=history, digest=history.digest,
-            notes=tuple(self.watch.notes), seconds=self.world.now,
+            notes=tuple(self.watch.notes), seconds=self._took,
             never_came=tuple(f for f in self.plan.faults if f not in self._happened),
             happened=Counter(fault.kind.value for fault in self._happened),
             applied=self.watch.applied, seen=seen.counts,
@@ -134,6 +140,8 @@ class SimulatedFleet:
         except WorkerCrashed as error:
             self.watch.fail(_PROMISE_OF_WORKERS, f"{error}: {error.__cause__!r}")
         finally:
+            # What is left is given years to end, which are no part of the run.
+            self._took = self.world.now
             with self.world.entered():
                 self.network.end()
             self.world.close()
@@ -324,6 +332,12 @@ class SimulatedFleet:
         self.watch.check_invariants()
         for check in self._at_rest:
             self._check(check)
+
+
+def _scheduler(plan: FaultPlan) -> Scheduler | None:
+    if not plan.noise or plan.order is StepOrder.UNIFORM:
+        return None
+    return RandomPriorities(Random(f"{plan.seed}/scheduler"))
 
 
 def _queues(plan: FaultPlan) -> list[str]:

@@ -57,6 +57,15 @@ class FaultKind(enum.StrEnum):
     """The call, and all behind it on the connection, arrives `seconds` later."""
 
 
+class StepOrder(enum.StrEnum):
+    """How the scheduler of a fleet with noise chooses which of the ready tasks goes on."""
+
+    UNIFORM = "uniform"
+    """Each order is as likely as any other, each time."""
+    PRIORITIES = "priorities"
+    """By random priorities that hardly change, so that some tasks are late all the time."""
+
+
 ALL_KINDS = frozenset(FaultKind)
 CALL_KINDS = frozenset(
     {FaultKind.LOSE_BEFORE, FaultKind.LOSE_AFTER, FaultKind.LATE, FaultKind.SLOW}
@@ -69,6 +78,13 @@ def _kind(value: str) -> FaultKind:
         return FaultKind(value)
     except ValueError:
         raise ConfigError.of("kind", value, "one of " + ", ".join(FaultKind)) from None
+
+
+def _order(value: str) -> StepOrder:
+    try:
+        return StepOrder(value)
+    except ValueError:
+        raise ConfigError.of("order", value, "one of " + ", ".join(StepOrder)) from None
 
 
 def _check_host(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -151,6 +167,63 @@ def _options(value: Mapping[str, Any]) -> Mapping[str, Any]:
     return _mapping("options", value)
 
 
+class ActionKind(enum.StrEnum):
+    """What a client can do about a task that it has enqueued, or about the task's queue."""
+
+    CANCEL = "cancel"
+    RETRY = "retry"
+    RESCHEDULE = "reschedule"
+    UPDATE = "update"
+    REQUEUE = "requeue"
+    DELETE = "delete"
+    PAUSE = "pause"
+    """Pauses the queue of the task."""
+    RESUME = "resume"
+    FLUSH = "flush"
+
+
+def _action_kind(value: str) -> ActionKind:
+    try:
+        return ActionKind(value)
+    except ValueError:
+        raise ConfigError.of("kind", value, "one of " + ", ".join(ActionKind)) from None
+
+
+@attrs.frozen
+class ClientAction:
+    """Something that a client does about a task after its enqueue: a method of the task's handle."""
+
+    kind: ActionKind = attrs.field(converter=_action_kind)
+    after: float = attrs.field(
+        default=0.0, converter=bounds.to_seconds, validator=bounds.seconds(0, MAX_SECONDS)
+    )
+    """Seconds after the enqueue, or after the action before it."""
+    options: Mapping[str, Any] = attrs.field(
+        default=MappingProxyType({}), converter=_options, hash=False
+    )
+    """The keywords of the method, such as `delay` for `reschedule`."""
+
+    def __str__(self) -> str:
+        said = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        return f"{self.kind}({said}) after {self.after:g} s"
+
+
+def _actions(value: Iterable[ClientAction | Mapping[str, Any]]) -> tuple[ClientAction, ...]:
+    found = list[ClientAction]()
+    for one in value:
+        if isinstance(one, Mapping):  # as a file has it
+            known = attrs.fields_dict(ClientAction)
+            if unknown := [name for name in one if name not in known]:
+                raise ConfigError.of("actions", unknown[0], "of " + ", ".join(known))
+            if "kind" not in one:
+                raise ConfigError.of("actions", dict(one), "actions with a kind")
+            one = ClientAction(**one)
+        if not isinstance(one, ClientAction):
+            raise ConfigError.of("actions", one, "values of the type ClientAction")
+        found.append(one)
+    return tuple(found)
+
+
 @attrs.frozen
 class Work:
     """A task that a client enqueues, and waits for."""
@@ -172,11 +245,8 @@ class Work:
         default=0, validator=bounds.number(0, MAX_CLIENTS - 1, integer=True)
     )
     """Which client enqueues it, counted from 0."""
-    cancel_after: float | None = attrs.field(
-        default=None, converter=bounds.to_seconds_or_none,
-        validator=optional(bounds.seconds(0, MAX_SECONDS)),
-    )  # fmt: skip
-    """Seconds after its enqueue at which the client cancels it; None for never."""
+    actions: tuple[ClientAction, ...] = attrs.field(default=(), converter=_actions)
+    """What the client does about it, one after the other, before it waits for its end."""
 
     def __attrs_post_init__(self) -> None:
         self.task()
@@ -187,8 +257,8 @@ class Work:
 
     def __str__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
-        cancelled = "" if self.cancel_after is None else f", cancelled after {self.cancel_after:g} s"
-        return f"{self.type}({arguments}) of client c{self.client} at {self.at:g} s{cancelled}"
+        actions = "".join(f", {action}" for action in self.actions)
+        return f"{self.type}({arguments}) of client c{self.client} at {self.at:g} s{actions}"
 
 
 def _known_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -240,6 +310,8 @@ class FaultPlan:
     """How long faults happen. Then all is healed, and the fleet has to come to rest."""
     noise: bool = attrs.field(default=True, validator=_check_flag)
     """Draw delays and the order in which tasks run; else calls are fast, and the first is first."""
+    order: StepOrder = attrs.field(default=StepOrder.UNIFORM, converter=_order)
+    """How that order is drawn."""
     works: tuple[Work, ...] = attrs.field(default=(), converter=_works, validator=_only(Work))
     faults: tuple[Fault, ...] = attrs.field(default=(), converter=_faults, validator=_only(Fault))
 
@@ -255,7 +327,7 @@ class FaultPlan:
 
     def lines(self) -> Iterator[str]:
         """Return lines that describe it to a reader."""
-        noise = f"noise of seed {self.seed}" if self.noise else "no noise"
+        noise = f"noise of seed {self.seed}, {self.order} order" if self.noise else "no noise"
         servers = "1 server" if self.servers == 1 else f"{self.servers} servers"
         yield f"{servers}, {self.seconds:g} s, {noise}"
         yield from (f"  {work}" for work in self.works)

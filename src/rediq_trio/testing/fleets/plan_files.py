@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 import attrs
 
 from rediq_trio._errors import ConfigError, PayloadError, quote
-from rediq_trio.testing.fleets.plan import Fault, FaultPlan, Work
+from rediq_trio.testing.fleets.plan import ClientAction, Fault, FaultPlan, Work
 
 PLAN_FORMAT = 1
 """The version of the format. A reader refuses a newer one."""
@@ -101,6 +101,8 @@ def _json(value: Any) -> str:
 
 
 def _as_dict(value: Any) -> Any:
+    if isinstance(value, ClientAction):
+        return _fields(value)
     return dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else str(value)
 
 

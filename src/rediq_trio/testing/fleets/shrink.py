@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from rediq_trio.testing.fleets.plan import Fault, FaultKind, FaultPlan, Work
+from rediq_trio.testing.fleets.plan import Fault, FaultKind, FaultPlan, StepOrder, Work
 from rediq_trio.values import bounds
 
 MOST_RUNS = 400
@@ -52,9 +52,11 @@ def weight(plan: FaultPlan) -> tuple[float, ...]:
         plan.size,
         plan.servers,
         plan.noise,
+        plan.order is not StepOrder.UNIFORM,
         sum(fault.effect is None for fault in plan.faults),
         sum(_KIND_ORDER[fault.kind] for fault in plan.faults),
         sum(fault.nth for fault in plan.faults),
+        sum(len(work.actions) for work in plan.works),
         sum(_spelling(number) for number in _numbers(plan)),
         sum(_numbers(plan)),
         sum(work.client for work in plan.works),
@@ -76,8 +78,7 @@ def _number_of(host: str) -> int:
 def _numbers(plan: FaultPlan) -> Iterator[float]:
     for work in plan.works:
         yield work.at
-        if work.cancel_after is not None:
-            yield work.cancel_after
+        yield from (action.after for action in work.actions)
     for fault in plan.faults:
         yield fault.at or 0.0
         yield fault.seconds
@@ -102,7 +103,8 @@ class _Shrinking:
         while True:
             before = self.plan
             # First what makes all later runs shorter.
-            self._try(attrs.evolve(self.plan, noise=False))
+            self._try(attrs.evolve(self.plan, noise=False, order=StepOrder.UNIFORM))
+            self._try(attrs.evolve(self.plan, order=StepOrder.UNIFORM))
             self._fewer_servers()
             self._remove("faults")
             self._remove("works")
@@ -173,7 +175,7 @@ class _Shrinking:
     def _shorter_storm(self) -> None:
         last = max(
             [fault.at or 0.0 for fault in self.plan.faults]
-            + [work.at + (work.cancel_after or 0.0) for work in self.plan.works],
+            + [work.at + sum(each.after for each in work.actions) for work in self.plan.works],
             default=0.0,
         )  # fmt: skip
         for seconds in (1.0, 10.0, round(last + 1.0, 3)):
@@ -227,10 +229,11 @@ def _simpler_faults(fault: Fault) -> Iterator[Fault]:
 
 
 def _simpler_works(work: Work) -> Iterator[Work]:
-    if work.cancel_after is not None:
-        yield attrs.evolve(work, cancel_after=None)
-        for seconds in _simpler_numbers(work.cancel_after):
-            yield attrs.evolve(work, cancel_after=seconds)
+    for at, action in enumerate(work.actions):
+        before, rest = work.actions[:at], work.actions[at + 1 :]
+        yield attrs.evolve(work, actions=(*before, *rest))
+        for seconds in _simpler_numbers(action.after):
+            yield attrs.evolve(work, actions=(*before, attrs.evolve(action, after=seconds), *rest))
     if work.client:
         yield attrs.evolve(work, client=0)
     for at in _simpler_numbers(work.at):

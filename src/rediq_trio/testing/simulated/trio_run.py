@@ -35,7 +35,7 @@ class Scheduler(Protocol):
     """Decides in which order the tasks of a batch run."""
 
     def shuffle(self, batch: list[TrioTask], /) -> None:
-        """QueueChange the order of a batch in place; the last one runs first."""
+        """Change the order of a batch in place; the last one runs first."""
 
 
 class FirstInFirstOut:
@@ -81,7 +81,7 @@ class RunQueue(deque[TrioTask]):
     def __iter__(self) -> Iterator[TrioTask]:
         self.end_step()
         if not self._batch:
-            self._batch = sorted(super().__iter__(), key=_age)
+            self._batch = sorted(super().__iter__(), key=age_of)
             super().clear()
             self._scheduler.shuffle(self._batch)
         if self._batch:
@@ -109,10 +109,11 @@ class RunQueue(deque[TrioTask]):
         kept = [task for task in super().__iter__() if not chosen(task)]
         super().clear()
         super().extend(kept)
-        return sorted((task for task in waiting if chosen(task)), key=_age)
+        return sorted((task for task in waiting if chosen(task)), key=age_of)
 
 
-def _age(task: TrioTask) -> int:
+def age_of(task: TrioTask) -> int:
+    """Return the number of a task: a later one has a higher number."""
     return task._counter
 
 
