@@ -113,7 +113,10 @@ def _work(random: Random, kind: str) -> Work:
         type_name, arguments["fails"] = "flaky", 1
     soon = round(seconds * random.random(), 3)
     options = {**OPTIONS, **_OPTIONS_OF.get(kind, {})}
-    actions = [ClientAction(name, soon if after is None else after, how) for name, after, how in _ACTIONS_OF.get(kind, ())]
+    actions = [
+        ClientAction(name, soon if after is None else after, how)
+        for name, after, how in _ACTIONS_OF.get(kind, ())
+    ]
     return Work(type_name, arguments, options, at=at, client=client, actions=actions)
 
 

@@ -264,7 +264,7 @@ def test_an_order_changes_the_history() -> None:
         ({"delay": 2}, [ClientAction("pause"), ClientAction("resume", 9)], ["pause", "resume", "complete"]),
         ({"delay": 5}, [ClientAction("flush", 1)], ["flush"]),
     ],
-    ids=lambda value: str(value[0].kind) if isinstance(value, list) and isinstance(value[0], ClientAction) else "",
+    ids=["reschedule", "update", "requeue", "delete", "retry", "pause", "flush"],
 )  # fmt: skip
 def test_a_client_does_what_its_work_says(
     options: dict[str, object], actions: list[ClientAction], effects: list[str]

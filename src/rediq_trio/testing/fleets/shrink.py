@@ -229,8 +229,8 @@ def _simpler_faults(fault: Fault) -> Iterator[Fault]:
 
 
 def _simpler_works(work: Work) -> Iterator[Work]:
-    for at, action in enumerate(work.actions):
-        before, rest = work.actions[:at], work.actions[at + 1 :]
+    for n, action in enumerate(work.actions):
+        before, rest = work.actions[:n], work.actions[n + 1 :]
         yield attrs.evolve(work, actions=(*before, *rest))
         for seconds in _simpler_numbers(action.after):
             yield attrs.evolve(work, actions=(*before, attrs.evolve(action, after=seconds), *rest))

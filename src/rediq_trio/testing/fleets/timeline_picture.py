@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 import attrs
 
-from rediq_trio.spec.messages import Claimed, Outcome
+from rediq_trio.spec.messages import Claimed, Fence, Outcome
 from rediq_trio.testing.fleets.fleet import FleetResult
 from rediq_trio.testing.fleets.plan import Fault, FaultKind
 from rediq_trio.values.words import shown
@@ -145,12 +145,12 @@ def _bars(result: FleetResult) -> list[AttemptBar]:
             continue
         outcomes: Sequence[object] = effect.kwargs.get("outcomes", effect.args[1] if effect.args[1:] else ())
         for one in outcomes:
-            fence = getattr(one, "fence", None)
-            if not isinstance(one, Outcome) or fence is None:
+            named: Fence | None = getattr(one, "fence", None)
+            if not isinstance(one, Outcome) or named is None:
                 continue
-            bar = bars.get((effect.host, fence.id, fence.deliveries))
-            if bar is not None and bar.outcome == "":
-                bar.end, bar.outcome = effect.at, type(one).__name__.lower()
+            begun = bars.get((effect.host, named.id, named.deliveries))
+            if begun is not None and begun.outcome == "":
+                begun.end, begun.outcome = effect.at, type(one).__name__.lower()
     for at, fault in _faults(result):
         for bar in bars.values():
             if fault.kind is FaultKind.KILL and _lane_of(bar.host) == fault.host and bar.begin <= at:
