@@ -1084,7 +1084,7 @@ _TABLE: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
         "testing/test_world.py",
         (
             ("run-queue-keeps-the-batch-of-the-dead", "a dead host that runs", "self._batch = [task for task in self._batch if not chosen(task)]", "pass", "testing/test_world.py::test_a_host_is_killed_between_two_steps_of_one_instant"),
-            ("run-queue-in-the-order-of-sets", "another order each time", "key=_age)\n            super().clear()", "key=id)\n            super().clear()", "testing/test_world.py::test_without_noise_the_oldest_task_runs_first"),
+            ("run-queue-newest-first", "another order", "key=age_of)\n            super().clear()", "key=lambda task: -age_of(task))\n            super().clear()", "testing/test_world.py::test_without_noise_the_oldest_task_runs_first"),
         ),
     ),
     (
@@ -1955,6 +1955,55 @@ _TABLE: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
             ("machine-stays-dead", "a restart", "                place.start()\n", "                pass\n"),
             ("machine-ends-paused", "repair", "        for queue in self.queues:\n            self.resume(queue)\n", "", "testing/test_machine.py::test_a_repair_resumes_the_queues_and_starts_the_servers"),
             ("machine-ignores-at-rest", "the end", "                self.at_rest()\n", ""),
+        ),
+    ),
+    (
+        "testing/fleets/oracles.py",
+        "testing/fleets/test_oracles.py",
+        (
+            ("oracle-early-reclaim", "a broken promise unseen", "    if early <= 0.001:\n", "    if True:\n"),
+            ("oracle-late-reclaim", "a broken promise unseen", "if late <= RECLAIM_WITHIN + CALL_MAX:", "if late <= 100 * RECLAIM_WITHIN:"),
+            ("oracle-excuses-any-lapse", "an excuse that is too short", ">= OUT_SHARE * facts.settings.lease:\n        return None\n    task_id", ">= 0:\n        return None\n    task_id"),
+            ("oracle-late-begin", "a broken promise unseen", "    if late <= 0.001:\n", "    if True:\n"),
+            ("oracle-overlap-after-its-end", "an alarm without cause", "if other is attempt or not other.runs or other.current.cancel_reason", "if other is attempt or other.current.cancel_reason"),
+            ("oracle-no-stop-takes-long", "a broken promise unseen", 'return "" if took <= most else', 'return "" if True else'),
+            ("oracle-older-token", "a broken promise unseen", "    if after is before:\n", "    if True:\n"),
+        ),
+    ),
+    (
+        "testing/fleets/shrink.py",
+        "testing/plans/test_shrink.py",
+        (
+            ("shrink-keeps-works", "a plan that is too large", '            self._remove("works")\n', ""),
+            ("shrink-keeps-actions", "a plan that is too large", "        yield attrs.evolve(work, actions=(*before, *rest))\n", "", "testing/fleets/test_simulate.py::test_an_action_that_is_not_needed_is_left_out"),
+            ("shrink-keeps-the-order", "a plan that is too large", "            self._try(attrs.evolve(self.plan, order=StepOrder.UNIFORM))\n", "", "testing/plans/test_shrink.py::test_an_order_that_is_not_needed_is_left_out"),
+        ),
+    ),
+    (
+        "testing/fleets/plan_files.py",
+        "testing/plans/test_files.py",
+        (
+            ("plan-of-a-newer-version", "a file that cannot be read", "    if version > PLAN_FORMAT:\n", "    if False:\n"),
+            ("plan-field-twice", "a file that was edited", "        if key in fields:\n", "        if False:\n"),
+            ("plan-with-more-after-it", "a file that was edited", "    if reader.peek():\n", "    if False:\n"),
+        ),
+    ),
+    (
+        "testing/fleets/simulate.py",
+        "testing/fleets/test_simulate.py",
+        (
+            ("replay-compares-nothing", "a handler that differs", "        if result.digest != again.digest:\n", "        if False:\n", "testing/fleets/test_simulate.py::test_a_handler_that_differs_between_two_runs_is_named_by_the_first_difference"),
+            ("replay-strict-is-ignored", "a fault that never came", "    if strict and result.never_came:\n", "    if False:\n", "testing/fleets/test_simulate.py::test_a_fault_that_never_came_is_reported_and_strict_fails"),
+            ("campaign-sees-nothing", "what should be seen", "        if not found.seen[name]:\n", "        if False:\n", "testing/fleets/test_simulate.py::test_a_campaign_that_never_sees_what_it_should_fails_by_name"),
+            ("campaign-keeps-no-plan", "a plan that runs first", "            save_plan(result.plan, path)\n", "            pass\n", "testing/fleets/test_simulate.py::test_a_double_payment_is_found_shrunk_to_two_parts_and_kept"),
+        ),
+    ),
+    (
+        "testing/fleets/fleet.py",
+        "testing/fleets/test_simulate.py",
+        (
+            ("fleet-counts-its-end", "figures", "            self._took = self.world.now\n            with self.world.entered():\n                self.network.end()\n            self.world.close()\n", "            with self.world.entered():\n                self.network.end()\n            self.world.close()\n            self._took = self.world.now\n", "testing/fleets/test_simulate.py::test_a_run_takes_no_longer_than_until_its_rest"),
+            ("fleet-in-one-order", "an order of steps", "    if not plan.noise or plan.order is StepOrder.UNIFORM:\n", "    if True:\n", "testing/fleets/test_simulate.py::test_an_order_changes_the_history"),
         ),
     ),
 )  # fmt: skip

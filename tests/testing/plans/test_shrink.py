@@ -95,3 +95,8 @@ def test_a_number_of_an_effect_is_lowered_together_with_the_works_before_it() ->
 def test_a_plan_that_is_as_simple_as_can_be_is_left_as_it_is() -> None:
     plan = FaultPlan(noise=False, seconds=1.0)
     assert shrink(plan, lambda one: True).plan == attrs.evolve(plan)
+
+
+def test_an_order_that_is_not_needed_is_left_out() -> None:
+    plan = FaultPlan(order=StepOrder.PRIORITIES, seconds=1.0)
+    assert shrink(plan, lambda one: one.noise).plan == attrs.evolve(plan, order=StepOrder.UNIFORM)
