@@ -1,4 +1,4 @@
-"""One suite, held against every store."""
+"""The suite of `rediq_trio.testing.conformance`, held against every store of ours."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.conformance.bench import open_bench
+from tests.conformance.stores import open_memory, open_server_bench
 from tests.conftest import CLUSTER
 from tests.opened import Opened
 from tests.servers import Server, each_server
@@ -16,6 +17,8 @@ STORES = ["memory", *each_server(), pytest.param(CLUSTER, marks=pytest.mark.slow
 
 @pytest.fixture(params=STORES)
 def bench(request: pytest.FixtureRequest, start_server: Callable[[str], Server]) -> Opened:
-    """Give the workbench on each store in turn."""
-    server = None if request.param == "memory" else start_server(request.param)
-    return Opened(lambda: open_bench(server))
+    """Return the workbench on each store in turn."""
+    if request.param == "memory":
+        return Opened(lambda: open_bench(open_memory))
+    server = start_server(request.param)
+    return Opened(lambda: open_server_bench(server))
