@@ -1957,6 +1957,23 @@ _TABLE: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
             ("machine-ignores-at-rest", "the end", "                self.at_rest()\n", ""),
         ),
     ),
+    (
+        "testing/conformance/__init__.py",
+        "testing/test_conformance.py",
+        (
+            ("conformance-one-run-of-each-test", "the suite", "in arguments_of(function):", "in [*arguments_of(function)][:1]:"),
+            ("conformance-plain-tests-pass", "the suite", "            if not iscoroutinefunction(function):\n", "            if False:\n"),
+            ("conformance-cases-of-one-file", "the suite", "sorted(_load_suite().glob(\"test_*.py\"))", "sorted(_load_suite().glob(\"test_*.py\"))[:1]"),
+        ),
+    ),
+    (
+        "testing/conformance/parametrized.py",
+        "testing/test_conformance.py",
+        (
+            ("parametrized-ignores-other-marks", "the suite", "        if mark.name != \"parametrize\":\n            raise TypeError(f\"{function.__qualname__}: the mark {mark.name} is not known here\")\n", "        if mark.name != \"parametrize\":\n            continue\n"),
+            ("parametrized-ids-come-twice", "the suite", "        if often[row_id] > 1:\n", "        if False:\n"),
+        ),
+    ),
 )  # fmt: skip
 
 
