@@ -1076,6 +1076,8 @@ _TABLE: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
         (
             ("wire-cut-lets-calls-through", "a fault that is none", "            return  # the connection broke before", "            pass", "testing/test_wire.py::test_calls_of_a_cut_fail_and_later_ones_get_through"),
             ("wire-late-call-is-lost", "a fault that is another", "if kind == \"late\":", "if False:", "testing/test_wire.py::test_a_late_call_happens_after_its_caller_got_an_error"),
+            ("wire-answers-out-of-order", "first in, first out", "self._last_down = max(self._last_down, self._clock.time + latency)\n        self._clock.at(self._last_down, arrive)", "self._clock.at(0.0, arrive)", "testing/test_wire.py"),
+            ("wire-listens-to-no-task", "signals", "chosen = list(dict.fromkeys(topics))", "chosen = [each for each in dict.fromkeys(topics) if not each[1]]", "testing/test_wire.py::test_some_of_the_conformance_suite_passes_over_a_wire"),
             ("wire-no-look-after-a-cut", "a signal lost for good", "        if self.connected:\n            for listener", "        if False:\n            for listener", "testing/test_wire.py::test_signals_are_lost_in_a_cut_and_the_listener_looks_again_after_it"),
         ),
     ),

@@ -1,7 +1,8 @@
 """The workbench of the conformance tests: a store, a clock, and short ways to say things.
 
 The modules of this folder are shipped in the wheel, as `rediq_trio.testing.conformance.suite`: they
-import one another relatively, and nothing else of `tests`. `conftest.py` and `stores.py` are not."""
+import one another relatively, and nothing else of `tests`. `conftest.py`, `stores.py` and `wired.py` are not.
+"""
 
 from __future__ import annotations
 
