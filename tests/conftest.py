@@ -12,6 +12,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AsyncExitStack, ExitStack, nullcontext
+from functools import partial
 from typing import Any
 
 import pytest
@@ -37,6 +38,8 @@ from tests.uncounted import uncounted
 
 CLUSTER = "cluster"
 """What takes the place of a server's name for a Cluster of six."""
+WIRE = "wire"
+"""What takes the place of a server's name for a simulated connection to the memory store."""
 TEST_DEADLINE = 240.0
 """Seconds that an async test may take on a busy machine; alone, none takes a quarter of it."""
 MOCK_DEADLINE = 1e9
@@ -70,10 +73,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _repeats(item: pytest.Item) -> bool:
-    """Return whether a test repeats on a server what it does on the oldest one too."""
+    """Return whether a test repeats on one more store what it does on others too."""
     callspec = getattr(item, "callspec", None)
     given = [] if callspec is None else callspec.params.values()
-    return any(name in given for name in (*[*find_servers()][1:], CLUSTER))
+    return any(name in given for name in (*[*find_servers()][1:], CLUSTER, WIRE))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -107,6 +110,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         return None
     names = inspect.signature(test).parameters
     given = {name: pyfuncitem.funcargs[name] for name in names}
+    for value in given.values():
+        if isinstance(value, Opened) and value.run is not None:
+            value.run(partial(_run_test, test, given, TEST_DEADLINE))
+            return True
     clock, deadline = None, TEST_DEADLINE
     if pyfuncitem.get_closest_marker("mock_clock"):
         clock, deadline = trio.testing.MockClock(autojump_threshold=0), MOCK_DEADLINE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -14,3 +14,5 @@ class Opened:
     """The test gets what `open()` gives, and it is closed behind the test."""
 
     open: Callable[[], AbstractAsyncContextManager[Any]]
+    run: Callable[[Callable[[], Awaitable[None]]], None] | None = None
+    """Runs the test in a world of the fixture's own; None for `trio.run`."""

@@ -93,7 +93,8 @@ def compiled_copy() -> Iterator[Path]:
         shutil.copytree(LIBRARY, copy)
         compileall.compile_dir(copy, quiet=2)
         # Where a checkout has them: two folders up.
-        (Path(folder) / "lua").symlink_to(ROOT / "lua")
+        for name in ("lua", "tests"):
+            (Path(folder) / name).symlink_to(ROOT / name)
         yield Path(folder)
 
 

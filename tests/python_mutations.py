@@ -1076,6 +1076,8 @@ _TABLE: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
         (
             ("wire-cut-lets-calls-through", "a fault that is none", "            return  # the connection broke before", "            pass", "testing/test_wire.py::test_calls_of_a_cut_fail_and_later_ones_get_through"),
             ("wire-late-call-is-lost", "a fault that is another", "if kind == \"late\":", "if False:", "testing/test_wire.py::test_a_late_call_happens_after_its_caller_got_an_error"),
+            ("wire-answers-out-of-order", "first in, first out", "self._last_down = max(self._last_down, self._clock.time + latency)\n        self._clock.at(self._last_down, arrive)", "self._clock.at(0.0, arrive)", "testing/test_wire.py"),
+            ("wire-listens-to-no-task", "signals", "chosen = list(dict.fromkeys(topics))", "chosen = [each for each in dict.fromkeys(topics) if not each[1]]", "testing/test_wire.py::test_some_of_the_conformance_suite_passes_over_a_wire"),
             ("wire-no-look-after-a-cut", "a signal lost for good", "        if self.connected:\n            for listener", "        if False:\n            for listener", "testing/test_wire.py::test_signals_are_lost_in_a_cut_and_the_listener_looks_again_after_it"),
         ),
     ),
@@ -2004,6 +2006,23 @@ _TABLE: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
         (
             ("fleet-counts-its-end", "figures", "            self._took = self.world.now\n            with self.world.entered():\n                self.network.end()\n            self.world.close()\n", "            with self.world.entered():\n                self.network.end()\n            self.world.close()\n            self._took = self.world.now\n", "testing/fleets/test_simulate.py::test_a_run_takes_no_longer_than_until_its_rest"),
             ("fleet-in-one-order", "an order of steps", "    if not plan.noise or plan.order is StepOrder.UNIFORM:\n", "    if True:\n", "testing/fleets/test_simulate.py::test_an_order_changes_the_history"),
+        ),
+    ),
+    (
+        "testing/conformance/__init__.py",
+        "testing/test_conformance.py",
+        (
+            ("conformance-one-run-of-each-test", "the suite", "in arguments_of(function):", "in [*arguments_of(function)][:1]:"),
+            ("conformance-plain-tests-pass", "the suite", "            if not iscoroutinefunction(function):\n", "            if False:\n"),
+            ("conformance-cases-of-one-file", "the suite", "sorted(_load_suite().glob(\"test_*.py\"))", "sorted(_load_suite().glob(\"test_*.py\"))[:1]"),
+        ),
+    ),
+    (
+        "testing/conformance/parametrized.py",
+        "testing/test_conformance.py",
+        (
+            ("parametrized-ignores-other-marks", "the suite", "        if mark.name != \"parametrize\":\n            raise TypeError(f\"{function.__qualname__}: the mark {mark.name} is not known here\")\n", "        if mark.name != \"parametrize\":\n            continue\n"),
+            ("parametrized-ids-come-twice", "the suite", "        if often[row_id] > 1:\n", "        if False:\n"),
         ),
     ),
 )  # fmt: skip

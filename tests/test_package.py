@@ -25,6 +25,39 @@ from rediq_trio.store.redis.scripts import load_scripts
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 PROJECT = PYPROJECT["project"]
+SUITE = "rediq_trio/testing/conformance/suite"
+STORE_OF_ANOTHER_PROJECT = """
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import rediq_trio
+from rediq_trio.testing.conformance import cases, suite_folder
+
+assert Path(rediq_trio.__file__).parents[1].name == "installed"
+assert suite_folder().name == "suite"
+
+class MyStore(rediq_trio.MemoryStore):
+    pass
+
+class LateStore(rediq_trio.MemoryStore):
+    async def claim(self, queue, /, *, lease_ms, **options):
+        return await super().claim(queue, lease_ms=lease_ms + 1, **options)
+
+def opened(kind):
+    @asynccontextmanager
+    async def open_store(clock):
+        yield kind(clock)
+    return open_store
+
+@pytest.mark.parametrize("case", cases(), ids=str)
+def test_mine(case):
+    case.run(opened(MyStore))
+
+@pytest.mark.parametrize("case", cases(), ids=str)
+def test_late(case):
+    case.run(opened(LateStore))
+"""
 
 
 def test_the_public_names_are_sorted_and_there() -> None:
@@ -189,10 +222,39 @@ def test_the_wheel_has_the_code_of_the_checkout_and_nothing_else(
     wheel: Mapping[str, bytes],
 ) -> None:
     shipped = {name: body for name, body in wheel.items() if name.endswith(".py")}
-    expected = files_below(ROOT / "src", "*.py")
-    assert shipped == expected
+    assert shipped == files_below(ROOT / "src", "*.py") | {
+        f"{SUITE}/{name}": body
+        for name, body in files_below(ROOT / "tests" / "conformance", "*.py").items()
+        if name not in {"conftest.py", "stores.py", "wired.py"}
+    }
     tops = {name.partition("/")[0] for name in wheel}
     assert tops == {"rediq_trio", f"rediq_trio-{rediq.__version__}.dist-info"}
+
+
+@pytest.mark.slow
+def test_the_suite_of_an_installed_wheel_finds_a_fault_in_a_store(
+    built: Path, tmp_path: Path
+) -> None:
+    (path,) = built.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(tmp_path / "installed")
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "test_store.py").write_text(STORE_OF_ANOTHER_PROJECT, "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "test_claim"],
+        cwd=project,
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "installed")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    failed = re.findall(r"^FAILED test_store.py::(\w+)\[(\S+)\]", done.stdout, re.MULTILINE)
+    assert ("test_late", "test_claim.py::test_a_claim_leases_a_task") in failed, done.stdout
+    assert {test for test, _ in failed} == {"test_late"}
+    assert re.search(r"assert Claimed\(.* == Claimed\(", done.stdout)  # asserts show their values
+    assert int(re.findall(r"(\d+) passed", done.stdout)[0]) > 20
 
 
 @pytest.mark.slow

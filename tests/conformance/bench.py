@@ -1,9 +1,20 @@
-"""The workbench of the conformance tests: a store, a clock, and short ways to say things."""
+"""The workbench of the conformance tests: a store, a clock, and short ways to say things.
+
+The modules of this folder are shipped in the wheel, as `rediq_trio.testing.conformance.suite`: they
+import one another relatively, and nothing else of `tests`. `conftest.py`, `stores.py` and `wired.py` are not.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Sequence,
+)
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from itertools import count
 from typing import Any
 
@@ -18,10 +29,7 @@ from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Completed, Failed, Fence, Lease, NewTask, Snoozed, Stopped
 from rediq_trio.spec.records import QueueState, Record
 from rediq_trio.store.broadcast import Signal, SignalKind
-from rediq_trio.store.memory import MemoryStore
 from rediq_trio.store.port import Store
-from tests.derived.state import derived_violations
-from tests.servers import OpenStore, Server, open_redis_store
 
 START = 1_700_000_000_000
 """The instant at which each test begins, in ms."""
@@ -42,14 +50,17 @@ class Clock:
         self.now += by_ms
 
 
+FindViolations = Callable[[QueueState, int], Awaitable[Sequence[object]]]
+
+
 @attrs.define
 class Bench:
     """One queue in one store."""
 
     store: Store
     clock: Clock
-    opened: OpenStore | None = None
-    """What is behind the store, where that is a server."""
+    find_derived_violations: FindViolations | None = None
+    """Returns what is wrong with what the store keeps beside the specification's values."""
     _nonces: Iterator[int] = attrs.field(factory=lambda: count(1))
 
     async def add(self, *ids: str, **options: Any) -> None:
@@ -100,10 +111,9 @@ class Bench:
         await self.check_derived()
 
     async def check_derived(self) -> None:
-        """Check what a server keeps beside the specification's values."""
-        if self.opened is not None:
-            found = await self.dump()
-            assert await derived_violations(self.opened, Q, found, self.clock.now) == []
+        """Check what the store keeps beside the specification's values, if that is known."""
+        if self.find_derived_violations is not None:
+            assert await self.find_derived_violations(await self.dump(), self.clock.now) == []
 
     async def mentioned(self) -> set[str]:
         """Give the ids that any structure of the queue mentions."""
@@ -154,16 +164,30 @@ async def heard(
     raise AssertionError("the channel was closed")
 
 
+@contextmanager
+def captured_log() -> Iterator[list[logging.LogRecord]]:
+    """Return what the library logs while the block lasts, warnings and worse."""
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = records.append  # type: ignore[method-assign]
+    logger = logging.getLogger("rediq_trio")
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.WARNING)
+    try:
+        yield records
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
 @asynccontextmanager
-async def open_bench(server: Server | None) -> AsyncIterator[Bench]:
-    """Open the memory store, or one on a server; check the invariants behind the test."""
+async def open_bench(
+    open_store: Callable[[Callable[[], int]], AbstractAsyncContextManager[Store]],
+) -> AsyncIterator[Bench]:
+    """Open a store, which takes its time from a clock; check the invariants after the test."""
     clock = Clock()
-    if server is None:
-        bench = Bench(MemoryStore(clock=clock), clock)
+    async with open_store(clock) as store:
+        bench = Bench(store, clock)
         yield bench
         await bench.check()
-    else:
-        async with open_redis_store(server, clock=clock) as opened:
-            bench = Bench(opened.store, clock, opened)
-            yield bench
-            await bench.check()

@@ -10,7 +10,8 @@ from rediq_trio.spec.records import PROPAGATED_AT_ONCE
 from rediq_trio.spec.stored_format import ASKS_AGAIN
 from rediq_trio.spec.upkeep import ASK_AFTER_MS, ASK_EVERY_MS, ASKED_AT_ONCE
 from rediq_trio.store.relay import relay, relay_some
-from tests.conformance.bench import START, Bench, new
+
+from .bench import START, Bench, new
 
 A, B = "a", "b"
 

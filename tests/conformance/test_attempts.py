@@ -8,7 +8,8 @@ from rediq_trio.spec.carried import StoredAttempt
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Completed, Failed, Fence, Outcome, Released, Snoozed, Stopped
 from rediq_trio.spec.records import ATTEMPTS_KEPT
-from tests.conformance.bench import LEASE, START, Bench, Q, new
+
+from .bench import LEASE, START, Bench, Q, new
 
 DETAIL = b"\x00 what \xff"
 

@@ -9,7 +9,8 @@ from rediq_trio.spec.lifecycle import WAITING, State
 from rediq_trio.spec.messages import Completed, Relations, Rescheduled, Updated, Version
 from rediq_trio.spec.records import GroupRule, QueueState, Record
 from rediq_trio.store.broadcast import SignalKind
-from tests.conformance.bench import LEASE, START, Bench, Q, failed, heard
+
+from .bench import LEASE, START, Bench, Q, failed, heard
 
 RETIMED = [State.SCHEDULED, State.PENDING, State.RETRY]
 WAITS = [state for state in State if state in WAITING]

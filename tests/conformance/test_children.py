@@ -20,7 +20,8 @@ from rediq_trio.spec.messages import (
 from rediq_trio.spec.records import ORDERED_AT_ONCE, PROPAGATED_AT_ONCE, Counters, Lock
 from rediq_trio.store.broadcast import SignalKind
 from rediq_trio.store.relay import relay
-from tests.conformance.bench import START, Bench, Q, heard, new
+
+from .bench import START, Bench, Q, heard, new
 
 UUID7 = "018f3b2c-0000-7abc-8def-0123456789ab"
 

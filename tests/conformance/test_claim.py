@@ -5,7 +5,8 @@ import pytest
 
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Claimed, Death, Fence, Lease, Released
-from tests.conformance.bench import LEASE, START, Bench, Q, failed
+
+from .bench import LEASE, START, Bench, Q, failed
 
 UUID7 = "018f3b2c-0000-7abc-8def-0123456789ab"
 

@@ -22,7 +22,8 @@ from rediq_trio.spec.records import ORDERED_AT_ONCE, PROPAGATED_AT_ONCE, Counter
 from rediq_trio.spec.stored_format import NIL
 from rediq_trio.spec.upkeep import ENDINGS
 from rediq_trio.store.broadcast import Signal, SignalKind
-from tests.conformance.bench import LEASE, START, Bench, Q, failed, heard, new
+
+from .bench import LEASE, START, Bench, Q, failed, heard, new
 
 UUID7 = "018f3b2c-0000-7abc-8def-0123456789ab"
 SLASHED = "018f3b2c-2f2f-7abc-8def-0123456789ab"

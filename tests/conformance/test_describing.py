@@ -10,7 +10,8 @@ from rediq_trio.spec.messages import Relations, Until
 from rediq_trio.spec.records import Lock
 from rediq_trio.store.reads import description
 from rediq_trio.store.reads.description import Description
-from tests.conformance.bench import START, Bench, Q, new
+
+from .bench import START, Bench, Q, new
 
 
 async def described(bench: Bench, task_id: str = "t") -> Description:

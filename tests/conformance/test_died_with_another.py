@@ -6,6 +6,7 @@ import attrs
 import pytest
 import trio
 
+from rediq_trio._errors import ConnectionLost
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Cancelling, Completed, Death, Relations
 from rediq_trio.spec.records import PROPAGATED_AT_ONCE
@@ -14,8 +15,8 @@ from rediq_trio.store.patient import with_patience
 from rediq_trio.store.port import Store
 from rediq_trio.store.reads.lost_deaths import DEAD_LOOKED_AT_MAX, find_lost_deaths
 from rediq_trio.store.relay import relay_some
-from tests.actors.parts import Watched
-from tests.conformance.bench import LEASE, Bench, Q, failed, new
+
+from .bench import LEASE, Bench, Q, failed, new
 
 OTHER = "other"
 NEEDED = "the task {} that it needs {}"
@@ -123,11 +124,30 @@ async def test_who_carries_the_message_hears_of_those_of_another_queue(
     assert found == [(OTHER, deaths("t", ref=f"{Q}/s"))]
 
 
+class FirstAnswerLost:
+    """A store that carries out its first call, and loses the answer."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lost = False
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            answer = await method(*args, **kwargs)
+            if not self._lost:
+                self._lost = True
+                raise ConnectionLost("the answer was lost", sent=True)
+            return answer
+
+        return call
+
+
 def losing(bench: Bench) -> Store:
     """Return the store, patient, with the answer to its next call lost."""
-    watched: Any = Watched()
-    watched.store, watched.deaf = bench.store, 1
-    return with_patience(watched, 15)
+    lossy: Any = FirstAnswerLost(bench.store)
+    return with_patience(lossy, 15)
 
 
 async def test_a_cancel_whose_answer_was_lost_answers_them_when_it_is_repeated(

@@ -7,7 +7,8 @@ from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Completed, Fence, Released, Report, Stopped
 from rediq_trio.spec.records import Counters, Record
 from rediq_trio.store.port import BATCH
-from tests.conformance.bench import START, Bench, Q, failed, new, snoozed
+
+from .bench import START, Bench, Q, failed, new, snoozed
 
 UUID7 = "018f3b2c-0000-7abc-8def-0123456789ab"
 

@@ -7,8 +7,9 @@ import pytest
 from rediq_trio.spec.history.kinds import HOUR_MS, HOURS_KEPT, KIND_TASKS, KINDS_KEPT, StoredKind
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Completed, Failed, Fence, Outcome, Released, Snoozed
-from rediq_trio.store.reads.scan import SCAN_BYTES, Where
-from tests.conformance.bench import LEASE, START, Bench, Q
+from rediq_trio.store.reads.scan import Where
+
+from .bench import LEASE, START, Bench, Q
 
 KIND = "a1b2c3d4e5f6"
 OTHER = "0123456789ab"
@@ -273,13 +274,3 @@ async def test_a_scan_chooses_the_tasks_whose_last_attempt_is_of_a_kind(bench: B
     assert await found("ffffffffffff") == []
     assert sorted(await found("")) == ["a", "b", "c", "d"]
     assert (await bench.store.scan(Q, State.ACTIVE, limit=9, where=Where(kind=KIND))).records == ()
-
-
-async def test_a_server_ends_a_scan_for_a_kind_early_when_the_attempts_are_large(
-    bench: Bench,
-) -> None:
-    detail = b"x" * (SCAN_BYTES // 2)
-    fences = await take(bench, *"abcd")
-    await bench.store.settle(Q, [failed(fence, OTHER, detail=detail) for fence in fences])
-    found = await bench.store.scan(Q, State.DEAD, limit=9, where=Where(kind=KIND))
-    assert (found.records, found.looked_at) == ((), 4 if bench.opened is None else 2)

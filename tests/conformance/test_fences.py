@@ -8,7 +8,8 @@ import pytest
 
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Completed, Fence, Released, Report, Stopped, Verdict
-from tests.conformance.bench import LEASE, Bench, Q, failed, snoozed
+
+from .bench import LEASE, Bench, Q, failed, snoozed
 
 Speak = Callable[[Bench, Fence], Awaitable[Any]]
 

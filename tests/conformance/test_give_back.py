@@ -6,7 +6,8 @@ import pytest
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Released, Report, Stopped, Verdict
 from rediq_trio.spec.records import CANCELLED_GRACE_MS, Counters
-from tests.conformance.bench import LEASE, START, Bench, Q, snoozed
+
+from .bench import LEASE, START, Bench, Q, snoozed
 
 
 async def test_a_released_task_goes_back_to_its_place_uncharged(bench: Bench) -> None:

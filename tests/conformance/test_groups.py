@@ -13,8 +13,9 @@ from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Completed, Death, Due, Relations, Until
 from rediq_trio.spec.records import Counters, GroupRule, Lock
 from rediq_trio.store.broadcast import SignalKind
-from tests.conformance.bench import START, Bench, Q, failed, heard, new
-from tests.conformance.test_signals import listening
+
+from .bench import START, Bench, Q, failed, heard, new
+from .test_signals import listening
 
 DAY = 86_400_000
 QUICK = GroupRule(max_size=3, grace_ms=100, max_delay_ms=250)

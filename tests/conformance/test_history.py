@@ -11,7 +11,8 @@ from rediq_trio.spec.history.replay import ReplaySettings, replay
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Completed, Relations, Released, Snoozed, Stopped, Until
 from rediq_trio.spec.records import GroupRule
-from tests.conformance.bench import LEASE, START, Bench, Q, failed, new, snoozed
+
+from .bench import LEASE, START, Bench, Q, failed, new, snoozed
 
 S = State
 

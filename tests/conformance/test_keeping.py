@@ -7,7 +7,8 @@ from rediq_trio.spec.carried import StoredAttempt
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Death, Due, Relations
 from rediq_trio.spec.records import CANCELLED_GRACE_MS, ORDERED_AT_ONCE, Counters
-from tests.conformance.bench import LEASE, START, Bench, Q, failed
+
+from .bench import LEASE, START, Bench, Q, failed
 
 UUID7 = "018f3b2c-0000-7abc-8def-0123456789ab"
 

@@ -20,7 +20,8 @@ from rediq_trio.spec.messages import (
 )
 from rediq_trio.spec.records import Limit
 from rediq_trio.store.broadcast import SignalKind
-from tests.conformance.bench import START, Bench, Q, failed, heard, new, snoozed
+
+from .bench import START, Bench, Q, failed, heard, new, snoozed
 
 KEY_A, KEY_B = Relations(limit_key="a"), Relations(limit_key="b")
 FULL = Answer(AnswerKind.FULL)

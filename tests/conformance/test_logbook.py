@@ -3,7 +3,8 @@
 import pytest
 
 from rediq_trio.spec.history.logbook import LOGBOOK_SIZES, NONCES_COMPARED, Logbook
-from tests.conformance.bench import START, Bench
+
+from .bench import START, Bench
 
 AUDIT, MARKS = Logbook
 

@@ -24,7 +24,8 @@ from rediq_trio.spec.records import PROPAGATED_AT_ONCE, Record
 from rediq_trio.spec.stored_format import NOT_ENQUEUED, NOT_ENQUEUED_NAMED
 from rediq_trio.store.broadcast import SignalKind
 from rediq_trio.store.relay import RELAY_BATCH, RefusedChild, log_refused, relay, relay_some
-from tests.conformance.bench import START, Bench, Q, failed, heard, new
+
+from .bench import START, Bench, Q, captured_log, failed, heard, new
 
 A, B, C = "a", "b", "c"
 UUID7 = "018f3b2c-0000-7abc-8def-0123456789ab"
@@ -345,9 +346,7 @@ async def test_a_child_for_another_queue_names_its_parent_until_it_is_there(benc
     assert [(await record(bench, B, each.id)).state for each in children] == [State.PENDING] * 5
 
 
-async def test_a_relay_reports_the_children_that_a_receiver_refused(
-    bench: Bench, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_relay_reports_the_children_that_a_receiver_refused(bench: Bench) -> None:
     await put(bench, B, "there")
     await put(bench, A, "parent")
     fence = await take(bench, A)
@@ -355,11 +354,12 @@ async def test_a_relay_reports_the_children_that_a_receiver_refused(
     children = [new("there", **tell), new("new", **tell), new("there", relations=tell["relations"])]
     await bench.store.settle(A, [Completed(fence, b"\x01", tuple(children))])
     found: list[RefusedChild] = []
-    assert await relay_some(bench.store, A, report=found.append) == Due(3, None)
-    assert found == [RefusedChild("b/there", B, "a/parent")]
-    assert caplog.records == []
-    log_refused(found[0])
-    [warned] = caplog.records
+    with captured_log() as logged:
+        assert await relay_some(bench.store, A, report=found.append) == Due(3, None)
+        assert found == [RefusedChild("b/there", B, "a/parent")]
+        assert logged == []
+        log_refused(found[0])
+    [warned] = logged
     assert warned.getMessage() == (
         "task a/parent completed, and enqueue_after did not enqueue b/there, as the id exists or its "
         "unique key is taken"
@@ -367,9 +367,7 @@ async def test_a_relay_reports_the_children_that_a_receiver_refused(
     assert {"task_id": "b/there", "queue": B, "parent": "a/parent"}.items() <= vars(warned).items()
 
 
-async def test_a_child_that_may_exist_is_reported_and_noted_but_not_logged(
-    bench: Bench, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_child_that_may_exist_is_reported_and_noted_but_not_logged(bench: Bench) -> None:
     await put(bench, B, "there")
     await put(bench, A, "parent", retention_ms=1000)
     fence = await take(bench, A)
@@ -378,22 +376,22 @@ async def test_a_child_that_may_exist_is_reported_and_noted_but_not_logged(
     found: list[RefusedChild] = []
     assert await relay_some(bench.store, A, report=found.append) == Due(1, None)
     assert found == [RefusedChild("b/there", B, "a/parent", may_exist=True)]
-    log_refused(found[0])
-    assert caplog.records == []
+    with captured_log() as logged:
+        log_refused(found[0])
+    assert logged == []
     assert (await record(bench, A, "parent")).error == NOT_ENQUEUED % "b/there"
 
 
-async def test_a_client_that_relays_logs_what_a_receiver_refused(
-    bench: Bench, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_client_that_relays_logs_what_a_receiver_refused(bench: Bench) -> None:
     await put(bench, B, "there")
     await put(bench, A, "parent")
     fence = await take(bench, A)
     child = new("there", relations=Relations(queue=B), parent="parent")
     await bench.store.settle(A, [Completed(fence, b"\x01", (child,))])
-    await relay(bench.store, A)
-    await relay(bench.store, A)
-    assert [r.levelname for r in caplog.records if "b/there" in r.getMessage()] == ["WARNING"]
+    with captured_log() as logged:
+        await relay(bench.store, A)
+        await relay(bench.store, A)
+    assert [r.levelname for r in logged if "b/there" in r.getMessage()] == ["WARNING"]
 
 
 async def test_what_a_receiver_refused_is_noted_with_the_task_that_asked_for_it(

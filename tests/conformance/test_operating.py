@@ -8,7 +8,8 @@ import pytest
 from rediq_trio.spec.lifecycle import TERMINAL, WAITING, State
 from rediq_trio.spec.messages import Cancelling, Completed, Relations, Released, Report, Stopped
 from rediq_trio.spec.records import CANCELLED_GRACE_MS, Counters, QueueState
-from tests.conformance.bench import START, Bench, Q, failed
+
+from .bench import START, Bench, Q, failed
 
 ENDS = sorted(TERMINAL)
 WAITS = sorted(WAITING)

@@ -4,8 +4,9 @@ import trio
 
 from rediq_trio.spec.messages import ORDERS_MAX, OrderAnswer, WorkerOrder, WorkerRecord
 from rediq_trio.store.broadcast import Signal, SignalKind
-from tests.conformance.bench import Bench, Q
-from tests.conformance.test_signals import listening
+
+from .bench import Bench, Q
+from .test_signals import listening
 
 FIRST, SECOND = WorkerOrder("1", b"\x00one"), WorkerOrder("2", b"two")
 

@@ -1,6 +1,6 @@
 """A pause and its note."""
 
-from tests.conformance.bench import START, Bench, Q
+from .bench import START, Bench, Q
 
 NOTE = b"\x93\x00\x1b[31m\xff any bytes"
 

@@ -5,7 +5,8 @@ import pytest
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Completed, Due, Report
 from rediq_trio.spec.records import CANCELLED_GRACE_MS, Counters
-from tests.conformance.bench import Bench, Q
+
+from .bench import Bench, Q
 
 DEAD_FOR = 1000
 

@@ -10,7 +10,8 @@ from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Relations, WorkerRecord
 from rediq_trio.spec.records import Counters, QueueState
 from rediq_trio.store.port import Stats
-from tests.conformance.bench import START, Bench, Q, failed
+
+from .bench import START, Bench, Q, failed
 
 
 async def test_tasks_are_read_in_the_order_asked_for(bench: Bench) -> None:

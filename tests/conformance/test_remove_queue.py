@@ -16,7 +16,8 @@ from rediq_trio.spec.messages import (
     Until,
 )
 from rediq_trio.spec.records import PROPAGATED_AT_ONCE, QueueState
-from tests.conformance.bench import Bench, Q, new
+
+from .bench import Bench, Q, new
 
 ARRIVED = [Mail(3, Q, MailKind.SUBSCRIBE, id="x", ref="none")]
 

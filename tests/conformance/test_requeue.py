@@ -20,8 +20,9 @@ from rediq_trio.spec.messages import (
 from rediq_trio.spec.records import Counters, QueueState, Record
 from rediq_trio.store.broadcast import SignalKind
 from rediq_trio.store.relay import relay
-from tests.conformance.bench import START, Bench, Q, failed, heard
-from tests.conformance.test_changing import bring
+
+from .bench import START, Bench, Q, failed, heard
+from .test_changing import bring
 
 MOVED = [State.SCHEDULED, State.PENDING, State.RETRY, State.DEAD, State.CANCELLED]
 OTHER = "other"

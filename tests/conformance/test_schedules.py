@@ -17,7 +17,8 @@ from rediq_trio.spec.messages import (
     Tick,
 )
 from rediq_trio.store.broadcast import SignalKind
-from tests.conformance.bench import START, Bench, Q, failed, heard, new
+
+from .bench import START, Bench, Q, failed, heard, new
 
 NAME = "nightly"
 HOUR = 3_600_000

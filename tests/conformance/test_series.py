@@ -17,7 +17,8 @@ from rediq_trio.spec.history.samples import (
 )
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Relations
-from tests.conformance.bench import START, Bench, Q, failed
+
+from .bench import START, Bench, Q, failed
 
 FIRST = START // 10_000
 DAY = 86_400_000

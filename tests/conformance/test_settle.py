@@ -16,7 +16,8 @@ from rediq_trio.spec.messages import (
 )
 from rediq_trio.spec.records import CANCELLED_GRACE_MS, Counters
 from rediq_trio.spec.stored_format import UNSET_RETENTION_MS
-from tests.conformance.bench import START, Bench, Q, failed, new
+
+from .bench import START, Bench, Q, failed, new
 
 
 async def test_a_result_is_kept_for_the_retention(bench: Bench) -> None:

@@ -9,7 +9,8 @@ import trio
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Completed, Released, Report, Stopped
 from rediq_trio.store.broadcast import Signal, SignalKind
-from tests.conformance.bench import LEASE, Bench, Q, failed, heard, snoozed
+
+from .bench import LEASE, Bench, Q, failed, heard, snoozed
 
 Channel = trio.MemoryReceiveChannel[Signal]
 

@@ -15,7 +15,8 @@ from rediq_trio.store.port import BATCH
 from rediq_trio.store.reads import situation
 from rediq_trio.store.reads.situation import LimitUse, Situation, Standing
 from rediq_trio.store.reads.states import StatesRead
-from tests.conformance.bench import START, Bench, Q, new
+
+from .bench import START, Bench, Q, new
 
 
 async def situated(bench: Bench, task_id: str = "t") -> Situation:

@@ -5,7 +5,8 @@ import pytest
 
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Completed, Fence, Relations, Released, Stopped
-from tests.conformance.bench import LEASE, Bench, Q, failed, snoozed
+
+from .bench import LEASE, Bench, Q, failed, snoozed
 
 ONE, TWO = ("one", b"\x01"), ("two", b"\x02")
 

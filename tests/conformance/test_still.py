@@ -10,7 +10,8 @@ import pytest
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import InState, Relations, Released, Requeued
 from rediq_trio.spec.records import Record
-from tests.conformance.bench import START, Bench, Q, failed, new
+
+from .bench import START, Bench, Q, failed, new
 
 Change = Callable[[Bench, InState], Awaitable[Any]]
 

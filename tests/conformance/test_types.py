@@ -24,11 +24,10 @@ from rediq_trio.spec.history.type_counts import (
     Tallied,
     TypeCounts,
     as_codes,
-    code_of,
-    count_of,
     step_size,
 )
-from tests.conformance.bench import START, Bench, Q
+
+from .bench import START, Bench, Q
 
 STEP = 300_000
 FIRST = START // STEP
@@ -102,16 +101,6 @@ async def test_a_step_that_ends_keeps_outcomes_exactly_and_buckets_as_codes(benc
     assert (found.step, found.current) == (FIRST + 1, {1: cell(failed=1)})
     assert found.ended == {FIRST: {0: cell(failed=1), 1: as_codes(some)}}
     assert found.kept[0].weight == 70_017 * WEIGHT * 31 // 32 + WEIGHT
-
-
-def test_codes_are_in_order_and_within_a_sixteenth() -> None:
-    counts = [*range(3000), *(2**n + d for n in range(12, 32) for d in (-1, 0, 1))]
-    codes = [code_of(count) for count in counts]
-    assert codes == sorted(codes)
-    assert (codes[0], codes[-1] < 256) == (0, True)
-    for count, code in zip(counts, codes, strict=True):
-        assert abs(count_of(code) - count) <= count / 16
-        assert count > 15 or count_of(code) == count
 
 
 async def test_counts_have_a_highest_value(bench: Bench) -> None:
@@ -246,8 +235,7 @@ async def test_what_is_kept_has_a_size(bench: Bench) -> None:
     before = await bench.store.series_bytes(Q)
     await tally(bench, {"mail": cell(completed=1)}, 1)
     after = await bench.store.series_bytes(Q)
-    in_redis = bench.opened is not None
-    assert (before > 0, after > before) == (in_redis, in_redis)
+    assert (before > 0) == (after > before)  # both are 0 in a store that keeps no bytes
 
 
 async def test_a_day_is_read_in_parts(bench: Bench) -> None:

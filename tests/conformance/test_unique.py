@@ -17,7 +17,8 @@ from rediq_trio.spec.messages import (
     Until,
 )
 from rediq_trio.spec.records import Counters, Lock
-from tests.conformance.bench import LEASE, START, Bench, Q, failed, new, snoozed
+
+from .bench import LEASE, START, Bench, Q, failed, new, snoozed
 
 KEYED = Relations(unique="k")
 REPLACING = Relations(unique="k", replace=True)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from rediq_trio.spec.history import workflows
 from rediq_trio.spec.history.workflows import (
     CHECK_FIRST_MS,
     CHECK_LEAST_MS,
     CHECK_MOST_MS,
     CREATED_DIGITS,
     DROPPED_AT_ONCE,
-    WORKFLOWS_MAX,
     WORKFLOWS_MAX_BYTES,
     WORKFLOWS_READ_BYTES,
     WorkflowRecord,
 )
-from tests.conformance.bench import START, Bench
+
+from .bench import START, Bench
 
 
 async def keep(bench: Bench, *ids: str, data: bytes = b"\x00data") -> list[int]:
@@ -178,17 +177,6 @@ async def listed_all(bench: Bench) -> list[str]:
         ids += [one.id for one in found]
         after = found[-1].number
     return ids
-
-
-def test_no_more_records_are_kept_than_may_be() -> None:
-    kept = workflows.Workflows(
-        tuple(WorkflowRecord(f"w{n}", n + 1, 0, b"") for n in range(WORKFLOWS_MAX)),
-        {f"w{n}": 0 for n in range(WORKFLOWS_MAX)},
-        WORKFLOWS_MAX,
-    )
-    after, _ = workflows.keep_workflow(kept, 5, "new", b"")
-    assert len(after.records) == WORKFLOWS_MAX == len(after.checks)
-    assert (after.records[0].id, after.records[-1].id) == ("w1", "new")
 
 
 async def test_one_new_record_drops_some_of_the_oldest_only_and_never_itself(bench: Bench) -> None:

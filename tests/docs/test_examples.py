@@ -67,6 +67,13 @@ def test_the_tests_of_the_testing_page_pass(name: str) -> None:
     assert " passed" in _run(["-m", "pytest", "-q", "-p", "no:cacheprovider", f"{name}.py"])
 
 
+def test_a_store_of_ones_own_is_held_to_the_suite() -> None:
+    said = _run(
+        ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "test_claim", "test_my_store.py"]
+    )
+    assert " passed" in said
+
+
 @pytest.fixture
 def url() -> Iterator[str]:
     with running_server(require_any_server()) as server:
@@ -95,4 +102,5 @@ def test_a_producer_and_a_worker_meet_on_a_server(url: str) -> None:
 
 def test_every_program_is_run_by_a_test() -> None:
     run = {*ALONE, "mail_app", "test_mail_app", "test_signup", "notes_app", "notes_producer"}
+    run.add("test_my_store")
     assert {path.stem for path in EXAMPLES.glob("*.py")} == run

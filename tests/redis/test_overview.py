@@ -48,3 +48,8 @@ async def test_tasks_that_stand_still_are_counted_while_others_come(
     gateway = cast("Gateway", Interrupted(behind.gateway, more_come))
     _, (counts,) = await read_overview(gateway, behind.keys, [Q])
     assert counts.sizes[state] == 1
+
+
+async def test_a_server_has_memory(behind: Behind) -> None:
+    [server] = await behind.bench.store.server_memory()
+    assert (server.used > 0, server.most) == (True, 0)

@@ -42,6 +42,18 @@ async def test_all_queues_together_stay_within_their_bound(behind: Behind) -> No
     assert busy > 3 * idle
 
 
+async def test_no_key_is_left_when_no_queue_has_statistics(behind: Behind) -> None:
+    await behind.bench.store.note_size("a", 100, last=True)
+    keys = behind.keys.statistics.values()
+
+    async def found() -> list[int]:
+        return [await behind.gateway.call(b"EXISTS", key) for key in keys]
+
+    assert await found() == [1, 1]
+    await behind.bench.store.note_size("a", 0, last=True)
+    assert await found() == [0, 0]
+
+
 async def test_statistics_of_a_newer_version_are_not_trimmed(behind: Behind) -> None:
     await behind.raw("HSET", "types", "head", msgpack.packb([2, 1]), "s1", b"cells")
     await behind.raw("HSET", "series", "last", msgpack.packb([2, 1]), "2:1", b"samples")

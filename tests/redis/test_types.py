@@ -90,3 +90,12 @@ async def test_types_that_cannot_be_decoded_begin_anew(behind: Behind) -> None:
     found = await kept(behind.bench)
     assert found.current == {1: cell(completed=1)}
     assert [*found.tallies] == [W1]
+
+
+async def test_series_and_types_have_a_size(behind: Behind) -> None:
+    bench = behind.bench
+    await bench.add("t")
+    await bench.store.sample(Q, known=-1, unseen_ms=0)
+    before = await bench.store.series_bytes(Q)
+    await tally(bench, {"mail": cell(completed=1)}, 1)
+    assert 0 < before < await bench.store.series_bytes(Q)

@@ -15,11 +15,14 @@ from rediq_trio.spec.operations import OPERATIONS
 from rediq_trio.store.broadcast import Signal, SignalKind
 from rediq_trio.store.memory import MemoryStore
 from rediq_trio.store.port import METHODS, OF_THE_STORE, READS, WRITES
+from rediq_trio.testing.conformance import ConformanceCase, cases
 from rediq_trio.testing.effects import Effect
 from rediq_trio.testing.network import SimNetwork
+from rediq_trio.testing.simulated.store import SimStore
 from rediq_trio.testing.wire import HANG, Spoil, SpoilKind, Wire
 from rediq_trio.testing.world import World
 from rediq_trio.wire.envelope import pack_value
+from tests.conformance.wired import WiredWorld
 
 
 @pytest.fixture
@@ -280,3 +283,30 @@ def test_a_late_step_of_a_frozen_host_waits_until_it_goes_on(network: SimNetwork
     assert box == []
     network.world.run(until=31)
     assert len(box) == 1
+
+
+@pytest.mark.parametrize("file", ["test_claim.py", "test_settle.py", "test_signals.py"])
+def test_some_of_the_conformance_suite_passes_over_a_wire(file: str) -> None:
+    # All of it: `pytest -m slow tests/conformance -k wire`.
+    chosen = [case for case in cases() if case.name.startswith(file)]
+    assert len(chosen) >= 10
+    for case in chosen:
+        run_wired(case)
+
+
+def test_a_fault_in_the_store_fails_a_case_over_a_wire(monkeypatch: pytest.MonkeyPatch) -> None:
+    [case] = [each for each in cases() if each.name == "test_claim.py::test_a_claim_leases_a_task"]
+    claim = SimStore.claim
+
+    def late(self: SimStore, queue: str, /, *, lease_ms: int, **options: Any) -> Any:
+        return claim(self, queue, lease_ms=lease_ms + 1, **options)
+
+    monkeypatch.setattr(SimStore, "claim", late)
+    with pytest.raises(AssertionError):
+        run_wired(case)
+
+
+def run_wired(case: ConformanceCase) -> None:
+    """Run a case on a store that is at the other end of a wire."""
+    wired = WiredWorld()
+    wired.run(lambda: case.run_in_trio(wired.open_store))

@@ -33,12 +33,17 @@ SpoilRule = Callable[[Effect], Spoil | None]
 
 
 class SimNetwork(Link):
-    """One store, and the hosts that are connected to it."""
+    """One store, and the hosts that are connected to it.
 
-    def __init__(self, world: World, *, noise: bool = False) -> None:
+    `clock` returns the store's time, in ms since 1970: that of the world by default.
+    """
+
+    def __init__(
+        self, world: World, *, noise: bool = False, clock: Callable[[], int] | None = None
+    ) -> None:
         self.world = world
         self.noise = noise
-        self.store = SimStore(world.now_ms, lambda: world.now)
+        self.store = SimStore(clock or world.now_ms, lambda: world.now)
         self.board = self.store.board
         self.wires: dict[str, Wire] = {}
         self.history = History()
