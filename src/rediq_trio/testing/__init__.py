@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from rediq_trio.testing.crashes.report import CrashPoint, CrashReport
     from rediq_trio.testing.direct_call import DirectTask, running
     from rediq_trio.testing.effects import Effect, History
+    from rediq_trio.testing.fleets.campaign import CampaignReport
     from rediq_trio.testing.fleets.failure import NeverSeen, SimulationFailed
     from rediq_trio.testing.fleets.fleet import SimulatedFleet
     from rediq_trio.testing.fleets.plan import Fault, FaultKind, FaultPlan, Work
     from rediq_trio.testing.fleets.scenario import Faults, Scenario
     from rediq_trio.testing.fleets.seen import sometimes
-    from rediq_trio.testing.fleets.simulate import CampaignReport, replay, simulate
+    from rediq_trio.testing.fleets.simulate import replay, simulate
     from rediq_trio.testing.machine import QueueMachine
     from rediq_trio.testing.not_deterministic import NotDeterministic
     from rediq_trio.testing.simulated.errors import Deadlock, RealWorld, SimulationError, Stuck
@@ -66,7 +67,7 @@ __all__ = [
 
 _KIT_MODULES = MappingProxyType(
     {
-        "CampaignReport": "fleets.simulate",
+        "CampaignReport": "fleets.campaign",
         "CrashPoint": "crashes.report",
         "CrashReport": "crashes.report",
         "Deadlock": "simulated.errors",
