@@ -58,6 +58,10 @@ _BREAK: Fields = {
     "step": int, "event": str, "task": str | None, "invariant": int, "detail": str,
     "task_history": [str],
 }  # fmt: skip
+_BROKEN: Fields = {
+    "promise": str, "text": str, "at": float, "seed": int, "parts": int, "small_parts": int,
+    "shrink_runs": int, "plan": str | None, "command": str | None, "timeline": [str],
+}  # fmt: skip
 _WORKFLOW: Fields = {
     "...": WorkflowStatus, "done": int, "running": int, "failed": int, "waiting": int,
 }  # fmt: skip
@@ -150,6 +154,11 @@ OUTPUTS: Mapping[str, Any] = {
     "history": {"queue": str, "steps": int, "file": str},
     "replay": {
         "queue": str, "steps": int, "whole": bool, "breaks": int, "first": (_BREAK, None),
+    },
+    "sim": {
+        "runs": int, "seconds": float, "seed": int | None, "interrupted": bool,
+        "faults": dict[str, int], "never_came": int, "promises": dict[str, int], "seen": dict[str, int],
+        "failure": (_BROKEN, None),
     },
     "check": {"version": int, "sound": bool, "queues": [_CHECKED]},
     "doctor": {"version": str, "ok": bool, "checks": [Diagnosis]},

@@ -1090,6 +1090,59 @@ _TABLE: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
         ),
     ),
     (
+        "testing/simulated/processes.py",
+        "testing/test_processes.py",
+        (
+            ("processes-out-of-order", "the first failure", "for number in sorted(ahead, key=numbers.index):", "for number in sorted(ahead, key=lambda n: -n):"),
+            ("processes-dead-one-unnoticed", "a seed that nobody has run", "            if not job.is_done:\n", "            if False:\n"),
+            ("processes-interrupted-by-the-terminal", "Ctrl-C", "    os.setpgid(0, 0)\n", ""),
+            ("processes-left-behind", "a campaign that ends", "        for process in processes:\n            process.kill()\n", "        for process in ():\n            process.kill()\n"),
+        ),
+    ),
+    (
+        "testing/simulated/interrupts.py",
+        "testing/test_interrupts.py",
+        (
+            ("interrupt-seen-by-a-handler", "a failure that is none", "            self._is_pending = True\n            self._end(KeyboardInterrupt())\n", "            raise KeyboardInterrupt\n"),
+            ("interrupt-lost-at-the-end", "Ctrl-C", "        if self._is_pending and not isinstance", "        if False and not isinstance"),
+            ("interrupt-that-a-program-ignores", "Ctrl-C", "        if self._before is not signal.SIG_IGN:\n", "        if True:\n"),
+            ("interrupt-of-a-stuck-step-twice", "Ctrl-C", "if self.is_stuck or self._is_pending:", "if self.is_stuck:"),
+            ("interrupt-handler-left-behind", "a program after a simulation", "            signal.signal(signal.SIGINT, self._before)\n", "            pass\n"),
+        ),
+    ),
+    (
+        "testing/fleets/seeds.py",
+        "testing/fleets/test_simulate.py",
+        (
+            ("seeds-error-of-a-process-told-as-another", "an error", "                _run_named(run, seed)  # raises it here, as it is\n", "", "testing/fleets/test_simulate.py::test_an_exception_of_a_process_is_raised_as_it_is_and_names_its_seed"),
+            ("seeds-failure-of-a-process-passed-over", "a failure", "            if numbers[\"failed\"]:\n", "            if False:\n", "testing/fleets/test_simulate.py::test_several_processes_find_the_same_as_one"),
+        ),
+    ),
+    (
+        "testing/fleets/fleet.py",
+        "testing/fleets/test_simulate.py",
+        (
+            ("fleet-slow-answer-is-an-alarm", "a false alarm", "max(self.world.now, last) + oracles", "self.world.now + oracles", "testing/fleets/test_simulate.py::test_an_answer_that_is_under_way_after_the_storm_is_no_alarm"),
+        ),
+    ),
+    (
+        "cli/inspect/sim.py",
+        "cli/test_sim.py",
+        (
+            ("sim-finds-out-too-late-that-it-cannot-draw", "a picture", "        _check_writable(\"svg\", Path(arguments.svg))\n", "        pass\n", "cli/test_sim.py::test_bad_arguments_are_named_and_nothing_is_run_or_written"),
+            ("sim-interrupted-as-if-done", "Ctrl-C", "        return INTERRUPTED\n", "        return DONE\n", "cli/test_sim.py::test_ctrl_c_ends_it_with_what_was_run_until_then"),
+            ("sim-plan-with-flags-of-seeds", "a flag that does nothing", "if arguments.plan is not None and given:", "if False:", "cli/test_sim.py::test_bad_arguments_are_named_and_nothing_is_run_or_written"),
+        ),
+    ),
+    (
+        "cli/inspect/sim_target.py",
+        "cli/test_sim.py",
+        (
+            ("sim-scenario-guessed", "a scenario that nobody named", "    if len(there) == 1:\n", "    if there:\n", "cli/test_sim.py::test_bad_arguments_are_named_and_nothing_is_run_or_written"),
+            ("sim-scenario-of-two-names-counts-twice", "a scenario", " and not any(value is other for other in found.values())", "", "cli/test_sim.py::test_what_was_run_is_reported_if_nothing_is_broken"),
+        ),
+    ),
+    (
         "testing/simulated/skipping.py",
         "testing/test_simulation.py",
         (

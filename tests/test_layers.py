@@ -161,7 +161,7 @@ def test_only_its_command_knows_the_screen_and_only_the_screen_knows_textual() -
     assert not any(room(each) == "dash" for each in imports(MODULES["rediq_trio.cli.dash"], late=False))
 
 
-SIMULATES: set[str] = set()
+SIMULATES = {f"rediq_trio.cli.inspect.{name}" for name in ("sim", "sim_report", "sim_target")}
 """Modules outside of `testing/` that may import it, in a function: its commands."""
 
 

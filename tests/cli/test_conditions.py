@@ -44,7 +44,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
 
 
 def test_the_table_has_every_command() -> None:
-    assert {*LINES} | {"replay"} == output_schema.OUTPUTS.keys()
+    assert {*LINES} | {"replay", "sim"} == output_schema.OUTPUTS.keys()
 
 
 @pytest.fixture(scope="module")

@@ -171,6 +171,14 @@ def test_what_is_printed_fits_the_schema(
     broken = typed("replay", write(tmp_path / "bad", [*GOOD, GOOD[-1]]), "--json", flags=[])
     for found in (*said.objects, *broken.objects):
         check("replay", found)
+    bank = Path(output_schema.__file__).parent / "examples" / "bank"
+    monkeypatch.syspath_prepend(str(bank))
+    monkeypatch.chdir(tmp_path)
+    story = ["storm_transfers:story.make", "--at-rest=story.no_transfer_is_made_twice"]
+    for each in (["--seed=0", "--seeds=1", "--hours=0.001"], ["--seed=60", "--seeds=9", "--hours=0.02"]):
+        said = typed("sim", *story, *each, "--json", flags=[])
+        check("sim", said.objects[0])
+    assert said.objects[0]["failure"]["small_parts"] == 2
     run("doctor")
     run("bench", "--tasks=100")
     worker = cli_start("run", "served:app", "--name=w", "--shutdown-grace=0", *place.flags)
@@ -191,4 +199,4 @@ def test_what_is_printed_fits_the_schema(
         run(f"worker {words}", "w")
     run("worker stop", "w", "--grace=0s", "--yes")
     assert worker.end() == 0
-    assert seen | {"replay"} == output_schema.OUTPUTS.keys()
+    assert seen | {"replay", "sim"} == output_schema.OUTPUTS.keys()

@@ -14,6 +14,7 @@ import pytest
 pytestmark = pytest.mark.uncounted
 
 BANK = Path(__file__).resolve().parents[2] / "docs" / "examples" / "bank"
+PAGE = BANK.parents[1] / "test-your-tasks.md"
 DEADLINE = 300.0
 TESTS = ("test_transfers", "test_repaired", "test_bank_machine", "test_storm")
 FAULTY_MACHINE = """\
@@ -74,6 +75,21 @@ def test_a_storm_of_two_parts_is_left_of_the_one_that_was_found(tmp_path: Path) 
         assert part in said
 
 
+def test_the_command_of_the_page_finds_the_same(tmp_path: Path) -> None:
+    (command,) = re.findall(r"^\$ rediq (sim .*)$", PAGE.read_text("utf-8"), re.MULTILINE)
+    path = os.pathsep.join([str(BANK), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-m", "rediq_trio", *command.split(), "--seed", "60"], cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=DEADLINE,
+        check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, "drawn in storm.svg\n")
+    lines = (BANK / "find_double_transfers.out").read_text("utf-8").splitlines()
+    found = done.stdout.splitlines()
+    assert [line[line.find("no_transfer"):] for line in found[:1]] == lines[:1]
+    assert found[1 : len(lines)] == lines[1:]
+
+
 @pytest.mark.slow
 def test_the_machine_finds_the_bug() -> None:
     done = run("-c", FAULTY_MACHINE)
@@ -83,5 +99,5 @@ def test_the_machine_finds_the_bug() -> None:
 
 def test_every_program_of_the_bank_is_run_by_a_test() -> None:
     run_here = {*TESTS, "bank", "transfers", "repaired", "crash_transfers", "storm"}
-    run_here.add("find_double_transfers")
+    run_here |= {"find_double_transfers", "storm_transfers"}
     assert {path.stem for path in BANK.glob("*.py")} == run_here

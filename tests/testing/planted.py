@@ -63,8 +63,8 @@ def _first(plan_of: Callable[[int], Any], seeds: range) -> dict[str, Any] | None
 
 
 def _shrunk(seed: int) -> dict[str, Any]:
+    from rediq_trio.testing.fleets.campaign import Campaign
     from rediq_trio.testing.fleets.scenario import draw_plan
-    from rediq_trio.testing.fleets.simulate import Campaign
 
     plan = draw_plan(STORM, seed, servers=3, seconds=SECONDS)
     failure = Campaign(make, SETTINGS).fail(plan, shrink=True, keep=None)

@@ -62,6 +62,9 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "history": Command("inspect.history", "write the last transitions of a queue to a file"),
         "replay": Command("inspect.history:add_replay", "run a history through the specification"),
         "check": Command("inspect.check", "check that every invariant of a queue holds"),
+        "sim": Command(
+            "inspect.sim", "run an app through storms of faults, in simulated time"
+        ),
         "doctor": Command("setup.doctor", "check the server and the way to it, and say what to do"),
         "bench": Command("setup.bench", "measure how many tasks a worker works in a second"),
         "completion": Command("setup.completion", "print a completion script for a shell"),

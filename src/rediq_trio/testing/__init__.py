@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rediq_trio.testing.crashes.report import CrashPoint, CrashReport
     from rediq_trio.testing.direct_call import DirectTask, running
     from rediq_trio.testing.effects import Effect, History
+    from rediq_trio.testing.fleets.campaign import CampaignReport
     from rediq_trio.testing.fleets.failure import NeverSeen, SimulationFailed
     from rediq_trio.testing.fleets.fleet import SimulatedFleet
     from rediq_trio.testing.fleets.plan import (
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     )
     from rediq_trio.testing.fleets.scenario import Faults, Scenario
     from rediq_trio.testing.fleets.seen import sometimes
-    from rediq_trio.testing.fleets.simulate import CampaignReport, replay, simulate
+    from rediq_trio.testing.fleets.simulate import replay, simulate
     from rediq_trio.testing.machine import QueueMachine
     from rediq_trio.testing.not_deterministic import NotDeterministic
     from rediq_trio.testing.simulated.errors import Deadlock, RealWorld, SimulationError, Stuck
@@ -78,7 +79,7 @@ __all__ = [
 _KIT_MODULES = MappingProxyType(
     {
         "ActionKind": "fleets.plan",
-        "CampaignReport": "fleets.simulate",
+        "CampaignReport": "fleets.campaign",
         "ClientAction": "fleets.plan",
         "CrashPoint": "crashes.report",
         "CrashReport": "crashes.report",

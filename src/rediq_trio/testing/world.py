@@ -20,6 +20,7 @@ import trio
 
 from rediq_trio.testing.simulated.clock import SimClock, never
 from rediq_trio.testing.simulated.errors import Deadlock, RealWorld, Stuck
+from rediq_trio.testing.simulated.interrupts import InterruptWatch
 from rediq_trio.testing.simulated.stuck_guard import STUCK_AFTER, Interrupted, StuckGuard
 from rediq_trio.testing.simulated.task_tree import draw_tasks
 from rediq_trio.testing.simulated.trio_run import (
@@ -112,6 +113,7 @@ class World:
             scheduler = random.Random(f"{seed}/scheduler") if noise else FirstInFirstOut()
         self._scheduler = scheduler
         self._nursery: trio.Nursery | None = None
+        self._interrupts = InterruptWatch(self.fail)
         self._run = TrioRun(self._main, self.clock, self._make_queue)
         self.clock.after_steps = self._run.queue.end_step
         self._guard = StuckGuard(lambda: self.clock.jumps, self._report_stuck)
@@ -237,6 +239,7 @@ class World:
         return bool(self._real)
 
     def _report_stuck(self, stack: str) -> None:
+        self._interrupts.is_stuck = True
         self.fail(Stuck(
             f"for {STUCK_AFTER:g} s, real ones, a step of the simulation has not ended; it is at\n"
             f"{stack}\nThe tasks are:\n{self.draw_tasks()}"
@@ -254,7 +257,8 @@ class World:
         clock.over = lambda: self.error is not None or over()
         self._guard.enter()
         try:
-            self._run.go_on(lambda: clock.stopped or clock.over())
+            with self._interrupts.watching():
+                self._run.go_on(lambda: clock.stopped or clock.over())
         except BaseException as error:
             if self.error is None:
                 raise
@@ -291,6 +295,7 @@ class World:
             self._end_all()
         finally:
             self._guard.close()
+        self._interrupts.close(self.error)
 
     def _end_all(self) -> None:
         clock = self.clock
@@ -324,7 +329,8 @@ class World:
 
         self._guard.enter()
         try:
-            self._run.go_on(over)
+            with self._interrupts.watching():
+                self._run.go_on(over)
         except BaseException:
             # If there is one, `run` has raised it, and this is what the guard has interrupted.
             if self.error is None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import time
 from pathlib import Path
 from random import Random
 from xml.etree import ElementTree
@@ -29,6 +31,7 @@ from rediq_trio.testing.fleets.seen import sometimes
 from rediq_trio.testing.fleets.shrink import shrink
 from rediq_trio.testing.fleets.simulate import replay, simulate
 from rediq_trio.testing.not_deterministic import NotDeterministic
+from rediq_trio.testing.simulated.errors import RealWorld
 from tests.testing.fleets.storm import SETTINGS, make
 from tests.testing.planted_bugs import DIRECTED
 
@@ -144,11 +147,53 @@ def test_several_processes_find_the_same_as_one() -> None:
         for jobs in (1, 2)
     )
     assert one == two
-    with pytest.raises(SimulationFailed):
-        simulate(
-            shop.make, KILLS, seed=25, seeds=100, hours=0.01, servers=2, jobs=2,
-            at_rest=[shop.nobody_pays_twice], shrink=False, keep=None,
-        )  # fmt: skip
+    failed = set[str]()
+    for jobs in (1, 2, 5):
+        with pytest.raises(SimulationFailed) as caught:
+            simulate(
+                shop.make, KILLS, seed=25, seeds=100, hours=0.01, servers=2, jobs=jobs,
+                at_rest=[shop.nobody_pays_twice], shrink=False, keep=None,
+            )  # fmt: skip
+        failed.add(str(caught.value))
+    assert len(failed) == 1
+
+
+def test_an_exception_of_a_process_is_raised_as_it_is_and_names_its_seed() -> None:
+    app = rediq.App("blocked")
+
+    @app.task("pay")
+    async def pay(order: int) -> None:
+        await trio.to_thread.run_sync(int)
+
+    for jobs in (1, 2):
+        with pytest.raises(RealWorld) as caught:
+            simulate(app, CALM, seed=4, seeds=3, hours=0.01, jobs=jobs, keep=None)
+        assert caught.value.__notes__ == ["in the run of seed 4"]
+    here = os.getpid()
+
+    def make_elsewhere() -> rediq.App:
+        if os.getpid() != here:
+            raise ZeroDivisionError
+        return Shop().make()
+
+    with pytest.raises(NotDeterministic, match="seed 4: ZeroDivisionError: , and not when it was run again"):
+        simulate(make_elsewhere, CALM, seed=4, seeds=3, hours=0.01, jobs=2, keep=None)
+
+
+def test_no_seed_is_begun_after_so_many_minutes() -> None:
+    for jobs in (1, 2):
+        began = time.monotonic()
+        report = simulate(
+            Shop().make, CALM, seed=0, seeds=10**6, hours=0.001, jobs=jobs, minutes=0.02, keep=None
+        )
+        assert 1 <= report.runs < 10**6
+        assert time.monotonic() - began < 60
+
+
+def test_an_answer_that_is_under_way_after_the_storm_is_no_alarm() -> None:
+    slow = Fault(kind=FaultKind.SLOW, host="c0", effect="enqueue", nth=1, seconds=19)
+    plan = FaultPlan(works=[Work("pay", {"order": 1}, at=56)], seconds=57, servers=1, faults=[slow])
+    assert replay(plan, Shop().make, strict=True).happened == {"slow": 1}
 
 
 def test_an_invariant_is_checked_at_each_effect_and_its_exception_is_the_failure() -> None:
@@ -208,6 +253,7 @@ def test_a_fault_that_never_came_is_reported_and_strict_fails() -> None:
         ({"hours": 25}, "hours"),
         ({"servers": 0}, "servers"),
         ({"jobs": 0}, "jobs"),
+        ({"minutes": 0}, "minutes"),
         ({"seed": -1}, "seed"),
         ({"at_rest": [3]}, "at_rest"),
         ({"shrink": "yes"}, "shrink"),

@@ -32,11 +32,15 @@ class SimulationFailed(AssertionError):
         """The effects of the run of the smallest plan."""
         self.path = path
         """The file that keeps the smallest plan; None if it was not kept."""
+        self.shrink_runs = runs
+        """Runs that shrinking took; 0 if nothing was shrunk."""
         self._result = result
         lines = [str(self.violation), f"seed {plan.seed}, {plan.size} parts"]
         if runs:
             lines[-1] += f", shrunk in {runs} runs to {self.small.size}"
         lines.append(str(self.small))
+        self.summary = "\n".join(lines)
+        """What was broken, by which seed, and the smallest plan."""
         if path is not None:
             lines.append(f"kept in {path}; run it again with `replay({str(path)!r}, make, scenario)`")
         super().__init__("\n".join(lines))

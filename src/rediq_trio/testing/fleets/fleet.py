@@ -320,8 +320,10 @@ class SimulatedFleet:
                 self.watch.fail(_PROMISE_OF_REST, text)
                 return
             self._run_until(self.world.now + LOOK_EVERY)
-        # Whoever waits has heard of the end by now, and a store that was asked answers.
-        self._run_until(self.world.now + oracles.ANSWERED_WITHIN + 5.0)
+        # Whoever waits has heard of the end by now, and a store that was asked answers. A slow answer
+        # of the storm may still be under way.
+        last = max((outages.last_end() for outages in self.facts.outages.values()), default=0.0)
+        self._run_until(max(self.world.now, last) + oracles.ANSWERED_WITHIN + 5.0)
         waiting = self._clients.waiting()
         if waiting and not self._broken() and not self.facts.failovers and all_ended(store):
             self.watch.fail(_PROMISE_OF_REST, f"nobody has answered to {'; '.join(waiting[:5])}")

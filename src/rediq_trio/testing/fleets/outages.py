@@ -28,6 +28,10 @@ class HostOutages:
         """Add an outage. One without an end is that of a host that was killed."""
         self._outages.append(HostOutage(begin, end))
 
+    def last_end(self) -> float:
+        """Return when the last outage ends that has an end; 0.0 without any."""
+        return max((one.end for one in self._outages if one.end < math.inf), default=0.0)
+
     def any_since(self, since: float, until: float = math.inf) -> bool:
         """Return whether the host was out at any instant between the two."""
         return any(outage.end >= since and outage.begin <= until for outage in self._outages)

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-import json
-import multiprocessing
+import math
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from multiprocessing.connection import Connection, wait
+from contextlib import closing
 from typing import Any
 
-from rediq_trio._errors import RediqError
 from rediq_trio.testing.fleets.fleet import FleetResult
+from rediq_trio.testing.not_deterministic import USUAL_SUSPECTS, NotDeterministic
+from rediq_trio.testing.simulated.processes import run_in_processes
 
 RunSeed = Callable[[int], FleetResult]
 
 
 class CampaignCounts:
-    """What all runs together have found."""
+    """What all runs together have found; `on_run` is called after each of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_run: Callable[[], object] | None = None) -> None:
+        self._on_run = on_run
         self.runs = 0
         self.seconds = 0.0
         self.never_came = 0
         self.happened = Counter[str]()
         self.applied = Counter[str]()
         self.seen = Counter[str]()
+        self.failed: int | None = None
+        """The seed that has failed."""
 
     def add(self, result: FleetResult) -> None:
         """Add what one run has found."""
@@ -38,6 +42,8 @@ class CampaignCounts:
         self.happened.update(numbers["happened"])
         self.applied.update(numbers["applied"])
         self.seen.update(numbers["seen"])
+        if self._on_run is not None:
+            self._on_run()
 
 
 def as_numbers(result: FleetResult) -> dict[str, Any]:
@@ -52,59 +58,47 @@ def as_numbers(result: FleetResult) -> dict[str, Any]:
     }
 
 
-def run_seeds(run: RunSeed, seeds: Sequence[int], jobs: int, found: CampaignCounts) -> int | None:
-    """Run seeds until one fails; return the lowest that has failed, or None."""
+def run_seeds(
+    run: RunSeed, seeds: Sequence[int], jobs: int, found: CampaignCounts, until: float = math.inf
+) -> int | None:
+    """Run seeds until one fails; return the first that has failed, or None.
+
+    No seed is begun after `until`, an instant of `time.monotonic`. An exception names its seed.
+    """
     if jobs == 1 or len(seeds) == 1:
         for seed in seeds:
-            result = run(seed)
+            if time.monotonic() >= until:
+                break
+            result = _run_named(run, seed)
             found.add(result)
             if result.violation is not None:
-                return seed
-        return None
-    return _run_in_processes(run, seeds, min(jobs, len(seeds)), found)
-
-
-def _run_in_processes(run: RunSeed, seeds: Sequence[int], jobs: int, found: CampaignCounts) -> int | None:
-    # Forked, so that the scenario and the checks need not be sent; what comes back is JSON.
-    context = multiprocessing.get_context("fork")
-    ends: dict[Any, Any] = {}  # processes by the end of a pipe, whose type differs by version
-    for job in range(jobs):
-        ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=_work, args=(run, seeds[job::jobs], theirs), daemon=True)
-        process.start()
-        theirs.close()
-        ends[ours] = process
-    processes = list(ends.values())
-    failed: int | None = None
-    try:
-        while ends:
-            for end in wait(list(ends)):
-                assert isinstance(end, Connection)
-                try:
-                    numbers = json.loads(end.recv_bytes())
-                except EOFError:
-                    ends.pop(end).join()
-                    continue
-                if "error" in numbers:
-                    raise RediqError(f"seed {numbers['seed']}: {numbers['error']}")
-                found.merge(numbers)
-                if numbers["failed"]:
-                    failed = numbers["seed"] if failed is None else min(failed, numbers["seed"])
-            if failed is not None:
+                found.failed = seed
                 break
-    finally:
-        for process in processes:
-            process.kill()
-            process.join()
-    return failed
+        return found.failed
+    with closing(run_in_processes(lambda seed: _found(run, seed), seeds, jobs, until)) as results:
+        for seed, numbers in results:
+            if "error" in numbers:
+                _run_named(run, seed)  # raises it here, as it is
+                raise NotDeterministic(
+                    f"seed {seed}: {numbers['error']}, and not when it was run again; {USUAL_SUSPECTS}"
+                )
+            found.merge(numbers)
+            if numbers["failed"]:
+                found.failed = seed
+                break
+    return found.failed
 
 
-def _work(run: RunSeed, seeds: Sequence[int], end: Connection) -> None:
-    for seed in seeds:
-        try:
-            numbers = as_numbers(run(seed))
-        except Exception as error:
-            numbers = {"error": f"{type(error).__name__}: {error}"}
-        end.send_bytes(json.dumps({**numbers, "seed": seed}).encode())
-        if "error" in numbers:
-            return
+def _run_named(run: RunSeed, seed: int) -> FleetResult:
+    try:
+        return run(seed)
+    except Exception as error:
+        error.add_note(f"in the run of seed {seed}")
+        raise
+
+
+def _found(run: RunSeed, seed: int) -> dict[str, Any]:
+    try:
+        return as_numbers(run(seed))
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"}
