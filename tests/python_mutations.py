@@ -2044,13 +2044,19 @@ _TABLE: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
         ),
     ),
     (
+        "testing/fleets/campaign.py",
+        "testing/fleets/test_simulate.py",
+        (
+            ("campaign-keeps-no-plan", "a plan that runs first", "            save_plan(result.plan, path)\n", "            pass\n", "testing/fleets/test_simulate.py::test_a_double_payment_is_found_shrunk_to_two_parts_and_kept"),
+            ("replay-compares-nothing", "a handler that differs", "        if result.digest != again.digest:\n", "        if False:\n", "testing/fleets/test_simulate.py::test_a_handler_that_differs_between_two_runs_is_named_by_the_first_difference"),
+        ),
+    ),
+    (
         "testing/fleets/simulate.py",
         "testing/fleets/test_simulate.py",
         (
-            ("replay-compares-nothing", "a handler that differs", "        if result.digest != again.digest:\n", "        if False:\n", "testing/fleets/test_simulate.py::test_a_handler_that_differs_between_two_runs_is_named_by_the_first_difference"),
             ("replay-strict-is-ignored", "a fault that never came", "    if strict and result.never_came:\n", "    if False:\n", "testing/fleets/test_simulate.py::test_a_fault_that_never_came_is_reported_and_strict_fails"),
             ("campaign-sees-nothing", "what should be seen", "        if not found.seen[name]:\n", "        if False:\n", "testing/fleets/test_simulate.py::test_a_campaign_that_never_sees_what_it_should_fails_by_name"),
-            ("campaign-keeps-no-plan", "a plan that runs first", "            save_plan(result.plan, path)\n", "            pass\n", "testing/fleets/test_simulate.py::test_a_double_payment_is_found_shrunk_to_two_parts_and_kept"),
         ),
     ),
     (

@@ -21,7 +21,7 @@ from rediq_trio.testing.fleets.fleet import FleetResult
 from rediq_trio.testing.fleets.plan import Fault, FaultKind
 from rediq_trio.values.words import shown
 
-TITLES, SPAN, MARGIN = 90, 1000, 20
+TITLES, SPAN, RIGHT_EDGE = 90, 1000, 20
 """Pixels before the time axis, of it, and after it."""
 LANE, ROW, TOP = 26, 18, 64
 """Pixels of a lane without attempts, of a row of attempts, and above the first lane."""
@@ -58,7 +58,7 @@ def timeline_picture(result: FleetResult) -> str:
     for lane in lanes:
         mine = [bar for bar in bars if _lane_of(bar.host) == lane]
         height = LANE + ROW * len(mine)
-        parts.append(f'<path d="M0 {top}H{TITLES + SPAN + MARGIN}" stroke="#d1d9e0"/>')
+        parts.append(f'<path d="M0 {top}H{TITLES + SPAN + RIGHT_EDGE}" stroke="#d1d9e0"/>')
         parts.append(f'<text x="8" y="{top + 17}">{escape(lane)}</text>')
         for at, fault in faults:
             if fault.host == lane:
@@ -66,10 +66,10 @@ def timeline_picture(result: FleetResult) -> str:
         for row, bar in enumerate(mine):
             parts += _bar(bar, tasks[bar.task], axis, top + LANE + ROW * row)
         top += height
-    parts.append(f'<path d="M0 {top}H{TITLES + SPAN + MARGIN}" stroke="#d1d9e0"/>')
+    parts.append(f'<path d="M0 {top}H{TITLES + SPAN + RIGHT_EDGE}" stroke="#d1d9e0"/>')
     for row, (task, name) in enumerate(tasks.items()):
         parts.append(f'<text x="8" y="{top + 18 + ROW * row}" class="q">{escape(f"{name}: {task}")}</text>')
-    width, height = TITLES + SPAN + MARGIN, top + 10 + ROW * len(tasks)
+    width, height = TITLES + SPAN + RIGHT_EDGE, top + 10 + ROW * len(tasks)
     title = escape(str(result.violation or "Nothing was broken."), TITLE_MAX)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
