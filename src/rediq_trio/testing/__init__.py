@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from rediq_trio.testing.simulated.servers import SimServer
     from rediq_trio.testing.simulation import NotAtRest, Simulation
     from rediq_trio.testing.strategies import plans, tasks
+    from rediq_trio.testing.traces.check import check_trace
+    from rediq_trio.testing.traces.report import TraceReport, TraceState, TraceViolation
 
 __all__ = [
     "CampaignReport",
@@ -53,8 +55,12 @@ __all__ = [
     "SimulationError",
     "SimulationFailed",
     "Stuck",
+    "TraceReport",
+    "TraceState",
+    "TraceViolation",
     "Trial",
     "Work",
+    "check_trace",
     "crash_everywhere",
     "plans",
     "replay",
@@ -90,8 +96,12 @@ _KIT_MODULES = MappingProxyType(
         "SimulationError": "simulated.errors",
         "SimulationFailed": "fleets.failure",
         "Stuck": "simulated.errors",
+        "TraceReport": "traces.report",
+        "TraceState": "traces.report",
+        "TraceViolation": "traces.report",
         "Trial": "crash",
         "Work": "fleets.plan",
+        "check_trace": "traces.check",
         "crash_everywhere": "crash",
         "plans": "strategies",
         "replay": "fleets.simulate",
