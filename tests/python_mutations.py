@@ -2068,6 +2068,23 @@ _TABLE: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
         ),
     ),
     (
+        "testing/traces/check.py",
+        "testing/traces/test_check.py",
+        (
+            ("trace-instant-outside-accepted", "a bad instant", "    if not any(count for _, count in found):\n", "    if False:\n"),
+            ("trace-naive-datetime-accepted", "a bad instant", "isinstance(at, datetime) and at.tzinfo is not None:", "isinstance(at, datetime):"),
+            ("trace-step-after-the-end-accepted", "a bad instant", " if at <= entries[-1].number else 0", ""),
+        ),
+    ),
+    (
+        "testing/traces/report.py",
+        "testing/traces/test_check.py",
+        (
+            ("trace-violations-of-other-queues", "the report", " if id(one.entry) in own]", "]"),
+            ("trace-attempt-never-ends", "the picture", "                ended.end = self._seconds(entry)\n                ended.outcome", "                ended.end"),
+        ),
+    ),
+    (
         "testing/conformance/__init__.py",
         "testing/test_conformance.py",
         (

@@ -22,6 +22,7 @@ from rediq_trio.spec.history.stream import numbers_of
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.records import Limit
 from rediq_trio.store.port import BATCH, Store
+from rediq_trio.values.words import shown
 
 HISTORY_FILE_VERSION = 1
 """Version of the file format."""
@@ -124,6 +125,19 @@ def read_histories(lines: Iterable[str]) -> Iterator[QueueHistory]:
     if head is None:
         raise ConfigError(f"no history in {number} lines")
     yield attrs.evolve(head, entries=tuple(entries))
+
+
+def read_history_file(path: str) -> list[QueueHistory]:
+    """Read the histories of a file; raise `ConfigError` that names the file, and its first bad line."""
+    try:
+        with open(path, encoding="utf-8") as lines:
+            return list(read_histories(lines))
+    except OSError as error:
+        raise ConfigError(f"{shown(path)}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{shown(path)}: no text: {error.reason}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{shown(path)}: {error}") from error
 
 
 def _read_head(fields: Mapping[str, Any]) -> QueueHistory:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from rediq_trio.testing.simulated.servers import SimServer
     from rediq_trio.testing.simulation import NotAtRest, Simulation
     from rediq_trio.testing.strategies import plans, tasks
+    from rediq_trio.testing.traces.check import check_trace
+    from rediq_trio.testing.traces.report import TraceReport, TraceState, TraceViolation
 
 __all__ = [
     "ActionKind",
@@ -65,8 +67,12 @@ __all__ = [
     "SimulationFailed",
     "StepOrder",
     "Stuck",
+    "TraceReport",
+    "TraceState",
+    "TraceViolation",
     "Trial",
     "Work",
+    "check_trace",
     "crash_everywhere",
     "plans",
     "replay",
@@ -105,8 +111,12 @@ _KIT_MODULES = MappingProxyType(
         "SimulationFailed": "fleets.failure",
         "StepOrder": "fleets.plan",
         "Stuck": "simulated.errors",
+        "TraceReport": "traces.report",
+        "TraceState": "traces.report",
+        "TraceViolation": "traces.report",
         "Trial": "crash",
         "Work": "fleets.plan",
+        "check_trace": "traces.check",
         "crash_everywhere": "crash",
         "plans": "strategies",
         "replay": "fleets.simulate",

@@ -10,13 +10,13 @@ import argparse
 import sys
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, aclosing, nullcontext
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
 import attrs
 import trio
 
 from rediq_trio._errors import ConfigError
-from rediq_trio.admin.history_file import QueueHistory, read_histories
+from rediq_trio.admin.history_file import QueueHistory, read_histories, read_history_file
 from rediq_trio.cli.flags import AddParser
 from rediq_trio.cli.operate.output import open_output
 from rediq_trio.cli.operate.session import Session, in_time, operating_flags, output_flags
@@ -58,7 +58,7 @@ async def write_history(session: Session) -> int:
     name, file = await session.known(session.arguments.queue), session.arguments.output
     many, heads = 0, list[str]()
     async with aclosing(session.client.queue(name).history_lines()) as lines:
-        with _opened(file, "w", f"--output {shown(file or '')}") as output:
+        with _opened(file) as output:
             async for line in lines:
                 is_head = "rediq_history" in line
                 if is_head and not many:
@@ -78,14 +78,14 @@ async def write_history(session: Session) -> int:
     return FAILED
 
 
-def _opened(name: str | None, mode: Literal["r", "w"], said: str) -> AbstractContextManager[TextIO]:
-    """Open a text file; without a name, standard input or output."""
+def _opened(name: str | None) -> AbstractContextManager[TextIO]:
+    """Open a file to write text; without a name, standard output."""
     if name is None:
-        return nullcontext(sys.stdin if mode == "r" else sys.stdout)
+        return nullcontext(sys.stdout)
     try:
-        return open(name, mode, encoding="utf-8")
+        return open(name, "w", encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{said}: {error.strerror}") from error
+        raise ConfigError(f"--output {shown(name)}: {error.strerror}") from error
 
 
 @attrs.frozen
@@ -119,18 +119,18 @@ def _execute_replay(arguments: argparse.Namespace) -> int:
 
 
 def _replayed(file: str) -> list[ReplayResult]:
+    histories = _read_input() if file == "-" else read_history_file(file)
+    return [ReplayResult(one, tuple(replay(one.entries, one.settings))) for one in histories]
+
+
+def _read_input() -> list[QueueHistory]:
     try:
-        if file == "-":
-            histories = list(read_histories(input_lines()))
-        else:
-            with _opened(file, "r", shown(file)) as lines:
-                histories = list(read_histories(lines))
+        return list(read_histories(input_lines()))
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{file}: no text: {error.reason}") from error
+        raise ConfigError(f"-: no text: {error.reason}") from error
     except ConfigError as error:
         said = str(error)
-        raise ConfigError(said if said.startswith(file) else f"{file}: {said}") from error
-    return [ReplayResult(one, tuple(replay(one.entries, one.settings))) for one in histories]
+        raise ConfigError(said if said.startswith("-: ") else f"-: {said}") from error
 
 
 def _report_lines(result: ReplayResult) -> Iterable[str]:

@@ -1,6 +1,7 @@
 """Replay: run a recorded history through the specification.
 
-`replay` takes entries in their order and returns the steps that break the specification. `rerun`
+`replay` takes entries in their order and returns the steps that break the specification;
+`replay_until` returns the queue after one of them. `rerun`
 checks each step of a task by itself. This module checks what concerns several tasks: who may hold a
 unique key, which tasks must have ended before, which task is next, how many may run and start.
 
@@ -78,6 +79,27 @@ def replay(entries: Sequence[Entry], settings: ReplaySettings | None = None) -> 
             yield Break(entry, invariant, detail)
 
 
+@attrs.frozen
+class ReplayedQueue:
+    """What a history says of its queue after one of its steps."""
+
+    records: Mapping[str, Record]
+    settings: ReplaySettings
+    is_complete: bool
+    """Whether the queue has no other task."""
+
+
+def replay_until(
+    entries: Sequence[Entry], count: int, settings: ReplaySettings | None = None
+) -> ReplayedQueue:
+    """Return the queue after its first `count` entries. The settings are those after all entries."""
+    state = _Replay((settings or ReplaySettings()).before(entries))
+    for entry in entries[:count]:
+        for _ in state.take(entry):
+            pass  # it continues from a step that breaks the specification
+    return state.known()
+
+
 _TASK_TRANSITIONS = {*map(str, Transition)} - {Transition.RENEW, Transition.FLUSH}
 """The transitions that write an entry for each task."""
 
@@ -107,6 +129,12 @@ class _Replay:
         """Limit key -> heap of its pending tasks; None has the heap of all."""
         self._needs: dict[str, frozenset[str]] = {}
         self._dependents: defaultdict[str, set[str]] = defaultdict(set)
+
+    def known(self) -> ReplayedQueue:
+        """Return what is known now."""
+        limits = None if self._settings.limits is None else dict(self._queue.limits)
+        settings = attrs.evolve(self._settings, limits=limits)
+        return ReplayedQueue(dict(self._records), settings, self._knows_all)
 
     def take(self, entry: Entry) -> Findings:
         """Return what is wrong with the next step, and continue from it."""

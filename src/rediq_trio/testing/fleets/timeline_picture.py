@@ -16,12 +16,12 @@ from types import MappingProxyType
 
 import attrs
 
-from rediq_trio.spec.messages import Claimed, Fence, Outcome
+from rediq_trio.spec.messages import Claimed, Outcome
 from rediq_trio.testing.fleets.fleet import FleetResult
 from rediq_trio.testing.fleets.plan import Fault, FaultKind
 from rediq_trio.values.words import shown
 
-TITLES, SPAN, RIGHT_EDGE = 90, 1000, 20
+TITLES, SPAN, AFTER_AXIS = 90, 1000, 20
 """Pixels before the time axis, of it, and after it."""
 LANE, ROW, TOP = 26, 18, 64
 """Pixels of a lane without attempts, of a row of attempts, and above the first lane."""
@@ -51,14 +51,25 @@ class AttemptBar:
 
 def timeline_picture(result: FleetResult) -> str:
     """Return the history of a run as an SVG."""
-    bars, faults = _bars(result), list(_faults(result))
+    bars = _bars(result)
+    title = str(result.violation or "Nothing was broken.")
+    return draw_attempts(bars, _lanes(result, bars), list(_faults(result)), title)
+
+
+def draw_attempts(
+    bars: Sequence[AttemptBar],
+    lanes: Sequence[str],
+    faults: Sequence[tuple[float, Fault]],
+    title: str,
+) -> str:
+    """Return attempts and faults as an SVG, a lane for each host."""
     axis = TimeAxis.of(bars, faults)
     tasks = {bar.task: f"task {n}" for n, bar in enumerate({each.task: each for each in bars}.values(), 1)}
-    lanes, top, parts = _lanes(result, bars), TOP, list(axis.draw())
+    top, parts = TOP, list(axis.draw())
     for lane in lanes:
         mine = [bar for bar in bars if _lane_of(bar.host) == lane]
         height = LANE + ROW * len(mine)
-        parts.append(f'<path d="M0 {top}H{TITLES + SPAN + RIGHT_EDGE}" stroke="#d1d9e0"/>')
+        parts.append(f'<path d="M0 {top}H{TITLES + SPAN + AFTER_AXIS}" stroke="#d1d9e0"/>')
         parts.append(f'<text x="8" y="{top + 17}">{escape(lane)}</text>')
         for at, fault in faults:
             if fault.host == lane:
@@ -66,11 +77,11 @@ def timeline_picture(result: FleetResult) -> str:
         for row, bar in enumerate(mine):
             parts += _bar(bar, tasks[bar.task], axis, top + LANE + ROW * row)
         top += height
-    parts.append(f'<path d="M0 {top}H{TITLES + SPAN + RIGHT_EDGE}" stroke="#d1d9e0"/>')
+    parts.append(f'<path d="M0 {top}H{TITLES + SPAN + AFTER_AXIS}" stroke="#d1d9e0"/>')
     for row, (task, name) in enumerate(tasks.items()):
         parts.append(f'<text x="8" y="{top + 18 + ROW * row}" class="q">{escape(f"{name}: {task}")}</text>')
-    width, height = TITLES + SPAN + RIGHT_EDGE, top + 10 + ROW * len(tasks)
-    title = escape(str(result.violation or "Nothing was broken."), TITLE_MAX)
+    width, height = TITLES + SPAN + AFTER_AXIS, top + 10 + ROW * len(tasks)
+    title = escape(title, TITLE_MAX)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
         f'height="{height}" role="img"><title>{title}</title><style>{STYLE}</style>'
@@ -145,12 +156,12 @@ def _bars(result: FleetResult) -> list[AttemptBar]:
             continue
         outcomes: Sequence[object] = effect.kwargs.get("outcomes", effect.args[1] if effect.args[1:] else ())
         for one in outcomes:
-            named: Fence | None = getattr(one, "fence", None)
-            if not isinstance(one, Outcome) or named is None:
+            ended = getattr(one, "fence", None)
+            if not isinstance(one, Outcome) or ended is None:
                 continue
-            begun = bars.get((effect.host, named.id, named.deliveries))
-            if begun is not None and begun.outcome == "":
-                begun.end, begun.outcome = effect.at, type(one).__name__.lower()
+            settled = bars.get((effect.host, ended.id, ended.deliveries))
+            if settled is not None and settled.outcome == "":
+                settled.end, settled.outcome = effect.at, type(one).__name__.lower()
     for at, fault in _faults(result):
         for bar in bars.values():
             if fault.kind is FaultKind.KILL and _lane_of(bar.host) == fault.host and bar.begin <= at:

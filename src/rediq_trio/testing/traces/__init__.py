@@ -1,0 +1,1 @@
+"""Histories of real queues, checked against the specification in a test."""

@@ -1,0 +1,1 @@
+"""Histories of queues, checked in a test."""
