@@ -103,6 +103,7 @@ class SimulatedFleet:
         self._aimed: dict[tuple[str, str, int], list[Fault]] = defaultdict(list)
         self._happened: list[Fault] = []
         self._clients = FleetClients(app, self.network, self.watch)
+        self._ended_at = 0.0
         self._changed_at = 0.0
         """When a task last changed its state."""
         self.places: dict[str, SimServer] = {}
@@ -117,7 +118,7 @@ class SimulatedFleet:
         history = self.network.history
         return FleetResult(
             plan=self.plan, violation=self.watch.violation, history=history, digest=history.digest,
-            notes=tuple(self.watch.notes), seconds=self.world.now,
+            notes=tuple(self.watch.notes), seconds=self._ended_at,
             never_came=tuple(f for f in self.plan.faults if f not in self._happened),
             happened=Counter(fault.kind.value for fault in self._happened),
             applied=self.watch.applied, seen=seen.counts,
@@ -134,6 +135,7 @@ class SimulatedFleet:
         except WorkerCrashed as error:
             self.watch.fail(_PROMISE_OF_WORKERS, f"{error}: {error.__cause__!r}")
         finally:
+            self._ended_at = self.world.now  # what is cancelled now may take its time
             with self.world.entered():
                 self.network.end()
             self.world.close()
