@@ -1984,8 +1984,10 @@ _TABLE: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
             ("crash-thaw-in-good-order", "a freeze", "    clock.at(sim.world.now + FREEZE, lambda: sim.world.run_one_step(on))\n", ""),
             ("crash-effects-not-copied", "effects", "        copied = copy.deepcopy(effects)\n", "        copied = effects\n"),
             ("crash-one-run-without-interruption", "determinism", "    _check_same(first, _run(make))\n", ""),
-            ("crash-other-checkpoints-ignored", "determinism", "            _check_prefix(first, run, checkpoint.number)\n", ""),
-            ("crash-failure-ignored", "a retry that fails", "            if run.raised or not _are_same(", "            if not _are_same("),
+            ("crash-other-checkpoints-ignored", "determinism", "    _check_prefix(first, run, one.checkpoint.number)\n", ""),
+            ("crash-failure-ignored", "a retry that fails", "bool(run.raised) or not _are_same(", "not _are_same("),
+            ("crash-of-a-process-not-shown", "a report", "return not is_bad and point.effects == first.effects", "return not is_bad or point.effects == first.effects", "testing/test_crash.py::test_several_processes_report_the_same_as_one"),
+            ("crash-error-of-a-process-lost", "an error", "        return False  # raised again", "        return True  # raised again", "testing/test_crash.py::test_what_a_run_raises_is_the_same_with_several_processes"),
         ),
     ),
     (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 
@@ -10,6 +11,12 @@ import pytest
 from tests.testing.campaign import main
 
 CI = Path(__file__).parents[2] / ".ci" / "run"
+
+
+@pytest.fixture(autouse=True)
+def _log(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The command turns the log off until its process ends.
+    monkeypatch.setattr(logging.root.manager, "disable", logging.root.manager.disable)
 
 
 def test_a_campaign_of_minutes_draws_its_first_seed_and_says_how_many_hours_it_ran(

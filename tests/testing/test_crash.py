@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
+import re
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -203,6 +206,59 @@ def test_checkpoints_of_tasks_that_a_handler_starts_count() -> None:
     assert ["part 1", "part 1", "part 2"] in [point.effects for point in report.bad]
 
 
+def test_several_processes_report_the_same_as_one(
+    bank_trial: Callable[[str], Callable[[], Trial]], tmp_path: Path
+) -> None:
+    def counted() -> Trial:
+        (tmp_path / f"{os.getpid()}").touch()
+        return bank_trial("transfers")()
+
+    one = crash_everywhere(counted)
+    assert len([*tmp_path.iterdir()]) == 1
+    for jobs in (2, 100):
+        several = crash_everywhere(counted, jobs=jobs)
+        assert several == one
+        assert str(several) == str(one)
+    assert len([*tmp_path.iterdir()]) == 1 + 2 + len(one.points)
+
+    def lenient() -> Trial:
+        trial = bank_trial("transfers")()
+        return Trial(trial.app, trial.task, trial.effects, same=lambda found, expected: True)
+
+    # Effects that are allowed to differ are shown as they were.
+    several = crash_everywhere(lenient, jobs=2)
+    assert several == crash_everywhere(lenient)
+    assert several
+    assert any(point.effects != point.expected for point in several.points)
+
+
+def test_what_a_run_raises_is_the_same_with_several_processes() -> None:
+    def handler(done: list[str]) -> Any:
+        async def pay() -> None:
+            await trio.sleep(0.01)
+            done.append("paid")
+
+        return pay
+
+    make = trial_of(handler)
+
+    def uncopied() -> Trial:
+        trial = make()
+
+        def effects() -> object:
+            done: Any = trial.effects()
+            return done if len(done) == 1 else threading.Lock()
+
+        return Trial(trial.app, trial.task, effects)
+
+    said = set[str]()
+    for jobs in (1, 2):
+        with pytest.raises(rediq.ConfigError, match="cannot be copied") as caught:
+            crash_everywhere(uncopied, jobs=jobs)
+        said.add(re.sub("0x[0-9a-f]+", "", str(caught.value)))
+    assert len(said) == 1
+
+
 def test_only_so_many_checkpoints_are_tried_and_the_report_says_so(
     bank_trial: Callable[[str], Callable[[], Trial]],
 ) -> None:
@@ -345,6 +401,8 @@ def test_effects_that_cannot_be_copied_or_compared_are_refused_at_the_first_run(
         ({"ways": ["kil"]}, "ways='kil': must be some of kill, freeze, stop, timeout"),
         ({"most": 0}, "most=0: must be"),
         ({"most": 1.5}, "most=1.5: must be"),
+        ({"jobs": 0}, "jobs=0: must be a whole number from 1 to 256"),
+        ({"jobs": True}, "jobs=True: must be"),
     ],
 )
 def test_a_bad_argument_is_named(arguments: dict[str, Any], said: str) -> None:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import copy
 import inspect
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,6 +26,7 @@ from rediq_trio.spec.lifecycle import State
 from rediq_trio.testing.crashes.checkpoints import Checkpoint, CheckpointWatch
 from rediq_trio.testing.crashes.report import INTERRUPTIONS, CrashPoint, CrashReport
 from rediq_trio.testing.not_deterministic import USUAL_SUSPECTS, NotDeterministic
+from rediq_trio.testing.simulated.processes import MAX_JOBS, run_in_processes
 from rediq_trio.testing.simulated.without_log import without_log
 from rediq_trio.testing.simulation import NotAtRest, Simulation
 from rediq_trio.testing.world import HOST, Host
@@ -80,6 +82,7 @@ def crash_everywhere(
     *,
     ways: Sequence[str] = ("kill", "freeze", "stop", "timeout"),
     most: int = 500,
+    jobs: int = 1,
 ) -> CrashReport:
     """Interrupt a handler at each of its checkpoints, let it be retried, and compare the effects.
 
@@ -87,33 +90,80 @@ def crash_everywhere(
     interruptions: `kill` ends the server without any warning; `freeze` lets it stand still until its lease
     is over and another server has begun the task, then go on; `stop` shuts it down, which cancels the
     handler; `timeout` cancels the handler as its timeout would. `most` bounds the number of checkpoints,
-    1 to 100,000. The simulations take no real time but that of the computer.
+    1 to 100,000. The simulations take no real time but that of the computer. With `jobs`, 1 to 256,
+    interruptions are tried by so many processes; the report is the same.
 
     The report is true if all effects were as expected: `assert report, report`. Raises `ConfigError` for
     a bad argument, for effects that cannot be copied or compared, and if the handler fails without
     interruption; `NotDeterministic` if two runs have different checkpoints or effects.
     """
-    _check(make, ways, most)
+    _check(make, ways, most, jobs)
     first = _run(make)
     _check_uninterrupted(first)
     _check_same(first, _run(make))
-    points: list[CrashPoint] = []
-    bad: list[CrashPoint] = []
-    for checkpoint in first.checkpoints[:most]:
-        for way in INTERRUPTIONS:
-            if way not in ways or (checkpoint.is_end and way == "timeout"):
-                continue  # nothing is left to be timed out at the end
-            with without_log():
-                run = _run(make, way, checkpoint.number)
-            _check_prefix(first, run, checkpoint.number)
-            point = CrashPoint(
-                checkpoint.number, way, checkpoint.where, checkpoint.is_end, run.effects, first.effects,
-                run.raised,
-            )  # fmt: skip
-            points.append(point)
-            if run.raised or not _are_same(run.trial, run.effects, first.effects):
-                bad.append(point)
-    return CrashReport(first.trial.task.type, len(first.checkpoints), tuple(points), tuple(bad))
+    plan = [
+        CrashTry(checkpoint, way)
+        for checkpoint in first.checkpoints[:most]
+        for way in INTERRUPTIONS
+        # Nothing is left to be timed out at the end.
+        if way in ways and not (checkpoint.is_end and way == "timeout")
+    ]
+    tried = [*_tried(make, first, plan, jobs)]
+    return CrashReport(
+        first.trial.task.type, len(first.checkpoints), tuple(point for point, _ in tried),
+        tuple(point for point, is_bad in tried if is_bad),
+    )  # fmt: skip
+
+
+@attrs.frozen
+class CrashTry:
+    """An interruption to try."""
+
+    checkpoint: Checkpoint
+    way: str
+
+    def point(self, effects: Any, expected: Any, raised: str = "") -> CrashPoint:
+        """Return what it showed."""
+        at = self.checkpoint
+        return CrashPoint(at.number, self.way, at.where, at.is_end, effects, expected, raised)
+
+
+def _tried(
+    make: Callable[[], Trial], first: TrialRun, plan: Sequence[CrashTry], jobs: int
+) -> Iterator[tuple[CrashPoint, bool]]:
+    """Try interruptions; yield what each showed, and whether it is bad."""
+    if jobs == 1:
+        yield from (_try(make, first, one) for one in plan)
+        return
+
+    def look(number: int) -> dict[str, Any]:
+        return {"is_as_expected": _is_as_expected(make, first, plan[number])}
+
+    with closing(run_in_processes(look, range(len(plan)), jobs)) as results:
+        for number, found in results:
+            if found["is_as_expected"]:
+                yield plan[number].point(first.effects, first.effects), False
+            else:
+                # Effects of any kind, and exceptions, need not travel: here they are made again.
+                yield _try(make, first, plan[number])
+
+
+def _try(make: Callable[[], Trial], first: TrialRun, one: CrashTry) -> tuple[CrashPoint, bool]:
+    with without_log():
+        run = _run(make, one.way, one.checkpoint.number)
+    _check_prefix(first, run, one.checkpoint.number)
+    is_bad = bool(run.raised) or not _are_same(run.trial, run.effects, first.effects)
+    return one.point(run.effects, first.effects, run.raised), is_bad
+
+
+def _is_as_expected(make: Callable[[], Trial], first: TrialRun, one: CrashTry) -> bool:
+    """Return whether an interruption had the very effects of a run without any."""
+    try:
+        point, is_bad = _try(make, first, one)
+        # Values that are equal may still differ where a report shows them.
+        return not is_bad and point.effects == first.effects and repr(point.effects) == repr(first.effects)
+    except Exception:
+        return False  # raised again by whoever tries it again
 
 
 @attrs.frozen
@@ -135,7 +185,7 @@ class TrialRun:
         return self.error if self.state is not State.COMPLETED and self.attempts > 1 else ""
 
 
-def _check(make: object, ways: object, most: object) -> None:
+def _check(make: object, ways: object, most: object, jobs: object) -> None:
     if not callable(make):
         raise ConfigError.of("make", make, "a function that returns a Trial")
     known = f"some of {', '.join(INTERRUPTIONS)}"
@@ -146,6 +196,7 @@ def _check(make: object, ways: object, most: object) -> None:
         if way not in INTERRUPTIONS:
             raise ConfigError.of("ways", way, known)
     bounds.check_number("most", most, 1, MAX_CHECKPOINTS, integer=True)
+    bounds.check_number("jobs", jobs, 1, MAX_JOBS, integer=True)
 
 
 def _run(make: Callable[[], Trial], way: str = "", number: int = 0) -> TrialRun:

@@ -190,6 +190,26 @@ def test_no_seed_is_begun_after_so_many_minutes() -> None:
         assert time.monotonic() - began < 60
 
 
+def test_the_time_that_cleaning_up_takes_after_the_end_of_a_run_is_not_counted() -> None:
+    app = rediq.App("slow-to-end")
+
+    @app.task("pay")
+    async def pay(order: int) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(60)
+
+    def nothing_runs(fleet: SimulatedFleet) -> None:
+        assert fleet.world.now < 3
+
+    plan = FaultPlan(works=[Work("pay", {"order": 1})], seconds=20, servers=1)
+    result = run_plan(app, plan, {}, invariants=[nothing_runs])
+    assert result.violation is not None
+    assert 3 <= result.seconds < 20
+
+
 def test_an_answer_that_is_under_way_after_the_storm_is_no_alarm() -> None:
     slow = Fault(kind=FaultKind.SLOW, host="c0", effect="enqueue", nth=1, seconds=19)
     plan = FaultPlan(works=[Work("pay", {"order": 1}, at=56)], seconds=57, servers=1, faults=[slow])

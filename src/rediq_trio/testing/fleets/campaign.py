@@ -21,6 +21,7 @@ from rediq_trio.testing.fleets.scenario import Scenario, draw_plan
 from rediq_trio.testing.fleets.seeds import CampaignCounts, run_seeds
 from rediq_trio.testing.fleets.shrink import shrink as shrink_plan
 from rediq_trio.testing.not_deterministic import USUAL_SUSPECTS, NotDeterministic
+from rediq_trio.testing.simulated.processes import MAX_JOBS
 from rediq_trio.values import bounds, chance
 
 KEPT_PLANS = Path(".rediq/plans")
@@ -28,7 +29,6 @@ KEPT_PLANS = Path(".rediq/plans")
 MAX_SEEDS = 10_000_000
 MAX_HOURS = 24.0
 MAX_MINUTES = 7 * 24 * 60.0
-MAX_JOBS = 256
 MakeApp = App[Any] | Callable[[], App[Any]]
 
 

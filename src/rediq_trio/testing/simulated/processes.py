@@ -19,6 +19,8 @@ import attrs
 
 from rediq_trio._errors import RediqError
 
+MAX_JOBS = 256
+"""The highest number of processes."""
 NumberFound = dict[str, Any]
 WorkOnNumber = Callable[[int], NumberFound]
 

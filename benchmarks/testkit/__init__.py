@@ -1,0 +1,1 @@
+"""What the test kit costs, and what it finds."""
