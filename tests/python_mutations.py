@@ -1096,6 +1096,23 @@ _TABLE: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
         ),
     ),
     (
+        "testing/real_time/network.py",
+        "testing/real_time/test_fleet.py",
+        (
+            ("real-network-dead-stay-connected", "a killed server that Redis takes for a live one", "self._redis.break_connections(host.name)", "pass", "testing/real_time/test_fleet.py::test_the_connections_of_a_killed_server_break"),
+            ("real-network-counts-calls", "a fault that never comes", "if name != HANDLER_STEP:", "if False:", "testing/real_time/test_fleet.py::test_misuse_is_named"),
+            ("real-network-freezes", "a fault that cannot be", "if spoil.kind != \"kill\":", "if False:", "testing/real_time/test_fleet.py::test_what_needs_simulated_time_is_refused"),
+        ),
+    ),
+    (
+        "testing/real_time/fleet.py",
+        "testing/real_time/test_fleet.py",
+        (
+            ("real-fleet-cuts-for-long", "a fault that is another", "if seconds or hangs:", "if hangs:", "testing/real_time/test_fleet.py::test_what_needs_simulated_time_is_refused"),
+            ("real-fleet-rests-at-work", "work that is not waited for", 'for state in ("pending", "active", "retry")', 'for state in ("pending", "retry")', "testing/real_time/test_fleet.py::test_rest_waits_until_no_work_is_left"),
+        ),
+    ),
+    (
         "testing/judge/accounting.py",
         "faults/test_judge.py",
         (

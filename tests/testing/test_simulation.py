@@ -13,8 +13,8 @@ import pytest
 import trio
 
 import rediq_trio as rediq
-from rediq_trio.testing.simulated.errors import Deadlock
-from rediq_trio.testing.simulation import NotAtRest, Simulation
+from rediq_trio.testing.simulated.errors import Deadlock, NotAtRest
+from rediq_trio.testing.simulation import Simulation
 
 app = rediq.App()
 

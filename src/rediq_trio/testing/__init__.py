@@ -22,10 +22,16 @@ if TYPE_CHECKING:
     from rediq_trio.testing.fleets.simulate import CampaignReport, replay, simulate
     from rediq_trio.testing.machine import QueueMachine
     from rediq_trio.testing.not_deterministic import NotDeterministic
-    from rediq_trio.testing.simulated.errors import Deadlock, RealWorld, SimulationError, Stuck
+    from rediq_trio.testing.simulated.errors import (
+        Deadlock,
+        NotAtRest,
+        RealWorld,
+        SimulationError,
+        Stuck,
+    )
     from rediq_trio.testing.simulated.handle import SimHandle
     from rediq_trio.testing.simulated.servers import SimServer
-    from rediq_trio.testing.simulation import NotAtRest, Simulation
+    from rediq_trio.testing.simulation import Simulation
     from rediq_trio.testing.strategies import plans, tasks
 
 __all__ = [
@@ -78,7 +84,7 @@ _KIT_MODULES = MappingProxyType(
         "Faults": "fleets.scenario",
         "History": "effects",
         "NeverSeen": "fleets.failure",
-        "NotAtRest": "simulation",
+        "NotAtRest": "simulated.errors",
         "NotDeterministic": "not_deterministic",
         "QueueMachine": "machine",
         "RealWorld": "simulated.errors",

@@ -35,7 +35,7 @@ from rediq_trio.testing.assertions import (
 from rediq_trio.testing.effects import EFFECT_NAMES, Effect, History
 from rediq_trio.testing.faults import At, PlannedFaults
 from rediq_trio.testing.network import SimNetwork
-from rediq_trio.testing.simulated.errors import Deadlock, SimulationError
+from rediq_trio.testing.simulated.errors import Deadlock, NotAtRest
 from rediq_trio.testing.simulated.handle import SimHandle
 from rediq_trio.testing.simulated.servers import SimServer
 from rediq_trio.testing.simulated.skipping import Skipping
@@ -59,10 +59,6 @@ IDLE_MAX = 86_400.0
 MAX_ADVANCE = 10 * bounds.MAX_DELAY
 CHATTER = frozenset({"register", "sample", "tally", "note_size", "trim"})
 """Effects that `step` does not count: workers report about themselves all the time."""
-
-
-class NotAtRest(SimulationError, AssertionError):
-    """Something is still ready, running or due for a retry."""
 
 
 class Simulation:
@@ -347,11 +343,9 @@ class Simulation:
         """Cut the connection of a server, or of `client`; calls fail, or hang for 10 s."""
         bounds.check_seconds("seconds", seconds, 0, MAX_ADVANCE)
         bounds.check_flag("hangs", hangs)
-        wire = (
-            self.network.wires[CLIENT_HOST] if server == CLIENT_HOST else self._place(server).wire
-        )
+        host = CLIENT_HOST if server == CLIENT_HOST else self._place(server).host.name
         with self.world.entered():
-            wire.cut(seconds, hangs=hangs)
+            self.network.wires[host].cut(seconds, hangs=hangs)
 
     def deploy(self, server: str, app: App | None = None, **settings: Any) -> None:
         """Stop a server in good order, and start another one in its place when it has stopped."""
