@@ -1096,6 +1096,14 @@ _TABLE: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
         ),
     ),
     (
+        "testing/machine.py",
+        "testing/test_machine.py",
+        (
+            ("machine-fails-without-timeline", "a failure that shows no run", "if timeline and currently_in_test_context():", "if False:", "testing/test_machine.py::test_the_timeline_of_the_failing_run_is_printed"),
+            ("machine-leaves-the-dead-down", "a fleet that is not repaired", "if place.state in (\"dead\", \"stopped\"):", "if False:", "testing/test_machine.py::test_a_repair_resumes_the_queues_and_starts_the_servers"),
+        ),
+    ),
+    (
         "testing/judge/touched.py",
         "spec/test_touched.py",
         (

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import trio
+from hypothesis import Phase, settings
+from hypothesis.stateful import rule, run_state_machine_as_test
 
 import rediq_trio as rediq
 from rediq_trio.testing import QueueMachine, Simulation
@@ -128,6 +131,33 @@ def test_what_at_rest_asserts_fails_the_machine() -> None:
     with pytest.raises(AssertionError, match="work was done"):
         machine.teardown()
     machine.sim.close()
+
+
+class Twice(Work):
+    """A machine whose tasks must not be run twice, and are when a server dies."""
+
+    @rule()
+    def begin(self) -> None:
+        self.enqueue(self.app.handler("work").task("a"), retention=3600)
+
+    def at_rest(self) -> None:
+        for handle in self.handles:
+            assert handle.info().deliveries < 2, "a task was run twice"
+
+
+def test_the_timeline_of_the_failing_run_is_printed() -> None:
+    options = settings(
+        Twice.TestCase.settings, max_examples=300, stateful_step_count=8, derandomize=True,
+        database=None, phases=[Phase.generate],
+    )  # fmt: skip
+    with pytest.raises(AssertionError, match="a task was run twice") as caught:
+        run_state_machine_as_test(Twice, settings=options)
+    said = "\n".join(caught.value.__notes__)
+    assert "state = Twice()" in said
+    happened = said.split("What happened:\n")[1]
+    assert re.search(r"^ +\d+\.\d{3} s  client enqueue no\. 1: default/", happened, re.MULTILINE)
+    assert "delivery 2" in happened
+    assert "FAULT" in happened
 
 
 def test_a_machine_without_an_app_is_named() -> None:

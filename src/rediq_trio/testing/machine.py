@@ -8,15 +8,19 @@ Hypothesis chooses what happens in which order, and shrinks what fails. This mod
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from hypothesis import currently_in_test_context, note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from rediq_trio._errors import ConfigError, TaskNotFound, TaskStateError
 from rediq_trio.handlers.app import App
+from rediq_trio.testing.fleets.timeline import timeline_of
+from rediq_trio.testing.fleets.watching import FleetNote
 from rediq_trio.testing.real_time.fleet import RealFleet
 from rediq_trio.testing.simulated.handle import SimHandle
 from rediq_trio.testing.simulation import Simulation
@@ -61,6 +65,10 @@ class QueueMachine(RuleBasedStateMachine):
     Extend it: `make_app` returns the app that is served, with fresh data; rules of your own call
     `self.enqueue(task)`; `at_rest` asserts what must hold when all is repaired and no work is left. Such
     a machine is a test: `TestBank = BankMachine.TestCase`.
+
+    When it fails, Hypothesis makes the steps fewer and simpler, prints them, and the timeline of that
+    run. They are not made into a `FaultPlan`, which `simulate` would make smaller still, because a plan
+    cannot hold what rules of your own do.
     """
 
     url: str = MEMORY_URL
@@ -88,6 +96,8 @@ class QueueMachine(RuleBasedStateMachine):
         self.sim: Simulation | RealFleet = kind(self.app, servers=self.servers, settings=options)
         self.sim.network.on_death = self._start_soon
         self._away = RESTART_AFTER
+        self._notes: list[FleetNote] = []
+        """What has broken, for the timeline."""
 
     def make_app(self) -> App[Any]:
         """Return an app with fresh data."""
@@ -138,12 +148,14 @@ class QueueMachine(RuleBasedStateMachine):
     def freezes(self, server: str, seconds: float) -> None:
         """Freeze a server for a while."""
         if self._is_up(server):
+            self._note(f"{server} freezes for {seconds:g} s")
             self.sim.freeze(server, seconds)
 
     @rule(server=SERVER_NAMES, seconds=OUTAGES, hangs=HANGS)
     def connection_breaks(self, server: str, seconds: float, hangs: bool) -> None:
         """Cut the connection of a server for a while."""
         if self._is_up(server):
+            self._note(f"the connection of {server} breaks for {seconds:g} s")
             self.sim.cut(server, seconds, hangs=hangs)
 
     @only_simulated
@@ -159,6 +171,7 @@ class QueueMachine(RuleBasedStateMachine):
     def deploy(self, server: str) -> None:
         """Stop a server in good order, and start another one in its place."""
         if self._is_up(server):
+            self._note(f"{server} is deployed")
             self.sim.deploy(server)
 
     @precondition(lambda self: bool(self.handles))
@@ -197,6 +210,7 @@ class QueueMachine(RuleBasedStateMachine):
         return self.sim.server[server].state == "up"
 
     def _start_soon(self, host: Host) -> None:
+        self._note(f"{host.name} dies")
         (place,) = (one for one in self.sim.server.values() if one.host is host)
         world = self.sim.world
 
@@ -217,8 +231,21 @@ class QueueMachine(RuleBasedStateMachine):
                 self.sim.check()
                 self.at_rest()
         finally:
+            timeline = self.timeline() if sys.exc_info()[0] is not None else ""
+            if timeline and currently_in_test_context():
+                note(f"What happened:\n{timeline}")
             self.sim.close()
             super().teardown()
+
+    def timeline(self) -> str:
+        """Return what happened to tasks and servers so far, a line each; "" in real time."""
+        if isinstance(self.sim, RealFleet):
+            return ""
+        return timeline_of(self.sim.history, self._notes)
+
+    def _note(self, text: str) -> None:
+        if isinstance(self.sim, Simulation):
+            self._notes.append(FleetNote(self.sim.world.now, len(self.sim.history), f"FAULT {text}"))
 
     def repair(self) -> None:
         """Resume the queues, wait until all that is broken is well again, and start what is down."""
