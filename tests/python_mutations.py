@@ -1104,12 +1104,12 @@ _TABLE: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
         ),
     ),
     (
-        "testing/judge/touched.py",
-        "spec/test_touched.py",
+        "testing/simulated/touched.py",
+        "testing/test_touched.py",
         (
-            ("touched-tasks-unchecked", "a broken task unseen", "            yield from record_violations(before, after, old, new)", "            pass", "spec/test_touched.py::test_a_changed_task_is_checked"),
-            ("touched-keys-unchecked", "a broken key unseen", "        if lock is not None:", "        if False:", "spec/test_touched.py::test_a_unique_key_without_its_task_is_found"),
-            ("touched-totals-unchecked", "a broken total unseen", "        yield from queue_violations(totals_of(after))\n", "", "spec/test_touched.py::test_the_totals_are_checked"),
+            ("touched-tasks-unchecked", "a broken task unseen", "            yield from record_violations(before, after, old, new)", "            pass", "testing/test_touched.py::test_a_changed_task_is_checked"),
+            ("touched-keys-unchecked", "a broken key unseen", "        if lock is not None:", "        if False:", "testing/test_touched.py::test_a_unique_key_without_its_task_is_found"),
+            ("touched-totals-unchecked", "a broken total unseen", "        yield from queue_violations(totals_of(after))\n", "", "testing/test_touched.py::test_the_totals_are_checked"),
         ),
     ),
     (

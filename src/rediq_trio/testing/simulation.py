@@ -35,12 +35,12 @@ from rediq_trio.testing.assertions import (
 )
 from rediq_trio.testing.effects import EFFECT_NAMES, Effect, History, QueueChange
 from rediq_trio.testing.faults import At, PlannedFaults
-from rediq_trio.testing.judge.touched import touched_violations
 from rediq_trio.testing.network import SimNetwork
 from rediq_trio.testing.simulated.errors import Deadlock, NotAtRest
 from rediq_trio.testing.simulated.handle import SimHandle
 from rediq_trio.testing.simulated.servers import SimServer
 from rediq_trio.testing.simulated.skipping import Skipping
+from rediq_trio.testing.simulated.touched import touched_violations
 from rediq_trio.testing.wire import Wire
 from rediq_trio.testing.world import EPOCH, World
 from rediq_trio.values import bounds

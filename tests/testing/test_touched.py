@@ -7,7 +7,7 @@ import pytest
 
 from rediq_trio.spec.messages import NewTask, Schedule
 from rediq_trio.spec.records import Counters, Lock, QueueState, Record
-from rediq_trio.testing.judge.touched import touched_violations
+from rediq_trio.testing.simulated.touched import touched_violations
 from tests.spec.test_invariants import ACTIVE, COMPLETED, DEAD, PENDING, RETRY, queue_of
 
 
