@@ -1151,6 +1151,40 @@ _TABLE: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
         ),
     ),
     (
+        "testing/machine.py",
+        "testing/test_machine.py",
+        (
+            ("machine-fails-without-timeline", "a failure that shows no run", "if timeline and currently_in_test_context():", "if False:", "testing/test_machine.py::test_the_timeline_of_the_failing_run_is_printed"),
+            ("machine-leaves-the-dead-down", "a fleet that is not repaired", "if place.state in (\"dead\", \"stopped\"):", "if False:", "testing/test_machine.py::test_a_repair_resumes_the_queues_and_starts_the_servers"),
+        ),
+    ),
+    (
+        "testing/simulated/touched.py",
+        "testing/test_touched.py",
+        (
+            ("touched-tasks-unchecked", "a broken task unseen", "            yield from record_violations(before, after, old, new)", "            pass", "testing/test_touched.py::test_a_changed_task_is_checked"),
+            ("touched-keys-unchecked", "a broken key unseen", "        if lock is not None:", "        if False:", "testing/test_touched.py::test_a_unique_key_without_its_task_is_found"),
+            ("touched-totals-unchecked", "a broken total unseen", "        yield from queue_violations(totals_of(after))\n", "", "testing/test_touched.py::test_the_totals_are_checked"),
+        ),
+    ),
+    (
+        "testing/real_time/network.py",
+        "testing/real_time/test_fleet.py",
+        (
+            ("real-network-dead-stay-connected", "a killed server that Redis takes for a live one", "self._redis.break_connections(host.name)", "pass", "testing/real_time/test_fleet.py::test_the_connections_of_a_killed_server_break"),
+            ("real-network-counts-calls", "a fault that never comes", "if name != HANDLER_STEP:", "if False:", "testing/real_time/test_fleet.py::test_misuse_is_named"),
+            ("real-network-freezes", "a fault that cannot be", "if spoil.kind != \"kill\":", "if False:", "testing/real_time/test_fleet.py::test_what_needs_simulated_time_is_refused"),
+        ),
+    ),
+    (
+        "testing/real_time/fleet.py",
+        "testing/real_time/test_fleet.py",
+        (
+            ("real-fleet-cuts-for-long", "a fault that is another", "if seconds or hangs:", "if hangs:", "testing/real_time/test_fleet.py::test_what_needs_simulated_time_is_refused"),
+            ("real-fleet-rests-at-work", "work that is not waited for", 'for state in ("pending", "active", "retry")', 'for state in ("pending", "retry")', "testing/real_time/test_fleet.py::test_rest_waits_until_no_work_is_left"),
+        ),
+    ),
+    (
         "testing/judge/accounting.py",
         "faults/test_judge.py",
         (

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import trio
+from hypothesis import Phase, settings
+from hypothesis.stateful import rule, run_state_machine_as_test
 
 import rediq_trio as rediq
-from rediq_trio.testing import QueueMachine
+from rediq_trio.testing import QueueMachine, Simulation
+from rediq_trio.testing.real_time.fleet import RealFleet
+from tests.servers import require_embedded
 
 SECONDS = 3.0
 """How long the handler takes."""
@@ -60,6 +65,7 @@ def test_a_fleet_recovers_from_everything_that_its_rules_break(machine: Work) ->
     machine.teardown()
     assert machine.checked == 1
     assert set(machine.done) == {"a", "b"}
+    assert isinstance(machine.sim, Simulation)
     assert machine.sim.network.store.queue_state("default").records
 
 
@@ -127,8 +133,111 @@ def test_what_at_rest_asserts_fails_the_machine() -> None:
     machine.sim.close()
 
 
+class Twice(Work):
+    """A machine whose tasks must not be run twice, and are when a server dies."""
+
+    @rule()
+    def begin(self) -> None:
+        self.enqueue(self.app.handler("work").task("a"), retention=3600)
+
+    def at_rest(self) -> None:
+        for handle in self.handles:
+            assert handle.info().deliveries < 2, "a task was run twice"
+
+
+def test_the_timeline_of_the_failing_run_is_printed() -> None:
+    options = settings(
+        Twice.TestCase.settings, max_examples=300, stateful_step_count=8, derandomize=True,
+        database=None, phases=[Phase.generate],
+    )  # fmt: skip
+    with pytest.raises(AssertionError, match="a task was run twice") as caught:
+        run_state_machine_as_test(Twice, settings=options)
+    said = "\n".join(caught.value.__notes__)
+    assert "state = Twice()" in said
+    happened = said.split("What happened:\n")[1]
+    assert re.search(r"^ +\d+\.\d{3} s  client enqueue no\. 1: default/", happened, re.MULTILINE)
+    assert "delivery 2" in happened
+    assert "FAULT" in happened
+
+
 def test_a_machine_without_an_app_is_named() -> None:
     class NoApp(QueueMachine): ...
 
     with pytest.raises(rediq.ConfigError, match="NoApp must define make_app"):
         NoApp()
+
+
+def test_an_unknown_url_is_refused() -> None:
+    class Elsewhere(Work):
+        url = "redis://localhost"
+
+    with pytest.raises(rediq.ConfigError, match=r"memory:// or embedded://"):
+        Elsewhere()
+
+
+class RealWork(Work):
+    """The same fleet on a real Redis."""
+
+    url = "embedded://"
+
+
+@pytest.fixture
+def real_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[RealWork]:
+    require_embedded()
+    monkeypatch.setattr("tests.testing.test_machine.SECONDS", 0.05)
+    made = RealWork()
+    yield made
+    made.sim.close()
+
+
+def test_a_fleet_on_a_real_redis_recovers_from_what_its_rules_break(real_machine: RealWork) -> None:
+    machine = real_machine
+    assert isinstance(machine.sim, RealFleet)
+    machine.add("a")
+    machine.dies_in_a_handler("w0", 1)
+    machine.servers_run()
+    machine.server_dies("w1", 0.0)
+    machine.server_dies("w1", 0.0)  # it is dead already
+    machine.connection_breaks("w1", 0.0, False)
+    machine.deploy("w0")
+    machine.pause("default")
+    machine.add("b")
+    machine.teardown()
+    assert machine.checked == 1
+    assert set(machine.done) == {"a", "b"}
+
+
+def test_people_cancel_and_retry_tasks_on_a_real_redis(real_machine: RealWork) -> None:
+    machine = real_machine
+    machine.add("bad")
+    machine.sim.rest()
+    machine.pause("default")
+    machine.add("a")
+    machine.cancel(1)
+    machine.cancel(0)  # it is dead
+    machine.retry(0)
+    first, second = (handle.info() for handle in machine.handles)
+    assert (first.state, second.state) == ("pending", "cancelled")
+
+
+def test_a_server_that_died_on_a_real_redis_starts_again_at_once(real_machine: RealWork) -> None:
+    machine = real_machine
+    machine.server_dies("w0", 0.0)
+    machine.repair()
+    machine.add("a")
+    machine.sim.rest()
+    assert machine.sim.server["w0"].state == "up"
+    assert machine.sim.server["w0"].host.name == "w0#1"
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        lambda machine: machine.time_passes(1.0),
+        lambda machine: machine.freezes("w0", 1.0),
+        lambda machine: machine.connection_breaks("w0", 1.0, False),
+    ],
+)
+def test_what_lasts_is_refused_on_a_real_redis(real_machine: RealWork, rule: Any) -> None:
+    with pytest.raises(rediq.ConfigError, match="is not possible on embedded://"):
+        rule(real_machine)

@@ -239,6 +239,22 @@ def test_a_step_that_blocks_is_interrupted_and_shown() -> None:
     world.close()
 
 
+def test_steps_without_end_that_take_no_time_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rediq_trio.testing.simulated.stuck_guard.STUCK_AFTER", 0.5)
+    world = World()
+
+    async def spin() -> None:
+        while True:
+            await trio.lowlevel.checkpoint()
+
+    world.start(world.add_host("a"), spin)
+    with pytest.raises(Stuck, match=r"(?s)The tasks are:.*test_world.py:\d+.*spin"):
+        world.run(until=10)
+    # Nothing is interrupted any more: an interrupt would end the test from here on.
+    time.sleep(1.0)
+    world.close()
+
+
 def test_a_task_that_does_not_end_at_the_close_is_shown() -> None:
     world = World()
 

@@ -31,10 +31,16 @@ if TYPE_CHECKING:
     from rediq_trio.testing.fleets.simulate import replay, simulate
     from rediq_trio.testing.machine import QueueMachine
     from rediq_trio.testing.not_deterministic import NotDeterministic
-    from rediq_trio.testing.simulated.errors import Deadlock, RealWorld, SimulationError, Stuck
+    from rediq_trio.testing.simulated.errors import (
+        Deadlock,
+        NotAtRest,
+        RealWorld,
+        SimulationError,
+        Stuck,
+    )
     from rediq_trio.testing.simulated.handle import SimHandle
     from rediq_trio.testing.simulated.servers import SimServer
-    from rediq_trio.testing.simulation import NotAtRest, Simulation
+    from rediq_trio.testing.simulation import Simulation
     from rediq_trio.testing.strategies import plans, tasks
     from rediq_trio.testing.traces.check import check_trace
     from rediq_trio.testing.traces.report import TraceReport, TraceState, TraceViolation
@@ -98,7 +104,7 @@ _KIT_MODULES = MappingProxyType(
         "Faults": "fleets.scenario",
         "History": "effects",
         "NeverSeen": "fleets.failure",
-        "NotAtRest": "simulation",
+        "NotAtRest": "simulated.errors",
         "NotDeterministic": "not_deterministic",
         "QueueMachine": "machine",
         "RealWorld": "simulated.errors",

@@ -26,9 +26,10 @@ from rediq_trio.spec.lifecycle import State
 from rediq_trio.testing.crashes.checkpoints import Checkpoint, CheckpointWatch
 from rediq_trio.testing.crashes.report import INTERRUPTIONS, CrashPoint, CrashReport
 from rediq_trio.testing.not_deterministic import USUAL_SUSPECTS, NotDeterministic
+from rediq_trio.testing.simulated.errors import NotAtRest
 from rediq_trio.testing.simulated.processes import MAX_JOBS, run_in_processes
 from rediq_trio.testing.simulated.without_log import without_log
-from rediq_trio.testing.simulation import NotAtRest, Simulation
+from rediq_trio.testing.simulation import Simulation
 from rediq_trio.testing.world import HOST, Host
 from rediq_trio.values import bounds
 from rediq_trio.values.backoff import Fixed

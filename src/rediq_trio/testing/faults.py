@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from rediq_trio.testing.effects import HANDLER_STEP, Effect
-from rediq_trio.testing.network import SimNetwork
+from rediq_trio.testing.host_network import HostNetwork
 from rediq_trio.testing.wire import Spoil, SpoilKind
 from rediq_trio.values import bounds
 
@@ -13,7 +13,7 @@ from rediq_trio.values import bounds
 class PlannedFaults:
     """The faults of one simulation that have not happened yet."""
 
-    def __init__(self, network: SimNetwork) -> None:
+    def __init__(self, network: HostNetwork) -> None:
         self._network = network
         self._planned: dict[tuple[str, str, int], Spoil] = {}
 

@@ -1,20 +1,27 @@
-"""QueueMachine: a fleet in simulated time that Hypothesis drives, to be extended by rules of one's own.
+"""QueueMachine: a fleet that Hypothesis drives, to be extended by rules of one's own.
 
-The rules are synchronous, as those of any state machine of Hypothesis; a `Simulation` does the waiting.
+The rules are synchronous, as those of any state machine of Hypothesis; a `Simulation` does the waiting, or
+a `RealFleet` where the store is a real Redis.
 Hypothesis chooses what happens in which order, and shrinks what fails. This module needs the extra
 `testing`; `rediq_trio.testing` imports it late.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
+from hypothesis import currently_in_test_context, note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from rediq_trio._errors import ConfigError, TaskNotFound, TaskStateError
 from rediq_trio.handlers.app import App
+from rediq_trio.testing.fleets.timeline import timeline_of
+from rediq_trio.testing.fleets.watching import FleetNote
+from rediq_trio.testing.real_time.fleet import RealFleet
 from rediq_trio.testing.simulated.handle import SimHandle
 from rediq_trio.testing.simulation import Simulation
 from rediq_trio.testing.world import Host
@@ -22,14 +29,17 @@ from rediq_trio.values.task import DEFAULT_QUEUE, Task
 
 R = TypeVar("R")
 
-LEASE_SECONDS = 5.0
-"""A short lease makes short simulations, and no handler can see how long it is."""
+MEMORY_URL, EMBEDDED_URL = "memory://", "embedded://"
+LEASE_SECONDS = {MEMORY_URL: 5.0, EMBEDDED_URL: 0.5}
+"""A short lease makes short runs, and no handler can see how long it is."""
 PAST_A_LEASE = 12.0
 """Seconds after which a lease is over, and another server has begun its task."""
 RESTART_AFTER = 0.1
 """Seconds after which a server that died in a handler starts again."""
-IDLE_WITHIN = 86_400.0
-"""Simulated seconds after which all must be idle, once nothing breaks any more."""
+IDLE_WITHIN = {MEMORY_URL: 86_400.0, EMBEDDED_URL: 60.0}
+"""Seconds after which all must be idle, once nothing breaks any more."""
+RUN_SECONDS = 0.02
+"""Real seconds for which the servers run at a time."""
 
 
 def _chosen(choose: Callable[[Any], st.SearchStrategy[Any]]) -> Any:
@@ -42,7 +52,11 @@ SERVER_NAMES = _chosen(lambda machine: st.sampled_from(sorted(machine.sim.server
 SERVED_QUEUES = _chosen(lambda machine: st.sampled_from(machine.queues))
 TASK_NUMBERS = _chosen(lambda machine: st.integers(0, len(machine.handles) - 1))
 """The number of a task that was enqueued, from 0."""
-OUTAGES = st.sampled_from([0.01, 1.0, PAST_A_LEASE])
+OUTAGE_LENGTHS = st.sampled_from([0.01, 1.0, PAST_A_LEASE])
+OUTAGES = _chosen(lambda machine: OUTAGE_LENGTHS if machine.simulated else st.just(0.0))
+"""How long something lasts. In real time nothing does."""
+HANGS = _chosen(lambda machine: st.booleans() if machine.simulated else st.just(False))
+only_simulated = precondition(lambda machine: machine.simulated)
 
 
 class QueueMachine(RuleBasedStateMachine):
@@ -51,25 +65,39 @@ class QueueMachine(RuleBasedStateMachine):
     Extend it: `make_app` returns the app that is served, with fresh data; rules of your own call
     `self.enqueue(task)`; `at_rest` asserts what must hold when all is repaired and no work is left. Such
     a machine is a test: `TestBank = BankMachine.TestCase`.
+
+    When it fails, Hypothesis makes the steps fewer and simpler, prints them, and the timeline of that
+    run. They are not made into a `FaultPlan`, which `simulate` would make smaller still, because a plan
+    cannot hold what rules of your own do.
     """
 
+    url: str = MEMORY_URL
+    """`memory://`, or `embedded://` for a real Redis in real time. There what takes time is left out:
+    `time_passes`, `freezes` and `answer_lost`; in their place, `servers_run` waits for a moment."""
     servers: int = 2
     """How many servers there are."""
     queues: tuple[str, ...] = (DEFAULT_QUEUE,)
     """The queues that they serve."""
-    settings: Mapping[str, Any] = {"lease": LEASE_SECONDS}
-    """Other options of `serve`. A longer lease makes longer simulations."""
+    settings: Mapping[str, Any] = MappingProxyType({})
+    """Other options of `serve`. A lease that is longer than ours makes longer runs."""
 
     def __init__(self) -> None:
         super().__init__()
+        if self.url not in LEASE_SECONDS:
+            raise ConfigError.of("url", self.url, f"{MEMORY_URL} or {EMBEDDED_URL}")
+        self.simulated = self.url == MEMORY_URL
+        """Whether time is simulated."""
         self.app = self.make_app()
         self.handles: list[SimHandle[Any]] = []
         """The tasks that were enqueued."""
-        self.sim = Simulation(
-            self.app, servers=self.servers, settings={**self.settings, "queues": self.queues}
-        )
+        lease = LEASE_SECONDS[self.url]
+        options = {"lease": lease, **self.settings, "queues": self.queues}
+        kind = Simulation if self.simulated else RealFleet
+        self.sim: Simulation | RealFleet = kind(self.app, servers=self.servers, settings=options)
         self.sim.network.on_death = self._start_soon
         self._away = RESTART_AFTER
+        self._notes: list[FleetNote] = []
+        """What has broken, for the timeline."""
 
     def make_app(self) -> App[Any]:
         """Return an app with fresh data."""
@@ -87,10 +115,17 @@ class QueueMachine(RuleBasedStateMachine):
 
     # Time.
 
-    @rule(seconds=OUTAGES)
+    @only_simulated
+    @rule(seconds=OUTAGE_LENGTHS)
     def time_passes(self, seconds: float) -> None:
         """Wait for some simulated seconds."""
         self.sim.advance(seconds)
+
+    @precondition(lambda self: not self.simulated)
+    @rule()
+    def servers_run(self) -> None:
+        """Wait for a moment, in real time."""
+        self._let_run(RUN_SECONDS)
 
     # What breaks.
 
@@ -108,18 +143,22 @@ class QueueMachine(RuleBasedStateMachine):
         if self._is_up(server):
             self.sim.at(server, "step", step).kill()
 
-    @rule(server=SERVER_NAMES, seconds=OUTAGES)
+    @only_simulated
+    @rule(server=SERVER_NAMES, seconds=OUTAGE_LENGTHS)
     def freezes(self, server: str, seconds: float) -> None:
         """Freeze a server for a while."""
         if self._is_up(server):
+            self._note(f"{server} freezes for {seconds:g} s")
             self.sim.freeze(server, seconds)
 
-    @rule(server=SERVER_NAMES, seconds=OUTAGES, hangs=st.booleans())
+    @rule(server=SERVER_NAMES, seconds=OUTAGES, hangs=HANGS)
     def connection_breaks(self, server: str, seconds: float, hangs: bool) -> None:
         """Cut the connection of a server for a while."""
         if self._is_up(server):
+            self._note(f"the connection of {server} breaks for {seconds:g} s")
             self.sim.cut(server, seconds, hangs=hangs)
 
+    @only_simulated
     @rule(server=SERVER_NAMES, effect=st.sampled_from(["claim", "settle", "renew", "remember"]))
     def answer_lost(self, server: str, effect: str) -> None:
         """Lose the answer to a call of a server that is to come: the call has its effect."""
@@ -132,6 +171,7 @@ class QueueMachine(RuleBasedStateMachine):
     def deploy(self, server: str) -> None:
         """Stop a server in good order, and start another one in its place."""
         if self._is_up(server):
+            self._note(f"{server} is deployed")
             self.sim.deploy(server)
 
     @precondition(lambda self: bool(self.handles))
@@ -162,10 +202,15 @@ class QueueMachine(RuleBasedStateMachine):
         except (TaskNotFound, TaskStateError):
             pass  # it has ended, or has not: nothing was changed
 
+    def _let_run(self, seconds: float) -> None:
+        run = self.sim.advance if isinstance(self.sim, Simulation) else self.sim.wait
+        run(seconds)
+
     def _is_up(self, server: str) -> bool:
         return self.sim.server[server].state == "up"
 
     def _start_soon(self, host: Host) -> None:
+        self._note(f"{host.name} dies")
         (place,) = (one for one in self.sim.server.values() if one.host is host)
         world = self.sim.world
 
@@ -182,19 +227,32 @@ class QueueMachine(RuleBasedStateMachine):
         try:
             if self.sim.world.error is None:
                 self.repair()
-                self.sim.rest(within=IDLE_WITHIN)
+                self.sim.rest(within=IDLE_WITHIN[self.url])
                 self.sim.check()
                 self.at_rest()
         finally:
+            timeline = self.timeline() if sys.exc_info()[0] is not None else ""
+            if timeline and currently_in_test_context():
+                note(f"What happened:\n{timeline}")
             self.sim.close()
             super().teardown()
+
+    def timeline(self) -> str:
+        """Return what happened to tasks and servers so far, a line each; "" in real time."""
+        if isinstance(self.sim, RealFleet):
+            return ""
+        return timeline_of(self.sim.history, self._notes)
+
+    def _note(self, text: str) -> None:
+        if isinstance(self.sim, Simulation):
+            self._notes.append(FleetNote(self.sim.world.now, len(self.sim.history), f"FAULT {text}"))
 
     def repair(self) -> None:
         """Resume the queues, wait until all that is broken is well again, and start what is down."""
         for queue in self.queues:
             self.resume(queue)
         # What is down comes back by itself, at the latest then.
-        self.sim.advance(PAST_A_LEASE)
+        self._let_run(PAST_A_LEASE if self.simulated else RESTART_AFTER)
         for name, place in self.sim.server.items():
             if place.state in ("dead", "stopped"):
                 self.sim.start(name)

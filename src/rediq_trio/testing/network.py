@@ -7,19 +7,11 @@ from typing import Any, cast
 
 import outcome
 
-from rediq_trio.handlers.context import CURRENT
 from rediq_trio.spec.operations import OPERATIONS
-from rediq_trio.store.port import READS
-from rediq_trio.testing.effects import (
-    HANDLER_STEP,
-    Effect,
-    EffectCounts,
-    History,
-    QueueChange,
-    names_of,
-)
+from rediq_trio.store.port import READS, Store
+from rediq_trio.testing.effects import Effect, History, QueueChange, names_of
+from rediq_trio.testing.host_network import HostNetwork
 from rediq_trio.testing.simulated.store import SimStore
-from rediq_trio.testing.simulated.trio_run import TrioTask
 from rediq_trio.testing.wire import Link, Spoil, Wire, WireCall
 from rediq_trio.testing.world import Host, World
 
@@ -28,11 +20,9 @@ LATENCY = 0.0005
 
 Watcher = Callable[[Effect, QueueChange | None], None]
 """Called after each effect; with the queue before and after it, for an operation."""
-SpoilRule = Callable[[Effect], Spoil | None]
-"""Says what befalls an effect."""
 
 
-class SimNetwork(Link):
+class SimNetwork(HostNetwork, Link):
     """One store, and the hosts that are connected to it.
 
     `clock` returns the store's time, in ms since 1970: that of the world by default.
@@ -41,27 +31,28 @@ class SimNetwork(Link):
     def __init__(
         self, world: World, *, noise: bool = False, clock: Callable[[], int] | None = None
     ) -> None:
-        self.world = world
+        super().__init__(world)
         self.noise = noise
         self.store = SimStore(clock or world.now_ms, lambda: world.now)
         self.board = self.store.board
         self.wires: dict[str, Wire] = {}
         self.history = History()
         self.watchers: list[Watcher] = []
-        self.rule: SpoilRule | None = None
         self.failed_over_at: float | None = None
         """When the store last went back in time."""
         self.thaws: dict[str, float] = {}
         """When each frozen host goes on."""
-        self.on_death: Callable[[Host], None] = lambda _host: None
-        """Called when a host has been killed."""
-        self._counts = EffectCounts()
         self.store.keep_past()
 
     def connect(self, name: str) -> Wire:
         """Add a host, and return its wire."""
         wire = self.wires[name] = Wire(self.world.add_host(name), self)
         return wire
+
+    def open_host(self, name: str) -> tuple[Host, Store]:
+        """Add a host; return it with its wire."""
+        wire = self.connect(name)
+        return wire.host, wire
 
     def latency(self, host: Host) -> float:
         """Return the seconds that a message of the host takes: now and then, much longer with noise."""
@@ -114,40 +105,11 @@ class SimNetwork(Link):
             watcher(effect, change)
         return answer, effect, spoil
 
-    def count(self, host: str, name: str) -> int:
-        """Return how many effects of a name a host has had."""
-        return self._counts.count(host, name)
-
-    def count_steps(self) -> None:
-        """Count the steps of handlers from now on, so that the rule is asked about them."""
-        self.world.before_step = self._before_step
-
-    def _before_step(self, host: Host, task: TrioTask) -> bool:
-        if task.context.get(CURRENT) is None:
-            return False
-        numbers = self._counts.next(host.name, (HANDLER_STEP,))
-        self._counts.record(host.name, numbers)
-        effect = Effect(at=self.world.now, host=host.name, name=HANDLER_STEP, numbers=numbers)
-        spoil = None if self.rule is None else self.rule(effect)
-        if spoil is None:
-            return False
-        self.befall(host, spoil)
-        return host.state != "up"
-
     # What befalls hosts.
 
-    def befall(self, host: Host, spoil: Spoil) -> None:
-        """Kill or freeze a host."""
-        if spoil.kind == "kill":
-            self.kill(host)
-        elif spoil.kind == "freeze":
-            self.freeze(host, spoil.seconds)
-
-    def kill(self, host: Host) -> None:
-        """Kill a host."""
-        self.world.kill(host)
+    def disconnect(self, host: Host) -> None:
+        """Note that a host is dead: what it has sent arrives, nothing comes back."""
         self.wires[host.name].die()
-        self.on_death(host)
 
     def freeze(self, host: Host, seconds: float) -> None:
         """Freeze a host for some seconds; longer if it is frozen already."""

@@ -11,6 +11,7 @@ import datetime as dt
 import math
 import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
@@ -32,13 +33,14 @@ from rediq_trio.testing.assertions import (
     matching,
     tasks_in,
 )
-from rediq_trio.testing.effects import EFFECT_NAMES, Effect, History
+from rediq_trio.testing.effects import EFFECT_NAMES, Effect, History, QueueChange
 from rediq_trio.testing.faults import At, PlannedFaults
 from rediq_trio.testing.network import SimNetwork
-from rediq_trio.testing.simulated.errors import Deadlock, SimulationError
+from rediq_trio.testing.simulated.errors import Deadlock, NotAtRest
 from rediq_trio.testing.simulated.handle import SimHandle
 from rediq_trio.testing.simulated.servers import SimServer
 from rediq_trio.testing.simulated.skipping import Skipping
+from rediq_trio.testing.simulated.touched import touched_violations
 from rediq_trio.testing.wire import Wire
 from rediq_trio.testing.world import EPOCH, World
 from rediq_trio.values import bounds
@@ -59,10 +61,6 @@ IDLE_MAX = 86_400.0
 MAX_ADVANCE = 10 * bounds.MAX_DELAY
 CHATTER = frozenset({"register", "sample", "tally", "note_size", "trim"})
 """Effects that `step` does not count: workers report about themselves all the time."""
-
-
-class NotAtRest(SimulationError, AssertionError):
-    """Something is still ready, running or due for a retry."""
 
 
 class Simulation:
@@ -98,6 +96,7 @@ class Simulation:
         Settings(**options)
         self.world = World(seed, noise=noise, allow_real=allow_real)
         self.network = SimNetwork(self.world, noise=noise)
+        self.network.watchers.append(partial(_check_step, self.world))
         self._faults = PlannedFaults(self.network)
         self._clients: list[Client] = []
         self._closed = False
@@ -319,7 +318,11 @@ class Simulation:
             )
 
     def check(self) -> None:
-        """Check the invariants of all queues."""
+        """Check the invariants of all queues; raise `AssertionError` for one that is broken.
+
+        Each step is checked when it is made too, as far as this is cheap: whichever method runs the
+        simulation then raises what `check` would, and so does every later one.
+        """
         for name in self.network.store.queue_states:
             found = self.do(self.client.queue(name).check)
             if found:
@@ -347,11 +350,9 @@ class Simulation:
         """Cut the connection of a server, or of `client`; calls fail, or hang for 10 s."""
         bounds.check_seconds("seconds", seconds, 0, MAX_ADVANCE)
         bounds.check_flag("hangs", hangs)
-        wire = (
-            self.network.wires[CLIENT_HOST] if server == CLIENT_HOST else self._place(server).wire
-        )
+        host = CLIENT_HOST if server == CLIENT_HOST else self._place(server).host.name
         with self.world.entered():
-            wire.cut(seconds, hangs=hangs)
+            self.network.wires[host].cut(seconds, hangs=hangs)
 
     def deploy(self, server: str, app: App | None = None, **settings: Any) -> None:
         """Stop a server in good order, and start another one in its place when it has stopped."""
@@ -423,6 +424,13 @@ class Simulation:
 def _few(lines: Sequence[str]) -> str:
     more = f" and {len(lines) - SHOWN_TASKS_MAX} more" if len(lines) > SHOWN_TASKS_MAX else ""
     return "; ".join(lines[:SHOWN_TASKS_MAX]) + more
+
+
+def _check_step(world: World, effect: Effect, change: QueueChange | None) -> None:
+    if change is None:
+        return
+    for found in touched_violations(change.before, change.after):
+        world.fail(AssertionError(f"queue {effect.queue}: {found}, since this step: {effect}"))
 
 
 async def _hold_client(wire: Wire, app: App, clients: list[Client]) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import outcome
 import trio
 
+from rediq_trio.testing.real_time.clock import RealClock
 from rediq_trio.testing.simulated.clock import SimClock, never
 from rediq_trio.testing.simulated.errors import Deadlock, RealWorld, Stuck
 from rediq_trio.testing.simulated.interrupts import InterruptWatch
@@ -33,6 +34,7 @@ from rediq_trio.testing.simulated.trio_run import (
     spawn,
     waits_for_the_real_world,
 )
+from rediq_trio.values import chance
 from rediq_trio.values.chance import CHANCE
 
 HOST: ContextVar[Host | None] = ContextVar("rediq_trio.testing.host", default=None)
@@ -78,8 +80,8 @@ class Host:
         return self.random.randbytes(size)
 
     def wall(self) -> float:
-        """Return the simulated time of day, in seconds since 1970."""
-        return EPOCH + self.world.now
+        """Return the time of day of the world, in seconds since 1970."""
+        return self.world.epoch + self.world.now
 
     def threads(self) -> bool:
         """Return that handlers run in the event loop."""
@@ -87,7 +89,10 @@ class Host:
 
 
 class World:
-    """A run of Trio that plain code runs step by step, with its hosts. `close` ends it."""
+    """A run of Trio that plain code runs step by step, with its hosts. `close` ends it.
+
+    With `real_time` its time is the real one, and its hosts may use sockets.
+    """
 
     def __init__(
         self,
@@ -96,17 +101,20 @@ class World:
         noise: bool = False,
         scheduler: Scheduler | None = None,
         allow_real: bool = False,
+        real_time: bool = False,
     ) -> None:
         self.seed = seed
         self.random = random.Random(f"{seed}/world")
-        self.clock = SimClock()
+        self.clock = RealClock() if real_time else SimClock()
+        self.epoch = chance.wall() if real_time else EPOCH
+        """The seconds since 1970 at the beginning."""
         self.hosts: dict[str, Host] = {}
         self.over = False
         """Whether the simulation is being closed: nothing counts any more."""
         self.error: BaseException | None = None
         self.before_step: Callable[[Host, TrioTask], bool] | None = None
         """Called when a task of a host becomes ready; returns whether it is withheld."""
-        self._allow_real = allow_real
+        self._allow_real = allow_real or real_time
         self._real: set[TrioTask] = set()
         """Tasks that wait for a thread or the operating system."""
         if scheduler is None:
@@ -123,12 +131,12 @@ class World:
 
     @property
     def now(self) -> float:
-        """The simulated seconds since the beginning."""
-        return self.clock.time
+        """The seconds since the beginning."""
+        return self.clock.current_time()
 
     def now_ms(self) -> int:
-        """Return the simulated milliseconds since 1970."""
-        return round((EPOCH + self.clock.time) * 1000)
+        """Return the milliseconds since 1970."""
+        return round((self.epoch + self.now) * 1000)
 
     def _make_queue(self) -> RunQueue:
         return RunQueue(self._scheduler, self._withholds, self._real.discard, self._after_step)
@@ -220,6 +228,7 @@ class World:
         return True
 
     def _after_step(self, task: TrioTask) -> None:
+        self.clock.stepped = True
         if task.context.get(HOST) is None or not waits_for_the_real_world(task):
             return
         self._real.add(task)

@@ -226,6 +226,15 @@ def test_an_invariant_is_checked_at_each_effect_and_its_exception_is_the_failure
     assert caught.value.small.size == 0
 
 
+def test_an_exception_of_any_kind_at_rest_is_the_failure() -> None:
+    def the_ledger_is_whole(fleet: SimulatedFleet) -> None:
+        raise KeyError("ledger")
+
+    with pytest.raises(SimulationFailed, match="the_ledger_is_whole: KeyError: 'ledger'") as caught:
+        simulate(Shop().make, CALM, seed=0, hours=0.01, at_rest=[the_ledger_is_whole], keep=None)
+    assert caught.value.small.size == 0
+
+
 def test_a_campaign_that_never_sees_what_it_should_fails_by_name() -> None:
     app = rediq.App("seen")
 
@@ -260,7 +269,9 @@ def test_a_handler_that_differs_between_two_runs_is_named_by_the_first_differenc
 def test_a_fault_that_never_came_is_reported_and_strict_fails() -> None:
     never = Fault(kind=FaultKind.KILL, host="w7", effect="claim")
     plan = FaultPlan(works=[Work("pay", {"order": 1})], seconds=1.0, faults=[never])
-    assert replay(plan, Shop().make).never_came == 1
+    report = replay(plan, Shop().make)
+    assert report.never_came == 1
+    assert str(report).endswith("; 1 never came")
     with pytest.raises(ConfigError, match="never came: kill w7 at its claim"):
         replay(plan, Shop().make, strict=True)
 

@@ -194,7 +194,7 @@ class SimulatedFleet:
             return None
         now, kind = self.world.now, fault.kind
         place = self.places.get(fault.host)
-        wire = self.network.wires.get(fault.host) if place is None else place.wire
+        wire = self.network.wires.get(fault.host if place is None else place.host.name)
         if wire is None or wire.host.state == "dead":
             return None
         self._happened.append(fault)

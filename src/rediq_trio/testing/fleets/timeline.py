@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import cast
 
 from rediq_trio.spec.messages import Claimed, Due, Outcome
-from rediq_trio.testing.effects import Effect
+from rediq_trio.testing.effects import Effect, History
 from rediq_trio.testing.fleets.fleet import FleetResult
+from rediq_trio.testing.fleets.watching import FleetNote
 
 CHATTER_OF_SERVERS = frozenset(
     {"register", "unregister", "sample", "tally", "note_size", "trim", "set_group_rules", "agenda",
@@ -19,13 +20,17 @@ TIMELINE_WIDTH = 160
 
 def timeline(result: FleetResult) -> str:
     """Return what happened to tasks and hosts, a line each, in the order of time."""
-    return "\n".join(line[:TIMELINE_WIDTH] for line in _lines(result))
+    return timeline_of(result.history, result.notes)
 
 
-def _lines(result: FleetResult) -> Iterator[str]:
-    notes = iter(result.notes)
+def timeline_of(history: History, notes: Iterable[FleetNote]) -> str:
+    """Return the effects of a history and what happened beside them, a line each, in the order of time."""
+    return "\n".join(line[:TIMELINE_WIDTH] for line in _lines(history, iter(notes)))
+
+
+def _lines(history: History, notes: Iterator[FleetNote]) -> Iterator[str]:
     note = next(notes, None)
-    for number, effect in enumerate(result.history):
+    for number, effect in enumerate(history):
         while note is not None and note.effects <= number:
             yield f"{note.at:10.3f} s  {note.text}"
             note = next(notes, None)

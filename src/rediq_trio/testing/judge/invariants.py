@@ -53,25 +53,30 @@ def _mail_order(queue: QueueState) -> Iterator[Violation]:
 def step_violations(before: QueueState, after: QueueState) -> Iterator[Violation]:
     """Check that a step changed only what it may."""
     for task_id, old in before.records.items():
-        new = after.records.get(task_id)
-        if new is None:
-            continue
-        if _is_succeeded(before, after, old, new):
-            continue
-        target = task_target(task_id)
-        if new.deliveries < old.deliveries or (new.deliveries > old.deliveries) != (
-            new.state is State.ACTIVE and new.nonce != old.nonce
-        ):
-            text = f"{old.deliveries} to {new.deliveries} deliveries, {old.state} to {new.state}"
-            yield violation(4, target, text)
-        revived = old.state is not State.COMPLETED and new.state in WAITING
-        if old.terminal and new.state is not old.state and not revived:
-            yield violation(5, target, f"{old.state} to {new.state}")
-        if new.state is State.ACTIVE and old.state is not State.ACTIVE and before.paused:
-            yield violation(8, target, "claimed while the queue was paused")
+        if (new := after.records.get(task_id)) is not None:
+            yield from record_violations(before, after, old, new)
     yield from start_violations(before, after)
     yield from tick_violations(before, after)
     yield from counter_violations(before.counters, after.counters)
+
+
+def record_violations(
+    before: QueueState, after: QueueState, old: Record, new: Record
+) -> Iterator[Violation]:
+    """Check that a step changed of one task only what it may."""
+    if _is_succeeded(before, after, old, new):
+        return
+    target = task_target(new.id)
+    if new.deliveries < old.deliveries or (new.deliveries > old.deliveries) != (
+        new.state is State.ACTIVE and new.nonce != old.nonce
+    ):
+        text = f"{old.deliveries} to {new.deliveries} deliveries, {old.state} to {new.state}"
+        yield violation(4, target, text)
+    revived = old.state is not State.COMPLETED and new.state in WAITING
+    if old.terminal and new.state is not old.state and not revived:
+        yield violation(5, target, f"{old.state} to {new.state}")
+    if new.state is State.ACTIVE and old.state is not State.ACTIVE and before.paused:
+        yield violation(8, target, "claimed while the queue was paused")
 
 
 def _is_succeeded(before: QueueState, after: QueueState, old: Record, new: Record) -> bool:

@@ -36,6 +36,8 @@ class SimClock(trio.abc.Clock):
         self.holds: Callable[[], bool] | None = None
         """Called before time moves on: returns whether it is not to move now."""
         self.jumps = 0
+        self.stepped = False
+        """Whether a task has run since this was last set to False."""
         self._events: list[tuple[float, int, Callable[[], object]]] = []
         self._numbered = 0
 
@@ -75,6 +77,10 @@ class SimClock(trio.abc.Clock):
             self.stopped = True
             return 0
         self.time = max(self.time, when)
+        self.make_calls_due()
+        return 0
+
+    def make_calls_due(self) -> None:
+        """Make the calls whose instant has come."""
         while self._events and self._events[0][0] <= self.time:
             heapq.heappop(self._events)[2]()
-        return 0

@@ -19,3 +19,7 @@ class Stuck(SimulationError):
 
 class RealWorld(SimulationError):
     """Something in the simulation waits for a thread, a socket or a process, whose time is real."""
+
+
+class NotAtRest(SimulationError, AssertionError):
+    """Something is still ready, running or due for a retry."""

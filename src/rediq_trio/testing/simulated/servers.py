@@ -1,4 +1,4 @@
-"""The servers of a simulated fleet: each runs the real `serve` on a host of its own."""
+"""The servers of a fleet: each runs the real `serve` on a host of its own."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from rediq_trio._errors import ConnectionLost
 from rediq_trio.handlers.app import App
 from rediq_trio.serve import Server, serve
 from rediq_trio.settings import Settings
-from rediq_trio.testing.network import SimNetwork
-from rediq_trio.testing.wire import Wire
+from rediq_trio.store.port import Store
+from rediq_trio.testing.host_network import HostNetwork
 from rediq_trio.testing.world import Host
 
 RECONNECT_AFTER = 1.0
@@ -23,14 +23,15 @@ class SimServer:
     """A place in the fleet, with the host that has it now: after a deploy or a start, another one."""
 
     def __init__(
-        self, network: SimNetwork, name: str, app: App, settings: Mapping[str, Any]
+        self, network: HostNetwork, name: str, app: App, settings: Mapping[str, Any]
     ) -> None:
         self._network = network
         self.name = name
         self.app = app
         self.settings = dict(settings)
         self.starts = 0
-        self.wire: Wire
+        self.host: Host
+        """The host that has the place now."""
         self.server: Server | None = None
         self._stop = trio.Event()
         self.ended = trio.Event()
@@ -38,11 +39,6 @@ class SimServer:
 
     def __repr__(self) -> str:
         return f"<SimServer {self.name}, {self.state}>"
-
-    @property
-    def host(self) -> Host:
-        """The host that has the place now."""
-        return self.wire.host
 
     @property
     def state(self) -> Literal["up", "frozen", "dead", "stopped"]:
@@ -53,20 +49,22 @@ class SimServer:
         """Start a new host in this place, which runs `serve`."""
         name = f"{self.name}#{self.starts}" if self.starts else self.name
         self.starts += 1
-        self.wire = self._network.connect(name)
+        self.host, store = self._network.open_host(name)
         self._stop, self.ended, self.server = trio.Event(), trio.Event(), None
-        self._network.world.start(self.host, self._serve, self.wire, self._stop, self.ended)
+        self._network.world.start(self.host, self._serve, self.host, store, self._stop, self.ended)
 
-    async def _serve(self, wire: Wire, stop: trio.Event, ended: trio.Event) -> None:
+    async def _serve(
+        self, host: Host, store: Store | str, stop: trio.Event, ended: trio.Event
+    ) -> None:
         try:
             while not stop.is_set():
                 try:
-                    options: dict[str, Any] = {"name": wire.host.name, **self.settings}
-                    async with serve(self.app, wire, **options) as server:
+                    options: dict[str, Any] = {"name": host.name, **self.settings}
+                    async with serve(self.app, store, **options) as server:
                         self.server = server
                         await stop.wait()
                 except ConnectionLost:
-                    if wire.host.world.over:
+                    if host.world.over:
                         return
                     await trio.sleep(RECONNECT_AFTER)
         finally:

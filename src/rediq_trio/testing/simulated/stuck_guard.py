@@ -17,6 +17,9 @@ STUCK_AFTER = 10.0
 """Real seconds without progress after which a simulation is stuck."""
 GUARD_CHECKS = 10
 """How often progress is checked within that time."""
+LEAVES_WITHIN = 0.5
+"""Real seconds in which a simulation ends that is stuck but not in a single step. It is not interrupted:
+that would come after its end, and hit the test."""
 
 
 class Interrupted(BaseException):
@@ -58,7 +61,8 @@ class StuckGuard:
             inside = self._inside
             if unchanged >= GUARD_CHECKS and inside is not None:
                 self._report(_stack(inside))
-                self._interrupt(inside)
+                if not self._over.wait(LEAVES_WITHIN) and self._inside == inside:
+                    self._interrupt(inside)
                 unchanged = 0
 
     def _interrupt(self, thread: int) -> None:

@@ -1,0 +1,1 @@
+"""The test kit on a real Redis, in real time."""
