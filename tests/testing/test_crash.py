@@ -15,7 +15,7 @@ import trio
 
 import rediq_trio as rediq
 from rediq_trio.testing.crash import Trial, crash_everywhere
-from rediq_trio.testing.not_deterministic import NotDeterministic
+from rediq_trio.testing.simulated.not_deterministic import NotDeterministic
 from tests.testing import seats
 
 BANK = Path(__file__).parents[2] / "docs" / "examples" / "bank"

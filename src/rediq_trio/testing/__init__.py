@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from rediq_trio.testing.fleets.seen import sometimes
     from rediq_trio.testing.fleets.simulate import replay, simulate
     from rediq_trio.testing.machine import QueueMachine
-    from rediq_trio.testing.not_deterministic import NotDeterministic
     from rediq_trio.testing.simulated.errors import (
         Deadlock,
         NotAtRest,
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
         Stuck,
     )
     from rediq_trio.testing.simulated.handle import SimHandle
+    from rediq_trio.testing.simulated.not_deterministic import NotDeterministic
     from rediq_trio.testing.simulated.servers import SimServer
     from rediq_trio.testing.simulation import Simulation
     from rediq_trio.testing.strategies import plans, tasks
@@ -105,7 +105,7 @@ _KIT_MODULES = MappingProxyType(
         "History": "effects",
         "NeverSeen": "fleets.failure",
         "NotAtRest": "simulated.errors",
-        "NotDeterministic": "not_deterministic",
+        "NotDeterministic": "simulated.not_deterministic",
         "QueueMachine": "machine",
         "RealWorld": "simulated.errors",
         "Scenario": "fleets.scenario",

@@ -25,8 +25,8 @@ from rediq_trio.handlers.context import CurrentTask
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.testing.crashes.checkpoints import Checkpoint, CheckpointWatch
 from rediq_trio.testing.crashes.report import INTERRUPTIONS, CrashPoint, CrashReport
-from rediq_trio.testing.not_deterministic import USUAL_SUSPECTS, NotDeterministic
 from rediq_trio.testing.simulated.errors import NotAtRest
+from rediq_trio.testing.simulated.not_deterministic import USUAL_SUSPECTS, NotDeterministic
 from rediq_trio.testing.simulated.processes import MAX_JOBS, run_in_processes
 from rediq_trio.testing.simulated.without_log import without_log
 from rediq_trio.testing.simulation import Simulation

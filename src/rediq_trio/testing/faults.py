@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from rediq_trio.testing.effects import HANDLER_STEP, Effect
-from rediq_trio.testing.host_network import HostNetwork
+from rediq_trio.testing.simulated.host_network import HostNetwork
 from rediq_trio.testing.wire import Spoil, SpoilKind
 from rediq_trio.values import bounds
 

@@ -10,7 +10,7 @@ import outcome
 from rediq_trio.spec.operations import OPERATIONS
 from rediq_trio.store.port import READS, Store
 from rediq_trio.testing.effects import Effect, History, QueueChange, names_of
-from rediq_trio.testing.host_network import HostNetwork
+from rediq_trio.testing.simulated.host_network import HostNetwork
 from rediq_trio.testing.simulated.store import SimStore
 from rediq_trio.testing.wire import Link, Spoil, Wire, WireCall
 from rediq_trio.testing.world import Host, World

@@ -3,6 +3,8 @@
 A `World` is one run of Trio, which plain code runs step by step. Time stands still while anything can run, and
 then jumps to whatever comes next. Each host has a stream of chance of its own, so that what befalls
 one of them does not change the draws of another.
+
+Long, because time, hosts and the end of a run are one machine.
 """
 
 from __future__ import annotations

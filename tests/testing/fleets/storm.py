@@ -14,7 +14,7 @@ from rediq_trio.spec import change
 from rediq_trio.spec.lifecycle import State, Transition, advance
 from rediq_trio.testing import sometimes
 from rediq_trio.testing.fleets.plan import ClientAction, Work
-from rediq_trio.testing.fleets.scenario import Scenario
+from rediq_trio.testing.fleets.scenario import Faults, Scenario
 
 SECONDS = 100.0
 """How long a storm lasts."""
@@ -141,7 +141,8 @@ _ACTIONS_OF: Mapping[str, list[tuple[str, float | None, dict[str, object]]]] = {
 """What a client does about a task: the action, seconds after the one before (None: any), and how."""
 
 
-STORM = Scenario(work=draw_work, settings=SETTINGS)
+STORM = Scenario(work=draw_work, settings=SETTINGS, faults=Faults(most=8))
+"""With fewer faults than usual: each outage excuses much of what happens to its host for a while."""
 
 
 @contextmanager

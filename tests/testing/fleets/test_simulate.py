@@ -30,8 +30,8 @@ from rediq_trio.testing.fleets.scenario import NO_FAULTS, Faults, Scenario
 from rediq_trio.testing.fleets.seen import sometimes
 from rediq_trio.testing.fleets.shrink import shrink
 from rediq_trio.testing.fleets.simulate import replay, simulate
-from rediq_trio.testing.not_deterministic import NotDeterministic
 from rediq_trio.testing.simulated.errors import RealWorld
+from rediq_trio.testing.simulated.not_deterministic import NotDeterministic
 from tests.testing.fleets.storm import SETTINGS, make
 from tests.testing.planted_bugs import DIRECTED
 

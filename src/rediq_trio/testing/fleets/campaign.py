@@ -20,7 +20,7 @@ from rediq_trio.testing.fleets.plan_files import read_plan, save_plan
 from rediq_trio.testing.fleets.scenario import Scenario, draw_plan
 from rediq_trio.testing.fleets.seeds import CampaignCounts, run_seeds
 from rediq_trio.testing.fleets.shrink import shrink as shrink_plan
-from rediq_trio.testing.not_deterministic import USUAL_SUSPECTS, NotDeterministic
+from rediq_trio.testing.simulated.not_deterministic import USUAL_SUSPECTS, NotDeterministic
 from rediq_trio.testing.simulated.processes import MAX_JOBS
 from rediq_trio.values import bounds, chance
 

@@ -1,4 +1,7 @@
-"""A fleet: runs a plan. First a storm, in which faults happen; then all is healed, and it has to rest."""
+"""A fleet: runs a plan. First a storm, in which faults happen; then all is healed, and it has to rest.
+
+Long, because a run from its storm to its rest is one story.
+"""
 
 from __future__ import annotations
 
@@ -312,6 +315,8 @@ class SimulatedFleet:
     def _come_to_rest(self) -> None:
         self._changed_at = self.world.now
         store, longest = self.network.store, longest_timeout(self.plan)
+        # A work may begin after the storm.
+        self._run_until(max([self.world.now, *(work.at for work in self.plan.works)]))
         while not self._broken() and (left := unrested(store, self.world.now_ms())):
             waited = self.world.now - self._changed_at
             due = longest_due(store, self.world.now_ms())

@@ -36,8 +36,6 @@ SERVER_CALLS = tuple(effect for effect in SERVER_EFFECTS if effect != STEP_EFFEC
 CLIENT_CALLS = ("enqueue", "watch", "get", "cancel")
 LENGTHS = (0.5, 5.0, 20.0, 50.0, 90.0)
 """Seconds up to which the length of a fault is drawn: shorter than a look, a lease, or longer."""
-FEWER = 4
-"""So many bounds are drawn from for the number of faults: each half of the one before."""
 FORGOTTEN = (0.01, 0.5, 5.0, 15.0)
 """Seconds up to which a failover forgets."""
 
@@ -117,9 +115,7 @@ def draw_faults(
     kinds = sorted(faults.kinds)
     chosen = random.sample(kinds, random.randint(1, len(kinds)))
     drawn = list[Fault]()
-    # Often few: each outage excuses much of what happens to its host for a while.
-    most = max(1, faults.most >> random.randrange(FEWER))
-    for _ in range(random.randint(1, most)):
+    for _ in range(random.randint(1, faults.most)):
         kind = random.choice(chosen)
         if kind is FaultKind.FAILOVER and any(fault.kind is kind for fault in drawn):
             continue  # one that follows another has nothing left to forget

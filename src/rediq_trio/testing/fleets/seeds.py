@@ -10,7 +10,7 @@ from contextlib import closing
 from typing import Any
 
 from rediq_trio.testing.fleets.fleet import FleetResult
-from rediq_trio.testing.not_deterministic import USUAL_SUSPECTS, NotDeterministic
+from rediq_trio.testing.simulated.not_deterministic import USUAL_SUSPECTS, NotDeterministic
 from rediq_trio.testing.simulated.processes import run_in_processes
 
 RunSeed = Callable[[int], FleetResult]

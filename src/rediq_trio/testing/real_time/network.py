@@ -5,8 +5,8 @@ from __future__ import annotations
 from rediq_trio._errors import ConfigError
 from rediq_trio.testing.effects import HANDLER_STEP
 from rediq_trio.testing.faults import PlannedFaults
-from rediq_trio.testing.host_network import HostNetwork
 from rediq_trio.testing.real_time.redis_process import RedisProcess
+from rediq_trio.testing.simulated.host_network import HostNetwork
 from rediq_trio.testing.wire import Spoil
 from rediq_trio.testing.world import Host, World
 

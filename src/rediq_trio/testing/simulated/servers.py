@@ -12,7 +12,7 @@ from rediq_trio.handlers.app import App
 from rediq_trio.serve import Server, serve
 from rediq_trio.settings import Settings
 from rediq_trio.store.port import Store
-from rediq_trio.testing.host_network import HostNetwork
+from rediq_trio.testing.simulated.host_network import HostNetwork
 from rediq_trio.testing.world import Host
 
 RECONNECT_AFTER = 1.0

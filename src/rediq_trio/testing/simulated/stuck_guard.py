@@ -17,7 +17,7 @@ STUCK_AFTER = 10.0
 """Real seconds without progress after which a simulation is stuck."""
 GUARD_CHECKS = 10
 """How often progress is checked within that time."""
-LEAVES_WITHIN = 0.5
+STEPS_OUT_WITHIN = 0.5
 """Real seconds in which a simulation ends that is stuck but not in a single step. It is not interrupted:
 that would come after its end, and hit the test."""
 
@@ -61,7 +61,7 @@ class StuckGuard:
             inside = self._inside
             if unchanged >= GUARD_CHECKS and inside is not None:
                 self._report(_stack(inside))
-                if not self._over.wait(LEAVES_WITHIN) and self._inside == inside:
+                if not self._over.wait(STEPS_OUT_WITHIN) and self._inside == inside:
                     self._interrupt(inside)
                 unchanged = 0
 
