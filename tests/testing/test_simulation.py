@@ -6,16 +6,16 @@ import datetime as dt
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-import attrs
 import pytest
 import trio
 
 import rediq_trio as rediq
 from rediq_trio.testing.simulated.errors import Deadlock, NotAtRest
 from rediq_trio.testing.simulation import Simulation
+from tests.testing.broken_store import lose_enqueued
 
 app = rediq.App()
 
@@ -341,24 +341,9 @@ def test_a_seed_gives_the_same_history_in_processes_that_hash_otherwise() -> Non
     assert run("1") == run("2")
 
 
-def lose_enqueued(sim: Simulation, name: str) -> None:
-    """Make the next call of a name also forget one task in the total of the enqueued ones."""
-    store, call = sim.network.store, sim.network.store.call
-
-    def broken(called: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        answer = call(called, args, kwargs)
-        if called == name:
-            state = store.queue_state(args[0])
-            fewer = attrs.evolve(state.counters, enqueued=state.counters.enqueued - 1)
-            store._queues[args[0]] = attrs.evolve(state, counters=fewer)
-        return answer
-
-    vars(store)["call"] = broken
-
-
 def test_a_broken_invariant_is_reported_at_the_step_that_breaks_it() -> None:
     with Simulation(app) as sim:
-        lose_enqueued(sim, "settle")
+        lose_enqueued(sim.network, "settle")
         sim.enqueue(add.task(1, 2), retention=60)
         sim.advance(4)
         with pytest.raises(AssertionError, match=r"queue default: .*since this step: .* w0 settle#1"):

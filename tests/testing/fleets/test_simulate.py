@@ -32,6 +32,7 @@ from rediq_trio.testing.fleets.shrink import shrink
 from rediq_trio.testing.fleets.simulate import replay, simulate
 from rediq_trio.testing.simulated.errors import RealWorld
 from rediq_trio.testing.simulated.not_deterministic import NotDeterministic
+from tests.testing.broken_store import lose_enqueued
 from tests.testing.fleets.storm import SETTINGS, make
 from tests.testing.planted_bugs import DIRECTED
 
@@ -233,6 +234,16 @@ def test_an_exception_of_any_kind_at_rest_is_the_failure() -> None:
     with pytest.raises(SimulationFailed, match="the_ledger_is_whole: KeyError: 'ledger'") as caught:
         simulate(Shop().make, CALM, seed=0, hours=0.01, at_rest=[the_ledger_is_whole], keep=None)
     assert caught.value.small.size == 0
+
+
+def test_a_step_that_breaks_an_invariant_of_the_queue_is_found_at_once() -> None:
+    fleet = SimulatedFleet(Till().app(), FaultPlan(works=[Work("pay", {"order": 1}, at=2)], noise=False), {})
+    lose_enqueued(fleet.network, "settle")
+    found = fleet.run()
+    assert found.violation is not None
+    assert found.violation.promise == "the invariants of the store hold"
+    assert 2 < found.violation.at < 3
+    assert found.history[-1].name == "settle"
 
 
 def test_a_campaign_that_never_sees_what_it_should_fails_by_name() -> None:

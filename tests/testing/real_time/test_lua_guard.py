@@ -19,7 +19,8 @@ from tests.mutants import mutated, path_of
 from tests.mutations import MUTANTS
 from tests.servers import require_embedded
 
-# A server that is killed while it connects closes nothing, also when its tasks end later.
+# Now and then, one run in three, a connection of a killed server is still open when it is collected. Where it
+# comes from is not known; the socket is closed then.
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),

@@ -1,10 +1,13 @@
-"""Watches a fleet: attempts by way of telemetry, the store by way of its effects, and asks the oracles."""
+"""Watches a fleet: attempts by way of telemetry, the store by way of its effects, and asks the oracles.
+
+Long, because what happens and what is asked about it are read together.
+"""
 
 from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -13,6 +16,7 @@ import attrs
 from rediq_trio.handlers.app import App
 from rediq_trio.handlers.context import CURRENT, CurrentTask
 from rediq_trio.settings import Settings
+from rediq_trio.spec.check.findings import Violation
 from rediq_trio.spec.lifecycle import State
 from rediq_trio.spec.messages import Claimed, Completed, Fence
 from rediq_trio.spec.records import QueueState, Record, by_place
@@ -33,6 +37,7 @@ from rediq_trio.testing.fleets.oracles import Oracle, words
 from rediq_trio.testing.judge.invariants import violations
 from rediq_trio.testing.network import SimNetwork
 from rediq_trio.testing.simulated.servers import SimServer
+from rediq_trio.testing.simulated.touched import touched_violations
 from rediq_trio.testing.world import HOST, World
 from rediq_trio.values.telemetry.port import (
     BegunAttempt,
@@ -42,6 +47,8 @@ from rediq_trio.values.telemetry.port import (
     Telemetry,
 )
 from rediq_trio.values.telemetry.sending import Sending, ServerAddress
+
+_INVARIANTS = "the invariants of the store hold"
 
 
 @attrs.frozen
@@ -183,6 +190,7 @@ class FleetWatch:
         if change is None or queue is None or self._world.over:
             return
         after = change.after
+        self._check_step(queue, change)
         match effect.name:
             case "claim":
                 if isinstance(effect.answer, Claimed):
@@ -277,11 +285,17 @@ class FleetWatch:
         )
 
     def check_invariants(self) -> None:
-        """Check the invariants of all queues."""
+        """Check the invariants of all queues whole."""
         for name, state in self._network.store.queue_states.items():
-            self.applied["the invariants of the store hold"] += 1
-            for found in violations(state):
-                self.fail("the invariants of the store hold", f"queue {name}: {found}")
+            self._note_violations(name, violations(state))
+
+    def _check_step(self, queue: str, change: QueueChange) -> None:
+        self._note_violations(queue, touched_violations(change.before, change.after))
+
+    def _note_violations(self, queue: str, found: Iterable[Violation]) -> None:
+        self.applied[_INVARIANTS] += 1
+        for violation in found:
+            self.fail(_INVARIANTS, f"queue {queue}: {violation}")
 
 
 def active(state: QueueState) -> Iterator[Record]:
