@@ -13,8 +13,10 @@ Waiting counts from `run_ms`, which is the enqueue or the last revival. Members 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from heapq import heappop, heapreplace
 from itertools import islice
 from types import MappingProxyType
+from typing import NamedTuple
 
 import attrs
 
@@ -132,29 +134,43 @@ def batch(
     after its batch makes another. An id that exists is skipped.
     """
     change = Change(queue, now)
+    heap = [_Waiting(*_due_first(group), group) for group in groups(queue.records, queue.rules)]
     made = changed = 0
     for task_id in ids:
-        first = _first_due(change)
-        while first is not None and changed < RULES_AT_ONCE:
+        while heap and heap[0].due_ms <= now and changed < RULES_AT_ONCE:
+            first = heap[0].group
             name = matching(rules, first.name)
             if name is None or rules[name] == first.rule:
                 break
             change.rules[first.name] = rules[name]
             changed += 1
-            first = _first_due(change)
-        if first is None or changed == RULES_AT_ONCE:
+            _look_again(heap, change)
+        if not heap or heap[0].due_ms > now or changed == RULES_AT_ONCE:
             break
         if task_id not in change.records:
-            _gather(change, first, task_id)
+            _gather(change, heap[0].group, task_id)
+            _look_again(heap, change)
             made += 1
     after = change.done()
     left = groups(after.records, after.rules)
     return after, Due(made, max(0, left[0].due_ms - now) if left else None)
 
 
-def _first_due(change: Change) -> Group | None:
-    first = next(iter(groups(change.records.table, change.rules)), None)
-    return None if first is None or first.due_ms > change.now else first
+class _Waiting(NamedTuple):
+    """A group in a heap, the one that is due first before all others."""
+
+    due_ms: int
+    name: bytes
+    group: Group
+
+
+def _look_again(heap: list[_Waiting], change: Change) -> None:
+    """Put the group that is first at its new place: its rule has changed, or its members."""
+    group = _group(heap[0].group.name, change.records.table, change.rules)
+    if group is None:
+        heappop(heap)
+    else:
+        heapreplace(heap, _Waiting(*_due_first(group), group))
 
 
 def _gather(change: Change, group: Group, task_id: str) -> None:
