@@ -10,9 +10,9 @@ import pytest
 from tests.commands import ROOT, run_pytest
 from tests.parallel import FEW, count_files
 
-FOLDER = "tests/spec"
-FILE = "tests/spec/test_lifecycle.py"
-FEW_OF_THEM = ("-k", "waiting_and_terminal or order_of_the_states")
+FOLDER = "tests/wire"
+FILE = "tests/wire/test_structuring.py"
+FEW_OF_THEM = ("-k", "test_structuring")
 
 
 def in_parallel(folder: Path, *arguments: str) -> bool:
