@@ -16,15 +16,9 @@ from tests.servers import Server, each_server
 STORES = [
     "memory",
     *each_server(),
-    *(pytest.param(name, marks=pytest.mark.slow) for name in (CLUSTER, WIRE)),
+    pytest.param(CLUSTER, marks=pytest.mark.slow),
+    pytest.param(WIRE, marks=[pytest.mark.slow, pytest.mark.by_command]),
 ]
-
-
-NOT_ON_A_WIRE = {
-    "test_a_step_changes_the_rules_of_so_many_groups": "one step of the memory store takes longer than "
-    "the 10 s after which a simulation is stuck: it looks at 500 groups 500 times",
-}
-"""The tests that cannot run in a simulated world, each with the reason."""
 
 
 @pytest.fixture(params=STORES)
@@ -33,8 +27,6 @@ def bench(request: pytest.FixtureRequest, start_server: Callable[[str], Server])
     if request.param == "memory":
         return Opened(lambda: open_bench(open_memory))
     if request.param == WIRE:
-        if why := NOT_ON_A_WIRE.get(request.function.__name__):
-            pytest.skip(why)
         wired = WiredWorld()
         return Opened(lambda: open_bench(wired.open_store), wired.run)
     server = start_server(request.param)
