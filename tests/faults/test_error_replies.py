@@ -231,7 +231,7 @@ async def run_all(
 ) -> list[Story]:
     async with stories(pairs, server, folder) as made, trio.open_nursery() as nursery:
         for story in made:
-            story.insists = insist
+            story.insists = insist or story.command in ALWAYS_SENT
             nursery.start_soon(story.run)
     return made
 

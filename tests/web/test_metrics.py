@@ -70,10 +70,9 @@ async def test_the_numbers_are_the_worker_s_and_its_queues() -> None:
 
 
 async def test_however_many_scrape_the_queues_are_read_once_a_second_at_most() -> None:
-    store = Watched()
+    store, begun = Watched(), trio.current_time()
     async with rediq.serve(app, store, metrics_port=0) as server:
         url = f"http://127.0.0.1:{server.metrics_port}/metrics"
-        begun = trio.current_time()
         answers: list[bool] = []
 
         def scrape_some() -> None:
