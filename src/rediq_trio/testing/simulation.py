@@ -111,7 +111,7 @@ class Simulation:
             # What runs does not refer to the simulation, so that one that is left open is noticed.
             self.world.start(wire.host, _hold_client, wire, app, self._clients)
             self.world.run(lambda: bool(self._clients) and self._all_started())
-        except BaseException:
+        except BaseException:  # whatever kept it from starting: nobody else would close it
             self.close()
             raise
 

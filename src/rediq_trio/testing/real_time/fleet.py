@@ -76,7 +76,7 @@ class RealFleet:
             }
             self.world.start(self._client_host, _hold_real_client, url, app, self._clients)
             self._wait_until(self._all_started, "the servers to start")
-        except BaseException:
+        except BaseException:  # whatever kept it from starting: nobody else would close it
             self.close()
             raise
 

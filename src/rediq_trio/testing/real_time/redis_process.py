@@ -29,7 +29,7 @@ class RedisProcess:
         self._world.start(None, self._hold)
         try:
             self._run(lambda: bool(self._urls), "start")
-        except BaseException:
+        except BaseException:  # whatever kept it from starting: nobody else would close it
             self._world.close()
             raise
 

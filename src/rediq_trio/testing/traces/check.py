@@ -54,7 +54,7 @@ def check_trace(
 
 def _histories(trace: Any) -> list[QueueHistory]:
     if isinstance(trace, str | os.PathLike):
-        return read_history_file(os.fspath(trace))  # pyright: ignore[reportUnknownArgumentType]
+        return read_history_file(os.fspath(trace))  # pyright: ignore[reportUnknownArgumentType]  # of any path
     found = list(trace)
     if found and all(isinstance(one, Entry) for one in found):
         return [QueueHistory("", ReplaySettings(), tuple(found))]
